@@ -1,0 +1,64 @@
+"""The click application: one group whose commands are imported when they are asked for."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+import click
+
+from fairway.cli.commands import ENTRIES, render_help
+
+
+class LazyGroup(click.Group):
+    """Lists commands from the table; imports one to run it."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(ENTRIES)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        entry = ENTRIES.get(cmd_name)
+        return import_module(f"fairway.cli.{entry.module}").command if entry else None
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in ENTRIES and not ctx.resilient_parsing:
+            ctx.fail(_unknown(args[0]))
+        return super().resolve_command(ctx, args)
+
+    def get_help(self, ctx: click.Context) -> str:
+        return render_help().rstrip("\n")
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[Any]:
+        from click.shell_completion import CompletionItem
+
+        return [CompletionItem(name, help=entry.help) for name, entry in ENTRIES.items() if name.startswith(incomplete)]
+
+
+def _unknown(word: str) -> str:
+    """Say which command may have been meant."""
+    import difflib
+    from pathlib import Path
+
+    if word.endswith((".py", ".yaml", ".yml")) and Path(word).exists():
+        return f"there is no command {word!r}; did you mean `fairway run {word}`?"
+    close = difflib.get_close_matches(word, ENTRIES, 1)
+    return f"there is no command {word!r}" + (f"; did you mean {close[0]!r}?" if close else "")
+
+
+def _print_version(ctx: click.Context, param: click.Parameter, value: bool) -> None:
+    if value and not ctx.resilient_parsing:
+        from fairway.cli.version import find_version
+
+        click.echo(f"fairway {find_version()}")
+        ctx.exit()
+
+
+@click.group(
+    cls=LazyGroup, invoke_without_command=False, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+)
+@click.option("-C", "--project", metavar="DIR", type=click.Path(exists=True, file_okay=False), help="Act as if started in DIR.")
+@click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_print_version, help="Print the version.")
+@click.pass_context
+def app(ctx: click.Context, project: str | None) -> None:
+    """Build, run and understand machine-learning pipelines."""
+    ctx.obj = project or ""

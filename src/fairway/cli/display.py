@@ -1,0 +1,90 @@
+"""What is shown of a run while it goes on, on stderr: a live view on a terminal, one line per ended step elsewhere.
+
+Neither the plain display nor this module imports rich.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Sequence
+from typing import Any, TextIO
+
+from fairway.cli.board import Board, Line
+from fairway.cli.lines import render_line
+from fairway.cli.report import Failure, group_failures, join_lines, render_failures
+from fairway.cli.style import paint, spell_duration
+from fairway.engine.project import Project
+from fairway.spec.layout import STREAMS
+
+MAX_BLOCKS = 3
+
+
+class PlainDisplay:
+    """One line when the run starts, one per step that has ended; a step that failed is shown by its errors."""
+
+    def __init__(self, stream: TextIO | None = None) -> None:
+        self.stream = stream or sys.stderr
+        self.board = Board()
+        self._blocks = 0
+        self._started = False
+
+    def start(self, state: Any, events: Sequence[Any]) -> None:
+        """Say what runs. Steps that ended before a resume are not repeated."""
+        self._started = True
+        self.board.start(state, events)
+        self.say(f"{paint(state.graph.name, 'bold', self.stream)}  {state.run}")
+
+    def update(self, state: Any, events: Sequence[Any]) -> None:
+        """Show what has just happened."""
+        if not self._started:
+            self.start(state, events)
+        for line in self.board.apply(events, state):
+            self._show(line, state)
+
+    def finish(self, state: Any) -> None:
+        """Nothing more will come; what is still to be said of steps is said."""
+
+    def say(self, text: str) -> None:
+        """A line of talk."""
+        self.stream.write(text + "\n")
+        self.stream.flush()
+
+    def _show(self, line: Line, state: Any) -> None:
+        if line.status == "skipped" and line.reason in ("failed", "cancelled"):
+            return  # what failed has been shown, and this follows from it
+        if not line.counts.get("failed"):
+            names = min(24, max((len(other.label) for other in self.board.lines.values()), default=0))
+            self.say(render_line(line, names, time.time(), self.stream))
+            return
+        self._blocks += 1
+        if self._blocks <= MAX_BLOCKS:
+            self.stream.write(paint_failures(group_failures(state, line.key), self.stream))
+            self.stream.flush()
+
+
+def paint_failures(groups: Sequence[Failure], stream: TextIO) -> str:
+    """Failures as text, their crosses in red."""
+    return join_lines(line.replace("✗", paint("✗", "red", stream), 1) if line.startswith("✗") else line for line in render_failures(groups))
+
+
+def open_display(project: Project) -> PlainDisplay:
+    """The display that fits stderr."""
+    from fairway.cli.style import is_terminal
+
+    if not is_terminal(sys.stderr):
+        return PlainDisplay()
+    from fairway.cli.live import LiveDisplay
+    from fairway.step.folder import FolderStreamStore
+
+    return LiveDisplay(FolderStreamStore(os.path.join(project.home, STREAMS)))
+
+
+def say_end(state: Any, stream: TextIO) -> None:
+    """How the run ended, in one line."""
+    from fairway.cli.style import COLOURS, SYMBOLS
+
+    took = spell_duration(max(0.0, state.ended_at - (state.resumed_at or state.started_at)))
+    symbol = paint(SYMBOLS.get(state.status, " "), COLOURS.get(state.status, ""), stream)
+    stream.write(f"{symbol} {state.status} in {took}\n")

@@ -1,0 +1,147 @@
+"""Drives a run in the terminal: display, Ctrl-C, hooks, outputs, exit status. `run` and `resume` share it.
+
+What is shown is imported when the session is open: its worker boots meanwhile.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from _signal import SIGHUP, SIGINT, SIGTERM, signal  # the bare functions: the module `signal` wraps them in enums, which cost 5 ms
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from fairway.cli.failure import INTERRUPTED_STATUS
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+    from fairway.engine.project import Project
+    from fairway.engine.session import OnEvents, Session
+
+_SIGNALS = (SIGINT, SIGTERM, SIGHUP)
+FAILED_STATUS = 3
+
+
+class Interrupts:
+    """Ctrl-C once asks the driver to cancel the run, twice stops at once. Installed while the run goes on."""
+
+    def __init__(self, cancel: Callable[[], None], say: Callable[[str], None]) -> None:
+        self.count = 0
+        self._cancel = cancel
+        self._say = say
+        self._before: list[Any] = []
+
+    def __enter__(self) -> Interrupts:
+        self._before = [signal(number, self._caught) for number in _SIGNALS]
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in zip(_SIGNALS, self._before, strict=True):
+            signal(number, handler)
+
+    def _caught(self, number: int, frame: FrameType | None) -> None:
+        self.count += 1
+        if self.count > 1:
+            raise KeyboardInterrupt
+        self._cancel()
+        self._say("cancelling: what runs is told to stop; Ctrl-C again stops at once")
+
+
+def drive(project: Project, open_session: Callable[[OnEvents], Session], output: str) -> int:
+    """Open the session, run to the end, show it, run the hooks; returns the exit status."""
+    displays: list[Any] = []
+
+    def on_events(state: Any, events: Sequence[Any]) -> None:
+        displays[0].update(state, events)
+
+    session = open_session(on_events)
+    try:
+        from fairway.cli.display import open_display
+
+        displays.append(open_display(project))
+        return _drive(project, session, displays[0], output)
+    finally:
+        session.close()
+
+
+def _drive(project: Project, session: Session, display: Any, output: str) -> int:
+    prefix = command_prefix(project)
+    with Interrupts(session.cancel, display.say) as interrupts:
+        try:
+            state = session.drive()
+        except KeyboardInterrupt:
+            display.finish(session.driver.state)
+            sys.stderr.write(f"\nstopped; nothing recorded is lost\ngo on:       {prefix} resume {session.run}\n")
+            return INTERRUPTED_STATUS
+        except BaseException:
+            display.finish(session.driver.state)
+            raise
+        display.finish(state)
+        _say_end(state, output, prefix)
+        for problem in session.run_hooks():
+            sys.stderr.write(f"warning: {problem}\n")
+    return INTERRUPTED_STATUS if interrupts.count and state.status == "cancelled" else exit_status(state)
+
+
+def _say_end(state: Any, output: str, prefix: str) -> None:
+    """Outputs on stdout; on stderr how it ended and where to look."""
+    from fairway.cli.display import say_end
+    from fairway.cli.report import group_failures, join_lines, render_way_on
+
+    _print_outputs(state, output)
+    say_end(state, sys.stderr)
+    sys.stderr.write(join_lines(render_way_on(state, group_failures(state), prefix) or [f"look: {prefix} show {state.run}"]))
+
+
+def exit_status(state: Any) -> int:
+    """0 for a run that succeeded, else that of the error that ended it."""
+    if state.status == "succeeded":
+        return 0
+    first = state.first_failure()
+    error = state.error or (first[1] if first else None)
+    if error is None:
+        return FAILED_STATUS
+    from fairway import errors
+
+    known = {cls.code: cls.exit_status for cls in vars(errors).values() if isinstance(cls, type) and issubclass(cls, errors.FairwayError)}
+    return known.get(error.code, FAILED_STATUS)
+
+
+def command_prefix(project: Project) -> str:
+    """ "fairway", with -C where the current folder does not lead to the run's project."""
+    from fairway.engine.project import load_project
+    from fairway.errors import FairwayError
+
+    here = os.getcwd()
+    if here == project.root or os.environ.get("FAIRWAY_HOME"):
+        return "fairway"
+    try:
+        same = load_project(here).home == project.home
+    except FairwayError:
+        same = False
+    return "fairway" if same else f"fairway -C {os.path.relpath(project.root, here)}"
+
+
+def _print_outputs(state: Any, output: str) -> None:
+    """The outputs, on stdout."""
+    if output == "json":
+        from fairway.cli.listing import print_json
+        from fairway.spec.record import to_plain
+
+        print_json(
+            {
+                "run": state.run,
+                "pipeline": state.graph.name,
+                "status": state.status,
+                "outputs": {name: to_plain(ref) for name, ref in state.outputs.items()},
+                "metrics": state.metrics,
+                "counts": state.counts(),
+                "error": to_plain(state.error) if state.error else None,
+            }
+        )
+    elif state.outputs:
+        from fairway.cli.report import join_lines, render_outputs
+
+        sys.stdout.write(join_lines(render_outputs(state.outputs)))
+    sys.stdout.flush()

@@ -1,0 +1,60 @@
+"""A line of the board as text: the same words on a terminal, in a pipe and in `fairway show`."""
+
+from __future__ import annotations
+
+from typing import Any, TextIO
+
+from fairway.cli.board import Board, Line
+from fairway.cli.style import COLOURS, SYMBOLS, paint, spell_duration, spell_number
+
+MAX_METRICS = 4
+
+
+def board_of(state: Any) -> Board:
+    """The board of a run as it stands, with times and metrics."""
+    board = Board()
+    board.refresh(state)
+    for attempt in state.attempts.values():
+        line = board.line(attempt.scope, attempt.node, state)
+        if not line.started_at or line.started_at < state.resumed_at <= attempt.planned_at:  # the time between two tries is nobody's
+            line.started_at = attempt.planned_at
+        if attempt.outcome is None:
+            continue
+        line.ended_at = max(line.ended_at, attempt.outcome.usage.ended_at)
+        line.take_metrics(attempt.outcome.metrics)
+    return board
+
+
+def render_line(line: Line, names: int, now: float, stream: TextIO) -> str:
+    """One step: symbol, name, count, time, what is worth knowing."""
+    status = line.status
+    seconds = line.seconds(now)
+    took = spell_duration(seconds) if seconds is not None else ""
+    symbol = paint(SYMBOLS[status], COLOURS[status], stream)
+    return f"{symbol} {line.label:<{names}}  {spell_progress(line):<10} {took:>7}  {spell_facts(line)}".rstrip()
+
+
+def spell_progress(line: Line) -> str:
+    """ "" for one task, "3/8" for a mapped step: how many are done, what failed not counted."""
+    done = sum(line.counts.get(status, 0) for status in ("succeeded", "cached", "skipped"))
+    return f"{done:,}/{line.total:,}" if line.total > 1 else ""
+
+
+def spell_facts(line: Line) -> str:
+    """Cached or not, why skipped, how many failed or were retried, metrics."""
+    facts: list[str] = []
+    cached = line.counts.get("cached", 0)
+    if cached:
+        facts.append("cached" if cached == line.total else f"{cached:,} cached")
+    for status in ("failed", "skipped", "cancelled"):
+        count = line.counts.get(status, 0)
+        if count and line.total > 1:
+            facts.append(f"{count:,} {status}")
+        elif count:
+            facts.append(status + (f" ({line.reason})" if status == "skipped" and line.reason else ""))
+    if line.retries:
+        facts.append(f"retried {line.retries}×")
+    for name, low in list(line.low.items())[:MAX_METRICS]:
+        high = line.high[name]
+        facts.append(f"{name} {spell_number(low)}" + (f"–{spell_number(high)}" if high != low else ""))
+    return "  ".join(facts)

@@ -1,0 +1,41 @@
+"""Listings on stdout: aligned columns for people, JSON for programs."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from fairway.cli.style import paint
+
+
+def print_json(value: Any) -> None:
+    """Write `value` (records allowed) as indented JSON."""
+    from fairway.spec.record import to_plain
+
+    sys.stdout.write(json.dumps(to_plain(value), indent=2, ensure_ascii=False, default=str) + "\n")
+
+
+def print_table(
+    headers: Sequence[str], rows: Sequence[Sequence[str]], *, right: Sequence[int] = (), colours: Sequence[dict[int, str]] = ()
+) -> None:
+    """Write aligned columns. `right`: columns set flush right; `colours`: for each row, column -> colour."""
+    widths = [max(len(header), *(len(row[i]) for row in rows), 0) if rows else len(header) for i, header in enumerate(headers)]
+
+    def line(cells: Sequence[str], paints: dict[int, str]) -> str:
+        parts = []
+        for i, cell in enumerate(cells):
+            padded = cell.rjust(widths[i]) if i in right else cell.ljust(widths[i])
+            parts.append(paint(padded, paints[i], sys.stdout) if i in paints else padded)
+        return "  ".join(parts).rstrip()
+
+    lines = [line(headers, dict.fromkeys(range(len(headers)), "dim"))]
+    lines += [line(row, colours[n] if n < len(colours) else {}) for n, row in enumerate(rows)]
+    sys.stdout.write("\n".join(lines) + "\n")
+
+
+def print_pairs(pairs: Sequence[tuple[str, str]], indent: str = "") -> None:
+    """Write `name  value` lines, aligned."""
+    width = max((len(name) for name, _ in pairs), default=0)
+    sys.stdout.write("".join(f"{indent}{name:<{width}}  {value}".rstrip() + "\n" for name, value in pairs))

@@ -1,0 +1,117 @@
+"""The live view on a terminal: one line per step, redrawn a few times a second."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+from fairway.cli.board import Line
+from fairway.cli.display import PlainDisplay
+from fairway.cli.lines import render_line
+from fairway.cli.report import group_failures
+from fairway.cli.style import clip, spell_number
+from fairway.engine.reading import find_last_line, find_last_points, find_progress
+from fairway.spec.ports import StreamStore
+
+REDRAWS_PER_S = 6
+MAX_LINES = 40
+
+
+class LiveDisplay(PlainDisplay):
+    """Redrawn by rich's own thread from lines that only `update` changes; logs and metrics of what runs are read when drawing."""
+
+    def __init__(self, streams: StreamStore | None = None) -> None:
+        super().__init__(sys.stderr)
+        self._streams = streams
+        self._run = ""
+        self._state: Any = None
+        self._console = Console(stderr=True, highlight=False)
+        self._live = Live(console=self._console, refresh_per_second=REDRAWS_PER_S, get_renderable=self.draw, transient=False)
+
+    def start(self, state: Any, events: Sequence[Any]) -> None:
+        super().start(state, events)
+        self._run = state.run
+        self._state = state
+        self._live.start()
+
+    def update(self, state: Any, events: Sequence[Any]) -> None:
+        if not self._started:
+            self.start(state, events)
+        self.board.apply(events, state)
+
+    def finish(self, state: Any) -> None:
+        """Leave the last picture standing, then the errors."""
+        if not self._started:
+            return
+        self.board.refresh(state)
+        self._live.stop()
+        groups = group_failures(state)
+        if groups:
+            from fairway.cli.display import paint_failures
+
+            self.stream.write(paint_failures(groups, self.stream))
+        self.stream.flush()
+
+    def say(self, text: str) -> None:
+        if self._live.is_started:
+            self._console.print(Text.from_ansi(text))
+        else:
+            super().say(text)
+
+    def draw(self) -> Text:
+        """The picture as it is now."""
+        now = time.time()
+        lines = list(self.board.ordered())
+        names = max((len(line.label) + 2 * depth for depth, line in lines), default=0)
+        width = self._console.width
+        shown = (
+            lines if len(lines) <= min(MAX_LINES, self._console.height - 4) else _shorten(lines, min(MAX_LINES, self._console.height - 4))
+        )
+        picture: list[str] = []
+        for depth, line in shown:
+            picture.append("  " * depth + render_line(line, names - 2 * depth, now, self.stream) + self._live_facts(line))
+            said = self._last_words(line, width)
+            if said:
+                picture.append(f"\033[2m{' ' * (2 * depth + 4)}{said}\033[0m")
+        text = Text.from_ansi("\n".join(picture))
+        text.no_wrap, text.overflow = True, "ellipsis"
+        return text
+
+    def _live_facts(self, line: Line) -> str:
+        """Progress and the latest metrics of one attempt that runs."""
+        attempt = next(iter(line.attempts), "")
+        if not attempt or self._streams is None:
+            return ""
+        facts = []
+        progress = find_progress(self._streams, self._run, attempt)
+        if progress is not None:
+            done, total = progress
+            facts.append(f"{done / total:.0%}" if total else spell_number(done))
+        if line.total <= 1:
+            values = find_last_points(self._streams, self._run, attempt)
+            facts += [f"{name} {spell_number(value)}" for name, value in list(values.items())[:4] if isinstance(value, int | float)]
+        return "  " + "  ".join(facts) if facts else ""
+
+    def _last_words(self, line: Line, width: int) -> str:
+        """The last log line of what runs, with the task's name if there are several; why it waits if it does."""
+        attempt, task = next(reversed(list(line.attempts.items())), ("", ""))
+        if not attempt or self._streams is None:
+            return ""
+        known = self._state.attempts.get(attempt)
+        said = find_last_line(self._streams, self._run, attempt) or (known.reason if known is not None else "")
+        if not said:
+            return ""
+        return clip(f"{task}: {said}" if line.total > 1 else said, max(20, width - 8))
+
+
+def _shorten(lines: Sequence[tuple[int, Line]], room: int) -> list[tuple[int, Line]]:
+    """What matters most when not all lines fit: what runs or has failed, then the latest that ended, in the graph's order."""
+    rank = {"failed": 0, "running": 0, "retrying": 0, "waiting": 3}
+    chosen = sorted(range(len(lines)), key=lambda n: (rank.get(lines[n][1].status, 1), -lines[n][1].ended_at))[: max(4, room)]
+    return [lines[n] for n in sorted(chosen)]

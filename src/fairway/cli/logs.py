@@ -1,0 +1,113 @@
+"""`fairway logs`: what tasks wrote."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Any
+
+import click
+
+from fairway.cli.arguments import complete_task, open_workspace, output_option, run_argument
+from fairway.cli.listing import print_json
+from fairway.cli.style import paint
+
+_COLOURS = ("cyan", "green", "yellow", "blue")
+_POLL_S = 0.2
+
+
+@click.command("logs")
+@run_argument
+@click.argument("task", default="", shell_complete=complete_task, metavar="[TASK]")
+@click.option("-f", "--follow", is_flag=True, help="Go on printing until the run has ended.")
+@click.option("--attempt", type=click.IntRange(min=1), metavar="N", help="Only the N-th attempt; the last one if left out.")
+@click.option("--all", "every", is_flag=True, help="Every attempt, not only the last of each task.")
+@click.option("-n", "--tail", type=click.IntRange(min=1), metavar="N", help="Only the last N lines.")
+@output_option
+@click.pass_obj
+def command(folder: str, run: str, task: str, follow: bool, attempt: int | None, every: bool, tail: int | None, output: str | None) -> None:
+    """Print what a run's tasks wrote to stdout and stderr, and the whole traceback of what failed.
+
+    TASK is a step ("train"), one task ("train[3]" or train.3) or a glob ("clean.*"); all tasks if left out.
+
+    \b
+    Examples:
+      fairway logs
+      fairway logs last train.3
+      fairway logs last train --tail 20
+      fairway logs -f nightly
+    """
+    from fairway.engine.client import Run
+
+    workspace = open_workspace(folder)
+    found = Run(workspace, workspace.get_run(run))
+    if follow:
+        _follow(found, task)
+        return
+    tasks = found.tasks.match(task)
+    lines = [line for one in tasks for line in _lines_of(found, one, attempt, every)]
+    lines = lines[-tail:] if tail else lines
+    if output == "json":
+        print_json(lines)
+        return
+    many = len({line.task for line in lines}) > 1
+    out = sys.stdout
+    for line in lines:
+        out.write(_render(line, many))
+    for one in tasks:
+        if task and one.error is not None and not attempt:
+            out.write(f"{paint(f'{one.address} failed:', 'red', out)}\n{(one.error.traceback or one.error.message).rstrip()}\n")
+    if not lines and not any(one.error for one in tasks):
+        sys.stderr.write("nothing was written" + (f" by {task}" if task else "") + "\n")
+
+
+def _lines_of(run: Any, task: Any, number: int | None, every: bool) -> list[Any]:
+    from fairway.engine.reading import read_log
+
+    attempts = task.attempts
+    if number is not None:
+        attempts = attempts[number - 1 : number]
+    elif not every:
+        attempts = attempts[-1:]
+    return [line for attempt in attempts for line in read_log(run.workspace.streams, run.id, attempt, task.address)]
+
+
+def _render(line: Any, many: bool) -> str:
+    if not many:
+        return f"{line.text}\n"
+    colour = _COLOURS[sum(line.task.encode()) % len(_COLOURS)]
+    return f"{paint(line.task, colour, sys.stdout)}  {line.text}\n"
+
+
+def _follow(run: Any, pattern: str) -> None:
+    """Print lines as they come, of the attempts that there are and of those still to come, until the run has ended."""
+    from fairway.engine.apply import apply, fold
+    from fairway.engine.reading import read_log_from
+    from fairway.engine.workspace import match_tasks
+    from fairway.errors import NotFoundError
+
+    workspace = run.workspace
+    offsets: dict[str, int] = {}
+    events = workspace.events(run.id)
+    state = fold(event for _, event in events)
+    head = events[-1][0] if events else 0
+    while True:
+        ended = state.status != "running"
+        try:
+            wanted = match_tasks(state, pattern)
+        except NotFoundError:
+            if ended:
+                raise
+            wanted = []
+        many = len(wanted) > 1
+        for task, scope, node, index in wanted:
+            for attempt in state.task(scope, node, index).attempts:
+                lines, offsets[attempt] = read_log_from(workspace.streams, run.id, attempt, task, offsets.get(attempt, 0))
+                sys.stdout.write("".join(_render(line, many) for line in lines))
+        sys.stdout.flush()
+        if ended:
+            return
+        time.sleep(_POLL_S)
+        for number, event in workspace.events(run.id, head):
+            apply(state, event)
+            head = number

@@ -1,0 +1,148 @@
+"""`fairway show`: one run, drawn."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Any
+
+import click
+
+from fairway.cli.arguments import open_workspace, output_option, run_argument
+from fairway.cli.board import Board, Line
+from fairway.cli.lines import board_of, render_line
+from fairway.cli.listing import print_json
+from fairway.cli.report import describe, group_failures, join_lines, render_failures, render_outputs, render_way_on
+from fairway.cli.style import COLOURS, SYMBOLS, clip, paint, spell_age, spell_duration, spell_number, spell_value
+from fairway.engine.drawing import draw_rails, find_edges
+from fairway.errors import NotFoundError
+
+
+@click.command("show")
+@run_argument
+@click.argument("task", required=False)
+@output_option
+@click.pass_obj
+def command(folder: str, run: str, task: str | None, output: str | None) -> None:
+    """Draw a run's graph with states and times; with TASK, everything about those tasks.
+
+    RUN is a run's id, its beginning or end, the run's name, or "last" (also if left out).
+
+    \b
+    Examples:
+      fairway show
+      fairway show nightly
+      fairway show last 'train[2]'
+      fairway show last -o json
+    """
+    from fairway.engine.client import Run
+
+    workspace = open_workspace(folder)
+    found = Run(workspace, workspace.get_run(run))
+    state = found.state()
+    if task:
+        _show_tasks(found, task, output)
+    elif output == "json":
+        print_json(found.as_plain())
+    else:
+        sys.stdout.write(join_lines(render_run(state, time.time())))
+        _print_end(state)
+
+
+def render_run(state: Any, now: float) -> list[str]:
+    """Headline, graph and facts of a run."""
+    took = spell_duration((state.ended_at or now) - state.started_at)
+    status = paint(f"{SYMBOLS.get(state.status, ' ')} {state.status}", COLOURS.get(state.status, ""), sys.stdout)
+    named = f" ({state.name})" if state.name else ""
+    lines = [
+        f"{paint(state.graph.name, 'bold', sys.stdout)}  {state.run}{named}  {status} in {took}, started {spell_age(state.started_at, now)}"
+    ]
+    facts = [f"{name}={_param(ref)}" for name, ref in state.params.items()]
+    if facts:
+        lines.append(clip("  ".join(facts), 160))
+    if state.tags or state.note:
+        lines.append("  ".join([*(f"#{tag}" for tag in state.tags), *([state.note] if state.note else [])]))
+    lines.append("")
+    board = board_of(state)
+    edges = find_edges(state.graph)
+    rows = draw_rails(edges)
+    width = max((len(rails) for rails, _ in rows), default=0)
+    names = max((len(line.label) for line in board.lines.values()), default=0)
+    for rails, node in rows:
+        line = board.lines.get(("", node))
+        if line is None:
+            lines.append(rails if not node else f"{rails:<{width}}  {node}")
+            continue
+        lines.append(_graph_row(rails, width, names, line, now))
+        lines += [f"{rails.replace('●', '│'):<{width}}    {render_line(inner, names, now, sys.stdout)}" for inner in _inner(board, node)]
+    return lines
+
+
+def _graph_row(rails: str, width: int, names: int, line: Line, now: float) -> str:
+    symbol = SYMBOLS[line.status]
+    drawn = f"{rails:<{width}}"
+    drawn = drawn.replace("●", paint(symbol, COLOURS[line.status], sys.stdout))
+    return f"{drawn}  {render_line(line, names, now, sys.stdout).partition(' ')[2]}".rstrip()
+
+
+def _inner(board: Board, node: str) -> list[Line]:
+    """The lines of what the dynamic tasks of `node` made, at any depth."""
+    return [line for _, line in board.ordered() if line.key[0] == node or line.key[0].startswith(f"{node}/")]
+
+
+def _param(ref: Any) -> str:
+    import json
+
+    return spell_value(json.loads(ref.inline), 40) if ref.inline is not None and ref.format == "json" else describe(ref)
+
+
+def _print_end(state: Any) -> None:
+    """Outputs, errors, and what to do next."""
+    groups = group_failures(state)
+    if state.outputs:
+        sys.stdout.write("\n" + join_lines(f"  {line}" for line in render_outputs(state.outputs)))
+    lines = [*render_failures(groups), *render_way_on(state, groups)]
+    if lines:
+        sys.stdout.write("\n" + join_lines(lines))
+
+
+def _show_tasks(run: Any, pattern: str, output: str | None) -> None:
+    """All that is known of the tasks that `pattern` means."""
+    tasks = run.tasks.match(pattern)
+    if output == "json":
+        print_json([task.as_plain() for task in tasks])
+        return
+    for n, task in enumerate(tasks[:20]):
+        sys.stdout.write(("\n" if n else "") + join_lines(_render_task(task)))
+    if len(tasks) > 20:
+        sys.stderr.write(f"{len(tasks) - 20:,} more; name one, such as {tasks[20].address!r}\n")
+
+
+def _render_task(task: Any) -> list[str]:
+    lines = [f"{paint(SYMBOLS[task.status], COLOURS[task.status], sys.stdout)} {task.address}  {task.status}"]
+    plain = task.as_plain()
+    if plain.get("cached_from"):
+        lines[0] += f" from {plain['cached_from']['run']} {plain['cached_from']['task']}"
+    lines += [f"  in   {name}  {value}" for name, value in _inputs_of(task).items()]
+    lines += [f"  out  {name}  {describe(ref)}" for name, ref in (task.output_refs).items()]
+    for attempt in plain["attempts"]:
+        used = attempt.get("usage") or {}
+        facts = [f"attempt {attempt['n']}", attempt["status"]]
+        if used:
+            facts.append(f"{spell_duration(used['wall_s'])} wall, {spell_duration(used['cpu_s'])} CPU")
+            facts.append(f"{used['peak_memory_bytes'] / 1e6:.0f} MB")
+            facts.append(used["host"])
+        lines.append("  " + "  ".join(part for part in facts if part))
+        lines += [f"    {name} {spell_number(value)}" for name, value in attempt.get("metrics", {}).items()]
+    if task.error is not None:
+        lines += [f"  {line}" for line in task.error.traceback.rstrip().splitlines() or [task.error.message]]
+    return lines
+
+
+def _inputs_of(task: Any) -> dict[str, str]:
+    """Inputs on a line each; nothing while they have not all been made."""
+    try:
+        given = task.get_inputs()
+    except NotFoundError:
+        return {}
+    return {name: describe(one.ref) if one.ref is not None else f"secret {one.secret}" for name, one in given.items()}

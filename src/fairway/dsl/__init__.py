@@ -1,0 +1,1 @@
+"""Writing pipelines: decorators, tracing, control flow, parameters, lint. Standard library only."""

@@ -1,0 +1,222 @@
+"""Parameters given as text or as Python values, made into the JSON value that the parameter's type asks for."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from typing import Any
+
+from fairway.dsl import types
+from fairway.errors import ConfigError
+from fairway.spec.graph import Param
+
+_TRUE = frozenset({"true", "yes", "on", "1"})
+_FALSE = frozenset({"false", "no", "off", "0"})
+_NONE = frozenset({"none", "null", ""})
+
+
+class _Mismatch(Exception):
+    """The value cannot be of the type; the message says what was expected."""
+
+
+def coerce(param: Param, value: Any) -> Any:
+    """The JSON value of `param` from text (a command line) or from a Python value. Raises ConfigError naming all three."""
+    try:
+        made = _coerce(param.type, value)
+    except _Mismatch as error:
+        raise ConfigError(
+            f"the parameter `{param.name}` cannot be {_shown(value)}: expected {error}", hint=_example(param.name, param.type)
+        ) from None
+    if param.choices:
+        by_text = {str(choice): choice for choice in param.choices}
+        values = made if isinstance(made, list) and param.type.startswith("list") else [made]
+        for item in values:
+            if item not in param.choices and str(item) not in by_text and item is not None:
+                listed = ", ".join(map(str, param.choices))
+                raise ConfigError(f"the parameter `{param.name}` cannot be {_shown(value)}", hint=f"it is one of {listed}")
+        if not isinstance(made, list) and made is not None and made not in param.choices:
+            made = by_text[str(made)]
+    return made
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _example(name: str, kind: str) -> str:
+    head, args = types.split(types.without_none(kind))
+    examples = {"int": "3", "float": "0.5", "bool": "true", "list": "2,4,8", "dict": "'{\"a\": 1}'", "str": "text"}
+    if head == "list" and args and args[0] == "str":
+        return f"for example --{name} a,b,c"
+    return f"for example --{name} {examples.get(head, 'data.csv')}"
+
+
+def _coerce(kind: str, value: Any) -> Any:
+    head, args = types.split(kind)
+    if head == "|":
+        return _union(args, value)
+    if isinstance(value, os.PathLike):
+        value = os.fspath(value)  # type: ignore[arg-type]
+    if head == "None":
+        if value is None or (isinstance(value, str) and value.strip().lower() in _NONE):
+            return None
+        raise _Mismatch("nothing (none)")
+    if hasattr(type(value), "__members__"):
+        value = value.value
+    read = {"int": _int, "float": _float, "bool": _bool, "str": _str}.get(head)
+    if read is not None:
+        return read(value)
+    if head in ("list", "tuple", "set"):
+        return _list(head, args, value)
+    if head == "dict":
+        return _dict(args, value)
+    if head in types.FILES or head in ("pathlib.Path", "Path", "os.PathLike"):
+        return _path(head, value)
+    return _any(value)
+
+
+def _union(members: tuple[str, ...], value: Any) -> Any:
+    """The first member that takes the value; none only for what says so, text last."""
+    ordered = sorted(members, key=lambda m: (m != "None" or (isinstance(value, str) and value == "" and "str" in members), m == "str"))
+    if isinstance(value, str) and "None" in members and "str" in members and value.lower() not in ("none", "null"):
+        ordered = [m for m in ordered if m != "None"]
+    wanted: list[str] = []
+    for member in ordered:
+        try:
+            return _coerce(member, value)
+        except _Mismatch as error:
+            wanted.append(str(error))
+    raise _Mismatch(" or ".join(wanted))
+
+
+def _int(value: Any) -> int:
+    if isinstance(value, str):
+        text = value.strip().replace("_", "")
+        try:
+            return int(text)
+        except ValueError:
+            value = _number(text)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not _is_finite(value) or value != int(value):
+        raise _Mismatch("a whole number (int)")
+    return int(value)
+
+
+def _float(value: Any) -> float:
+    if isinstance(value, str):
+        value = _number(value.strip().replace("_", ""))
+    if isinstance(value, bool) or not isinstance(value, int | float) or not _is_finite(value):
+        raise _Mismatch("a number (float)")
+    try:
+        return float(value)
+    except OverflowError:
+        raise _Mismatch("a number (float) that is not beyond 1e308") from None
+
+
+def _is_finite(value: int | float) -> bool:
+    return isinstance(value, int) or math.isfinite(value)
+
+
+def _number(text: str) -> Any:
+    try:
+        return float(text)
+    except ValueError:
+        return None
+
+
+def _bool(value: Any) -> bool:
+    text = str(value).strip().lower()
+    if isinstance(value, bool | int | str) and text in _TRUE | _FALSE:
+        return text in _TRUE
+    raise _Mismatch("true or false (bool)")
+
+
+def _str(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    raise _Mismatch("text (str)")
+
+
+def _path(head: str, value: Any) -> str:
+    if isinstance(value, str) and value:
+        return value
+    raise _Mismatch("the path of a folder" if head == "fairway.Directory" else "the path of a file")
+
+
+def _list(head: str, args: tuple[str, ...], value: Any) -> list[Any]:
+    inner = args[0] if args and args[0] != "Any" else ""
+    what = f"a list ({head}[{inner}])" if inner else "a list"
+    bare = isinstance(value, str) and not value.strip().startswith("[")
+    if isinstance(value, str):
+        value = _split(value, what)
+    if not isinstance(value, list | tuple | range | set | frozenset):
+        tolist = getattr(value, "tolist", None)  # NumPy arrays, pandas series
+        value = tolist() if callable(tolist) else value
+    if not isinstance(value, list | tuple | range | set | frozenset):
+        raise _Mismatch(what)
+    if head == "tuple" and args and args[-1] != "...":
+        if len(value) != len(args):  # type: ignore[arg-type]
+            raise _Mismatch(f"{len(args)} values ({head}[{', '.join(args)}])")
+        return [_coerce(kind, item) for kind, item in zip(args, value, strict=True)]  # type: ignore[arg-type]
+    items: list[Any] = []
+    for position, item in enumerate(value):  # type: ignore[arg-type]
+        try:
+            items.append(_coerce(inner, item) if inner or bare else _plain(item))
+        except _Mismatch as error:
+            raise _Mismatch(f"{what}; item {position} is {_shown(item)}, not {error}") from None
+    return items
+
+
+def _split(text: str, what: str) -> list[Any]:
+    """Items from JSON ("[2, 4]") or from commas ("2,4")."""
+    stripped = text.strip()
+    if stripped.startswith("["):
+        found = _json(stripped)
+        if isinstance(found, list):
+            return found  # type: ignore[return-value]
+        if not stripped.endswith("]"):
+            raise _Mismatch(what)
+        stripped = stripped[1:-1].strip()  # [a,b] with bare words
+    return [item.strip() for item in stripped.split(",")] if stripped else []
+
+
+def _dict(args: tuple[str, ...], value: Any) -> dict[str, Any]:
+    if isinstance(value, str):
+        value = _json(value)
+    if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):  # type: ignore[misc]
+        raise _Mismatch('a JSON object such as {"a": 1}')
+    inner = args[1] if len(args) == 2 else ""
+    return {key: _coerce(inner, item) if inner and inner != "Any" else _plain(item) for key, item in value.items()}  # type: ignore[misc]
+
+
+def _json(text: str) -> Any:
+    try:
+        return json.loads(text, parse_constant=_no_constant)
+    except ValueError:
+        return None
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(name)
+
+
+def _any(value: Any) -> Any:
+    """No type is known: text that is JSON becomes that value, other text stays text."""
+    if isinstance(value, str):
+        try:
+            return json.loads(value, parse_constant=_no_constant)
+        except ValueError:
+            return value
+    return _plain(value)
+
+
+def _plain(value: Any) -> Any:
+    """The value as JSON has it."""
+    from fairway.dsl.constants import plain_constant
+    from fairway.errors import DefinitionError
+
+    try:
+        return plain_constant(value, "a parameter")
+    except DefinitionError:
+        raise _Mismatch("a number, text, true or false, a list or a JSON object") from None

@@ -1,0 +1,59 @@
+"""Where in the user's own code something was written: "file:line" and the line's text."""
+
+from __future__ import annotations
+
+import os
+import sys
+from types import CodeType, FrameType
+
+_PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+_shown: dict[str, str] = {}
+
+
+def shown(path: str) -> str:
+    """The path as a person would write it: relative to the working folder if it lies in it."""
+    text = _shown.get(path)
+    if text is None:
+        text = path
+        here = os.getcwd() + os.sep
+        if path.startswith(here):
+            text = path[len(here) :]
+        _shown[path] = text
+    return text
+
+
+def find_user_frame() -> FrameType | None:
+    """The innermost frame that is not Fairway's own."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and frame.f_code.co_filename.startswith(_PACKAGE):
+        frame = frame.f_back
+    return frame
+
+
+def caller() -> str:
+    """ "file:line" of the user's code that is running now, "" if there is none."""
+    frame = find_user_frame()
+    return "" if frame is None else f"{shown(frame.f_code.co_filename)}:{frame.f_lineno}"
+
+
+def caller_line() -> str:
+    """The text of the line that is running now, "" if its source is not at hand."""
+    frame = find_user_frame()
+    if frame is None:
+        return ""
+    import linecache
+
+    return linecache.getline(frame.f_code.co_filename, frame.f_lineno, frame.f_globals).strip()
+
+
+def place(code: CodeType) -> str:
+    """ "file:line" of a function's first line."""
+    return f"{shown(code.co_filename)}:{code.co_firstlineno}"
+
+
+def suggest(word: str, known: list[str]) -> str:
+    """' Did you mean "x"?' if a known word is near, else ''."""
+    import difflib
+
+    near = difflib.get_close_matches(word, known, 1)
+    return f" Did you mean `{near[0]}`?" if near else ""

@@ -1,0 +1,80 @@
+"""Cache keys: what a task's result depends on, as one SHA-256.
+
+A key is made of the step's part (the digest of the code it reaches, its outputs, command, environment or package versions, Python's minor version) and the
+digests of its inputs. Libc, CPU, GPU and host are recorded with a run but not part of a key.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from fairway.spec.artifact import ArtifactRef
+from fairway.spec.graph import StepDef
+
+KEY_VERSION = 1
+
+
+def minor(python: str) -> str:
+    """ "3.12" of "3.12.4"."""
+    return ".".join(python.split(".")[:2])
+
+
+def step_parts(step: StepDef, python: str, packages: Mapping[str, str]) -> dict[str, Any]:
+    """The step's own part of its keys, as JSON. `packages` (distribution -> version) count only where no lock pins them."""
+    environment = step.environment
+    parts: dict[str, Any] = {"version": KEY_VERSION, "kind": step.kind, "code": step.code}
+    if step.kind in ("python", "dynamic"):
+        parts["entry"] = f"{step.module}:{step.qualname}"
+    else:
+        parts["argv"] = list(step.argv)
+        parts["exit_codes"] = dict(sorted(step.exit_codes.items()))
+    parts["outputs"] = [[port.name, port.type] for port in step.outputs]
+    parts["returns"] = step.returns
+    parts["python"] = minor(python)
+    if image := step.image or environment.image:
+        parts["image"] = image
+    if environment.variables:
+        parts["variables"] = dict(sorted(environment.variables.items()))
+    if environment.lock:
+        parts["lock"] = environment.lock
+    elif environment.packages or environment.project:
+        parts["requirements"] = [*sorted(environment.packages), environment.project]
+    else:
+        parts["packages"] = dict(sorted(packages.items()))
+    if step.secrets:
+        parts["secrets"] = sorted(step.secrets)
+    return parts
+
+
+def input_part(ref: ArtifactRef) -> str:
+    """How an input stands in a key. Equal bytes of different formats are different values; JSON says its type itself."""
+    return ref.digest if ref.format == "json" else f"{ref.format} {ref.type} {ref.digest}"
+
+
+class StepKey:
+    """Keys of one step's tasks: everything but the inputs is hashed once."""
+
+    __slots__ = ("_base", "parts")
+
+    def __init__(self, step: StepDef, python: str, packages: Mapping[str, str]) -> None:
+        self.parts = step_parts(step, python, packages)
+        text = json.dumps(self.parts, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+        self._base = hashlib.sha256(text.encode() + b"\n")
+
+    def key(self, inputs: Mapping[str, ArtifactRef]) -> str:
+        """The hex key of a task with these inputs, in whatever order they are given."""
+        made = self._base.copy()
+        lines = [
+            f"{n}={r.digest if r.format == 'json' else f'{r.format} {r.type} {r.digest}'}\n" for n, r in (sorted(inputs.items()) if len(inputs) > 1 else inputs.items())
+        ]
+        made.update("".join(lines).encode())
+        return made.hexdigest()
+
+
+def cache_key(step: StepDef, inputs: Mapping[str, ArtifactRef], python: str, packages: Mapping[str, str] | None = None) -> tuple[str, dict[str, Any]]:
+    """(key, parts) of one task; `parts` is what `explain` compares."""
+    made = StepKey(step, python, packages or {})
+    return made.key(inputs), {**made.parts, "inputs": {name: input_part(ref) for name, ref in sorted(inputs.items())}}

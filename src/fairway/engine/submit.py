@@ -1,0 +1,271 @@
+"""From a pipeline and its parameters to a run: everything that can be wrong is found here, before anything starts."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from fairway.engine.code import code_of
+from fairway.engine.driver import Driver, OnEvents
+from fairway.engine.library import StoreLibrary
+from fairway.engine.project import Project
+from fairway.engine.services import Services
+from fairway.errors import ConfigError, DefinitionError, NotFoundError, UnsupportedError
+from fairway.executors.local import LocalExecutor
+from fairway.spec import event as ev
+from fairway.spec.artifact import ArtifactRef
+from fairway.spec.environment import Environment
+from fairway.spec.graph import Expr, Graph, Node, StepDef
+from fairway.spec.layout import BLOBS, SCRATCH, STREAMS
+from fairway.spec.ports import ArtifactStore, run_now
+from fairway.spec.record import Record, field, record, replace
+
+if TYPE_CHECKING:
+    from fairway.dsl.pipeline import Pipeline
+
+PATH_TYPES = {"fairway.File": "file", "fairway.Directory": "folder"}
+
+
+@record
+class Submission(Record):
+    """A pipeline ready to run: its graph with code digests and locked environments, its parameters and bundle in the store.
+
+    `environment` is what `RunStarted.environment` records; `source` is the file (and name) it came from.
+    """
+
+    graph: Graph
+    params: dict[str, ArtifactRef]
+    bundle: str = ""
+    source: str = ""
+    environment: dict[str, Any] = field(default_factory=dict)
+
+
+def open_services(project: Project, *, grace_s: float = 10.0) -> Services:
+    """The ports of the local target. Raises StoreUnavailable if the home cannot be used."""
+    from fairway.step.folder import FolderArtifactStore, FolderStreamStore
+    from fairway.store import open_journal
+
+    if project.target != "local":
+        raise UnsupportedError(f"there is no target {project.target!r} yet", hint="this version runs on `local`")
+    executor = LocalExecutor(project.home, settings=_executor_settings(project))
+    executor.start()
+    return Services(
+        home=project.home,
+        journal=open_journal(project.journal),
+        artifacts=FolderArtifactStore(os.path.join(project.home, BLOBS), durability=project.durability),
+        streams=FolderStreamStore(os.path.join(project.home, STREAMS)),
+        executor=executor,
+        grace_s=grace_s,
+    )
+
+
+def _executor_settings(project: Project) -> dict[str, Any]:
+    own = project.targets.get("local", {})
+    return {"source": project.root, "dotenv": project.secrets_file, "cpu": own.get("cpu", 0), "memory_bytes": own.get("memory_bytes", 0)}
+
+
+def prepare(pipeline: Pipeline | Graph, params: Mapping[str, Any], project: Project, services: Services, *, source: str = "") -> Submission:
+    """Check everything, store the inputs and the code. `params` are texts (from a command line) or values.
+
+    Raises DefinitionError, ConfigError, NotFoundError, UnsupportedError; nothing has run then.
+    """
+    graph = pipeline if isinstance(pipeline, Graph) else pipeline.trace()
+    values = bind_params(graph, params)
+    _check(graph, services)
+    graph = _lock_environments(graph, project)
+    graph, bundle, environment, folder = code_of(graph, pipeline, project, source)
+    if isinstance(services.executor, LocalExecutor):
+        services.executor.prepare(folder)
+    store = services.artifacts
+    graph = _store_constants(graph, store, project)
+    library = StoreLibrary(store)
+    refs = {p.name: _param_ref(p.name, p.type, values[p.name], library, store, project) for p in graph.params}
+    return Submission(graph, refs, bundle, source or graph.where, environment)
+
+
+def start(
+    run: str,
+    submission: Submission,
+    services: Services,
+    project: Project,
+    *,
+    options: ev.RunOptions | None = None,
+    name: str = "",
+    tags: Sequence[str] = (),
+    triggered_by: str = "",
+    on_events: OnEvents | None = None,
+) -> Driver:
+    """The driver of a new run: its first `drive()` records RunStarted together with the first attempts."""
+    begin = ev.RunStarted(
+        run=run,
+        graph=submission.graph,
+        params=submission.params,
+        bundle=submission.bundle,
+        at=time.time(),
+        project=project.name,
+        created_by=user_name(),
+        triggered_by=triggered_by,
+        target=project.target,
+        name=name,
+        source=submission.source,
+        options=options or ev.RunOptions(max_parallel=project.max_parallel, timeout_s=project.timeout_s),
+        tags=tuple(tags),
+        environment=submission.environment,
+    )
+    return Driver(run, services, begin=[begin], on_events=on_events)
+
+
+def resume(
+    run: str, services: Services, *, submission: Submission | None = None, options: ev.RunOptions | None = None, on_events: OnEvents | None = None
+) -> Driver:
+    """The driver that goes on with `run`: after a crash just where it was; after its end with what failed, was cancelled or never ran.
+
+    With a `submission` whose graph differs from the run's, the run continues with the edited code: what the edit does not reach is not redone.
+    """
+    state = run_now(_read_state(run, services))
+    edited = submission is not None and submission.graph != state.graph
+    begin: list[ev.Event] = []
+    if submission is not None and edited:
+        begin = [ev.RunResumed(time.time(), user_name(), submission.graph, submission.bundle, options)]
+    elif state.status != "running":
+        begin = [ev.RunResumed(time.time(), user_name(), options=options)]
+    return Driver(run, services, begin=begin, on_events=on_events)
+
+
+async def _read_state(run: str, services: Services) -> Any:
+    from fairway.engine.apply import fold
+
+    events = [event for _, event in await services.journal.read(run)]
+    if not events:
+        raise NotFoundError(f"there is no run {run!r}", hint="`fairway runs` lists them")
+    return fold(events)
+
+
+def user_name() -> str:
+    """Who starts this."""
+    return os.environ.get("FAIRWAY_USER") or os.environ.get("USER") or os.environ.get("LOGNAME") or ""
+
+
+def bind_params(graph: Graph, given: Mapping[str, Any]) -> dict[str, Any]:
+    """JSON values for all parameters. Raises ConfigError for unknown, missing or ill-typed ones."""
+    from fairway.dsl.params import coerce
+
+    known = {p.name for p in graph.params}
+    for name in given:
+        if name not in known:
+            listed = ", ".join(sorted(known)) or "none"
+            raise ConfigError(f"pipeline {graph.name!r} has no parameter {name!r}", hint=f"its parameters: {listed}", where=graph.where)
+    values: dict[str, Any] = {}
+    for param in graph.params:
+        if param.name in given:
+            values[param.name] = coerce(param, given[param.name])
+        elif param.required:
+            raise ConfigError(
+                f"parameter {param.name!r} ({param.type or 'any type'}) has no value",
+                hint=f"give it: --{param.name.replace('_', '-')} …",
+                where=graph.where,
+            )
+        else:
+            values[param.name] = param.default
+    return values
+
+
+def _param_ref(name: str, kind: str, value: Any, library: StoreLibrary, store: ArtifactStore, project: Project) -> ArtifactRef:
+    if isinstance(value, str) and _path_type(kind):
+        return _import(value, _path_type(kind), store, project, f"parameter {name!r}")
+    return library.constant(value)
+
+
+def _path_type(kind: str) -> str:
+    bare = kind.removesuffix(" | None")
+    return bare if bare in PATH_TYPES else ""
+
+
+def _import(path: str, kind: str, store: ArtifactStore, project: Project, what: str, where: str = "") -> ArtifactRef:
+    from fairway.step.artifacts import import_path
+
+    full = os.path.expanduser(path)
+    noun = PATH_TYPES.get(kind, "file")
+    there = os.path.isdir(full) if noun == "folder" else os.path.isfile(full)
+    if not there and not (kind == "" and os.path.exists(full)):
+        raise NotFoundError(f"{what} names a {noun} that does not exist: {path}", hint=f"relative paths count from {os.getcwd()}", where=where)
+    scratch = os.path.join(project.home, SCRATCH)
+    os.makedirs(scratch, exist_ok=True)
+    return import_path(full, store, kind, scratch=scratch)
+
+
+def _store_constants(graph: Graph, store: ArtifactStore, project: Project) -> Graph:
+    """Paths written in the pipeline for File and Directory inputs, and `fw.artifact(...)`, become artifacts."""
+    nodes: list[Node] = []
+    for node in graph.nodes:
+        types = {port.name: _path_type(port.type) for port in graph.steps[node.step].inputs}
+        changed: dict[str, Expr] = {}
+        for name, expr in node.inputs.items():
+            kind = types.get(name, "")
+            if expr.kind == "const" and kind and isinstance(expr.value, str):
+                changed[name] = Expr("artifact", ref=_import(expr.value, kind, store, project, f"input {name!r} of {node.id!r}", node.where))
+            elif _unresolved(expr):
+                changed[name] = _resolve_artifacts(expr, store, project, node.where)
+        nodes.append(replace(node, inputs={**node.inputs, **changed}) if changed else node)
+    return replace(graph, nodes=tuple(nodes)) if nodes != list(graph.nodes) else graph
+
+
+def _unresolved(expr: Expr) -> bool:
+    return (expr.kind == "artifact" and expr.ref is None) or any(_unresolved(arg) for arg in expr.args)
+
+
+def _resolve_artifacts(expr: Expr, store: ArtifactStore, project: Project, where: str) -> Expr:
+    if expr.kind == "artifact" and expr.ref is None:
+        from fairway.engine.importing import import_artifact
+
+        return Expr("artifact", ref=import_artifact(expr, store, project, where))
+    return replace(expr, args=tuple(_resolve_artifacts(arg, store, project, where) for arg in expr.args))
+
+
+def _check(graph: Graph, services: Services) -> None:
+    """Lint, and resources that this target can never give."""
+    from fairway.dsl.lint import check
+    from fairway.step.artifacts import can_store
+
+    problems = check(graph, can_store, services.executor.capabilities)
+    if problems:
+        first = problems[0]
+        more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+        raise DefinitionError(first.message + more, hint=first.hint, where=first.where)
+    if all(s.resources.cpu <= 1 and not s.resources.memory_bytes and not s.resources.accelerators for s in graph.steps.values()):
+        return
+    most = run_now(services.executor.inventory()).largest
+    for step in graph.steps.values():
+        _check_step(step, most)
+
+
+def _check_step(step: StepDef, most: Any) -> None:
+    asked = step.resources
+    lacks: list[str] = []
+    if asked.cpu > most.cpu:
+        lacks.append(f"{asked.cpu:g} cpu (this machine has {most.cpu:g})")
+    if asked.memory_bytes > most.memory_bytes:
+        lacks.append(f"{asked.memory_bytes / 2**30:.3g} GiB of memory (this machine has {most.memory_bytes / 2**30:.3g} GiB)")
+    for name, count in asked.accelerators.items():
+        if count > most.accelerators.get(name, 0):
+            lacks.append(f"{count} {name} (this machine has {most.accelerators.get(name, 0)})")
+    if lacks:
+        raise UnsupportedError(f"step {step.name!r} asks for {' and '.join(lacks)}", hint="ask for less, or run on another target", where=step.where)
+
+
+def _lock_environments(graph: Graph, project: Project) -> Graph:
+    steps: dict[str, StepDef] = {}
+    locked: dict[Environment, Environment] = {}
+    default = Environment()
+    for name, step in graph.steps.items():
+        wanted = step.environment if step.environment != default else project.environment
+        if wanted == default:
+            continue
+        if (wanted.packages or wanted.project or wanted.python) and wanted not in locked:
+            from fairway import envs
+
+            locked[wanted] = envs.lock(wanted, project.root, project.home)
+        steps[name] = replace(step, environment=locked.get(wanted, wanted))
+    return replace(graph, steps={**graph.steps, **steps}) if steps else graph

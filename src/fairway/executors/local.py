@@ -1,0 +1,299 @@
+"""Attempts on this machine: slots are given out here, processes are the worker's business."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import socket
+import sys
+import time
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from fairway.errors import FairwayError, UnschedulableError
+from fairway.executors.machine import find_total
+from fairway.executors.slots import Slots
+from fairway.spec.attempt import AttemptSpec
+from fairway.spec.layout import BLOBS
+from fairway.spec.outcome import ErrorInfo, Outcome, outcome_key
+from fairway.spec.ports import Inventory, Observation
+from fairway.spec.record import to_plain
+from fairway.step.folder import FolderArtifactStore
+from fairway.step.wire import Channel
+
+_WORKER = "import sys; sys.path.append(sys.argv[4]); from fairway.step.__main__ import main; main(sys.argv[1:4])"
+_MARK = "FAIRWAY_WORKER"
+_CLOSE_S = 10.0
+_encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
+
+
+class LocalExecutor:
+    """The executor `local`. `settings`: "source" (the folder in which the user edits the bundle's files), "dotenv" (a path), "cpu", "memory_bytes"
+    (less than the machine has), "grace_s" (between SIGTERM and SIGKILL after a timeout; 10).
+
+    Nothing starts before `start`, `prewarm` or the first `submit`. A worker that dies is replaced, and what it ran is reported as lost.
+    """
+
+    name = "local"
+
+    def __init__(self, home: Any, *, settings: Mapping[str, Any] | None = None) -> None:
+        self.home = os.path.abspath(os.fspath(home))
+        self._settings = dict(settings or {})
+        self._store = FolderArtifactStore(f"{self.home}/{BLOBS}")
+        self._slots: Slots | None = None
+        self._channel: Channel | None = None
+        self._pid = 0
+        self._mark = ""
+        self._queued: dict[str, AttemptSpec] = {}
+        self._running: dict[str, AttemptSpec] = {}
+        self._preparing: dict[str, str] = {}
+        self._queued_at: dict[str, float] = {}
+        self._changed: list[str] = []
+        self._pythons: dict[str, str] = {}
+        self._wake_reader, self._wake_writer = os.pipe()
+        os.set_blocking(self._wake_reader, False)
+        os.set_blocking(self._wake_writer, False)
+
+    @property
+    def capabilities(self) -> frozenset[str]:
+        """GPU where there is one, CONTAINER where docker or podman is."""
+        from fairway.step.command import find_container_engine
+
+        found = {"GPU"} if self._machine().total.accelerators else set[str]()
+        return frozenset(found | ({"CONTAINER"} if find_container_engine() else set()))
+
+    def start(self) -> None:
+        """Boot the worker now, beside whatever the caller does next."""
+        if self._channel is not None:
+            return
+        ours, theirs = socket.socketpair()
+        self._mark = f"{os.getpid()}-{os.urandom(6).hex()}"
+        package = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+        argv = [sys.executable, "-P", "-c", _WORKER, "worker", "100", self.home, package]
+        environ = {"PYTHONHASHSEED": "0", **os.environ, _MARK: self._mark}
+        actions = [(os.POSIX_SPAWN_DUP2, theirs.fileno(), 100)]
+        self._pid = os.posix_spawn(sys.executable, argv, environ, file_actions=actions)
+        theirs.close()
+        ours.setblocking(False)
+        self._channel = Channel(ours)
+
+    def prepare(self, source: str) -> None:
+        """Learn in which folder the user edits the bundle's files: tracebacks name those."""
+        self._settings["source"] = source
+
+    def prewarm(self, bundle: str, module: str, variables: Mapping[str, str] | None = None) -> None:
+        """Let a zygote for the user's own interpreter import `module` now."""
+        self._send({"op": "warm", "bundle": bundle, "module": module, "environ": dict(variables or {}), "source": self._settings.get("source", "")})
+
+    async def inventory(self) -> Inventory:
+        """What this machine has; `largest` is all of it."""
+        slots = self._machine()
+        return Inventory(slots.total, slots.free(), slots.total, {"host": os.uname().nodename, "platform": sys.platform})
+
+    async def submit(self, attempts: Sequence[AttemptSpec]) -> None:
+        """Queue them, and start what fits. Raises UnschedulableError for more than the machine has."""
+        slots = self._machine()
+        now = time.time()
+        for attempt in attempts:
+            if attempt.id in self._queued or attempt.id in self._running:
+                continue
+            excess = slots.find_excess(attempt.resources)
+            if excess:
+                raise UnschedulableError(f"step {attempt.step.name!r} {excess}", hint="ask for less, or run it on a bigger target")
+            self._queued[attempt.id] = attempt
+            self._queued_at[attempt.id] = now
+            slots.add(attempt)
+        self._dispatch()
+
+    async def observe(self, ids: Collection[str]) -> Mapping[str, Observation]:
+        """Ended attempts are unknown here once they were reported; their outcomes are in the store."""
+        seen: dict[str, Observation] = {}
+        for id in ids:
+            if id in self._preparing:
+                seen[id] = Observation("starting", self._preparing[id])
+            elif id in self._running:
+                seen[id] = Observation("running")
+            elif id in self._queued:
+                seen[id] = Observation("queued", "waits for free cores, memory or devices")
+        return seen
+
+    async def wait(self, timeout_s: float | None) -> Sequence[str]:
+        """Blocks on the worker's socket."""
+        deadline = None if timeout_s is None else time.monotonic() + timeout_s
+        while True:
+            if self._changed:
+                changed, self._changed = self._changed, []
+                return changed
+            poller = select.poll()
+            poller.register(self._wake_reader, select.POLLIN)
+            if self._channel is not None:
+                poller.register(self._channel.fileno(), select.POLLIN | (select.POLLOUT if self._channel.pending else 0))
+            patience = None if deadline is None else max(0.0, deadline - time.monotonic()) * 1000
+            ready = {fd for fd, _ in poller.poll(patience)}
+            if not ready:
+                return []
+            if self._channel is not None and self._channel.fileno() in ready:
+                self._receive()
+            if self._wake_reader in ready:
+                self._drain_wakes()
+                if not self._changed:
+                    return []
+
+    def wake(self) -> None:
+        """A byte into the self-pipe."""
+        try:
+            os.write(self._wake_writer, b".")
+        except (BlockingIOError, OSError):
+            return
+
+    async def cancel(self, id: str, grace_s: float) -> None:
+        """One that waits is dropped with an outcome of its own; one that runs gets SIGTERM, then SIGKILL."""
+        attempt = self._queued.pop(id, None)
+        if attempt is not None:
+            self._machine().drop(attempt)
+            self._conclude(attempt, ErrorInfo("cancelled", "FW-TASK-CANCELLED", "cancelled before it started", retryable=False))
+        elif id in self._running:
+            self._send({"op": "cancel", "id": id, "grace_s": grace_s})
+
+    async def close(self) -> None:
+        """Kill what runs and wait until the worker is gone."""
+        if self._channel is not None:
+            self._channel.close()
+            self._channel = None
+            self._bury()
+        self._queued.clear()
+        self._running.clear()
+        for fd in (self._wake_reader, self._wake_writer):
+            if fd >= 0:
+                os.close(fd)
+        self._wake_reader = self._wake_writer = -1
+
+    def _machine(self) -> Slots:
+        if self._slots is None:
+            total = find_total()
+            total.cpu = float(self._settings.get("cpu") or total.cpu)
+            total.memory_bytes = int(self._settings.get("memory_bytes") or total.memory_bytes)
+            self._slots = Slots(total)
+        return self._slots
+
+    def _dispatch(self) -> None:
+        for attempt, devices in self._machine().take():
+            del self._queued[attempt.id]
+            self._running[attempt.id] = attempt
+            try:
+                frame = self._frame(attempt, devices)
+            except FairwayError as error:
+                self._machine().give_back(attempt.id)
+                del self._running[attempt.id]
+                self._conclude(attempt, ErrorInfo("input", error.code, error.message, error.hint, retryable=error.retryable))
+                continue
+            self._send(frame)
+
+    def _frame(self, attempt: AttemptSpec, devices: dict[str, list[int]]) -> dict[str, Any]:
+        wanted = attempt.resources
+        environ = dict(attempt.environment.variables)
+        for kind, numbers in devices.items():
+            variable = "CUDA_VISIBLE_DEVICES" if kind.startswith("nvidia") else "HIP_VISIBLE_DEVICES" if kind.startswith("amd") else ""
+            if variable and numbers:
+                environ[variable] = ",".join(map(str, numbers))
+        frame: dict[str, Any] = {
+            "op": "start",
+            "id": attempt.id,
+            "run": attempt.run,
+            "bundle": attempt.bundle,
+            "module": attempt.step.module if attempt.step.kind in ("python", "dynamic") else "",
+            "spec": _encode(to_plain(attempt)),
+            "queued_at": self._queued_at.pop(attempt.id, 0.0),
+            "source": self._settings.get("source", ""),
+        }
+        if environ:
+            frame["environ"] = environ
+        if attempt.timeout_s:
+            frame["timeout_s"], frame["grace_s"] = attempt.timeout_s, self._settings.get("grace_s", 10.0)
+        if wanted.memory_bytes or wanted.accelerators:
+            frame["hold"] = True  # its memory and devices are free only when its process is gone
+        frame["machine_bytes"] = self._machine().total.memory_bytes
+        if attempt.secrets:
+            from fairway.executors.secrets import get_secrets
+
+            frame["secrets"] = get_secrets(attempt.secrets, self._settings.get("dotenv", ""))
+        if attempt.environment.lock:
+            frame["python"] = self._find_python(attempt)
+        return frame
+
+    def _find_python(self, attempt: AttemptSpec) -> str:
+        lock = attempt.environment.lock
+        if lock not in self._pythons:
+            from pathlib import Path
+
+            from fairway import envs
+
+            self._pythons[lock] = str(envs.ensure(attempt.environment, Path(self.home)))
+        return self._pythons[lock]
+
+    def _send(self, frame: dict[str, Any]) -> None:
+        self.start()
+        assert self._channel is not None  # noqa: S101 - `start` made it
+        self._channel.send(frame)
+
+    def _receive(self) -> None:
+        assert self._channel is not None  # noqa: S101 - the caller looked
+        self._channel.flush()
+        frames = self._channel.receive()
+        if frames is None:
+            self._lose_worker()
+            return
+        for frame in frames:
+            for id in frame["ids"]:
+                if self._running.pop(id, None) is not None:
+                    self._machine().give_back(id)
+                    self._changed.append(id)
+        self._dispatch()
+
+    def _lose_worker(self) -> None:
+        """The worker died: nothing of what it started may go on, and its attempts are lost unless their outcomes are there."""
+        assert self._channel is not None  # noqa: S101 - the caller looked
+        self._channel.close()
+        self._channel = None
+        self._bury()
+        lost, self._running = self._running, {}
+        for attempt in lost.values():
+            self._machine().give_back(attempt.id)
+            self._conclude(attempt, ErrorInfo("lost", "FW-LOST", "the worker that ran it died", hint="it is tried again by itself"))
+        self._dispatch()
+
+    def _bury(self) -> None:
+        """Reap the worker, and kill whatever it left (it leaves nothing unless it was killed itself)."""
+        from fairway.step import processes
+
+        end = time.monotonic() + _CLOSE_S
+        status = -1
+        while status < 0:
+            pid, found = os.waitpid(self._pid, os.WNOHANG)
+            if pid:
+                status = found
+            elif time.monotonic() > end:
+                processes.signal_quietly(self._pid, processes.SIGKILL)
+                status = os.waitpid(self._pid, 0)[1]
+            else:
+                time.sleep(0.001)
+        while status and time.monotonic() < end:
+            left = processes.find_marked(f"{_MARK}={self._mark}")
+            if not left:
+                break
+            for pid in left:
+                processes.signal_quietly(pid, processes.SIGKILL)
+            time.sleep(0.002)
+
+    def _conclude(self, attempt: AttemptSpec, error: ErrorInfo) -> None:
+        outcome = Outcome(attempt.id, "failed", error=error)
+        self._store.put(outcome_key(attempt.run, attempt.id), _encode(to_plain(outcome)).encode())
+        self._changed.append(attempt.id)
+
+    def _drain_wakes(self) -> None:
+        try:
+            while os.read(self._wake_reader, 4096):
+                continue
+        except BlockingIOError:
+            return

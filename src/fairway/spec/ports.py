@@ -1,0 +1,226 @@
+"""The ports: what the engine needs of the world. A port exists when it has two implementations.
+
+Ports are `async def` where an implementation may wait on a network. A local implementation may complete without ever suspending; then
+`run_now` drives the coroutine without an event loop (importing asyncio alone costs more than half of what a whole small run may).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Coroutine, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, BinaryIO, Protocol, TypeVar
+
+from fairway.spec.artifact import ArtifactRef
+from fairway.spec.attempt import AttemptSpec
+from fairway.spec.event import Event
+from fairway.spec.record import Record, record
+from fairway.spec.resources import Resources
+from fairway.spec.summary import CacheEntry, RunSummary
+
+T = TypeVar("T")
+
+
+def run_now(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine whose ports never suspend, without an event loop. RuntimeError if one does."""
+    try:
+        coroutine.send(None)
+    except StopIteration as stop:
+        return stop.value
+    coroutine.close()
+    raise RuntimeError("a port suspended outside an event loop; use `asyncio.run` with this target")
+
+
+@record
+class Observation(Record):
+    """`phase`: "queued", "starting", "running", "ended" (an outcome is in the store, or will never be). `reason`: one line, why it waits."""
+
+    phase: str
+    reason: str = ""
+
+
+@record
+class Inventory(Record):
+    """What a target has. `largest` is the most that one attempt may ask for."""
+
+    total: Resources
+    free: Resources
+    largest: Resources
+    facts: dict[str, Any]
+
+
+class Executor(Protocol):
+    """Starts attempts. Their results come through the artifact store, never through this port."""
+
+    name: str
+    capabilities: frozenset[str]
+
+    async def inventory(self) -> Inventory: ...
+    async def submit(self, attempts: Sequence[AttemptSpec]) -> None:
+        """Start them when there is room. The same id twice is one execution."""
+        ...
+
+    async def observe(self, ids: Collection[str]) -> Mapping[str, Observation]:
+        """What is known; an absent id is unknown here."""
+        ...
+
+    async def wait(self, timeout_s: float | None) -> Sequence[str]:
+        """Ids whose observation may have changed, as soon as there are any; [] when `timeout_s` is over or `wake` was called."""
+        ...
+
+    def wake(self) -> None:
+        """Make a `wait` in progress return (safe from a signal handler or another thread)."""
+        ...
+
+    async def cancel(self, id: str, grace_s: float) -> None:
+        """SIGTERM now, SIGKILL after `grace_s`. An unknown id is success."""
+        ...
+
+    async def close(self) -> None:
+        """Stop everything that still runs and leave no process behind."""
+        ...
+
+
+@record
+class Command(Record):
+    """A wish put into a run's inbox by anyone but its driver. `kind`: "cancel", "label"; `body` as the event's fields."""
+
+    id: int
+    kind: str
+    body: dict[str, Any]
+
+
+class Journal(Protocol):
+    """Append-only events of runs, one writer each (compare-and-swap on the head), with the summaries and the cache index that follow from them.
+
+    Events are numbered from 1 in each run; the head is the number of the last, 0 for none.
+    """
+
+    async def append(
+        self,
+        run: str,
+        after: int,
+        events: Sequence[Event],
+        batch: str,
+        *,
+        summary: RunSummary | None = None,
+        cache: Sequence[CacheEntry] = (),
+        handled: int = 0,
+    ) -> int:
+        """Make all of it durable at once and return the new head. `handled`: inbox commands up to this id are removed in the same transaction.
+
+        Raises JournalConflict if the head is not `after`, unless the events after `after` are exactly this `batch` (a lost reply): then returns the head.
+        """
+        ...
+
+    async def read(self, run: str, after: int = 0, limit: int = 0) -> Sequence[tuple[int, Event]]: ...
+    async def head(self, run: str) -> int: ...
+    async def watch(self, run: str, after: int, timeout_s: float) -> int:
+        """Return the head as soon as it is above `after`, or when `timeout_s` is over."""
+        ...
+
+    async def send(self, run: str, kind: str, body: Mapping[str, Any]) -> int:
+        """Put a command into the run's inbox; returns its id."""
+        ...
+
+    async def inbox(self, run: str, after: int = 0) -> Sequence[Command]: ...
+    async def inbox_version(self) -> int:
+        """A number that changes when any inbox may have; cheap (no query of a table)."""
+        ...
+
+    async def find_cached(self, keys: Sequence[str]) -> Mapping[str, CacheEntry]: ...
+    async def forget_cached(self, keys: Iterable[str]) -> None: ...
+    async def summaries(
+        self, *, pipeline: str = "", status: str = "", tag: str = "", archived: bool = False, limit: int = 50, before: str = ""
+    ) -> Sequence[RunSummary]:
+        """Newest first (run ids sort by time); archived ones too only if `archived`; `limit` 0 = all; `before` is a run id."""
+        ...
+
+    async def find_summary(self, run: str) -> RunSummary | None: ...
+    async def find_runs(self, prefix: str) -> Sequence[str]:
+        """Run ids that begin or end with `prefix`, or whose name it is; newest first, at most 20."""
+        ...
+
+    async def digests(self, run: str) -> set[str]:
+        """Whatever in the run's events could be the SHA-256 of an artifact or a bundle."""
+        ...
+
+    async def cached(self, *, orphaned: bool = False) -> Sequence[CacheEntry]:
+        """All entries; `orphaned`: only those whose run was deleted."""
+        ...
+
+    async def delete_run(self, run: str) -> None:
+        """Remove its events, summary and inbox; its cache entries stay, as orphans. Absent = success."""
+        ...
+
+    async def close(self) -> None: ...
+
+
+@record
+class BlobStat(Record):
+    key: str
+    size_bytes: int
+    modified_at: float
+
+
+class ArtifactStore(Protocol):
+    """Immutable blobs by key ("sha256/ab/cdef…", "outcome/RUN/ATTEMPT"). Puts are atomic and idempotent. All calls are synchronous."""
+
+    def put(self, key: str, source: bytes | Path, *, if_absent: bool = True, move: bool = False) -> bool:
+        """Store it whole or not at all; False if the key was there (and stays as it was). `move`: the file at `source` may be taken instead of copied."""
+        ...
+
+    def get(self, key: str) -> bytes:
+        """Raises NotFoundError."""
+        ...
+
+    def open(self, key: str) -> BinaryIO: ...
+    def local_path(self, key: str) -> Path | None:
+        """A read-only file with the blob's bytes if the store can offer one without copying."""
+        ...
+
+    def stat(self, key: str) -> BlobStat | None: ...
+    def list(self, prefix: str) -> Iterator[BlobStat]: ...
+    def delete(self, key: str, *, unused_since: float = 0.0) -> bool:
+        """True if it is gone (absent = success). `unused_since` (epoch seconds): only if nobody has put it again since then."""
+        ...
+
+
+class StreamStore(Protocol):
+    """Append-only bytes for logs, metrics, samples. Streams are named "RUN/ATTEMPT/log", "…/metrics", "…/samples", "…/progress".
+
+    A stream that does not exist reads as an empty one. `list` takes the beginning of a name, `delete` a whole name or a folder ("RUN", "RUN/ATTEMPT").
+    """
+
+    def append(self, stream: str, data: bytes) -> None: ...
+    def read(self, stream: str, offset: int = 0, limit: int = 0) -> bytes: ...
+    def size(self, stream: str) -> int: ...
+    def list(self, prefix: str) -> Iterator[str]: ...
+    def delete(self, prefix: str) -> None: ...
+
+
+class Serializer(Protocol):
+    """One Python type <-> one file format. Found by entry point group "fairway.serializers"."""
+
+    format: str
+    suffix: str
+    types: tuple[str, ...]
+    """Public type names this serializer is the writer for ("pandas.DataFrame"); the first match over a value's MRO wins."""
+
+    def write(self, value: Any, path: Path) -> Mapping[str, Any]:
+        """Write one file or one directory at `path`; returns `meta`."""
+        ...
+
+    def read(self, path: Path, wanted: str, meta: Mapping[str, Any]) -> Any:
+        """`wanted` is the type name the reader asked for, "" if it did not say."""
+        ...
+
+
+class Framework(Protocol):
+    """The rendezvous a training framework expects. Found by entry point group "fairway.frameworks"."""
+
+    name: str
+
+    def environment(self, rank: int, peers: Sequence[str]) -> Mapping[str, str]: ...
+
+
+RefMap = Mapping[str, ArtifactRef]

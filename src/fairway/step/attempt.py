@@ -1,0 +1,230 @@
+"""One attempt in this process: inputs by digest, the user's code, outputs by digest, and last, if absent, the outcome.
+
+The same attempt started twice is executed once: it holds a lock while it runs and looks for an outcome before it starts.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import sys
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from fairway.errors import FairwayError
+from fairway.spec.attempt import AttemptItem, AttemptSpec
+from fairway.spec.layout import BLOBS, BUNDLES, CHECKPOINTS, LOCKS, SCRATCH, STREAMS
+from fairway.spec.outcome import ErrorInfo, ItemOutcome, Outcome, Usage, outcome_key
+from fairway.spec.record import from_plain, to_plain
+from fairway.step import context
+from fairway.step.errors_report import Origin, describe_exception
+from fairway.step.folder import FolderArtifactStore, FolderStreamStore
+from fairway.step.item import ItemRunner
+from fairway.step.metrics import PointWriter
+
+_encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
+
+
+class Terminated(BaseException):
+    """SIGTERM: somebody gave the attempt up. Raised in the user's code, so that its `finally` blocks run."""
+
+
+class Attempt:
+    """The parts of one attempt on this machine, under a Fairway home. `source` is the folder in which the user edits the bundle's files."""
+
+    def __init__(self, spec: AttemptSpec, home: str, *, secrets: Mapping[str, str] | None = None, source: str = "", queued_at: float = 0.0) -> None:
+        self.spec = spec
+        self.home = home
+        self.root = f"{home}/{BUNDLES}/{spec.bundle}" if spec.bundle else source
+        self.origin = Origin(self.root, source, (secrets or {}).values())
+        self.store = FolderArtifactStore(f"{home}/{BLOBS}")
+        self.streams = FolderStreamStore(f"{home}/{STREAMS}")
+        self.scratch = f"{home}/{SCRATCH}/{spec.id}"
+        self.secrets = dict(secrets or {})
+        self.key = outcome_key(spec.run, spec.id)
+        self.usage = Usage(queued_at=queued_at, started_at=time.time(), host=os.uname().nodename)
+        self.points = PointWriter(self.streams, f"{spec.run}/{spec.id}")
+
+    def run(self, *, debugger: Any = None) -> None:
+        """Run it to its outcome. Returns without doing anything if there is one already. `debugger(exception)` is called where user code raised."""
+        with Claim(f"{self.home}/{LOCKS}/{self.spec.id}") as claim:
+            if self.store.stat(self.key) is not None:
+                return
+            os.makedirs(self.scratch, exist_ok=True)
+            before = os.getcwd()
+            os.chdir(self.scratch)
+            try:
+                outcome = self._run_items(claim, debugger)
+            finally:
+                os.chdir(before)
+            self.store.put(self.key, encode_outcome(to_plain(outcome)))
+            remove_scratch(self.scratch)
+
+    def _run_items(self, claim: Claim, debugger: Any) -> Outcome:
+        spec, usage = self.spec, self.usage
+        current = context.Context(spec, self.scratch, f"{self.home}/{CHECKPOINTS}")
+        context.enter(current, self.points, trust=spec.step.trust)
+        runner = ItemRunner(spec, self.store, self.scratch, self.root, self.secrets, self.origin, usage)
+        results = claim.read() if len(spec.items) > 1 else []
+        try:
+            for item in spec.items[len(results) :]:
+                results.append(self._run_item(runner, item, current, debugger))
+                if len(spec.items) > 1:
+                    claim.add(results[-1])
+        finally:
+            context.leave()
+            _flush_output()
+            self.points.flush()
+        self._measure()
+        return Outcome(spec.id, "ended", tuple(results), usage=usage, metrics=self._metrics(), worker=f"{usage.host}:{os.getpid()}")
+
+    def _run_item(self, runner: ItemRunner, item: AttemptItem, current: context.Context, debugger: Any) -> ItemOutcome:
+        current.task, current.seed = item.task, item.seed
+        try:
+            return runner.run(item)
+        except context.Skipped as skipped:
+            return ItemOutcome("skipped", reason=self.origin.mask(skipped.reason))
+        except Terminated:
+            raise
+        except BaseException as error:  # noqa: BLE001 - the boundary of the attempt: whatever user code raises becomes data
+            if debugger is not None:
+                debugger(error)
+            return ItemOutcome("failed", error=self._describe(error, runner.phase))
+
+    def _describe(self, error: BaseException, phase: str) -> ErrorInfo:
+        info = describe_exception(error, self.origin)
+        if isinstance(error, SystemExit):
+            info.kind = f"exit:{error.code if isinstance(error.code, int) else 0 if error.code is None else 1}"
+            info.message = f"the step called sys.exit({error.code!r})"
+            info.hint = info.hint or "return from the step instead; what it returns becomes its outputs"
+        elif phase and info.kind != "oom":
+            info.kind = phase
+        return info
+
+    def _metrics(self) -> dict[str, float]:
+        return {name: value for name, value in self.points.last.items() if isinstance(value, int | float)}
+
+    def _measure(self) -> None:
+        import resource
+
+        usage, scale = self.usage, 1 if sys.platform == "darwin" else 1024
+        mine, below = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
+        usage.ended_at = time.time()
+        usage.wall_s = round(max(0.0, usage.ended_at - usage.started_at), 6)
+        usage.cpu_s = round(mine.ru_utime + mine.ru_stime + below.ru_utime + below.ru_stime, 6)
+        usage.peak_memory_bytes = max(mine.ru_maxrss, below.ru_maxrss) * scale
+
+
+class Claim:
+    """The right to run an attempt: a locked file, freed by the kernel if we die. It also keeps the results of a batch's items as they come.
+
+    Waits while another process runs the same attempt.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._file = -1
+
+    def __enter__(self) -> Claim:
+        while True:
+            file = self._open()
+            fcntl.flock(file, fcntl.LOCK_EX)
+            try:
+                if os.fstat(file).st_ino == os.stat(self._path).st_ino:
+                    self._file = file
+                    return self
+            except FileNotFoundError:
+                pass  # the one before us has ended and removed it while we waited
+            os.close(file)
+
+    def _open(self) -> int:
+        flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+        try:
+            return os.open(self._path, flags, 0o600)
+        except FileNotFoundError:
+            os.makedirs(os.path.dirname(self._path), exist_ok=True)
+            return os.open(self._path, flags, 0o600)
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        if kind is None:
+            os.unlink(self._path)
+        os.close(self._file)
+
+    def read(self) -> list[ItemOutcome]:
+        """Results of items that an earlier process of this attempt has left."""
+        return read_items(self._path)
+
+    def add(self, result: ItemOutcome) -> None:
+        """Keep one result; whole or not at all for a reader."""
+        os.write(self._file, (_encode(to_plain(result)) + "\n").encode("utf-8", "replace"))
+
+
+def read_items(path: str) -> list[ItemOutcome]:
+    """The whole lines of a claim's file; a line cut short by a kill does not count."""
+    try:
+        with open(path, "rb") as file:
+            whole, _, _ = file.read().rpartition(b"\n")
+    except FileNotFoundError:
+        return []
+    return [from_plain(ItemOutcome, json.loads(line)) for line in whole.split(b"\n") if line]
+
+
+def remove_scratch(path: str) -> None:
+    """Remove an attempt's working folder; what cannot be removed stays."""
+    try:
+        os.rmdir(path)
+    except FileNotFoundError:
+        return
+    except OSError:
+        import shutil
+
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def remove_file(path: str) -> None:
+    """Absent = success."""
+    try:
+        os.unlink(path)
+    except OSError:
+        return
+
+
+def append_quietly(streams: FolderStreamStore, stream: str, data: bytes) -> None:
+    """For what is worth keeping but no failure: samples."""
+    try:
+        streams.append(stream, data)
+    except FairwayError:
+        return
+
+
+def encode_outcome(plain: dict[str, Any]) -> bytes:
+    """An outcome's bytes in the artifact store."""
+    return _encode(plain).encode("utf-8", "replace")
+
+
+def _flush_output() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError):  # user code may have closed it
+            continue
+
+
+def warm_up() -> None:
+    """Do once, before any fork, what the first attempt would do otherwise: compile the records' readers, import what each attempt uses."""
+    import resource  # noqa: F401
+
+    from fairway.spec.graph import Port, StepDef
+
+    step = StepDef("warm", inputs=(Port("x"),))
+    from fairway.spec.artifact import ArtifactRef
+    from fairway.spec.attempt import Input
+    from fairway.step import artifacts  # noqa: F401
+
+    given = {"x": Input(ArtifactRef("0", 1, "json", inline="1"))}
+    spec = AttemptSpec("a", "r", "n", 1, step, "", (AttemptItem("t", given, 1),), given)
+    from_plain(AttemptSpec, to_plain(spec))
+    from_plain(ItemOutcome, to_plain(ItemOutcome("succeeded", {"x": given["x"].ref})))  # type: ignore[dict-item]
+    to_plain(Outcome("a", "ended", usage=Usage(wall_s=1.0)))

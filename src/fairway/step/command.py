@@ -1,0 +1,152 @@
+"""Command and container steps: any program, files in, files out, exit codes mapped."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from fairway.errors import TaskFailed, UnsupportedError
+from fairway.spec.graph import Port, StepDef
+from fairway.spec.outcome import ErrorInfo, ItemOutcome
+
+_PLACEHOLDER = re.compile(r"\{(in|out|param):([^{}]+)\}")
+_FILES = ("fairway.File", "fairway.Directory", "fairway.Model", "")
+_OUTPUTS = "outputs"
+
+
+class OutputMissing(TaskFailed):
+    """A command ended well without having written one of its outputs."""
+
+
+def run_command(
+    step: StepDef, values: Mapping[str, Any], scratch: str, root: str, save: Callable[[Any, Port], Any], seed: int
+) -> ItemOutcome:
+    """Run the program to its end and keep its outputs. `values` are the loaded inputs (files as paths); `root` is the bundle's folder."""
+    folder = f"{scratch}/{_OUTPUTS}"
+    os.makedirs(folder, exist_ok=True)
+    argv = [_fill(part, values, scratch, root) for part in step.argv]
+    if step.kind == "container":
+        argv = _in_container(step, argv, scratch, [str(v) for v in values.values() if isinstance(v, str) and os.path.isabs(v)])
+    environ = {**os.environ, "FAIRWAY_SEED": str(seed)}
+    try:
+        pid = os.posix_spawnp(argv[0], argv, environ)
+    except FileNotFoundError:
+        raise UnsupportedError(
+            f"there is no program {argv[0]!r} on this machine", hint="install it, or name it by its path; PATH is the one `fairway run` had"
+        ) from None
+    except PermissionError:
+        raise UnsupportedError(f"{argv[0]!r} may not be executed", hint=f"chmod +x, or call its interpreter: [\"sh\", {argv[0]!r}]") from None
+    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    verdict = step.exit_codes.get(str(code), "ok" if code == 0 else "")
+    if verdict == "skip":
+        return ItemOutcome("skipped", reason=f"exit code {code}")
+    if verdict != "ok":
+        return ItemOutcome("failed", error=_explain_exit(argv, code, verdict))
+    return ItemOutcome("succeeded", outputs={port.name: save(_find_output(port, folder, scratch, argv), port) for port in step.outputs})
+
+
+def _explain_exit(argv: list[str], code: int, verdict: str) -> ErrorInfo:
+    shown = " ".join(argv)
+    shown = shown if len(shown) <= 200 else shown[:200] + "…"
+    if code < 0:
+        from fairway.step.verdict import name_signal
+
+        return ErrorInfo("crash", "FW-TASK-CRASHED", f"{shown} was ended by {name_signal(-code)}", hint="its last lines are in the task's log")
+    hint = "its last lines are in the task's log; exit_codes={…} of the command says what its other exit codes mean"
+    return ErrorInfo(f"exit:{code}", "FW-TASK-FAILED", f"{shown} ended with exit code {code}", hint=hint, retryable=verdict != "fail")
+
+
+def _fill(part: str, values: Mapping[str, Any], scratch: str, root: str) -> str:
+    """One argument with its placeholders replaced; a plain argument that names a file of the bundle becomes its full path."""
+
+    def replace(match: re.Match[str]) -> str:
+        kind, name = match.groups()
+        if kind == "out":
+            return f"{scratch}/{_OUTPUTS}/{name}"
+        if name not in values:
+            raise TaskFailed(f"the command names an input {name!r} that it was not given", hint="give it as an argument of the call")
+        return _as_path(name, values[name], scratch) if kind == "in" else _as_text(values[name])
+
+    filled = _PLACEHOLDER.sub(replace, part)
+    if filled == part and root and not os.path.isabs(part) and os.path.exists(f"{root}/{part}") and part not in (".", ".."):
+        return f"{root}/{part}"
+    return filled
+
+
+def _as_text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, default=str)
+
+
+def _as_path(name: str, value: Any, scratch: str) -> str:
+    """A file with the input: itself if it is one; text as it is, tables as CSV, anything else as JSON."""
+    from fairway.step.types import Directory, File
+
+    if isinstance(value, File | Directory) or hasattr(value, "__fspath__"):
+        return os.fspath(value)
+    folder = f"{scratch}/inputs"
+    os.makedirs(folder, exist_ok=True)
+    if hasattr(value, "to_csv"):
+        path = f"{folder}/{name}.csv"
+        value.to_csv(path, index=False)
+        return path
+    path = f"{folder}/{name}" if isinstance(value, str | bytes) else f"{folder}/{name}.json"
+    data = value if isinstance(value, bytes) else _as_text(value).encode()
+    with open(path, "wb") as file:
+        file.write(data)
+    return path
+
+
+def _find_output(port: Port, folder: str, scratch: str, argv: list[str]) -> Any:
+    """What the command wrote for the output: `{out:NAME}`, or that with a suffix, or a file NAME in its working folder."""
+    from fairway.step.types import Directory, File
+
+    path = ""
+    for place in (folder, scratch):
+        names = sorted(os.listdir(place))
+        fitting = [n for n in names if n == port.name] or [n for n in names if n.startswith(port.name + ".")]
+        if fitting:
+            path = f"{place}/{fitting[0]}"
+            break
+    if not path:
+        raise OutputMissing(
+            f"{argv[0]} ended well but wrote no output {port.name!r}", hint=f"it has to write the file that fw.Out({port.name!r}) stands for"
+        )
+    if os.path.isdir(path):
+        return Directory(path)
+    if port.type in _FILES:
+        return File(path)
+    with open(path, encoding="utf-8") as file:
+        text = file.read()
+    if port.type == "str":
+        return text
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise OutputMissing(
+            f"output {port.name!r} is declared as {port.type}, but {argv[0]} wrote no JSON: {error}", hint="declare it as fw.File, or write JSON"
+        ) from None
+
+
+def _in_container(step: StepDef, argv: list[str], scratch: str, mounts: list[str]) -> list[str]:
+    engine = find_container_engine()
+    if not engine:
+        raise UnsupportedError(
+            f"step {step.name!r} runs in a container, and neither docker nor podman is on this machine",
+            hint="install one of them, or run this pipeline on a Kubernetes target",
+        )
+    volumes = [f"--volume={scratch}:{scratch}", *(f"--volume={path}:{path}:ro" for path in mounts if os.path.exists(path))]
+    return [engine, "run", "--rm", "--init", *volumes, f"--workdir={scratch}", step.image, *argv]
+
+
+def find_container_engine() -> str:
+    """The path of docker or podman, "" if there is neither."""
+    for folder in os.environ.get("PATH", os.defpath).split(os.pathsep):
+        for name in ("docker", "podman"):
+            if os.access(f"{folder}/{name}", os.X_OK):
+                return f"{folder}/{name}"
+    return ""
+
+

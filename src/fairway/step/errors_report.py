@@ -1,0 +1,123 @@
+"""Exceptions of user code as `ErrorInfo`: the user's own frames first in mind, ours left out, secrets masked."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from types import TracebackType
+from typing import Any
+
+from fairway.errors import FairwayError
+from fairway.spec.outcome import ErrorInfo, Frame
+
+_HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))  # noqa: PTH100, PTH120 - every attempt loads this file
+_MESSAGE_CHARS = 4000
+_TRACEBACK_CHARS = 20000
+_RELATIVE_HINT = (
+    "a step runs in a scratch folder of its own; give it files as inputs: annotate the parameter `fw.File` (or `fw.Directory`) and pass the path "
+    "as the step's argument, or use an absolute path"
+)
+
+
+class Origin:
+    """Where the user's code runs from (`root`, an unpacked bundle) and where the user edits it (`source`); what must not be shown."""
+
+    def __init__(self, root: str, source: str = "", secrets: Iterable[str] = ()) -> None:
+        self.root = os.path.realpath(root) if root else ""  # noqa: PTH116
+        self.source = source
+        self.secrets = tuple(sorted((s for s in secrets if s), key=len, reverse=True))
+
+    def mask(self, text: str) -> str:
+        """`text` with the values of secrets replaced by ***."""
+        for secret in self.secrets:
+            text = text.replace(secret, "***")
+        return text
+
+    def is_own(self, path: str) -> bool:
+        """Is it the user's file, not a library's and not ours?"""
+        if "site-packages" in path or path.startswith((_HERE + os.sep, "<frozen")):
+            return False
+        return bool(self.root) and os.path.realpath(path).startswith(self.root + os.sep)  # noqa: PTH116
+
+    def show(self, path: str) -> str:
+        """The file's path as the user knows it."""
+        if self.root and self.source:
+            real = os.path.realpath(path)  # noqa: PTH116
+            if real.startswith(self.root + os.sep):
+                return self.source + real[len(self.root) :]
+        return path
+
+
+def describe_exception(error: BaseException, origin: Origin) -> ErrorInfo:
+    """What happened, in a form that crosses processes. Never raises: an exception whose own `str` fails is named by its class."""
+    import traceback
+
+    frames = tuple(frame for frame in _frames(error.__traceback__, origin))
+    text = "".join(traceback.format_exception(type(error), error, _first_foreign(error.__traceback__)))
+    if origin.root and origin.source:
+        text = text.replace(origin.root + os.sep, origin.source + os.sep)
+    info = ErrorInfo(
+        kind="oom" if isinstance(error, MemoryError) else type(error).__name__,
+        code=_code(error),
+        message=origin.mask(_message(error))[:_MESSAGE_CHARS],
+        hint=origin.mask(_hint(error)),
+        frames=frames,
+        traceback=origin.mask(text)[-_TRACEBACK_CHARS:],
+        mro=tuple(cls.__name__ for cls in type(error).__mro__ if cls is not object),
+    )
+    return info
+
+
+def _frames(tb: TracebackType | None, origin: Origin) -> Iterable[Frame]:
+    import linecache
+
+    tb = _first_foreign(tb)
+    while tb is not None:
+        code = tb.tb_frame.f_code
+        path = code.co_filename
+        if not path.startswith(_HERE + os.sep):
+            source = origin.mask(linecache.getline(path, tb.tb_lineno, tb.tb_frame.f_globals).strip())
+            yield Frame(origin.show(path), tb.tb_lineno, code.co_qualname, source, origin.is_own(path))
+        tb = tb.tb_next
+
+
+def _first_foreign(tb: TracebackType | None) -> TracebackType | None:
+    """The traceback from the first frame that is not ours; all of it if there is none."""
+    first = tb
+    while tb is not None:
+        if not tb.tb_frame.f_code.co_filename.startswith((_HERE + os.sep, "<frozen")):
+            return tb
+        tb = tb.tb_next
+    return first
+
+
+def _message(error: BaseException) -> str:
+    try:
+        text = error.message if isinstance(error, FairwayError) else str(error)
+    except Exception:  # noqa: BLE001 - user code: its __str__ may do anything
+        text = ""
+    if not text and isinstance(error, AssertionError):
+        return "assertion failed"
+    return text
+
+
+def _code(error: BaseException) -> str:
+    if isinstance(error, FairwayError):
+        return error.code
+    return "FW-TASK-OOM" if isinstance(error, MemoryError) else "FW-TASK-FAILED"
+
+
+def _hint(error: BaseException) -> str:
+    if isinstance(error, FairwayError):
+        return error.hint
+    if isinstance(error, FileNotFoundError | NotADirectoryError) and _is_relative(error.filename):
+        return _RELATIVE_HINT
+    if isinstance(error, MemoryError):
+        return 'ask for what the step needs, as @fw.step(memory="8Gi"), so that fewer run at once; or work in smaller pieces'
+    return "; ".join(str(note) for note in getattr(error, "__notes__", ()))
+
+
+def _is_relative(path: Any) -> bool:
+    if isinstance(path, bytes):
+        path = os.fsdecode(path)
+    return isinstance(path, str) and path != "" and not os.path.isabs(path)  # noqa: PTH117

@@ -1,0 +1,157 @@
+"""One item of an attempt: load its inputs, call the step, store its outputs."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from fairway.errors import DefinitionError, NotFoundError, TaskFailed
+from fairway.spec.artifact import ArtifactRef, blob_key
+from fairway.spec.graph import Port
+from fairway.spec.outcome import ItemOutcome, Usage
+from fairway.spec.record import to_plain
+from fairway.step import artifacts
+from fairway.step.seeding import seed_everything
+
+if TYPE_CHECKING:
+    from fairway.spec.attempt import AttemptItem, AttemptSpec, Input
+    from fairway.spec.ports import ArtifactStore
+    from fairway.step.errors_report import Origin
+
+_IMMUTABLE = (str, int, float, bool, bytes, type(None))
+
+
+class ItemRunner:
+    """Runs the items of one attempt, one after the other. `phase` is "input" or "output" while values travel, "" in user code.
+
+    Every item gets its own copy of what can be changed, also of inputs the batch shares: an item's result must not depend on its batch.
+    """
+
+    def __init__(
+        self, spec: AttemptSpec, store: ArtifactStore, scratch: str, root: str, secrets: Mapping[str, str], origin: Origin, usage: Usage
+    ) -> None:
+        self.phase = ""
+        self._spec, self._store, self._scratch, self._root = spec, store, scratch, root
+        self._secrets, self._origin, self._usage = secrets, origin, usage
+        self._types = {port.name: port.type for port in spec.step.inputs}
+        self._shared: dict[str, Any] = {}
+        self._target: Any = None
+
+    def run(self, item: AttemptItem) -> ItemOutcome:
+        """Raises what user code raises, and FairwayErrors of inputs and outputs (then `phase` says which)."""
+        step = self._spec.step
+        self.phase = "input"
+        values = {name: self._load(name, given) for name, given in self._spec.inputs.items() if name not in item.inputs}
+        for name, given in item.inputs.items():
+            values[name] = self._load(name, given)
+        self.phase = ""
+        self._usage.running_at = self._usage.running_at or time.time()
+        seed_everything(item.seed)
+        if step.kind in ("command", "container"):
+            return self._run_command(values, item.seed)
+        if self._target is None:
+            self._target = find_target(step.module, step.qualname, self._root)
+        if step.kind == "dynamic":
+            return self._expand(values)
+        function = getattr(self._target, "function", self._target)
+        result = function(**values)
+        self._usage.writing_at = time.time()
+        self.phase = "output"
+        outputs = {port.name: self._save(value, port) for port, value in self._split(result)}
+        self.phase = ""
+        return ItemOutcome("succeeded", outputs)
+
+    def _load(self, name: str, given: Input) -> Any:
+        if given.secret:
+            if given.secret not in self._secrets:
+                raise NotFoundError(f"there is no secret {given.secret!r}", hint=f"set the variable {given.secret}, or put it into .env")
+            return self._secrets[given.secret]
+        ref = given.ref
+        if ref is None:
+            return None
+        if ref.digest in self._shared:
+            return self._shared[ref.digest]
+        value = artifacts.load(ref, self._store, self._scratch, wanted=self._types.get(name, ""), trust=self._spec.step.trust)
+        if type(value) in _IMMUTABLE and ref.inline is None:
+            self._shared[ref.digest] = value
+        return value
+
+    def _save(self, value: Any, port: Port) -> ArtifactRef:
+        return artifacts.save(value, self._store, self._scratch, declared=port.type, name=port.name, trust=self._spec.step.trust)
+
+    def _split(self, result: Any) -> list[tuple[Port, Any]]:
+        """The function's value as outputs, as the step's definition says."""
+        step = self._spec.step
+        if step.returns == "none" or not step.outputs:
+            return []
+        if step.returns == "one":
+            return [(step.outputs[0], result)]
+        if step.returns == "dict":
+            if not isinstance(result, Mapping):
+                raise _not_returned(step.name, "a dict", result)
+            missing = [port.name for port in step.outputs if port.name not in result]
+            if missing:
+                raise TaskFailed(f"step {step.name!r} returned no {missing[0]!r}", hint=f"its dict must hold {_names(step.outputs)}")
+            return [(port, result[port.name]) for port in step.outputs]
+        try:
+            return [(port, getattr(result, port.name)) for port in step.outputs]
+        except AttributeError:
+            raise _not_returned(step.name, "what it is annotated to return", result, _names(step.outputs)) from None
+
+    def _run_command(self, values: dict[str, Any], seed: int) -> ItemOutcome:
+        from fairway.step.command import OutputMissing, run_command
+
+        def save(value: Any, port: Port) -> ArtifactRef:
+            self._usage.writing_at = self._usage.writing_at or time.time()
+            return self._save(value, port)
+
+        try:
+            return run_command(self._spec.step, values, self._scratch, self._root, save, seed)
+        except OutputMissing:
+            self.phase = "output"
+            raise
+
+    def _expand(self, values: dict[str, Any]) -> ItemOutcome:
+        graph = self._target.expand(values, lambda value: artifacts.save(value, self._store, self._scratch, trust=self._spec.step.trust))
+        data = json.dumps(to_plain(graph), separators=(",", ":"), sort_keys=True, ensure_ascii=False).encode()
+        digest = hashlib.sha256(data).hexdigest()
+        self._usage.writing_at = time.time()
+        self._store.put(blob_key(digest), data)
+        return ItemOutcome("succeeded", graph=digest)
+
+
+def _not_returned(name: str, wanted: str, result: Any, names: str = "") -> TaskFailed:
+    hint = f"return an object with {names}" if names else "return what the annotation says, or change the annotation"
+    return TaskFailed(f"step {name!r} did not return {wanted} but a {type(result).__name__}", hint=hint)
+
+
+def _names(ports: tuple[Port, ...]) -> str:
+    return ", ".join(port.name for port in ports)
+
+
+def import_module(name: str, root: str) -> Any:
+    """The user's module from the bundle at `root`, imported once per process."""
+    if root and root not in sys.path:
+        sys.path.insert(0, root)
+    found = sys.modules.get(name)
+    if found is not None:
+        return found
+    __import__(name)
+    return sys.modules[name]
+
+
+def find_target(module: str, qualname: str, root: str) -> Any:
+    """The step (or plain function) `module:qualname`. Raises DefinitionError if the module has no such name."""
+    target = import_module(module, root)
+    for part in qualname.split("."):
+        try:
+            target = getattr(target, part)
+        except AttributeError:
+            raise DefinitionError(
+                f"module {module!r} has no {qualname!r}", hint="a step must be defined at the top level of its module, whenever it is imported"
+            ) from None
+    return target

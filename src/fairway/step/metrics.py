@@ -1,0 +1,110 @@
+"""What a step reports while it runs: metric points and progress, buffered here and appended to the attempt's streams.
+
+A point costs a tuple and a list append; encoding happens by the thousand. Lines are JSON: `[time, step, {name: value}]`.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import time
+from typing import TYPE_CHECKING, Any
+
+from fairway.errors import FairwayError
+
+if TYPE_CHECKING:
+    from fairway.spec.ports import StreamStore
+
+_FLUSH_POINTS = 4096
+_FLUSH_EVERY_S = 0.5
+_PROGRESS_EVERY_S = 0.2
+
+_encode = json.JSONEncoder(separators=(",", ":"), default=str).encode
+
+
+class PointWriter:
+    """Points of one attempt on their way to the stream RUN/ATTEMPT/metrics; at most half a second of them is lost by a kill.
+
+    `last` are the latest values by name, for the outcome. A forked child of the step writes through, as it has no flushing thread.
+    """
+
+    def __init__(self, streams: StreamStore, prefix: str) -> None:
+        self.last: dict[str, float] = {}
+        self._streams = streams
+        self._prefix = prefix
+        self._points: list[tuple[float, int | None, dict[str, Any]]] = []
+        self._pid = os.getpid()
+        self._thread: Any = None
+        self._progress_at = 0.0
+
+    def log(self, step: int | None, values: dict[str, Any], clock: Any = time.time) -> None:
+        """Keep one point. Under 5 µs in a tight loop."""
+        points = self._points
+        points.append((clock(), step, values))
+        if self._thread is None:
+            self._start()
+        if len(points) >= _FLUSH_POINTS:
+            self.flush()
+
+    def progress(self, done: float, total: float | None) -> None:
+        """Keep how far the step is; written at most five times a second, and when it is done."""
+        now = time.monotonic()
+        if now - self._progress_at >= _PROGRESS_EVERY_S or done == total:
+            self._progress_at = now
+            self._append("progress", _encode([round(time.time(), 3), done, total]) + "\n")
+
+    def flush(self) -> None:
+        """Append what is buffered. Safe from any thread."""
+        points, self._points = self._points, []
+        if not points:
+            return
+        lines: list[str] = []
+        last = self.last
+        for at, step, values in points:
+            plain = values
+            for name, value in values.items():
+                if type(value) is not float or not math.isfinite(value):
+                    if plain is values:
+                        plain = dict(values)
+                    plain[name] = _plain(value)
+            last.update(plain)
+            lines.append(_encode((round(at, 3), step, plain)))
+        lines.append("")
+        self._append("metrics", "\n".join(lines))
+
+    def _append(self, stream: str, text: str) -> None:
+        try:
+            self._streams.append(f"{self._prefix}/{stream}", text.encode("utf-8", "replace"))
+        except FairwayError as error:  # a curve is not worth a failed training
+            os.write(2, f"fairway: points were not kept: {error}\n".encode())
+
+    def _start(self) -> None:
+        if os.getpid() != self._pid:  # a forked child of the step
+            self.flush()
+            return
+        import threading
+
+        self._thread = threading.Thread(target=self._flush_often, name="fairway-metrics", daemon=True)
+        self._thread.start()
+        os.register_at_fork(after_in_child=self._forget)
+
+    def _flush_often(self) -> None:
+        while True:
+            time.sleep(_FLUSH_EVERY_S)
+            self.flush()
+
+    def _forget(self) -> None:
+        self._points = []
+        self._thread = None
+
+
+def _plain(value: Any) -> Any:
+    """A number JSON can hold: NumPy and tensor scalars become floats, NaN and infinities null."""
+    if isinstance(value, bool | int | str) or value is None:
+        return value
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        return str(value)
+    return number if math.isfinite(number) else None

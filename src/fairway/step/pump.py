@@ -1,0 +1,99 @@
+"""An attempt's output: from its pipe into its log stream, line by line, stamped, masked, in order."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING
+
+from fairway.errors import FairwayError
+
+if TYPE_CHECKING:
+    from fairway.spec.ports import StreamStore
+
+LINE_BYTES = 64 * 1024
+_READ_BYTES = 1 << 16
+_TAIL_BYTES = 16 * 1024
+
+
+class LogPump:
+    """Reads a pipe that never blocks. Lines are "<ISO time in ms>Z <text>\\n"; bytes that are no UTF-8 become replacement characters.
+
+    A line longer than 64 KiB is cut into several; of a line redrawn with carriage returns only the last state is kept.
+    """
+
+    def __init__(self, fd: int, stream: str, streams: StreamStore, secrets: tuple[str, ...] = ()) -> None:
+        self.fd = fd
+        self.rests_until = 0.0
+        self.tail = b""
+        self._stream, self._streams = stream, streams
+        self._secrets = tuple(sorted((s.encode("utf-8", "surrogatepass") for s in secrets if s), key=len, reverse=True))
+        self._rest = b""
+        self._broken = False
+
+    def pump(self) -> bool:
+        """Move what is there (one pipe's fill at most); False when the other end is closed."""
+        try:
+            data = os.read(self.fd, _READ_BYTES)
+        except BlockingIOError:
+            return True
+        if not data:
+            return False
+        self._take(data)
+        return True
+
+    def drain(self) -> None:
+        """Move everything that was written so far, with the last line whether ended or not."""
+        while True:
+            try:
+                data = os.read(self.fd, _READ_BYTES)
+            except BlockingIOError:
+                break
+            if not data:
+                break
+            self._take(data)
+        if self._rest:
+            self._take(b"\n")
+
+    def add(self, data: bytes) -> None:
+        """Text that did not come through the pipe."""
+        self._take(data if data.endswith(b"\n") else data + b"\n")
+
+    def close(self) -> None:
+        """Give the pipe back."""
+        if self.fd >= 0:
+            os.close(self.fd)
+            self.fd = -1
+
+    def _take(self, data: bytes) -> None:
+        whole, newline, rest = (self._rest + data).rpartition(b"\n")
+        if not newline:
+            if len(rest) < LINE_BYTES:
+                self._rest = rest
+                return
+            whole, rest = rest, b""
+        self._rest = rest
+        for secret in self._secrets:
+            whole = whole.replace(secret, b"***")
+        if len(whole) > LINE_BYTES:
+            whole = b"\n".join(_cut(line) for line in whole.split(b"\n"))
+        self.tail = (self.tail + whole + b"\n")[-_TAIL_BYTES:]
+        text = whole.decode("utf-8", "replace").replace("\r\n", "\n")
+        if "\r" in text:
+            text = "\n".join(line.rstrip("\r").rpartition("\r")[2] for line in text.split("\n"))
+        now = time.time()
+        stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now)) + f".{int(now % 1 * 1000):03d}Z "
+        self._write((stamp + text.replace("\n", "\n" + stamp) + "\n").encode("utf-8", "replace"))
+
+    def _write(self, lines: bytes) -> None:
+        if self._broken:
+            return
+        try:
+            self._streams.append(self._stream, lines)
+        except FairwayError as error:  # the step goes on; what it prints is lost and the worker's own log says so
+            self._broken = True
+            os.write(2, f"fairway: output is not kept any more: {error}\n".encode())
+
+
+def _cut(line: bytes) -> bytes:
+    return b"\n".join(line[i : i + LINE_BYTES] for i in range(0, len(line), LINE_BYTES)) or line

@@ -1,0 +1,194 @@
+"""fw.Model as a folder: the estimator in its library's safe format, and `fairway-model.json`, the card that tells others how to use it.
+
+fairway-model.json   framework, class, versions, signature, metrics, which file holds the estimator in which format
+schema.json          JSON Schema (2020-12) of one request's inputs and outputs, where they are known
+example.json         a request that works: {"inputs": [{column: value, …}, …]}
+model.skops | model.ubj | model.txt | model.safetensors | model.onnx | model.pkl
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fairway.errors import DefinitionError, NotFoundError
+from fairway.step import plainjson, serializers
+from fairway.step.types import Metrics, Model
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+CARD = "fairway-model.json"
+_OWN = frozenset({CARD, "schema.json", "example.json"})
+
+
+class ModelFolder:
+    """fw.Model <-> a folder with a card."""
+
+    format, suffix, types = "model", "", ("fairway.Model",)
+
+    def write(self, value: Model, path: Path) -> Mapping[str, Any]:
+        return save(value, os.fspath(path), trust=value.trust)
+
+    def write_trusted(self, value: Model, path: Path) -> Mapping[str, Any]:
+        return save(value, os.fspath(path), trust=True)
+
+    def read(self, path: Path, wanted: str, meta: Mapping[str, Any]) -> Model:
+        return load(os.fspath(path), trust=False)
+
+    def read_trusted(self, path: Path, wanted: str, meta: Mapping[str, Any]) -> Model:
+        return load(os.fspath(path), trust=True)
+
+
+def save(model: Model, folder: str, *, trust: bool) -> dict[str, Any]:
+    """Write a model as a new folder; returns the meta of its artifact."""
+    from fairway.step.serializers import signatures
+
+    os.makedirs(folder)
+    stored = model._estimator is None and model.folder
+    about = _copy_files(model, folder) if stored else _write_estimator(model._estimator, folder, trust)
+    signature = signatures.infer(model)
+    card: dict[str, Any] = {
+        "fairway": 1,
+        "framework": about["framework"],
+        "class": about["class"],
+        "task": about.get("task", ""),
+        "versions": about["versions"],
+        "file": about["file"],
+        "format": about["format"],
+        "signature": signature,
+        "metrics": dict(model.metrics),
+    }
+    schema = signatures.schema(signature)
+    if schema is not None:
+        card["schema"] = "schema.json"
+        _write_json(folder, "schema.json", schema)
+    rows = signatures.example_rows(model.example)
+    if rows is not None:
+        card["example"] = "example.json"
+        _write_json(folder, "example.json", {"inputs": rows})
+    _write_json(folder, CARD, card)
+    return {
+        "framework": card["framework"],
+        "class": card["class"],
+        "versions": card["versions"],
+        "metrics": dict(list(model.metrics.items())[:20]),
+        "inputs": list(signature.get("inputs", {}))[:50],
+    }
+
+
+def load(folder: str, trust: bool) -> Model:
+    """The model in `folder`; its estimator is read later. Raises NotFoundError."""
+    try:
+        with open(os.path.join(folder, CARD), encoding="utf-8") as file:
+            card = json.load(file)
+    except FileNotFoundError:
+        raise NotFoundError(
+            f"there is no {CARD} in {folder}", hint="a model's folder is what `fairway artifacts get RUN model` writes"
+        ) from None
+    made: Any = Model.__new__(Model)
+    made.folder, made.card, made.trust = folder, card, trust
+    made._estimator, made.example = None, None
+    made.metrics, made.signature = Metrics(card.get("metrics", {})), card.get("signature", {})
+    if "example" in card:
+        made.example = plainjson.parse(Path(folder, card["example"]).read_bytes())["inputs"]
+    return made
+
+
+def load_estimator(model: Model) -> Any:
+    """The trained object of a model that was read from a folder."""
+    from fairway.spec.artifact import ArtifactRef
+    from fairway.step import artifacts, refusals
+
+    if not model.card:
+        raise NotFoundError(f"{model.folder} is no model of Fairway's: it has no {CARD}", hint="load it with the library that wrote it")
+    card = model.card
+    refusals.warn_of_versions(card["class"] or card["framework"], card["versions"])
+    path = os.path.join(model.folder, card["file"])
+    if card["format"] == "files":
+        raise NotFoundError("this model is a folder of files without an estimator", hint=f"open what you need in {model.folder}")
+    if card["format"] == "pickle" and not model.trust:
+        raise refusals.cannot_trust(ArtifactRef("", 0, "pickle", card["class"]))
+    reader = serializers.find_for_format(card["format"])
+    if reader is None:
+        raise NotFoundError(f"there is no reader for {card['format']!r} here", hint="install the distribution that wrote it")
+    ref = ArtifactRef("", 0, card["format"], card["class"])
+    return artifacts.read_with(reader, path, ref, "", model.trust)
+
+
+def _write_estimator(estimator: Any, folder: str, trust: bool) -> dict[str, Any]:
+    kind = type(estimator)
+    writer: Any = serializers.find_for_class(kind)
+    if writer is None and trust:
+        writer = serializers.find_for_format("pickle")
+    if writer is None or estimator is None or writer.format in ("text", "bytes", "arrow"):
+        from fairway.step import refusals
+
+        raise refusals.cannot_store(estimator, "model")
+    path = Path(folder, f"model{writer.suffix}")
+    meta = dict(writer.write_trusted(estimator, path) if trust and hasattr(writer, "write_trusted") else writer.write(estimator, path))
+    form = meta.get("format", writer.format)
+    if form != writer.format:
+        found = serializers.find_for_format(form)
+        assert found is not None
+        path = path.rename(path.with_suffix(found.suffix))
+    return {
+        "framework": kind.__module__.partition(".")[0] if not _is_torch(kind) else "torch",
+        "class": f"{kind.__module__}.{kind.__qualname__}",
+        "task": _task(estimator),
+        "versions": _versions(meta.get("versions", {})),
+        "file": path.name,
+        "format": form,
+    }
+
+
+def _versions(found: Mapping[str, str]) -> dict[str, str]:
+    from fairway.step.refusals import find_version
+
+    return {"python": find_version("python") or "", **found}
+
+
+def _is_torch(kind: type) -> bool:
+    return any(parent.__module__.startswith("torch.") for parent in kind.__mro__)
+
+
+def _task(estimator: Any) -> str:
+    """ "classifier", "regressor", … where the estimator says so."""
+    try:
+        from sklearn.base import is_classifier, is_regressor
+    except ImportError:
+        return ""
+    if not hasattr(estimator, "predict") or not hasattr(estimator, "get_params"):
+        return ""
+    return "classifier" if is_classifier(estimator) else "regressor" if is_regressor(estimator) else ""
+
+
+def _copy_files(model: Model, folder: str) -> dict[str, Any]:
+    """The files of a model that lies in a folder already."""
+    import shutil
+
+    if not os.path.isdir(model.folder):
+        raise NotFoundError(
+            f"there is no folder {model.folder} to make a model of", hint="pass an estimator, or the folder it was saved to"
+        )
+    for entry in os.scandir(model.folder):
+        if entry.name in _OWN and model.card:
+            continue
+        if entry.is_dir():
+            shutil.copytree(entry.path, os.path.join(folder, entry.name))
+        else:
+            shutil.copy2(entry.path, os.path.join(folder, entry.name))
+    if model.card:
+        return model.card
+    files = sorted(os.listdir(folder))
+    if not files:
+        raise DefinitionError(f"the folder {model.folder} is empty", hint="save the model into it first")
+    return {"framework": "", "class": "", "versions": _versions({}), "file": files[0] if len(files) == 1 else "", "format": "files"}
+
+
+def _write_json(folder: str, name: str, data: Any) -> None:
+    text = json.dumps(data, indent=1, ensure_ascii=False)
+    with open(os.path.join(folder, name), "w", encoding="utf-8") as file:
+        file.write(text + "\n")

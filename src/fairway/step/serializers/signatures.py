@@ -1,0 +1,186 @@
+"""What a model takes and gives: inferred from an example, or from what the fitted estimator remembers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from fairway.step import plainjson
+
+if TYPE_CHECKING:
+    from fairway.step.types import Model
+
+_EXAMPLE_ROWS = 3
+_MANY_CATEGORIES = 100
+
+
+def infer(model: Model) -> dict[str, Any]:
+    """{"inputs": {column: {"type", …}}, "outputs": {…}}; what is not known is left out. What the user said is kept."""
+    found: dict[str, Any] = {}
+    if model.signature:
+        for side in ("inputs", "outputs"):
+            if side in model.signature:
+                found[side] = {name: {"type": t} if isinstance(t, str) else dict(t) for name, t in dict(model.signature[side]).items()}
+    estimator = model._estimator
+    if "inputs" not in found:
+        inputs = _of_example(model.example) or _of_estimator(estimator)
+        if inputs:
+            found["inputs"] = inputs
+    if "outputs" not in found and estimator is not None:
+        outputs = _outputs(estimator, model.example)
+        if outputs:
+            found["outputs"] = outputs
+    return found
+
+
+def schema(signature: dict[str, Any]) -> dict[str, Any] | None:
+    """JSON Schema 2020-12 of one row of inputs and one of outputs, None where nothing is known."""
+    if not signature.get("inputs") and not signature.get("outputs"):
+        return None
+    made: dict[str, Any] = {"$schema": "https://json-schema.org/draft/2020-12/schema", "type": "object", "properties": {}, "required": []}
+    for side in ("inputs", "outputs"):
+        columns = signature.get(side)
+        if not columns:
+            continue
+        made["properties"][side] = {"type": "array", "items": {"$ref": f"#/$defs/{side}"}}
+        made.setdefault("$defs", {})[side] = {
+            "type": "object",
+            "properties": {name: _property(about) for name, about in columns.items()},
+            "required": [name for name, about in columns.items() if not about.get("missing")],
+        }
+        if side == "inputs":
+            made["required"].append("inputs")
+    return made
+
+
+def example_rows(example: Any) -> list[Any] | None:
+    """The first rows of an example as a request has them; None if there are none to show."""
+    if example is None:
+        return None
+    if hasattr(example, "to_dict") and hasattr(example, "columns") and hasattr(example, "head"):  # a pandas frame
+        rows = example.head(_EXAMPLE_ROWS).astype(object).to_dict("records")
+    elif hasattr(example, "to_dicts"):
+        rows = example.head(_EXAMPLE_ROWS).to_dicts()
+    elif hasattr(example, "to_pylist"):
+        rows = example.slice(0, _EXAMPLE_ROWS).to_pylist()
+    elif hasattr(example, "tolist"):
+        rows = example[:_EXAMPLE_ROWS].tolist()
+    else:
+        rows = list(example)[:_EXAMPLE_ROWS] if isinstance(example, list | tuple) else [example]
+    return [_row(row) for row in rows]
+
+
+def _row(row: Any) -> Any:
+    if isinstance(row, dict):
+        return {str(name): _jsonable(value) for name, value in row.items()}
+    return _jsonable(row)
+
+
+def _jsonable(value: Any) -> Any:
+    if value is None or (hasattr(value, "__ne__") and _is_nan(value)):
+        return None
+    if hasattr(value, "isoformat"):
+        return value.isoformat()
+    value = value.item() if hasattr(value, "item") and getattr(value, "ndim", 1) == 0 else value
+    value = value.tolist() if hasattr(value, "tolist") else value
+    return value if plainjson.is_plain(value) else str(value)
+
+
+def _is_nan(value: Any) -> bool:
+    return type(value).__name__ in ("NAType", "NaTType") or (isinstance(value, float) and value != value)
+
+
+def _of_example(example: Any) -> dict[str, Any]:
+    if example is None:
+        return {}
+    if hasattr(example, "iloc") and hasattr(example, "columns"):
+        return {str(name): _of_pandas(example.iloc[:, n]) for n, name in enumerate(example.columns)}
+    if hasattr(example, "schema") and hasattr(example, "columns") and hasattr(example, "dtypes"):  # Polars
+        return {name: {"type": str(dtype).lower()} for name, dtype in example.schema.items()}
+    if hasattr(example, "schema") and hasattr(example, "column_names"):
+        return {field.name: {"type": str(field.type)} for field in example.schema}
+    if hasattr(example, "dtype") and hasattr(example, "shape"):
+        kind = str(example.dtype).removeprefix("torch.")
+        if len(example.shape) == 2:
+            return {f"x{n}": {"type": kind} for n in range(example.shape[1])}
+        return {"x": {"type": kind, "shape": [None, *example.shape[1:]]}}
+    if isinstance(example, list) and example and isinstance(example[0], dict):
+        return {str(name): {"type": _of_value(value)} for name, value in example[0].items()}
+    return {}
+
+
+def _of_pandas(column: Any) -> dict[str, Any]:
+    about: dict[str, Any] = {"type": str(column.dtype)}
+    if hasattr(column, "cat"):
+        about["type"] = "category"
+        categories = [_jsonable(value) for value in column.cat.categories.tolist()]
+        if len(categories) <= _MANY_CATEGORIES:
+            about["categories"] = categories
+    elif about["type"] == "object":
+        first = column.dropna()
+        about["type"] = _of_value(first.iloc[0]) if len(first) else "object"
+    if bool(column.isna().any()):
+        about["missing"] = True
+    return about
+
+
+def _of_value(value: Any) -> str:
+    return {"str": "string", "int": "int64", "float": "float64", "bool": "bool"}.get(type(value).__name__, type(value).__name__)
+
+
+def _of_estimator(estimator: Any) -> dict[str, Any]:
+    """Columns that a fitted estimator remembers; their types it does not."""
+    try:
+        names = getattr(estimator, "feature_names_in_", None)
+        count = getattr(estimator, "n_features_in_", None)
+    except Exception:  # noqa: BLE001 - properties of estimators that are not fitted raise what they like
+        return {}
+    if names is None:
+        names = getattr(estimator, "feature_names", None)
+        names = names() if callable(names) else names
+    if names is not None:
+        return {str(name): {"type": "any"} for name in names}
+    return {f"x{n}": {"type": "any"} for n in range(count)} if isinstance(count, int) else {}
+
+
+def _outputs(estimator: Any, example: Any) -> dict[str, Any]:
+    """What `predict` gives: from the classes of a classifier, else by predicting the example."""
+    classes = getattr(estimator, "classes_", None)
+    if classes is not None and hasattr(classes, "dtype"):
+        about: dict[str, Any] = {"type": _of_dtype(classes.dtype)}
+        if len(classes) <= _MANY_CATEGORIES:
+            about["categories"] = [_jsonable(value) for value in classes]
+        return {"prediction": about}
+    if example is None or isinstance(example, list) or not hasattr(estimator, "predict"):
+        return {}
+    try:
+        made = estimator.predict(example[:_EXAMPLE_ROWS])
+    except Exception:  # noqa: BLE001 - the example may lack what only the whole pipeline provides
+        return {}
+    dtype = getattr(made, "dtype", None)
+    return {"prediction": {"type": _of_dtype(dtype)}} if dtype is not None and getattr(made, "ndim", 1) == 1 else {}
+
+
+def _of_dtype(dtype: Any) -> str:
+    return "string" if getattr(dtype, "kind", "") in "OUT" else str(dtype)
+
+
+def _property(about: dict[str, Any]) -> dict[str, Any]:
+    """One column as JSON Schema."""
+    kind = about["type"].lower()
+    if "categories" in about:
+        values = about["categories"]
+        return {"enum": [*values, None] if about.get("missing") else values}
+    shape = about.get("shape")
+    if shape:
+        return {"type": "array"}
+    for start, name in (
+        ("int", "integer"), ("uint", "integer"), ("float", "number"), ("double", "number"), ("decimal", "number"), ("bool", "boolean"),
+        ("str", "string"), ("utf8", "string"), ("large_string", "string"), ("category", "string"),
+    ):  # fmt: skip
+        if kind.startswith(start):
+            return {"type": [name, "null"] if about.get("missing") else name}
+    if kind.startswith(("datetime", "timestamp")):
+        return {"type": ["string", "null"] if about.get("missing") else "string", "format": "date-time"}
+    if kind.startswith("date"):
+        return {"type": ["string", "null"] if about.get("missing") else "string", "format": "date"}
+    return {}

@@ -1,0 +1,222 @@
+"""A zygote: a clean process that has imported the user's modules, computed nothing, and is forked once per attempt.
+
+It answers the worker over a socket ("import" and "start" come in, "ready" and "exit" go out). An attempt rings the worker's bell, a pipe
+that all attempts share, when it begins (`+ID PID`) and when its outcome is written (`-ID`).
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import select
+import signal
+import socket
+import sys
+import time
+from typing import Any, NoReturn
+
+from fairway.step import processes
+from fairway.step.wire import Channel
+
+UNSAFE_TO_FORK = ("polars", "grpc", "tensorflow", "jax", "ray", "pyspark")
+"""Libraries that start threads when imported or hold locks that a forked child would wait for: their attempts are fresh interpreters."""
+
+
+_HARMLESS_THREADS = ("jemalloc_bg_thd",)  # Arrow's allocator stops it before a fork and starts it again in the child
+
+
+class Zygote:
+    """Serves one worker until it hangs up. `forks` False: the process itself becomes the first attempt it is given."""
+
+    def __init__(self, channel: Channel, bell: int, home: str, *, forks: bool) -> None:
+        self._channel, self._bell, self._home, self._forks = channel, bell, home, forks
+        self._poller = select.poll()
+        self._poller.register(channel.fileno(), select.POLLIN)
+        self._attempts: dict[int, tuple[str, int]] = {}  # pidfd -> (attempt, pid)
+
+    def serve(self) -> NoReturn:
+        """Until the worker hangs up; then everything below is killed."""
+        while True:
+            for fd, _ in self._poller.poll():
+                if fd != self._channel.fileno():
+                    self._reap(fd)
+                    continue
+                frames = self._channel.receive()
+                if frames is None:
+                    self._end()
+                for frame in frames:
+                    if frame["op"] == "import":
+                        self._import(frame)
+                    else:
+                        self._start(frame)
+
+    def _import(self, frame: dict[str, Any]) -> None:
+        """Failures are kept for the attempt, which imports again and reports them as the user's own."""
+        from fairway.step.item import import_module
+
+        if frame["module"]:
+            try:
+                import_module(frame["module"], frame["root"])
+            except BaseException:  # noqa: BLE001 - any module of the user's; see above
+                sys.modules.pop(frame["module"], None)
+        safe = bears_fork() if self._forks else True
+        gc.collect()
+        gc.freeze()
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+        self._channel.send({"op": "ready", "module": frame["module"], "forks": safe})
+
+    def _start(self, frame: dict[str, Any]) -> None:
+        (log,) = self._channel.take_fds(1)
+        if not self._forks:
+            become_attempt(frame, log, self._bell, self._home)
+        me = os.getpid()
+        pid = os.fork()
+        if pid == 0:
+            processes.die_with_parent(me)
+            self._channel.sock.close()
+            for fd in self._attempts:
+                os.close(fd)
+            become_attempt(frame, log, self._bell, self._home)
+        os.close(log)
+        pidfd = os.pidfd_open(pid)
+        self._attempts[pidfd] = (frame["id"], pid)
+        self._poller.register(pidfd, select.POLLIN)
+
+    def _reap(self, fd: int) -> None:
+        name, pid = self._attempts.pop(fd)
+        self._poller.unregister(fd)
+        os.close(fd)
+        _, status, used = os.wait4(pid, 0)
+        left = 0
+        if status != 0:
+            processes.signal_quietly(pid, processes.SIGKILL, group=True)
+            left = processes.kill_children({each for _, each in self._attempts.values()})
+        self._channel.send({"op": "exit", "id": name, "pid": pid, "status": status, "rss": used.ru_maxrss, "left": left,
+                            "cpu": used.ru_utime + used.ru_stime})
+
+    def _end(self) -> NoReturn:
+        for _, pid in self._attempts.values():
+            processes.signal_quietly(pid, processes.SIGKILL, group=True)
+        processes.kill_children()
+        os._exit(0)
+
+
+def bears_fork() -> bool:
+    """Can this process be forked after what it has imported? Threads that survive the libraries' own fork handlers say no."""
+    if any(name in sys.modules for name in UNSAFE_TO_FORK):
+        return False
+    torch = sys.modules.get("torch")
+    if torch is not None and hasattr(torch, "cuda") and torch.cuda.is_initialized():
+        return False
+    if _count_threads() > 1:  # OpenBLAS ends its threads before a fork and starts new ones when needed; OpenMP and others do not
+        pid = os.fork()
+        if pid == 0:
+            os._exit(0)
+        os.waitpid(pid, 0)
+        for _ in range(20):
+            if _count_threads() == 1:
+                return True
+            time.sleep(0.001)
+        return False
+    return True
+
+
+def _count_threads() -> int:
+    """Threads of this process, without those that a fork is known not to harm."""
+    count = 0
+    try:
+        for task in os.listdir("/proc/self/task"):
+            with open(f"/proc/self/task/{task}/comm", encoding="ascii", errors="replace") as file:
+                count += file.read().strip() not in _HARMLESS_THREADS
+    except OSError:
+        return max(count, 1)
+    return count
+
+
+def become_attempt(frame: dict[str, Any], log: int, bell: int, home: str) -> NoReturn:
+    """Be the attempt in `frame`: a session of its own, output into `log`; ends the process."""
+    if os.getpid() != os.getsid(0):
+        os.setsid()
+    processes.adopt_orphans()
+    quiet = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(quiet, 0)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    os.close(log)
+    os.close(quiet)
+    _ring(bell, f"+{frame['id']} {os.getpid()}\n")
+    status = 70
+    try:
+        _run(frame, home)
+        _ring(bell, f"-{frame['id']}\n")
+        status = 0
+    except BaseException as error:  # noqa: BLE001 - the process's last boundary; the worker reports what it left in the log
+        status = _report_defeat(error)
+    os._exit(status)
+
+
+def _run(frame: dict[str, Any], home: str) -> None:
+    import json
+
+    from fairway.spec.attempt import AttemptSpec
+    from fairway.spec.record import from_plain
+    from fairway.step.attempt import Attempt, Terminated
+
+    def terminate(_number: int, _frame: Any) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        raise Terminated
+
+    spec = from_plain(AttemptSpec, json.loads(frame["spec"]))
+    if frame.get("environ"):
+        os.environ.update(frame["environ"])
+    attempt = Attempt(spec, home, secrets=frame.get("secrets"), source=frame.get("source", ""), queued_at=frame.get("queued_at", 0.0))
+    signal.signal(signal.SIGTERM, terminate)
+    attempt.run()
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    left = processes.kill_children()
+    if left:
+        os.write(2, f"fairway: ended {left} process{'es' if left > 1 else ''} that the step had left behind\n".encode())
+
+
+def _report_defeat(error: BaseException) -> int:
+    from fairway.step.attempt import Terminated
+
+    if isinstance(error, Terminated):
+        return 143
+    import traceback
+
+    os.write(2, ("fairway: the attempt could not be finished\n" + "".join(traceback.format_exception(error))).encode("utf-8", "replace"))
+    return 75 if isinstance(error, OSError) or type(error).__name__ == "StoreUnavailable" else 70
+
+
+def _ring(bell: int, text: str) -> None:
+    try:
+        os.write(bell, text.encode())
+    except OSError:
+        os._exit(1)
+
+
+def prepare(home: str) -> None:
+    """What a zygote does before it imports anything of the user's."""
+    import faulthandler
+
+    from fairway.step.attempt import warm_up
+
+    faulthandler.enable(2)
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(line_buffering=True, errors="backslashreplace")  # type: ignore[union-attr]
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    warm_up()
+    os.makedirs(home, exist_ok=True)
+
+
+def main(channel_fd: int, bell: int, home: str, parent: int, *, forks: bool) -> NoReturn:
+    """A zygote in a process of its own (`python -m fairway.step zygote …`)."""
+    processes.die_with_parent(parent)
+    processes.adopt_orphans()
+    os.set_inheritable(channel_fd, False)
+    os.set_inheritable(bell, False)
+    prepare(home)
+    Zygote(Channel(socket.socket(fileno=channel_fd)), bell, home, forks=forks).serve()

@@ -1,0 +1,21 @@
+"""Journals in SQLite and PostgreSQL, run ids, and the collector of what nothing reaches any more."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from fairway.spec.ports import Journal
+
+
+def open_journal(place: str | os.PathLike[str]) -> Journal:
+    """The journal at a path (SQLite) or at a `postgresql://` URL. Nothing is opened before the first call."""
+    text = os.fspath(place)
+    if text.startswith(("postgresql://", "postgres://")):
+        from fairway.store.postgres import PostgresJournal
+
+        return PostgresJournal(text)
+    from fairway.store.sqlite import SqliteJournal
+
+    return SqliteJournal(text.removeprefix("sqlite:///"))

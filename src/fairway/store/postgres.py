@@ -1,0 +1,336 @@
+"""The journal in a PostgreSQL database, in a schema of its own: for several machines, or a server.
+
+`postgresql://user@host/database?schema=NAME` (the schema is `fairway` unless named; other parameters are libpq's). One connection for each
+journal. Without an event loop its calls block the thread; inside one they run in a thread beside it.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from threading import Lock
+from typing import Any, TypeVar
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
+
+from fairway.errors import ConfigError, JournalConflict, StoreUnavailable, UnsupportedError
+from fairway.spec.event import Event
+from fairway.spec.ports import Command
+from fairway.spec.summary import CacheEntry, RunSummary
+from fairway.store import wire
+
+T = TypeVar("T")
+_SCHEMA = 1
+_DEFAULT_NAME = "fairway"
+_POLL_S = 0.05
+_RETRY_PAUSES_S = (0.1, 0.5, 2.0)
+
+
+class PostgresJournal:
+    """See `spec.ports.Journal`. Safe to share between threads, not across a fork."""
+
+    def __init__(self, url: str) -> None:
+        self._url, self.schema = split_url(url)
+        self.place = hide_password(url)
+        self._lock = Lock()
+        self._opened: Any = None
+
+    async def append(
+        self,
+        run: str,
+        after: int,
+        events: Sequence[Event],
+        batch: str,
+        *,
+        summary: RunSummary | None = None,
+        cache: Sequence[CacheEntry] = (),
+        handled: int = 0,
+    ) -> int:
+        """Make all of it durable at once and return the new head; see the port. A lost connection is tried again."""
+        text = wire.render_events(events)
+        entries = {entry.key: (entry.key, run, wire.render_cached(entry)) for entry in cache}
+        head = after + len(events)
+
+        def work(db: Any) -> int:
+            if not self._move_head(db, run, after, head, summary):
+                return self._find_reply(db, run, after, batch)
+            if events:
+                db.execute(
+                    "INSERT INTO batches (run, last, first, batch, events) VALUES (%s, %s, %s, %s, %s)", (run, head, after + 1, batch, text)
+                )
+            if entries:
+                keys, runs, texts = (list(column) for column in zip(*entries.values(), strict=True))
+                db.execute(
+                    "INSERT INTO cache (key, run, entry) SELECT * FROM unnest(%s::text[], %s::text[], %s::text[])"
+                    " ORDER BY 1 ON CONFLICT (key) DO UPDATE SET run = excluded.run, entry = excluded.entry",
+                    (keys, runs, texts),
+                )
+            if handled:
+                db.execute("DELETE FROM inbox WHERE run = %s AND id <= %s", (run, handled))
+            return head
+
+        return await self._call("write", work)
+
+    def _move_head(self, db: Any, run: str, after: int, head: int, summary: RunSummary | None) -> bool:
+        """Compare and swap. Where another writer is at it, wait for its end, then see its head."""
+        if after == 0:
+            db.execute("INSERT INTO runs (run, head) VALUES (%s, 0) ON CONFLICT (run) DO NOTHING", (run,))
+        if summary is None:
+            done = db.execute("UPDATE runs SET head = %s WHERE run = %s AND head = %s", (head, run, after))
+        else:
+            done = db.execute(
+                "UPDATE runs SET head = %s, summary = %s, pipeline = %s, status = %s, name = %s, archived = %s, tags = %s"
+                " WHERE run = %s AND head = %s",
+                (
+                    head,
+                    wire.render_summary(summary),
+                    _clean(summary.pipeline),
+                    summary.status,
+                    _clean(summary.name),
+                    summary.archived,
+                    [_clean(tag) for tag in summary.tags],
+                    run,
+                    after,
+                ),
+            )
+        return bool(done.rowcount)
+
+    def _find_reply(self, db: Any, run: str, after: int, batch: str) -> int:
+        """The head, if what follows `after` is this very batch (its reply was lost). Raises JournalConflict."""
+        row = db.execute(
+            "SELECT head, first, batch FROM runs LEFT JOIN batches ON batches.run = runs.run AND last = head WHERE runs.run = %s", (run,)
+        ).fetchone()
+        if row is None:
+            raise JournalConflict(f"run {run} is no longer in the journal", hint="it was deleted; start it again")
+        if row[1:] != (after + 1, batch):
+            raise JournalConflict(
+                f"run {run} is at event {row[0]}, not at {after}: another process drives it",
+                hint=f"look at it with `fairway show {run}`; only one may drive it",
+            )
+        return row[0]
+
+    async def read(self, run: str, after: int = 0, limit: int = 0) -> Sequence[tuple[int, Event]]:
+        """(number, event) of those after number `after`, at most `limit` (0 = all)."""
+        out: list[tuple[int, Event]] = []
+        for first, text in await self._batches(run, after):
+            out.extend(wire.parse_events(text, first, after))
+            if limit and len(out) >= limit:
+                return out[:limit]
+        return out
+
+    async def head(self, run: str) -> int:
+        """The number of the last event, 0 if there is no such run."""
+        rows = await self._rows("SELECT head FROM runs WHERE run = %s", (run,))
+        return rows[0][0] if rows else 0
+
+    async def watch(self, run: str, after: int, timeout_s: float) -> int:
+        """Return the head as soon as it is above `after`, or when `timeout_s` is over."""
+        from fairway.store.sqlite import pause
+
+        until = time.monotonic() + timeout_s
+        while True:
+            head = await self.head(run)
+            left = until - time.monotonic()
+            if head > after or left <= 0:
+                return head
+            await pause(min(_POLL_S, left))
+
+    async def send(self, run: str, kind: str, body: Mapping[str, Any]) -> int:
+        """Put a command into the run's inbox; returns its id."""
+        values = (run, kind, wire.as_body(body))
+        sql = "INSERT INTO inbox (run, kind, body) VALUES (%s, %s, %s) RETURNING id"
+        return await self._call("write", lambda db: db.execute(sql, values).fetchone()[0], again=False)
+
+    async def inbox(self, run: str, after: int = 0) -> Sequence[Command]:
+        """Commands with ids above `after`, in order."""
+        rows = await self._rows("SELECT id, kind, body FROM inbox WHERE run = %s AND id > %s ORDER BY id", (run, after))
+        return [Command(id, kind, wire.parse_json(body)) for id, kind, body in rows]
+
+    async def inbox_version(self) -> int:
+        """How many commands were ever sent: the state of a sequence, no query of a table."""
+        return (await self._rows("SELECT last_value + is_called::int FROM inbox_id_seq"))[0][0]
+
+    async def find_cached(self, keys: Sequence[str]) -> Mapping[str, CacheEntry]:
+        """The entries there are, by key."""
+        rows = await self._rows("SELECT entry FROM cache WHERE key = ANY(%s)", (list(keys),))
+        return {entry.key: entry for entry in (wire.parse_cached(text) for (text,) in rows)}
+
+    async def forget_cached(self, keys: Iterable[str]) -> None:
+        """Remove entries. Absent = success."""
+        doomed = list(keys)
+        await self._call("write", lambda db: db.execute("DELETE FROM cache WHERE key = ANY(%s)", (doomed,)))
+
+    async def cached(self, *, orphaned: bool = False) -> Sequence[CacheEntry]:
+        """All entries; `orphaned`: only those whose run was deleted."""
+        sql = "SELECT entry FROM cache" + (" WHERE NOT EXISTS (SELECT FROM runs WHERE runs.run = cache.run)" if orphaned else "")
+        rows = await self._rows(sql)
+        return [wire.parse_cached(text) for (text,) in rows]
+
+    async def summaries(
+        self, *, pipeline: str = "", status: str = "", tag: str = "", archived: bool = False, limit: int = 50, before: str = ""
+    ) -> Sequence[RunSummary]:
+        """Newest first; archived ones only where `archived` is set, `limit` 0 = all; `before` is a run id."""
+        clauses = ["summary IS NOT NULL"]
+        values: list[Any] = []
+        for clause, value in (("pipeline = %s", pipeline), ("status = %s", status), ("run < %s", before), ("tags @> ARRAY[%s]", tag)):
+            if value:
+                clauses.append(clause)
+                values.append(value)
+        if not archived:
+            clauses.append("NOT archived")
+        sql = f"SELECT summary FROM runs WHERE {' AND '.join(clauses)} ORDER BY run DESC LIMIT %s"
+        return [wire.parse_summary(text) for (text,) in await self._rows(sql, (*values, limit or None))]
+
+    async def find_summary(self, run: str) -> RunSummary | None:
+        """The run's summary, None if there is no such run."""
+        rows = await self._rows("SELECT summary FROM runs WHERE run = %s", (run,))
+        return wire.parse_summary(rows[0][0]) if rows and rows[0][0] else None
+
+    async def find_runs(self, prefix: str) -> Sequence[str]:
+        """Run ids that begin or end with `prefix`, or whose name it is; newest first, at most 20."""
+        sql = (
+            "SELECT run FROM runs WHERE starts_with(run, %(part)s) OR right(run, length(%(part)s)) = %(part)s"
+            " OR (name = %(part)s AND name <> '') ORDER BY run DESC LIMIT 20"
+        )
+        return [run for (run,) in await self._rows(sql, {"part": prefix})]
+
+    async def digests(self, run: str) -> set[str]:
+        """Whatever in the run's events could be the SHA-256 of an artifact or a bundle."""
+        return wire.find_digests(text for _, text in await self._batches(run, 0))
+
+    async def delete_run(self, run: str) -> None:
+        """Remove its events, summary and inbox; its cache entries stay, as orphans. Absent = success."""
+
+        def work(db: Any) -> None:
+            for table in ("runs", "batches", "inbox"):
+                db.execute(f"DELETE FROM {table} WHERE run = %s", (run,))
+
+        await self._call("write", work)
+
+    async def close(self) -> None:
+        """Let the connection go. A later call opens another."""
+        with self._lock:
+            if self._opened is not None:
+                self._opened.close()
+                self._opened = None
+
+    async def _batches(self, run: str, after: int) -> list[tuple[int, str]]:
+        return await self._rows("SELECT first, events FROM batches WHERE run = %s AND last > %s ORDER BY last", (run, after))
+
+    async def _rows(self, sql: str, values: Any = ()) -> list[Any]:
+        return await self._call("read", lambda db: db.execute(sql, values).fetchall())
+
+    async def _call(self, verb: str, work: Callable[[Any], T], *, again: bool = True) -> T:
+        """Do `work` in one transaction; `again`: on another connection if this one breaks, because doing it twice does no harm."""
+        import sys
+
+        asyncio = sys.modules.get("asyncio")
+        if asyncio is not None and asyncio._get_running_loop() is not None:
+            return await asyncio.to_thread(self._try, verb, work, again)
+        return self._try(verb, work, again)
+
+    def _try(self, verb: str, work: Callable[[Any], T], again: bool) -> T:
+        with self._lock:
+            psycopg = _import_driver()
+            pauses_s = iter(_RETRY_PAUSES_S if again else ())
+            while True:
+                try:
+                    if self._opened is None or self._opened.closed:
+                        self._opened = self._open(psycopg)
+                    with self._opened.transaction():
+                        return work(self._opened)
+                except psycopg.Error as error:
+                    lost = self._opened is None or self._opened.closed
+                    pause_s = next(pauses_s, None)
+                    if pause_s is None or not (lost or _passes(psycopg, error)):
+                        raise self._explain(error, verb) from error
+                    time.sleep(pause_s)
+
+    def _open(self, psycopg: Any) -> Any:
+        db = psycopg.connect(self._url, autocommit=True, connect_timeout=10)
+        try:
+            name = '"' + self.schema.replace('"', '""') + '"'
+            db.execute(f"SET search_path TO {name}; SET client_encoding TO 'UTF8'; SET synchronous_commit TO on")
+            if self._version(db) < _SCHEMA:
+                self._migrate(db, name)
+            found = self._version(db)
+            if found > _SCHEMA:
+                raise wire.newer_schema(self.place, found, _SCHEMA)
+        except BaseException:
+            db.close()
+            raise
+        return db
+
+    def _version(self, db: Any) -> int:
+        if db.execute("SELECT to_regclass('schema_version')").fetchone()[0] is None:
+            return 0
+        return db.execute("SELECT coalesce(max(number), 0) FROM schema_version").fetchone()[0]
+
+    def _migrate(self, db: Any, name: str) -> None:
+        """Bring the schema to this version; of several processes that come at once, one does it."""
+        with db.transaction():
+            db.execute("SELECT pg_advisory_xact_lock(hashtext('fairway ' || %s))", (self.schema,))
+            db.execute(f"CREATE SCHEMA IF NOT EXISTS {name}")
+            db.execute("CREATE TABLE IF NOT EXISTS schema_version (number integer PRIMARY KEY, at timestamptz NOT NULL DEFAULT now())")
+            found = self._version(db)
+            for number, sql in wire.read_migrations(os.path.join(os.path.dirname(__file__), "postgres_schema")):
+                if number > found:
+                    db.execute(sql)
+                    db.execute("INSERT INTO schema_version (number) VALUES (%s)", (number,))
+
+    def _explain(self, error: Exception, verb: str) -> StoreUnavailable:
+        what = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        return StoreUnavailable(
+            f"cannot {verb} the journal {self.place}: {what}",
+            hint="does the server answer (`psql` with the same URL), and may this user write there?",
+        )
+
+
+def split_url(url: str) -> tuple[str, str]:
+    """(URL for libpq, schema name) of a journal's URL. Raises ConfigError."""
+    parts = urlsplit(url)
+    pairs = parse_qsl(parts.query, keep_blank_values=True)
+    name = dict(pairs).get("schema", _DEFAULT_NAME)
+    if not name or len(name.encode()) > 63 or "\0" in name:
+        raise ConfigError(f"not a schema name: {name!r}", hint="write postgresql://…?schema=NAME with a name of 1 to 63 bytes")
+    query = urlencode([(key, value) for key, value in pairs if key != "schema"], quote_via=quote)
+    return urlunsplit((parts.scheme, parts.netloc or "", parts.path, query, "")) if parts.netloc else _without_host(parts, query), name
+
+
+def _without_host(parts: Any, query: str) -> str:
+    return f"{parts.scheme}://{parts.path}" + (f"?{query}" if query else "")
+
+
+def hide_password(url: str) -> str:
+    """The URL as it may be shown."""
+    parts = urlsplit(url)
+    user, at, host = parts.netloc.rpartition("@")
+    pairs = [(key, "***" if key == "password" else value) for key, value in parse_qsl(parts.query)]
+    query = urlencode(pairs, quote_via=quote, safe="/*")
+    return f"{parts.scheme}://{user.split(':')[0]}{at}{host}{parts.path}" + (f"?{query}" if query else "")
+
+
+def _import_driver() -> Any:
+    try:
+        import psycopg
+    except ImportError:
+        raise UnsupportedError(
+            "a PostgreSQL journal needs psycopg, which is not installed", hint='install it: pip install "fairway[postgres]"'
+        ) from None
+    return psycopg
+
+
+def _passes(psycopg: Any, error: Exception) -> bool:
+    """Would the same transaction, tried again, go through?"""
+    kinds = (
+        psycopg.errors.SerializationFailure,
+        psycopg.errors.DeadlockDetected,
+        psycopg.errors.AdminShutdown,
+        psycopg.errors.CannotConnectNow,
+    )
+    return isinstance(error, kinds)
+
+
+def _clean(text: str) -> str:
+    """A column cannot hold NUL or lone surrogates; the summary's JSON can."""
+    return text.replace("\0", "").encode("utf-8", "replace").decode("utf-8")

@@ -1,0 +1,86 @@
+"""The commands as such: all there, each with examples, none loaded before it is needed."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from importlib import import_module
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from fairway.cli import main
+from fairway.cli.app import app
+from fairway.cli.commands import ENTRIES, render_help
+
+NAMES = set("init run runs show logs cancel resume rerun why diff graph artifacts params tag note archive gc doctor".split())
+
+
+def test_all_commands_are_there() -> None:
+    assert set(ENTRIES) == NAMES
+
+
+@pytest.mark.parametrize("name", sorted(NAMES))
+def test_every_command_has_examples_and_says_the_same_as_the_table(name: str) -> None:
+    command: click.Command = import_module(f"fairway.cli.{ENTRIES[name].module}").command
+    assert command.name == name
+    commands = [command, *command.commands.values()] if isinstance(command, click.Group) else [command]
+    for one in commands:
+        assert "Examples:" in (one.help or "")
+        assert f"fairway {name}" in (one.help or "")
+
+
+@pytest.mark.parametrize("name", sorted(NAMES))
+def test_every_command_shows_its_help(name: str) -> None:
+    result = CliRunner().invoke(app, [name, "--help"])
+    assert result.exit_code == 0
+    assert "Examples:" in result.output
+
+
+def test_help_fits_a_screen_and_needs_no_click() -> None:
+    text = render_help()
+    assert len(text.splitlines()) <= 40
+    assert max(len(line) for line in text.splitlines()) <= 80
+    assert modules_after(["--help"]).isdisjoint({"click", "rich", "pathlib", "asyncio", "inspect"})
+
+
+def test_click_shows_the_same_help() -> None:
+    assert CliRunner().invoke(app, ["--help"]).output == render_help()
+
+
+def modules_after(words: list[str]) -> set[str]:
+    """Modules that are loaded after `fairway WORDS` has run in a process of its own."""
+    code = f"import sys\nfrom fairway.cli import main\nmain({words!r})\nprint('@', *sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-S", "-c", f"import sys; sys.path[:0] = {sys.path!r}\n{code}"], capture_output=True, text=True, check=True
+    )
+    return set(done.stdout.rpartition("@")[2].split())
+
+
+def test_an_unknown_command_names_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["shwo"]) == 2
+    assert capsys.readouterr().err == "error: there is no command 'shwo'; did you mean 'show'?\n  see: fairway --help\n"
+
+
+def test_a_wrong_option_is_two_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["runs", "--stauts", "failed"]) == 2
+    err = capsys.readouterr().err
+    assert err.startswith("error: No such option '--stauts'")
+    assert err.endswith("see: fairway runs --help\n")
+
+
+def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out.startswith("fairway ")
+
+
+def test_words_are_completed() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", "from fairway.cli import main; main()"],
+        env={"_FAIRWAY_COMPLETE": "bash_complete", "COMP_WORDS": "fairway ru", "COMP_CWORD": "1", "PATH": "/usr/bin"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout.split() == ["plain,run", "plain,runs"]

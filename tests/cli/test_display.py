@@ -1,0 +1,176 @@
+"""What is shown while a run goes on, played by scripted runs."""
+
+from __future__ import annotations
+
+import io
+import re
+from typing import Any
+
+from fairway.cli.board import Board, strip_indices
+from fairway.cli.display import PlainDisplay
+from fairway.cli.report import group_failures, render_failures, render_outputs, render_way_on
+from fairway.spec.artifact import ArtifactRef
+from fairway.spec.graph import Expr, Graph, Node, Port, StepDef
+from fairway.spec.outcome import ErrorInfo, Frame
+from fairway.testing.scripted import Call
+from tests.cli.conftest import FIRST_RUN, SECOND_RUN, Shop
+
+
+def shown(shop: Shop, **more: Any) -> tuple[list[str], Any]:
+    """(what the plain display wrote, the state at the end), times replaced by T."""
+    stream = io.StringIO()
+    display = PlainDisplay(stream)
+    state = shop.run(on_events=display.update, **more)
+    display.finish(state)
+    return [re.sub(r"\d+\.\d+s", "T", line) for line in stream.getvalue().splitlines()], state
+
+
+def words(lines: list[str]) -> list[str]:
+    return [" ".join(line.split()) for line in lines]
+
+
+def test_one_line_per_step_that_has_ended(shop: Shop) -> None:
+    lines, _ = shown(shop)
+    assert words(lines) == [
+        f"churn {FIRST_RUN}",
+        "✓ load T",
+        "✓ train 3/3 T",
+        "✓ best T",
+        "- discard skipped (condition)",
+        "✓ publish T",
+    ]
+
+
+def test_what_comes_from_the_cache_says_so(shop: Shop) -> None:
+    shop.run()
+    lines, _ = shown(shop, run=SECOND_RUN)
+    if "≡" in "".join(lines):  # only steps with a code digest are cached
+        assert "≡ load cached" in words(lines)
+
+
+def test_a_failed_step_is_shown_by_its_errors_once(shop: Shop) -> None:
+    lines, state = shown(shop, depths=[-1] * 200)
+    assert len(lines) <= 10
+    text = "\n".join(lines)
+    assert text.count("depth must be positive") == 1
+    assert "and 199 more tasks with the same error" in text
+    assert render_way_on(state, group_failures(state)) == [
+        f"look closer: fairway logs {FIRST_RUN} 'train[0]'",
+        f"go on:       fairway resume {FIRST_RUN}",
+    ]
+
+
+def test_errors_at_different_places_are_different() -> None:
+    def error(line: int, message: str) -> ErrorInfo:
+        return ErrorInfo(
+            "ValueError", "FW-TASK-FAILED", message, frames=(Frame("/p/churn.py", line, "train", "raise ValueError", own=True),)
+        )
+
+    state = fake_state([error(3, "depth 1"), error(3, "depth 2"), error(9, "other")])
+    groups = group_failures(state)
+    assert [(group.task, group.count) for group in groups] == [("train[0]", 2), ("train[2]", 1)]
+
+
+def test_the_users_own_line_stands_first() -> None:
+    frames = (
+        Frame("/lib/pandas/core.py", 100, "read", "inner()"),
+        Frame("/p/churn.py", 12, "train", "fit(data)", own=True),
+        Frame("/p/churn.py", 34, "fit", "return data['nope']", own=True),
+        Frame("/lib/pandas/core.py", 200, "__getitem__", "raise KeyError(key)"),
+    )
+    state = fake_state([ErrorInfo("KeyError", "FW-TASK-FAILED", "'nope'", frames=frames)])
+    assert render_failures(group_failures(state)) == [
+        "✗ train[0]  /p/churn.py:34 in fit",
+        "    return data['nope']",
+        "  KeyError: 'nope'",
+        "  called at /p/churn.py:12 in train: fit(data)",
+    ]
+
+
+def test_an_error_of_the_machinery_says_what_to_do() -> None:
+    state = fake_state([ErrorInfo("oom", "FW-TASK-OOM", "used 2.1 GB of 1 GB", hint='ask for more: memory="3Gi"')])
+    assert render_failures(group_failures(state)) == ["✗ train[0]  used 2.1 GB of 1 GB", '  ask for more: memory="3Gi"']
+
+
+def test_many_different_errors_stay_within_bounds() -> None:
+    errors = [
+        ErrorInfo("ValueError", "FW-TASK-FAILED", f"m{n}", frames=(Frame("/p/c.py", n, "f", "x", own=True),), hint="h") for n in range(50)
+    ]
+    lines = render_failures(group_failures(fake_state(errors)))
+    assert len(lines) <= 8
+    assert lines[-1] == "✗ and 49 other errors in 49 tasks"
+
+
+def fake_state(errors: list[ErrorInfo]) -> Any:
+    """A state whose step `train` has failed with these errors, one task each."""
+    from fairway.engine.scopegraph import ScopeGraph
+    from fairway.engine.state import RunState, Scope, TaskState
+
+    graph = Graph("g", steps={"train": StepDef("train")}, nodes=(Node("train", "train"),))
+    state = RunState("r")
+    scope = state.scopes[""] = Scope("", graph, ScopeGraph(graph), None)
+    for n, error in enumerate(errors):
+        task = scope.nodes["train"].items[(n,)] = TaskState()
+        task.status, task.error = "failed", error
+    scope.nodes["train"].counts["failed"] = len(errors)
+    return state
+
+
+def test_tasks_made_by_dynamic_tasks_are_one_line_per_step(shop: Shop) -> None:
+    grow = StepDef("grow", kind="dynamic", inputs=(Port("depth", "int"),))
+    leaf = StepDef("leaf", inputs=(Port("depth", "int"),))
+    outer = Graph(
+        "tree",
+        steps={"grow": grow},
+        nodes=(
+            Node("left", "grow", {"depth": Expr("const", value=2)}),
+            Node("right", "grow", {"depth": Expr("const", value=1)}),
+        ),
+    )
+
+    def play(call: Call) -> Any:
+        if call.step == "leaf":
+            return call.inputs["depth"]
+        depth = call.inputs["depth"]
+        inner = (Node("leaf", "leaf", {"depth": Expr("const", value=depth)}),)
+        if depth > 1:
+            inner = (*inner, Node("grow", "grow", {"depth": Expr("const", value=depth - 1)}))
+        return Graph("grown", steps={"grow": grow, "leaf": leaf}, nodes=inner, outputs={"result": Expr("output", "leaf", "result")})
+
+    lines, state = shown(shop, graph=outer, compute=play)
+    assert state.status == "succeeded"
+    assert sorted(line.split()[1] for line in lines[1:]) == ["left", "left/grow", "left/grow/leaf", "left/leaf", "right", "right/leaf"]
+    assert lines.index(next(line for line in lines if "left " in line)) < lines.index(next(line for line in lines if "left/leaf" in line))
+
+
+def test_counts_on_the_board_agree_with_the_state(shop: Shop) -> None:
+    board = Board()
+    seen: list[str] = []
+
+    def update(state: Any, events: Any) -> None:
+        seen.extend(line.label for line in board.apply(events, state))
+        for line in board.lines.values():
+            node = state.scopes[line.key[0]].nodes[line.node]
+            assert line.counts == {status: n for status, n in node.counts.items() if n} or line.key not in {
+                (e.scope, e.node) for e in events if hasattr(e, "node")
+            }
+
+    shop.run(on_events=update, depths=list(range(20)))
+    assert sorted(seen) == ["best", "discard", "load", "publish", "train"]
+
+
+def test_indices_are_stripped() -> None:
+    assert strip_indices("tune[2]/grow[0,1]") == "tune/grow"
+
+
+def test_outputs_show_small_values_and_the_size_of_others() -> None:
+    refs = {
+        "auc": ArtifactRef("0" * 64, 4, "json", "float", inline="0.81"),
+        "table": ArtifactRef("1" * 64, 2_000_000, "arrow", "pandas.DataFrame", meta={"rows": 30000, "columns": ["a", "b"]}),
+        "array": ArtifactRef("2" * 64, 800, "npy", "numpy.ndarray", meta={"shape": [10, 10]}),
+    }
+    assert render_outputs(refs) == [
+        "auc    0.81",
+        "table  pandas.DataFrame, 30,000 rows × 2 columns, 2.0 MB",
+        "array  numpy.ndarray, 10 × 10, 800 B",
+    ]

@@ -1,0 +1,159 @@
+"""The simplest thing that could say what a graph means: recursion over values, no events, no order of execution, no retries."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+from fairway.engine.resolve import OPERATORS
+from fairway.spec.event import address
+from fairway.spec.graph import Expr, Graph, Node
+
+
+class Gone(Exception):
+    """There is no value: `broken` if something failed, else it was skipped."""
+
+    def __init__(self, broken: bool) -> None:
+        self.broken = broken
+
+
+class Reference:
+    """`compute(step, task, inputs)` returns a value or raises; `statuses()` says how each task must end."""
+
+    def __init__(self, graph: Graph, compute: Any) -> None:
+        self.graph = graph
+        self.compute = compute
+        self.nodes = {n.id: n for n in graph.nodes}
+        self.memo: dict[str, tuple[str, Any, bool]] = {}
+
+    def statuses(self) -> dict[str, str]:
+        for node in self.graph.nodes:
+            for index in self.indices(node.axes, {}):
+                self.task(node, dict(zip(node.axes, index, strict=True)))
+        return {name: status for name, (status, _, _) in self.memo.items()}
+
+    def outputs(self) -> dict[str, Any]:
+        found = {}
+        for name, expr in self.graph.outputs.items():
+            try:
+                found[name] = self.value(Expr("collect", args=(expr,)) if self.axes(expr) else expr, {})
+            except Gone:
+                continue
+        return found
+
+    def axes(self, expr: Expr) -> tuple[str, ...]:
+        own: tuple[str, ...] = ()
+        if expr.kind == "output":
+            own = self.nodes[expr.name].axes
+        elif expr.kind == "item":
+            own = (*self.graph.axes[expr.name].axes, expr.name)
+        inner = [a for arg in expr.args for a in self.axes(arg) if expr.kind != "collect" or a in expr.over]
+        return tuple(dict.fromkeys([*own, *inner]))
+
+    def length(self, axis: str, at: dict[str, int]) -> int:
+        return min(len(self.value(source, at)) for source in self.graph.axes[axis].sources)
+
+    def indices(self, axes: tuple[str, ...], at: dict[str, int]) -> list[tuple[int, ...]]:
+        found: list[dict[str, int]] = [{}]
+        for axis in axes:
+            grown = []
+            for partial in found:
+                try:
+                    choices = [at[axis]] if axis in at else range(self.length(axis, partial))
+                except Gone:
+                    continue
+                grown += [{**partial, axis: i} for i in choices]
+            found = grown
+        return [tuple(f[a] for a in axes) for f in found]
+
+    def void(self, axes: tuple[str, ...], at: dict[str, int]) -> None:
+        """Raises Gone if an axis whose index is given has no source."""
+        for axis in axes:
+            if all(a in at for a in self.graph.axes[axis].axes):
+                self.length(axis, at)
+
+    def task(self, node: Node, at: dict[str, int]) -> tuple[str, Any, bool]:
+        name = address("", node.id, tuple(at[a] for a in node.axes))
+        if name not in self.memo:
+            self.memo[name] = self.run(node, name, at)
+        return self.memo[name]
+
+    def run(self, node: Node, name: str, at: dict[str, int]) -> tuple[str, Any, bool]:
+        at = {a: at[a] for a in node.axes}
+        gone: list[bool] = []
+        for guard in node.guards:
+            try:
+                if bool(self.value(guard.expr, at)) is not guard.wanted:
+                    return "skipped", None, False
+            except Gone as why:
+                return "skipped", None, why.broken
+        for other in node.after:
+            source = self.nodes[other]
+            fixed = {a: at[a] for a in source.axes if a in at}
+            try:
+                self.void(source.axes, fixed)
+            except Gone as why:
+                gone += [True] if why.broken else []
+            for index in self.indices(source.axes, fixed):
+                gone += [True] if self.task(source, dict(zip(source.axes, index, strict=True)))[2] else []
+        inputs = {}
+        for key, expr in node.inputs.items():
+            try:
+                inputs[key] = self.value(expr, at)
+            except Gone as why:
+                gone.append(why.broken)
+        if gone:
+            return "skipped", None, any(gone)
+        try:
+            return "succeeded", self.compute(node.step, name, inputs), False
+        except ValueError:
+            return "failed", None, not any(self.graph.axes[a].on_error == "keep" for a in node.axes)
+
+    def value(self, expr: Expr, at: dict[str, int]) -> Any:
+        if expr.kind == "const":
+            return expr.value
+        if expr.kind == "output":
+            status, value, broken = self.task(self.nodes[expr.name], at)
+            if status != "succeeded":
+                raise Gone(broken)
+            return value
+        if expr.kind == "item":
+            return self.value(self.graph.axes[expr.name].sources[expr.position], at)[at[expr.name]]
+        if expr.kind == "op":
+            return OPERATORS[expr.name](*[self.value(a, at) for a in expr.args])
+        if expr.kind == "either":
+            return self.either(expr, at)
+        return self.collect(expr, at)
+
+    def either(self, expr: Expr, at: dict[str, int]) -> Any:
+        broken = False
+        for arg in expr.args:
+            try:
+                return self.value(arg, at)
+            except Gone as why:
+                broken = broken or why.broken
+        raise Gone(broken)
+
+    def collect(self, expr: Expr, at: dict[str, int]) -> list[Any]:
+        arg = expr.args[0]
+        axes = self.axes(arg)
+        fixed = {a: at[a] for a in axes if a in expr.over and a in at}
+        self.void(axes, fixed)
+        values = []
+        broken = False
+        for index in self.indices(axes, fixed):
+            inner = dict(zip(axes, index, strict=True))
+            for name in _sources(arg):
+                broken = broken or self.task(self.nodes[name], inner)[2]
+            try:
+                values.append(self.value(arg, inner))
+            except Gone:
+                continue
+        if broken:
+            raise Gone(True)
+        return values
+
+
+def _sources(expr: Expr) -> list[str]:
+    own = [expr.name] if expr.kind == "output" else []
+    return [*own, *itertools.chain.from_iterable(_sources(a) for a in expr.args)]

@@ -1,0 +1,80 @@
+"""The wheel, and what an install of it brings: pure, small, few."""
+
+import json
+import subprocess
+import sys
+import venv
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PIPELINE = """
+import fairway as fw
+
+
+@fw.step
+def one() -> int:
+    return 1
+
+
+@fw.step
+def double(x: int) -> int:
+    return 2 * x
+
+
+@fw.pipeline
+def hello():
+    return double(one())
+"""
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("dist")
+    subprocess.run([sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(folder), str(ROOT)], check=True)
+    (built,) = folder.glob("*.whl")
+    return built
+
+
+@pytest.fixture(scope="module")
+def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The Python of an empty environment into which the wheel was installed, without any extra."""
+    folder = tmp_path_factory.mktemp("empty")
+    venv.create(folder, with_pip=True, symlinks=True)
+    python = folder / "bin" / "python"
+    subprocess.run([python, "-m", "pip", "install", "--quiet", str(wheel)], check=True)
+    return python
+
+
+def test_the_wheel_is_pure_and_small(wheel: Path) -> None:
+    assert wheel.name.endswith("-py3-none-any.whl")
+    assert wheel.stat().st_size < 3_000_000
+    with zipfile.ZipFile(wheel) as archive:
+        names = archive.namelist()
+    assert "fairway/spec/graph.py" in names
+    assert any(name.endswith("licenses/LICENSE") for name in names)
+    assert not [name for name in names if name.endswith((".so", ".pyd", ".dylib", ".pyc"))]
+    assert not [name for name in names if not name.startswith("fairway")]
+
+
+def test_an_install_is_few_distributions_and_small(installed: Path) -> None:
+    listed = json.loads(subprocess.run([installed, "-m", "pip", "list", "--format", "json"], capture_output=True, check=True).stdout)
+    names = {row["name"].lower() for row in listed} - {"pip", "setuptools", "wheel"}
+    assert "fairway" in names
+    assert len(names) <= 16
+    (site,) = installed.parents[1].glob("lib/python*/site-packages")
+    ours = (
+        path
+        for path in site.rglob("*")
+        if path.is_file() and path.relative_to(site).parts[0].partition("-")[0] not in ("pip", "setuptools")
+    )
+    assert sum(path.stat().st_size for path in ours) <= 30_000_000
+
+
+def test_the_installed_command_runs_a_pipeline(installed: Path, tmp_path: Path) -> None:
+    (tmp_path / "hello.py").write_text(PIPELINE)
+    command = [installed.with_name("fairway"), "run", "hello.py"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr

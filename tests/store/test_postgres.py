@@ -1,0 +1,225 @@
+"""PostgreSQL's own: many processes, lost connections, schemas, URLs."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import threading
+import time
+from typing import Any
+
+import pytest
+
+from fairway.errors import ConfigError, JournalConflict, StoreUnavailable
+from fairway.spec.event import ClockAdvanced
+from fairway.spec.ports import run_now
+from fairway.spec.summary import RunSummary
+from fairway.store import open_journal
+from fairway.store.postgres import PostgresJournal, hide_password, split_url
+
+_WRITER = """
+import sys
+from fairway.spec.event import ClockAdvanced
+from fairway.spec.ports import run_now
+from fairway.store import open_journal
+
+journal, run = open_journal(sys.argv[1]), sys.argv[2]
+head = run_now(journal.head(run))
+for _ in range(int(sys.argv[3])):
+    head = run_now(journal.append(run, head, [ClockAdvanced(float(head + i)) for i in range(37)], f"{run}-{head}"))
+    print(head, flush=True)
+"""
+
+
+def _start(url: str, run: str, batches: int) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", _WRITER, url, run, str(batches)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def test_processes_that_come_at_once_make_one_schema_and_do_not_mix(postgres_url: str) -> None:
+    writers = [_start(postgres_url, f"r{n}", 4) for n in range(12)]
+    for writer in writers:
+        _, errors = writer.communicate(timeout=120)
+        assert writer.returncode == 0, errors
+    journal = open_journal(postgres_url)
+    for n in range(12):
+        assert [e.at for _, e in run_now(journal.read(f"r{n}"))] == [float(i) for i in range(4 * 37)]
+    run_now(journal.close())
+
+
+def test_of_many_writers_of_one_run_one_wins_each_time(postgres_url: str) -> None:
+    journals = [PostgresJournal(postgres_url) for _ in range(6)]
+    run_now(journals[0].append("r", 0, [ClockAdvanced(0.0)], "first"))
+    barrier = threading.Barrier(len(journals))
+    won: list[int] = []
+    lost: list[int] = []
+
+    def write(n: int) -> None:
+        barrier.wait()
+        try:
+            run_now(journals[n].append("r", 1, [ClockAdvanced(float(n))], f"b{n}"))
+            won.append(n)
+        except JournalConflict:
+            lost.append(n)
+
+    threads = [threading.Thread(target=write, args=(n,)) for n in range(len(journals))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert (len(won), len(lost)) == (1, 5)
+    assert [e.at for _, e in run_now(journals[0].read("r"))] == [0.0, float(won[0])]
+    for journal in journals:
+        run_now(journal.close())
+
+
+def test_a_killed_writer_leaves_whole_batches(postgres_url: str) -> None:
+    journal = PostgresJournal(postgres_url)
+    for _ in range(3):
+        writer = _start(postgres_url, "r", 100_000)
+        assert writer.stdout is not None
+        for _ in range(5):
+            told = int(writer.stdout.readline())
+        writer.send_signal(signal.SIGKILL)
+        rest = writer.communicate()[0].split()
+        told = int(rest[-1]) if rest else told
+        head = run_now(journal.head("r"))
+        assert head >= told
+        assert head % 37 == 0
+        assert [e.at for _, e in run_now(journal.read("r"))] == [float(i) for i in range(len(run_now(journal.read("r"))))]
+        _wait_for_the_servers_side_to_end(journal)
+    run_now(journal.close())
+
+
+def _wait_for_the_servers_side_to_end(journal: PostgresJournal) -> None:
+    until = time.monotonic() + 10
+    last = -1
+    while (head := run_now(journal.head("r"))) != last:
+        assert time.monotonic() < until
+        last = run_now(journal.watch("r", head, 0.1))
+
+
+def test_a_lost_connection_is_made_again_and_nothing_is_written_twice(postgres_url: str) -> None:
+    journal, other = PostgresJournal(postgres_url), PostgresJournal(postgres_url)
+    head = run_now(journal.append("r", 0, [ClockAdvanced(0.0)], "b0"))
+    for n in range(1, 4):
+        pid = journal._opened.info.backend_pid
+        run_now(other._call("read", lambda db, pid=pid: db.execute("SELECT pg_terminate_backend(%s)", (pid,)).fetchone()))
+        head = run_now(journal.append("r", head, [ClockAdvanced(float(n))], f"b{n}", summary=RunSummary("r", "p")))
+    assert [e.at for _, e in run_now(other.read("r"))] == [0.0, 1.0, 2.0, 3.0]
+    run_now(journal.close())
+    run_now(other.close())
+
+
+def test_a_reply_lost_after_the_commit_is_found(postgres_url: str) -> None:
+    journal = PostgresJournal(postgres_url)
+    run_now(journal.append("r", 0, [ClockAdvanced(0.0)], "b0"))
+    import psycopg
+
+    commits = 0
+
+    class LosesReply:
+        def __init__(self, db: Any) -> None:
+            self._db = db
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self._db, name)
+
+        def transaction(self) -> Any:
+            nonlocal commits
+            commits += 1
+            db, inner = self._db, self._db.transaction()
+
+            class Once:
+                def __enter__(self) -> Any:
+                    return inner.__enter__()
+
+                def __exit__(self, *error: object) -> Any:
+                    inner.__exit__(*error)
+                    db.close()
+                    raise psycopg.OperationalError("server closed the connection unexpectedly")
+
+            return Once()
+
+    journal._opened = LosesReply(journal._opened)
+    assert run_now(journal.append("r", 1, [ClockAdvanced(1.0)], "b1")) == 2
+    assert commits == 1
+    assert [e.at for _, e in run_now(journal.read("r"))] == [0.0, 1.0]
+    run_now(journal.close())
+
+
+def test_schemas_are_apart(postgres_server: str) -> None:
+    one, two = (PostgresJournal(f'{postgres_server}&schema=a"b {n}') for n in (1, 2))
+    run_now(one.append("r", 0, [ClockAdvanced(0.0)], "b"))
+    assert run_now(two.head("r")) == 0
+    assert run_now(one.head("r")) == 1
+    run_now(one.close())
+    run_now(two.close())
+
+
+def test_a_server_that_does_not_answer_is_named_without_its_password() -> None:
+    journal = PostgresJournal("postgresql://me:secret@127.0.0.1:1/db")
+    with pytest.raises(StoreUnavailable) as caught:
+        run_now(journal.send("r", "cancel", {}))
+    assert "postgresql://me@127.0.0.1:1/db" in caught.value.message
+    assert "secret" not in caught.value.message
+
+
+def test_a_newer_schema_is_refused(postgres_url: str) -> None:
+    journal = PostgresJournal(postgres_url)
+    run_now(journal._call("write", lambda db: db.execute("INSERT INTO schema_version (number) VALUES (99)")))
+    run_now(journal.close())
+    with pytest.raises(StoreUnavailable, match="schema 99"):
+        run_now(PostgresJournal(postgres_url).head("r"))
+
+
+@pytest.mark.parametrize(
+    ("url", "libpq", "schema"),
+    [
+        ("postgresql://u:p@h:5432/d", "postgresql://u:p@h:5432/d", "fairway"),
+        ("postgresql://u@/d?host=/run/x&schema=team", "postgresql://u@/d?host=/run/x", "team"),
+        ("postgresql:///d?schema=a%20b", "postgresql:///d", "a b"),
+        ("postgresql:///d?host=/run/x", "postgresql:///d?host=/run/x", "fairway"),
+    ],
+)
+def test_the_schema_is_taken_out_of_the_url(url: str, libpq: str, schema: str) -> None:
+    got, name = split_url(url)
+    assert (got.replace("%2F", "/"), name) == (libpq, schema)
+
+
+def test_an_empty_schema_name_is_refused() -> None:
+    with pytest.raises(ConfigError, match="schema"):
+        split_url("postgresql:///d?schema=")
+
+
+def test_passwords_are_hidden_wherever_they_stand() -> None:
+    assert hide_password("postgresql://u:p@h/d") == "postgresql://u@h/d"
+    assert hide_password("postgresql:///d?password=p&host=/run/x") == "postgresql:///d?password=***&host=/run/x"
+
+
+def test_listing_a_hundred_thousand_runs_is_quick(postgres_url: str) -> None:
+    journal = PostgresJournal(postgres_url)
+    run_now(journal.append("r", 0, [ClockAdvanced(1.0)], "b"))
+    sql = """INSERT INTO runs (run, head, pipeline, status, tags, summary)
+        SELECT '20260101-' || lpad(n::text, 6, '0') || '-aaaaa', 1, 'p' || n % 50, CASE WHEN n % 3 = 0 THEN 'failed' ELSE 'succeeded' END,
+        CASE WHEN n % 997 = 0 THEN ARRAY['gold'] ELSE '{}' END, '{"run":"' || n || '","pipeline":"p","status":"succeeded"}'
+        FROM generate_series(0, 99999) AS n"""
+    run_now(journal._call("write", lambda db: db.execute(sql)))
+    run_now(journal._call("write", lambda db: db.execute("ANALYZE runs")))
+    for filters in (
+        {},
+        {"pipeline": "p7"},
+        {"status": "failed"},
+        {"pipeline": "p7", "status": "running"},
+        {"tag": "gold"},
+        {"pipeline": "no"},
+    ):
+        took: list[float] = []
+        for _ in range(3):
+            began = time.perf_counter()
+            run_now(journal.summaries(**filters))
+            took.append(time.perf_counter() - began)
+        assert min(took) < 0.05, (filters, took)
+    run_now(journal.close())

@@ -1,0 +1,199 @@
+"""Write docs/reference/{cli,errors,events,settings}.md from the code; with --check only say whether they are current."""
+
+from __future__ import annotations
+
+import argparse
+import inspect
+import re
+import sys
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import click
+
+from fairway import errors
+from fairway.cli.commands import SECTIONS, render_help
+from fairway.engine.settings import HOOK_SETTINGS, SETTINGS, Setting
+from fairway.spec import event
+
+FOLDER = Path(__file__).resolve().parent.parent / "docs" / "reference"
+MADE = "<!-- Made by tools/gen_reference.py from the code; edit that. -->"
+
+
+def render_cli() -> str:
+    """Every command with its help, as the terminal shows it."""
+    parts = [
+        MADE,
+        "# The command line",
+        "Results go to stdout, talk to stderr. What takes `-o json` writes JSON for programs.",
+        _block(render_help()),
+    ]
+    for title, entries in SECTIONS.items():
+        parts.append(f"## {title}")
+        for entry in entries:
+            command = import_module(f"fairway.cli.{entry.module}").command
+            parts += [
+                part for name, inner in _commands(entry.name, command) for part in (f"### fairway {name}", _block(_help_of(name, inner)))
+            ]
+    rows = [(f"`{status}`", what) for status, what in _statuses()]
+    parts += ["## Exit statuses", _table(("status", "means"), rows)]
+    return _join(parts)
+
+
+def render_errors() -> str:
+    """Every error class: its code, its exit status, what it means."""
+    rows = []
+    for cls in list(_subclasses(errors.FairwayError))[1:]:
+        retried = "yes" if cls.retryable else ""
+        rows.append((f"`{cls.code}`", f"`{cls.__name__}`", str(cls.exit_status), retried, _first_line(cls)))
+    text = (
+        "Every error of Fairway is a `fairway.errors.FairwayError` with a stable `code`, a `hint` that says what to do, and an "
+        "`exit_status` for the command line. `FAIRWAY_DEBUG=1` shows the whole traceback."
+    )
+    return _join([MADE, "# Errors", text, _table(("code", "class", "exit status", "retryable", "means"), rows)])
+
+
+def render_events() -> str:
+    """Every event of the journal with its fields."""
+    text = (
+        "The facts of a run, in order, as kept in its journal. A run's state is what its events fold to (`fairway.engine.apply.fold`). "
+        "Fields at their default are not stored."
+    )
+    parts = [MADE, "# Events", text]
+    for name, cls in event.EVENTS.items():
+        if cls is event.RunStarted:
+            parts.append("## The run")
+        if cls is event.MapExpanded:
+            parts.append("## Its tasks")
+        about = inspect.cleandoc(cls.__dict__.get("__doc__") or "")
+        hints = _annotations(cls)
+        rows = [(f"`{field}`", f"`{hints[field]}`".replace("|", "\\|"), _default(default)) for field, default in cls.record_fields.items()]
+        parts += [f"### {name}", *([" ".join(about.split())] if about else []), _table(("field", "type", "default"), rows)]
+    return _join(parts)
+
+
+def render_settings() -> str:
+    """Every setting with its variable, its default and what it does."""
+    text = (
+        "Read from `fairway.toml` at the project's root, or from `[tool.fairway]` in `pyproject.toml`. Flags beat environment variables "
+        "beat the file. The root is the nearest folder upward, from the pipeline's file or else from the current folder, that has such "
+        "settings; else the nearest one that has runs; else the current folder."
+    )
+    others = [
+        ("`FAIRWAY_DEBUG=1`", "Errors show the whole traceback, with our frames."),
+        ("`NO_COLOR=1`, `FORCE_COLOR=1`", "Never colours; always colours."),
+    ]
+    return _join(
+        [
+            MADE,
+            "# Settings",
+            text,
+            _settings_table(SETTINGS),
+            "## Hooks",
+            "Each `[[hooks]]` says what to do when a run ends, with exactly one of `command`, `webhook`, `slack`.",
+            _settings_table(HOOK_SETTINGS),
+            "## Other variables",
+            _table(("variable", "does"), others),
+        ]
+    )
+
+
+PAGES = {"cli.md": render_cli, "errors.md": render_errors, "events.md": render_events, "settings.md": render_settings}
+
+
+def _commands(name: str, command: click.Command) -> Iterator[tuple[str, click.Command]]:
+    yield name, command
+    if isinstance(command, click.Group):
+        for inner, child in command.commands.items():
+            yield f"{name} {inner}", child
+
+
+def _help_of(name: str, command: click.Command) -> str:
+    context = click.Context(
+        command, info_name=f"fairway {name}", terminal_width=96, max_content_width=96, help_option_names=["-h", "--help"]
+    )
+    return command.get_help(context)
+
+
+def _statuses() -> list[tuple[int, str]]:
+    found = {0: "Success.", 130: "Interrupted by Ctrl-C."}
+    for cls in errors.FairwayError.__subclasses__():
+        found[cls.exit_status] = _first_line(cls)
+    return sorted(found.items())
+
+
+def _subclasses(cls: type[Any]) -> Iterator[type[Any]]:
+    yield cls
+    for child in cls.__subclasses__():
+        if child.__module__ == "fairway.errors":
+            yield from _subclasses(child)
+
+
+def _annotations(cls: type[Any]) -> dict[str, str]:
+    return {name: str(hint) for name, hint in inspect.get_annotations(cls).items()}
+
+
+def _default(default: Any) -> str:
+    if type(default) is object:
+        return "required"
+    return "empty" if type(default).__name__ == "_Factory" else f"`{default!r}`"
+
+
+def _first_line(cls: type[Any]) -> str:
+    return re.sub(r"\s+", " ", (cls.__doc__ or "").strip().partition("\n\n")[0])
+
+
+def _settings_table(settings: tuple[Setting, ...]) -> str:
+    rows = [
+        (
+            f"`{setting.key}`",
+            setting.kind,
+            f"`{setting.variable}`" if setting.variable else "",
+            _setting_default(setting.default),
+            setting.help,
+        )
+        for setting in settings
+    ]
+    return _table(("key", "is a", "variable", "default", "does"), rows)
+
+
+def _setting_default(default: Any) -> str:
+    return "" if default in ("", None, [], {}) else f"`{', '.join(default) if isinstance(default, list) else default}`"
+
+
+def _table(headers: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    lines = [f"| {' | '.join(headers)} |", f"| {' | '.join('---' for _ in headers)} |"]
+    return "\n".join(lines + [f"| {' | '.join(map(str, row))} |" for row in rows])
+
+
+def _block(text: str) -> str:
+    return "```text\n" + text.rstrip() + "\n```"
+
+
+def _join(parts: list[str]) -> str:
+    return "\n\n".join(parts) + "\n"
+
+
+def main() -> int:
+    """Write the pages, or with --check compare them; returns an exit status."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true", help="write nothing; fail if a page is not current")
+    check = parser.parse_args().check
+    stale = [
+        name for name, render in PAGES.items() if not (FOLDER / name).exists() or (FOLDER / name).read_text(encoding="utf-8") != render()
+    ]
+    if check:
+        for name in stale:
+            print(f"docs/reference/{name} is not current; run: python tools/gen_reference.py", file=sys.stderr)
+        return 1 if stale else 0
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    for name in stale:
+        (FOLDER / name).write_text(PAGES[name](), encoding="utf-8")
+        print(f"wrote docs/reference/{name}", file=sys.stderr)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,14 @@
+#!/bin/sh
+# Makes .venv with Fairway (editable) and the given extras: tools/make_venv.sh STAMP EXTRA[,EXTRA...]
+# Quiet; touches STAMP when all is there.
+set -eu
+stamp=$1 extras=$2
+venv=$(dirname "$stamp")
+if ! "$venv/bin/python" -c 'import pip' 2>/dev/null; then
+    python=$("$(dirname "$0")/find_python.sh")
+    echo "making $venv with $python" >&2
+    "$python" -m venv --clear "$venv"
+fi
+echo "installing fairway[$extras] into $venv" >&2
+"$venv/bin/python" -m pip install --quiet --disable-pip-version-check -e ".[$extras]" >&2
+touch "$stamp"
