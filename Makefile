@@ -37,7 +37,7 @@ coverage: $(VENV)/.dev  ## Branch coverage; the pure rooms must have all of it
 check: $(VENV)/.dev  ## Style, types, layers, sizes; in under a minute
 	@ruff check --quiet . && ruff format --quiet --check --diff .
 	@$(PY) tools/check_sizes.py
-	@lint-imports --no-timing > $(VENV)/layers.txt 2>&1 || { cat $(VENV)/layers.txt; exit 1; }
+	@lint-imports > $(VENV)/layers.txt 2>&1 || { cat $(VENV)/layers.txt; exit 1; }
 	@pyright > $(VENV)/types.txt 2>&1 || { cat $(VENV)/types.txt; exit 1; }
 	@echo "check: style, sizes, layers and types are in order"
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from tests.docs.document import ROOT
 
 from fairway import errors
 from fairway.cli.commands import ENTRIES
 from fairway.engine.settings import HOOK_SETTINGS, SETTINGS
+from tests.docs.document import ROOT
 
 REFERENCE = ROOT / "docs" / "reference"
 CODES = sorted({cls.code for cls in vars(errors).values() if isinstance(cls, type) and issubclass(cls, errors.FairwayError)})

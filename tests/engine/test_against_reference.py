@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.engine.graphs import STEPS, compute, graphs
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.engine.reference import Reference
-from tests.engine.simulate import RUN, World, outputs, statuses
 
 from fairway.engine.apply import fold
 from fairway.engine.library import StoreLibrary
 from fairway.spec.graph import Graph
 from fairway.spec.ports import run_now
 from fairway.testing.scripted import Call, Faults, seeded
+from tests.engine.graphs import STEPS, compute, graphs
+from tests.engine.reference import Reference
+from tests.engine.simulate import RUN, World, outputs, statuses
 
 QUICK = settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
 

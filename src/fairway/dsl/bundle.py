@@ -1,7 +1,8 @@
-"""The bundle: the user's code as it was when a run began, content-addressed. Steps run from it, so editing a file never changes a run in progress.
+"""The bundle: the user's code as it was when a run began, content-addressed. Steps run from it, so editing a file never changes a run in
+progress.
 
-It is laid out by module: with the bundle's folder on the import path every module of the user's is found, wherever it was found before. Declared
-includes and files named by command steps lie beside them, relative to the pipeline's folder (else to the project's root).
+It is laid out by module: with the bundle's folder on the import path every module of the user's is found, wherever it was found before.
+Declared includes and files named by command steps lie beside them, relative to the pipeline's folder (else to the project's root).
 """
 
 from __future__ import annotations
@@ -28,12 +29,57 @@ DENIED_FOLDERS = frozenset(
     | {".pytest_cache", ".ruff_cache", ".ssh", ".aws", ".gnupg", ".kube", ".docker"}
 )
 DENIED_FILES = (
-    *(".env", ".env.*", "*.pem", "*.key", "*.p12", "*.pfx", "*.keystore", "*.jks", "id_rsa*", "id_dsa*", "id_ecdsa*", "id_ed25519*", ".netrc", ".pypirc"),
+    *(
+        ".env",
+        ".env.*",
+        "*.pem",
+        "*.key",
+        "*.p12",
+        "*.pfx",
+        "*.keystore",
+        "*.jks",
+        "id_rsa*",
+        "id_dsa*",
+        "id_ecdsa*",
+        "id_ed25519*",
+        ".netrc",
+        ".pypirc",
+    ),
     *("credentials", "credentials.json", "service-account*.json", "*.kdbx", ".htpasswd", ".pgpass", ".git-credentials", "kubeconfig"),
 )
 DATA_FILES = (
-    *("*.csv", "*.tsv", "*.parquet", "*.feather", "*.arrow", "*.npy", "*.npz", "*.h5", "*.hdf5", "*.db", "*.sqlite", "*.sqlite3", "*.pkl", "*.pickle"),
-    *("*.joblib", "*.pt", "*.pth", "*.safetensors", "*.onnx", "*.zip", "*.tar", "*.tar.gz", "*.tgz", "*.whl", "*.so", "*.pyc", "*.xlsx", "*.jsonl"),
+    *(
+        "*.csv",
+        "*.tsv",
+        "*.parquet",
+        "*.feather",
+        "*.arrow",
+        "*.npy",
+        "*.npz",
+        "*.h5",
+        "*.hdf5",
+        "*.db",
+        "*.sqlite",
+        "*.sqlite3",
+        "*.pkl",
+        "*.pickle",
+    ),
+    *(
+        "*.joblib",
+        "*.pt",
+        "*.pth",
+        "*.safetensors",
+        "*.onnx",
+        "*.zip",
+        "*.tar",
+        "*.tar.gz",
+        "*.tgz",
+        "*.whl",
+        "*.so",
+        "*.pyc",
+        "*.xlsx",
+        "*.jsonl",
+    ),
 )
 
 
@@ -76,10 +122,11 @@ def collect(
     sources: Sources | None = None,
     limit_bytes: int = SIZE_LIMIT_BYTES,
 ) -> Bundle:
-    """The modules that the entry file's modules import, plus `includes` (globs relative to `root`), plus files that `commands` (argument lists) name.
+    """The modules that the entry file's modules import, plus `includes` (globs relative to `root`), plus files that `commands` (argument
+    lists) name.
 
-    `modules` are the modules that steps are defined in, by default the entry file's own; `sources` is what `open_sources` gave, if it was called
-    already. Raises ConfigError for what must not or cannot travel.
+    `modules` are the modules that steps are defined in, by default the entry file's own; `sources` is what `open_sources` gave, if it was
+    called already. Raises ConfigError for what must not or cannot travel.
     """
     entry = os.path.realpath(entry_file)
     names = list(dict.fromkeys(m for m in modules if m and m != "__main__")) or [os.path.splitext(os.path.basename(entry))[0]]
@@ -139,7 +186,9 @@ def write(bundle: Bundle, home: str | Path) -> str:
         _remove(part)
         if os.path.isdir(target):
             return target  # somebody else was first, with the same files
-        raise StoreUnavailable(f"cannot write the bundle {target}: {error.strerror or error}", hint="is there room, and may you write there?") from error
+        raise StoreUnavailable(
+            f"cannot write the bundle {target}: {error.strerror or error}", hint="is there room, and may you write there?"
+        ) from error
     return target
 
 
@@ -229,14 +278,18 @@ def _included(root: str, patterns: Iterable[str]) -> Iterator[tuple[str, str]]:
         for match in matches:
             full = os.path.realpath(os.path.join(root, match))
             if not full.startswith(root + os.sep):
-                raise ConfigError(f"`include` names {pattern}, which leads out of the project", hint="keep what steps need inside the project's folder")
+                raise ConfigError(
+                    f"`include` names {pattern}, which leads out of the project", hint="keep what steps need inside the project's folder"
+                )
             if os.path.isdir(full):
                 if not magic:
                     yield from _inside(root, full)
                 continue
             rule = denied(match)
             if rule and not magic:
-                raise ConfigError(f"{match} cannot be included: {rule}", hint='use fw.secret("NAME") for secrets and fw.File parameters for data')
+                raise ConfigError(
+                    f"{match} cannot be included: {rule}", hint='use fw.secret("NAME") for secrets and fw.File parameters for data'
+                )
             if not rule and not (magic and _is_data(match, pattern)):
                 yield match, full
 

@@ -43,11 +43,11 @@ class _Scope:
 
 
 class Scan:
-    """What one piece of code is (`text`) and uses: `loads` are chains that begin with a name of the module or a builtin; `local_loads` begin with
-    a name that an import in a function has bound. `dynamic` are modules imported by a computed name: the name, "prefix*", or "*" if nothing is known.
-    `mutations` are module-level names whose content it changes. `strings` are its short string constants."""
+    """What one piece of code is (`text`) and uses: `loads` are chains that begin with a name of the module or a builtin; `local_loads`
+    begin with a name that an import in a function has bound. `dynamic` are modules imported by a computed name: the name, "prefix*", or "*"
+    if nothing is known. `mutations` are module-level names whose content it changes. `strings` are its short string constants."""
 
-    __slots__ = ("calls", "dynamic", "local_imports", "local_loads", "loads", "mutations", "stars", "strings", "text")
+    __slots__ = ("calls", "dynamic", "loads", "local_imports", "local_loads", "mutations", "stars", "strings", "text")
 
     def __init__(self) -> None:
         self.text = ""
@@ -87,7 +87,8 @@ def is_remark(node: Any) -> bool:
 
 
 def scan(statements: Iterable[Any], is_setting: Callable[[Chain], bool]) -> Scan:
-    """Normalise module-level statements. Decorators for which `is_setting(chain)` holds (`@fw.step(cpu=2)`) are left out: they are not code."""
+    """Normalise module-level statements. Decorators for which `is_setting(chain)` holds (`@fw.step(cpu=2)`) are left out: they are not
+    code."""
     return _Scanner(is_setting).run(statements)
 
 
@@ -144,7 +145,7 @@ class _Scanner:
             if name in _SKIPPED_FIELDS:
                 continue
             value = getattr(node, name, None)
-            if value is None or value.__class__ is list and not value:
+            if value is None or (value.__class__ is list and not value):
                 continue
             out.append(name)
             self.value(value)

@@ -1,4 +1,5 @@
-"""Definitions that live in no file (a notebook, a console) as the source of a module: what the steps reach, and nothing else of the session."""
+"""Definitions that live in no file (a notebook, a console) as the source of a module: what the steps reach, and nothing else of the
+session."""
 
 from __future__ import annotations
 
@@ -21,8 +22,8 @@ _PLAIN = (type(None), bool, int, float, complex, str, bytes)
 def synthesise(namespace: Mapping[str, Any], names: Sequence[str]) -> str:
     """The source of a module that defines `names` and whatever of `namespace` they use, in an order in which it can run.
 
-    Functions and classes come from their cells, modules and imported names as imports, plain values as literals. Raises DefinitionError for what has no
-    source, and for values that should be passed to the step as inputs.
+    Functions and classes come from their cells, modules and imported names as imports, plain values as literals. Raises DefinitionError for
+    what has no source, and for values that should be passed to the step as inputs.
     """
     writer = _Writer(namespace)
     for name in names:

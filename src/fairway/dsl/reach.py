@@ -1,8 +1,8 @@
 """Which of the user's code a step reaches: a digest that changes when any of it does, and with nothing else.
 
 The code is cut into parts: a function, class or constant at module level ("features:scale"), what a module does when it is imported
-("features:(import)"), a module as a whole ("plugins:*") where a reference cannot be followed. A part refers to other parts by the names it uses;
-a step reaches what follows from its own part. Third-party modules end as names of packages.
+("features:(import)"), a module as a whole ("plugins:*") where a reference cannot be followed. A part refers to other parts by the names it
+uses; a step reaches what follows from its own part. Third-party modules end as names of packages.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ PartId = tuple[str, str]
 
 @record
 class Reach(Record):
-    """What one step reaches. `parts`: part -> digest; `via`: part -> the part that refers to it first; `where`: part -> "path:line", the path relative to
-    the import folder, line 0 for a file that is not code. `packages`: third-party top-level import names, sorted."""
+    """What one step reaches. `parts`: part -> digest; `via`: part -> the part that refers to it first; `where`: part -> "path:line", the
+    path relative to the import folder, line 0 for a file that is not code. `packages`: third-party top-level import names, sorted."""
 
     digest: str
     parts: dict[str, str] = field(default_factory=dict)
@@ -57,8 +57,8 @@ class _Part:
 def reach(
     entry_file: str | Path, root: str | Path, entries: Sequence[tuple[str, str]], files: dict[str, Path | str] | None = None
 ) -> dict[tuple[str, str], Reach]:
-    """What each entry (module, qualified name) reaches. `files` are declared includes (name -> path): they count for the steps whose code names them, and
-    for all steps if no code does. Raises DefinitionError for a module that cannot be parsed."""
+    """What each entry (module, qualified name) reaches. `files` are declared includes (name -> path): they count for the steps whose code
+    names them, and for all steps if no code does. Raises DefinitionError for a module that cannot be parsed."""
     sources = open_sources(entry_file, root, [module for module, _ in entries])
     return Code(sources, entry_file).reach(entries, files or {})
 
@@ -296,7 +296,9 @@ class Code:
     # --- registries: a definition may be reached through a container that its decorator or base class puts it into
 
     def _attach(self, modules: dict[str, Module]) -> None:
-        uses_subclasses = any(b"__subclasses__" in m.text or b"__init_subclass__" in m.text or b"metaclass" in m.text for m in modules.values())
+        uses_subclasses = any(
+            b"__subclasses__" in m.text or b"__init_subclass__" in m.text or b"metaclass" in m.text for m in modules.values()
+        )
         for module in modules.values():
             for name, statements in module.table.items():
                 for statement in statements:

@@ -30,10 +30,23 @@ class Target:
 
 
 class Module:
-    """One file of the user's. `table`: the statements that bind a name. `touches`: those that change the content of a name bound to a container.
-    `effects`: those that do something else when the module is imported. `loaded`: modules whose import this one causes."""
+    """One file of the user's. `table`: the statements that bind a name. `touches`: those that change the content of a name bound to a
+    container. `effects`: those that do something else when the module is imported. `loaded`: modules whose import this one causes."""
 
-    __slots__ = ("containers", "effects", "imports", "is_package", "loaded", "name", "path", "stars", "statements", "table", "text", "touches")
+    __slots__ = (
+        "containers",
+        "effects",
+        "imports",
+        "is_package",
+        "loaded",
+        "name",
+        "path",
+        "stars",
+        "statements",
+        "table",
+        "text",
+        "touches",
+    )
 
     def __init__(self, name: str, path: str, text: bytes, is_package: bool) -> None:
         self.name = name
@@ -300,8 +313,8 @@ def parents(name: str) -> Iterator[str]:
 
 
 def user_folders(base: str, root: str) -> list[str]:
-    """Where the user's own modules are looked for: the pipeline's folder, the project's root and its `src`, and what PYTHONPATH or an editable
-    install adds; not the standard library, not installed packages."""
+    """Where the user's own modules are looked for: the pipeline's folder, the project's root and its `src`, and what PYTHONPATH or an
+    editable install adds; not the standard library, not installed packages."""
     folders = [base, root, f"{root}/src"]
     inside = (os.path.realpath(sys.prefix), os.path.realpath(sys.base_prefix), os.path.realpath(os.path.dirname(os.__file__)))
     own = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))

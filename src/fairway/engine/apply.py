@@ -6,17 +6,18 @@ import heapq
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from fairway.engine.resolve import is_broken
 from fairway.engine.retry import may_retry
 from fairway.engine.scopegraph import ScopeGraph
 from fairway.engine.state import DONE_WELL, SETTLED, AttemptState, Group, NodeState, RunState, Scope, TaskState
-from fairway.engine.resolve import is_broken
 from fairway.spec import event as ev
 from fairway.spec.event import Event, Index, address
 from fairway.spec.graph import Graph
 from fairway.spec.outcome import ErrorInfo, ItemOutcome, Outcome
 
 Touch = tuple[str, str, str, Index]
-"""Something `decide` must look at: (what, scope, node or axis, index). `what`: open, created, settled, expanded, grown, retrying, due, stop."""
+"""Something `decide` must look at: (what, scope, node or axis, index). `what`: open, created, settled, expanded, grown, retrying, due,
+stop."""
 
 
 def fold(events: Iterable[Event]) -> RunState:
@@ -46,7 +47,21 @@ def apply(state: RunState, event: Event) -> list[Touch]:
 
 
 def _started(state: RunState, event: ev.RunStarted, touches: list[Touch]) -> None:
-    for name in ("run", "graph", "params", "bundle", "options", "project", "created_by", "triggered_by", "target", "name", "source", "tags", "environment"):
+    for name in (
+        "run",
+        "graph",
+        "params",
+        "bundle",
+        "options",
+        "project",
+        "created_by",
+        "triggered_by",
+        "target",
+        "name",
+        "source",
+        "tags",
+        "environment",
+    ):
         setattr(state, name, getattr(event, name))
     state.status = "running"
     state.started_at = event.at
@@ -320,7 +335,7 @@ def _resumed(state: RunState, event: ev.RunResumed, touches: list[Touch]) -> Non
 
 
 def _reopen(state: RunState, scope: Scope, touches: list[Touch]) -> None:
-    for axis, lengths in scope.lengths.items():
+    for lengths in scope.lengths.values():
         for index in [i for i, count in lengths.items() if count == -2]:
             del lengths[index]
     for node in scope.nodes.values():
@@ -330,7 +345,9 @@ def _reopen(state: RunState, scope: Scope, touches: list[Touch]) -> None:
     _recount(scope)
     touches.append(("open", scope.name, "", ()))
     for node in scope.nodes.values():
-        touches.extend(("created", scope.name, node.node.id, index) for index, task in node.items.items() if task.status == "waiting" and index)
+        touches.extend(
+            ("created", scope.name, node.node.id, index) for index, task in node.items.items() if task.status == "waiting" and index
+        )
         touches.extend(("settled", scope.name, node.node.id, index) for index, task in node.items.items() if task.status in SETTLED)
     for axis, lengths in scope.lengths.items():
         touches.extend(("expanded", scope.name, axis, index) for index in lengths)
@@ -391,4 +408,3 @@ _APPLY: Mapping[type, Callable[[RunState, Any, list[Touch]], None]] = {
     ev.RunLabelled: _labelled,
     ev.RunEnded: _run_ended,
 }
-

@@ -17,7 +17,8 @@ from fairway.spec.record import replace
 
 
 def code_of(graph: Graph, pipeline: Any, project: Project, source: str) -> tuple[Graph, str, dict[str, Any], str]:
-    """(graph with code digests, bundle digest, facts for `RunStarted.environment`, the folder the user edits). Writes the bundle to the home.
+    """(graph with code digests, bundle digest, facts for `RunStarted.environment`, the folder the user edits). Writes the bundle to the
+    home.
 
     Raises DefinitionError, ConfigError, StoreUnavailable.
     """
@@ -60,5 +61,8 @@ def _entry_file(pipeline: Any, project: Project, source: str, entries: Sequence[
         for folder in (os.path.dirname(full), project.root, os.getcwd()):
             if os.path.isfile(os.path.join(folder, inner)):
                 return os.path.join(folder, inner)
-        raise DefinitionError(f"no file of module {module!r} was found beside {path or 'the graph'}", hint="keep the graph file beside the Python file it came from")
+        raise DefinitionError(
+            f"no file of module {module!r} was found beside {path or 'the graph'}",
+            hint="keep the graph file beside the Python file it came from",
+        )
     return full

@@ -112,7 +112,6 @@ class _Round:
         self.scopes[scope.name] = None
         at = dict(zip(scope.graph.axes[axis].axes, index, strict=True))
         for name in scope.index.axis_users[axis]:
-            node = scope.nodes[name]
             for edge in scope.index.edges[name]:
                 if edge.group is not None:
                     self._candidates(scope, edge, at)
@@ -325,5 +324,3 @@ def scope_done(state: RunState, scope: Scope) -> bool:
 def main_done(state: RunState) -> bool:
     """All but the exit handlers have ended."""
     return scope_done(state, state.scopes[""])
-
-

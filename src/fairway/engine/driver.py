@@ -224,7 +224,9 @@ class Driver:
     def _library_has(self, ref: ArtifactRef) -> bool:
         return self.services.artifacts.stat(blob_key(ref.digest)) is not None
 
-    def _plan_attempt(self, scope: Scope, node: NodeState, chosen: list[tuple[Index, dict[str, Input], str]], shared: dict[str, Input]) -> None:
+    def _plan_attempt(
+        self, scope: Scope, node: NodeState, chosen: list[tuple[Index, dict[str, Input], str]], shared: dict[str, Input]
+    ) -> None:
         indices = tuple(index for index, _, _ in chosen)
         name, n = name_attempt(self.state, scope.name, node.node.id, indices)
         keys = tuple(key for _, _, key in chosen)
@@ -274,7 +276,9 @@ class Driver:
                     self._cache.append(CacheEntry(key, self.run, task, item.outputs, now))
 
     def _free(self, attempt: AttemptState) -> None:
-        for scope, axis, _ in self._planner.of(self.state.scopes[attempt.scope], self.state.scopes[attempt.scope].nodes[attempt.node]).limits:
+        for scope, axis, _ in self._planner.of(
+            self.state.scopes[attempt.scope], self.state.scopes[attempt.scope].nodes[attempt.node]
+        ).limits:
             self._live_on[scope, axis] = max(0, self._live_on.get((scope, axis), 0) - 1)
 
     async def _wait(self) -> None:

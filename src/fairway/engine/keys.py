@@ -1,7 +1,7 @@
 """Cache keys: what a task's result depends on, as one SHA-256.
 
-A key is made of the step's part (the digest of the code it reaches, its outputs, command, environment or package versions, Python's minor version) and the
-digests of its inputs. Libc, CPU, GPU and host are recorded with a run but not part of a key.
+A key is made of the step's part (the digest of the code it reaches, its outputs, command, environment or package versions, Python's minor
+version) and the digests of its inputs. Libc, CPU, GPU and host are recorded with a run but not part of a key.
 """
 
 from __future__ import annotations
@@ -68,13 +68,16 @@ class StepKey:
         """The hex key of a task with these inputs, in whatever order they are given."""
         made = self._base.copy()
         lines = [
-            f"{n}={r.digest if r.format == 'json' else f'{r.format} {r.type} {r.digest}'}\n" for n, r in (sorted(inputs.items()) if len(inputs) > 1 else inputs.items())
+            f"{n}={r.digest if r.format == 'json' else f'{r.format} {r.type} {r.digest}'}\n"
+            for n, r in (sorted(inputs.items()) if len(inputs) > 1 else inputs.items())
         ]
         made.update("".join(lines).encode())
         return made.hexdigest()
 
 
-def cache_key(step: StepDef, inputs: Mapping[str, ArtifactRef], python: str, packages: Mapping[str, str] | None = None) -> tuple[str, dict[str, Any]]:
+def cache_key(
+    step: StepDef, inputs: Mapping[str, ArtifactRef], python: str, packages: Mapping[str, str] | None = None
+) -> tuple[str, dict[str, Any]]:
     """(key, parts) of one task; `parts` is what `explain` compares."""
     made = StepKey(step, python, packages or {})
     return made.key(inputs), {**made.parts, "inputs": {name: input_part(ref) for name, ref in sorted(inputs.items())}}

@@ -1,4 +1,5 @@
-"""What a run ran on: Python, platform, hardware, installed distributions. Read from files, in a few milliseconds, without starting a process.
+"""What a run ran on: Python, platform, hardware, installed distributions. Read from files, in a few milliseconds, without starting a
+process.
 
 `importlib.metadata` takes 100 ms to list what is installed; the names of the folders it would read say the same.
 """

@@ -56,7 +56,9 @@ class Planner:
         if plan is None:
             step = scope.graph.steps[node.node.step]
             packages: Any = self.state.environment.get("packages", {})
-            key = None if step.kind == "dynamic" else StepKey(step, step.environment.python or self.python, packages.get(node.node.step, {}))
+            key = (
+                None if step.kind == "dynamic" else StepKey(step, step.environment.python or self.python, packages.get(node.node.step, {}))
+            )
             plan = self._plans[name] = NodePlan(scope, node, key)
         return plan
 

@@ -7,8 +7,8 @@ import operator
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
-from fairway.engine.state import DONE_WELL, SETTLED, NodeState, RunState, Scope, TaskState
 from fairway.engine.scopegraph import sources_of
+from fairway.engine.state import DONE_WELL, SETTLED, NodeState, RunState, Scope, TaskState
 from fairway.errors import DefinitionError
 from fairway.spec.artifact import ArtifactRef
 from fairway.spec.attempt import Input

@@ -9,8 +9,8 @@ from fairway.spec.graph import Axis, Expr, Graph, Node
 
 
 class Edge:
-    """`target` (a node or an axis) depends on a node. With `group`, on all of the node's tasks that share the group's index: `group` are positions
-    in the source node's axes. Without, on the one task that its own index projects to."""
+    """`target` (a node or an axis) depends on a node. With `group`, on all of the node's tasks that share the group's index: `group` are
+    positions in the source node's axes. Without, on the one task that its own index projects to."""
 
     __slots__ = ("axis", "group", "target")
 

@@ -8,7 +8,8 @@ from fairway.spec.record import Record, record
 
 @record
 class Services(Record):
-    """The ports of one target. `home` is the local Fairway home ("" if none). `window`: attempts handed to the executor at once, at most."""
+    """The ports of one target. `home` is the local Fairway home ("" if none). `window`: attempts handed to the executor at once, at
+    most."""
 
     home: str
     journal: Journal

@@ -19,7 +19,8 @@ NO_ATTEMPTS: tuple[str, ...] = ()
 
 class TaskState:
     """One task. `status`: waiting, running, retrying, succeeded, cached, skipped, failed, cancelled. `n` is the number of its last attempt,
-    `tried` counts those since the last resume, `lost` the ones among them that the infrastructure lost; `reason` says why it was skipped."""
+    `tried` counts those since the last resume, `lost` the ones among them that the infrastructure lost; `reason` says why it was
+    skipped."""
 
     __slots__ = ("attempts", "cached", "error", "key", "lost", "n", "outputs", "reason", "status", "tried")
 

@@ -118,11 +118,17 @@ def start(
 
 
 def resume(
-    run: str, services: Services, *, submission: Submission | None = None, options: ev.RunOptions | None = None, on_events: OnEvents | None = None
+    run: str,
+    services: Services,
+    *,
+    submission: Submission | None = None,
+    options: ev.RunOptions | None = None,
+    on_events: OnEvents | None = None,
 ) -> Driver:
     """The driver that goes on with `run`: after a crash just where it was; after its end with what failed, was cancelled or never ran.
 
-    With a `submission` whose graph differs from the run's, the run continues with the edited code: what the edit does not reach is not redone.
+    With a `submission` whose graph differs from the run's, the run continues with the edited code: what the edit does not reach is not
+    redone.
     """
     state = run_now(_read_state(run, services))
     edited = submission is not None and submission.graph != state.graph
@@ -190,7 +196,9 @@ def _import(path: str, kind: str, store: ArtifactStore, project: Project, what: 
     noun = PATH_TYPES.get(kind, "file")
     there = os.path.isdir(full) if noun == "folder" else os.path.isfile(full)
     if not there and not (kind == "" and os.path.exists(full)):
-        raise NotFoundError(f"{what} names a {noun} that does not exist: {path}", hint=f"relative paths count from {os.getcwd()}", where=where)
+        raise NotFoundError(
+            f"{what} names a {noun} that does not exist: {path}", hint=f"relative paths count from {os.getcwd()}", where=where
+        )
     scratch = os.path.join(project.home, SCRATCH)
     os.makedirs(scratch, exist_ok=True)
     return import_path(full, store, kind, scratch=scratch)
@@ -205,7 +213,9 @@ def _store_constants(graph: Graph, store: ArtifactStore, project: Project) -> Gr
         for name, expr in node.inputs.items():
             kind = types.get(name, "")
             if expr.kind == "const" and kind and isinstance(expr.value, str):
-                changed[name] = Expr("artifact", ref=_import(expr.value, kind, store, project, f"input {name!r} of {node.id!r}", node.where))
+                changed[name] = Expr(
+                    "artifact", ref=_import(expr.value, kind, store, project, f"input {name!r} of {node.id!r}", node.where)
+                )
             elif _unresolved(expr):
                 changed[name] = _resolve_artifacts(expr, store, project, node.where)
         nodes.append(replace(node, inputs={**node.inputs, **changed}) if changed else node)
@@ -252,7 +262,9 @@ def _check_step(step: StepDef, most: Any) -> None:
         if count > most.accelerators.get(name, 0):
             lacks.append(f"{count} {name} (this machine has {most.accelerators.get(name, 0)})")
     if lacks:
-        raise UnsupportedError(f"step {step.name!r} asks for {' and '.join(lacks)}", hint="ask for less, or run on another target", where=step.where)
+        raise UnsupportedError(
+            f"step {step.name!r} asks for {' and '.join(lacks)}", hint="ask for less, or run on another target", where=step.where
+        )
 
 
 def _lock_environments(graph: Graph, project: Project) -> Graph:

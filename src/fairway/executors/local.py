@@ -29,8 +29,8 @@ _encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 
 
 class LocalExecutor:
-    """The executor `local`. `settings`: "source" (the folder in which the user edits the bundle's files), "dotenv" (a path), "cpu", "memory_bytes"
-    (less than the machine has), "grace_s" (between SIGTERM and SIGKILL after a timeout; 10).
+    """The executor `local`. `settings`: "source" (the folder in which the user edits the bundle's files), "dotenv" (a path), "cpu",
+    "memory_bytes" (less than the machine has), "grace_s" (between SIGTERM and SIGKILL after a timeout; 10).
 
     Nothing starts before `start`, `prewarm` or the first `submit`. A worker that dies is replaced, and what it ran is reported as lost.
     """
@@ -84,7 +84,9 @@ class LocalExecutor:
 
     def prewarm(self, bundle: str, module: str, variables: Mapping[str, str] | None = None) -> None:
         """Let a zygote for the user's own interpreter import `module` now."""
-        self._send({"op": "warm", "bundle": bundle, "module": module, "environ": dict(variables or {}), "source": self._settings.get("source", "")})
+        self._send(
+            {"op": "warm", "bundle": bundle, "module": module, "environ": dict(variables or {}), "source": self._settings.get("source", "")}
+        )
 
     async def inventory(self) -> Inventory:
         """What this machine has; `largest` is all of it."""
@@ -234,11 +236,11 @@ class LocalExecutor:
 
     def _send(self, frame: dict[str, Any]) -> None:
         self.start()
-        assert self._channel is not None  # noqa: S101 - `start` made it
+        assert self._channel is not None
         self._channel.send(frame)
 
     def _receive(self) -> None:
-        assert self._channel is not None  # noqa: S101 - the caller looked
+        assert self._channel is not None
         self._channel.flush()
         frames = self._channel.receive()
         if frames is None:
@@ -253,7 +255,7 @@ class LocalExecutor:
 
     def _lose_worker(self) -> None:
         """The worker died: nothing of what it started may go on, and its attempts are lost unless their outcomes are there."""
-        assert self._channel is not None  # noqa: S101 - the caller looked
+        assert self._channel is not None
         self._channel.close()
         self._channel = None
         self._bury()

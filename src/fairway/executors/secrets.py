@@ -34,7 +34,8 @@ def get_secrets(names: tuple[str, ...], dotenv: str = "") -> dict[str, str]:
         value = find_secret(name, dotenv)
         if value is None:
             raise NotFoundError(
-                f"there is no secret {name!r}", hint=f"set the variable {name}, add a line {name}=… to .env, or run `keyring set {_SERVICE} {name}`"
+                f"there is no secret {name!r}",
+                hint=f"set the variable {name}, add a line {name}=… to .env, or run `keyring set {_SERVICE} {name}`",
             )
         found[name] = value
     return found

@@ -37,7 +37,9 @@ class Slots:
         if wanted.cpu > self.total.cpu:
             return f"asks for {wanted.cpu:g} cores, and this machine has {self.total.cpu:g}"
         if wanted.memory_bytes > self.total.memory_bytes:
-            return f"asks for {wanted.memory_bytes / 2**30:.1f} GiB of memory, and this machine has {self.total.memory_bytes / 2**30:.1f} GiB"
+            return (
+                f"asks for {wanted.memory_bytes / 2**30:.1f} GiB of memory, and this machine has {self.total.memory_bytes / 2**30:.1f} GiB"
+            )
         for kind, count in wanted.accelerators.items():
             if count > self.total.accelerators.get(kind, 0):
                 return f"asks for {count} of {kind}, and this machine has {self.total.accelerators.get(kind, 0)}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-
 from typing import Any
 
 from fairway.spec.artifact import ArtifactRef
@@ -36,9 +35,9 @@ class AttemptItem(Record):
 class AttemptSpec(Record):
     """Everything a worker needs to run one attempt, and nothing else.
 
-    `id` is `attempt_id(...)`: submitting the same id twice is one execution. `n` counts from 1. `root` is set by the local target: the bundle's own
-    folder, for imports and for user frames in tracebacks. `secrets` are the names the attempt may ask for. `context` holds what `fw.context()` shows
-    (pipeline, params, project, …).
+    `id` is `attempt_id(...)`: submitting the same id twice is one execution. `n` counts from 1. `root` is set by the local target: the
+    bundle's own folder, for imports and for user frames in tracebacks. `secrets` are the names the attempt may ask for. `context` holds
+    what `fw.context()` shows (pipeline, params, project, …).
     """
 
     id: str

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 from fairway.spec.record import Record, field, record
 
 

@@ -6,7 +6,6 @@ for the graph it made), a node id and an index per axis. `address(scope, node, i
 
 from __future__ import annotations
 
-
 from typing import Any
 
 from fairway.spec.artifact import ArtifactRef
@@ -67,8 +66,8 @@ class RunResumed(Record):
 
 @record
 class MapExpanded(Record):
-    """The length of an axis became known, for one index of the axes it lies on. -1 if its source was skipped, so that nothing on it will be;
-    `error` if its sources cannot be mapped over."""
+    """The length of an axis became known, for one index of the axes it lies on. -1 if its source was skipped, so that nothing on it will
+    be; `error` if its sources cannot be mapped over."""
 
     scope: str
     axis: str
@@ -160,7 +159,8 @@ class RetryScheduled(Record):
 
 @record
 class AttemptGivenUp(Record):
-    """The driver stops waiting: an `abandoned` outcome is written first, if absent, then the executor is told. `reason`: "timeout", "cancelled", "lost"."""
+    """The driver stops waiting: an `abandoned` outcome is written first, if absent, then the executor is told. `reason`: "timeout",
+    "cancelled", "lost"."""
 
     attempt: str
     reason: str
@@ -179,7 +179,8 @@ class GraphGrown(Record):
 
 @record
 class ScopeEnded(Record):
-    """The graph of a dynamic task has ended; `outputs` are that task's, `error` set if it failed. `status`: "succeeded", "failed", "skipped", "cancelled"."""
+    """The graph of a dynamic task has ended; `outputs` are that task's, `error` set if it failed. `status`: "succeeded", "failed",
+    "skipped", "cancelled"."""
 
     scope: str
     node: str

@@ -12,7 +12,6 @@ skipped too, except through `either`, which takes its first argument that was no
 
 from __future__ import annotations
 
-
 from typing import Any
 
 from fairway.spec.artifact import ArtifactRef
@@ -30,7 +29,8 @@ class Expr(Record):
     - "param": the pipeline parameter `name`
     - "output": output `output` of node `name`
     - "const": the JSON value `value`
-    - "artifact": a known artifact, `ref`; until submission imports it, `value` is its path or URL, `name` its type and `output` the digest it must have
+    - "artifact": a known artifact, `ref`; until submission imports it, `value` is its path or URL, `name` its type and `output` the digest
+    it must have
     - "default": a function's own default that JSON cannot hold (only in `Port.default`): the input is not passed
     - "list": a list of `args`, in order
     - "item": the element of axis `name`; `position` tells which of its zipped sources
@@ -92,9 +92,9 @@ class Port(Record):
 class StepDef(Record):
     """A step's definition. `kind`: "python", "dynamic", "command", "container".
 
-    `module`:`qualname` is found in the bundle. A step of one unnamed output calls it "result". `returns` says how the function's value becomes
-    outputs: "one", "namedtuple", "dataclass", "dict", "none". `argv` (command, container) mixes strings with placeholders `{in:NAME}`,
-    `{out:NAME}`, `{param:NAME}`. `exit_codes` maps an exit code to "ok", "skip", "retry" or "fail" (0 is ok, others fail).
+    `module`:`qualname` is found in the bundle. A step of one unnamed output calls it "result". `returns` says how the function's value
+    becomes outputs: "one", "namedtuple", "dataclass", "dict", "none". `argv` (command, container) mixes strings with placeholders
+    `{in:NAME}`, `{out:NAME}`, `{param:NAME}`. `exit_codes` maps an exit code to "ok", "skip", "retry" or "fail" (0 is ok, others fail).
     `code` is the digest of the reachable code (see `fairway.dsl.reach`), filled in at submission.
     """
 
@@ -124,8 +124,8 @@ class StepDef(Record):
 class Node(Record):
     """One call of a step. `id` is unique in its graph ("train", "train-2", "clean.load" inside pipeline `clean`).
 
-    `axes`: what it is mapped over, outermost first. `after`: node ids that must have ended (succeeded or been skipped). `group`: the nested pipelines
-    around it, "/"-joined, for display. `exit`: an exit handler: runs when all others have ended, however they did.
+    `axes`: what it is mapped over, outermost first. `after`: node ids that must have ended (succeeded or been skipped). `group`: the nested
+    pipelines around it, "/"-joined, for display. `exit`: an exit handler: runs when all others have ended, however they did.
     """
 
     id: str

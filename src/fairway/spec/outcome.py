@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 from fairway.spec.artifact import ArtifactRef
 from fairway.spec.record import Record, field, record
 
@@ -23,8 +22,8 @@ class ErrorInfo(Record):
     """What crosses processes in place of an exception.
 
     `kind`: the exception's class name for user code ("KeyError"), else "timeout", "oom", "crash", "lost", "cancelled", "exit:3",
-    "output" (a return value that cannot be stored), "input". `code`: a stable code of `fairway.errors`. `hint`: the way out. `frames`: outermost first.
-    `mro`: names of the exception's classes, so that a retry by kind can name a parent. `retryable` False forbids a retry.
+    "output" (a return value that cannot be stored), "input". `code`: a stable code of `fairway.errors`. `hint`: the way out. `frames`:
+    outermost first. `mro`: names of the exception's classes, so that a retry by kind can name a parent. `retryable` False forbids a retry.
     """
 
     kind: str

@@ -32,7 +32,8 @@ def run_now(coroutine: Coroutine[Any, Any, T]) -> T:
 
 @record
 class Observation(Record):
-    """`phase`: "queued", "starting", "running", "ended" (an outcome is in the store, or will never be). `reason`: one line, why it waits."""
+    """`phase`: "queued", "starting", "running", "ended" (an outcome is in the store, or will never be). `reason`: one line, why it
+    waits."""
 
     phase: str
     reason: str = ""
@@ -90,7 +91,8 @@ class Command(Record):
 
 
 class Journal(Protocol):
-    """Append-only events of runs, one writer each (compare-and-swap on the head), with the summaries and the cache index that follow from them.
+    """Append-only events of runs, one writer each (compare-and-swap on the head), with the summaries and the cache index that follow from
+    them.
 
     Events are numbered from 1 in each run; the head is the number of the last, 0 for none.
     """
@@ -106,9 +108,11 @@ class Journal(Protocol):
         cache: Sequence[CacheEntry] = (),
         handled: int = 0,
     ) -> int:
-        """Make all of it durable at once and return the new head. `handled`: inbox commands up to this id are removed in the same transaction.
+        """Make all of it durable at once and return the new head. `handled`: inbox commands up to this id are removed in the same
+        transaction.
 
-        Raises JournalConflict if the head is not `after`, unless the events after `after` are exactly this `batch` (a lost reply): then returns the head.
+        Raises JournalConflict if the head is not `after`, unless the events after `after` are exactly this `batch` (a lost reply): then
+        returns the head.
         """
         ...
 
@@ -166,7 +170,8 @@ class ArtifactStore(Protocol):
     """Immutable blobs by key ("sha256/ab/cdef…", "outcome/RUN/ATTEMPT"). Puts are atomic and idempotent. All calls are synchronous."""
 
     def put(self, key: str, source: bytes | Path, *, if_absent: bool = True, move: bool = False) -> bool:
-        """Store it whole or not at all; False if the key was there (and stays as it was). `move`: the file at `source` may be taken instead of copied."""
+        """Store it whole or not at all; False if the key was there (and stays as it was). `move`: the file at `source` may be taken instead
+        of copied."""
         ...
 
     def get(self, key: str) -> bytes:
@@ -188,7 +193,8 @@ class ArtifactStore(Protocol):
 class StreamStore(Protocol):
     """Append-only bytes for logs, metrics, samples. Streams are named "RUN/ATTEMPT/log", "…/metrics", "…/samples", "…/progress".
 
-    A stream that does not exist reads as an empty one. `list` takes the beginning of a name, `delete` a whole name or a folder ("RUN", "RUN/ATTEMPT").
+    A stream that does not exist reads as an empty one. `list` takes the beginning of a name, `delete` a whole name or a folder ("RUN",
+    "RUN/ATTEMPT").
     """
 
     def append(self, stream: str, data: bytes) -> None: ...

@@ -42,11 +42,11 @@ def record(cls: type[T]) -> type[T]:
     made: Any = type(cls)(cls.__name__, cls.__bases__, body)
     made.record_fields = defaults
 
-    def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
+    def first_init(self: Any, *args: Any, **kwargs: Any) -> None:
         made.__init__ = _compile_init(made, defaults)
         made.__init__(self, *args, **kwargs)
 
-    made.__init__ = __init__
+    made.__init__ = first_init
     return made
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 
-
 from fairway.errors import DefinitionError
 from fairway.spec.record import Record, field, record
 

@@ -1,8 +1,8 @@
 """`python -m fairway.step`: the program that runs attempts, on every target.
 
-    worker FD HOME                      serve the driver on an inherited socket
-    zygote FD BELL HOME PARENT MODE     serve a worker; MODE is "fork" or "single"
-    run SPEC.json --home HOME [--source FOLDER] [--pdb]   run one attempt here, in the foreground
+worker FD HOME                      serve the driver on an inherited socket
+zygote FD BELL HOME PARENT MODE     serve a worker; MODE is "fork" or "single"
+run SPEC.json --home HOME [--source FOLDER] [--pdb]   run one attempt here, in the foreground
 """
 
 from __future__ import annotations

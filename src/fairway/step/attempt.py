@@ -34,7 +34,9 @@ class Terminated(BaseException):
 class Attempt:
     """The parts of one attempt on this machine, under a Fairway home. `source` is the folder in which the user edits the bundle's files."""
 
-    def __init__(self, spec: AttemptSpec, home: str, *, secrets: Mapping[str, str] | None = None, source: str = "", queued_at: float = 0.0) -> None:
+    def __init__(
+        self, spec: AttemptSpec, home: str, *, secrets: Mapping[str, str] | None = None, source: str = "", queued_at: float = 0.0
+    ) -> None:
         self.spec = spec
         self.home = home
         self.root = f"{home}/{BUNDLES}/{spec.bundle}" if spec.bundle else source
@@ -48,7 +50,8 @@ class Attempt:
         self.points = PointWriter(self.streams, f"{spec.run}/{spec.id}")
 
     def run(self, *, debugger: Any = None) -> None:
-        """Run it to its outcome. Returns without doing anything if there is one already. `debugger(exception)` is called where user code raised."""
+        """Run it to its outcome. Returns without doing anything if there is one already. `debugger(exception)` is called where user code
+        raised."""
         with Claim(f"{self.home}/{LOCKS}/{self.spec.id}") as claim:
             if self.store.stat(self.key) is not None:
                 return

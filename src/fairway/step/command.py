@@ -38,7 +38,7 @@ def run_command(
             f"there is no program {argv[0]!r} on this machine", hint="install it, or name it by its path; PATH is the one `fairway run` had"
         ) from None
     except PermissionError:
-        raise UnsupportedError(f"{argv[0]!r} may not be executed", hint=f"chmod +x, or call its interpreter: [\"sh\", {argv[0]!r}]") from None
+        raise UnsupportedError(f"{argv[0]!r} may not be executed", hint=f'chmod +x, or call its interpreter: ["sh", {argv[0]!r}]') from None
     code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
     verdict = step.exit_codes.get(str(code), "ok" if code == 0 else "")
     if verdict == "skip":
@@ -54,7 +54,9 @@ def _explain_exit(argv: list[str], code: int, verdict: str) -> ErrorInfo:
     if code < 0:
         from fairway.step.verdict import name_signal
 
-        return ErrorInfo("crash", "FW-TASK-CRASHED", f"{shown} was ended by {name_signal(-code)}", hint="its last lines are in the task's log")
+        return ErrorInfo(
+            "crash", "FW-TASK-CRASHED", f"{shown} was ended by {name_signal(-code)}", hint="its last lines are in the task's log"
+        )
     hint = "its last lines are in the task's log; exit_codes={…} of the command says what its other exit codes mean"
     return ErrorInfo(f"exit:{code}", "FW-TASK-FAILED", f"{shown} ended with exit code {code}", hint=hint, retryable=verdict != "fail")
 
@@ -112,7 +114,8 @@ def _find_output(port: Port, folder: str, scratch: str, argv: list[str]) -> Any:
             break
     if not path:
         raise OutputMissing(
-            f"{argv[0]} ended well but wrote no output {port.name!r}", hint=f"it has to write the file that fw.Out({port.name!r}) stands for"
+            f"{argv[0]} ended well but wrote no output {port.name!r}",
+            hint=f"it has to write the file that fw.Out({port.name!r}) stands for",
         )
     if os.path.isdir(path):
         return Directory(path)
@@ -126,7 +129,8 @@ def _find_output(port: Port, folder: str, scratch: str, argv: list[str]) -> Any:
         return json.loads(text)
     except ValueError as error:
         raise OutputMissing(
-            f"output {port.name!r} is declared as {port.type}, but {argv[0]} wrote no JSON: {error}", hint="declare it as fw.File, or write JSON"
+            f"output {port.name!r} is declared as {port.type}, but {argv[0]} wrote no JSON: {error}",
+            hint="declare it as fw.File, or write JSON",
         ) from None
 
 
@@ -148,5 +152,3 @@ def find_container_engine() -> str:
             if os.access(f"{folder}/{name}", os.X_OK):
                 return f"{folder}/{name}"
     return ""
-
-

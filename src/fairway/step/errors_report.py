@@ -10,12 +10,12 @@ from typing import Any
 from fairway.errors import FairwayError
 from fairway.spec.outcome import ErrorInfo, Frame
 
-_HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))  # noqa: PTH100, PTH120 - every attempt loads this file
+_HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 _MESSAGE_CHARS = 4000
 _TRACEBACK_CHARS = 20000
 _RELATIVE_HINT = (
-    "a step runs in a scratch folder of its own; give it files as inputs: annotate the parameter `fw.File` (or `fw.Directory`) and pass the path "
-    "as the step's argument, or use an absolute path"
+    "a step runs in a scratch folder of its own; give it files as inputs: annotate the parameter `fw.File` (or `fw.Directory`) "
+    "and pass the path as the step's argument, or use an absolute path"
 )
 
 
@@ -23,7 +23,7 @@ class Origin:
     """Where the user's code runs from (`root`, an unpacked bundle) and where the user edits it (`source`); what must not be shown."""
 
     def __init__(self, root: str, source: str = "", secrets: Iterable[str] = ()) -> None:
-        self.root = os.path.realpath(root) if root else ""  # noqa: PTH116
+        self.root = os.path.realpath(root) if root else ""
         self.source = source
         self.secrets = tuple(sorted((s for s in secrets if s), key=len, reverse=True))
 
@@ -37,12 +37,12 @@ class Origin:
         """Is it the user's file, not a library's and not ours?"""
         if "site-packages" in path or path.startswith((_HERE + os.sep, "<frozen")):
             return False
-        return bool(self.root) and os.path.realpath(path).startswith(self.root + os.sep)  # noqa: PTH116
+        return bool(self.root) and os.path.realpath(path).startswith(self.root + os.sep)
 
     def show(self, path: str) -> str:
         """The file's path as the user knows it."""
         if self.root and self.source:
-            real = os.path.realpath(path)  # noqa: PTH116
+            real = os.path.realpath(path)
             if real.startswith(self.root + os.sep):
                 return self.source + real[len(self.root) :]
         return path
@@ -56,7 +56,7 @@ def describe_exception(error: BaseException, origin: Origin) -> ErrorInfo:
     text = "".join(traceback.format_exception(type(error), error, _first_foreign(error.__traceback__)))
     if origin.root and origin.source:
         text = text.replace(origin.root + os.sep, origin.source + os.sep)
-    info = ErrorInfo(
+    return ErrorInfo(
         kind="oom" if isinstance(error, MemoryError) else type(error).__name__,
         code=_code(error),
         message=origin.mask(_message(error))[:_MESSAGE_CHARS],
@@ -65,7 +65,6 @@ def describe_exception(error: BaseException, origin: Origin) -> ErrorInfo:
         traceback=origin.mask(text)[-_TRACEBACK_CHARS:],
         mro=tuple(cls.__name__ for cls in type(error).__mro__ if cls is not object),
     )
-    return info
 
 
 def _frames(tb: TracebackType | None, origin: Origin) -> Iterable[Frame]:
@@ -120,4 +119,4 @@ def _hint(error: BaseException) -> str:
 def _is_relative(path: Any) -> bool:
     if isinstance(path, bytes):
         path = os.fsdecode(path)
-    return isinstance(path, str) and path != "" and not os.path.isabs(path)  # noqa: PTH117
+    return isinstance(path, str) and path != "" and not os.path.isabs(path)

@@ -17,7 +17,9 @@ def run_here(spec: AttemptSpec, home: str, *, source: str = "", secrets: dict[st
     """Run the attempt to its outcome and return it. With `pdb`, a debugger opens in the frame where user code raised."""
     if spec.environment.variables:
         os.environ.update(spec.environment.variables)
-    attempt = Attempt(spec, os.path.abspath(home), source=source, secrets=secrets or {n: os.environ[n] for n in spec.secrets if n in os.environ})
+    attempt = Attempt(
+        spec, os.path.abspath(home), source=source, secrets=secrets or {n: os.environ[n] for n in spec.secrets if n in os.environ}
+    )
     attempt.run(debugger=_debug if pdb else None)
     return from_plain(Outcome, json.loads(attempt.store.get(attempt.key)))
 

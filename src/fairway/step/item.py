@@ -152,6 +152,7 @@ def find_target(module: str, qualname: str, root: str) -> Any:
             target = getattr(target, part)
         except AttributeError:
             raise DefinitionError(
-                f"module {module!r} has no {qualname!r}", hint="a step must be defined at the top level of its module, whenever it is imported"
+                f"module {module!r} has no {qualname!r}",
+                hint="a step must be defined at the top level of its module, whenever it is imported",
             ) from None
     return target

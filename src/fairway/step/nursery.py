@@ -16,7 +16,8 @@ _START = "import sys; from fairway.step.__main__ import main; main(sys.argv[1:])
 
 
 class Warm:
-    """One zygote. `single`: it becomes the one attempt it is given. `modules`: what it has imported; `waiting`: (attempt, frame, log) not handed over."""
+    """One zygote. `single`: it becomes the one attempt it is given. `modules`: what it has imported; `waiting`: (attempt, frame, log) not
+    handed over."""
 
     def __init__(self, key: str, channel: Channel, pid: int, *, single: bool) -> None:
         self.key, self.channel, self.pid, self.single = key, channel, pid, single

@@ -82,7 +82,8 @@ def signal_quietly(pid: int, number: int, *, group: bool = False) -> None:
 
 
 def kill_children(keep: frozenset[int] | set[int] = frozenset(), deadline_s: float = 5.0) -> int:
-    """Kill and reap every descendant of this process except the direct children in `keep` (and what they started). Returns how many there were.
+    """Kill and reap every descendant of this process except the direct children in `keep` (and what they started). Returns how many there
+    were.
 
     Orphans of the killed come to us, as subreaper, and are killed in turn until there are none. A fork bomb loses because all of it is
     stopped before any of it is killed.

@@ -21,7 +21,8 @@ def name_signal(number: int) -> str:
 
 
 class Evidence:
-    """What is known of a dead attempt. `status` is `waitpid`'s; `stopped`: "timeout" or "cancelled" if we ended it, `forced` if it took SIGKILL.
+    """What is known of a dead attempt. `status` is `waitpid`'s; `stopped`: "timeout" or "cancelled" if we ended it, `forced` if it took
+    SIGKILL.
 
     `peak_bytes` is the most memory it was seen with, `limit_bytes` what the machine or control group has (0 = unknown), `oom_kills`
     how many processes the kernel killed for memory meanwhile.
@@ -49,7 +50,10 @@ def explain_death(seen: Evidence) -> ErrorInfo:
         if seen.oom_kills > 0 or near:
             return _explain_oom(seen)
         return ErrorInfo(
-            "crash", "FW-TASK-CRASHED", "the step's process was killed by SIGKILL, from outside", hint="somebody or the system ended it; look at `dmesg`"
+            "crash",
+            "FW-TASK-CRASHED",
+            "the step's process was killed by SIGKILL, from outside",
+            hint="somebody or the system ended it; look at `dmesg`",
         )
     if number:
         frames = _find_frames(seen.tail)
@@ -57,16 +61,23 @@ def explain_death(seen: Evidence) -> ErrorInfo:
         return ErrorInfo(
             "crash",
             "FW-TASK-CRASHED",
-            f"native code crashed the step's process ({name_signal(number)}){where}" if number in (4, 6, 7, 8, 11) else
-            f"the step's process was ended by {name_signal(number)}",
-            hint="the Python line that was running is above; the fault is in a compiled library it called" if frames else "look at the task's log",
+            f"native code crashed the step's process ({name_signal(number)}){where}"
+            if number in (4, 6, 7, 8, 11)
+            else f"the step's process was ended by {name_signal(number)}",
+            hint="the Python line that was running is above; the fault is in a compiled library it called"
+            if frames
+            else "look at the task's log",
             frames=frames,
             traceback=_find_fatal(seen.tail),
         )
     if code == 75:
-        return ErrorInfo("lost", "FW-STORE-UNAVAILABLE", _last_line(seen.tail) or "the attempt could not write its outcome", hint="is the disk full?")
+        return ErrorInfo(
+            "lost", "FW-STORE-UNAVAILABLE", _last_line(seen.tail) or "the attempt could not write its outcome", hint="is the disk full?"
+        )
     if code == 70:
-        return ErrorInfo("lost", "FW-INTERNAL", _last_line(seen.tail) or "the attempt ended without an outcome", hint="its log has the whole story")
+        return ErrorInfo(
+            "lost", "FW-INTERNAL", _last_line(seen.tail) or "the attempt ended without an outcome", hint="its log has the whole story"
+        )
     last = _last_line(seen.tail)
     return ErrorInfo(
         f"exit:{code}",
@@ -80,7 +91,10 @@ def _explain_stop(seen: Evidence) -> ErrorInfo:
     ignored = f"; it ignored SIGTERM and was killed after {seen.grace_s:g} s" if seen.forced else ""
     if seen.stopped == "timeout":
         return ErrorInfo(
-            "timeout", "FW-TASK-TIMEOUT", f"took longer than its timeout of {seen.timeout_s:g} s{ignored}", hint='allow more: @fw.step(timeout="…")'
+            "timeout",
+            "FW-TASK-TIMEOUT",
+            f"took longer than its timeout of {seen.timeout_s:g} s{ignored}",
+            hint='allow more: @fw.step(timeout="…")',
         )
     return ErrorInfo("cancelled", "FW-TASK-CANCELLED", f"cancelled{ignored}", retryable=False)
 

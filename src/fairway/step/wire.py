@@ -42,7 +42,8 @@ class Channel:
         self.flush(keep=() if self.pending and own is not fds else fds)
 
     def flush(self, keep: tuple[int, ...] = ()) -> bool:
-        """Send what waits; True when nothing is left. `keep`: descriptors that belong to the caller and are duplicated if they have to wait."""
+        """Send what waits; True when nothing is left. `keep`: descriptors that belong to the caller and are duplicated if they have to
+        wait."""
         while self.pending:
             data, fds = self.pending[0]
             try:

@@ -32,8 +32,21 @@ class Running:
     """One attempt the worker has taken. `pid` is 0 until it has begun; `reported` once the driver knows that its outcome is there."""
 
     __slots__ = (
-        "began_at", "deadline", "frame", "kill_at", "log", "name", "next_sample", "oom_before", "peak_bytes", "pid", "reported", "stopped",
-        "forced", "grace_s", "warm",
+        "began_at",
+        "deadline",
+        "forced",
+        "frame",
+        "grace_s",
+        "kill_at",
+        "log",
+        "name",
+        "next_sample",
+        "oom_before",
+        "peak_bytes",
+        "pid",
+        "reported",
+        "stopped",
+        "warm",
     )  # fmt: skip
 
     def __init__(self, frame: dict[str, Any], log: LogPump, warm: Warm) -> None:
@@ -238,15 +251,20 @@ class Worker:
 
     def _write_verdict(self, running: Running, status: int, peak_bytes: int) -> None:
         frame, seen = running.frame, Evidence(status, running.log.tail)
-        seen.stopped, seen.forced, seen.grace_s, seen.timeout_s = running.stopped, running.forced, running.grace_s, frame.get("timeout_s", 0.0)
+        seen.stopped, seen.forced, seen.grace_s, seen.timeout_s = (
+            running.stopped,
+            running.forced,
+            running.grace_s,
+            frame.get("timeout_s", 0.0),
+        )
         seen.peak_bytes = max(running.peak_bytes, peak_bytes)
         seen.limit_bytes = frame.get("machine_bytes", 0)
         if status & 0x7F == processes.SIGKILL and running.oom_before >= 0:
             seen.oom_kills = processes.count_oom_kills() - running.oom_before
         now = time.time()
         began = now - (time.monotonic() - running.began_at) if running.began_at else now
-        usage = Usage(wall_s=now - began, peak_memory_bytes=seen.peak_bytes, queued_at=frame.get("queued_at", 0.0), started_at=began, ended_at=now,
-                      host=os.uname().nodename)  # fmt: skip
+        usage = Usage(wall_s=now - began, peak_memory_bytes=seen.peak_bytes, started_at=began, ended_at=now, host=os.uname().nodename)
+        usage.queued_at = frame.get("queued_at", 0.0)
         items = tuple(attempts.read_items(f"{self._home}/{LOCKS}/{running.name}"))
         error = explain_death(seen)
         for secret in frame.get("secrets", {}).values():

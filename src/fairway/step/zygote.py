@@ -92,8 +92,17 @@ class Zygote:
         if status != 0:
             processes.signal_quietly(pid, processes.SIGKILL, group=True)
             left = processes.kill_children({each for _, each in self._attempts.values()})
-        self._channel.send({"op": "exit", "id": name, "pid": pid, "status": status, "rss": used.ru_maxrss, "left": left,
-                            "cpu": used.ru_utime + used.ru_stime})
+        self._channel.send(
+            {
+                "op": "exit",
+                "id": name,
+                "pid": pid,
+                "status": status,
+                "rss": used.ru_maxrss,
+                "left": left,
+                "cpu": used.ru_utime + used.ru_stime,
+            }
+        )
 
     def _end(self) -> NoReturn:
         for _, pid in self._attempts.values():
