@@ -22,7 +22,7 @@ _PINNED = re.compile(r"^[A-Za-z0-9][\w.-]*(\[[^\]]*\])?\s*(==|@\s*(https?|git\+)
 _INCLUDE = re.compile(r"^(?:-r|-c|--requirement|--constraint)[ =]?\s*(\S+)")
 
 
-def lock(environment: Environment, root: Path, home: Path) -> Environment:
+def lock(environment: Environment, root: Path | str, home: Path | str) -> Environment:
     """The environment with its `lock` and Python version filled in; unchanged if it asks for no packages, project or Python.
 
     The same request gives the same lock for as long as the home remembers it, without asking the package index again. Raises

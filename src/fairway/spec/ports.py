@@ -53,7 +53,8 @@ class Executor(Protocol):
     """Starts attempts. Their results come through the artifact store, never through this port."""
 
     name: str
-    capabilities: frozenset[str]
+    @property
+    def capabilities(self) -> frozenset[str]: ...
 
     async def inventory(self) -> Inventory: ...
     async def submit(self, attempts: Sequence[AttemptSpec]) -> None:

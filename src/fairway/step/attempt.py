@@ -217,15 +217,14 @@ def _flush_output() -> None:
 
 def warm_up() -> None:
     """Do once, before any fork, what the first attempt would do otherwise: compile the records' readers, import what each attempt uses."""
-    import resource  # noqa: F401
-
     from fairway.spec.graph import Port, StepDef
 
     step = StepDef("warm", inputs=(Port("x"),))
     from fairway.spec.artifact import ArtifactRef
     from fairway.spec.attempt import Input
-    from fairway.step import artifacts  # noqa: F401
 
+    for name in ("resource", "fairway.step.artifacts"):
+        __import__(name)
     given = {"x": Input(ArtifactRef("0", 1, "json", inline="1"))}
     spec = AttemptSpec("a", "r", "n", 1, step, "", (AttemptItem("t", given, 1),), given)
     from_plain(AttemptSpec, to_plain(spec))

@@ -34,13 +34,12 @@ class TorchTensors:
     def write(self, value: Any, path: Path) -> Mapping[str, Any]:
         import torch
 
-        single = isinstance(value, torch.Tensor)
-        about = {"single": "1"} if single else {} if type(value) is dict else {"ordered": "1"}
-        _save({"tensor": value} if single else value, path, about)
-        return {
-            "versions": of_class(torch.Tensor),
-            **({"shape": list(value.shape), "dtype": str(value.dtype)} if single else {"tensors": len(value)}),
-        }
+        versions = {"versions": of_class(torch.Tensor)}
+        if isinstance(value, torch.Tensor):
+            _save({"tensor": value}, path, {"single": "1"})
+            return {**versions, "shape": list(value.shape), "dtype": str(value.dtype)}
+        _save(value, path, {} if type(value) is dict else {"ordered": "1"})
+        return {**versions, "tensors": len(value)}
 
     def read(self, path: Path, wanted: str, meta: Mapping[str, Any]) -> Any:
         tensors, about = _load(path)
