@@ -149,4 +149,10 @@ def artifact(source: str | os.PathLike[str], type: Any = "fairway.File", *, dige
     if digest and (len(digest) != 64 or set(digest) - set("0123456789abcdef")):
         raise DefinitionError(f"not a SHA-256 digest: {digest!r}", hint="it has 64 hexadecimal digits", where=caller())
     kind = types.type_name(type)
+    if kind not in types.FILES:
+        raise DefinitionError(
+            f"fw.artifact gives files and folders, not `{kind or type}`",
+            hint="write fw.artifact(path) and read the file in a step, or fw.artifact(path, fw.Directory)",
+            where=caller(),
+        )
     return trace.value(Expr("artifact", kind, digest, value=text), kind, (), f"the artifact {text}")

@@ -209,6 +209,9 @@ class _Round:
         if expr.kind == "collect":
             axes = scope.index.axes_of(expr.args[0])
             return group_status(scope, expr.args[0], axes, {a: at[a] for a in axes if a in expr.over and a in at})
+        if expr.kind == "list":
+            missing = [self._probe(scope, arg, at) for arg in expr.args]
+            return next((why for why in (PENDING, BROKEN, SKIPPED) if why in missing), None)
         value = resolve(self.state, scope, expr, at, self.library)
         return value if isinstance(value, Missing) else None
 

@@ -83,8 +83,10 @@ def describe_expr(expr: Expr) -> str:
         return f" {expr.name} ".join(parts) if len(parts) > 1 else f"{expr.name} {parts[0]}" if parts else expr.name
     if expr.kind in ("either", "collect"):
         return f"{expr.kind}({', '.join(describe_expr(part) for part in expr.args)})"
+    if expr.kind == "list":
+        return f"[{', '.join(describe_expr(part) for part in expr.args)}]"
     if expr.kind == "artifact":
-        return _describe_ref(expr.ref)
+        return expr.value if expr.ref is None and expr.value else _describe_ref(expr.ref)
     if expr.kind in ("secret", "run"):
         return f"{expr.kind} {expr.name}"
     return expr.name

@@ -150,6 +150,17 @@ def _either(state: RunState, scope: Scope, expr: Expr, at: Mapping[str, int], li
     return BROKEN if any(v is BROKEN for v in values) else SKIPPED
 
 
+def _list(state: RunState, scope: Scope, expr: Expr, at: Mapping[str, int], library: Library) -> Value:
+    values = [resolve(state, scope, arg, at, library) for arg in expr.args]
+    for why in (PENDING, BROKEN, SKIPPED):
+        if why in values:
+            return why
+    refs = [value for value in values if isinstance(value, ArtifactRef)]
+    if len(refs) < len(values):
+        raise DefinitionError("a secret cannot be put into a list", hint='pass fw.secret("NAME") straight to the step that needs it')
+    return library.collect(refs)
+
+
 def _op(state: RunState, scope: Scope, expr: Expr, at: Mapping[str, int], library: Library) -> Value:
     values: list[Any] = []
     for arg in expr.args:
@@ -207,6 +218,7 @@ _KINDS: dict[str, Callable[[RunState, Scope, Expr, Mapping[str, int], Library], 
     "output": _output,
     "collect": _collect,
     "either": _either,
+    "list": _list,
     "op": _op,
     "param": _param,
     "item": _item,

@@ -219,7 +219,15 @@ def _store_constants(graph: Graph, store: ArtifactStore, project: Project) -> Gr
             elif _unresolved(expr):
                 changed[name] = _resolve_artifacts(expr, store, project, node.where)
         nodes.append(replace(node, inputs={**node.inputs, **changed}) if changed else node)
-    return replace(graph, nodes=tuple(nodes)) if nodes != list(graph.nodes) else graph
+    axes = {id: axis for id, axis in graph.axes.items() if any(map(_unresolved, axis.sources))}
+    outputs = {name: expr for name, expr in graph.outputs.items() if _unresolved(expr)}
+    if not axes and not outputs and nodes == list(graph.nodes):
+        return graph
+    for id, axis in axes.items():
+        axes[id] = replace(axis, sources=tuple(_resolve_artifacts(source, store, project, axis.where) for source in axis.sources))
+    for name, expr in outputs.items():
+        outputs[name] = _resolve_artifacts(expr, store, project, graph.where)
+    return replace(graph, nodes=tuple(nodes), axes={**graph.axes, **axes}, outputs={**graph.outputs, **outputs})
 
 
 def _unresolved(expr: Expr) -> bool:
