@@ -105,10 +105,24 @@ def test_load_pipeline_reads_them(tmp_path):
         load_pipeline(str(path))
 
 
-WORD = st.from_regex(r"[a-z]{1,6}", fullmatch=True)
+AWKWARD = "\x00\t\n\r\x1b \x7f\x80\x85\xa0\xad\u2028\u2029\udc80\udcff\ue000\ufeff\ufffe\uffff\U0001f600\U0010ffff\"'\\:#-[{&*!|>%@`"
+
+
+@pytest.mark.parametrize("around", ["{}", "a{}", "{} b", "a\n{}\nb", "x" * 118 + " {} y", "- {}"])
+@pytest.mark.parametrize("name, render", [("g.yaml", graphfile.render_yaml), ("g.json", graphfile.render_json)])
+def test_no_character_is_lost_in_a_file(around, name, render, tmp_path):
+    texts = [around.format(char) for char in AWKWARD]
+    graph = Graph("odd", params=tuple(Param(f"p{i}", default={text: text}, help=text) for i, text in enumerate(texts)), where="flow.py:1")
+    path = tmp_path / name
+    path.write_text(render(graph), encoding="utf-8")
+    assert graphfile.load(str(path)) == graph
+
+
+WORD = st.sampled_from(["a", "bc", "total", "yes", "null", "on", "e1"])
+TEXT = st.text(st.sampled_from(AWKWARD) | st.characters(codec="utf-8"), max_size=9)
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=8),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | TEXT,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=3),
     max_leaves=6,
 )
 
@@ -128,12 +142,10 @@ def graphs(draw):
             draw(st.floats(0.1, 8)), draw(st.integers(0, 2**40)), 0, draw(st.dictionaries(WORD, st.integers(1, 4), max_size=2))
         ),
         retry=Retry(draw(st.integers(1, 5)), kinds=tuple(draw(st.lists(WORD, max_size=2)))),
-        environment=Environment(
-            tuple(draw(st.lists(WORD, max_size=2))), variables=draw(st.dictionaries(WORD, st.text(max_size=6), max_size=2))
-        ),
+        environment=Environment(tuple(draw(st.lists(WORD, max_size=2))), variables=draw(st.dictionaries(WORD, TEXT, max_size=2))),
         exit_codes=draw(st.dictionaries(st.sampled_from(["1", "75"]), st.sampled_from(["ok", "skip"]), max_size=2)),
         cache=draw(st.booleans()),
-        doc=draw(st.text(max_size=20)),
+        doc=draw(TEXT),
         where="flow.py:1",
     )
     axis = Axis(
@@ -156,18 +168,18 @@ def graphs(draw):
             Node(f"n{number}", "work", {"x": value}, ("a",) if mapped else (), guards, after, draw(WORD | st.just("")), where="flow.py:3")
         )
     return Graph(
-        draw(st.text(min_size=1, max_size=9)),
-        params=tuple(Param(p, "", draw(JSON), help=draw(st.text(max_size=9))) for p in params),
+        draw(TEXT),
+        params=tuple(Param(p, "", draw(JSON), help=draw(TEXT)) for p in params),
         steps={"work": step},
         nodes=tuple(nodes),
         axes={"a": axis},
         outputs={n.id: Expr("output", n.id, "result") for n in nodes if not n.axes},
-        doc=draw(st.text(max_size=30)),
+        doc=draw(TEXT),
         where="flow.py:4",
     )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(graphs())
 def test_every_graph_survives_both_forms(graph):
     assert graphfile.parse(graphfile.render_json(graph), "g.json") == graph

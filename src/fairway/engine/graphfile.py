@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import types
 import typing
 from collections.abc import Sequence
@@ -62,14 +63,41 @@ def parse(text: str, name: str = "graph.yaml") -> Graph:
 
 def render_yaml(graph: Graph) -> str:
     """The graph as YAML; `parse` reads it back."""
-    import yaml
-
-    return yaml.safe_dump(to_plain(graph), sort_keys=False, allow_unicode=True, width=120)
+    return _dump_yaml(to_plain(graph))
 
 
 def render_json(graph: Graph) -> str:
     """The graph as JSON; `parse` reads it back."""
-    return json.dumps(to_plain(graph), indent=2, ensure_ascii=False) + "\n"
+    text = json.dumps(to_plain(graph), indent=2, ensure_ascii=False) + "\n"
+    return _SURROGATE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)  # UTF-8 has no bytes for half a character, JSON a spelling
+
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_ONLY_ESCAPED = re.compile("[^\t\n -~\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
+"""What YAML reads back as written only from between double quotes: line breaks other than \\n, which it folds, marks, controls."""
+
+
+def _dump_yaml(data: Any) -> str:
+    import yaml
+
+    class Dumper(yaml.SafeDumper):
+        """The safe one, which quotes too little."""
+
+    def represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+        return dumper.represent_scalar("tag:yaml.org,2002:str", text, style='"' if _ONLY_ESCAPED.search(text) else None)
+
+    Dumper.add_representer(str, represent_text)
+    return yaml.dump(data, Dumper=Dumper, sort_keys=False, allow_unicode=True, width=120)
+
+
+def _yaml_loader(text: str) -> Any:
+    """The quick loader, but for half characters, which it refuses."""
+    import yaml
+
+    return getattr(yaml, "CSafeLoader", yaml.SafeLoader) if not _SURROGATE_ESCAPE.search(text) else yaml.SafeLoader
+
+
+_SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
 def _read_json(text: str, name: str) -> Any:
@@ -82,9 +110,8 @@ def _read_json(text: str, name: str) -> Any:
 def _read_yaml(text: str, name: str) -> Any:
     import yaml
 
-    loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
-        return yaml.load(text, Loader=loader)
+        return yaml.load(text, Loader=_yaml_loader(text))
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise DefinitionError(
@@ -192,7 +219,7 @@ def _compose(text: str) -> Any:
     import yaml
 
     try:
-        return yaml.compose(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        return yaml.compose(text, Loader=_yaml_loader(text))
     except yaml.YAMLError:  # JSON that is not YAML (tabs, for one): then lines are not known
         return None
 
