@@ -134,6 +134,7 @@ def test_graph_of_a_run_in_all_formats(shop_with_run: Shop, tmp_path: Path) -> N
 
 
 def test_nothing_run_yet_is_said_with_what_to_do(shop: Shop) -> None:
-    result = shop.ask("runs")
-    assert "nothing has been run" in str(result.exception)
+    assert "nothing has been run" in shop.ask("runs").stderr
+    assert json.loads(shop.ask("runs", "-o", "json").stdout) == []
+    assert "nothing has been run" in str(shop.ask("show").exception)
     assert not Path(shop.workspace.project.journal).exists()

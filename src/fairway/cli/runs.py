@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
+from typing import Any
 
 import click
 
@@ -32,23 +34,17 @@ def command(folder: str, pipeline: str, status: str | None, tag: str, archived: 
       fairway runs --tag nightly -o json | jq '.[0].metrics'
     """
     workspace = open_workspace(folder)
-    rows = workspace.wait(
-        workspace.journal.summaries(
-            pipeline=pipeline,
-            status=status or "",
-            tag=tag,
-            archived=archived,
-            limit=0 if archived else limit,
-            before=workspace.get_run(before) if before else "",
-        )
-    )
+    rows: Sequence[RunSummary] = ()
+    if not workspace.is_new:
+        asked: dict[str, Any] = {"pipeline": pipeline, "status": status or "", "tag": tag, "archived": archived, "limit": 0 if archived else limit}
+        rows = workspace.wait(workspace.journal.summaries(**asked, before=workspace.get_run(before) if before else ""))
     if archived:
         rows = [row for row in rows if row.archived][:limit]
     if output == "json":
         print_json(list(rows))
         return
     if not rows:
-        click.echo("no such runs", err=True)
+        click.echo("nothing has been run here yet; start with `fairway run FILE`" if workspace.is_new else "no such runs", err=True)
         return
     now = time.time()
     print_table(

@@ -24,11 +24,16 @@ class Workspace:
     def __init__(self, project: Project) -> None:
         self.project = project
 
+    @property
+    def is_new(self) -> bool:
+        """Nothing has been run here yet."""
+        return "://" not in self.project.journal and not os.path.exists(self.project.journal)
+
     @cached_property
     def journal(self) -> Journal:
         from fairway.store import open_journal
 
-        if "://" not in self.project.journal and not os.path.exists(self.project.journal):
+        if self.is_new:
             raise NotFoundError(
                 f"nothing has been run in {self.project.root} yet",
                 hint="start with `fairway run FILE`, or say where the project is: fairway -C DIR …",
