@@ -52,11 +52,12 @@ def load(ref: ArtifactRef, store: ArtifactStore, scratch: Path | str, *, wanted:
     Files that the value goes on using (a `fw.File`, memory-mapped tables) lie in the store or under `scratch`.
     Raises NotFoundError, UnsupportedError (a library is missing), StoreUnavailable (damaged bytes), DefinitionError (a pickle, no trust).
     """
-    if "|" in wanted:
+    optional = "|" in wanted
+    if optional:
         wanted = _one_of(wanted)
     if ref.format == "json":
         text = ref.inline if ref.inline is not None else store.get(blob_key(ref.digest))
-        if not wanted.startswith("fairway."):
+        if not wanted.startswith("fairway.") or (optional and text in ("null", b"null")):
             return plainjson.parse(text)
         return _as_wanted(plainjson.parse(text), ref, wanted, store, os.fspath(scratch))
     return _load_other(ref, store, os.fspath(scratch), wanted, trust)
