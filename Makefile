@@ -18,8 +18,8 @@ $(VENV)/.demo: pyproject.toml tools/make_venv.sh
 $(VENV)/.dev: pyproject.toml tools/make_venv.sh
 	@tools/make_venv.sh $@ dev,sklearn,postgres,env && touch $(VENV)/.demo
 
-$(VENV)/.frameworks: $(VENV)/.dev
-	@tools/make_venv.sh $@ dev,frameworks
+$(VENV)/.frameworks: $(VENV)/.dev tests/frameworks/requirements.txt
+	@tools/make_venv.sh $@ dev -r tests/frameworks/requirements.txt
 
 demo: $(VENV)/.demo  ## Train, evaluate and package a model of who will default, from nothing
 	@fairway run examples/default_risk/pipeline.py

@@ -1,8 +1,9 @@
 #!/bin/sh
-# Makes .venv with Fairway (editable) and the given extras: tools/make_venv.sh STAMP EXTRA[,EXTRA...]
+# Makes .venv with Fairway (editable) and the given extras: tools/make_venv.sh STAMP EXTRA[,EXTRA...] [PIP ARGUMENTS...]
 # Quiet; touches STAMP when all is there.
 set -eu
 stamp=$1 extras=$2
+shift 2
 venv=$(dirname "$stamp")
 if ! "$venv/bin/python" -c 'import pip' 2>/dev/null; then
     python=$("$(dirname "$0")/find_python.sh")
@@ -10,5 +11,5 @@ if ! "$venv/bin/python" -c 'import pip' 2>/dev/null; then
     "$python" -m venv --clear "$venv"
 fi
 echo "installing fairway[$extras] into $venv" >&2
-"$venv/bin/python" -m pip install --quiet --disable-pip-version-check -e ".[$extras]" >&2
+"$venv/bin/python" -m pip install --quiet --disable-pip-version-check -e ".[$extras]" "$@" >&2
 touch "$stamp"
