@@ -216,10 +216,16 @@ def _cached(state: RunState, event: ev.TasksCached, touches: list[Touch]) -> Non
         node.started_at = event.at
     for item in event.items:
         task = node.items[item.index]
-        task.outputs, task.key = item.outputs, item.key
+        task.key = item.key
         own = item.run == state.run
         if not own:
             task.cached = (item.run, item.task)
+        if item.graph:
+            task.reason = item.graph
+            _move(state, scope, node, item.index, "running", touches)
+            touches.append(("grown", scope.name, node.node.id, item.index))
+            continue
+        task.outputs = item.outputs
         _move(state, scope, node, item.index, "succeeded" if own else "cached", touches)
 
 
@@ -320,6 +326,8 @@ def _resumed(state: RunState, event: ev.RunResumed, touches: list[Touch]) -> Non
     state.resumes += 1
     if event.options is not None:
         state.options = event.options
+    if event.environment:
+        state.environment = dict(event.environment)
     if event.graph is not None:
         state.graph = event.graph
         state.bundle = event.bundle or state.bundle

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from fairway.dsl import bundle as bundles
-from fairway.dsl.reach import reach
-from fairway.engine.machine import versions
+from fairway.dsl.reach import IMPORTING, WHOLE, Code, Reach, open_sources
+from fairway.engine import machine
+from fairway.engine.keys import code_name
+from fairway.engine.mainmodule import write_session
 from fairway.engine.project import Project
 from fairway.errors import DefinitionError
 from fairway.spec.graph import Graph, StepDef
@@ -20,15 +23,23 @@ def code_of(graph: Graph, pipeline: Any, project: Project, source: str) -> tuple
     """(graph with code digests, bundle digest, facts for `RunStarted.environment`, the folder the user edits). Writes the bundle to the
     home.
 
-    Raises DefinitionError, ConfigError, StoreUnavailable.
+    The facts are the machine (`machine.record`), `packages` (step -> distribution -> version), and for steps that only a dynamic step
+    will call, `codes` (their `code_name` -> digest). Raises DefinitionError, ConfigError, StoreUnavailable.
     """
     entries = list(dict.fromkeys((s.module, s.qualname) for s in graph.steps.values() if s.module))
     commands: list[Sequence[str]] = [s.argv for s in graph.steps.values() if s.argv]
-    file = _entry_file(pipeline, project, source, entries)
-    made = bundles.collect(file, project.root, project.include, modules=[m for m, _ in entries], commands=commands)
+    grows = [(s.module, s.qualname) for s in graph.steps.values() if s.kind == "dynamic"]
+    commands += _programs_beside(grows)
+    file = write_session(graph.steps, project.home) or _entry_file(pipeline, project, source, entries)
+    sources = open_sources(file, project.root, [m for m, _ in entries]) if file.endswith(".py") else None
+    made = bundles.collect(file, project.root, project.include, modules=[m for m, _ in entries], commands=commands, sources=sources)
     bundles.write(made, project.home)
-    includes = made.includes()
-    found = reach(file, project.root, entries, dict(includes)) if entries else {}
+    found: dict[tuple[str, str], Reach] = {}
+    if entries:
+        code = Code(sources or open_sources(file, project.root, [m for m, _ in entries]), file)
+        found = code.reach(entries, dict(made.includes()))
+        inner = [entry for entry in dict.fromkeys(_called_by(found, grows)) if entry not in found]
+        found |= code.reach(inner, dict(made.includes())) if inner else {}
     by_path = {f.path: f.digest for f in made.files}
     steps: dict[str, StepDef] = {}
     packages: dict[str, dict[str, str]] = {}
@@ -37,15 +48,42 @@ def code_of(graph: Graph, pipeline: Any, project: Project, source: str) -> tuple
             reached = found[step.module, step.qualname]
             steps[name] = replace(step, code=reached.digest)
             if reached.packages and not step.environment.lock:
-                packages[name] = versions(reached.packages, project.home)
+                packages[name] = machine.versions(reached.packages, project.home)
         else:
-            steps[name] = replace(step, code=_command_digest(step, by_path))
-    return replace(graph, steps=steps), made.digest, {"packages": packages}, os.path.dirname(os.path.realpath(file))
+            steps[name] = replace(step, code=_command_digest(step.argv, by_path))
+    facts: dict[str, Any] = {**machine.record(), "packages": packages}
+    if grows:
+        facts["codes"] = {f"{module}:{qualname}": reached.digest for (module, qualname), reached in found.items()}
+        facts["codes"] |= {code_name("", "", argv): _command_digest(argv, by_path) for argv in commands}
+        packages |= {f"{m}:{q}": machine.versions(r.packages, project.home) for (m, q), r in found.items() if r.packages}
+    return replace(graph, steps=steps), made.digest, facts, os.path.dirname(os.path.realpath(file))
 
 
-def _command_digest(step: StepDef, files: dict[str, str]) -> str:
+def _called_by(found: Mapping[tuple[str, str], Reach], grows: Sequence[tuple[str, str]]) -> Iterator[tuple[str, str]]:
+    """(module, qualified name) of every step that dynamic steps reach."""
+    for entry in grows:
+        for part in found[entry].parts:
+            module, _, name = part.partition(":")
+            names = vars(sys.modules.get(module, sys)) if name == WHOLE and module in sys.modules else (name,)
+            for one in names if name != IMPORTING else ():
+                step: Any = getattr(sys.modules.get(module), one, None)
+                if hasattr(type(step), "fw_definition") and hasattr(step, "definition") and step.definition().module:
+                    yield step.definition().module, step.definition().qualname
+
+
+def _programs_beside(grows: Sequence[tuple[str, str]]) -> list[Sequence[str]]:
+    """The words of command steps in the modules of dynamic steps: which of them will be called is not known yet."""
+    found: list[Sequence[str]] = []
+    for module in dict.fromkeys(m for m, _ in grows):
+        for value in list(vars(sys.modules[module]).values()) if module in sys.modules else ():
+            if hasattr(type(value), "fw_definition") and hasattr(value, "definition") and value.__wrapped__ is None:
+                found.append(value.definition().argv)
+    return found
+
+
+def _command_digest(argv: Sequence[str], files: Mapping[str, str]) -> str:
     """The files of the bundle that a command's words name."""
-    named = sorted({os.path.normpath(word) for word in step.argv if os.path.normpath(word) in files})
+    named = sorted({os.path.normpath(word) for word in argv if os.path.normpath(word) in files})
     return hashlib.sha256("\n".join(f"{path} {files[path]}" for path in named).encode()).hexdigest() if named else ""
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from fairway.engine.apply import Touch
+from fairway.engine.keys import fill_codes
 from fairway.engine.resolve import BROKEN, PENDING, SKIPPED, Library, Missing, final_status, group_status, resolve
 from fairway.engine.retry import wait_s
 from fairway.engine.scopegraph import Edge
@@ -224,8 +225,12 @@ class _Round:
         task = scope.nodes[name].items[index]
         if task.status != "running" or address(scope.name, name, index) in self.state.scopes:
             return
+        if self.state.stopping:
+            self.events.append(ev.ScopeEnded(scope.name, name, index, "cancelled", self.state.now))
+            return
         try:
-            graph = self.library.graph(task.reason)
+            owner = scope.graph.steps[scope.nodes[name].node.step]
+            graph = fill_codes(self.library.graph(task.reason), self.state.environment, owner)
             self.events.append(ev.GraphGrown(scope.name, name, index, graph))
         except FairwayError as problem:
             info = ErrorInfo(type(problem).__name__, problem.code, problem.message, hint=problem.hint, retryable=False)

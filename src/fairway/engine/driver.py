@@ -9,7 +9,6 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 from fairway.engine.apply import Touch, apply, replay
 from fairway.engine.decide import decide
@@ -26,10 +25,14 @@ from fairway.spec.artifact import ArtifactRef, blob_key
 from fairway.spec.attempt import AttemptSpec, Input
 from fairway.spec.event import Event, Index, address
 from fairway.spec.outcome import ErrorInfo, Outcome
-from fairway.spec.summary import CacheEntry
+from fairway.spec.record import from_plain
+from fairway.spec.summary import GRAPH_OUTPUT, CacheEntry
 
 INBOX_EVERY_S = 0.5
 """How soon a command from another process is seen while nothing else happens."""
+
+_WISHES: Mapping[str, type[ev.CancelRequested | ev.RunLabelled]] = {"cancel": ev.CancelRequested, "label": ev.RunLabelled}
+"""Commands that this driver knows; a newer client's others are left aside."""
 
 OnEvents = Callable[[RunState, Sequence[Event]], None]
 
@@ -66,6 +69,7 @@ class Driver:
         self._ready: dict[tuple[str, str], dict[Index, None]] = {}
         self._submit: list[AttemptSpec] = []
         self._give_up: list[str] = []
+        self._leaving: list[str] = []
         self._cache: list[CacheEntry] = []
         self._live_on: dict[tuple[str, str], int] = {}
         self._handled = 0
@@ -95,6 +99,7 @@ class Driver:
             if self._pending or self._touches:
                 continue
             if self.state.status != "running":
+                await self._see_off()
                 return self.state
             await self._wait()
 
@@ -203,7 +208,9 @@ class Driver:
                 continue
             entry = entries.get(key)
             if entry is not None and self._intact(entry):
-                found.append(ev.CachedItem(index, key, entry.outputs, entry.run, entry.task))
+                graph = entry.outputs.get(GRAPH_OUTPUT)
+                outputs = {} if graph else entry.outputs
+                found.append(ev.CachedItem(index, key, outputs, entry.run, entry.task, graph.digest if graph else ""))
             else:
                 missed.append(item)
         if found:
@@ -258,7 +265,20 @@ class Driver:
             reason = self.state.given_up[name]
             outcome = settle_outcome(self.services.artifacts, self.run, abandoned(name, reason))
             await self.services.executor.cancel(name, self.services.grace_s)
+            self._leaving.append(name)
             self._end(name, outcome)
+
+    async def _see_off(self) -> None:
+        """Let attempts that were given up clean up behind themselves, for as long as they were promised."""
+        executor, end = self.services.executor, self._clock() + self.services.grace_s
+        while self._leaving:
+            seen = await executor.observe(self._leaving)
+            self._leaving = [name for name in self._leaving if name in seen and seen[name].phase != "ended"]
+            left_s = end - self._clock()
+            if left_s <= 0:
+                return
+            if self._leaving:
+                await executor.wait(left_s)
 
     def _end(self, name: str, outcome: Outcome) -> None:
         attempt = self.state.live.get(name)
@@ -271,9 +291,10 @@ class Driver:
         if step.cache:
             for position, item in enumerate(outcome.items):
                 key = attempt.keys[position] if position < len(attempt.keys) else ""
-                if key and item.status == "succeeded" and not item.graph:
+                if key and item.status == "succeeded":
                     task = address(attempt.scope, attempt.node, attempt.items[position])
-                    self._cache.append(CacheEntry(key, self.run, task, item.outputs, now))
+                    outputs = {GRAPH_OUTPUT: ArtifactRef(item.graph, 0, "graph")} if item.graph else item.outputs
+                    self._cache.append(CacheEntry(key, self.run, task, outputs, now))
 
     def _free(self, attempt: AttemptState) -> None:
         for scope, axis, _ in self._planner.of(
@@ -314,7 +335,7 @@ class Driver:
     async def _reconcile(self) -> None:
         """Attempts that were live when the last driver stopped: ended, still known, or to be submitted again under the same id."""
         seen = await self.services.executor.observe(list(self.state.live))
-        superseded = any(isinstance(event, ev.RunResumed) and event.graph is not None for event in self._begin)
+        superseded = any(isinstance(event, ev.RunResumed) for event in self._begin)
         for attempt in list(self.state.live.values()):
             outcome = find_outcome(self.services.artifacts, self.run, attempt.id)
             reason = self.state.given_up.get(attempt.id, "superseded" if superseded else "")
@@ -351,13 +372,9 @@ class Driver:
         self._inbox_version = version
         for command in await journal.inbox(self.run, self._handled):
             self._handled = max(self._handled, command.id)
-            body: dict[str, Any] = dict(command.body)
-            if command.kind == "cancel":
-                self._record(ev.CancelRequested(self._now(), body.get("by", ""), body.get("reason", "")))
-            elif command.kind == "label":
-                for name in ("add_tags", "remove_tags"):
-                    body[name] = tuple(body.get(name, ()))
-                self._record(ev.RunLabelled(**{**body, "at": self._now()}))
+            wish = _WISHES.get(command.kind)
+            if wish is not None:
+                self._record(from_plain(wish, {**command.body, "at": self._now()}))
 
 
 def _stamped(event: Event, now: float) -> Event:

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fairway.spec.artifact import ArtifactRef
-from fairway.spec.graph import StepDef
+from fairway.spec.graph import Graph, StepDef
+from fairway.spec.record import replace
 
 KEY_VERSION = 1
 
@@ -20,6 +21,29 @@ KEY_VERSION = 1
 def minor(python: str) -> str:
     """ "3.12" of "3.12.4"."""
     return ".".join(python.split(".")[:2])
+
+
+def code_name(module: str, qualname: str, argv: Sequence[str] = ()) -> str:
+    """What a step's code goes by in a run's facts: "flow:train", or its command's words."""
+    return f"{module}:{qualname}" if module else " ".join(argv)
+
+
+def fill_codes(graph: Graph, facts: Mapping[str, Any], owner: StepDef) -> Graph:
+    """The graph that the dynamic step `owner` made, its steps with the digests that the run's facts have for them.
+
+    A step that was not foreseen (made while the body ran) has the owner's: the body reaches all that it can be made of.
+    """
+    codes: Mapping[str, str] = facts.get("codes", {})
+    steps = {
+        key: replace(step, code=codes.get(code_name(step.module, step.qualname, step.argv), owner.code)) for key, step in graph.steps.items()
+    }
+    return replace(graph, steps=steps)
+
+
+def packages_of(facts: Mapping[str, Any], scope: str, key: str, step: StepDef) -> Mapping[str, str]:
+    """The versions that count for the step `key` of a run's scope."""
+    packages: Mapping[str, Mapping[str, str]] = facts.get("packages", {})
+    return packages.get(code_name(step.module, step.qualname) if scope else key, {})
 
 
 def step_parts(step: StepDef, python: str, packages: Mapping[str, str]) -> dict[str, Any]:

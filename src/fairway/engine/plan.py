@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from fairway.engine.keys import StepKey
+from fairway.engine.keys import StepKey, packages_of
 from fairway.engine.resolve import BROKEN, Library, Missing, resolve
 from fairway.engine.state import AttemptState, NodeState, RunState, Scope
 from fairway.errors import InternalError
@@ -21,7 +21,7 @@ class NodePlan:
 
     __slots__ = ("batch", "key", "limits", "own", "shared", "shared_inputs", "step")
 
-    def __init__(self, scope: Scope, node: NodeState, key: StepKey | None) -> None:
+    def __init__(self, scope: Scope, node: NodeState, key: StepKey) -> None:
         graph = scope.graph
         self.step: StepDef = graph.steps[node.node.step]
         self.key = key
@@ -55,11 +55,8 @@ class Planner:
         plan = self._plans.get(name)
         if plan is None:
             step = scope.graph.steps[node.node.step]
-            packages: Any = self.state.environment.get("packages", {})
-            key = (
-                None if step.kind == "dynamic" else StepKey(step, step.environment.python or self.python, packages.get(node.node.step, {}))
-            )
-            plan = self._plans[name] = NodePlan(scope, node, key)
+            packages = packages_of(self.state.environment, scope.name, node.node.step, step)
+            plan = self._plans[name] = NodePlan(scope, node, StepKey(step, step.environment.python or self.python, packages))
         return plan
 
     def inputs(self, scope: Scope, node: NodeState, index: Index) -> tuple[dict[str, Input], dict[str, Input]]:
@@ -85,7 +82,7 @@ class Planner:
     def key(self, scope: Scope, node: NodeState, shared: Mapping[str, Input], own: Mapping[str, Input]) -> str:
         """The task's cache key, "" for what has none."""
         plan = self.of(scope, node)
-        if plan.key is None or node.node.exit:
+        if node.node.exit:
             return ""
         refs = {name: i.ref or ArtifactRef(f"secret:{i.secret}", 0, "secret") for name, i in (*shared.items(), *own.items())}
         return plan.key.key(refs)

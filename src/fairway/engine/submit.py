@@ -25,6 +25,7 @@ from fairway.spec.record import Record, field, record, replace
 if TYPE_CHECKING:
     from fairway.dsl.pipeline import Pipeline
 
+_KEYED_FACTS = ("python", "packages", "codes")  # what of a run's environment counts for cache keys
 PATH_TYPES = {"fairway.File": "file", "fairway.Directory": "folder"}
 
 
@@ -133,8 +134,10 @@ def resume(
     state = run_now(_read_state(run, services))
     edited = submission is not None and submission.graph != state.graph
     begin: list[ev.Event] = []
-    if submission is not None and edited:
-        begin = [ev.RunResumed(time.time(), user_name(), submission.graph, submission.bundle, options)]
+    moved = submission is not None and any(submission.environment.get(n) != state.environment.get(n) for n in _KEYED_FACTS)
+    if submission is not None and (edited or moved):
+        graph, bundle = (submission.graph, submission.bundle) if edited else (None, "")
+        begin = [ev.RunResumed(time.time(), user_name(), graph, bundle, options, submission.environment)]
     elif state.status != "running":
         begin = [ev.RunResumed(time.time(), user_name(), options=options)]
     return Driver(run, services, begin=begin, on_events=on_events)

@@ -55,13 +55,15 @@ class RunStarted(Record):
 
 @record
 class RunResumed(Record):
-    """A resume; failed, cancelled and skipped-by-failure tasks are tried again. `graph` and `bundle` are set if the code was edited."""
+    """A resume; failed, cancelled and skipped-by-failure tasks are tried again. `graph` and `bundle` are set if the code was edited,
+    `environment` (as in `RunStarted`) if it has changed."""
 
     at: float
     by: str = ""
     graph: Graph | None = None
     bundle: str = ""
     options: RunOptions | None = None
+    environment: dict[str, Any] = field(default_factory=dict)
 
 
 @record
@@ -91,13 +93,15 @@ class AttemptPlanned(Record):
 
 @record
 class CachedItem(Record):
-    """An item whose outputs were found in the cache. `run` and `task` made them."""
+    """An item whose outputs were found in the cache. `run` and `task` made them. Of a dynamic task it is its graph (a digest) instead,
+    whose tasks are looked up one by one."""
 
     index: Index
     key: str
     outputs: dict[str, ArtifactRef]
     run: str = ""
     task: str = ""
+    graph: str = ""
 
 
 @record

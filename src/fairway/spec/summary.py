@@ -32,9 +32,12 @@ class RunSummary(Record):
     archived: bool = False
 
 
+GRAPH_OUTPUT = "(graph)"
+
+
 @record
 class CacheEntry(Record):
-    """A task's outputs by its cache key. `parts` explains the key: {"code": …, "inputs": {name: digest}, "environment": …, "python": …}."""
+    """A task's outputs by its cache key. A dynamic task's one output is `GRAPH_OUTPUT`: the graph that its body made."""
 
     key: str
     run: str
