@@ -12,6 +12,7 @@ from fairway.dsl.pipeline import Pipeline
 from fairway.dsl.source import shown, suggest
 from fairway.errors import DefinitionError, NotFoundError
 from fairway.spec.graph import Graph
+from fairway.step.importing import run_import
 
 _GRAPH_FILES = (".yaml", ".yml", ".json")
 
@@ -63,7 +64,7 @@ def _import_file(path: str) -> ModuleType:
             f"{path} cannot be imported: `{name}` is not a module's name", hint=f"rename it, for example to {_plain(name)}.py"
         )
     try:
-        module = import_module(name)
+        module = run_import(name, lambda: import_module(name))
     except Exception as error:
         raise _import_failed(error, full) from error
     return module if _same_file(module, full) else _import_as(name, full)
@@ -89,11 +90,12 @@ def _import_as(name: str, path: str) -> ModuleType:
         )
     spec = spec_from_file_location(name, path)
     assert spec is not None and spec.loader is not None
+    loader = spec.loader
     module = module_from_spec(spec)
     before = sys.modules.get(name)
     sys.modules[name] = module
     try:
-        spec.loader.exec_module(module)
+        run_import(name, lambda: loader.exec_module(module))
     except Exception as error:
         if before is None:
             del sys.modules[name]
@@ -132,7 +134,7 @@ def _import_module(name: str) -> ModuleType:
     if os.path.isfile(name + ".py") and "." not in name and name not in sys.modules:
         return _import_file(name + ".py")
     try:
-        return import_module(name)
+        return run_import(name, lambda: import_module(name))
     except ModuleNotFoundError as error:
         if error.name and (name == error.name or name.startswith(error.name + ".")):
             raise NotFoundError(

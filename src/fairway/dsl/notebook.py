@@ -5,16 +5,19 @@ from __future__ import annotations
 
 import _ast
 import builtins
+import hashlib
 import linecache
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from types import FunctionType, ModuleType
 from typing import Any
 
+from fairway.dsl.mainmodule import NOTEBOOK
 from fairway.dsl.normalise import scan
 from fairway.errors import DefinitionError
+from fairway.spec.layout import SCRATCH
 
-MODULE = "notebook_steps"
 _LITERAL_LIMIT = 20_000
 _PLAIN = (type(None), bool, int, float, complex, str, bytes)
 
@@ -29,6 +32,20 @@ def synthesise(namespace: Mapping[str, Any], names: Sequence[str]) -> str:
     for name in names:
         writer.need(name, "")
     return "\n\n".join(["\n".join([*writer.future, *writer.imports]), *writer.blocks]).strip() + "\n"
+
+
+def write_module(namespace: Mapping[str, Any], names: Sequence[str], home: str) -> str:
+    """The file, under the home, with the module that `synthesise` makes; the same definitions are the same file."""
+    text = synthesise(namespace, names).encode()
+    folder = os.path.join(home, SCRATCH, f"notebook-{hashlib.sha256(text).hexdigest()[:16]}")
+    path = os.path.join(folder, f"{NOTEBOOK}.py")
+    os.makedirs(folder, exist_ok=True)
+    if not os.path.exists(path):
+        part = f"{path}.{os.getpid()}"
+        with open(part, "wb") as out:
+            out.write(text)
+        os.rename(part, path)
+    return path
 
 
 class _Writer:
@@ -139,7 +156,9 @@ def _find_definition(inner: Any) -> tuple[list[str], Any]:
         codes = [inner.__code__]
     else:
         codes = [f.__code__ for f in vars(inner).values() if isinstance(f, FunctionType) and f.__module__ == "__main__"]
-    files = [code.co_filename for code in codes] or [f for f in reversed(linecache.cache) if f.startswith("<") or "ipykernel" in f]
+    files = [code.co_filename for code in codes]
+    if isinstance(inner, type):  # a dataclass has methods that stand in no cell, other classes may have none at all
+        files += [f for f in reversed(linecache.cache) if f.startswith("<") or "ipykernel" in f]
     for file in dict.fromkeys(files):
         lines = linecache.getlines(file)
         matches = [n for n in _parse("".join(lines)) if getattr(n, "name", None) == inner.__name__]

@@ -71,9 +71,21 @@ class Module:
             where = f"{self.path}:{getattr(error, 'lineno', None) or 1}"
             raise DefinitionError(f"cannot read the module {self.name}: {error}", hint="mend the syntax error", where=where) from None
         for statement in tree.body:
+            if b"run(" in self.text and self._runs_pipeline(statement):
+                return  # an import ends there: see `fairway.step.importing`
             if not is_remark(statement) and not _is_main_guard(statement):
                 self.statements.append(statement)
                 self._place(statement)
+
+    def _runs_pipeline(self, statement: Any) -> bool:
+        """`fw.run(...)` at module level."""
+        if statement.__class__ in (*_DEFINITIONS, _ast.Import, _ast.ImportFrom) or _is_main_guard(statement):
+            return False
+        for chain in self.scan([statement]).loads:
+            target = self.imports.get(chain[0])
+            if target is not None and target.module == "fairway" and "run" in (target.name, *chain[1:2]):
+                return True
+        return False
 
     def absolute(self, module: str, level: int) -> str:
         """The full name of a module imported from here with `level` dots."""

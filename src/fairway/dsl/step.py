@@ -11,6 +11,7 @@ from typing import Any, overload
 
 from fairway.dsl import types
 from fairway.dsl.constants import plain_constant
+from fairway.dsl.mainmodule import public_module
 from fairway.dsl.settings import checked, under, with_settings
 from fairway.dsl.source import caller, find_user_frame, place
 from fairway.dsl.trace import Trace, current
@@ -192,7 +193,7 @@ def _define(function: Any, kind: str, local: Mapping[str, Any]) -> StepDef:
     return StepDef(
         function.__name__,
         kind=kind,
-        module=function.__module__,
+        module=public_module(function.__module__, function.__code__.co_filename),
         qualname=function.__qualname__,
         inputs=tuple(ports),
         outputs=outputs,

@@ -8,6 +8,7 @@ import typing
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from fairway.dsl.mainmodule import public_module
 from fairway.errors import DefinitionError
 from fairway.spec.graph import Port
 
@@ -63,6 +64,7 @@ def _class_name(cls: type) -> str:
         return f"fairway.{name}"
     if module in ("collections.abc", "typing") and name in _LIST_LIKE:
         return "list"
+    module = public_module(module)
     parts = module.split(".")
     for count in range(1, len(parts)):
         prefix = ".".join(parts[:count])

@@ -25,6 +25,8 @@ from fairway.spec.layout import SCRATCH
 from fairway.spec.outcome import ErrorInfo
 from fairway.spec.record import to_plain
 from fairway.spec.summary import RunSummary
+from fairway.step.context import context
+from fairway.step.importing import check_may_run
 
 SHOWN_IN_NOTEBOOK = 20
 
@@ -299,6 +301,7 @@ class Run:
         """Go on with the run until it ends; with `edited`, with the code as it is now. Returns itself."""
         from fairway.engine.session import open_resume
 
+        check_may_run(context().task)
         session = open_resume(self.workspace.project, self.id, load=_load_source if edited else None)
         try:
             session.drive()
@@ -471,6 +474,7 @@ def run(
     from fairway.spec.event import RunOptions
     from fairway.spec.resources import parse_duration
 
+    check_may_run(context().task)
     file = _file_of(pipeline)
     project = load_project(near=file)
     options = RunOptions(cache, max_parallel or project.max_parallel, parse_duration(timeout) if timeout else project.timeout_s)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import sys
 import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -15,6 +14,7 @@ from fairway.spec.graph import Port
 from fairway.spec.outcome import ItemOutcome, Usage
 from fairway.spec.record import to_plain
 from fairway.step import artifacts
+from fairway.step.importing import import_module
 from fairway.step.seeding import seed_everything
 
 if TYPE_CHECKING:
@@ -131,17 +131,6 @@ def _not_returned(name: str, wanted: str, result: Any, names: str = "") -> TaskF
 
 def _names(ports: tuple[Port, ...]) -> str:
     return ", ".join(port.name for port in ports)
-
-
-def import_module(name: str, root: str) -> Any:
-    """The user's module from the bundle at `root`, imported once per process."""
-    if root and root not in sys.path:
-        sys.path.insert(0, root)
-    found = sys.modules.get(name)
-    if found is not None:
-        return found
-    __import__(name)
-    return sys.modules[name]
 
 
 def find_target(module: str, qualname: str, root: str) -> Any:

@@ -16,6 +16,7 @@ import time
 from typing import Any, NoReturn
 
 from fairway.step import processes
+from fairway.step.standard import open_missing_streams
 from fairway.step.wire import Channel
 
 UNSAFE_TO_FORK = ("polars", "grpc", "tensorflow", "jax", "ray", "pyspark")
@@ -52,18 +53,11 @@ class Zygote:
 
     def _import(self, frame: dict[str, Any]) -> None:
         """Failures are kept for the attempt, which imports again and reports them as the user's own."""
-        from fairway.step.item import import_module
-
         if frame["module"]:
-            try:
-                import_module(frame["module"], frame["root"])
-            except BaseException:  # noqa: BLE001 - any module of the user's; see above
-                sys.modules.pop(frame["module"], None)
+            _import_quietly(frame["module"], frame["root"])
         safe = bears_fork() if self._forks else True
         gc.collect()
         gc.freeze()
-        for stream in (sys.stdout, sys.stderr):
-            stream.flush()
         self._channel.send({"op": "ready", "module": frame["module"], "forks": safe})
 
     def _start(self, frame: dict[str, Any]) -> None:
@@ -109,6 +103,26 @@ class Zygote:
             processes.signal_quietly(pid, processes.SIGKILL, group=True)
         processes.kill_children()
         os._exit(0)
+
+
+def _import_quietly(module: str, root: str) -> None:
+    """What the module prints was printed when the pipeline was loaded; here it would land in the middle of the run's own output."""
+    from fairway.step.importing import import_module
+
+    kept = [(fd, os.dup(fd)) for fd in (1, 2)]
+    quiet = os.open(os.devnull, os.O_WRONLY)
+    for fd, _ in kept:
+        os.dup2(quiet, fd)
+    os.close(quiet)
+    try:
+        import_module(module, root)
+    except BaseException:  # noqa: BLE001 - any module of the user's: the attempt imports it again and reports what it raises
+        sys.modules.pop(module, None)
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    for fd, copy in kept:
+        os.dup2(copy, fd)
+        os.close(copy)
 
 
 def bears_fork() -> bool:
@@ -212,6 +226,7 @@ def prepare(home: str) -> None:
 
     from fairway.step.attempt import warm_up
 
+    open_missing_streams()
     faulthandler.enable(2)
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(line_buffering=True, errors="backslashreplace")  # type: ignore[union-attr]
