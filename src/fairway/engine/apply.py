@@ -73,13 +73,14 @@ def _open(state: RunState, name: str, graph: Graph, owner: tuple[str, str, Index
     state.scopes[name] = scope
     for node in scope.nodes.values():
         if not node.node.axes:
-            _create(scope, node, ())
+            _create(state, scope, node, ())
     touches.append(("open", name, "", ()))
 
 
-def _create(scope: Scope, node: NodeState, index: Index) -> None:
+def _create(state: RunState, scope: Scope, node: NodeState, index: Index) -> None:
     node.items[index] = TaskState()
     node.counts["waiting"] = node.counts.get("waiting", 0) + 1
+    state.totals["waiting"] = state.totals.get("waiting", 0) + 1
     if not node.node.exit:
         scope.unsettled += 1
     for positions, groups in node.groups.items():
@@ -93,9 +94,9 @@ def _create(scope: Scope, node: NodeState, index: Index) -> None:
 def _move(state: RunState, scope: Scope, node: NodeState, index: Index, status: str, touches: list[Touch]) -> TaskState:
     """Give a task a status; when it settles, count it in its groups and say so."""
     task = node.items[index]
-    counts = node.counts
-    counts[task.status] -= 1
-    counts[status] = counts.get(status, 0) + 1
+    for counts in (node.counts, state.totals):
+        counts[task.status] -= 1
+        counts[status] = counts.get(status, 0) + 1
     task.status = status
     if status == "running" and not node.started_at:
         node.started_at = state.now
@@ -123,7 +124,7 @@ def _expanded(state: RunState, event: ev.MapExpanded, touches: list[Touch]) -> N
         node = scope.nodes[name]
         for index in scope.indices(node.node.axes, fixed):
             if index not in node.items:
-                _create(scope, node, index)
+                _create(state, scope, node, index)
                 touches.append(("created", scope.name, name, index))
     touches.append(("expanded", scope.name, event.axis, event.index))
 
@@ -166,7 +167,7 @@ def _ended(state: RunState, event: ev.AttemptEnded, touches: list[Touch]) -> Non
 def _item_of(outcome: Outcome, position: int) -> ItemOutcome:
     if position < len(outcome.items):
         return outcome.items[position]
-    if outcome.status == "abandoned":
+    if outcome.status == "abandoned" and (outcome.error is None or outcome.error.kind != "lost"):
         return ItemOutcome("cancelled", error=outcome.error)
     return ItemOutcome("failed", error=outcome.error or ErrorInfo("lost", "FW-LOST", "the attempt ended without a word on this item"))
 
@@ -248,7 +249,8 @@ def _retry(state: RunState, event: ev.RetryScheduled, touches: list[Touch]) -> N
     state.push_retry(event.due_at, event.n, event.scope, event.node, event.items)
     node = state.scopes[event.scope].nodes[event.node]
     for index in event.items:
-        node.items[index].reason = "scheduled"
+        if node.items[index].status == "retrying":  # not cancelled at the same moment
+            node.items[index].reason = "scheduled"
 
 
 def _given_up(state: RunState, event: ev.AttemptGivenUp, touches: list[Touch]) -> None:
@@ -278,6 +280,7 @@ def _scope_ended(state: RunState, event: ev.ScopeEnded, touches: list[Touch]) ->
 
 
 def _clock(state: RunState, event: ev.ClockAdvanced, touches: list[Touch]) -> None:
+    state.idle_s += event.idle_s
     timeout_s = state.options.timeout_s or state.graph.timeout_s
     if timeout_s and not state.stopping and event.at >= state.clock_from() + timeout_s:
         state.stopping = "timeout"
@@ -319,7 +322,7 @@ def _resumed(state: RunState, event: ev.RunResumed, touches: list[Touch]) -> Non
         if task.status in DONE_WELL and task.key and task.outputs is not None:
             state.memo[address(scope, node, index)] = (task.key, task.outputs)
     state.status, state.stopping, state.error, state.ended_at = "running", "", None, 0.0
-    state.resumed_at = event.at
+    state.resumed_at, state.idle_s = state.now, 0.0  # not `event.at`: the clock of whoever resumes may be behind
     state.failures.clear()
     state.retries.clear()
     state.live.clear()
@@ -335,11 +338,15 @@ def _resumed(state: RunState, event: ev.RunResumed, touches: list[Touch]) -> Non
             if task.n:
                 state.tries[address(scope, node, index)] = task.n
         state.scopes.clear()
+        state.totals.clear()
         _open(state, "", event.graph, None, touches)
         return
     for scope in list(state.scopes.values()):
         if scope.name in state.scopes:
             _reopen(state, scope, touches)
+    state.totals = {}
+    for *_, task in state.tasks():
+        state.totals[task.status] = state.totals.get(task.status, 0) + 1
 
 
 def _reopen(state: RunState, scope: Scope, touches: list[Touch]) -> None:

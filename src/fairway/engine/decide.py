@@ -80,7 +80,7 @@ class _Round:
             self._grown(scope, name, index)
         elif what == "retrying":
             task = scope.nodes[name].items[index]
-            if task.status == "retrying" and task.reason != "scheduled":
+            if task.status == "retrying" and task.reason != "scheduled" and not self.state.stopping:
                 self.retries.setdefault((scope_name, name, task.attempts[-1]), []).append(index)
 
     def _open(self, scope: Scope) -> None:

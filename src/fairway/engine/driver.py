@@ -75,6 +75,7 @@ class Driver:
         self._handled = 0
         self._inbox_version = -1
         self._wish: ev.CancelRequested | None = None
+        self._ahead_s = 0.0
 
     def cancel(self, reason: str = "", by: str = "") -> None:
         """Ask the driver to cancel the run (safe from a signal handler or another thread)."""
@@ -87,6 +88,9 @@ class Driver:
         self.head = numbered[-1][0] if numbered else 0
         self.state, self._touches = replay(event for _, event in numbered)
         self._planner.state = self.state
+        self._ahead_s = max(0.0, self.state.now - self._clock())
+        if numbered and not self._begin and self.state.status == "running":
+            self._record(ev.ClockAdvanced(self._now(), idle_s=self._now() - self.state.now))  # of two drivers one now loses, whatever comes
         if self.state.live:
             await self._reconcile()
         for event in self._begin:
@@ -104,13 +108,15 @@ class Driver:
             await self._wait()
 
     def _now(self) -> float:
-        return max(self._clock(), self.state.now)
+        """The run's time: never before what is recorded, and it goes on from there if this machine's clock was set back since."""
+        return max(self._clock() + self._ahead_s, self.state.now)
 
     def _record(self, event: Event) -> None:
         if isinstance(event, ev.RunResumed):
             self._planner.reset()
             self._ready.clear()
             self._touches.clear()
+            self._live_on.clear()
         self._pending.append(event)
         self._touches.extend(apply(self.state, event))
 
@@ -305,7 +311,7 @@ class Driver:
     async def _wait(self) -> None:
         """Until something changed: an attempt, a timer, the inbox, a wish."""
         due = self.state.next_timer()
-        timeout_s = INBOX_EVERY_S if due is None else min(INBOX_EVERY_S, max(0.0, due - self._clock()))
+        timeout_s = INBOX_EVERY_S if due is None else min(INBOX_EVERY_S, max(0.0, due - self._now()))
         changed = await self.services.executor.wait(timeout_s)
         unknown: list[str] = []
         for name in changed:
@@ -318,7 +324,7 @@ class Driver:
                 unknown.append(name)
         if unknown:
             await self._observe(unknown)
-        if due is not None and self._clock() >= due:
+        if due is not None and self._now() >= due:
             self._record(ev.ClockAdvanced(self._now()))
 
     async def _observe(self, names: Sequence[str]) -> None:
@@ -337,17 +343,20 @@ class Driver:
         seen = await self.services.executor.observe(list(self.state.live))
         superseded = any(isinstance(event, ev.RunResumed) for event in self._begin)
         for attempt in list(self.state.live.values()):
+            for scope, axis, _ in self._limits(attempt):
+                self._live_on[scope, axis] = self._live_on.get((scope, axis), 0) + 1
             outcome = find_outcome(self.services.artifacts, self.run, attempt.id)
-            reason = self.state.given_up.get(attempt.id, "superseded" if superseded else "")
-            if outcome is None and reason:
-                outcome = settle_outcome(self.services.artifacts, self.run, abandoned(attempt.id, reason))
             if outcome is not None:
                 self._end(attempt.id, outcome)
-            else:
-                for scope, axis, _ in self._limits(attempt):
-                    self._live_on[scope, axis] = self._live_on.get((scope, axis), 0) + 1
-                if attempt.id not in seen or seen[attempt.id].phase == "ended":
-                    self._resubmit(attempt)
+            elif superseded or attempt.id in self.state.given_up:
+                if attempt.id not in self.state.given_up:
+                    self._record(ev.AttemptGivenUp(attempt.id, "superseded", self._now()))
+                self._give_up.append(attempt.id)
+            elif attempt.id not in seen or seen[attempt.id].phase == "ended":
+                self._resubmit(attempt)
+        if superseded:  # the resume forgets what is live: those given up must have ended before, and be given up on record before that
+            await self._commit()
+            await self._act()
 
     def _limits(self, attempt: AttemptState) -> list[tuple[str, str, int]]:
         scope = self.state.scopes[attempt.scope]

@@ -28,7 +28,9 @@ def settle_outcome(store: ArtifactStore, run: str, outcome: Outcome) -> Outcome:
 
 
 def abandoned(attempt: str, reason: str) -> Outcome:
-    """The outcome of an attempt that its driver gave up."""
+    """The outcome of an attempt that its driver gave up. One that was "superseded" by a resume is tried again."""
+    if reason == "superseded":
+        return Outcome(attempt, "abandoned", error=ErrorInfo("lost", "FW-LOST", "the run was resumed with other code while this ran"))
     code = "FW-TASK-TIMEOUT" if reason == "timeout" else "FW-TASK-CANCELLED"
     kind = "timeout" if reason == "timeout" else "cancelled"
     return Outcome(attempt, "abandoned", error=ErrorInfo(kind, code, f"given up: {reason}", retryable=False))

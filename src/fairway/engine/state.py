@@ -174,12 +174,13 @@ class RunState:
         self.tags: tuple[str, ...] = ()
         self.note = ""
         self.archived = False
-        self.started_at = self.ended_at = self.now = 0.0
+        self.started_at = self.resumed_at = self.ended_at = self.now = 0.0
+        self.idle_s = 0.0  # since its start or last resume
         self.outputs: dict[str, ArtifactRef] = {}
         self.error: ErrorInfo | None = None
         self.stopping = ""  # "", "cancelled", "timeout", "failed"
-        self.exiting = False
         self.scopes: dict[str, Scope] = {}
+        self.totals: dict[str, int] = {}  # tasks by status, kept up by `apply`
         self.attempts: dict[str, AttemptState] = {}
         self.live: dict[str, AttemptState] = {}
         self.given_up: dict[str, str] = {}
@@ -203,13 +204,7 @@ class RunState:
 
     def counts(self) -> dict[str, int]:
         """Tasks by status."""
-        total: dict[str, int] = {}
-        for scope in self.scopes.values():
-            for node in scope.nodes.values():
-                for status, n in node.counts.items():
-                    if n:
-                        total[status] = total.get(status, 0) + n
-        return total
+        return {status: n for status, n in self.totals.items() if n}
 
     def first_failure(self) -> tuple[str, ErrorInfo] | None:
         """(address, error) of the task that failed first."""
@@ -228,10 +223,8 @@ class RunState:
         return min(due, default=None)
 
     def clock_from(self) -> float:
-        """When the run's timeout began to count: its start or its last resume."""
-        return self.resumed_at or self.started_at
-
-    resumed_at = 0.0
+        """When the run's timeout began to count: its start or its last resume, later by the time in which nobody drove it."""
+        return (self.resumed_at or self.started_at) + self.idle_s
 
     def push_retry(self, due_at: float, n: int, scope: str, node: str, items: tuple[Index, ...]) -> None:
         """Remember a retry that was scheduled."""

@@ -164,7 +164,7 @@ class RetryScheduled(Record):
 @record
 class AttemptGivenUp(Record):
     """The driver stops waiting: an `abandoned` outcome is written first, if absent, then the executor is told. `reason`: "timeout",
-    "cancelled", "lost"."""
+    "cancelled", "superseded" (by a resume with other code or settings)."""
 
     attempt: str
     reason: str
@@ -197,9 +197,10 @@ class ScopeEnded(Record):
 
 @record
 class ClockAdvanced(Record):
-    """A timer was due."""
+    """A timer was due; or a driver has taken the run over from one that died, after `idle_s` seconds in which nothing was recorded."""
 
     at: float
+    idle_s: float = 0.0
 
 
 @record
