@@ -10,7 +10,7 @@ import click
 
 from fairway.cli.arguments import complete_run, open_workspace, output_option
 from fairway.cli.listing import print_json
-from fairway.cli.style import paint, spell_value
+from fairway.cli.style import paint, spell_duration, spell_number, spell_value
 
 _COLOURS = {"-": "red", "+": "green", "@": "cyan"}
 
@@ -39,9 +39,11 @@ def command(folder: str, first: str, second: str, output: str | None) -> None:
     if output == "json":
         print_json(found)
         return
-    if not found:
-        click.echo(f"{a} and {b} do not differ", err=True)
-        return
+    slower = [one for one in found if one.section == "durations"]
+    if len(found) == len(slower):
+        click.echo(f"{a} and {b} do not differ{' but in how long they took' if slower else ''}", err=True)
+        if not slower:
+            return
     sys.stdout.write(f"{paint(f'- {a}', 'red', sys.stdout)}\n{paint(f'+ {b}', 'green', sys.stdout)}\n")
     for section, differences in groupby(found, lambda one: one.section):
         sys.stdout.write(f"\n{paint(section, 'bold', sys.stdout)}\n")
@@ -53,4 +55,15 @@ def _render(one: Any) -> str:
     """A difference: what, before and after on one line; a difference of code as a diff."""
     if one.text:
         return "".join(f"  {paint(line, _COLOURS.get(line[:1], ''), sys.stdout)}\n" for line in one.text.splitlines())
-    return f"  {one.what}  {spell_value(one.before, 60)} → {spell_value(one.after, 60)}\n"
+    before, after = (_spell(value, one.section) for value in (one.before, one.after))
+    return f"  {one.what}  {before} → {after}\n"
+
+
+def _spell(value: Any, section: str) -> str:
+    if value is None:
+        return "none"
+    if section == "durations":
+        return spell_duration(value)
+    if section == "metrics":
+        return spell_number(value)
+    return spell_value(value, 60)

@@ -31,6 +31,6 @@ def command(folder: str, run: str, task: str, output: str | None) -> None:
     one = found.tasks.match(task)[0]
     answer = why(workspace, found.id, one.address)
     if output == "json":
-        print_json({"task": one.address, "why": answer})
+        print_json(answer)
     else:
-        sys.stdout.write("\n".join(answer) + "\n")
+        sys.stdout.write("\n".join(answer.lines()) + "\n")

@@ -11,7 +11,7 @@ import hashlib
 import os
 import sys
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fairway.dsl.normalise import Chain, Scan
 from fairway.dsl.sources import BUILTINS, Module, Sources, Target, parents, user_folders
@@ -157,6 +157,15 @@ class Code:
 
     # --- parts
 
+    def statements(self, key: PartId) -> list[Any]:
+        """The statements that a part is made of."""
+        module = self.sources.find(key[0])
+        if module is None:
+            return []
+        if key[1] == IMPORTING:
+            return module.effects
+        return module.statements if key[1] == WHOLE else [*module.table.get(key[1], ()), *module.touches.get(key[1], ())]
+
     def _part(self, key: PartId) -> _Part:
         part = self._parts.get(key)
         if part is None:
@@ -169,8 +178,8 @@ class Code:
         if module is None:
             return
         name = key[1]
+        statements = self.statements(key)
         if name == IMPORTING:
-            statements = module.effects
             for loaded in module.loaded:
                 for full in parents(loaded):
                     if full != key[0] and self.sources.find(full) is not None:
@@ -178,7 +187,6 @@ class Code:
         else:
             for full in parents(key[0]):
                 part.refs[full, IMPORTING] = None
-            statements = module.statements if name == WHOLE else [*module.table.get(name, ()), *module.touches.get(name, ())]
         if name in module.imports:
             target = module.imports[name]
             part.digest = _digest(f"import {target.module} {target.name}")

@@ -9,10 +9,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from fairway.dsl import bundle as bundles
+from fairway.dsl.mainmodule import NOTEBOOK
 from fairway.dsl.reach import IMPORTING, WHOLE, Code, Reach, open_sources
 from fairway.engine import machine
 from fairway.engine.keys import code_name
-from fairway.engine.mainmodule import write_session
 from fairway.engine.project import Project
 from fairway.errors import DefinitionError
 from fairway.spec.graph import Graph, StepDef
@@ -30,7 +30,7 @@ def code_of(graph: Graph, pipeline: Any, project: Project, source: str) -> tuple
     commands: list[Sequence[str]] = [s.argv for s in graph.steps.values() if s.argv]
     grows = [(s.module, s.qualname) for s in graph.steps.values() if s.kind == "dynamic"]
     commands += _programs_beside(grows)
-    file = write_session(graph.steps, project.home) or _entry_file(pipeline, project, source, entries)
+    file = _entry_file(pipeline, project, source, entries)
     sources = open_sources(file, project.root, [m for m, _ in entries]) if file.endswith(".py") else None
     made = bundles.collect(file, project.root, project.include, modules=[m for m, _ in entries], commands=commands, sources=sources)
     bundles.write(made, project.home)
@@ -88,7 +88,13 @@ def _command_digest(argv: Sequence[str], files: Mapping[str, str]) -> str:
 
 
 def _entry_file(pipeline: Any, project: Project, source: str, entries: Sequence[tuple[str, str]]) -> str:
-    """The Python file that the steps come from; for a graph file, the file of its first step's module, else the graph file itself."""
+    """The Python file that the steps come from: of a notebook one that is written now, for a graph file that of its first step's module,
+    else the graph file itself."""
+    of_session = list(dict.fromkeys(name.partition(".")[0] for module, name in entries if module == NOTEBOOK))
+    if of_session:
+        from fairway.dsl.notebook import write_module
+
+        return write_module(vars(sys.modules["__main__"]), of_session, project.home)
     function = getattr(pipeline, "function", None)
     if function is not None and os.path.isfile(function.__code__.co_filename):
         return function.__code__.co_filename

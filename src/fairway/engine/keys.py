@@ -35,7 +35,8 @@ def fill_codes(graph: Graph, facts: Mapping[str, Any], owner: StepDef) -> Graph:
     """
     codes: Mapping[str, str] = facts.get("codes", {})
     steps = {
-        key: replace(step, code=codes.get(code_name(step.module, step.qualname, step.argv), owner.code)) for key, step in graph.steps.items()
+        key: replace(step, code=codes.get(code_name(step.module, step.qualname, step.argv), owner.code))
+        for key, step in graph.steps.items()
     }
     return replace(graph, steps=steps)
 
