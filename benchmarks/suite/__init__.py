@@ -1,0 +1,10 @@
+"""The benchmarks, one module each, in the order in which they are shown."""
+
+from __future__ import annotations
+
+from benchmarks.session import Benchmark
+from benchmarks.suite import cached, chain, edits, failing, fan, heavy, hello, install, large, points, resume, table
+
+BENCHMARKS: tuple[Benchmark, ...] = tuple(
+    module.BENCHMARK for module in (hello, chain, fan, heavy, large, table, cached, edits, failing, install, resume, points)
+)
