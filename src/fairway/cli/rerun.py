@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Mapping
 
 import click
 
@@ -11,6 +12,7 @@ from fairway.cli.arguments import complete_run, complete_task, open_workspace
 from fairway.cli.report import Failure, describe, join_lines, render_failure
 from fairway.cli.style import spell_duration
 from fairway.errors import ConfigError
+from fairway.spec.artifact import ArtifactRef
 
 
 @click.command("rerun")
@@ -51,12 +53,26 @@ def command(folder: str, run: str, task: str, pdb: bool, edited: bool) -> int:
     item = outcome.items[0] if outcome.items else None
     error = outcome.error or (item.error if item else None)
     if error is not None:
+        known = one.error is not None and (one.error.kind, one.error.message) == (error.kind, error.message)
+        recorded = f"{one.status}: {one.error.kind}" if one.error else one.status
         sys.stderr.write(join_lines([*render_failure(Failure(one.address, error, 1)), f"failed in {took}"]))
+        sys.stderr.write("the same error as recorded\n" if known else f"recorded: {recorded}\n")
         return 3
     if item is not None and item.status == "skipped":
         sys.stderr.write(f"skipped: {item.reason}\n")
         return 0
     for name, ref in (item.outputs if item else {}).items():
         sys.stdout.write(f"{name}  {describe(ref)}\n")
+    sys.stdout.flush()
     sys.stderr.write(f"✓ {one.address} succeeded in {took}\n")
+    sys.stderr.write(join_lines(_compare(one.status, one.output_refs, item.outputs if item and not item.graph else {})))
     return 0
+
+
+def _compare(status: str, recorded: Mapping[str, ArtifactRef], outputs: Mapping[str, ArtifactRef]) -> list[str]:
+    """Each output beside the recorded one."""
+    if not recorded:
+        return [f"recorded: {status}"] if status not in ("succeeded", "cached") else []
+    differing = [name for name, ref in outputs.items() if name in recorded and recorded[name].digest != ref.digest]
+    lines = [f"{name} differs from the recorded one: {describe(recorded[name])}" for name in differing]
+    return lines if lines or not outputs else ["the same as recorded"]

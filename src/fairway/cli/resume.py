@@ -13,8 +13,9 @@ from fairway.spec.record import replace
 from fairway.spec.resources import parse_duration
 
 
-@click.command("resume")
+@click.command("resume", context_settings={"ignore_unknown_options": True})
 @run_argument
+@click.argument("more", nargs=-1, type=click.UNPROCESSED, metavar="")
 @click.option("--recorded", is_flag=True, help="With the code as it was recorded, not as it is now.")
 @click.option("--no-cache", is_flag=True, help="Take nothing from the cache for what is still to do.")
 @click.option("--max-parallel", type=click.IntRange(min=0), metavar="N", help="Run at most N tasks at once.")
@@ -22,7 +23,14 @@ from fairway.spec.resources import parse_duration
 @output_option
 @click.pass_obj
 def command(
-    folder: str, run: str, recorded: bool, no_cache: bool, max_parallel: int | None, timeout: str | None, output: str | None
+    folder: str,
+    run: str,
+    more: tuple[str, ...],
+    recorded: bool,
+    no_cache: bool,
+    max_parallel: int | None,
+    timeout: str | None,
+    output: str | None,
 ) -> int:
     """Go on with a run that failed, was cancelled, or whose process was killed.
 
@@ -39,7 +47,10 @@ def command(
 
     workspace = open_workspace(folder)
     project = workspace.project
+    if run.startswith("-"):
+        run, more = "", (run, *more)
     found = workspace.get_run(run)
+    _refuse(more, workspace.state(found))
     if workspace.is_driven(found):
         raise ConflictError(f"{found} is running", hint=f"watch it: fairway logs -f {found}")
     state = workspace.state(found)
@@ -61,6 +72,21 @@ def command(
         project,
         lambda on_events: open_resume(project, found, load=None if recorded else _load, options=options, on_events=on_events),
         output or "",
+    )
+
+
+def _refuse(words: tuple[str, ...], state: Any) -> None:
+    """What is left of the command line: parameters, which a resume cannot change, or a mistake."""
+    if not words:
+        return
+    name = words[0].lstrip("-").partition("=")[0].replace("-", "_")
+    if not words[0].startswith("-"):
+        raise click.UsageError(f"Got unexpected extra argument ({words[0]})")
+    if name not in state.params:
+        raise click.NoSuchOption(words[0].partition("=")[0])
+    raise ConfigError(
+        f"a resume keeps the run's parameters: {name!r} cannot be changed",
+        hint=f"`fairway run {state.source} {' '.join(words)}` starts a new run; what has not changed is cached",
     )
 
 

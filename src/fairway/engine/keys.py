@@ -34,10 +34,9 @@ def fill_codes(graph: Graph, facts: Mapping[str, Any], owner: StepDef) -> Graph:
     A step that was not foreseen (made while the body ran) has the owner's: the body reaches all that it can be made of.
     """
     codes: Mapping[str, str] = facts.get("codes", {})
-    steps = {
-        key: replace(step, code=codes.get(code_name(step.module, step.qualname, step.argv), owner.code))
-        for key, step in graph.steps.items()
-    }
+    steps: dict[str, StepDef] = {}
+    for key, step in graph.steps.items():
+        steps[key] = replace(step, code=codes.get(code_name(step.module, step.qualname, step.argv), owner.code))
     return replace(graph, steps=steps)
 
 

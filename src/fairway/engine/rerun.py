@@ -14,7 +14,7 @@ from fairway.errors import NotFoundError, UnsupportedError
 from fairway.spec.attempt import AttemptSpec, attempt_id
 from fairway.spec.event import Index, address
 from fairway.spec.layout import BUNDLES, SCRATCH
-from fairway.spec.outcome import Outcome
+from fairway.spec.outcome import Outcome, outcome_key
 from fairway.spec.record import replace, to_plain
 
 _PROGRAM = """
@@ -77,6 +77,8 @@ def run_foreground(workspace: Workspace, spec: AttemptSpec, *, pdb: bool = False
     finally:
         os.unlink(path)
     outcome = find_outcome(workspace.artifacts, spec.run, spec.id)
+    workspace.artifacts.delete(outcome_key(spec.run, spec.id))
+    workspace.streams.delete(f"{spec.run}/{spec.id}")
     if outcome is None:
         raise UnsupportedError(f"the process ended with exit code {done.returncode} and left no result", hint="see what it printed above")
     return outcome

@@ -12,6 +12,8 @@ from fairway.spec.outcome import Outcome
 from fairway.spec.record import from_plain
 from fairway.step.attempt import Attempt
 
+_HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+
 
 def run_here(spec: AttemptSpec, home: str, *, source: str = "", secrets: dict[str, str] | None = None, pdb: bool = False) -> Outcome:
     """Run the attempt to its outcome and return it. With `pdb`, a debugger opens in the frame where user code raised."""
@@ -25,11 +27,27 @@ def run_here(spec: AttemptSpec, home: str, *, source: str = "", secrets: dict[st
 
 
 def _debug(error: BaseException) -> None:
+    """A debugger in the innermost frame of the user's own; ours are left out, those of libraries are below it."""
     import pdb
     import traceback
 
-    traceback.print_exception(error)
-    pdb.post_mortem(error.__traceback__)
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None and trace.tb_frame.f_code.co_filename.startswith(_HERE):
+        trace = trace.tb_next
+    traceback.print_exception(type(error), error, trace)
+    debugger = pdb.Pdb(nosigint=True)
+    frames = [frame.f_code.co_filename for frame, _ in traceback.walk_tb(trace)]
+    below = next((n for n, file in enumerate(reversed(frames)) if is_own(file)), 0)
+    if below:
+        debugger.cmdqueue.append(f"up {below}")
+    debugger.reset()
+    debugger.interaction(None, trace)
+
+
+def is_own(file: str) -> bool:
+    """Is it a file of the user's: neither ours, nor a library's, nor Python's?"""
+    library = os.path.dirname(os.path.abspath(os.__file__)) + os.sep
+    return not ("site-packages" in file or file.startswith((_HERE, library, "<")))
 
 
 def main(argv: list[str]) -> int:
