@@ -1,8 +1,13 @@
 """Environments are built once, whole, by whoever comes first. An environment without packages needs no package index."""
 
+import fcntl
+import hashlib
+import io
 import multiprocessing
+import os
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -84,3 +89,50 @@ def test_another_version_of_ours_takes_over_the_environment(locked: Environment,
     path_file.write_text("/an/older/version\n")
     envs.ensure(locked, home)
     assert path_file.read_text() == current
+
+
+BACKEND = """
+import os
+
+def build_wheel(*_, **__):
+    os.write(os.open("{bell}", os.O_WRONLY), b"building")
+    os.read(os.open("{gate}", os.O_RDONLY), 1)
+    raise SystemExit("let go")
+
+def build_sdist(*_, **__):
+    raise SystemExit("not this way")
+"""
+
+
+def _slow_package(folder: Path) -> Path:
+    """A source package whose build rings `bell` and then waits at `gate`."""
+    backend = BACKEND.format(bell=folder / "bell", gate=folder / "gate")
+    project = '[build-system]\nrequires = []\nbuild-backend = "b"\nbackend-path = ["."]\n[project]\nname = "slow"\nversion = "1"\n'
+    metadata = "Metadata-Version: 2.2\nName: slow\nVersion: 1\n"
+    with tarfile.open(folder / "slow-1.tar.gz", "w:gz") as archive:
+        for name, text in (("pyproject.toml", project), ("b.py", backend), ("PKG-INFO", metadata)):
+            info = tarfile.TarInfo(f"slow-1/{name}")
+            info.size = len(text)
+            archive.addfile(info, io.BytesIO(text.encode()))
+    return folder / "slow-1.tar.gz"
+
+
+def test_while_uv_outlives_a_killed_build_nobody_begins_another(home: Path, tmp_path: Path) -> None:
+    for name in ("bell", "gate"):
+        os.mkfifo(tmp_path / name)
+    text = f"slow @ {_slow_package(tmp_path).as_uri()}\n"
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    locks = home / layout.ENVIRONMENTS / "locks"
+    locks.mkdir(parents=True)
+    (locks / digest).write_text(text)
+    builder = multiprocessing.get_context("fork").Process(target=envs.ensure, args=(Environment(lock=digest), home))
+    builder.start()
+    with (tmp_path / "bell").open("rb") as bell:
+        assert bell.read(8) == b"building"
+    builder.kill()
+    builder.join()
+    with (locks / f"{digest}.held").open("w") as held:
+        with pytest.raises(BlockingIOError):
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        (tmp_path / "gate").write_bytes(b"!")
+        fcntl.flock(held, fcntl.LOCK_EX)

@@ -29,14 +29,15 @@ def ensure(environment: Environment, home: Path) -> Path:
     target = folder / digest
     python = target / "bin" / "python"
     if not python.exists():  # follows the link: false also when the interpreter it was made from is gone
-        with held(folder / LOCKS / f"{digest}.held"):
+        with held(folder / LOCKS / f"{digest}.held") as lock:
             if not python.exists():
-                _build(environment, folder, target)
+                _build(environment, folder, target, lock)
     _point_at_runtime(target, folder)
     return python
 
 
-def _build(environment: Environment, folder: Path, target: Path) -> None:
+def _build(environment: Environment, folder: Path, target: Path, lock: int) -> None:
+    """`lock` goes to uv too: if we are killed, nobody else begins before uv has ended."""
     get_lock_text(environment.lock, folder.parent)
     base = get_python(environment.python, folder)
     building = folder / f".building-{environment.lock}"
@@ -46,6 +47,7 @@ def _build(environment: Environment, folder: Path, target: Path) -> None:
         run_uv(
             ["venv", "--quiet", "--no-project", "--relocatable", "--python", base, str(building)],
             cwd=folder,
+            keep=(lock,),
             doing="cannot make an environment",
         )
         lock_file = folder / LOCKS / environment.lock
@@ -56,6 +58,7 @@ def _build(environment: Environment, folder: Path, target: Path) -> None:
             ["pip", "install", "--quiet", "--no-deps", "--python", inside, "-r", "-"],
             cwd=folder,
             text=text,
+            keep=(lock,),
             doing="cannot install the locked packages",
         )
         building.replace(target)

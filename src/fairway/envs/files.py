@@ -10,12 +10,12 @@ from pathlib import Path
 
 
 @contextmanager
-def held(path: Path) -> Generator[None]:
-    """Be the only process inside for this path. The kernel lets go of it when the process dies."""
+def held(path: Path) -> Generator[int]:
+    """Be the only one inside for this path. The kernel lets go of it when the process has died, and whoever it gave the descriptor to."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+        yield file.fileno()
 
 
 def write_whole(path: Path, text: str) -> None:

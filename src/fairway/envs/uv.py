@@ -31,26 +31,28 @@ def find_uv() -> str | None:
     return shutil.which("uv", path=str(Path(sys.executable).parent)) or shutil.which("uv")
 
 
-def run_uv(arguments: list[str], *, cwd: Path, doing: str, text: str | None = None) -> str:
+def run_uv(arguments: list[str], *, cwd: Path, doing: str, text: str | None = None, keep: tuple[int, ...] = ()) -> str:
     """uv's standard output. Raises InfraError if the package index cannot be reached, else ConfigError with what uv said.
 
-    `doing` opens the message.
+    `doing` opens the message; `keep` are file descriptors that stay open in uv.
     """
-    done = call_uv(arguments, cwd=cwd, text=text)
+    done = call_uv(arguments, cwd=cwd, text=text, keep=keep)
     if done.returncode:
         raise explain_failure(doing, done.stderr)
     return done.stdout
 
 
 def call_uv(
-    arguments: list[str], *, cwd: Path, text: str | None = None, timeout_s: float | None = None
+    arguments: list[str], *, cwd: Path, text: str | None = None, timeout_s: float | None = None, keep: tuple[int, ...] = ()
 ) -> subprocess.CompletedProcess[str]:
     """One call of uv, in a folder whose own uv settings (indexes, constraints) then count."""
     variables = {**os.environ, "NO_COLOR": "1", "UV_NO_PROGRESS": "1"}
     for name in ("VIRTUAL_ENV", "CONDA_PREFIX", "PYTHONPATH", "PYTHONHOME"):
         variables.pop(name, None)
     command, reads = [get_uv(), *arguments], text or ""
-    return subprocess.run(command, cwd=cwd, env=variables, input=reads, capture_output=True, text=True, check=False, timeout=timeout_s)
+    return subprocess.run(
+        command, cwd=cwd, env=variables, input=reads, capture_output=True, text=True, check=False, timeout=timeout_s, pass_fds=keep
+    )
 
 
 def explain_failure(doing: str, said: str) -> FairwayError:

@@ -47,7 +47,8 @@ class LocalExecutor:
         self._mark = ""
         self._queued: dict[str, AttemptSpec] = {}
         self._running: dict[str, AttemptSpec] = {}
-        self._preparing: dict[str, str] = {}
+        self._preparing: dict[str, list[tuple[AttemptSpec, dict[str, list[int]]]]] = {}  # lock -> those that wait for their environment
+        self._made: list[tuple[str, str | FairwayError]] = []  # lock, and its Python or why there is none; filled by threads
         self._queued_at: dict[str, float] = {}
         self._changed: list[str] = []
         self._pythons: dict[str, str] = {}
@@ -112,8 +113,8 @@ class LocalExecutor:
         """Ended attempts are unknown here once they were reported; their outcomes are in the store."""
         seen: dict[str, Observation] = {}
         for id in ids:
-            if id in self._preparing:
-                seen[id] = Observation("starting", self._preparing[id])
+            if any(id == attempt.id for waiting in self._preparing.values() for attempt, _ in waiting):
+                seen[id] = Observation("starting", "its environment is being made")
             elif id in self._running:
                 seen[id] = Observation("running")
             elif id in self._queued:
@@ -139,6 +140,7 @@ class LocalExecutor:
                 self._receive()
             if self._wake_reader in ready:
                 self._drain_wakes()
+                self._start_prepared()
                 if not self._changed:
                     return []
 
@@ -155,6 +157,8 @@ class LocalExecutor:
         if attempt is not None:
             self._machine().drop(attempt)
             self._conclude(attempt, ErrorInfo("cancelled", "FW-TASK-CANCELLED", "cancelled before it started", retryable=False))
+        elif self._stop_preparing(id):
+            return
         elif id in self._running:
             self._send({"op": "cancel", "id": id, "grace_s": grace_s})
 
@@ -183,14 +187,70 @@ class LocalExecutor:
         for attempt, devices in self._machine().take():
             del self._queued[attempt.id]
             self._running[attempt.id] = attempt
-            try:
-                frame = self._frame(attempt, devices)
-            except FairwayError as error:
-                self._machine().give_back(attempt.id)
-                del self._running[attempt.id]
-                self._conclude(attempt, ErrorInfo("input", error.code, error.message, error.hint, retryable=error.retryable))
-                continue
+            lock = attempt.environment.lock
+            if lock and lock not in self._pythons:
+                self._prepare(attempt, devices)
+            else:
+                self._begin(attempt, devices)
+
+    def _begin(self, attempt: AttemptSpec, devices: dict[str, list[int]]) -> None:
+        try:
+            frame = self._frame(attempt, devices)
+        except FairwayError as error:
+            self._refuse(attempt, error)
+        else:
             self._send(frame)
+
+    def _refuse(self, attempt: AttemptSpec, error: FairwayError) -> None:
+        self._machine().give_back(attempt.id)
+        del self._running[attempt.id]
+        self._conclude(attempt, ErrorInfo("input", error.code, error.message, error.hint, retryable=error.retryable))
+
+    def _prepare(self, attempt: AttemptSpec, devices: dict[str, list[int]]) -> None:
+        """Have its environment made in a thread: that may take minutes, and the driver goes on meanwhile."""
+        waiting = self._preparing.setdefault(attempt.environment.lock, [])
+        waiting.append((attempt, devices))
+        self._changed.append(attempt.id)
+        if len(waiting) == 1:
+            from threading import Thread
+
+            Thread(target=self._make_environment, args=(attempt,), daemon=True).start()
+
+    def _make_environment(self, attempt: AttemptSpec) -> None:
+        from pathlib import Path
+
+        from fairway import envs
+
+        made: str | FairwayError
+        try:
+            made = str(envs.ensure(attempt.environment, Path(self.home)))
+        except FairwayError as error:
+            made = error
+        self._made.append((attempt.environment.lock, made))
+        self.wake()
+
+    def _start_prepared(self) -> None:
+        while self._made:
+            lock, made = self._made.pop(0)
+            if isinstance(made, str):
+                self._pythons[lock] = made
+            for attempt, devices in self._preparing.pop(lock, ()):
+                if isinstance(made, FairwayError):
+                    self._refuse(attempt, made)
+                else:
+                    self._begin(attempt, devices)
+
+    def _stop_preparing(self, id: str) -> bool:
+        """Drop an attempt that waits for its environment; False if there is no such one. The environment is made all the same."""
+        for waiting in self._preparing.values():
+            for entry in waiting:
+                if entry[0].id == id:
+                    waiting.remove(entry)
+                    self._machine().give_back(id)
+                    del self._running[id]
+                    self._conclude(entry[0], ErrorInfo("cancelled", "FW-TASK-CANCELLED", "cancelled before it started", retryable=False))
+                    return True
+        return False
 
     def _frame(self, attempt: AttemptSpec, devices: dict[str, list[int]]) -> dict[str, Any]:
         wanted = attempt.resources
@@ -221,18 +281,8 @@ class LocalExecutor:
 
             frame["secrets"] = get_secrets(attempt.secrets, self._settings.get("dotenv", ""))
         if attempt.environment.lock:
-            frame["python"] = self._find_python(attempt)
+            frame["python"] = self._pythons[attempt.environment.lock]
         return frame
-
-    def _find_python(self, attempt: AttemptSpec) -> str:
-        lock = attempt.environment.lock
-        if lock not in self._pythons:
-            from pathlib import Path
-
-            from fairway import envs
-
-            self._pythons[lock] = str(envs.ensure(attempt.environment, Path(self.home)))
-        return self._pythons[lock]
 
     def _send(self, frame: dict[str, Any]) -> None:
         self.start()
