@@ -8,6 +8,7 @@ from typing import Any
 from fairway.engine.resolve import OPERATORS
 from fairway.spec.event import address
 from fairway.spec.graph import Expr, Graph, Node
+from fairway.testing.scripted import Skip
 
 
 class Gone(Exception):
@@ -18,19 +19,25 @@ class Gone(Exception):
 
 
 class Reference:
-    """`compute(step, task, inputs)` returns a value or raises; `statuses()` says how each task must end."""
+    """`compute(step, task, inputs)` returns a value or raises; `statuses()` says how each task must end, `broken` whether the run fails."""
 
-    def __init__(self, graph: Graph, compute: Any) -> None:
+    def __init__(self, graph: Graph, compute: Any, scope: str = "") -> None:
         self.graph = graph
         self.compute = compute
+        self.scope = scope
+        self.inner: dict[str, str] = {}
         self.nodes = {n.id: n for n in graph.nodes}
         self.memo: dict[str, tuple[str, Any, bool]] = {}
 
     def statuses(self) -> dict[str, str]:
-        for node in self.graph.nodes:
+        for node in sorted(self.graph.nodes, key=lambda n: n.exit):
             for index in self.indices(node.axes, {}):
                 self.task(node, dict(zip(node.axes, index, strict=True)))
-        return {name: status for name, (status, _, _) in self.memo.items()}
+        return {**{name: status for name, (status, _, _) in self.memo.items()}, **self.inner}
+
+    @property
+    def broken(self) -> bool:
+        return any(status == "failed" and gone for status, _, gone in self.memo.values())
 
     def outputs(self) -> dict[str, Any]:
         found = {}
@@ -73,7 +80,7 @@ class Reference:
                 self.length(axis, at)
 
     def task(self, node: Node, at: dict[str, int]) -> tuple[str, Any, bool]:
-        name = address("", node.id, tuple(at[a] for a in node.axes))
+        name = address(self.scope, node.id, tuple(at[a] for a in node.axes))
         if name not in self.memo:
             self.memo[name] = self.run(node, name, at)
         return self.memo[name]
@@ -102,12 +109,26 @@ class Reference:
                 inputs[key] = self.value(expr, at)
             except Gone as why:
                 gone.append(why.broken)
-        if gone:
+                inputs[key] = None
+        if gone and not node.exit:
             return "skipped", None, any(gone)
+        failed = "failed", None, not any(self.graph.axes[a].on_error == "keep" for a in node.axes)
         try:
-            return "succeeded", self.compute(node.step, name, inputs), False
+            value = self.compute(node.step, name, inputs)
         except ValueError:
-            return "failed", None, not any(self.graph.axes[a].on_error == "keep" for a in node.axes)
+            return failed
+        except Skip:
+            return "skipped", None, False
+        return self.grow(value, name, failed) if isinstance(value, Graph) else ("succeeded", value, False)
+
+    def grow(self, graph: Graph, name: str, failed: tuple[str, Any, bool]) -> tuple[str, Any, bool]:
+        within = Reference(graph, self.compute, name)
+        self.inner.update(within.statuses())
+        self.inner.update(within.inner)
+        if within.broken:
+            return failed
+        outputs = within.outputs()
+        return ("succeeded", outputs["result"], False) if outputs else ("skipped", None, False)
 
     def value(self, expr: Expr, at: dict[str, int]) -> Any:
         if expr.kind == "const":
@@ -119,11 +140,26 @@ class Reference:
             return value
         if expr.kind == "item":
             return self.value(self.graph.axes[expr.name].sources[expr.position], at)[at[expr.name]]
+        if expr.kind == "run":
+            return "failed" if self.broken else "succeeded"
+        if expr.kind == "list":
+            return self.list(expr, at)
         if expr.kind == "op":
             return OPERATORS[expr.name](*[self.value(a, at) for a in expr.args])
         if expr.kind == "either":
             return self.either(expr, at)
         return self.collect(expr, at)
+
+    def list(self, expr: Expr, at: dict[str, int]) -> Any:
+        values, broken = [], []
+        for arg in expr.args:
+            try:
+                values.append(self.value(arg, at))
+            except Gone as why:
+                broken.append(why.broken)
+        if broken:
+            raise Gone(any(broken))
+        return values
 
     def either(self, expr: Expr, at: dict[str, int]) -> Any:
         broken = False

@@ -114,23 +114,32 @@ class Scope:
         yield from walk(0)
 
     def expanded(self, axes: tuple[str, ...], fixed: Mapping[str, int]) -> bool:
-        """Every axis among `axes` has a known length wherever it exists under `fixed`."""
+        """Every axis among `axes` has a known length wherever it exists under `fixed`: so also beside an axis that is empty."""
         found: dict[str, int] = {}
+        empty: set[str] = set()
         graph = self.graph
 
         def walk(position: int) -> bool:
             if position == len(axes):
                 return True
             axis = axes[position]
-            count = self.lengths[axis].get(tuple(found[a] for a in graph.axes[axis].axes))
+            outer = graph.axes[axis].axes
+            if empty and not empty.isdisjoint(outer):
+                return walk(position + 1)
+            count = self.lengths[axis].get(tuple(found[a] for a in outer))
             if count is None:
                 return False
             if axis in fixed:
                 found[axis] = fixed[axis]
                 return walk(position + 1)
+            if count <= 0:
+                empty.add(axis)
+                known = walk(position + 1)
+                empty.remove(axis)
+                return known
             if not any(axis in graph.axes[later].axes for later in axes[position + 1 :]):
                 found[axis] = 0
-                return count <= 0 or walk(position + 1)
+                return walk(position + 1)
             for i in range(count):
                 found[axis] = i
                 if not walk(position + 1):

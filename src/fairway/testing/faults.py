@@ -15,18 +15,20 @@ class Killed(BaseException):
 class KillSwitch:
     """Counts the moments at which a caller could die; raises `Killed` at number `at` (from 0) and ever after: the dead do nothing more.
 
-    `at` None only counts: run once to learn `count`, then once for each moment.
+    `at` None only counts: run once to learn `count`, then once for each moment. With `others_live` the switch is shared by many callers,
+    of whom only the one that passes at that moment dies.
     """
 
-    def __init__(self, at: int | None = None) -> None:
+    def __init__(self, at: int | None = None, *, others_live: bool = False) -> None:
         self.at = at
+        self.others_live = others_live
         self.count = 0
         self.moments: list[str] = []
 
     def pass_moment(self, name: str) -> None:
         self.moments.append(name)
         self.count += 1
-        if self.at is not None and self.count > self.at:
+        if self.at is not None and (self.count == self.at + 1 or (self.count > self.at and not self.others_live)):
             raise Killed(name)
 
 

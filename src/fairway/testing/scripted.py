@@ -18,6 +18,7 @@ from fairway.spec.outcome import ErrorInfo, ItemOutcome, Outcome, Usage, outcome
 from fairway.spec.ports import ArtifactStore, Inventory, Observation
 from fairway.spec.record import Record, from_plain, record, to_plain
 from fairway.spec.resources import Resources
+from fairway.testing.faults import Killed
 from fairway.testing.memory import json_text
 
 Choose = Callable[[int, str], int]
@@ -77,6 +78,7 @@ class ScriptedExecutor:
     """See `spec.ports.Executor`.
 
     `executed` lists (attempt id, task) of every item whose function was called, in order. `slots` limits what runs at once.
+    `attempt_store` is `artifacts` as attempts reach it: one that is `faults.watched` kills them in the middle of their work.
     With hypothesis: `ScriptedExecutor(store, compute, choose=lambda n, what: data.draw(st.integers(0, n - 1), label=what))`.
     """
 
@@ -92,8 +94,10 @@ class ScriptedExecutor:
         faults: Faults | None = None,
         slots: int = 4,
         step_s: float = 0.01,
+        attempt_store: ArtifactStore | None = None,
     ) -> None:
         self.artifacts = artifacts
+        self._attempt_store = attempt_store or artifacts
         self.compute = compute
         self.executed: list[tuple[str, str]] = []
         self.submitted: list[str] = []
@@ -197,11 +201,25 @@ class ScriptedExecutor:
             self._seen.discard(id)
             return
         self.now += self._step_s * self._choose(4, f"duration {id}")
-        outcome = self._run(spec)
-        self.artifacts.put(outcome_key(spec.run, spec.id), json_text(outcome).encode())
+        try:
+            outcome = self._run(spec)
+            self._attempt_store.put(outcome_key(spec.run, spec.id), json_text(outcome).encode())
+        except Killed:
+            self._bury(spec)
+
+    def _bury(self, spec: AttemptSpec) -> None:
+        """The attempt's process was killed: its worker says so, unless it died too, with all that it ran."""
+        if self._choose(2, f"who died with {spec.id}"):
+            for id in [spec.id, *self._running]:
+                self._seen.discard(id)
+                self._changed[id] = None
+            self._running.clear()
+        else:
+            outcome = Outcome(spec.id, "failed", error=ErrorInfo("crash", "FW-TASK-CRASHED", "killed by signal 9 (SIGKILL)"))
+            self.artifacts.put(outcome_key(spec.run, spec.id), json_text(outcome).encode())
 
     def _run(self, spec: AttemptSpec) -> Outcome:
-        if self.artifacts.stat(outcome_key(spec.run, spec.id)) is not None:  # given up before it began
+        if self._attempt_store.stat(outcome_key(spec.run, spec.id)) is not None:  # given up before it began
             return Outcome(spec.id, "abandoned")
         usage = Usage(wall_s=self._step_s, started_at=self.now, ended_at=self.now, host="scripted")
         crash = ErrorInfo("crash", "FW-TASK-CRASHED", "killed by signal 9 (SIGKILL)")
@@ -231,14 +249,14 @@ class ScriptedExecutor:
         if isinstance(value, Graph):
             data = json_text(value).encode()
             digest = hashlib.sha256(data).hexdigest()
-            self.artifacts.put(blob_key(digest), data)
+            self._attempt_store.put(blob_key(digest), data)
             return ItemOutcome("succeeded", graph=digest)
         outputs = spec.step.outputs
         values = {outputs[0].name: value} if len(outputs) == 1 else dict(value or {})
-        return ItemOutcome("succeeded", {name: save_json(one, self.artifacts, name) for name, one in values.items()})
+        return ItemOutcome("succeeded", {name: save_json(one, self._attempt_store, name) for name, one in values.items()})
 
     def _load(self, ref: ArtifactRef) -> Any:
-        return load_json(ref, self.artifacts)
+        return load_json(ref, self._attempt_store)
 
 
 def save_json(value: Any, store: ArtifactStore, name: str = "") -> ArtifactRef:
