@@ -8,11 +8,13 @@ from importlib import import_module
 
 import click
 import pytest
+from click.shell_completion import BashComplete
 from click.testing import CliRunner
 
-from fairway.cli import main
+from fairway.cli import COMPLETION_VARIABLE, main
 from fairway.cli.app import app
 from fairway.cli.commands import ENTRIES, render_help
+from tests.cli.conftest import FIRST_RUN, Shop
 
 NAMES = set("init run runs show logs cancel resume rerun why diff graph artifacts params tag note archive gc doctor".split())
 
@@ -32,15 +34,18 @@ def test_every_command_has_examples_and_says_the_same_as_the_table(name: str) ->
 
 
 @pytest.mark.parametrize("name", sorted(NAMES))
-def test_every_command_shows_its_help(name: str) -> None:
-    result = CliRunner().invoke(app, [name, "--help"])
+def test_the_help_of_every_command_fits_a_screen_and_has_examples(name: str) -> None:
+    result = CliRunner().invoke(app, [name, "--help"], terminal_width=80)
     assert result.exit_code == 0
     assert "Examples:" in result.output
+    lines = result.output.splitlines()
+    assert len(lines) <= 24, result.output
+    assert max(map(len, lines)) <= 80
 
 
 def test_help_fits_a_screen_and_needs_no_click() -> None:
     text = render_help()
-    assert len(text.splitlines()) <= 40
+    assert len(text.splitlines()) < 24
     assert max(len(line) for line in text.splitlines()) <= 80
     assert modules_after(["--help"]).isdisjoint({"click", "rich", "pathlib", "asyncio", "inspect"})
 
@@ -73,6 +78,30 @@ def test_a_wrong_option_is_two_lines(capsys: pytest.CaptureFixture[str]) -> None
 def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--version"]) == 0
     assert capsys.readouterr().out.startswith("fairway ")
+
+
+@pytest.mark.parametrize("module", ["fairway", "fairway.cli"])
+def test_python_m_is_the_command_line(module: str) -> None:
+    done = subprocess.run([sys.executable, "-m", module, "shwo"], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "error: there is no command 'shwo'; did you mean 'show'?\n  see: fairway --help\n"
+
+
+def completed(words: list[str], start: str) -> list[str]:
+    """What the shell offers after `fairway WORDS` for a word that begins with `start`."""
+    return [item.value for item in BashComplete(app, {}, "fairway", COMPLETION_VARIABLE).get_completions(words, start)]
+
+
+def test_runs_tasks_and_parameters_are_completed(shop_with_run: Shop) -> None:
+    root = ["-C", str(shop_with_run.root)]
+    assert completed([*root, "show"], FIRST_RUN[:5]) == [FIRST_RUN]
+    assert completed([*root, "show"], "1999") == []
+    assert completed([*root, "logs", FIRST_RUN], "tr") == ["train"]
+    file = shop_with_run.root / "p.py"
+    file.write_text("import fairway as fw\n\n\n@fw.pipeline\ndef p(depths: list[int] = [1], path: str = ''):\n    return None\n")
+    assert completed(["run", str(file)], "--de") == ["--depths"]
+    assert completed(["run", str(shop_with_run.root / "nowhere.py")], "--de") == []
+    assert set(completed(["artifacts"], "")) == {"ls", "get", "cat"}
 
 
 def test_words_are_completed() -> None:

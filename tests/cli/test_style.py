@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fairway.cli.style import clip, paint, spell_age, spell_count, spell_duration, spell_number, spell_size, spell_value
+from fairway.cli.style import clip, clip_painted, paint, spell_age, spell_count, spell_duration, spell_number, spell_size, spell_value
 
 
 @pytest.mark.parametrize(
@@ -82,3 +82,18 @@ def test_no_colours_where_there_is_no_terminal(monkeypatch: pytest.MonkeyPatch) 
     assert paint("x", "red", io.StringIO()) == "\033[31mx\033[0m"
     monkeypatch.setenv("NO_COLOR", "1")
     assert paint("x", "red", io.StringIO()) == "x"
+
+
+@given(st.lists(st.tuples(st.text(st.characters(codec="ascii", exclude_categories=["Cc"])), st.booleans())), st.integers(1, 30))
+def test_painted_text_is_cut_by_what_is_seen(parts: list[tuple[str, bool]], width: int) -> None:
+    painted = "".join(f"\033[32m{text}\033[0m" if coloured else text for text, coloured in parts)
+    plain = "".join(text for text, _ in parts)
+    cut = clip_painted(painted, width)
+    seen = cut.replace("\033[32m", "").replace("\033[0m", "")
+    assert len(seen) <= width
+    if len(plain) <= width:
+        assert cut == painted
+    else:
+        assert seen == plain[: width - 1].rstrip() + "…"
+    assert cut.count("\033[32m") == cut.count("\033[0m")
+    assert clip_painted(painted, 0) == painted

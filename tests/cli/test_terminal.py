@@ -55,6 +55,25 @@ def squares(count: int = 4, scale: float = 1.0):
 LIMIT = 100
 '''
 
+MAPPED = """
+import threading
+import fairway as fw
+
+
+@fw.step
+def work(n: int) -> int:
+    fw.progress(1, 4)
+    fw.log(loss=0.25)
+    print("epoch", n, flush=True)
+    threading.Event().wait()
+    return n
+
+
+@fw.pipeline
+def mapped():
+    return work(fw.each([1, 2, 3]))
+"""
+
 SLOW = """
 import time
 import fairway as fw
@@ -77,6 +96,7 @@ def slow():
 def folder(tmp_path: Path) -> Path:
     (tmp_path / "squares.py").write_text(PIPELINE)
     (tmp_path / "slow.py").write_text(SLOW)
+    (tmp_path / "mapped.py").write_text(MAPPED)
     return tmp_path
 
 
@@ -254,6 +274,16 @@ def test_ctrl_c_cancels_cleanly_and_says_how_to_go_on(folder: Path) -> None:
     assert "cancelling" in terminal.screen
     assert re.search(r"go on: +fairway resume \S+", terminal.screen)
     assert json.loads(fairway(folder, "show", "-o", "json").stdout)["status"] == "cancelled"
+
+
+def test_a_mapped_step_shows_what_one_of_its_tasks_does_and_ctrl_c_twice_stops_at_once(folder: Path) -> None:
+    terminal = Terminal(folder, "run", "mapped.py")
+    terminal.read_until(lambda screen: re.search(r"work +0/3 .*\n.*work\[0\]  25%  loss 0\.25  epoch 1", screen) is not None)
+    assert "work[0]  25%  loss 0.25  epoch 1" in terminal.screen
+    terminal.press(b"\x03")
+    terminal.press(b"\x03")
+    assert terminal.end() == 130
+    assert re.search(r"go on: +fairway resume \S+", terminal.screen)
 
 
 def test_a_killed_driver_is_noticed_and_its_run_goes_on(folder: Path) -> None:

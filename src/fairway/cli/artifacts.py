@@ -14,6 +14,7 @@ from fairway.cli.arguments import complete_task, open_workspace, output_option, 
 from fairway.cli.listing import print_json, print_table
 from fairway.cli.report import describe
 from fairway.cli.style import clip, spell_size
+from fairway.cli.tables import load_table, render_table
 from fairway.errors import ConfigError, NotFoundError
 
 
@@ -109,6 +110,8 @@ def cat_artifact(folder: str, run: str, name: str) -> None:
     ref = output.ref
     if ref.format == "json":
         print_json(output.load())
+    elif ref.format == "table":
+        click.echo("\n".join(render_table(load_table(ref, open_workspace(folder).artifacts))))
     elif ref.format in ("text", "bytes", "file", "html", "markdown"):
         with open(output.path(), "rb") as file:
             shutil.copyfileobj(file, sys.stdout.buffer)

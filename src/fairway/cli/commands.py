@@ -42,21 +42,14 @@ SECTIONS: dict[str, tuple[Entry, ...]] = {
 }
 ENTRIES = {entry.name: entry for entries in SECTIONS.values() for entry in entries}
 
-GLOBAL_OPTIONS = (
-    ("-C, --project DIR", "Act as if started in DIR."),
-    ("--version", "Print the version."),
-    ("-h, --help", "Print this page; `fairway COMMAND --help` has examples."),
-)
-
 
 def render_help() -> str:
-    """The page of `fairway --help`."""
-    lines = ["Usage: fairway [-C DIR] COMMAND [ARGUMENTS]", "", "  Build, run and understand machine-learning pipelines.", ""]
+    """The page of `fairway --help`; it fits a terminal of 24 lines and 80 columns."""
+    lines = ["Usage: fairway [-C DIR] COMMAND [ARGUMENTS]", ""]
     for title, entries in SECTIONS.items():
-        lines.append(f"{title}:")
-        lines += [f"  {entry.name:<10} {entry.help}" for entry in entries]
-        lines.append("")
-    lines.append("Options:")
-    lines += [f"  {name:<18} {text}" for name, text in GLOBAL_OPTIONS]
-    lines += ["", "Start here: fairway init && fairway run pipeline.py", ""]
-    return "\n".join(lines)
+        for entry in entries:
+            lines.append(f"{title + ':' if entry is entries[0] else '':<6} {entry.name:<10} {entry.help}")
+    lines.append("")
+    lines.append("-C DIR: act as if started in DIR. --version: say which this is.")
+    lines.append("Start here: `fairway init`. `fairway COMMAND --help` has examples.")
+    return "\n".join(lines) + "\n"

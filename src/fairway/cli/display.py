@@ -21,6 +21,30 @@ from fairway.spec.layout import STREAMS
 MAX_BLOCKS = 3
 
 
+class LastingStream:
+    """A text stream whose reader may go away (a closed terminal, `| head`): what nobody can read any more is dropped, and the run goes on."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        """As of a text file; never raises for a reader that is gone."""
+        try:
+            return self._stream.write(text)
+        except OSError:
+            return len(text)
+
+    def flush(self) -> None:
+        """As of a text file; never raises for a reader that is gone."""
+        try:
+            self._stream.flush()
+        except OSError:
+            return
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
 class PlainDisplay:
     """One line when the run starts, one per step that has ended; a step that failed is shown by its errors."""
 

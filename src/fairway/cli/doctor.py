@@ -74,7 +74,8 @@ def examine(folder: str) -> Iterator[Finding]:
 
 
 def _machine() -> Iterator[Finding]:
-    yield Finding("ok", f"Fairway {find_version()}, Python {platform.python_version()} ({sys.executable}), {platform.platform(terse=True)}")
+    yield Finding("ok", f"Fairway {find_version()}, Python {platform.python_version()} ({sys.executable})")
+    yield Finding("ok", f"{platform.system()} {platform.release()} on {platform.machine()}")
     if sys.platform == "win32":
         yield Finding("problem", "Windows is not supported", "use WSL: https://learn.microsoft.com/windows/wsl")
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -9,7 +9,7 @@ import os
 import sys
 from _signal import SIGHUP, SIGINT, SIGTERM, signal  # the bare functions: the module `signal` wraps them in enums, which cost 5 ms
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO, cast
 
 from fairway.cli.failure import INTERRUPTED_STATUS
 
@@ -57,10 +57,14 @@ def drive(project: Project, open_session: Callable[[OnEvents], Session], output:
 
     session = open_session(on_events)
     try:
-        from fairway.cli.display import open_display
+        from fairway.cli.display import LastingStream, open_display
 
-        displays.append(open_display(project))
-        return _drive(project, session, displays[0], output)
+        stderr, sys.stderr = sys.stderr, cast("TextIO", LastingStream(sys.stderr))
+        try:
+            displays.append(open_display(project))
+            return _drive(project, session, displays[0], output)
+        finally:
+            sys.stderr = stderr
     finally:
         session.close()
 
@@ -78,20 +82,26 @@ def _drive(project: Project, session: Session, display: Any, output: str) -> int
             display.finish(session.driver.state)
             raise
         display.finish(state)
-        _say_end(state, output, prefix)
-        for problem in session.run_hooks():
-            sys.stderr.write(f"warning: {problem}\n")
+        try:
+            _say_end(state, output, prefix, project)
+        finally:
+            for problem in session.run_hooks():
+                sys.stderr.write(f"warning: {problem}\n")
     return INTERRUPTED_STATUS if interrupts.count and state.status == "cancelled" else exit_status(state)
 
 
-def _say_end(state: Any, output: str, prefix: str) -> None:
-    """Outputs on stdout; on stderr how it ended and where to look."""
+def _say_end(state: Any, output: str, prefix: str, project: Project) -> None:
+    """Outputs on stdout; on stderr how it ended and where to look. Raises BrokenPipeError if nobody reads stdout any more."""
     from fairway.cli.display import say_end
     from fairway.cli.report import group_failures, join_lines, render_way_on
 
-    _print_outputs(state, output)
-    say_end(state, sys.stderr)
-    sys.stderr.write(join_lines(render_way_on(state, group_failures(state), prefix) or [f"look: {prefix} show {state.run}"]))
+    try:
+        _print_outputs(state, output, project)
+    except OSError as error:  # a closed terminal says EIO
+        raise BrokenPipeError(str(error)) from error
+    finally:
+        say_end(state, sys.stderr)
+        sys.stderr.write(join_lines(render_way_on(state, group_failures(state), prefix) or [f"look: {prefix} show {state.run}"]))
 
 
 def exit_status(state: Any) -> int:
@@ -123,8 +133,8 @@ def command_prefix(project: Project) -> str:
     return "fairway" if same else f"fairway -C {os.path.relpath(project.root, here)}"
 
 
-def _print_outputs(state: Any, output: str) -> None:
-    """The outputs, on stdout."""
+def _print_outputs(state: Any, output: str, project: Project) -> None:
+    """The outputs, on stdout; small tables in full."""
     if output == "json":
         from fairway.cli.listing import print_json
         from fairway.spec.record import to_plain
@@ -143,5 +153,16 @@ def _print_outputs(state: Any, output: str) -> None:
     elif state.outputs:
         from fairway.cli.report import join_lines, render_outputs
 
-        sys.stdout.write(join_lines(render_outputs(state.outputs)))
+        lines = render_outputs(state.outputs)
+        if any(ref.type == "fairway.Table" for ref in state.outputs.values()):
+            lines += _tables(state, project)
+        sys.stdout.write(join_lines(lines))
     sys.stdout.flush()
+
+
+def _tables(state: Any, project: Project) -> list[str]:
+    from fairway.cli.tables import render_outputs_tables
+    from fairway.spec.layout import BLOBS
+    from fairway.step.folder import FolderArtifactStore
+
+    return list(render_outputs_tables(state.outputs, FolderArtifactStore(os.path.join(project.home, BLOBS))))

@@ -22,6 +22,9 @@ def board_of(state: Any) -> Board:
             continue
         line.ended_at = max(line.ended_at, attempt.outcome.usage.ended_at)
         line.take_metrics(attempt.outcome.metrics)
+    for line in board.lines.values():
+        if line.started_at and not line.ended_at:  # cancelled before anything of it had begun
+            line.ended_at = state.ended_at or line.started_at
     return board
 
 

@@ -7,7 +7,9 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from fairway.cli.style import paint
+from fairway.cli.style import clip, find_width, paint
+
+MIN_COLUMN = 10
 
 
 def print_json(value: Any) -> None:
@@ -20,7 +22,22 @@ def print_json(value: Any) -> None:
 def print_table(
     headers: Sequence[str], rows: Sequence[Sequence[str]], *, right: Sequence[int] = (), colours: Sequence[dict[int, str]] = ()
 ) -> None:
-    """Write aligned columns. `right`: columns set flush right; `colours`: for each row, column -> colour."""
+    """Write aligned columns. `right`: columns set flush right; `colours`: for each row, column -> colour.
+
+    On a terminal that is too narrow the last column is cut.
+    """
+    width = find_width(sys.stdout)
+    last = len(headers) - 1
+    room = width - sum(max(len(header), *(len(row[i]) for row in rows), 0) + 2 for i, header in enumerate(headers[:last]) if rows)
+    if width and rows and last not in right:
+        rows = [(*row[:last], clip(row[last], max(room, MIN_COLUMN))) for row in rows]
+    sys.stdout.write("\n".join(lay_out(headers, rows, right=right, colours=colours)) + "\n")
+
+
+def lay_out(
+    headers: Sequence[str], rows: Sequence[Sequence[str]], *, right: Sequence[int] = (), colours: Sequence[dict[int, str]] = ()
+) -> list[str]:
+    """The lines of a table as `print_table` writes it."""
     widths = [max(len(header), *(len(row[i]) for row in rows), 0) if rows else len(header) for i, header in enumerate(headers)]
 
     def line(cells: Sequence[str], paints: dict[int, str]) -> str:
@@ -32,7 +49,7 @@ def print_table(
 
     lines = [line(headers, dict.fromkeys(range(len(headers)), "dim"))]
     lines += [line(row, colours[n] if n < len(colours) else {}) for n, row in enumerate(rows)]
-    sys.stdout.write("\n".join(lines) + "\n")
+    return lines
 
 
 def print_pairs(pairs: Sequence[tuple[str, str]], indent: str = "") -> None:

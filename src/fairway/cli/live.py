@@ -21,6 +21,7 @@ from fairway.spec.ports import StreamStore
 
 REDRAWS_PER_S = 6
 MAX_LINES = 40
+MAX_LOOKED_AT = 8
 
 
 class LiveDisplay(PlainDisplay):
@@ -84,30 +85,36 @@ class LiveDisplay(PlainDisplay):
         return text
 
     def _live_facts(self, line: Line) -> str:
-        """Progress and the latest metrics of one attempt that runs."""
+        """Progress and latest metrics of a step of one task; those of a mapped step stand beside the words of the task they are of."""
         attempt = next(iter(line.attempts), "")
-        if not attempt or self._streams is None:
+        return "  " + self._measures(attempt) if attempt and line.total <= 1 else ""
+
+    def _measures(self, attempt: str) -> str:
+        """ "45%  loss 0.0133": how far it is and its latest metrics."""
+        if self._streams is None:
             return ""
         facts = []
         progress = find_progress(self._streams, self._run, attempt)
         if progress is not None:
             done, total = progress
             facts.append(f"{done / total:.0%}" if total else spell_number(done))
-        if line.total <= 1:
-            values = find_last_points(self._streams, self._run, attempt)
-            facts += [f"{name} {spell_number(value)}" for name, value in list(values.items())[:4] if isinstance(value, int | float)]
-        return "  " + "  ".join(facts) if facts else ""
+        values = find_last_points(self._streams, self._run, attempt)
+        facts += [f"{name} {spell_number(value)}" for name, value in list(values.items())[:4] if isinstance(value, int | float)]
+        return "  ".join(facts)
 
     def _last_words(self, line: Line, width: int) -> str:
-        """The last log line of what runs, with the task's name if there are several; why it waits if it does."""
-        attempt, task = next(reversed(list(line.attempts.items())), ("", ""))
-        if not attempt or self._streams is None:
+        """The last log line of what runs, with the task's name and measures if there are several; why it waits if it does."""
+        if self._streams is None:
             return ""
-        known = self._state.attempts.get(attempt)
-        said = find_last_line(self._streams, self._run, attempt) or (known.reason if known is not None else "")
-        if not said:
-            return ""
-        return clip(f"{task}: {said}" if line.total > 1 else said, max(20, width - 8))
+        many, waits = line.total > 1, ""
+        for attempt, task in list(line.attempts.items())[:MAX_LOOKED_AT]:  # the first planned were the first to start
+            said = find_last_line(self._streams, self._run, attempt)
+            measures = self._measures(attempt) if many else ""
+            if said or measures:
+                return clip("  ".join(part for part in (task if many else "", measures, said) if part), max(20, width - 8))
+            known = self._state.attempts.get(attempt)
+            waits = waits or (known.reason if known is not None else "")
+        return clip(waits, max(20, width - 8)) if waits else ""
 
 
 def _shorten(lines: Sequence[tuple[int, Line]], room: int) -> list[tuple[int, Line]]:

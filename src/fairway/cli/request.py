@@ -35,8 +35,8 @@ RUN_OPTIONS = (
     RunOption(("--tag",), "many", "TAG", "A tag for this run; may be given again."),
     RunOption(("--timeout",), "text", "TIME", 'Stop the run after this long, such as "2h" or "90s".'),
     RunOption(("--max-parallel",), "count", "N", "Run at most N tasks at once."),
-    RunOption(("--fail-fast",), "flag", "", "Cancel what still runs as soon as one task has failed."),
-    RunOption(("-p", "--param"), "many", "NAME=VALUE", "A parameter whose name is also an option of this command."),
+    RunOption(("--fail-fast",), "flag", "", "Cancel what runs as soon as one task has failed."),
+    RunOption(("-p", "--param"), "many", "NAME=VALUE", "A parameter named like one of these options."),
     RunOption(("-o", "--output"), "text", "FORMAT", "`json`: write the result to stdout as JSON."),
 )
 _BY_NAME = {name: option for option in RUN_OPTIONS for name in option.names}

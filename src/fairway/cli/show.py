@@ -13,7 +13,7 @@ from fairway.cli.board import Board, Line
 from fairway.cli.lines import board_of, render_line
 from fairway.cli.listing import print_json
 from fairway.cli.report import describe, group_failures, join_lines, render_failures, render_outputs, render_way_on
-from fairway.cli.style import COLOURS, SYMBOLS, clip, paint, spell_age, spell_duration, spell_number, spell_value
+from fairway.cli.style import COLOURS, SYMBOLS, clip, clip_painted, find_width, paint, spell_age, spell_duration, spell_number, spell_value
 from fairway.engine.drawing import draw_rails, find_edges
 from fairway.errors import NotFoundError
 
@@ -45,7 +45,8 @@ def command(folder: str, run: str, task: str | None, output: str | None) -> None
     elif output == "json":
         print_json(found.as_plain())
     else:
-        sys.stdout.write(join_lines(render_run(state, time.time())))
+        width = find_width(sys.stdout)
+        sys.stdout.write(join_lines(clip_painted(line, width) for line in render_run(state, time.time())))
         _print_end(state)
 
 
@@ -54,9 +55,7 @@ def render_run(state: Any, now: float) -> list[str]:
     took = spell_duration((state.ended_at or now) - state.started_at)
     status = paint(f"{SYMBOLS.get(state.status, ' ')} {state.status}", COLOURS.get(state.status, ""), sys.stdout)
     named = f" ({state.name})" if state.name else ""
-    lines = [
-        f"{paint(state.graph.name, 'bold', sys.stdout)}  {state.run}{named}  {status} in {took}, started {spell_age(state.started_at, now)}"
-    ]
+    lines = [f"{paint(state.graph.name, 'bold', sys.stdout)}  {state.run}{named}  {status} in {took}, {spell_age(state.started_at, now)}"]
     facts = [f"{name}={_param(ref)}" for name, ref in state.params.items()]
     if facts:
         lines.append(clip("  ".join(facts), 160))

@@ -43,6 +43,16 @@ def is_terminal(stream: TextIO) -> bool:
     return stream.isatty() and os.environ.get("TERM") != "dumb"
 
 
+def find_width(stream: TextIO) -> int:
+    """Columns of the terminal that `stream` is; 0 if it is none, and nothing is to be cut."""
+    if not stream.isatty():
+        return 0
+    try:
+        return os.get_terminal_size(stream.fileno()).columns
+    except OSError:
+        return 0
+
+
 def paint(text: str, colour: str, stream: TextIO) -> str:
     """`text` in a colour if `stream` shows colours."""
     code = _CODES.get(colour)
@@ -111,6 +121,21 @@ def clip(text: str, width: int) -> str:
     """`text` on one line of at most `width` characters, without control characters."""
     line = "".join(c if c.isprintable() else " " for c in text.strip())
     return line if len(line) <= width else line[: max(0, width - 1)] + "…"
+
+
+def clip_painted(text: str, width: int) -> str:
+    """`text`, which may hold our colours, at most `width` columns wide; whole if `width` is 0."""
+    import re
+
+    if not width or len(re.sub(r"\033\[\d+m", "", text)) <= width:
+        return text
+    kept, room = "", width - 1
+    for part in re.split(r"(\033\[\d+m)", text):
+        if part.startswith("\033"):
+            kept += part
+        else:
+            kept, room = kept + part[:room], room - len(part[:room])
+    return kept.rstrip() + "…"
 
 
 def spell_value(value: Any, width: int = 60) -> str:

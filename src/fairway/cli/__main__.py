@@ -1,0 +1,7 @@
+"""`python -m fairway.cli` is `fairway`."""
+
+import sys
+
+from fairway.cli import main
+
+sys.exit(main())
