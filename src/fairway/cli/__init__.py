@@ -14,6 +14,10 @@ COMPLETION_VARIABLE = "_FAIRWAY_COMPLETE"
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the process's exit status."""
+    if sys.stdin is None or sys.stdout is None or sys.stderr is None:
+        from fairway.step.standard import open_missing_streams
+
+        open_missing_streams()
     words = list(sys.argv[1:] if argv is None else argv)
     completing = COMPLETION_VARIABLE in os.environ
     if words in ([], ["--help"], ["-h"]) and not completing:
