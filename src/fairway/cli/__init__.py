@@ -14,7 +14,7 @@ COMPLETION_VARIABLE = "_FAIRWAY_COMPLETE"
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the process's exit status."""
-    if sys.stdin is None or sys.stdout is None or sys.stderr is None:
+    if None in (sys.stdin, sys.stdout, sys.stderr):
         from fairway.step.standard import open_missing_streams
 
         open_missing_streams()

@@ -22,7 +22,7 @@ MAX_BLOCKS = 3
 
 
 class LastingStream:
-    """A text stream whose reader may go away (a closed terminal, `| head`): what nobody can read any more is dropped, and the run goes on."""
+    """A text stream whose reader may go away (a closed terminal, `| head`): what nobody can read is dropped, and the run goes on."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
