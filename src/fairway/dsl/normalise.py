@@ -82,8 +82,8 @@ def root_name(node: Any) -> str:
 
 
 def is_remark(node: Any) -> bool:
-    """A statement without effect: a docstring, `...`, a bare constant."""
-    return node.__class__ is _ast.Expr and node.value.__class__ is _ast.Constant
+    """A statement without effect: a docstring, `...`, a bare constant, `pass`."""
+    return node.__class__ is _ast.Pass or (node.__class__ is _ast.Expr and node.value.__class__ is _ast.Constant)
 
 
 def scan(statements: Iterable[Any], is_setting: Callable[[Chain], bool]) -> Scan:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from fairway.dsl.normalise import Chain, Scan
@@ -44,7 +44,7 @@ class Reach(Record):
 class _Part:
     """One part, before anybody asked who reaches it. `text` "" means that it is only a way to other parts."""
 
-    __slots__ = ("digest", "line", "packages", "refs", "strings")
+    __slots__ = ("digest", "line", "mutations", "packages", "refs", "strings")
 
     def __init__(self) -> None:
         self.digest = ""
@@ -52,6 +52,7 @@ class _Part:
         self.refs: dict[PartId, None] = {}
         self.packages: set[str] = set()
         self.strings: set[str] = set()
+        self.mutations: set[str] = set()
 
 
 def reach(
@@ -115,7 +116,7 @@ class Code:
         found: dict[PartId, PartId | None] = {start: None}
         waiting = [start]
         for here in waiting:
-            for ref in self._part(here).refs:
+            for ref in (*self._part(here).refs, *self._attached.get(here, ())):
                 if ref not in found:
                     found[ref] = here
                     waiting.append(ref)
@@ -195,8 +196,6 @@ class Code:
             for target in module.imports.values():
                 if target.name:
                     self._follow(target, (), part)
-        for other in self._attached.get(key, ()):
-            part.refs[other] = None
         if statements:
             made = module.scan(statements)
             if made.text:
@@ -205,11 +204,14 @@ class Code:
             if getattr(statements[0], "decorator_list", None):
                 part.line = statements[0].decorator_list[0].lineno
             part.strings = made.strings
+            part.mutations = made.mutations
             self._link(module, made, part)
 
     def _link(self, module: Module, made: Scan, part: _Part) -> None:
         for chain in dict.fromkeys(made.loads):
             self._resolve(module, chain, part)
+            if chain[:2] == ("sys", "modules"):
+                part.refs[module.name, WHOLE] = None
         for one, rest in made.local_loads:
             self._follow(Target(module.absolute(one.module, one.level), one.name), rest, part)
         for one in made.local_imports:
@@ -325,12 +327,19 @@ class Code:
                 if found is None or owner == (module.name, name):
                     continue
                 statements = found.table.get(owner[1], [])
-                if all(hasattr(s, "args") or hasattr(s, "bases") for s in statements):
-                    for changed in found.scan(statements).mutations:
-                        for container in self._targets(found, (changed,)):
-                            self._attached.setdefault(container, []).append((module.name, name))
-                else:  # a method of an object made at module level: `@registry.register`
+                is_method = len(chain) > 1 and chain[-1] != owner[1]  # `@registry.register`, `@Registry.register`, `@generic.register`
+                if is_method or not all(hasattr(s, "args") or hasattr(s, "bases") for s in statements):
                     self._attached.setdefault(owner, []).append((module.name, name))
+                for container in self._containers_changed_by(owner):
+                    self._attached.setdefault(container, []).append((module.name, name))
+
+    def _containers_changed_by(self, decorator: PartId) -> Iterator[PartId]:
+        """What a decorator, or anything that it calls, puts things into."""
+        for key in list(self._walk(decorator)):
+            module = self.sources.find(key[0])
+            if module is not None:
+                for changed in self._part(key).mutations:
+                    yield from self._targets(module, (changed,))
 
     def _attach_subclass(self, module: Module, name: str, statement: object) -> None:
         for base in statement.bases:  # type: ignore[attr-defined]
