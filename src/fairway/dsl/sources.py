@@ -297,12 +297,13 @@ class Sources:
             yield from self.matching(name, module)
 
     def matching(self, name: str, module: Module) -> Iterator[str]:
-        """The user's modules that a computed import may mean: all that lie beside `module` if nothing is known."""
+        """The user's modules that a computed import may mean: those that begin as it does; all beside `module` if nothing is known."""
         if not name.endswith("*"):
             yield module.absolute(name.lstrip("."), len(name) - len(name.lstrip(".")))
             return
-        package = name[:-1].rpartition(".")[0] or (module.name if module.is_package else module.name.rpartition(".")[0])
-        yield from self.submodules(package)
+        package, _, start = name[:-1].rpartition(".")
+        package = package or (module.name if module.is_package else module.name.rpartition(".")[0])
+        yield from (full for full in self.submodules(package) if full.rpartition(".")[2].startswith(start))
 
     def submodules(self, package: str) -> Iterator[str]:
         """The modules straight inside a package of the user's ("" for the first import folder)."""
