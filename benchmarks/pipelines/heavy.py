@@ -11,7 +11,7 @@ MODEL = LinearRegression().fit(np.arange(100.0).reshape(-1, 1), np.arange(1.0, 1
 
 def predict(x: int) -> int:
     """x + 1: the model says so."""
-    table = pd.Series([x]).astype(float)
+    table = pd.Series([x])
     return round(float(MODEL.predict(table.to_numpy().reshape(-1, 1))[0]))
 
 
@@ -66,4 +66,9 @@ def chain100():
 
 @fw.pipeline
 def fan(count: int = 200):
+    return total(increment(fw.each(numbers(count))))
+
+
+@fw.pipeline
+def fits(count: int = 200):
     return total(fitted(fw.each(numbers(count))))

@@ -1,4 +1,4 @@
-"""The least that the steps of heavy.py can cost in processes of their own: fork, compute, wait. `heavy_forks.py chain|fan N`"""
+"""The least that the steps of heavy.py can cost in processes of their own: fork, compute, wait. `heavy_forks.py chain|fan|fits N`"""
 
 import gc
 import os
@@ -21,7 +21,7 @@ def main(mode: str, count: int) -> None:
     gc.freeze()
     running = 0
     for number in range(count):
-        in_child(predict if mode == "chain" else fit, number)
+        in_child(fit if mode == "fits" else predict, number)
         running += 1
         if running == (1 if mode == "chain" else 2):
             os.wait()

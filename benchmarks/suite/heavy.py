@@ -1,11 +1,13 @@
 """The chain and the map in a module that imports and uses pandas and scikit-learn; the map repeated, to see that nothing ever hangs.
 
+The steps of the chain and the map let a model predict; the repeated map fits one (BLAS, after the fork) for each number.
 "bare forks" is the least that these steps can cost in processes of their own: a fork, the same computation, and waiting for it.
 """
 
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 from benchmarks.figures import OURS, Bar, difference_of_pairs
 from benchmarks.process import Command, CommandError, run, run_in_turns
@@ -27,28 +29,30 @@ def measure(session: Session) -> None:
     chains |= {("bare forks", n): Command((*forks, "chain", str(n)), folder) for n in (SHORT, LONG)}
     record_slope(session, CHAIN.name, chains, runs)
 
-    def fan(count: int) -> Command:
-        total = count * (count + 1) // 2
-        words = ("run", "heavy.py:fan", "--count", str(count), "--no-cache")
-        return session.ours(folder, *words, expect=rf"result +{total}\b", timeout_s=HANG_S)
-
-    maps = {(OURS, n): fan(n) for n in (SHORT, COUNT)} | {
-        ("bare forks", n): Command((*forks, "fan", str(n)), folder) for n in (SHORT, COUNT)
-    }
-    found = run_in_turns(maps, runs, progress=session.talk)
-    for name in (OURS, "bare forks"):
-        values = difference_of_pairs(found[name, COUNT].walls, found[name, SHORT].walls, 1000 / (COUNT - SHORT))
-        session.record(MAP.name, name, "ms", values, found[name, COUNT].error)
+    for figure, pipeline in ((MAP.name, "fan"), ("heavy-fit-step", "fits")):
+        maps = {(OURS, n): fan(session, folder, pipeline, n) for n in (SHORT, COUNT)}
+        maps |= {("bare forks", n): Command((*forks, pipeline, str(n)), folder) for n in (SHORT, COUNT)}
+        found = run_in_turns(maps, runs, progress=session.talk)
+        for name in (OURS, "bare forks"):
+            long, short = found[name, COUNT], found[name, SHORT]
+            row = session.record(figure, name, "ms", difference_of_pairs(long.walls, short.walls, 1000 / (COUNT - SHORT)), long.error)
+            row.cpu_s = difference_of_pairs(long.cpus, short.cpus, 1 / (COUNT - SHORT))
     if session.quick:
         return
     hangs, note = 0, ""
     for number in range(TASKS // COUNT):
         session.talk(f"hangs {number + 1}/{TASKS // COUNT}")
         try:
-            run(fan(COUNT))
+            run(fan(session, folder, "fits", COUNT))
         except CommandError as error:
             hangs, note = hangs + 1, str(error)
     session.record(HANGS.name, OURS, "hangs", [float(hangs)], note)
+
+
+def fan(session: Session, folder: Path, pipeline: str, count: int) -> Command:
+    """A map of heavy.py over `count` numbers."""
+    words = ("run", f"heavy.py:{pipeline}", "--count", str(count), "--no-cache")
+    return session.ours(folder, *words, expect=rf"result +{count * (count + 1) // 2}\b", timeout_s=HANG_S)
 
 
 BENCHMARK = Benchmark("heavy", "the chain and the map with pandas and scikit-learn", (CHAIN, MAP, HANGS), measure)

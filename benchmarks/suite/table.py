@@ -28,10 +28,9 @@ MAKING = "import numpy; numpy.random.default_rng(0).random((5_000_000, 5))"
 def measure(session: Session) -> None:
     folder = session.project("table")
 
-    def ours(pipeline: str, *words: str) -> Command:
-        return session.ours(
-            folder, "run", f"table.py:{pipeline}", *words, "--no-cache", expect="result +", before=lambda: session.remove_home(folder)
-        )
+    def ours(pipeline: str, *more: str) -> Command:
+        words = ("run", f"table.py:{pipeline}", *more, "--no-cache")
+        return session.ours(folder, *words, expect=r"\bresult\b", before=lambda: session.remove_home(folder))
 
     big = session.beside(ours("passed"), "big", 2)
     small = session.beside(ours("counted"), "bigint", 2)

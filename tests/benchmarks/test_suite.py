@@ -1,0 +1,162 @@
+"""Every bar has a benchmark; a benchmark runs end to end; what others and ourselves print is read rightly."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from benchmarks import __main__ as command_line
+from benchmarks import peers
+from benchmarks.installed import measure_installed
+from benchmarks.peers import PEERS, Peers
+from benchmarks.session import PIPELINES, open_session
+from benchmarks.suite import BENCHMARKS
+from benchmarks.suite.edits import COMMENTS, FACTOR
+from benchmarks.suite.failing import read_failure
+from benchmarks.suite.table import find_look, is_named_by_digest
+
+PROMISED = {
+    "hello": (0.15, "s"),
+    "hello-memory": (60, "MB"),
+    "chain-step": (4, "ms"),
+    "map-200": (0.6, "s"),
+    "heavy-chain-step": (15, "ms"),
+    "heavy-map-step": (15, "ms"),
+    "heavy-hangs": (0, "hangs"),
+    "map-10000": (25, "s"),
+    "map-10000-batch": (3, "s"),
+    "map-100000": (30, "s"),
+    "map-100000-driver": (300, "MB"),
+    "map-100000-flat": (1.2, "×"),
+    "table-extra": (0.5, "s"),
+    "table-written": (1.1, "×"),
+    "table-hashed": (0, "errors"),
+    "table-memory": (1.5, "×"),
+    "table-mapped": (0, "×"),
+    "cached-20": (0.15, "s"),
+    "edit-comments": (0, "re-runs"),
+    "edit-helper": (0, "errors"),
+    "failing-lines": (10, "lines"),
+    "failing-frames-before": (0, "lines"),
+    "install-distributions": (16, "distributions"),
+    "install-size": (30, "MB"),
+    "import": (30, "ms"),
+    "help": (80, "ms"),
+    "resume-first-task": (1, "s"),
+    "resume-twice": (0, "re-runs"),
+    "log-point": (5, "µs"),
+}
+
+
+def test_every_promise_has_a_benchmark_with_its_limit():
+    assert {bar.name: (bar.limit, bar.unit) for benchmark in BENCHMARKS for bar in benchmark.bars} == PROMISED
+
+
+def test_every_file_of_the_suite_is_in_the_list():
+    assert {path.stem for path in Path(PIPELINES.parent / "suite").glob("*.py")} - {"__init__"} == {
+        sys.modules[benchmark.measure.__module__].__name__.rpartition(".")[2] for benchmark in BENCHMARKS
+    }
+
+
+def test_a_benchmark_runs_end_to_end_from_the_command_line_to_a_result_file(tmp_path):
+    output = tmp_path / "result.json"
+    words = ["failing", "--quick", "--runs", "1", "--peers", "none", "--output", str(output)]
+    done = subprocess.run([sys.executable, "-m", "benchmarks", *words], cwd=peers.ROOT, capture_output=True, text=True, check=True)
+    assert "failing-lines" in done.stdout
+    assert "Bars: 2 met, 0 missed, 0 not measured" in done.stdout
+    result = json.loads(output.read_text())
+    assert [each["benchmark"] for each in result["results"]] == ["failing"]
+    assert all(bar["verdict"] == "met" for bar in result["results"][0]["bars"])
+    assert result["machine"]["cores"] >= 1
+    assert result["load_before"] >= 0
+
+
+def test_a_bar_that_cannot_be_measured_is_said_to_be_so_with_status_0(tmp_path, capsys):
+    words = ["points", "--runs", "1", "--peers", "none", "--fairway", "/bin/false", "--output", str(tmp_path / "result.json")]
+    assert command_line.main(words) == 0
+    printed = capsys.readouterr().out
+    assert "0 met, 0 missed, 1 not measured" in printed
+    assert "exit status 1" in printed
+
+
+def test_an_unknown_benchmark_is_refused_with_those_that_there_are(capsys):
+    assert command_line.main(["helo"]) == 2
+    assert "there is no benchmark 'helo'; there are hello, chain" in capsys.readouterr().err
+
+
+def test_the_page_of_the_documentation_is_filled_from_a_result_file(tmp_path, monkeypatch, capsys):
+    page = tmp_path / "performance.md"
+    shutil.copy(command_line.PAGE, page)
+    output = tmp_path / "result.json"
+    assert command_line.main(["failing", "--peers", "none", "--output", str(output)]) == 0
+    monkeypatch.setattr(command_line, "PAGE", page)
+    assert command_line.main(["page", str(output)]) == 0
+    assert "| lines printed by a run whose second step raises | ≤ 10 lines | 8 lines | met |" in page.read_text()
+
+
+def test_peers_that_are_not_installed_are_listed_and_left_out(tmp_path):
+    found = Peers(tmp_path, tmp_path / "environments", wanted=["luigi", "zenml"])
+    assert (found.present(), found.absent()) == ([], ["luigi", "zenml"])
+
+
+def test_a_peer_runs_in_a_copy_of_its_files_and_what_it_kept_is_removed_before_each_run(tmp_path):
+    (tmp_path / "files/luigi").mkdir(parents=True)
+    (tmp_path / "files/luigi/pipe.py").write_text("import sys; open('out/done', 'x'); print(*sys.argv[1:])")
+    (tmp_path / "environments/luigi/bin").mkdir(parents=True)
+    (tmp_path / "environments/luigi/bin/python").symlink_to(sys.executable)
+    with open_session(peers=Peers(tmp_path / "files", tmp_path / "environments", ["luigi"]), runs=2) as session:
+        commands = session.beside(None, "chain", 5)
+        series = session.time("chain", commands)["luigi"]
+        assert series.error == ""  # open(…, "x") fails if the file is still there
+        assert commands["luigi"].argv[1:] == ("pipe.py", "chain", "5", "out")
+    assert not (tmp_path / "files/luigi/out").exists()
+
+
+def test_peers_that_can_run_a_mode_say_how_and_others_are_left_out():
+    named = {peer.name: peer for peer in PEERS}
+    assert named["bare pool"].words("python", "hello", 2) == ("python", "pipe.py", "chain", "2", "pool")
+    assert named["metaflow"].words("python", "fan", 7)[3:5] == ("--n", "7")
+    assert named["dagster"].words("/e/bin/python", "fan", 7)[0] == "/e/bin/dagster"
+    assert named["joblib"].words("python", "bigint", 1) == ()
+
+
+def test_edits_of_the_benchmark_find_what_they_edit():
+    text = (PIPELINES / "edited.py").read_text()
+    assert all(text.count(old) == 1 and new != old for old, new in (*COMMENTS.values(), FACTOR))
+
+
+@pytest.mark.parametrize(
+    ("output", "expected"),
+    [
+        ('fail  x\n✓ one\n✗ boom  failing.py:12 in boom\n    return y["missing"]\n  KeyError\n', (5, 4, 0)),
+        ('Traceback\n File "/lib/e.py", line 3\n  go()\n File "/x/pipe.py", line 9\n  return y[\'missing\']\nKeyError\n', (6, 5, 1)),
+        ("it failed\n\n", (1, 0, 0)),
+    ],
+)
+def test_the_users_own_line_is_found_in_what_a_failure_prints(output, expected):
+    assert read_failure(output) == expected
+
+
+def test_a_stored_file_is_checked_against_its_name(tmp_path):
+    digest = "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"
+    for name, right in ((digest, True), ("0" * 64, False)):
+        path = tmp_path / name[:2] / name[2:]
+        path.parent.mkdir()
+        path.write_bytes(b"hello")
+        assert is_named_by_digest(path) is right
+
+
+def test_what_the_reader_saw_is_found_between_talk():
+    printed = 'looked_at\n{"outputs": {"result": {"inline": "{\\"mapped_bytes\\": 7}"}}}\n✓ succeeded\n'
+    assert find_look(printed) == {"mapped_bytes": 7}
+
+
+def test_an_installed_distribution_counts_with_all_that_it_requires():
+    click, fairway = measure_installed("click"), measure_installed("fairway")
+    assert click["distributions"] == 1
+    assert fairway["distributions"] > click["distributions"]
+    assert click["mb"] > 0.1
+    assert measure_installed("no-such-distribution") == {"distributions": 0, "mb": 0.0}
