@@ -132,3 +132,19 @@ def test_an_unknown_target_names_the_known_ones(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         load_project(str(tmp_path), variables={}, overrides={"target": "lub"})
     assert "known targets: local, lab" in caught.value.hint
+
+
+def test_a_targets_amounts_are_read_as_numbers(tmp_path: Path) -> None:
+    write(tmp_path, '[targets.local]\nmemory = "2Gi"\ngrace = "500ms"\naccelerators = { "nvidia.com/gpu" = 2 }\n')
+    own = load_project(str(tmp_path), variables={}).targets["local"]
+    assert own == {"memory": 2 << 30, "grace": 0.5, "accelerators": {"nvidia.com/gpu": 2}}
+
+
+@pytest.mark.parametrize(
+    "line", ['memory = "lots"', 'grace = "soon"', "cpu = 0", 'cpu = "two"', "accelerators = 2", 'accelerators = { x = "1" }']
+)
+def test_a_targets_amounts_are_checked_with_their_line(tmp_path: Path, line: str) -> None:
+    write(tmp_path, f"[targets.local]\n{line}\n")
+    with pytest.raises(ConfigError, match=f"targets.local.{line.split()[0]}") as caught:
+        load_project(str(tmp_path), variables={})
+    assert caught.value.where.endswith(":2") and caught.value.hint

@@ -45,7 +45,12 @@ SETTINGS = (
     Setting("env", "table", "The default environment of steps: `packages`, `project`, `python`, `variables`, `image`.", "", {}),
     Setting("hooks", "list of tables", "What to do when a run ends; see below.", "", []),
     Setting(
-        "targets", "table of tables", "Settings of targets by name; `[targets.local]` knows `cpu`, `memory` and `accelerators`.", "", {}
+        "targets",
+        "table of tables",
+        "Settings of targets by name. `[targets.local]` says what runs may take of this machine: `cpu` (cores), `memory` (`\"8Gi\"`), "
+        "`accelerators` (a table of counts); and how long a step has between SIGTERM and SIGKILL: `grace` (`\"10s\"`).",
+        "",
+        {},
     ),
 )
 _BY_KEY = {setting.key: setting for setting in SETTINGS}
@@ -61,7 +66,7 @@ HOOK_SETTINGS = (
 )
 _HOOK_KEYS = {setting.key: setting for setting in HOOK_SETTINGS}
 _ENV_KEYS = ("packages", "project", "python", "variables", "image")
-_TARGET_KEYS = ("cpu", "memory", "disk", "accelerators")
+_TARGET_KEYS = ("cpu", "memory", "disk", "accelerators", "grace")
 DURABILITIES = ("process", "power")
 
 
@@ -228,7 +233,29 @@ class _Reader:
             for key in table:
                 if key not in _TARGET_KEYS:
                     raise self.problem(key, f"there is no setting targets.{name}.{key}", _nearest(key, _TARGET_KEYS))
-        return {name: dict(table) for name, table in tables.items()}
+        return {name: self.target(name, table) for name, table in tables.items()}
+
+    def target(self, name: str, table: Mapping[str, Any]) -> dict[str, Any]:
+        """Its settings with memory in bytes and times in seconds."""
+        from fairway.spec.resources import parse_memory
+
+        made = dict(table)
+        for key in ("memory", "disk"):
+            if key in made:
+                try:
+                    made[key] = parse_memory(made[key])
+                except FairwayError as error:
+                    raise self.problem(key, f"targets.{name}.{key}: {error.message}", error.hint) from None
+        if "grace" in made:
+            made["grace"] = self.checked("grace", f"targets.{name}.grace", made["grace"])
+        if not isinstance(made.get("cpu", 1), int | float) or made.get("cpu", 1) <= 0:
+            raise self.problem("cpu", f"targets.{name}.cpu must be a number of cores, not {made['cpu']!r}", "write cpu = 2")
+        counts = made.get("accelerators", {})
+        if not isinstance(counts, dict) or not all(type(count) is int and count >= 0 for count in counts.values()):
+            raise self.problem(
+                "accelerators", f"targets.{name}.accelerators must be a table of counts", 'write accelerators = { "nvidia.com/gpu" = 1 }'
+            )
+        return made
 
 
 def _nearest(word: str, known: Mapping[str, Any] | tuple[str, ...]) -> str:

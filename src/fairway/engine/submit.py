@@ -51,6 +51,7 @@ def open_services(project: Project, *, grace_s: float = 10.0) -> Services:
     if project.target != "local":
         raise UnsupportedError(f"there is no target {project.target!r} yet", hint="this version runs on `local`")
     executor = LocalExecutor(project.home, settings=_executor_settings(project))
+    grace_s = project.targets.get("local", {}).get("grace", grace_s)
     executor.start()
     return Services(
         home=project.home,
@@ -64,7 +65,8 @@ def open_services(project: Project, *, grace_s: float = 10.0) -> Services:
 
 def _executor_settings(project: Project) -> dict[str, Any]:
     own = project.targets.get("local", {})
-    return {"source": project.root, "dotenv": project.secrets_file, "cpu": own.get("cpu", 0), "memory_bytes": own.get("memory_bytes", 0)}
+    known = {name: own[name] for name in ("cpu", "memory", "accelerators", "grace") if name in own}
+    return {"source": project.root, "dotenv": project.secrets_file, **known}
 
 
 def prepare(pipeline: Pipeline | Graph, params: Mapping[str, Any], project: Project, services: Services, *, source: str = "") -> Submission:

@@ -29,8 +29,9 @@ _encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 
 
 class LocalExecutor:
-    """The executor `local`. `settings`: "source" (the folder in which the user edits the bundle's files), "dotenv" (a path), "cpu",
-    "memory_bytes" (less than the machine has), "grace_s" (between SIGTERM and SIGKILL after a timeout; 10).
+    """The executor `local`. `settings`: "source" (the folder in which the user edits the bundle's files), "dotenv" (a path), "cpu" (cores),
+    "memory" (bytes), "accelerators" (counts by kind; all in place of what the machine has), "grace" (seconds between SIGTERM and SIGKILL
+    after a timeout; 10).
 
     Nothing starts before `start`, `prewarm` or the first `submit`. A worker that dies is replaced, and what it ran is reported as lost.
     """
@@ -178,8 +179,9 @@ class LocalExecutor:
     def _machine(self) -> Slots:
         if self._slots is None:
             total = find_total()
-            total.cpu = float(self._settings.get("cpu") or total.cpu)
-            total.memory_bytes = int(self._settings.get("memory_bytes") or total.memory_bytes)
+            total.cpu = float(self._settings.get("cpu", total.cpu))
+            total.memory_bytes = self._settings.get("memory", total.memory_bytes)
+            total.accelerators = self._settings.get("accelerators", total.accelerators)
             self._slots = Slots(total)
         return self._slots
 
@@ -272,7 +274,7 @@ class LocalExecutor:
         if environ:
             frame["environ"] = environ
         if attempt.timeout_s:
-            frame["timeout_s"], frame["grace_s"] = attempt.timeout_s, self._settings.get("grace_s", 10.0)
+            frame["timeout_s"], frame["grace_s"] = attempt.timeout_s, self._settings.get("grace", 10.0)
         if wanted.memory_bytes or wanted.accelerators:
             frame["hold"] = True  # its memory and devices are free only when its process is gone
         frame["machine_bytes"] = self._machine().total.memory_bytes
