@@ -185,10 +185,57 @@ def numeric(x):
 
 PROJECT = {
     "flow.py": FLOW,
-    "helpers.py": "import math\nWEIGHT = 2\n\n\ndef unused():\n    return 1\n\n\ndef scale(x):\n    return _inner(x) + math.pi\n\n\ndef _inner(x):\n    return x * FACTOR\n\n\nFACTOR = 5\n",
-    "shapes.py": "class Shape:\n    def area(self):\n        return self.side ** 2\n\n\nclass Square(Shape):\n    def __init__(self, side):\n        self.side = side\n\n\nclass Circle(Shape):\n    pass\n",
+    "helpers.py": """
+import math
+
+WEIGHT = 2
+
+
+def unused():
+    return 1
+
+
+def scale(x):
+    return _inner(x) + math.pi
+
+
+def _inner(x):
+    return x * FACTOR
+
+
+FACTOR = 5
+""",
+    "shapes.py": """
+class Shape:
+    def area(self):
+        return self.side ** 2
+
+
+class Square(Shape):
+    def __init__(self, side):
+        self.side = side
+
+
+class Circle(Shape):
+    pass
+""",
     "stars.py": "def from_star(x):\n    return x\n\n\ndef other_star(x):\n    return x\n",
-    "registry.py": "PLUGINS = {}\n\n\ndef plugin(name):\n    def keep(function):\n        PLUGINS[name] = function\n        return function\n    return keep\n\n\n@plugin('a')\ndef first(x):\n    return x + 1\n",
+    "registry.py": """
+PLUGINS = {}
+
+
+def plugin(name):
+    def keep(function):
+        PLUGINS[name] = function
+        return function
+
+    return keep
+
+
+@plugin('a')
+def first(x):
+    return x + 1
+""",
     "pkg/__init__.py": "from pkg.deep import thing as exported\n",
     "pkg/deep.py": "def thing(x):\n    return x\n\n\ndef bottom(x):\n    return x - 1\n",
     "plug_a.py": "def run(x):\n    return x\n",
@@ -310,7 +357,7 @@ def test_an_edit_changes_the_digests_of_exactly_the_steps_that_reach_it(
 
 def test_what_a_module_does_when_imported_counts_for_who_imports_it(small: Callable[..., Project]) -> None:
     project = small(
-        "import other\n@fw.step\ndef one(x):\n    return other.f(x)\n@fw.step\ndef two(x):\n    return x\n",
+        "import other\n@fw.step\ndef one(x):\n    return other.f(x)\n" + TWO,
         other="import os\nos.environ['A'] = '1'\ndef f(x):\n    return x\n",
     )
     before = {n: r.digest for n, r in project.reaches(["one", "two"], ()).items()}
@@ -340,6 +387,7 @@ def test_subclasses_that_a_base_class_finds_count(small: Callable[..., Project])
     assert project.reaches(["one"], ())["one"].digest != before
 
 
+TWO = "@fw.step\ndef two(x):\n    return x\n"  # a step that reaches nothing
 REGISTRIES = [
     ("HANDLERS = []\ndef plugin(f):\n    HANDLERS.append(f)\n    return f\n", "HANDLERS[0](x)", "plugin"),
     ("HANDLERS = []\ndef keep(f):\n    HANDLERS.append(f)\ndef plugin(f):\n    keep(f)\n    return f\n", "HANDLERS[0](x)", "plugin"),
@@ -358,7 +406,7 @@ def test_what_a_decorator_registers_counts_for_who_uses_the_registry(
     small: Callable[..., Project], registry: str, use: str, decorator: str
 ) -> None:
     project = small(
-        f"from handlers import *\nimport plugins\n@fw.step\ndef one(x):\n    return {use}\n@fw.step\ndef two(x):\n    return x\n",
+        f"from handlers import *\nimport plugins\n@fw.step\ndef one(x):\n    return {use}\n" + TWO,
         handlers=registry,
         plugins=f"from handlers import *\n@{decorator}\ndef handle(x: int):\n    return x + 1\n",
     )
@@ -374,9 +422,7 @@ UNFOLLOWED = ["globals()['helper'](x)", "eval('helper(x)')", "getattr(sys.module
 
 @pytest.mark.parametrize("use", UNFOLLOWED)
 def test_where_a_name_is_computed_the_whole_module_counts(small: Callable[..., Project], use: str) -> None:
-    project = small(
-        f"import sys\nimport flow\ndef helper(x):\n    return x\n@fw.step\ndef one(x):\n    return {use}\n@fw.step\ndef two(x):\n    return x\n"
-    )
+    project = small(f"import sys\nimport flow\ndef helper(x):\n    return x\n@fw.step\ndef one(x):\n    return {use}\n" + TWO)
     before = project.reaches(["one", "two"], ())
     project.edit("flow.py", "    return x\n@fw.step\ndef one", "    return -x\n@fw.step\ndef one")
     after = project.reaches(["one", "two"], ())
@@ -385,9 +431,7 @@ def test_where_a_name_is_computed_the_whole_module_counts(small: Callable[..., P
 
 
 def test_a_global_that_a_helper_changes_counts(small: Callable[..., Project]) -> None:
-    project = small(
-        "COUNT = 0\ndef bump():\n    global COUNT\n    COUNT += 1\n@fw.step\ndef one(x):\n    bump()\n    return COUNT\n@fw.step\ndef two(x):\n    return x\n"
-    )
+    project = small("COUNT = 0\ndef bump():\n    global COUNT\n    COUNT += 1\n@fw.step\ndef one(x):\n    bump()\n    return COUNT\n" + TWO)
     before = project.reaches(["one", "two"], ())
     project.edit("flow.py", "COUNT = 0", "COUNT = 1")
     after = project.reaches(["one", "two"], ())
@@ -413,7 +457,8 @@ def test_modules_that_import_each_other_end(small: Callable[..., Project]) -> No
 
 def test_the_way_to_a_part_and_its_line_are_told(project: Project) -> None:
     found = project.reaches(["helped"])["helped"]
-    assert found.where["helpers:FACTOR"] == "helpers.py:17"
+    line = PROJECT["helpers.py"].splitlines().index("FACTOR = 5") + 1
+    assert found.where["helpers:FACTOR"] == f"helpers.py:{line}"
     assert (found.via["helpers:FACTOR"], found.via["helpers:_inner"]) == ("helpers:_inner", "helpers:scale")
     assert found.where["flow:helped"].startswith("flow.py:")
 
