@@ -76,7 +76,7 @@ def compute(step: str, task: str, inputs: dict[str, Any]) -> Any:
         return inputs["x"] + 1
     if step == "span":
         return list(range(inputs["x"] % 4))
-    return sum(inputs["xs"])
+    return sum(sum(x) if isinstance(x, list) else x for x in inputs["xs"])
 
 
 class _Maker:
@@ -115,6 +115,11 @@ class _Maker:
         keep = axes[: self.draw(st.integers(0, max(0, len(axes) - 1)))] if axes else ()
         return Expr("collect", args=(value,), over=keep), keep
 
+    def nested(self) -> tuple[Expr, tuple[str, ...]]:
+        """A list of lists, of a value that lies on two axes or more."""
+        value, axes = self.draw(st.sampled_from([found for found in self.numbers if len(found[1]) > 1]))
+        return Expr("collect", args=(Expr("collect", args=(value,), over=axes[:1]),)), ()
+
     def each(self) -> tuple[Expr, tuple[str, ...]]:
         source, axes = self.list()
         name = f"a{len(self.axes)}"
@@ -133,7 +138,8 @@ class _Maker:
         inputs: dict[str, Expr] = {}
         axes: tuple[str, ...] = ()
         for port in STEPS[step].inputs:
-            value, own = self.list() if port.name == "xs" else self.number()
+            deep = port.name == "xs" and any(len(found[1]) > 1 for found in self.numbers) and self.draw(st.booleans())
+            value, own = self.nested() if deep else self.list() if port.name == "xs" else self.number()
             if not _orderable(axes, own) or len({*axes, *own}) > 3:
                 value, own = (Expr("const", value=[1, 2]) if port.name == "xs" else Expr("const", value=3)), ()
             inputs[port.name] = value

@@ -74,10 +74,18 @@ class Reference:
         return [tuple(f[a] for a in axes) for f in found]
 
     def void(self, axes: tuple[str, ...], at: dict[str, int]) -> None:
-        """Raises Gone if an axis whose index is given has no source."""
+        """Raises Gone if an axis whose index is given has no source, or if something failed that an axis further in runs over."""
         for axis in axes:
-            if all(a in at for a in self.graph.axes[axis].axes):
+            outer = self.graph.axes[axis].axes
+            if all(a in at for a in outer):
                 self.length(axis, at)
+                continue
+            for index in self.indices(outer, {a: at[a] for a in outer if a in at}):
+                try:
+                    self.length(axis, {**at, **dict(zip(outer, index, strict=True))})
+                except Gone as why:
+                    if why.broken:
+                        raise
 
     def task(self, node: Node, at: dict[str, int]) -> tuple[str, Any, bool]:
         name = address(self.scope, node.id, tuple(at[a] for a in node.axes))
@@ -175,12 +183,15 @@ class Reference:
         axes = self.axes(arg)
         fixed = {a: at[a] for a in axes if a in expr.over and a in at}
         self.void(axes, fixed)
+        for name in _sources(arg):
+            self.void(self.nodes[name].axes, fixed)
         values = []
         broken = False
         for index in self.indices(axes, fixed):
             inner = dict(zip(axes, index, strict=True))
             for name in _sources(arg):
-                broken = broken or self.task(self.nodes[name], inner)[2]
+                for full in self.indices(self.nodes[name].axes, {a: inner[a] for a in self.nodes[name].axes if a in inner}):
+                    broken = broken or self.task(self.nodes[name], dict(zip(self.nodes[name].axes, full, strict=True)))[2]
             try:
                 values.append(self.value(arg, inner))
             except Gone:

@@ -140,7 +140,7 @@ def describe(ref: ArtifactRef, width: int = 100) -> str:
     """An artifact on one line: the value itself where it is small, else type, shape and size."""
     if ref.inline is not None and ref.format == "json" and len(ref.inline) <= width:
         return ref.inline
-    facts = [ref.type or ref.format]
+    facts = [f"{ref.type or ref.format} {ref.meta['name'] if ref.format in ('file', 'dir') and 'name' in ref.meta else ''}".rstrip()]
     if "rows" in ref.meta:
         columns = ref.meta.get("columns")
         wide = len(columns) if isinstance(columns, list | dict) else columns

@@ -13,7 +13,10 @@ _SCALARS = (str, int, float, bool, type(None))
 
 
 def plain_constant(value: Any, what: str) -> Any:
-    """The value as JSON has it (tuples, ranges and sets as lists, paths as text, enum members as their values). Raises DefinitionError."""
+    """The value as JSON has it: tuples, ranges and sets as lists, paths and dates as text, enum members as their values.
+
+    Raises DefinitionError for what JSON cannot hold.
+    """
     if isinstance(value, float) and not math.isfinite(value):
         raise DefinitionError(f"{what} is {value}, which JSON cannot hold", hint="use None, or make it inside the step", where=caller())
     if type(value) in _SCALARS:
@@ -24,6 +27,8 @@ def plain_constant(value: Any, what: str) -> Any:
         return {key: plain_constant(item, what) for key, item in value.items()}  # type: ignore[misc]
     if isinstance(value, list | tuple | range):
         return [plain_constant(item, what) for item in value]  # type: ignore[misc]
+    if isinstance(value, set | frozenset):
+        return sorted((plain_constant(item, what) for item in value), key=repr)  # type: ignore[misc]
     if isinstance(value, os.PathLike):
         return os.fspath(value)  # type: ignore[arg-type]
     inner = getattr(value, "value", None)
@@ -31,6 +36,9 @@ def plain_constant(value: Any, what: str) -> Any:
         return inner
     if isinstance(value, _SCALARS):  # a subclass of int or str, such as numpy.float64
         return next(kind(value) for kind in (bool, int, float, str) if isinstance(value, kind))
+    written = _text_of(value)
+    if written is not None:
+        return written
     item = getattr(value, "item", None)
     if callable(item) and getattr(value, "shape", None) == ():  # a NumPy scalar
         return plain_constant(item(), what)
@@ -39,6 +47,14 @@ def plain_constant(value: Any, what: str) -> Any:
         hint="make it inside a step, or pass a file with fw.artifact(path)",
         where=caller(),
     )
+
+
+def _text_of(value: Any) -> str | None:
+    """Dates, times, decimals and UUIDs as the text that an input annotated with their type reads again."""
+    kind = (type(value).__module__, type(value).__name__)
+    if kind in (("datetime", "date"), ("datetime", "datetime"), ("datetime", "time")):
+        return value.isoformat()
+    return str(value) if kind in (("decimal", "Decimal"), ("uuid", "UUID")) else None
 
 
 def is_plain(value: Any, limit_bytes: int) -> bool:

@@ -8,12 +8,19 @@ import os
 from typing import Any
 
 from fairway.dsl import types
-from fairway.errors import ConfigError
+from fairway.errors import ConfigError, FairwayError
 from fairway.spec.graph import Param
 
 _TRUE = frozenset({"true", "yes", "on", "1"})
 _FALSE = frozenset({"false", "no", "off", "0"})
 _NONE = frozenset({"none", "null", ""})
+_TEXTS = {
+    "datetime.date": "a date such as 2026-01-31",
+    "datetime.datetime": "a date and time such as 2026-01-31T12:30",
+    "datetime.time": "a time such as 12:30",
+    "decimal.Decimal": "a decimal number",
+    "uuid.UUID": "a UUID",
+}
 
 
 class _Mismatch(Exception):
@@ -48,6 +55,7 @@ def _shown(value: Any) -> str:
 def _example(name: str, kind: str) -> str:
     head, args = types.split(types.without_none(kind))
     examples = {"int": "3", "float": "0.5", "bool": "true", "list": "2,4,8", "dict": "'{\"a\": 1}'", "str": "text"}
+    examples |= {"datetime.date": "2026-01-31", "datetime.datetime": "2026-01-31T12:30", "datetime.time": "12:30"}
     if head == "list" and args and args[0] == "str":
         return f"for example --{name} a,b,c"
     return f"for example --{name} {examples.get(head, 'data.csv')}"
@@ -72,6 +80,8 @@ def _coerce(kind: str, value: Any) -> Any:
         return _list(head, args, value)
     if head == "dict":
         return _dict(args, value)
+    if head in _TEXTS:
+        return _text(head, value)
     if head in types.FILES or head in ("pathlib.Path", "Path", "os.PathLike"):
         return _path(head, value)
     return _any(value)
@@ -136,6 +146,22 @@ def _str(value: Any) -> str:
     if isinstance(value, str):
         return value
     raise _Mismatch("text (str)")
+
+
+def _text(head: str, value: Any) -> str:
+    """A date or the like, kept as text: the step that takes it is given the real thing."""
+    from fairway.dsl.constants import plain_constant
+    from fairway.step.conversion import find_conversion
+
+    convert = find_conversion(head)
+    assert convert is not None
+    try:
+        text = plain_constant(value, "a parameter")
+        if isinstance(text, str) and convert(text) is not None:
+            return text
+    except FairwayError:
+        pass
+    raise _Mismatch(_TEXTS[head])
 
 
 def _path(head: str, value: Any) -> str:

@@ -129,6 +129,9 @@ def group_status(scope: Scope, arg: Expr, axes: tuple[str, ...], fixed: Mapping[
         return PENDING
     for name in sources_of(arg):
         node = scope.nodes[name]
+        why = _inner_status(scope, node.node.axes, fixed)
+        if why is not None:
+            return why
         positions = tuple(i for i, a in enumerate(node.node.axes) if a in fixed)
         group = node.groups[positions].get(tuple(fixed[node.node.axes[i]] for i in positions))
         if group is None:
@@ -138,6 +141,20 @@ def group_status(scope: Scope, arg: Expr, axes: tuple[str, ...], fixed: Mapping[
         if group.broken:
             return BROKEN
     return None
+
+
+def _inner_status(scope: Scope, axes: tuple[str, ...], fixed: Mapping[str, int]) -> Missing | None:
+    """Whether a node has all the tasks under `fixed` that it will have; BROKEN if some will never be, because their list was lost."""
+    inner = [axis for axis in axes if not all(a in fixed for a in scope.graph.axes[axis].axes)]
+    if not inner:
+        return None
+    for axis in inner:
+        outer = scope.graph.axes[axis].axes
+        positions = [(i, fixed[a]) for i, a in enumerate(outer) if a in fixed]
+        for index, count in scope.lengths[axis].items():
+            if count < -1 and all(index[i] == at for i, at in positions):
+                return BROKEN
+    return None if scope.expanded(axes, fixed) else PENDING
 
 
 def _either(state: RunState, scope: Scope, expr: Expr, at: Mapping[str, int], library: Library) -> Value:

@@ -31,6 +31,7 @@ class ScopeGraph:
         self.axis_children: dict[str, list[str]] = {a: [] for a in graph.axes}
         self.axis_collectors: dict[str, list[Edge]] = {a: [] for a in graph.axes}
         self.tolerant = {n.id: any(self._axis(a, n).on_error == "keep" for a in n.axes) for n in graph.nodes}
+        self._inner_groups: dict[str, dict[tuple[int, ...], None]] = {n.id: {} for n in graph.nodes}
         self._axes_of: dict[int, tuple[str, ...]] = {}
         self._keep: list[Expr] = []
         for axis in graph.axes.values():
@@ -41,7 +42,8 @@ class ScopeGraph:
         for node in graph.nodes:
             self._connect_node(node)
         self.groupings = {
-            node: tuple(dict.fromkeys([(), *(e.group for e in edges if e.group is not None)])) for node, edges in self.edges.items()
+            node: tuple(dict.fromkeys([(), *(e.group for e in edges if e.group is not None), *self._inner_groups[node]]))
+            for node, edges in self.edges.items()
         }
 
     def _axis(self, name: str, node: Node) -> Axis:
@@ -63,12 +65,23 @@ class ScopeGraph:
             shared = tuple(i for i, a in enumerate(source.axes) if a in node.axes)
             self.edges[other].append(Edge(node.id, False, shared))
 
-    def _connect(self, expr: Expr, target: str, axis: bool, over: tuple[str, ...], collected: bool = False) -> None:
+    def _connect(
+        self,
+        expr: Expr,
+        target: str,
+        axis: bool,
+        over: tuple[str, ...],
+        collected: bool = False,
+        levels: tuple[tuple[str, ...], ...] = (),
+    ) -> None:
+        """`levels`: the axes that each collect inside another collect is made for every index of."""
         if expr.kind == "output":
             source = self.by_id.get(expr.name)
             if source is None:
                 raise DefinitionError(f"{target!r} uses the output of an unknown node {expr.name!r}")
             group = tuple(i for i, a in enumerate(source.axes) if a in over) if collected else None
+            for level in levels:
+                self._inner_groups[expr.name][tuple(i for i, a in enumerate(source.axes) if a in level)] = None
             if group is None and not set(source.axes) <= set(over):
                 raise DefinitionError(f"{target!r} uses {expr.name!r}, which is mapped over axes that {target!r} is not")
             self.edges[expr.name].append(Edge(target, axis, group))
@@ -77,8 +90,10 @@ class ScopeGraph:
         elif expr.kind == "item" and expr.name not in over:
             raise DefinitionError(f"{target!r} uses an element of axis {expr.name!r} but is not mapped over it")
         for arg in expr.args:
-            inner = tuple(a for a in over if a in expr.over) if expr.kind == "collect" else over
-            self._connect(arg, target, axis, inner, collected or expr.kind == "collect")
+            if expr.kind == "collect":
+                self._connect(arg, target, axis, tuple(a for a in over if a in expr.over), True, (*levels, *((expr.over,) * collected)))
+            else:
+                self._connect(arg, target, axis, over, collected, levels)
 
     def axes_of(self, expr: Expr) -> tuple[str, ...]:
         """The axes a value lies on, outermost first."""

@@ -14,6 +14,7 @@ from fairway.spec.graph import Port
 from fairway.spec.outcome import ItemOutcome, Usage
 from fairway.spec.record import to_plain
 from fairway.step import artifacts
+from fairway.step.conversion import find_conversion
 from fairway.step.importing import import_module
 from fairway.step.seeding import seed_everything
 
@@ -38,6 +39,7 @@ class ItemRunner:
         self._spec, self._store, self._scratch, self._root = spec, store, scratch, root
         self._secrets, self._origin, self._usage = secrets, origin, usage
         self._types = {port.name: port.type for port in spec.step.inputs}
+        self._conversions = {port.name: find_conversion(port.type) for port in spec.step.inputs}
         self._shared: dict[str, Any] = {}
         self._target: Any = None
 
@@ -55,6 +57,7 @@ class ItemRunner:
             return self._run_command(values, item.seed)
         if self._target is None:
             self._target = find_target(step.module, step.qualname, self._root)
+        self._convert(values)
         if step.kind == "dynamic":
             return self._expand(values)
         function = getattr(self._target, "function", self._target)
@@ -79,6 +82,14 @@ class ItemRunner:
         if type(value) in _IMMUTABLE and ref.inline is None:
             self._shared[ref.digest] = value
         return value
+
+    def _convert(self, values: dict[str, Any]) -> None:
+        """What the annotations make of plain JSON."""
+        for name, convert in self._conversions.items():
+            if convert is not None and name in values:
+                self.phase = "input"
+                values[name] = convert(values[name])
+        self.phase = ""
 
     def _save(self, value: Any, port: Port) -> ArtifactRef:
         return artifacts.save(value, self._store, self._scratch, declared=port.type, name=port.name, trust=self._spec.step.trust)

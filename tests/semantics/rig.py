@@ -1,0 +1,119 @@
+"""A folder with pipelines written as a user would, run by the real local executor: in this process through the client, or as `fairway`."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import fairway as fw
+from fairway.dsl.load import load_pipeline
+from fairway.engine.client import Run
+from fairway.engine.project import load_project
+from fairway.engine.workspace import Workspace
+from fairway.spec.ports import run_now
+
+FAIRWAY = Path(sys.executable).with_name("fairway")
+_numbers = itertools.count()
+
+
+class Rig:
+    """A project folder. Every file that `write` makes has a name of its own, so that this process can import all of them."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def write(self, source: str, name: str = "") -> Path:
+        """A user's file; `import fairway as fw` stands above it."""
+        path = self.root / (name or f"flow_{next(_numbers)}.py")
+        path.write_text("import fairway as fw\n\n" + textwrap.dedent(source).lstrip("\n"))
+        return path
+
+    def load(self, source: str, name: str = "") -> Any:
+        """The pipeline of a text."""
+        return load_pipeline(f"{self.write(source)}:{name}" if name else str(self.write(source)))
+
+    def run(self, source: str, params: dict[str, Any] | None = None, **options: Any) -> Run:
+        """Run a text's pipeline to its end. The run may fail: look at its status."""
+        return fw.run(self.load(source), params or {}, check=False, **options)
+
+    def result(self, source: str, params: dict[str, Any] | None = None, **options: Any) -> Any:
+        """The one output of a text's pipeline, which must succeed."""
+        run = fw.run(self.load(source), params or {}, **options)
+        (output,) = run.outputs.values()
+        return output.load()
+
+    def fairway(self, *words: str | Path, **variables: str) -> subprocess.CompletedProcess[str]:
+        """`fairway WORDS` in the folder, as a process."""
+        return subprocess.run(
+            [FAIRWAY, *words],
+            cwd=self.root,
+            env=environment(**variables),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    def start(self, *words: str | Path, **variables: str) -> subprocess.Popen[str]:
+        """The same, not waited for; the leader of a process group."""
+        return subprocess.Popen(
+            [FAIRWAY, *words],
+            cwd=self.root,
+            env=environment(**variables),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+
+    def python(self, *words: str | Path, **variables: str) -> subprocess.CompletedProcess[str]:
+        """`python WORDS` in the folder."""
+        return subprocess.run(
+            [sys.executable, *words], cwd=self.root, env=environment(**variables), capture_output=True, text=True, timeout=60, check=False
+        )
+
+    def last(self) -> Run:
+        """The latest run of the project."""
+        return Run(self.workspace, self.workspace.get_run("last"))
+
+    @property
+    def workspace(self) -> Workspace:
+        return Workspace(load_project(str(self.root), variables={}))
+
+    def count_runs(self) -> int:
+        return 0 if self.workspace.is_new else sum(1 for _ in self.workspace.all_summaries())
+
+
+def environment(**variables: str) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("FAIRWAY_")}
+    return kept | {"PATH": f"{FAIRWAY.parent}{os.pathsep}{os.environ['PATH']}", "NO_COLOR": "1"} | variables
+
+
+def outputs(run: Run) -> dict[str, Any]:
+    """The run's outputs as values."""
+    return {name: output.load() for name, output in run.outputs.items()}
+
+
+def statuses(run: Run) -> dict[str, str]:
+    """How each task ended, by address."""
+    return {name: task.status for name, task in run.tasks.items()}
+
+
+def events(run: Run, kind: str = "") -> list[Any]:
+    """The run's journal, or its events of one kind."""
+    found = [event for _, event in run_now(run.workspace.journal.read(run.id))]
+    return [event for event in found if not kind or type(event).__name__ == kind]
+
+
+def error_of(run: Run) -> Any:
+    """The error of the task that failed first."""
+    found = run.state().first_failure()
+    assert found is not None, f"no task failed; the run ended {run.status}"
+    return found[1]
