@@ -6,6 +6,7 @@ The same attempt started twice is executed once: it holds a lock while it runs a
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import json
 import os
 import sys
@@ -15,7 +16,7 @@ from typing import Any
 
 from fairway.errors import FairwayError
 from fairway.spec.attempt import AttemptItem, AttemptSpec
-from fairway.spec.layout import BLOBS, BUNDLES, CHECKPOINTS, LOCKS, SCRATCH, STREAMS
+from fairway.spec.layout import ATTEMPT_LOCKS, BLOBS, BUNDLES, CHECKPOINTS, LOCKS, SCRATCH, STREAMS
 from fairway.spec.outcome import ErrorInfo, ItemOutcome, Outcome, Usage, outcome_key
 from fairway.spec.record import from_plain, to_plain
 from fairway.step import context
@@ -32,10 +33,20 @@ class Terminated(BaseException):
 
 
 class Attempt:
-    """The parts of one attempt on this machine, under a Fairway home. `source` is the folder in which the user edits the bundle's files."""
+    """The parts of one attempt on this machine, under a Fairway home. `source` is the folder in which the user edits the bundle's files.
+
+    `scratch` is the name of a working folder that is kept for the next attempt ("" = one of its own, removed at the end).
+    """
 
     def __init__(
-        self, spec: AttemptSpec, home: str, *, secrets: Mapping[str, str] | None = None, source: str = "", queued_at: float = 0.0
+        self,
+        spec: AttemptSpec,
+        home: str,
+        *,
+        secrets: Mapping[str, str] | None = None,
+        source: str = "",
+        queued_at: float = 0.0,
+        scratch: str = "",
     ) -> None:
         self.spec = spec
         self.home = home
@@ -43,7 +54,8 @@ class Attempt:
         self.origin = Origin(self.root, source, (secrets or {}).values())
         self.store = FolderArtifactStore(f"{home}/{BLOBS}")
         self.streams = FolderStreamStore(f"{home}/{STREAMS}")
-        self.scratch = f"{home}/{SCRATCH}/{spec.id}"
+        self.scratch = f"{home}/{SCRATCH}/{scratch or spec.id}"
+        self._keeps_scratch = bool(scratch)
         self.secrets = dict(secrets or {})
         self.key = outcome_key(spec.run, spec.id)
         self.usage = Usage(queued_at=queued_at, started_at=time.time(), host=os.uname().nodename)
@@ -52,10 +64,10 @@ class Attempt:
     def run(self, *, debugger: Any = None) -> None:
         """Run it to its outcome. Returns without doing anything if there is one already. `debugger(exception)` is called where user code
         raised."""
-        with Claim(f"{self.home}/{LOCKS}/{self.spec.id}") as claim:
+        with Claim(self.home, self.spec.id) as claim:
             if self.store.stat(self.key) is not None:
                 return
-            os.makedirs(self.scratch, exist_ok=True)
+            prepare_scratch(self.scratch)
             before = os.getcwd()
             os.chdir(self.scratch)
             try:
@@ -63,7 +75,10 @@ class Attempt:
             finally:
                 os.chdir(before)
             self.store.put(self.key, encode_outcome(to_plain(outcome)))
-            remove_scratch(self.scratch)
+            if self._keeps_scratch:
+                prepare_scratch(self.scratch)
+            else:
+                remove_scratch(self.scratch)
 
     def _run_items(self, claim: Claim, debugger: Any) -> Outcome:
         spec, usage = self.spec, self.usage
@@ -121,47 +136,49 @@ class Attempt:
 
 
 class Claim:
-    """The right to run an attempt: a locked file, freed by the kernel if we die. It also keeps the results of a batch's items as they come.
+    """The right to run an attempt: a locked byte of a file that all attempts share, freed by the kernel if we die.
 
-    Waits while another process runs the same attempt.
+    Waits while another process runs the same attempt. A file for each attempt would be simpler, but a file system that has to create and
+    delete thousands of them takes longer over it than a small attempt over all the rest. A batch keeps its items' results in a file of its
+    own, as they come.
     """
 
-    def __init__(self, path: str) -> None:
-        self._path = path
-        self._file = -1
+    def __init__(self, home: str, attempt: str) -> None:
+        self._path = f"{home}/{LOCKS}/{ATTEMPT_LOCKS}"
+        self._items = items_path(home, attempt)
+        self._byte = int.from_bytes(hashlib.sha256(attempt.encode()).digest()[:7], "big")
+        self._lock = self._file = -1
 
     def __enter__(self) -> Claim:
-        while True:
-            file = self._open()
-            fcntl.flock(file, fcntl.LOCK_EX)
-            try:
-                if os.fstat(file).st_ino == os.stat(self._path).st_ino:
-                    self._file = file
-                    return self
-            except FileNotFoundError:
-                pass  # the one before us has ended and removed it while we waited
-            os.close(file)
-
-    def _open(self) -> int:
-        flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
         try:
-            return os.open(self._path, flags, 0o600)
+            self._lock = os.open(self._path, flags, 0o600)
         except FileNotFoundError:
             os.makedirs(os.path.dirname(self._path), exist_ok=True)
-            return os.open(self._path, flags, 0o600)
+            self._lock = os.open(self._path, flags, 0o600)
+        fcntl.lockf(self._lock, fcntl.LOCK_EX, 1, self._byte)
+        return self
 
     def __exit__(self, kind: object, *_: object) -> None:
-        if kind is None:
-            os.unlink(self._path)
-        os.close(self._file)
+        if self._file >= 0:
+            os.close(self._file)
+            if kind is None:
+                os.unlink(self._items)
+        os.close(self._lock)
 
     def read(self) -> list[ItemOutcome]:
         """Results of items that an earlier process of this attempt has left."""
-        return read_items(self._path)
+        self._file = os.open(self._items, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        return read_items(self._items)
 
     def add(self, result: ItemOutcome) -> None:
         """Keep one result; whole or not at all for a reader."""
         os.write(self._file, (_encode(to_plain(result)) + "\n").encode("utf-8", "replace"))
+
+
+def items_path(home: str, attempt: str) -> str:
+    """Where a batch's results are kept while it runs."""
+    return f"{home}/{LOCKS}/{attempt}.items"
 
 
 def read_items(path: str) -> list[ItemOutcome]:
@@ -172,6 +189,18 @@ def read_items(path: str) -> list[ItemOutcome]:
     except FileNotFoundError:
         return []
     return [from_plain(ItemOutcome, json.loads(line)) for line in whole.split(b"\n") if line]
+
+
+def prepare_scratch(path: str) -> None:
+    """An empty working folder, whatever was there."""
+    try:
+        os.mkdir(path)
+    except FileNotFoundError:
+        os.makedirs(path, exist_ok=True)
+    except FileExistsError:
+        if os.listdir(path):
+            remove_scratch(path)
+            os.makedirs(path, exist_ok=True)
 
 
 def remove_scratch(path: str) -> None:

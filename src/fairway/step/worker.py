@@ -17,6 +17,7 @@ from fairway.spec.outcome import Outcome, Usage, outcome_key
 from fairway.spec.record import to_plain
 from fairway.step import attempt as attempts
 from fairway.step import processes
+from fairway.step.errors_report import Origin, locate
 from fairway.step.folder import FolderArtifactStore, FolderStreamStore
 from fairway.step.nursery import Nursery, Warm
 from fairway.step.pump import LogPump
@@ -33,6 +34,7 @@ class Running:
 
     __slots__ = (
         "began_at",
+        "cpu_s",
         "deadline",
         "forced",
         "frame",
@@ -54,7 +56,7 @@ class Running:
         self.name: str = frame["id"]
         self.pid = 0
         self.began_at = self.deadline = self.kill_at = self.next_sample = 0.0
-        self.peak_bytes = 0
+        self.peak_bytes, self.cpu_s = 0, 0.0
         self.oom_before = -1
         self.stopped = ""
         self.forced = self.reported = False
@@ -73,11 +75,15 @@ class Worker:
         self._logs: dict[int, Running] = {}
         self._resting: list[Running] = []
         self._ended: list[str] = []
+        self._scratch_prefix = f"w{os.getpid()}-{os.urandom(4).hex()}"
+        self._free_scratch: list[str] = []
+        self._scratch_made = 0
         self._poller = select.poll()
         self._bell, bell_end = os.pipe()
         os.set_blocking(self._bell, False)
         self._rung = b""
         self._nursery = Nursery(home, bell_end)
+        self._oom_kills = processes.OomKills()
         self._channels: dict[int, Warm] = {}
         self._watch(driver.fileno())
         self._watch(self._bell)
@@ -128,8 +134,16 @@ class Worker:
         self._running[running.name] = running
         self._logs[reader] = running
         self._watch(reader)
+        frame["scratch"] = self._take_scratch()
         warm.waiting.append((running.name, frame, writer))
         self._feed(warm)
+
+    def _take_scratch(self) -> str:
+        """A working folder for an attempt. They are used again: making and removing one costs more than a small attempt's own work."""
+        if self._free_scratch:
+            return self._free_scratch.pop()
+        self._scratch_made += 1
+        return f"{self._scratch_prefix}-{self._scratch_made}"
 
     def _warm(self, frame: dict[str, Any]) -> Warm:
         warm = self._nursery.find(frame)
@@ -164,7 +178,7 @@ class Worker:
                 self._feed(warm)
             elif frame["op"] == "exit":
                 self._hear()
-                self._conclude(self._running.get(frame["id"]), frame["status"], frame.get("rss", 0) * 1024)
+                self._conclude(self._running.get(frame["id"]), frame["status"], processes.Use(frame["rss"] * 1024, frame["cpu"]))
 
     def _go_single(self, warm: Warm) -> None:
         """This zygote must not be forked: what waits for it gets fresh interpreters."""
@@ -182,11 +196,14 @@ class Worker:
 
     def _lose_zygote(self, warm: Warm) -> None:
         """Its process is gone: a single one has ended, a shared one was killed, or the user's module crashed it while being imported."""
-        status = self._retire(warm)
+        status, used = self._retire(warm)
         self._hear()
         waiting = {name for name, _, _ in warm.waiting}
         for running in [r for r in self._running.values() if r.warm is warm and r.name not in waiting]:
-            self._conclude(running, status if warm.single else processes.SIGKILL, 0)
+            if warm.single:
+                self._conclude(running, status, used)
+            else:
+                self._conclude(running, processes.SIGKILL)
         processes.kill_children(self._nursery.pids())
         if not warm.proven:
             self._nursery.forbid_forks(warm)  # whatever it is, it then happens in the attempt and is reported as its end
@@ -194,7 +211,7 @@ class Worker:
         for _, frame, writer in waiting_frames:
             self._move(frame, writer)
 
-    def _retire(self, warm: Warm) -> int:
+    def _retire(self, warm: Warm) -> tuple[int, processes.Use]:
         fd = warm.channel.fileno()
         del self._channels[fd]
         self._poller.unregister(fd)
@@ -221,6 +238,7 @@ class Worker:
         now = time.monotonic()
         running.pid, running.began_at = pid, now
         running.next_sample = now + _SAMPLE_EVERY_S
+        running.oom_before = self._oom_kills.read(_SAMPLE_EVERY_S)
         if running.frame.get("timeout_s"):
             running.deadline = now + running.frame["timeout_s"]
         if running.stopped:
@@ -232,7 +250,7 @@ class Worker:
             running.log.drain()
             self._ended.append(running.name)
 
-    def _conclude(self, running: Running | None, status: int, peak_bytes: int) -> None:
+    def _conclude(self, running: Running | None, status: int, used: processes.Use | None = None) -> None:
         """The process is gone. If it left no outcome, say what happened."""
         if running is None:
             return
@@ -240,16 +258,17 @@ class Worker:
         if not running.reported:
             running.log.drain()
             if self._store.stat(outcome_key(running.frame["run"], running.name)) is None:
-                self._write_verdict(running, status, peak_bytes)
-        lock, scratch = f"{self._home}/{LOCKS}/{running.name}", f"{self._home}/{SCRATCH}/{running.name}"
-        if status != 0:
+                self._write_verdict(running, status, used or processes.Use(0, 0.0))
+        if status == 0:
+            self._free_scratch.append(running.frame["scratch"])
+        else:
             processes.signal_quietly(running.pid, processes.SIGKILL, group=True) if running.pid else None
-            attempts.remove_scratch(scratch)
-            attempts.remove_file(lock)
+            attempts.remove_scratch(f"{self._home}/{SCRATCH}/{running.frame['scratch']}")
+            attempts.remove_file(attempts.items_path(self._home, running.name))
         self._report(running)
         self._forget_log(running)
 
-    def _write_verdict(self, running: Running, status: int, peak_bytes: int) -> None:
+    def _write_verdict(self, running: Running, status: int, used: processes.Use) -> None:
         frame, seen = running.frame, Evidence(status, running.log.tail)
         seen.stopped, seen.forced, seen.grace_s, seen.timeout_s = (
             running.stopped,
@@ -257,16 +276,20 @@ class Worker:
             running.grace_s,
             frame.get("timeout_s", 0.0),
         )
-        seen.peak_bytes = max(running.peak_bytes, peak_bytes)
+        seen.peak_bytes = max(running.peak_bytes, used.rss_bytes)
         seen.limit_bytes = frame.get("machine_bytes", 0)
         if status & 0x7F == processes.SIGKILL and running.oom_before >= 0:
-            seen.oom_kills = processes.count_oom_kills() - running.oom_before
+            seen.oom_kills = self._oom_kills.read(0.0) - running.oom_before
         now = time.time()
         began = now - (time.monotonic() - running.began_at) if running.began_at else now
-        usage = Usage(wall_s=now - began, peak_memory_bytes=seen.peak_bytes, started_at=began, ended_at=now, host=os.uname().nodename)
-        usage.queued_at = frame.get("queued_at", 0.0)
-        items = tuple(attempts.read_items(f"{self._home}/{LOCKS}/{running.name}"))
+        usage = Usage(now - began, max(running.cpu_s, used.cpu_s), seen.peak_bytes, frame.get("queued_at", 0.0), began, ended_at=now)
+        usage.host = os.uname().nodename
+        items = tuple(attempts.read_items(attempts.items_path(self._home, running.name)))
         error = explain_death(seen)
+        if error.frames:
+            origin = Origin(frame["root"], frame.get("source", ""), frame.get("secrets", {}).values())
+            error.frames = tuple(locate(each, origin) for each in error.frames)
+            error.traceback = origin.show_all(error.traceback)
         for secret in frame.get("secrets", {}).values():
             error.message = error.message.replace(secret, "***") if secret else error.message
         outcome = Outcome(running.name, "failed", items, error, usage, worker=f"{usage.host}:{running.pid}")
@@ -283,7 +306,7 @@ class Worker:
             if entry[0] == running.name:  # it has not begun
                 warm.waiting.remove(entry)
                 os.close(entry[2])
-                self._conclude(running, processes.SIGTERM, 0)
+                self._conclude(running, processes.SIGTERM)
                 return
         if running.pid:
             self._signal(running)
@@ -305,7 +328,8 @@ class Worker:
         processes.kill_children()
         for running in self._running.values():
             running.log.drain()
-            attempts.remove_scratch(f"{self._home}/{SCRATCH}/{running.name}")
+        for name in [*self._free_scratch, *(running.frame["scratch"] for running in self._running.values())]:
+            attempts.remove_scratch(f"{self._home}/{SCRATCH}/{name}")
         os._exit(0)
 
     # Output and time
@@ -355,8 +379,7 @@ class Worker:
         used = processes.measure(running.pid)
         if used is None:
             return
-        if running.oom_before < 0:
-            running.oom_before = processes.count_oom_kills()
+        running.cpu_s = max(running.cpu_s, used.cpu_s)
         running.peak_bytes = max(running.peak_bytes, used.rss_bytes)
         line = f"[{time.time():.3f},{used.rss_bytes},{used.cpu_s:.2f}]\n"
         attempts.append_quietly(self._streams, f"{running.frame['run']}/{running.name}/samples", line.encode())

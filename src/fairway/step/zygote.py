@@ -193,7 +193,8 @@ def _run(frame: dict[str, Any], home: str) -> None:
     spec = from_plain(AttemptSpec, json.loads(frame["spec"]))
     if frame.get("environ"):
         os.environ.update(frame["environ"])
-    attempt = Attempt(spec, home, secrets=frame.get("secrets"), source=frame.get("source", ""), queued_at=frame.get("queued_at", 0.0))
+    given = {name: frame[name] for name in ("secrets", "source", "queued_at", "scratch") if name in frame}
+    attempt = Attempt(spec, home, **given)
     signal.signal(signal.SIGTERM, terminate)
     attempt.run()
     signal.signal(signal.SIGTERM, signal.SIG_DFL)

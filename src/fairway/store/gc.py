@@ -275,23 +275,23 @@ def _doomed_folders(places: Places, gone: _Gone, reached: set[str], limit: float
     if not anybody_live:  # who submits a run may rely on a bundle before the journal says so
         found = [path for name, path in _entries(places, layout.BUNDLES) if name not in reached and _modified_at(path) < limit]
         items += [Doomed("bundle", path, _folder_size(path)) for path in found]
-        found = [path for name, path in _entries(places, layout.SCRATCH) if _modified_at(path) < limit and not _is_held(places, name)]
+        found = [] if _any_attempt_runs(places) else [path for _, path in _entries(places, layout.SCRATCH) if _modified_at(path) < limit]
         items += [Doomed("scratch", path, _folder_size(path)) for path in found]
     found = [path for _, path in _entries(places, f"{layout.BLOBS}/.tmp") if _modified_at(path) < limit and not path.endswith("/lock")]
     return items + [Doomed("leftover", path, _folder_size(path)) for path in found]
 
 
-def _is_held(places: Places, attempt: str) -> bool:
-    """Does a process still hold the attempt's lock?"""
+def _any_attempt_runs(places: Places) -> bool:
+    """Does any process still hold an attempt's lock?"""
     import fcntl
 
     try:
-        file = os.open(f"{_at(places, layout.LOCKS)}/{attempt}", os.O_RDWR | os.O_CLOEXEC)
+        file = os.open(f"{_at(places, layout.LOCKS)}/{layout.ATTEMPT_LOCKS}", os.O_RDWR | os.O_CLOEXEC)
     except FileNotFoundError:
         return False
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError):
         return True
     finally:
         os.close(file)
