@@ -47,15 +47,17 @@ class Origin:
                 return self.source + real[len(self.root) :]
         return path
 
+    def show_all(self, text: str) -> str:
+        """`text` with the paths in it as the user knows them."""
+        return text.replace(self.root + os.sep, self.source + os.sep) if self.root and self.source else text
+
 
 def describe_exception(error: BaseException, origin: Origin) -> ErrorInfo:
     """What happened, in a form that crosses processes. Never raises: an exception whose own `str` fails is named by its class."""
     import traceback
 
     frames = tuple(frame for frame in _frames(error.__traceback__, origin))
-    text = "".join(traceback.format_exception(type(error), error, _first_foreign(error.__traceback__)))
-    if origin.root and origin.source:
-        text = text.replace(origin.root + os.sep, origin.source + os.sep)
+    text = origin.show_all("".join(traceback.format_exception(type(error), error, _first_foreign(error.__traceback__))))
     return ErrorInfo(
         kind="oom" if isinstance(error, MemoryError) else type(error).__name__,
         code=_code(error),
@@ -78,6 +80,14 @@ def _frames(tb: TracebackType | None, origin: Origin) -> Iterable[Frame]:
             source = origin.mask(linecache.getline(path, tb.tb_lineno, tb.tb_frame.f_globals).strip())
             yield Frame(origin.show(path), tb.tb_lineno, code.co_qualname, source, origin.is_own(path))
         tb = tb.tb_next
+
+
+def locate(frame: Frame, origin: Origin) -> Frame:
+    """A frame of which only file, line and function are known, as `describe_exception` would give it."""
+    import linecache
+
+    source = origin.mask(linecache.getline(frame.file, frame.line).strip())
+    return Frame(origin.show(frame.file), frame.line, frame.function, source, origin.is_own(frame.file))
 
 
 def _first_foreign(tb: TracebackType | None) -> TracebackType | None:

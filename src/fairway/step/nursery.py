@@ -82,14 +82,15 @@ class Nursery:
         """Attempts like those of `warm` get a fresh interpreter each from now on."""
         self._must_be_single.add(warm.key)
 
-    def end(self, warm: Warm) -> int:
-        """Hang up and reap; returns the wait status."""
+    def end(self, warm: Warm) -> tuple[int, processes.Use]:
+        """Hang up and reap; returns the wait status and what it used."""
         self._warm.pop(warm.key, None) if not warm.single else self._singles.discard(warm)
         warm.channel.close()
         try:
-            return os.waitpid(warm.pid, 0)[1]
+            _, status, used = os.wait4(warm.pid, 0)
         except ChildProcessError:
-            return processes.SIGKILL
+            return processes.SIGKILL, processes.Use(0, 0.0)
+        return status, processes.Use(used.ru_maxrss * 1024, used.ru_utime + used.ru_stime)
 
     def kill(self) -> None:
         """All of them, now."""

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 LINE_BYTES = 64 * 1024
 _READ_BYTES = 1 << 16
 _TAIL_BYTES = 16 * 1024
+_TELLING_CHARS = 8
 
 
 class LogPump:
@@ -27,7 +28,8 @@ class LogPump:
         self.rests_until = 0.0
         self.tail = b""
         self._stream, self._streams = stream, streams
-        self._secrets = tuple(sorted((s.encode("utf-8", "surrogatepass") for s in secrets if s), key=len, reverse=True))
+        self._secrets = _find_forms(secrets)
+        self._longest = max(map(len, self._secrets), default=1)
         self._rest = b""
         self._broken = False
 
@@ -71,10 +73,11 @@ class LogPump:
             if len(rest) < LINE_BYTES:
                 self._rest = rest
                 return
-            whole, rest = rest, b""
+            rest = self._mask(rest)
+            cut = len(rest) - self._longest + 1  # what may be the beginning of a secret waits for its end
+            whole, rest = rest[:cut], rest[cut:]
         self._rest = rest
-        for secret in self._secrets:
-            whole = whole.replace(secret, b"***")
+        whole = self._mask(whole)
         if len(whole) > LINE_BYTES:
             whole = b"\n".join(_cut(line) for line in whole.split(b"\n"))
         self.tail = (self.tail + whole + b"\n")[-_TAIL_BYTES:]
@@ -85,6 +88,11 @@ class LogPump:
         stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now)) + f".{int(now % 1 * 1000):03d}Z "
         self._write((stamp + text.replace("\n", "\n" + stamp) + "\n").encode("utf-8", "replace"))
 
+    def _mask(self, data: bytes) -> bytes:
+        for secret in self._secrets:
+            data = data.replace(secret, b"***")
+        return data
+
     def _write(self, lines: bytes) -> None:
         if self._broken:
             return
@@ -92,7 +100,16 @@ class LogPump:
             self._streams.append(self._stream, lines)
         except FairwayError as error:  # the step goes on; what it prints is lost and the worker's own log says so
             self._broken = True
-            os.write(2, f"fairway: output is not kept any more: {error}\n".encode())
+            try:
+                os.write(2, f"fairway: output is not kept any more: {error}\n".encode())
+            except OSError:  # nobody reads the run's own output any more either
+                return
+
+
+def _find_forms(secrets: tuple[str, ...]) -> tuple[bytes, ...]:
+    """What must not be shown: each secret, and each line of one that has several, as keys do; the longest first."""
+    forms = {form for secret in secrets for form in (secret, *(line for line in secret.splitlines() if len(line) >= _TELLING_CHARS))}
+    return tuple(sorted((form.encode("utf-8", "surrogatepass") for form in forms if form), key=len, reverse=True))
 
 
 def _cut(line: bytes) -> bytes:

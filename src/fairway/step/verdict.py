@@ -12,6 +12,7 @@ _SIGNALS = {
     1: "SIGHUP", 2: "SIGINT", 3: "SIGQUIT", 4: "SIGILL", 5: "SIGTRAP", 6: "SIGABRT", 7: "SIGBUS", 8: "SIGFPE", 9: "SIGKILL", 11: "SIGSEGV",
     13: "SIGPIPE", 14: "SIGALRM", 15: "SIGTERM", 24: "SIGXCPU", 25: "SIGXFSZ", 31: "SIGSYS",
 }  # fmt: skip
+_ESCAPE = re.compile(r"\\(x[0-9a-f]{2}|u[0-9a-f]{4}|U[0-9a-f]{8})")
 _NEAR_LIMIT = 0.9
 
 
@@ -64,9 +65,7 @@ def explain_death(seen: Evidence) -> ErrorInfo:
             f"native code crashed the step's process ({name_signal(number)}){where}"
             if number in (4, 6, 7, 8, 11)
             else f"the step's process was ended by {name_signal(number)}",
-            hint="the Python line that was running is above; the fault is in a compiled library it called"
-            if frames
-            else "look at the task's log",
+            hint="the fault is in the compiled library that this line called" if frames else "look at the task's log",
             frames=frames,
             traceback=_find_fatal(seen.tail),
         )
@@ -115,8 +114,10 @@ def _size(count: int) -> str:
 
 
 def _find_fatal(tail: bytes) -> str:
+    """What faulthandler printed, without our own frames."""
     found = _FATAL.search(tail)
-    return tail[found.start() :].decode("utf-8", "replace") if found else ""
+    lines = tail[found.start() :].decode("utf-8", "replace").splitlines() if found else []
+    return "\n".join(line for line in lines if "/fairway/step/" not in line and not line.startswith('  File "<'))
 
 
 def _find_frames(tail: bytes) -> tuple[Frame, ...]:
@@ -125,11 +126,16 @@ def _find_frames(tail: bytes) -> tuple[Frame, ...]:
     if not found:
         return ()
     frames = [
-        Frame(file.decode("utf-8", "replace"), int(line), name.decode("utf-8", "replace"))
+        Frame(_unescape(file), int(line), _unescape(name))
         for file, line, name in _FRAME.findall(tail[found.start() :])
         if b"/fairway/step/" not in file and not file.startswith(b"<")
     ]
     return tuple(reversed(frames))
+
+
+def _unescape(text: bytes) -> str:
+    """faulthandler writes ASCII only, what else there is as \\xe9, \\u20ac or \\U0001f6a2."""
+    return _ESCAPE.sub(lambda found: chr(int(found[1][1:], 16)), text.decode("ascii", "replace"))
 
 
 def _last_line(tail: bytes) -> str:
