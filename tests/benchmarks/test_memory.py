@@ -60,7 +60,6 @@ def test_what_ended_processes_wrote_still_counts(tmp_path):
     assert sampler.peak.written == 207
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="PSS is read from /proc")
 def test_the_memory_of_a_process_that_lost_its_parent_is_seen(tmp_path):
     """The leader starts a child that starts a grandchild and dies; the grandchild, an orphan, takes 60 MB and tells the leader."""
     script = tmp_path / "tree.py"
