@@ -8,6 +8,12 @@ from fairway.spec.attempt import AttemptSpec
 from fairway.spec.resources import Resources
 
 _LOOK_AHEAD = 64
+_UNITS_A_CORE = 1_000_000
+
+
+def _units(cores: float) -> int:
+    """Parts of cores as whole numbers: floats would not add up to the whole again, and who needs it would wait for ever."""
+    return round(cores * _UNITS_A_CORE)
 
 
 class Slots:
@@ -19,7 +25,7 @@ class Slots:
 
     def __init__(self, total: Resources) -> None:
         self.total = total
-        self._cpu = total.cpu
+        self._cpu = _units(total.cpu)
         self._memory = total.memory_bytes
         self._devices = {kind: list(range(count)) for kind, count in total.accelerators.items()}
         self._queue: deque[AttemptSpec] = deque()
@@ -30,7 +36,7 @@ class Slots:
 
     def free(self) -> Resources:
         """What nobody holds now."""
-        return Resources(self._cpu, self._memory, 0, {kind: len(ids) for kind, ids in self._devices.items()})
+        return Resources(self._cpu / _UNITS_A_CORE, self._memory, 0, {kind: len(ids) for kind, ids in self._devices.items()})
 
     def find_excess(self, wanted: Resources) -> str:
         """What an attempt asks for beyond all that the machine has, in words; "" if it fits."""
@@ -67,11 +73,11 @@ class Slots:
             attempt = self._queue.popleft()
             wanted = attempt.resources
             fits = (
-                wanted.cpu <= cpu
+                _units(wanted.cpu) <= cpu
                 and wanted.memory_bytes <= memory
                 and all(count <= devices.get(kind, 0) for kind, count in wanted.accelerators.items())
             )
-            cpu -= wanted.cpu
+            cpu -= _units(wanted.cpu)
             memory -= wanted.memory_bytes
             for kind, count in wanted.accelerators.items():
                 devices[kind] = devices.get(kind, 0) - count
@@ -88,13 +94,13 @@ class Slots:
         if held is None:
             return
         wanted, devices = held
-        self._cpu += wanted.cpu
+        self._cpu += _units(wanted.cpu)
         self._memory += wanted.memory_bytes
         for kind, ids in devices.items():
             self._devices[kind] = sorted(self._devices[kind] + ids)
 
     def _hold(self, id: str, wanted: Resources) -> dict[str, list[int]]:
-        self._cpu -= wanted.cpu
+        self._cpu -= _units(wanted.cpu)
         self._memory -= wanted.memory_bytes
         devices: dict[str, list[int]] = {}
         for kind, count in wanted.accelerators.items():

@@ -1,0 +1,144 @@
+"""Slots: nobody gets what is not there, no device twice, and nobody waits for ever."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fairway.executors.slots import Slots
+from fairway.spec.attempt import AttemptSpec
+from fairway.spec.graph import StepDef
+from fairway.spec.resources import Resources
+
+GPU = "nvidia.com/gpu"
+GIB = 1 << 30
+
+
+def attempt(name: str, cpu: float = 1.0, memory: int = 0, gpus: int = 0) -> AttemptSpec:
+    return AttemptSpec(name, "r", name, 1, StepDef(name), "", (), resources=Resources(cpu, memory, 0, {GPU: gpus} if gpus else {}))
+
+
+def machine(cpu: float = 4.0, memory: int = 8 * GIB, gpus: int = 2) -> Slots:
+    return Slots(Resources(cpu, memory, 0, {GPU: gpus}))
+
+
+def started(slots: Slots) -> list[str]:
+    return [one.id for one, _ in slots.take()]
+
+
+def test_as_many_start_as_there_are_cores_in_the_order_they_came() -> None:
+    slots = machine()
+    for n in range(6):
+        slots.add(attempt(f"a{n}"))
+    assert started(slots) == ["a0", "a1", "a2", "a3"]
+    assert started(slots) == []
+    slots.give_back("a2")
+    assert started(slots) == ["a4"]
+    assert len(slots) == 1
+
+
+def test_parts_of_a_core_share_one() -> None:
+    slots = machine(cpu=1.0)
+    for n in range(5):
+        slots.add(attempt(f"a{n}", cpu=0.25))
+    assert started(slots) == ["a0", "a1", "a2", "a3"]
+
+
+@given(st.lists(st.floats(0.01, 1.0), min_size=1, max_size=20))
+def test_parts_of_a_core_add_up_to_all_of_it_again(parts: list[float]) -> None:
+    slots = machine(cpu=1.0)
+    for n, part in enumerate(parts):
+        slots.add(attempt(f"a{n}", cpu=part))
+    while names := started(slots):
+        for name in names:
+            slots.give_back(name)
+    slots.add(attempt("whole", cpu=1.0))
+    assert started(slots) == ["whole"]
+
+
+def test_memory_limits_what_starts() -> None:
+    slots = machine()
+    slots.add(attempt("big", memory=6 * GIB))
+    slots.add(attempt("other", memory=6 * GIB))
+    slots.add(attempt("small", memory=GIB))
+    assert started(slots) == ["big"]  # "small" would take from what "other" waits for
+    slots.give_back("big")
+    assert started(slots) == ["other", "small"]
+
+
+def test_devices_are_handed_out_by_number_and_never_shared() -> None:
+    slots = machine()
+    for name in ("a", "b", "c"):
+        slots.add(attempt(name, gpus=1))
+    assert {one.id: devices for one, devices in slots.take()} == {"a": {GPU: [0]}, "b": {GPU: [1]}}
+    slots.give_back("a")
+    assert [(one.id, devices) for one, devices in slots.take()] == [("c", {GPU: [0]})]
+
+
+def test_a_big_attempt_is_not_starved_by_small_ones() -> None:
+    slots = machine()
+    slots.add(attempt("running"))
+    slots.take()
+    slots.add(attempt("big", cpu=4.0))
+    for n in range(100):
+        slots.add(attempt(f"small{n}"))
+        assert started(slots) == []
+    slots.give_back("running")
+    assert started(slots) == ["big"]
+
+
+def test_one_that_waits_for_a_device_leaves_the_cores_it_does_not_need() -> None:
+    slots = machine(cpu=4.0, gpus=1)
+    slots.add(attempt("first", gpus=1))
+    slots.add(attempt("second", gpus=1))
+    slots.add(attempt("plain"))
+    assert started(slots) == ["first", "plain"]
+
+
+def test_what_is_dropped_does_not_start() -> None:
+    slots = machine()
+    one = attempt("a")
+    slots.add(one)
+    assert slots.drop(one)
+    assert not slots.drop(one)
+    assert started(slots) == []
+
+
+def test_more_than_the_machine_has_is_named_with_what_it_has() -> None:
+    slots = machine()
+    assert slots.find_excess(Resources(4.0, 8 * GIB, 0, {GPU: 2})) == ""
+    assert slots.find_excess(Resources(5.0)) == "asks for 5 cores, and this machine has 4"
+    assert slots.find_excess(Resources(1.0, 9 * GIB)) == "asks for 9.0 GiB of memory, and this machine has 8.0 GiB"
+    assert slots.find_excess(Resources(1.0, 0, 0, {GPU: 3})) == "asks for 3 of nvidia.com/gpu, and this machine has 2"
+    assert slots.find_excess(Resources(1.0, 0, 0, {"tpu": 1})) == "asks for 1 of tpu, and this machine has 0"
+
+
+asked = st.tuples(
+    st.sampled_from([0.1, 0.25, 0.3, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0]), st.integers(0, 8).map(lambda n: n * GIB), st.integers(0, 2)
+)
+
+
+@given(st.lists(asked, max_size=40), st.randoms(use_true_random=False))
+def test_all_start_once_within_the_machine_and_in_the_end_all_is_free(wanted: list[tuple[float, int, int]], random: object) -> None:
+    slots = machine()
+    waiting = {f"a{n}": attempt(f"a{n}", *one) for n, one in enumerate(wanted)}
+    for one in waiting.values():
+        slots.add(one)
+    running: dict[str, tuple[Resources, list[int]]] = {}
+    seen: list[str] = []
+    while waiting or running:
+        for one, devices in slots.take():
+            seen.append(one.id)
+            running[one.id] = (waiting.pop(one.id).resources, devices.get(GPU, []))
+        assert running, "nothing runs, and something waits"
+        assert sum(resources.cpu for resources, _ in running.values()) <= 4.0 + 1e-6
+        assert sum(resources.memory_bytes for resources, _ in running.values()) <= 8 * GIB
+        held = [device for _, devices in running.values() for device in devices]
+        assert len(held) == len(set(held)) and set(held) <= {0, 1}
+        name = random.choice(sorted(running))  # type: ignore[attr-defined]
+        slots.give_back(name)
+        slots.give_back(name)
+        del running[name]
+    assert sorted(seen) == sorted(f"a{n}" for n in range(len(wanted)))
+    free = slots.free()
+    assert (round(free.cpu, 6), free.memory_bytes, free.accelerators) == (4.0, 8 * GIB, {GPU: 2})
