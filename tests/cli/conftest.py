@@ -21,6 +21,7 @@ from fairway.spec.graph import Axis, Expr, Graph, Guard, Node, Param, Port, Step
 from fairway.spec.ports import run_now
 from fairway.store import open_journal
 from fairway.testing.scripted import Call, ScriptedExecutor
+from tests.cli.project import Project
 
 FIRST_RUN = "20261124-081503-x7kq3"
 SECOND_RUN = "20261124-091500-m2abc"
@@ -126,6 +127,14 @@ def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shop]:
 def shop_with_run(shop: Shop) -> Shop:
     shop.run(name="nightly", tags=("first",))
     return shop
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+    """A project of real files, run by the real executor."""
+    for name in ("FAIRWAY_HOME", "FAIRWAY_JOURNAL", "FAIRWAY_PROJECT", "FORCE_COLOR", "FAIRWAY_DEBUG"):
+        monkeypatch.delenv(name, raising=False)
+    return Project(tmp_path)
 
 
 Runner = Callable[..., Result]

@@ -34,7 +34,7 @@ def render_line(line: Line, names: int, now: float, stream: TextIO) -> str:
     seconds = line.seconds(now)
     took = spell_duration(seconds) if seconds is not None else ""
     symbol = paint(SYMBOLS[status], COLOURS[status], stream)
-    return f"{symbol} {line.label:<{names}}  {spell_progress(line):<10} {took:>7}  {spell_facts(line)}".rstrip()
+    return f"{symbol} {line.label:<{names}}  {spell_progress(line):<7} {took:>6}  {spell_facts(line)}".rstrip()
 
 
 def spell_progress(line: Line) -> str:
@@ -48,7 +48,8 @@ def spell_facts(line: Line) -> str:
     facts: list[str] = []
     cached = line.counts.get("cached", 0)
     if cached:
-        facts.append("cached" if cached == line.total else f"{cached:,} cached")
+        source = f" from {line.cached_from[-5:]}" if line.cached_from else ""
+        facts.append(("cached" if cached == line.total else f"{cached:,} cached") + source)
     for status in ("failed", "skipped", "cancelled"):
         count = line.counts.get(status, 0)
         if count and line.total > 1:

@@ -111,6 +111,10 @@ class Bundle(Record):
         """Path in the bundle -> file, of what is not a module: `reach` takes them into account."""
         return {file.path: file.source for file in self.files if file.why != "module"}
 
+    def programs(self) -> frozenset[str]:
+        """Those of them that only command steps brought along: no Python step depends on one that it does not name."""
+        return frozenset(file.path for file in self.files if file.why == "command")
+
 
 def collect(
     entry_file: str | Path,

@@ -1,0 +1,148 @@
+"""A project that is edited and run again: its files, and `fairway` in this process."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import itertools
+import json
+import os
+import sys
+import textwrap
+from pathlib import Path
+from typing import Any
+
+from fairway.cli import main
+from fairway.engine.client import Run
+from fairway.engine.project import load_project
+from fairway.engine.workspace import Workspace
+
+HELPERS = """
+SCALE = 2
+
+
+def scale(x):
+    return x * SCALE
+
+
+def other(x):
+    return x + 1
+"""
+
+FLOW = """
+import fairway as fw
+from helpers import other, scale
+
+
+@fw.step
+def load(count: int) -> list[int]:
+    return list(range(count))
+
+
+@fw.step
+def train(x: int) -> int:
+    return scale(x)
+
+
+@fw.step
+def total(xs: list[int]) -> int:
+    return sum(xs)
+
+
+@fw.step
+def report(total: int) -> str:
+    return f"{total}"
+
+
+@fw.pipeline
+def flow(count: int = 3):
+    return report(total(train(fw.each(load(count)))))
+"""
+
+_times = itertools.count(1_700_000_000)
+
+
+class Said:
+    """What a command wrote, and its exit status."""
+
+    def __init__(self, status: int, out: str, err: str) -> None:
+        self.status = status
+        self.out = out
+        self.err = err
+
+    @property
+    def text(self) -> str:
+        """All of it."""
+        return self.out + self.err
+
+    @property
+    def data(self) -> Any:
+        """Its JSON."""
+        return json.loads(self.out)
+
+
+class Project:
+    """A folder with `flow.py` and `helpers.py`. Files get times of their own, so that no compiled form is taken for another's."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.write("helpers.py", HELPERS)
+        self.write("flow.py", FLOW)
+
+    def write(self, name: str, text: str) -> Path:
+        path = self.root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(textwrap.dedent(text).lstrip("\n"))
+        at = next(_times)
+        os.utime(path, (at, at))
+        return path
+
+    def edit(self, name: str, old: str, new: str) -> None:
+        """Replace a text that is there."""
+        text = (self.root / name).read_text()
+        assert old in text, f"{old!r} is not in {name}"
+        self.write(name, text.replace(old, new))
+
+    def ask(self, *words: str) -> Said:
+        """`fairway WORDS` in the folder."""
+        out, err = io.StringIO(), io.StringIO()
+        self.forget()
+        before, path = os.getcwd(), list(sys.path)
+        os.chdir(self.root)
+        try:
+            with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+                status = main(words)
+        finally:
+            os.chdir(before)
+            sys.path[:] = path
+            self.forget()
+        return Said(status, out.getvalue(), err.getvalue())
+
+    def forget(self) -> None:
+        """Modules of the folder are imported anew by the next command, as a new process would."""
+        for name, module in list(sys.modules.items()):
+            if str(self.root) in str(getattr(module, "__file__", None) or ""):
+                del sys.modules[name]
+
+    def run(self, *words: str) -> Run:
+        """`fairway run flow.py WORDS`; the run."""
+        said = self.ask("run", "flow.py", *words)
+        assert said.status in (0, 3), said.text
+        return self.last()
+
+    def last(self) -> Run:
+        return Run(self.workspace, self.workspace.get_run("last"))
+
+    @property
+    def workspace(self) -> Workspace:
+        return Workspace(load_project(str(self.root), variables={}))
+
+
+def done(run: Run) -> set[str]:
+    """Addresses of the tasks that really ran in the run (as it is since its last resume)."""
+    return {name for name, task in run.tasks.items() if task.attempts and task.status == "succeeded"}
+
+
+def cached(run: Run) -> set[str]:
+    """Addresses of the tasks whose results were taken from the cache."""
+    return {name for name, task in run.tasks.items() if task.as_plain()["cached_from"]}
