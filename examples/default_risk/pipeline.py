@@ -49,9 +49,9 @@ def check(customers: pd.DataFrame) -> pd.DataFrame:
         bad = customers.index[~customers[name].between(low, high)]
         if len(bad):
             raise ValueError(f"{name} must lie between {low} and {high}; {len(bad)} rows do not, the first is row {bad[0] + 1}")
+    fw.log(defaulted=customers[TARGET].mean())
     for name, codes in KNOWN_CODES.items():
         fw.log(**{f"unknown_{name.lower()}": int((~customers[name].isin(codes)).sum())})
-    fw.log(customers=len(customers), defaulted=customers[TARGET].mean())
     return customers
 
 

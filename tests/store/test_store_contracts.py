@@ -63,8 +63,8 @@ class TestFolderArtifactStoreWithoutHardLinks(ArtifactStoreContract):
         monkeypatch.setattr(folder.os, "link", refuse)
         return FolderArtifactStore(tmp_path / "home" / "blobs")
 
-    def test_a_taken_file_cannot_be_changed_through_another_name(self) -> None:  # type: ignore[override]
-        pytest.skip("there are no other names on such a file system")
+    # There are no other names on such a file system; a class attribute that is no function is no test.
+    test_a_taken_file_cannot_be_changed_through_another_name = None  # type: ignore[assignment]
 
 
 class TestMemoryArtifactStore(ArtifactStoreContract):

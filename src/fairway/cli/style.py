@@ -135,7 +135,7 @@ def clip_painted(text: str, width: int) -> str:
             kept += part
         else:
             kept, room = kept + part[:room], room - len(part[:room])
-    return kept.rstrip() + "…"
+    return kept + "…"
 
 
 def spell_value(value: Any, width: int = 60) -> str:

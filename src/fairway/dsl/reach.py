@@ -89,13 +89,15 @@ class Code:
         self._parts: dict[PartId, _Part] = {}
         self._attached: dict[PartId, list[PartId]] = {}
 
-    def reach(self, entries: Sequence[tuple[str, str]], files: dict[str, Path | str]) -> dict[tuple[str, str], Reach]:
-        """See the function of the same name."""
+    def reach(
+        self, entries: Sequence[tuple[str, str]], files: dict[str, Path | str], programs: frozenset[str] = frozenset()
+    ) -> dict[tuple[str, str], Reach]:
+        """See the function of the same name. Of `files`, `programs` count only for the steps whose code names them."""
         modules = [self._module_name(m) for m, _ in entries]
         self._attach(self.sources.closure(modules))
         walks = [self._walk(self._entry(module, name)) for module, (_, name) in zip(modules, entries, strict=True)]
         named = [self._files_named(walk, files) for walk in walks]
-        orphans = set(files).difference(*named)
+        orphans = set(files).difference(programs, *named)
         found: dict[tuple[str, str], Reach] = {}
         for (module, name), walk, own in zip(entries, walks, named, strict=True):
             found[module, name] = self._result(f"{self._module_name(module)}:{name}", walk, {n: files[n] for n in sorted(own | orphans)})

@@ -37,9 +37,9 @@ def code_of(graph: Graph, pipeline: Any, project: Project, source: str) -> tuple
     found: dict[tuple[str, str], Reach] = {}
     if entries:
         code = Code(sources or open_sources(file, project.root, [m for m, _ in entries]), file)
-        found = code.reach(entries, dict(made.includes()))
+        found = code.reach(entries, dict(made.includes()), made.programs())
         inner = [entry for entry in dict.fromkeys(_called_by(found, grows)) if entry not in found]
-        found |= code.reach(inner, dict(made.includes())) if inner else {}
+        found |= code.reach(inner, dict(made.includes()), made.programs()) if inner else {}
     by_path = {f.path: f.digest for f in made.files}
     steps: dict[str, StepDef] = {}
     packages: dict[str, dict[str, str]] = {}
