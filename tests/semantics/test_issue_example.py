@@ -5,7 +5,10 @@ from __future__ import annotations
 from tests.semantics.rig import Rig, outputs, statuses
 
 EXAMPLE = '''
+import matplotlib.pyplot as plt
 import pandas as pd
+from sklearn.metrics import roc_auc_score
+from sklearn.tree import DecisionTreeClassifier
 from typing import NamedTuple
 
 
@@ -16,8 +19,6 @@ def load(path: fw.File) -> pd.DataFrame:
 
 @fw.step(cpu=1, memory="1Gi", retries=2, timeout="10m")
 def train(data: pd.DataFrame, depth: int = 4) -> fw.Model:
-    from sklearn.tree import DecisionTreeClassifier
-
     tree = DecisionTreeClassifier(max_depth=depth, random_state=0).fit(data[["income", "age"]], data["default"])
     return fw.Model(tree)
 
@@ -29,9 +30,6 @@ class Report(NamedTuple):
 
 @fw.step
 def evaluate(model: fw.Model, data: pd.DataFrame) -> Report:
-    from sklearn.metrics import roc_auc_score
-    import matplotlib.pyplot as plt
-
     scores = model.estimator.predict_proba(data[["income", "age"]])[:, 1]
     figure, axes = plt.subplots()
     axes.plot(sorted(scores))

@@ -11,11 +11,11 @@ from fairway.dsl.constants import plain_constant
 from fairway.dsl.docs import parameter_help, summary
 from fairway.dsl.infer import merge_axes
 from fairway.dsl.settings import as_environment, under
-from fairway.dsl.source import caller, place, suggest
+from fairway.dsl.source import blame, caller, place, suggest
 from fairway.dsl.step import Step, check_function, parameters
 from fairway.dsl.trace import Trace, bind, current
 from fairway.dsl.value import Value
-from fairway.errors import DefinitionError
+from fairway.errors import DefinitionError, FairwayError
 from fairway.spec.environment import Environment
 from fairway.spec.graph import Expr, Graph, Param, Port
 from fairway.spec.record import replace
@@ -78,7 +78,7 @@ class Pipeline:
         token = current.set(trace)
         try:
             given = {param.name: trace.add_param(param) for param in self.params()}
-            returned = self.function(**given)
+            returned = self._call(given)
             outputs = _outputs(trace, returned)
             for handler in self.on_exit:
                 _add_exit(trace, handler, given)
@@ -94,6 +94,19 @@ class Pipeline:
             doc=summary(self.__doc__ or ""),
             where=place(self.function.__code__),
         )
+
+    def _call(self, given: Mapping[str, Any]) -> Any:
+        """What the body returns. Raises DefinitionError with the user's line for whatever goes wrong in it."""
+        try:
+            return self.function(**given)
+        except FairwayError:
+            raise
+        except Exception as error:
+            message, hint = f"{type(error).__name__}: {error}", f"the body of `{self.name}` runs to tell which steps it calls; mend the line"
+            if isinstance(error, TypeError) and "Value" in str(error):
+                message = f"{message}; here Value is a value that does not exist yet: a pipeline is traced before anything runs"
+                hint = "do this inside a step, which is given the real value"
+            raise DefinitionError(message, hint=hint, where=blame(error)) from error
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         trace = current.get()
@@ -125,7 +138,7 @@ class Pipeline:
         trace.groups.append(trace.unique_group(self.name))
         trace.last_when.append(None)
         try:
-            returned = self.function(**given)
+            returned = self._call(given)
         finally:
             trace.hidden = hidden
             trace.groups.pop()

@@ -46,6 +46,18 @@ def caller_line() -> str:
     return linecache.getline(frame.f_code.co_filename, frame.f_lineno, frame.f_globals).strip()
 
 
+def blame(error: BaseException) -> str:
+    """ "file:line" of the user's own code that raised `error` or called what did, "" if none of it was running."""
+    libraries = os.path.dirname(os.__file__) + os.sep
+    found, trace = "", error.__traceback__
+    while trace is not None:
+        file = trace.tb_frame.f_code.co_filename
+        if not file.startswith((_PACKAGE, libraries)) and "site-packages" not in file:
+            found = f"{shown(file)}:{trace.tb_lineno}"
+        trace = trace.tb_next
+    return found
+
+
 def place(code: CodeType) -> str:
     """ "file:line" of a function's first line."""
     return f"{shown(code.co_filename)}:{code.co_firstlineno}"
