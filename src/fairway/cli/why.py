@@ -28,7 +28,10 @@ def command(folder: str, run: str, task: str, output: str | None) -> None:
 
     workspace = open_workspace(folder)
     found = Run(workspace, workspace.get_run(run))
-    one = found.tasks.match(task)[0]
+    tasks = found.tasks.match(task)
+    one = tasks[0]
+    if len(tasks) > 1:
+        click.echo(f"{task} is {len(tasks):,} tasks; this is the first", err=True)
     answer = why(workspace, found.id, one.address)
     if output == "json":
         print_json(answer)

@@ -97,6 +97,12 @@ class Snapshot:
             made.append((text, line, source[line - 1].strip() if 0 < line <= len(source) else text))
         return made
 
+    def is_definition(self, part: str) -> bool:
+        """Is the part a function, class or constant: not an import, not a file?"""
+        name, _, inner = part.partition(":")
+        module = self.sources.find(name)
+        return module is not None and inner in module.table
+
     def path_of(self, part: str) -> str:
         """The file of a part, as people know it."""
         module = self.sources.find(part.partition(":")[0])

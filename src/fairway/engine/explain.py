@@ -119,7 +119,7 @@ def _hit(one: KeyedTask, run: str, other: str) -> Explanation:
     here = one.snapshot()
     if one.step.module and here is not None:
         reached = here.reach(one.step)
-        count = len(reached.parts) if reached else 0
+        count = sum(here.is_definition(part) for part in reached.parts) if reached else 0
         what = f"none of the {count} functions and constants it reaches was edited" if count > 1 else "it was not edited"
         unreached = _edited_since(one, run, here)
         text = f"code: {what}"
