@@ -90,12 +90,12 @@ def measure_one(session: Session, benchmark: Benchmark) -> None:
 
 
 def write_page(paths: list[Path]) -> int:
-    """Put a result file's figures (the newest one's, if none is named) into the documentation."""
+    """Put the figures of result files (the newest, if none is named; of several, the later one's where both measured) into the page."""
     newest = paths or sorted(RESULTS.glob("*.json"))[-1:]
     if not newest:
         print("nothing has been measured yet: python -m benchmarks", file=sys.stderr)
         return 2
-    result = json.loads(newest[0].read_text(encoding="utf-8"))
+    result = report.merge([json.loads(path.read_text(encoding="utf-8")) for path in newest], [benchmark.name for benchmark in BENCHMARKS])
     PAGE.write_text(report.put_page(PAGE.read_text(encoding="utf-8"), report.render_page(result)), encoding="utf-8")
     print(f"written: {os.path.relpath(PAGE)}")
     return 0

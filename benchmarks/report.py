@@ -66,6 +66,12 @@ def to_json(benchmark: str, bars: Sequence[Bar], rows: Sequence[Row]) -> dict[st
     }
 
 
+def merge(results: Sequence[Mapping[str, Any]], order: Sequence[str]) -> dict[str, Any]:
+    """Several result files as one, a later one's benchmarks in the place of an earlier one's; machine and dates are the last one's."""
+    found = {each["benchmark"]: each for result in results for each in result["results"]}
+    return {**results[-1], "results": [found[name] for name in order if name in found]}
+
+
 def render_page(result: Mapping[str, Any]) -> str:
     """A result file as a Markdown table: a line for each bar, the others' medians beside ours."""
     machine = result["machine"]

@@ -6,6 +6,7 @@ import os
 import shutil
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -14,7 +15,7 @@ from pathlib import Path
 from benchmarks.figures import OURS, Bar, Row, judge, ratio_of_pairs
 from benchmarks.memory import measure_peak
 from benchmarks.peers import Peers
-from benchmarks.process import Command, CommandError, Series, run, run_in_turns
+from benchmarks.process import SLOW_S, Command, CommandError, Series, run, run_in_turns
 
 PIPELINES = Path(__file__).parent / "pipelines"
 
@@ -86,11 +87,14 @@ class Session:
         return row
 
     def peak(self, figure: str, commands: Mapping[str, Command], *, runs: int) -> None:
-        """Record each command's peak memory, the largest of `runs` runs (a sample misses peaks; it never invents them)."""
+        """Record each command's peak memory, the largest of at most `runs` runs (a sample misses peaks; it never invents them)."""
         for name, command in commands.items():
             self.talk(f"{name} memory")
             try:
-                peaks = [measure_peak(command)[0] for _ in range(runs)]
+                peaks = [measure_peak(command)[0]]
+                begun = time.monotonic()
+                while len(peaks) < runs and time.monotonic() - begun < SLOW_S:
+                    peaks.append(measure_peak(command)[0])
             except CommandError as error:
                 self.record(figure, name, "MB", [], str(error))
                 continue

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks.figures import OURS, Bar, Row, difference_of_pairs, judge, plain_number, ratio_of_pairs
-from benchmarks.report import BEGIN, END, put_page, render_benchmark, render_page, render_summary, to_json
+from benchmarks.report import BEGIN, END, merge, put_page, render_benchmark, render_page, render_summary, to_json
 
 BAR = Bar("hello", "two steps", 0.15, "s")
 times = st.floats(min_value=0.001, max_value=1000)
@@ -93,6 +93,14 @@ def test_the_page_has_a_line_for_each_bar_with_the_others_beside_it():
     result = {"machine": machine, "started_at": "2026-11-24T12:00:00+00:00", "load_before": 0.5, "load_after": 1.0}
     page = render_page({**result, "results": [to_json("hello", [BAR], rows)]})
     assert "| two steps | ≤ 0.150 s | 0.130 s (0.120 s) | met | luigi 0.250 |" in page.splitlines()
+
+
+def test_of_several_result_files_the_later_ones_benchmarks_count_in_the_order_of_the_suite():
+    first = {"results": [{"benchmark": "map", "n": 1}, {"benchmark": "hello", "n": 1}], "load_after": 1}
+    later = {"results": [{"benchmark": "map", "n": 2}], "load_after": 2}
+    merged = merge([first, later], ["hello", "chain", "map"])
+    assert merged["results"] == [{"benchmark": "hello", "n": 1}, {"benchmark": "map", "n": 2}]
+    assert merged["load_after"] == 2
 
 
 def test_only_what_stands_between_the_marks_of_a_page_is_replaced():
