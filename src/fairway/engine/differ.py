@@ -16,7 +16,7 @@ from fairway.spec.artifact import ArtifactRef
 from fairway.spec.event import address
 from fairway.spec.graph import Expr, Graph, StepDef
 from fairway.spec.layout import BUNDLES
-from fairway.spec.record import Record, record, to_plain
+from fairway.spec.record import Record, record, replace, to_plain
 
 SECTIONS = ("code", "pipeline", "parameters", "inputs", "packages", "environment", "results", "metrics", "durations")
 SAME_DURATION_S = 0.5
@@ -91,10 +91,17 @@ def _pipeline(first: RunState, second: RunState) -> Iterator[Difference]:
 def _nodes(graph: Graph) -> dict[str, str]:
     found: dict[str, str] = {}
     for node in graph.nodes:
-        given = ", ".join(f"{name}={describe_expr(expr)}" for name, expr in node.inputs.items())
+        given = ", ".join(f"{name}={describe_expr(_unnamed(expr))}" for name, expr in node.inputs.items())
         facts = describe_node(graph, node)
         found[node.id] = f"{node.step}({given})" + (f", {facts}" if facts else "")
     return found
+
+
+def _unnamed(expr: Expr) -> Expr:
+    """The wiring without the contents of artifacts: these stand under "inputs"."""
+    if expr.ref is not None:
+        return Expr("artifact", value=str(expr.ref.meta.get("name") or expr.ref.type or expr.ref.format))
+    return replace(expr, args=tuple(_unnamed(arg) for arg in expr.args)) if expr.args else expr
 
 
 def _settings(key: str, step: StepDef) -> dict[str, Any]:
