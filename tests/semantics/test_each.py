@@ -85,6 +85,9 @@ def test_lists_of_different_lengths_in_one_each_fail_saying_both_lengths(rig: Ri
     error = run.state().error
     assert "lists of 2 and 3 items" in error.message
     assert "one fw.each per list" in error.hint
+    shown = rig.fairway("show", run.id).stdout
+    assert "lists of 2 and 3 items" in shown
+    assert "one fw.each per list" in shown
 
 
 def test_each_over_what_turns_out_to_be_no_list_fails_saying_so(rig: Rig) -> None:

@@ -13,7 +13,7 @@ from typing import Any, TextIO
 
 from fairway.cli.board import Board, Line
 from fairway.cli.lines import render_line
-from fairway.cli.report import Failure, group_failures, join_lines, render_failures
+from fairway.cli.report import Failure, group_failures, join_lines, render_failures, render_run_error
 from fairway.cli.style import paint, spell_duration
 from fairway.engine.project import Project
 from fairway.spec.layout import STREAMS
@@ -111,4 +111,4 @@ def say_end(state: Any, stream: TextIO) -> None:
 
     took = spell_duration(max(0.0, state.ended_at - (state.resumed_at or state.started_at)))
     symbol = paint(SYMBOLS.get(state.status, " "), COLOURS.get(state.status, ""), stream)
-    stream.write(f"{symbol} {state.status} in {took}\n")
+    stream.write(": ".join([f"{symbol} {state.status} in {took}", "\n".join(render_run_error(state))]).removesuffix(": ") + "\n")

@@ -122,6 +122,14 @@ def render_failures(groups: Sequence[Failure]) -> list[str]:
     return lines
 
 
+def render_run_error(state: Any) -> list[str]:
+    """What ended the run if it was none of its tasks: a timeout, a cancel, a list that could not be mapped over; and the way out."""
+    error = state.error
+    if error is None or (state.status == "failed" and any(True for _ in failed_tasks(state))):
+        return []
+    return [clip(error.message, MAX_WIDTH), *([f"  {clip(error.hint, MAX_WIDTH)}"] if error.hint else [])]
+
+
 def render_way_on(state: Any, groups: Sequence[Failure], prefix: str = "fairway") -> list[str]:
     """After a run that did not succeed: the one command to look closer, and the one to go on."""
     lines = [f"look closer: {prefix} logs {state.run} {quote(groups[0].task)}"] if groups else []

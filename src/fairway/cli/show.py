@@ -12,7 +12,7 @@ from fairway.cli.arguments import open_workspace, output_option, run_argument
 from fairway.cli.board import Board, Line
 from fairway.cli.lines import board_of, render_line
 from fairway.cli.listing import print_json
-from fairway.cli.report import describe, group_failures, join_lines, render_failures, render_outputs, render_way_on
+from fairway.cli.report import describe, group_failures, join_lines, render_failures, render_outputs, render_run_error, render_way_on
 from fairway.cli.style import COLOURS, SYMBOLS, clip, clip_painted, find_width, paint, spell_age, spell_duration, spell_number, spell_value
 from fairway.engine.drawing import draw_rails, find_edges
 from fairway.errors import NotFoundError
@@ -100,7 +100,7 @@ def _print_end(state: Any) -> None:
     groups = group_failures(state)
     if state.outputs:
         sys.stdout.write("\n" + join_lines(f"  {line}" for line in render_outputs(state.outputs)))
-    lines = [*render_failures(groups), *render_way_on(state, groups)]
+    lines = [*render_failures(groups), *render_run_error(state), *render_way_on(state, groups)]
     if lines:
         sys.stdout.write("\n" + join_lines(lines))
 
@@ -120,6 +120,8 @@ def _show_tasks(run: Any, pattern: str, output: str | None) -> None:
 def _render_task(task: Any) -> list[str]:
     lines = [f"{paint(SYMBOLS[task.status], COLOURS[task.status], sys.stdout)} {task.address}  {task.status}"]
     plain = task.as_plain()
+    if plain["reason"]:
+        lines[0] += f": {plain['reason']}"
     if plain.get("cached_from"):
         lines[0] += f" from {plain['cached_from']['run']} {plain['cached_from']['task']}"
     lines += [f"  in   {name}  {value}" for name, value in _inputs_of(task).items()]

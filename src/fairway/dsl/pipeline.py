@@ -102,7 +102,7 @@ class Pipeline:
         except FairwayError:
             raise
         except Exception as error:
-            message, hint = f"{type(error).__name__}: {error}", f"the body of `{self.name}` runs to tell which steps it calls; mend the line"
+            message, hint = f"{type(error).__name__}: {error}", f"the body of `{self.name}` runs to tell which steps there are; mend it"
             if isinstance(error, TypeError) and "Value" in str(error):
                 message = f"{message}; here Value is a value that does not exist yet: a pipeline is traced before anything runs"
                 hint = "do this inside a step, which is given the real value"

@@ -126,6 +126,16 @@ class Task:
         return self._task.status
 
     @property
+    def reason(self) -> str:
+        """Why it was skipped: "condition", "upstream", "failed", "cancelled", or what the step told `fw.skip`; "" if it was not."""
+        if self._task.reason == "skip" and self.attempts:
+            attempt = self._run_state.attempts[self.attempts[-1]]
+            items = attempt.outcome.items if attempt.outcome is not None else ()
+            at = attempt.items.index(self.index)
+            return (items[at].reason if at < len(items) else "") or "skip"
+        return self._task.reason if self.status == "skipped" else ""
+
+    @property
     def error(self) -> ErrorInfo | None:
         return self._task.error
 
@@ -179,7 +189,7 @@ class Task:
         return {
             "task": self.address,
             "status": self.status,
-            "reason": self._task.reason,
+            "reason": self.reason,
             "cached_from": {"run": cached[0], "task": cached[1]} if cached else None,
             "outputs": {name: to_plain(ref) for name, ref in self.output_refs.items()},
             "error": to_plain(self.error) if self.error else None,

@@ -7,10 +7,11 @@ from collections.abc import Iterable
 from types import TracebackType
 from typing import Any
 
-from fairway.errors import FairwayError
+from fairway.errors import ConfigError, DefinitionError, FairwayError, UnsupportedError
 from fairway.spec.outcome import ErrorInfo, Frame
 
 _HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+_NEVER_BETTER = (DefinitionError, ConfigError, UnsupportedError)
 _MESSAGE_CHARS = 4000
 _TRACEBACK_CHARS = 20000
 _RELATIVE_HINT = (
@@ -66,6 +67,7 @@ def describe_exception(error: BaseException, origin: Origin) -> ErrorInfo:
         frames=frames,
         traceback=origin.mask(text)[-_TRACEBACK_CHARS:],
         mro=tuple(cls.__name__ for cls in type(error).__mro__ if cls is not object),
+        retryable=not isinstance(error, _NEVER_BETTER),
     )
 
 
