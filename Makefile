@@ -23,6 +23,7 @@ $(VENV)/.frameworks: $(VENV)/.dev tests/frameworks/requirements.txt
 
 demo: $(VENV)/.demo  ## Train, evaluate and package a model of who will default, from nothing
 	@fairway run examples/default_risk/pipeline.py
+	@echo "go on with: . $(VENV)/bin/activate"
 
 test: $(VENV)/.dev  ## All tests but those of heavy libraries
 	@$(PYTEST) tests --ignore=tests/frameworks $(ARGS)

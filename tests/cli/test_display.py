@@ -8,8 +8,10 @@ from typing import Any
 
 from fairway.cli.board import Board, strip_indices
 from fairway.cli.display import PlainDisplay
+from fairway.cli.lines import spell_facts
 from fairway.cli.report import group_failures, render_failures, render_outputs, render_way_on
 from fairway.spec.artifact import ArtifactRef
+from fairway.spec.event import CachedItem, TasksCached
 from fairway.spec.graph import Expr, Graph, Node, Port, StepDef
 from fairway.spec.outcome import ErrorInfo, Frame
 from fairway.testing.scripted import Call
@@ -173,3 +175,14 @@ def test_outputs_show_small_values_and_the_size_of_others() -> None:
         "table  pandas.DataFrame, 30,000 rows × 2 columns, 2.0 MB",
         "array  numpy.ndarray, 10 × 10, 800 B",
     ]
+
+
+def test_what_a_resumed_run_had_done_before_is_kept(shop: Shop) -> None:
+    state = shop.run()
+    board = Board()
+    board.refresh(state)
+    board.apply([TasksCached("", "load", (CachedItem((), "key", {}, state.run, "load"),), 1.0)], state)
+    assert spell_facts(board.lines[("", "load")]) == "kept"
+    hits = (CachedItem((0,), "key", {}, state.run, "train[0]"), CachedItem((1,), "key", {}, SECOND_RUN, "train[1]"))
+    board.apply([TasksCached("", "train", hits, 1.0)], state)
+    assert spell_facts(board.lines[("", "train")]) == "1 kept"

@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 _FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _FILE = re.compile(r"^# (\w+\.(?:py|R|toml))(, continued|, edited: replace)?\n")
 _STATUS = re.compile(r"# exit status (\d+)")
-NOT_PLAYED = ("pip ", "make ", "git ", "cd ", "fairway rerun", "python -m venv")
+NOT_PLAYED = ("pip ", "make ", ". .venv", "git ", "cd ", "fairway rerun", "python -m venv")
 
 
 class Block(NamedTuple):

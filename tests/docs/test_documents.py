@@ -79,3 +79,19 @@ def test_every_document_can_be_reached_from_the_readme() -> None:
             if not link.startswith("http"):
                 waiting.append((document.parent / link).resolve())
     assert set(DOCUMENTS) <= seen, f"nobody links to {sorted(named(d) for d in set(DOCUMENTS) - seen)}"
+
+
+@pytest.mark.parametrize(
+    ("picture", "words"),
+    [
+        ("run.svg", ["fairway run examples/default_risk/pipeline.py", "train_boosting", "succeeded in"]),
+        ("mend.svg", ["fairway run houses.py --ks 0,1,4", "ZeroDivisionError", "fairway resume", "fairway why last load"]),
+    ],
+)
+def test_the_readmes_pictures_show_real_runs_and_load_nothing_from_elsewhere(picture: str, words: list[str]) -> None:
+    """They are drawn by tools/draw_readme.py; GitHub shows an SVG only if it stands alone."""
+    drawn = (ROOT / "docs" / "images" / picture).read_text(encoding="utf-8")
+    assert f"docs/images/{picture}" in (ROOT / "README.md").read_text(encoding="utf-8")
+    shown = re.sub(r"<[^>]+>", "", drawn).replace("&#160;", " ")
+    assert [word for word in words if word not in shown] == []
+    assert re.findall(r"(?:href|url|src)\s*[=(]\s*[\"']?(?!#)(\S+)", drawn.replace('xmlns="http://www.w3.org/2000/svg"', "")) == []

@@ -36,6 +36,7 @@ class Line:
         "counts",
         "ended_at",
         "high",
+        "kept",
         "key",
         "low",
         "node",
@@ -58,6 +59,8 @@ class Line:
         self.retries = 0
         self.reason = ""
         self.cached_from = ""
+        self.kept = 0
+        """Tasks that this very run had done before it was resumed."""
         self.attempts: dict[str, str] = {}
         """Attempts in flight -> the address of their first task."""
 
@@ -125,7 +128,7 @@ class Board:
                 self._end(line, event)
             elif kind in _WITH_NODE:
                 line = self.line(event.scope, event.node, state)
-                self._note(line, event)
+                self._note(line, event, state.run)
             else:
                 continue
             self._count(line, scope, state)
@@ -196,7 +199,7 @@ class Board:
             else:
                 line.counts.pop(status, None)
 
-    def _note(self, line: Line, event: Any) -> None:
+    def _note(self, line: Line, event: Any, run: str) -> None:
         kind = type(event)
         if kind is AttemptPlanned:
             line.started_at = line.started_at or event.at
@@ -209,6 +212,7 @@ class Board:
             line.reason = event.reason
         elif kind is TasksCached and event.items:
             line.cached_from = event.items[0].run
+            line.kept += sum(item.run == run for item in event.items)
 
     def _end(self, line: Line, event: Any) -> None:
         line.attempts.pop(event.attempt, None)

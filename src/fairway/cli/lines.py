@@ -46,6 +46,8 @@ def spell_progress(line: Line) -> str:
 def spell_facts(line: Line) -> str:
     """Cached or not, why skipped, how many failed or were retried, metrics."""
     facts: list[str] = []
+    if line.kept:
+        facts.append("kept" if line.kept == line.total else f"{line.kept:,} kept")
     cached = line.counts.get("cached", 0)
     if cached:
         source = f" from {line.cached_from[-5:]}" if line.cached_from else ""
