@@ -1,0 +1,118 @@
+"""What an attempt finds around it: variables, a working folder, libraries that its zygote has imported for it."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fairway.executors.local import LocalExecutor
+from fairway.spec import layout
+from fairway.spec.attempt import AttemptItem, AttemptSpec, attempt_id
+from fairway.spec.graph import Port, StepDef
+from fairway.spec.outcome import ItemOutcome, Outcome, outcome_key
+from fairway.spec.ports import run_now
+from fairway.spec.record import from_plain
+from fairway.step.folder import FolderArtifactStore
+
+CODE = """
+import os
+import sys
+
+import matplotlib
+
+def variables():
+    return {name: os.environ.get(name) for name in ("OMP_WAIT_POLICY", "PYTHONHASHSEED")}
+
+def folder():
+    found = os.listdir(".")
+    open("left", "w").close()
+    os.mkdir("deep")
+    return [os.getcwd(), *found]
+
+def drawing():
+    return "matplotlib.backends.backend_svg" in sys.modules
+
+def plain():
+    return "matplotlib.backends.backend_svg" in sys.modules
+
+def crash():
+    open("left", "w").close()
+    os.abort()
+"""
+
+
+class Bench:
+    """A local executor in a folder of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        (folder / "code.py").write_text(CODE)
+        self.executor = LocalExecutor(folder / "home", settings={"source": str(folder)})
+        self.scratch = folder / "home" / layout.SCRATCH
+        self._store = FolderArtifactStore(folder / "home" / layout.BLOBS)
+        self._n = 0
+
+    def run(self, name: str, returns: str = "") -> ItemOutcome | None:
+        """What the function's item became; None if the attempt had no outcome of its own."""
+        self._n += 1
+        step = StepDef(name, module="code", qualname=name, outputs=(Port("result", returns),))
+        spec = AttemptSpec(attempt_id("r", f"t{self._n}", 1), "r", name, 1, step, "", (AttemptItem(f"t{self._n}"),))
+        run_now(self.executor.submit([spec]))
+        for _ in range(100):
+            run_now(self.executor.wait(1.0))
+            if self._store.stat(outcome_key("r", spec.id)) is not None:
+                outcome = from_plain(Outcome, json.loads(self._store.get(outcome_key("r", spec.id))))
+                return outcome.items[0] if outcome.items else None
+        raise AssertionError(f"{name} has not ended")
+
+    def value(self, name: str, returns: str = "") -> Any:
+        item = self.run(name, returns)
+        assert item is not None
+        assert item.status == "succeeded", item.error
+        return json.loads(item.outputs["result"].inline or "null")
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    made = Bench(tmp_path)
+    yield made
+    run_now(made.executor.close())
+
+
+def test_waiting_threads_do_not_spin_unless_the_user_says_so(bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    assert bench.value("variables") == {"OMP_WAIT_POLICY": "PASSIVE", "PYTHONHASHSEED": "0"}
+    monkeypatch.setenv("OMP_WAIT_POLICY", "ACTIVE")
+    (tmp_path / "other").mkdir()
+    other = Bench(tmp_path / "other")
+    assert other.value("variables")["OMP_WAIT_POLICY"] == "ACTIVE"
+    run_now(other.executor.close())
+
+
+def test_a_working_folder_is_used_again_and_always_empty(bench: Bench) -> None:
+    first, second = bench.value("folder"), bench.value("folder")
+    assert first == second == [first[0]]
+    assert Path(first[0]).parent == bench.scratch
+    assert os.listdir(first[0]) == []
+
+
+def test_the_working_folder_of_a_crash_is_not_used_again(bench: Bench) -> None:
+    before = bench.value("folder")[0]
+    assert bench.run("crash") is None
+    assert bench.value("folder")[0] != before
+    assert len(os.listdir(bench.scratch)) == 1
+
+
+def test_no_working_folder_outlives_the_executor(bench: Bench) -> None:
+    bench.value("folder")
+    run_now(bench.executor.close())
+    assert os.listdir(bench.scratch) == []
+
+
+def test_what_the_types_of_a_step_need_is_imported_before_its_attempts_are_forked(bench: Bench) -> None:
+    assert bench.value("plain") is False
+    assert bench.value("drawing", "fairway.Figure | bool") is True
