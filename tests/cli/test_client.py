@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from fairway.engine.client import Runs
+import fairway as fw
+from fairway.engine.client import Output, Runs
 from fairway.errors import NotFoundError
+from fairway.spec.artifact import ArtifactRef
+from fairway.step import artifacts
 from tests.cli.conftest import FIRST_RUN, SECOND_RUN, Shop
 
 
@@ -80,3 +84,42 @@ def test_notebooks_show_runs_outputs_and_tasks(shop_with_run: Shop) -> None:
     assert "train[2]" in run.tasks._repr_html_()
     assert repr(run) == f"<Run {FIRST_RUN}: churn succeeded>"
     assert "winner" in repr(run.outputs)
+
+
+def test_an_artifact_shows_its_value_in_a_notebook(shop: Shop, tmp_path: Path) -> None:
+    def shown(value: Any) -> str:
+        ref = artifacts.save(value, shop.workspace.artifacts, tmp_path / "scratch")
+        return Output(shop.workspace, "it", ref)._repr_html_()
+
+    assert shown(0.75) == "<b>it</b> <code>0.75</code>"
+    assert shown("<script>") == "<b>it</b> <code>&quot;&lt;script&gt;&quot;</code>"
+    assert "<td>0.5</td>" in shown(fw.Table([{"auc": 0.5}]))
+    assert '<img alt="" src="data:image/svg+xml;base64,' in shown(fw.Figure("<svg xmlns='http://www.w3.org/2000/svg'></svg>"))
+    assert shown(fw.HTML("<h1>good</h1>")).endswith("<h1>good</h1>")
+    assert shown(b"bytes") == "<b>it</b> <code>bytes, 5 bytes</code>"
+
+
+def test_a_model_in_a_notebook_says_what_it_is_and_how_good(shop: Shop) -> None:
+    meta = {"class": "sklearn.tree.Tree", "metrics": {"auc": 0.77}, "versions": {"scikit-learn": "1.7"}}
+    html = Output(shop.workspace, "model", ArtifactRef("0" * 64, 300, "model", "fairway.Model", meta=meta))._repr_html_()
+    assert "sklearn.tree.Tree" in html and "<td>auc</td><td>0.77</td>" in html
+
+
+def test_a_pipeline_in_a_notebook_is_its_parameters_and_its_graph() -> None:
+    @fw.step
+    def load(path: str) -> list[int]:
+        return [1]
+
+    @fw.step
+    def train(n: int) -> int:
+        return n
+
+    @fw.pipeline
+    def notebook(path: str, depth: int = 2):
+        """Who <leaves>?"""
+        return train(fw.each(load(path)))
+
+    html = notebook._repr_html_()
+    assert "path: str, depth: int = 2" in html and "Who &lt;leaves&gt;?" in html
+    assert "<svg" in html and ">train<" in html
+    assert train(3) == 3

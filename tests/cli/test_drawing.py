@@ -7,7 +7,8 @@ import xml.etree.ElementTree as ET
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fairway.engine.drawing import describe_expr, draw_rails, find_edges, render_mermaid, render_svg
+from fairway.dsl.picture import describe_expr, find_edges, render_svg
+from fairway.engine.drawing import draw_rails, render_mermaid
 from fairway.spec.graph import Expr, Graph, Node
 from tests.cli.conftest import make_graph
 

@@ -9,7 +9,8 @@ import click
 
 from fairway.cli.arguments import complete_run, open_workspace
 from fairway.cli.pipelines import is_pipeline_file, load_graph
-from fairway.engine.drawing import describe_node, draw_rails, find_edges, render_mermaid, render_svg
+from fairway.dsl.picture import describe_node, find_edges, render_svg
+from fairway.engine.drawing import draw_rails, render_mermaid
 from fairway.spec.graph import Graph
 
 FORMATS = ("text", "svg", "mermaid", "json", "yaml")

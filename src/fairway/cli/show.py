@@ -14,7 +14,8 @@ from fairway.cli.lines import board_of, render_line
 from fairway.cli.listing import print_json
 from fairway.cli.report import describe, group_failures, join_lines, render_failures, render_outputs, render_run_error, render_way_on
 from fairway.cli.style import COLOURS, SYMBOLS, clip, clip_painted, find_width, paint, spell_age, spell_duration, spell_number, spell_value
-from fairway.engine.drawing import draw_rails, find_edges
+from fairway.dsl.picture import find_edges
+from fairway.engine.drawing import draw_rails
 from fairway.errors import NotFoundError
 
 

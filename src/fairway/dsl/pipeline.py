@@ -55,6 +55,16 @@ class Pipeline:
             self._graph = self._trace()
         return self._graph
 
+    def _repr_html_(self) -> str:
+        """What a notebook shows: name, docstring, parameters and the graph. Raises DefinitionError as `trace` does."""
+        from html import escape
+
+        from fairway.dsl.picture import render_svg
+
+        graph = self.trace()
+        given = ", ".join(f"{p.name}: {p.type}" + ("" if p.required else f" = {p.default!r}") for p in graph.params)
+        return f"<b>{escape(self.name)}</b> <code>({escape(given)})</code><p>{escape(graph.doc)}</p>{render_svg(graph)}"
+
     def params(self) -> tuple[Param, ...]:
         """The pipeline's parameters, as its signature and docstring tell."""
         hints = types.hints_of(self.function, {})

@@ -17,7 +17,7 @@ from typing import Any
 from fairway.engine.labels import relabel
 from fairway.engine.project import load_project
 from fairway.engine.workspace import Workspace, match_tasks
-from fairway.errors import NotFoundError, TaskCancelled, TaskCrashed, TaskError, TaskFailed, TaskOutOfMemory, TaskTimeout
+from fairway.errors import NotFoundError, TaskCancelled, TaskCrashed, TaskError, TaskFailed, TaskOutOfMemory, TaskTimeout, UnsupportedError
 from fairway.spec.artifact import ArtifactRef
 from fairway.spec.attempt import Input
 from fairway.spec.event import address
@@ -29,6 +29,8 @@ from fairway.step.context import context
 from fairway.step.importing import check_may_run
 
 SHOWN_IN_NOTEBOOK = 20
+DRAWN_IN_NOTEBOOK = ("fairway.Table", "fairway.HTML", "fairway.Markdown", "fairway.Figure", "pandas.DataFrame", "polars.DataFrame")
+DRAWN_IN_NOTEBOOK_BYTES = 20_000_000
 
 
 class Output:
@@ -75,8 +77,25 @@ class Output:
         return f"<Output {self.name}: {self.type}, {self.size_bytes:,} bytes, {self.digest[:12]}>"
 
     def _repr_html_(self) -> str:
+        """The value as it shows itself where it can, else what is known of it."""
         value = self.ref.inline if self.ref.inline is not None else f"{self.type}, {self.size_bytes:,} bytes"
-        return f"<b>{_escape(self.name)}</b> <code>{_escape(value)}</code>"
+        shown = f"<b>{_escape(self.name)}</b> <code>{_escape(value)}</code>"
+        return shown + self._drawn() if self.size_bytes <= DRAWN_IN_NOTEBOOK_BYTES else shown
+
+    def _drawn(self) -> str:
+        """Tables, figures, pages and models; "" for other values, and where the library that reads one is not installed."""
+        if self.type == "fairway.Model":
+            facts = {"class": self.ref.meta.get("class", ""), **self.ref.meta.get("metrics", {}), **self.ref.meta.get("versions", {})}
+            return _table(("model", ""), [(name, str(value)) for name, value in facts.items()])
+        if self.type not in DRAWN_IN_NOTEBOOK:
+            return ""
+        try:
+            value = self.load()
+        except UnsupportedError:
+            return ""
+        if self.type == "fairway.Figure":
+            return _picture(value.kind, value.data)
+        return str(value._repr_html_())
 
 
 class Outputs(Mapping[str, Output]):
@@ -130,7 +149,7 @@ class Task:
         """Why it was skipped: "condition", "upstream", "failed", "cancelled", or what the step told `fw.skip`; "" if it was not."""
         if self._task.reason == "skip" and self.attempts:
             attempt = self._run_state.attempts[self.attempts[-1]]
-            items = attempt.outcome.items if attempt.outcome is not None else ()
+            items: Sequence[Any] = attempt.outcome.items if attempt.outcome is not None else ()
             at = attempt.items.index(self.index)
             return (items[at].reason if at < len(items) else "") or "skip"
         return self._task.reason if self.status == "skipped" else ""
@@ -357,7 +376,7 @@ class Run:
         return f"<Run {self.id}: {summary.pipeline} {summary.status}>"
 
     def _repr_html_(self) -> str:
-        from fairway.engine.drawing import render_svg
+        from fairway.dsl.picture import render_svg
 
         summary, state = self.summary, self.state()
         metrics = " ".join(f"{_escape(name)}=<b>{value:.5g}</b>" for name, value in summary.metrics.items())
@@ -454,6 +473,16 @@ def _table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     head = "".join(f"<th>{_escape(header)}</th>" for header in headers)
     body = "".join("<tr>" + "".join(f"<td>{_escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
     return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def _picture(kind: str, data: bytes) -> str:
+    """A figure's file inside a page; a Plotly or Altair figure shows itself when it is loaded."""
+    if kind not in ("svg", "png"):
+        return ""
+    import base64
+
+    media = "image/svg+xml" if kind == "svg" else "image/png"
+    return f'<br><img alt="" src="data:{media};base64,{base64.b64encode(data).decode()}">'
 
 
 def _escape(text: str) -> str:

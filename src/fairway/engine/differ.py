@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping
 from difflib import unified_diff
 from typing import Any
 
+from fairway.dsl.picture import describe_expr, describe_node
 from fairway.engine.codediff import Snapshot, changed_files
-from fairway.engine.drawing import describe_expr, describe_node
 from fairway.engine.keydiff import moved, pinned
 from fairway.engine.state import RunState
 from fairway.spec.artifact import ArtifactRef

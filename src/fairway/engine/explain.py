@@ -9,8 +9,8 @@ import os
 from collections.abc import Iterator
 from typing import Any
 
+from fairway.dsl.picture import describe_expr, needed_nodes
 from fairway.engine.codediff import Snapshot, changed_files
-from fairway.engine.drawing import describe_expr, needed_nodes
 from fairway.engine.keydiff import KeyedTask, Reason, differences, spell_input
 from fairway.engine.keys import input_part
 from fairway.engine.state import DONE_WELL, RunState, Scope

@@ -7,8 +7,8 @@ import os
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from fairway.dsl.picture import describe_expr
 from fairway.engine.codediff import CodeChange, Snapshot, changed_files, compare
-from fairway.engine.drawing import describe_expr
 from fairway.engine.keys import input_part, packages_of, step_parts
 from fairway.engine.recorded import get_inputs
 from fairway.engine.state import RunState, Scope, TaskState
