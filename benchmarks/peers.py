@@ -82,7 +82,7 @@ def _metaflow(python: str, mode: str, count: int) -> Sequence[str]:
 
 def _dagster(python: str, mode: str, _count: int) -> Sequence[str]:
     job = "chain" if mode == "bigint" else mode
-    file = ("hello.py",) if mode == "hello" else ("pipe.py", "-j", job)
+    file = ("hello.py",) if mode == "hello" else ("pipe.py", "-a", job)
     known = mode in ("hello", "chain", "fan", "big", "bigint", "fail")
     return (str(Path(python).parent / "dagster"), "job", "execute", "-f", *file) if known else ()
 

@@ -86,8 +86,11 @@ def measure_peer(session: Session, peer: Peer) -> None:
             session.record(figure, peer.name, "re-runs", [], str(error))
             continue
         again = len(log.read_text().splitlines()) if log.exists() else 0
-        note = f"of {first} steps that write a line" + ("; a stale result" if figure == HELPER.name and not again else "")
-        session.record(figure, peer.name, "re-runs", [float(again)], note)
+        if figure == NOTHING.name:
+            session.record(figure, peer.name, "re-runs", [float(again)], f"of {first}")
+        else:  # each step that writes a line calls the helper that was edited
+            note = f"{again} of {first} ran again" + ("" if again else ": a stale result")
+            session.record(figure, peer.name, "errors", [float(first - again)], note)
 
 
 def replace_text(path: Path, old: str, new: str) -> None:

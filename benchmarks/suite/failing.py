@@ -10,7 +10,7 @@ from benchmarks.session import Benchmark, Session
 
 LINES = Bar("failing-lines", "lines printed by a run whose second step raises", 10, "lines")
 FIRST = Bar("failing-frames-before", "places in code shown before the user's own", 0, "lines")
-OWN = re.compile(r"""return y\[['"]missing['"]\]|\braise self\.missing\b|self\.z = y\[""")
+OWN = re.compile(r"""return y\[['"]missing['"]\]|\bin boom\b|\braise self\.missing\b|self\.z = y\[""")
 PLACE = re.compile(r"""File "[^"]+", line \d+|[\w./-]+\.py:\d+""")
 
 
@@ -36,8 +36,9 @@ def read_failure(output: str) -> tuple[int, int, int]:
     lines = [line for line in output.splitlines() if line.strip()]
     own = next((number for number, line in enumerate(lines, 1) if OWN.search(line)), 0)
     places = [number for number, line in enumerate(lines[: max(0, own - 1)], 1) if PLACE.search(line)]
-    # The place right above the user's own source line is where that line stands.
-    return len(lines), own, len([number for number in places if number != own - 1])
+    if own and not PLACE.search(lines[own - 1]):
+        places = [number for number in places if number != own - 1]  # the place right above a source line is that line's own
+    return len(lines), own, len(places)
 
 
 BENCHMARK = Benchmark("failing", "a failing step", (LINES, FIRST), measure)

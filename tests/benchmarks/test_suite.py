@@ -131,8 +131,9 @@ def test_edits_of_the_benchmark_find_what_they_edit():
 @pytest.mark.parametrize(
     ("output", "expected"),
     [
-        ('fail  x\n✓ one\n✗ boom  failing.py:12 in boom\n    return y["missing"]\n  KeyError\n', (5, 4, 0)),
+        ('fail  x\n✓ one\n✗ boom  failing.py:12 in boom\n    return y["missing"]\n  KeyError\n', (5, 3, 0)),
         ('Traceback\n File "/lib/e.py", line 3\n  go()\n File "/x/pipe.py", line 9\n  return y[\'missing\']\nKeyError\n', (6, 5, 1)),
+        ('Traceback\n File "/lib/e.py", line 3, in run\n File "<code>", line 13, in boom\nKeyError\n', (4, 3, 1)),
         ("it failed\n\n", (1, 0, 0)),
     ],
 )
