@@ -8,7 +8,7 @@ from typing import Any
 
 from fairway.engine.project import Project
 from fairway.engine.services import Services
-from fairway.errors import NotFoundError
+from fairway.errors import NotFoundError, StoreUnavailable
 from fairway.spec.event import RunOptions
 from fairway.spec.graph import Graph
 from fairway.spec.layout import LOCKS
@@ -83,7 +83,12 @@ def open_run(
     from fairway.engine import submit
     from fairway.store.runs import new_run_id
 
-    os.makedirs(project.home, exist_ok=True)
+    try:
+        os.makedirs(project.home, exist_ok=True)
+    except OSError as error:
+        raise StoreUnavailable(
+            f"cannot make the folder {project.home}: {error.strerror}", hint="set FAIRWAY_HOME to a folder that you may write to"
+        ) from error
     services = submit.open_services(project)
     try:
         submission = submit.prepare(load(), params, project, services, source=source)

@@ -77,10 +77,11 @@ def prepare(pipeline: Pipeline | Graph, params: Mapping[str, Any], project: Proj
     graph = pipeline if isinstance(pipeline, Graph) else pipeline.trace()
     values = bind_params(graph, params)
     _check(graph, services)
+    secrets = _find_secrets(graph, services, project)
     graph = _lock_environments(graph, project)
     graph, bundle, environment, folder = code_of(graph, pipeline, project, source)
     if isinstance(services.executor, LocalExecutor):
-        services.executor.prepare(folder)
+        services.executor.prepare(folder, secrets)
     store = services.artifacts
     graph = _store_constants(graph, store, project)
     library = StoreLibrary(store)
@@ -186,7 +187,15 @@ def bind_params(graph: Graph, given: Mapping[str, Any]) -> dict[str, Any]:
 def _param_ref(name: str, kind: str, value: Any, library: StoreLibrary, store: ArtifactStore, project: Project) -> ArtifactRef:
     if isinstance(value, str) and _path_type(kind):
         return _import(value, _path_type(kind), store, project, f"parameter {name!r}")
+    if isinstance(value, list) and _path_type(inner := _listed(kind)):
+        return library.collect([_import(path, _path_type(inner), store, project, f"parameter {name!r}") for path in value])
     return library.constant(value)
+
+
+def _listed(kind: str) -> str:
+    """ "fairway.File" of "list[fairway.File]", "" for what is no list."""
+    bare = kind.removesuffix(" | None")
+    return bare[5:-1] if bare.startswith("list[") else ""
 
 
 def _path_type(kind: str) -> str:
@@ -200,7 +209,11 @@ def _import(path: str, kind: str, store: ArtifactStore, project: Project, what: 
     full = os.path.expanduser(path)
     noun = PATH_TYPES.get(kind, "file")
     there = os.path.isdir(full) if noun == "folder" else os.path.isfile(full)
-    if not there and not (kind == "" and os.path.exists(full)):
+    if not there and kind and os.path.exists(full):
+        other = "a folder" if os.path.isdir(full) else "a file" if os.path.isfile(full) else "neither a file nor a folder"
+        types = " or ".join(f"fw.{name.partition('.')[2]}" for name, one in PATH_TYPES.items() if one != noun)
+        raise NotFoundError(f"{what} must name a {noun}, and {path} is {other}", hint=f"name a {noun}, or annotate it {types}", where=where)
+    if not there and not os.path.exists(full):
         raise NotFoundError(
             f"{what} names a {noun} that does not exist: {path}", hint=f"relative paths count from {os.getcwd()}", where=where
         )
@@ -214,6 +227,7 @@ def _store_constants(graph: Graph, store: ArtifactStore, project: Project) -> Gr
     nodes: list[Node] = []
     for node in graph.nodes:
         types = {port.name: _path_type(port.type) for port in graph.steps[node.step].inputs}
+        listed = {port.name: _path_type(_listed(port.type)) for port in graph.steps[node.step].inputs}
         changed: dict[str, Expr] = {}
         for name, expr in node.inputs.items():
             kind = types.get(name, "")
@@ -221,6 +235,10 @@ def _store_constants(graph: Graph, store: ArtifactStore, project: Project) -> Gr
                 changed[name] = Expr(
                     "artifact", ref=_import(expr.value, kind, store, project, f"input {name!r} of {node.id!r}", node.where)
                 )
+            elif expr.kind == "const" and isinstance(expr.value, list) and (kind := listed.get(name, "")):
+                what = f"input {name!r} of {node.id!r}"
+                refs = [_import(path, kind, store, project, what, node.where) for path in expr.value if isinstance(path, str)]
+                changed[name] = Expr("list", args=tuple(Expr("artifact", ref=ref) for ref in refs))
             elif _unresolved(expr):
                 changed[name] = _resolve_artifacts(expr, store, project, node.where)
         nodes.append(replace(node, inputs={**node.inputs, **changed}) if changed else node)
@@ -262,6 +280,26 @@ def _check(graph: Graph, services: Services) -> None:
     most = run_now(services.executor.inventory()).largest
     for step in graph.steps.values():
         _check_step(step, most)
+
+
+def _find_secrets(graph: Graph, services: Services, project: Project) -> tuple[str, ...]:
+    """Names of the secrets that the graph's steps take. Raises NotFoundError for one that this machine does not have."""
+    where: dict[str, str] = {}
+    for node in graph.nodes:
+        for expr in node.inputs.values():
+            if expr.kind == "secret":
+                where.setdefault(expr.name, node.where)
+        for name in graph.steps[node.step].secrets:
+            where.setdefault(name, node.where)
+    if where and isinstance(services.executor, LocalExecutor):
+        from fairway.executors.secrets import get_secrets
+
+        for name, place in where.items():
+            try:
+                get_secrets((name,), project.secrets_file)
+            except NotFoundError as error:
+                raise NotFoundError(error.message, hint=error.hint, where=place) from None
+    return tuple(where)
 
 
 def _check_step(step: StepDef, most: Any) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import fcntl
 import os
 
+from fairway.errors import StoreUnavailable
+
 _DRIVERS = "drivers"
 
 
@@ -13,19 +15,29 @@ class LiveMark:
 
     def __init__(self, locks: str | os.PathLike[str], run: str) -> None:
         folder = f"{os.fspath(locks)}/{_DRIVERS}"
-        path = f"{folder}/{run}"
-        os.makedirs(folder, exist_ok=True)
-        while True:
-            self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-            fcntl.flock(self._file, fcntl.LOCK_SH)
-            if _is_named(self._file, path):
-                return
-            os.close(self._file)  # `live_runs` has just removed the mark of a dead driver: make a new one
+        self._file = -1
+        try:
+            os.makedirs(folder, exist_ok=True)
+            self._file = _hold(f"{folder}/{run}")
+        except OSError as error:
+            raise StoreUnavailable(
+                f"cannot mark run {run} as driven: {error.strerror}",
+                hint=f"can you write to {folder}, and is there room? FAIRWAY_HOME names another place",
+            ) from error
 
     def close(self) -> None:
         if self._file >= 0:
             os.close(self._file)
             self._file = -1
+
+
+def _hold(path: str) -> int:
+    while True:
+        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        fcntl.flock(file, fcntl.LOCK_SH)
+        if _is_named(file, path):
+            return file
+        os.close(file)  # `live_runs` has just removed the mark of a dead driver: make a new one
 
 
 def live_runs(locks: str | os.PathLike[str]) -> set[str]:

@@ -339,7 +339,7 @@ class SqliteJournal:
     def _raise(self, error: sqlite3.Error, verb: str) -> NoReturn:
         code = getattr(error, "sqlite_errorname", "") or ""
         hint = "set FAIRWAY_HOME to a folder on another disk"
-        if code.startswith("SQLITE_FULL"):
+        if code.startswith(("SQLITE_FULL", "SQLITE_IOERR_SHMSIZE")):  # the second: no room for the index that readers need too
             what, hint = "the disk is full", "free some space, try `fairway gc`, or set FAIRWAY_HOME to a bigger disk"
         elif code.startswith(("SQLITE_READONLY", "SQLITE_PERM")):
             what, hint = "it is read-only", f"make {os.path.dirname(self.path)} writable, or set FAIRWAY_HOME to a folder that is"
