@@ -14,8 +14,9 @@ from fairway.spec.artifact import ArtifactRef
 from fairway.spec.event import CachedItem, TasksCached
 from fairway.spec.graph import Expr, Graph, Node, Port, StepDef
 from fairway.spec.outcome import ErrorInfo, Frame
+from fairway.spec.record import replace
 from fairway.testing.scripted import Call
-from tests.cli.conftest import FIRST_RUN, SECOND_RUN, Shop
+from tests.cli.conftest import FIRST_RUN, SECOND_RUN, Shop, make_graph
 
 
 def shown(shop: Shop, **more: Any) -> tuple[list[str], Any]:
@@ -50,11 +51,13 @@ def test_what_comes_from_the_cache_says_so(shop: Shop) -> None:
 
 
 def test_a_failed_step_is_shown_by_its_errors_once(shop: Shop) -> None:
-    lines, state = shown(shop, depths=[-1] * 200)
+    graph = make_graph()
+    graph = replace(graph, axes={"depths": replace(graph.axes["depths"], batch=250)})
+    lines, state = shown(shop, depths=[-1] * 1000, graph=graph)
     assert len(lines) <= 10
     text = "\n".join(lines)
     assert text.count("depth must be positive") == 1
-    assert "and 199 more tasks with the same error" in text
+    assert "and 999 more tasks with the same error" in text
     assert render_way_on(state, group_failures(state)) == [
         f"look closer: fairway logs {FIRST_RUN} 'train[0]'",
         f"go on:       fairway resume {FIRST_RUN}",

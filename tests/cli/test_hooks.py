@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 import sys
 import threading
 from collections.abc import Iterator
@@ -110,3 +112,62 @@ def test_a_server_that_refuses_is_reported_without_its_url(server: tuple[str, Re
     (problem,) = run_hooks([Hook("webhook", (url,))], SUMMARY, root="/")
     assert "403" in problem
     assert url not in problem
+
+
+PIPELINE = """
+import fairway as fw
+
+
+@fw.step
+def divide(n: int) -> float:
+    return 1 / n
+
+
+@fw.pipeline
+def ratio(n: int = 1):
+    return divide(n)
+
+
+@fw.pipeline
+def other(n: int = 0):
+    return divide(n)
+"""
+
+SETTINGS = """
+[[hooks]]
+webhook = "${HOOK_URL}/all"
+on = ["succeeded", "failed", "timeout", "cancelled"]
+headers = { Authorization = "Bearer ${TOKEN}" }
+
+[[hooks]]
+slack = "${HOOK_URL}/slack"
+pipelines = ["rat*"]
+on = ["failed"]
+"""
+
+
+def test_runs_tell_a_server_what_the_settings_want(tmp_path: Path, server: tuple[str, Received]) -> None:
+    url, received = server
+    (tmp_path / "flow.py").write_text(PIPELINE)
+    (tmp_path / "fairway.toml").write_text(SETTINGS)
+    variables = {name: value for name, value in os.environ.items() if not name.startswith("FAIRWAY_")} | {"HOOK_URL": url, "TOKEN": "t0p"}
+    ends: list[tuple[int, list[Any]]] = []
+    for words in (["flow.py:ratio"], ["flow.py:ratio", "--n", "0"], ["flow.py:other"]):
+        before = len(received.bodies)
+        done = subprocess.run(
+            [sys.executable, "-m", "fairway", "run", *words], cwd=tmp_path, env=variables, capture_output=True, text=True, check=False
+        )
+        assert "warning" not in done.stderr
+        ends.append((done.returncode, received.bodies[before:]))
+    (well, first), (failed, second), (elsewhere, third) = ends
+    assert (well, [body["status"] for body in first]) == (0, ["succeeded"])
+    assert failed == elsewhere == 3
+    assert (second[0]["pipeline"], second[0]["status"]) == ("ratio", "failed")
+    assert second[1]["text"].startswith(f"{tmp_path.name}: ratio failed") and "division by zero" in second[1]["blocks"][0]["text"]["text"]
+    assert [body.get("pipeline") for body in third] == ["other"]
+    assert all(
+        headers.get("Authorization") == "Bearer t0p"
+        for headers, body in zip(received.headers, received.bodies, strict=True)
+        if "pipeline" in body
+    )
+    assert "t0p" not in "".join(path.read_text("utf-8", "replace") for path in (tmp_path / ".fairway").rglob("*") if path.is_file())

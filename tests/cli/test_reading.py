@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from tests.cli.conftest import FIRST_RUN, SECOND_RUN, Shop
 
 
@@ -138,3 +140,36 @@ def test_nothing_run_yet_is_said_with_what_to_do(shop: Shop) -> None:
     assert json.loads(shop.ask("runs", "-o", "json").stdout) == []
     assert "nothing has been run" in str(shop.ask("show").exception)
     assert not Path(shop.workspace.project.journal).exists()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        *(
+            "runs",
+            "runs --status cancelled",
+            "show",
+            "show last train",
+            "logs",
+            "logs last best",
+            "artifacts ls",
+            "artifacts ls last train",
+        ),
+        *("artifacts ls last train", "params", "graph", "diff last last", "why last best", "gc --dry-run", "doctor"),
+    ],
+)
+def test_every_listing_is_json_when_asked(shop_with_run: Shop, words: str) -> None:
+    result = shop_with_run.ask(*words.split(), "-o", "json")
+    assert result.exit_code == 0, result.output
+    assert isinstance(json.loads(result.stdout), list | dict)
+    assert result.stderr == ""
+
+
+@pytest.mark.parametrize(
+    "words", ["tag last a", "note last good", "archive last", "artifacts get last auc --to {folder}/auc.json", "gc --yes"]
+)
+def test_talk_goes_to_stderr_and_leaves_stdout_to_data(shop_with_run: Shop, tmp_path: Path, words: str) -> None:
+    result = shop_with_run.ask(*words.format(folder=tmp_path).split())
+    assert result.exit_code == 0, result.output
+    assert result.stdout == ""
+    assert result.stderr.endswith("\n")

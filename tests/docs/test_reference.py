@@ -1,12 +1,16 @@
-"""Every command, setting and error code stands in the reference."""
+"""Every command, setting, event and error code stands in the reference."""
 
 from __future__ import annotations
 
+from importlib import import_module
+
+import click
 import pytest
 
 from fairway import errors
 from fairway.cli.commands import ENTRIES
 from fairway.engine.settings import HOOK_SETTINGS, SETTINGS
+from fairway.spec import event
 from tests.docs.document import ROOT
 
 REFERENCE = ROOT / "docs" / "reference"
@@ -31,3 +35,19 @@ def test_each_setting_is_documented(setting: str, reference: str) -> None:
 @pytest.mark.parametrize("code", CODES)
 def test_each_error_code_is_documented(code: str, reference: str) -> None:
     assert f"`{code}`" in reference
+
+
+@pytest.mark.parametrize("name", sorted(event.EVENTS))
+def test_each_event_is_documented_with_its_fields(name: str) -> None:
+    page = (REFERENCE / "events.md").read_text(encoding="utf-8")
+    about = page.partition(f"### {name}\n")[2].partition("\n### ")[0]
+    assert about
+    assert [field for field in event.EVENTS[name].record_fields if f"`{field}`" not in about] == []
+
+
+@pytest.mark.parametrize("command", sorted(ENTRIES))
+def test_each_option_of_each_command_is_documented(command: str) -> None:
+    page = (REFERENCE / "cli.md").read_text(encoding="utf-8")
+    about = page.partition(f"### fairway {command}\n")[2].partition("\n### ")[0]
+    options = [param for param in import_module(f"fairway.cli.{ENTRIES[command].module}").command.params if isinstance(param, click.Option)]
+    assert [name for option in options for name in option.opts if name not in about] == []

@@ -149,9 +149,9 @@ class Task:
         """Why it was skipped: "condition", "upstream", "failed", "cancelled", or what the step told `fw.skip`; "" if it was not."""
         if self._task.reason == "skip" and self.attempts:
             attempt = self._run_state.attempts[self.attempts[-1]]
-            items: Sequence[Any] = attempt.outcome.items if attempt.outcome is not None else ()
             at = attempt.items.index(self.index)
-            return (items[at].reason if at < len(items) else "") or "skip"
+            told = attempt.outcome.items[at].reason if attempt.outcome is not None else ""
+            return told or "skip"
         return self._task.reason if self.status == "skipped" else ""
 
     @property
