@@ -269,4 +269,4 @@ def _add_exit(trace: Trace, handler: Step, params: Mapping[str, Value]) -> None:
                 hint=f"it can take {', '.join(_RUN_FACTS)} and the pipeline's parameters",
                 where=definition.where,
             )
-    trace.mark_exit(trace.add_step(definition, (), kwargs))
+    trace.mark_exit(trace.add_step(definition, (), kwargs), definition.where)

@@ -189,6 +189,8 @@ class Trace:
         """A call of a step: one node."""
         where = caller()
         bound = bind(step.name, step.inputs, args, kwargs, where)
+        if step.kind in ("command", "container"):  # a program has no defaults of its own
+            bound |= {p.name: p.default.value for p in step.inputs if p.default is not None and p.name not in bound}
         key = self._step_key(step)
         prefix = "".join(f"{group}." for group in self.groups)
         draft = _Draft(self._node_id(prefix + step.name), key, where)
@@ -357,10 +359,11 @@ class Trace:
         used = {draft.step for draft in self.drafts.values()}
         self.steps = {key: step for key, step in self.steps.items() if key in used}
 
-    def mark_exit(self, value: Value) -> None:
-        """The node runs when all others have ended."""
+    def mark_exit(self, value: Value, where: str) -> None:
+        """The node runs when all others have ended. It was called by no line of the user's: `where` is the handler's own place."""
         for id in value.fw_nodes:
             self.drafts[id].exit = True
+            self.drafts[id].where = where
 
 
 def bind(name: str, ports: Sequence[Port], args: Sequence[Any], kwargs: Mapping[str, Any], where: str) -> dict[str, Any]:

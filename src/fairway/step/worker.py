@@ -1,7 +1,8 @@
 """The worker: one small process that starts attempts from warm zygotes, pumps their output, ends what must end, and reports.
 
 It never imports user code and never decides what runs: the driver hands it attempts for which there is room. When the driver's end of
-the socket closes, everything is killed and the worker leaves.
+the socket closes, or the driver is gone, everything is killed and the worker leaves. It must not be killed at once when the driver dies, as
+zygotes and attempts are with their parents: what a step has started would have nobody left to end it.
 """
 
 from __future__ import annotations
@@ -66,8 +67,9 @@ class Running:
 class Worker:
     """See the module. One thread, one poll loop; every method returns quickly."""
 
-    def __init__(self, driver: Channel, home: str) -> None:
+    def __init__(self, driver: Channel, home: str, parent: int = 0) -> None:
         self._driver = driver
+        self._parent = os.pidfd_open(parent) if parent and hasattr(os, "pidfd_open") else -1
         self._home = home
         self._store = FolderArtifactStore(f"{home}/{BLOBS}")
         self._streams = FolderStreamStore(f"{home}/{STREAMS}")
@@ -87,6 +89,8 @@ class Worker:
         self._channels: dict[int, Warm] = {}
         self._watch(driver.fileno())
         self._watch(self._bell)
+        if self._parent >= 0:
+            self._watch(self._parent)
 
     def serve(self) -> NoReturn:
         """Until the driver hangs up."""
@@ -100,6 +104,8 @@ class Worker:
                     self._serve_zygote(self._channels[fd])
                 elif fd == self._driver.fileno():
                     self._serve_driver()
+                elif fd == self._parent:
+                    self._leave()
             self._look_at_clock()
             if self._ended:
                 self._driver.send({"op": "ended", "ids": self._ended})
@@ -398,14 +404,16 @@ def main(fd: int, home: str) -> NoReturn:
     """Serve the driver on the inherited socket `fd`."""
     parent = os.getppid()
     os.setsid()
-    processes.die_with_parent(parent)
     processes.adopt_orphans()
     os.set_inheritable(fd, False)
     sock = socket.socket(fileno=fd)
     sock.setblocking(False)
     for folder in (BLOBS, STREAMS, LOCKS, SCRATCH):
-        os.makedirs(f"{home}/{folder}", exist_ok=True)
+        try:
+            os.makedirs(f"{home}/{folder}", exist_ok=True)
+        except OSError:  # the driver meets the same obstacle, and says so
+            break
     from fairway.step import zygote
 
     zygote.prepare(home)
-    Worker(Channel(sock), home).serve()
+    Worker(Channel(sock), home, parent).serve()

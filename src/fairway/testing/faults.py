@@ -38,6 +38,10 @@ class _Watched:
         self._switch = switch
         self._calls = calls
 
+    @property
+    def __class__(self) -> type[Any]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        return type(self._port)  # so that `isinstance` sees the port
+
     def __getattr__(self, name: str) -> Any:
         value = getattr(self._port, name)
         if name.startswith("_") or not callable(value) or (self._calls is not None and name not in self._calls):
