@@ -9,6 +9,7 @@ import json
 import os
 import sys
 import textwrap
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,11 @@ from fairway.cli import main
 from fairway.engine.client import Run
 from fairway.engine.project import load_project
 from fairway.engine.workspace import Workspace
+from fairway.spec.event import AttemptPlanned, RunStarted
+from fairway.spec.ports import run_now
+from fairway.spec.record import from_plain, replace, to_plain
+from fairway.spec.summary import RunSummary
+from fairway.store import open_journal
 
 HELPERS = """
 SCALE = 2
@@ -146,3 +152,30 @@ def done(run: Run) -> set[str]:
 def cached(run: Run) -> set[str]:
     """Addresses of the tasks whose results were taken from the cache."""
     return {name for name, task in run.tasks.items() if task.as_plain()["cached_from"]}
+
+
+def copy_run(project: Project, run: str, change: Callable[[Any], Any]) -> None:
+    """The last run once more, under another id, each event as `change` makes it (None: it and what follows never happened)."""
+    last = project.last()
+    events: list[Any] = []
+    for _, event in project.workspace.events(last.id):
+        changed = change(from_plain(type(event), to_plain(event)))
+        if changed is None:
+            break
+        events.append(replace(changed, run=run) if isinstance(changed, RunStarted) else changed)
+    journal = open_journal(project.workspace.project.journal)
+    run_now(journal.append(run, 0, events, "copy", summary=RunSummary(run, "flow", "succeeded")))
+    run_now(journal.close())
+
+
+def planned(run: Run) -> dict[str, int]:
+    """How often each task was tried, over all resumes."""
+    from fairway.spec.event import address
+
+    found: dict[str, int] = {}
+    for _, event in run.workspace.events(run.id):
+        if isinstance(event, AttemptPlanned):
+            for index in event.items:
+                task = address(event.scope, event.node, index)
+                found[task] = found.get(task, 0) + 1
+    return found

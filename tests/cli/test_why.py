@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from fairway.spec.event import AttemptPlanned, RunStarted
-from fairway.spec.ports import run_now
-from fairway.spec.record import from_plain, replace, to_plain
-from fairway.spec.summary import RunSummary
-from fairway.store import open_journal
-from tests.cli.project import Project
+from fairway.spec.record import replace
+from tests.cli.project import Project, copy_run
 
 EARLIER = "20200101-000000-aaaaa"
 LATER = "20990101-000000-zzzzz"
@@ -29,20 +25,6 @@ def line_of(project: Project, name: str, text: str) -> str:
     """ "FILE:LINE" of the line with that text."""
     lines = (project.root / name).read_text().splitlines()
     return f"{name}:{next(n for n, line in enumerate(lines, 1) if text in line)}"
-
-
-def copy_run(project: Project, run: str, change: Callable[[Any], Any]) -> None:
-    """The last run once more, under another id, each event as `change` makes it (None: it and what follows never happened)."""
-    last = project.last()
-    events: list[Any] = []
-    for _, event in project.workspace.events(last.id):
-        changed = change(from_plain(type(event), to_plain(event)))
-        if changed is None:
-            break
-        events.append(replace(changed, run=run) if isinstance(changed, RunStarted) else changed)
-    journal = open_journal(project.workspace.project.journal)
-    run_now(journal.append(run, 0, events, "copy", summary=RunSummary(run, "flow", "succeeded")))
-    run_now(journal.close())
 
 
 def with_steps(event: Any, name: str, **changes: Any) -> Any:
