@@ -228,3 +228,26 @@ def test_a_folder_where_a_file_is_wanted_is_refused(rig: Rig, tmp_path: Path) ->
         fw.run(pipeline, data="in", folder="in")
     with pytest.raises(NotFoundError, match=r"names a folder that does not exist: data.csv"):
         fw.run(pipeline, data="data.csv", folder="data.csv")
+
+
+def test_lists_of_files_are_stored_by_digest_each(rig: Rig, tmp_path: Path) -> None:
+    for name in "ab":
+        (tmp_path / f"{name}.txt").write_text(name * 3)
+    source = """
+        @fw.step
+        def size(data: fw.File) -> int:
+            return len(data.read_bytes())
+
+        @fw.step
+        def join(parts: list[fw.File]) -> str:
+            return "".join(part.read_text() for part in parts)
+
+        @fw.pipeline
+        def main(paths: list[fw.File]):
+            written = join(["a.txt", "b.txt"])
+            return {"sizes": size(fw.each(paths)), "joined": join(paths), "written": written, "each": size(fw.each(["a.txt"]))}
+    """
+    run = rig.run(source, {"paths": "a.txt,b.txt"})
+    assert outputs(run) == {"sizes": [3, 3], "joined": "aaabbb", "written": "aaabbb", "each": [3]}
+    with pytest.raises(NotFoundError, match=r"names a file that does not exist: c.txt"):
+        rig.run(source, {"paths": ["a.txt", "c.txt"]})

@@ -11,6 +11,7 @@ from fairway.dsl.trace import Trace, current, require
 from fairway.dsl.value import Value
 from fairway.errors import DefinitionError, NotFoundError
 from fairway.spec.graph import Expr, Guard
+from fairway.step.context import context, find_secret
 
 
 def each(*lists: Any, max_parallel: int = 0, batch: int = 1, on_error: str = "fail") -> Any:
@@ -123,15 +124,20 @@ def after(*values: Any) -> Any:
 def secret(name: str) -> Any:
     """The secret called `name`: known only to the attempt that takes it, masked in its log.
 
-    Outside a pipeline (a step called as a function) it is the environment variable of that name.
+    In a step that names it (`secrets=["API_KEY"]`) it is the value itself, which its programs find in the environment too. Outside of runs
+    (a step called as a function) it is the environment variable of that name.
     """
     if not isinstance(name, str) or not name.replace("_", "").isalnum():  # pyright: ignore[reportUnnecessaryIsInstance]
         raise DefinitionError(f"not a secret's name: {name!r}", hint='write fw.secret("API_KEY")', where=caller())
     trace = current.get()
     if trace is not None:
         return trace.value(Expr("secret", name), "str", (), f"the secret {name}")
-    if name in os.environ:
-        return os.environ[name]
+    value = find_secret(name)
+    if value is not None:
+        return value
+    if context().run:
+        hint = f'say so where the step is defined: @fw.step(secrets=["{name}"]), or pass fw.secret("{name}") to it as an argument'
+        raise NotFoundError(f"this step was not given the secret {name}", hint=hint, where=caller())
     raise NotFoundError(f"there is no secret {name}", hint=f"set the environment variable {name}", where=caller())
 
 

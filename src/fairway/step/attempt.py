@@ -59,7 +59,7 @@ class Attempt:
         self.secrets = dict(secrets or {})
         self.key = outcome_key(spec.run, spec.id)
         self.usage = Usage(queued_at=queued_at, started_at=time.time(), host=os.uname().nodename)
-        self.points = PointWriter(self.streams, f"{spec.run}/{spec.id}")
+        self.points = PointWriter(self.streams, f"{spec.run}/{spec.id}", self.origin.mask if self.secrets else None)
 
     def run(self, *, debugger: Any = None) -> None:
         """Run it to its outcome. Returns without doing anything if there is one already. `debugger(exception)` is called where user code
@@ -83,7 +83,8 @@ class Attempt:
     def _run_items(self, claim: Claim, debugger: Any) -> Outcome:
         spec, usage = self.spec, self.usage
         current = context.Context(spec, self.scratch, f"{self.home}/{CHECKPOINTS}")
-        context.enter(current, self.points, trust=spec.step.trust)
+        context.enter(current, self.points, trust=spec.step.trust, secrets=self.secrets)
+        os.environ.update({name: self.secrets[name] for name in spec.step.secrets if name in self.secrets})
         runner = ItemRunner(spec, self.store, self.scratch, self.root, self.secrets, self.origin, usage)
         results = claim.read() if len(spec.items) > 1 else []
         try:

@@ -21,15 +21,23 @@ class OutputMissing(TaskFailed):
     """A command ended well without having written one of its outputs."""
 
 
-def run_command(
-    step: StepDef, values: Mapping[str, Any], scratch: str, root: str, save: Callable[[Any, Port], Any], seed: int
-) -> ItemOutcome:
-    """Run the program to its end and keep its outputs. `values` are the loaded inputs (files as paths); `root` is the bundle's folder."""
+class Folders:
+    """Where a program works (`scratch`), finds the bundle's files (`root`) and the store's (`store`)."""
+
+    __slots__ = ("root", "scratch", "store")
+
+    def __init__(self, scratch: str, root: str, store: str) -> None:
+        self.scratch, self.root, self.store = scratch, root, store
+
+
+def run_command(step: StepDef, values: Mapping[str, Any], folders: Folders, save: Callable[[Any, Port], Any], seed: int) -> ItemOutcome:
+    """Run the program to its end and keep its outputs. `values` are the loaded inputs, files as paths."""
+    scratch, root = folders.scratch, folders.root
     folder = f"{scratch}/{_OUTPUTS}"
     os.makedirs(folder, exist_ok=True)
     argv = [_fill(part, values, scratch, root) for part in step.argv]
     if step.kind == "container":
-        argv = _in_container(step, argv, scratch, [str(v) for v in values.values() if isinstance(v, str) and os.path.isabs(v)])
+        argv = _in_container(step, argv, folders)
     environ = {**os.environ, "FAIRWAY_SEED": str(seed)}
     try:
         pid = os.posix_spawnp(argv[0], argv, environ)
@@ -134,15 +142,18 @@ def _find_output(port: Port, folder: str, scratch: str, argv: list[str]) -> Any:
         ) from None
 
 
-def _in_container(step: StepDef, argv: list[str], scratch: str, mounts: list[str]) -> list[str]:
+def _in_container(step: StepDef, argv: list[str], folders: Folders) -> list[str]:
+    """The command line of the engine. Inputs are links from the working folder into the store: both are mounted, the store to be read."""
     engine = find_container_engine()
     if not engine:
         raise UnsupportedError(
             f"step {step.name!r} runs in a container, and neither docker nor podman is on this machine",
             hint="install one of them, or run this pipeline on a Kubernetes target",
         )
-    volumes = [f"--volume={scratch}:{scratch}", *(f"--volume={path}:{path}:ro" for path in mounts if os.path.exists(path))]
-    return [engine, "run", "--rm", "--init", *volumes, f"--workdir={scratch}", step.image, *argv]
+    volumes = [f"--volume={folders.scratch}:{folders.scratch}"]
+    volumes += [f"--volume={path}:{path}:ro" for path in (folders.root, folders.store) if path and os.path.exists(path)]
+    variables = [f"--env={name}" for name in ("FAIRWAY_SEED", *step.environment.variables, *step.secrets)]
+    return [engine, "run", "--rm", "--init", *volumes, *variables, f"--workdir={folders.scratch}", step.image, *argv]
 
 
 def find_container_engine() -> str:

@@ -9,6 +9,7 @@ import os
 from typing import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from fairway.spec.attempt import AttemptSpec
@@ -114,6 +115,7 @@ class _State:
         self.context = Context()
         self.points: PointWriter | None = None
         self.trust = False
+        self.secrets: Mapping[str, str] = {}
         self.outside: Path | None = None
 
 
@@ -121,14 +123,14 @@ _state = _State()
 checkpoint = Checkpoint()
 
 
-def enter(current: Context, points: PointWriter, *, trust: bool) -> None:
-    """Make this process the one that runs `context`."""
-    _state.context, _state.points, _state.trust = current, points, trust
+def enter(current: Context, points: PointWriter, *, trust: bool, secrets: Mapping[str, str]) -> None:
+    """Make this process the one that runs `context`. `secrets` are those it was given, by name."""
+    _state.context, _state.points, _state.trust, _state.secrets = current, points, trust, secrets
 
 
 def leave() -> None:
     """This process runs no attempt any more (only an attempt run in the foreground comes back from one)."""
-    _state.context, _state.points = Context(), None
+    _state.context, _state.points, _state.secrets = Context(), None, {}
 
 
 def log(*, step: int | None = None, **values: Any) -> None:
@@ -153,6 +155,11 @@ def progress(done: float, total: float | None = None) -> None:
 def context() -> Context:
     """What `fw.context()` gives: the task this process runs."""
     return _state.context
+
+
+def find_secret(name: str) -> str | None:
+    """The value of a secret that this task was given; outside a run that of the environment's variable."""
+    return _state.secrets.get(name) if _state.context.run else os.environ.get(name)
 
 
 def skip(reason: str = "") -> NoReturn:

@@ -1,4 +1,4 @@
-"""From plain JSON to what an input is annotated as: the values of a pipeline's text and of a command line know no dates, enums or tuples."""
+"""From plain JSON to what an input is annotated as: a pipeline's constants and a command line know no dates, enums or tuples."""
 
 from __future__ import annotations
 

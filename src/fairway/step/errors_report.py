@@ -57,8 +57,8 @@ def describe_exception(error: BaseException, origin: Origin) -> ErrorInfo:
     """What happened, in a form that crosses processes. Never raises: an exception whose own `str` fails is named by its class."""
     import traceback
 
-    frames = tuple(frame for frame in _frames(error.__traceback__, origin))
-    text = origin.show_all("".join(traceback.format_exception(type(error), error, _first_foreign(error.__traceback__))))
+    frames = tuple(frame for frame in _frames(_first_foreign(error.__traceback__, error), origin))
+    text = origin.show_all("".join(traceback.format_exception(type(error), error, _first_foreign(error.__traceback__, error))))
     return ErrorInfo(
         kind="oom" if isinstance(error, MemoryError) else type(error).__name__,
         code=_code(error),
@@ -74,7 +74,6 @@ def describe_exception(error: BaseException, origin: Origin) -> ErrorInfo:
 def _frames(tb: TracebackType | None, origin: Origin) -> Iterable[Frame]:
     import linecache
 
-    tb = _first_foreign(tb)
     while tb is not None:
         code = tb.tb_frame.f_code
         path = code.co_filename
@@ -92,9 +91,10 @@ def locate(frame: Frame, origin: Origin) -> Frame:
     return Frame(origin.show(frame.file), frame.line, frame.function, source, origin.is_own(frame.file))
 
 
-def _first_foreign(tb: TracebackType | None) -> TracebackType | None:
-    """The traceback from the first frame that is not ours; all of it if there is none."""
-    first = tb
+def _first_foreign(tb: TracebackType | None, error: BaseException) -> TracebackType | None:
+    """The traceback from the first frame that is not ours; if there is none, all of it for a defect of ours, and nothing for an error of
+    ours that says all there is to say."""
+    first = None if isinstance(error, FairwayError) else tb
     while tb is not None:
         if not tb.tb_frame.f_code.co_filename.startswith((_HERE + os.sep, "<frozen")):
             return tb
@@ -109,6 +109,8 @@ def _message(error: BaseException) -> str:
         text = ""
     if not text and isinstance(error, AssertionError):
         return "assertion failed"
+    if isinstance(error, MemoryError):  # its kind is "oom": the class is named here
+        return f"MemoryError: {text or 'there is not enough memory'}"
     return text
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,7 @@ from fairway.spec.artifact import ArtifactRef, blob_key
 from fairway.spec.graph import Port
 from fairway.spec.outcome import ItemOutcome, Usage
 from fairway.spec.record import to_plain
-from fairway.step import artifacts
+from fairway.step import artifacts, plainjson
 from fairway.step.conversion import find_conversion
 from fairway.step.importing import import_module
 from fairway.step.seeding import seed_everything
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from fairway.spec.ports import ArtifactStore
     from fairway.step.errors_report import Origin
 
+_TELLING_CHARS = 6  # shorter secrets are found everywhere
 _IMMUTABLE = (str, int, float, bool, bytes, type(None))
 
 
@@ -39,6 +41,9 @@ class ItemRunner:
         self._spec, self._store, self._scratch, self._root = spec, store, scratch, root
         self._secrets, self._origin, self._usage = secrets, origin, usage
         self._types = {port.name: port.type for port in spec.step.inputs}
+        if spec.step.kind in ("command", "container"):  # a program takes files, whatever was made: see `command`
+            self._types = {name: "" if kind == "fairway.File" else kind for name, kind in self._types.items()}
+        self._items = 0
         self._conversions = {port.name: find_conversion(port.type) for port in spec.step.inputs}
         self._shared: dict[str, Any] = {}
         self._target: Any = None
@@ -47,6 +52,9 @@ class ItemRunner:
         """Raises what user code raises, and FairwayErrors of inputs and outputs (then `phase` says which)."""
         step = self._spec.step
         self.phase = "input"
+        self._items += 1
+        if self._items > 1 and step.kind in ("command", "container"):
+            clear_folder(self._scratch)  # what the item before has left there is none of this one's outputs
         values = {name: self._load(name, given) for name, given in self._spec.inputs.items() if name not in item.inputs}
         for name, given in item.inputs.items():
             values[name] = self._load(name, given)
@@ -92,7 +100,19 @@ class ItemRunner:
         self.phase = ""
 
     def _save(self, value: Any, port: Port) -> ArtifactRef:
+        if self._secrets:
+            self._refuse_secrets(value, port)
         return artifacts.save(value, self._store, self._scratch, declared=port.type, name=port.name, trust=self._spec.step.trust)
+
+    def _refuse_secrets(self, value: Any, port: Port) -> None:
+        """Text, lists and dicts that hold a secret's value are not stored. (Tables and files are not searched.)"""
+        text = value if type(value) is str else plainjson.dump_plain(value).decode() if plainjson.is_plain(value) else ""
+        for name, secret in self._secrets.items():
+            if len(secret) >= _TELLING_CHARS and (secret in text or json.dumps(secret, ensure_ascii=False)[1:-1] in text):
+                raise DefinitionError(
+                    f"the output {port.name!r} holds the value of the secret {name}",
+                    hint="outputs are stored with the run, and secrets never are: return what was made with it",
+                )
 
     def _split(self, result: Any) -> list[tuple[Port, Any]]:
         """The function's value as outputs, as the step's definition says."""
@@ -114,17 +134,21 @@ class ItemRunner:
             raise _not_returned(step.name, "what it is annotated to return", result, _names(step.outputs)) from None
 
     def _run_command(self, values: dict[str, Any], seed: int) -> ItemOutcome:
-        from fairway.step.command import OutputMissing, run_command
+        from fairway.step.command import Folders, OutputMissing, run_command
 
         def save(value: Any, port: Port) -> ArtifactRef:
             self._usage.writing_at = self._usage.writing_at or time.time()
             return self._save(value, port)
 
+        folders = Folders(self._scratch, self._root, getattr(self._store, "root", ""))
         try:
-            return run_command(self._spec.step, values, self._scratch, self._root, save, seed)
+            made = run_command(self._spec.step, values, folders, save, seed)
         except OutputMissing:
             self.phase = "output"
             raise
+        if made.error is not None:
+            made.error.message = self._origin.mask(made.error.message)
+        return made
 
     def _expand(self, values: dict[str, Any]) -> ItemOutcome:
         graph = self._target.expand(values, lambda value: artifacts.save(value, self._store, self._scratch, trust=self._spec.step.trust))
@@ -133,6 +157,18 @@ class ItemRunner:
         self._usage.writing_at = time.time()
         self._store.put(blob_key(digest), data)
         return ItemOutcome("succeeded", graph=digest)
+
+
+def clear_folder(path: str) -> None:
+    """Remove all that is in a folder, as far as it can be removed."""
+    import shutil
+
+    with os.scandir(path) as entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                shutil.rmtree(entry.path, ignore_errors=True)
+            else:
+                os.unlink(entry.path)
 
 
 def _not_returned(name: str, wanted: str, result: Any, names: str = "") -> TaskFailed:

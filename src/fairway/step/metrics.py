@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 from fairway.errors import FairwayError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from fairway.spec.ports import StreamStore
 
 _FLUSH_POINTS = 4096
@@ -26,13 +28,15 @@ _encode = json.JSONEncoder(separators=(",", ":"), default=str).encode
 class PointWriter:
     """Points of one attempt on their way to the stream RUN/ATTEMPT/metrics; at most half a second of them is lost by a kill.
 
-    `last` are the latest values by name, for the outcome. A forked child of the step writes through, as it has no flushing thread.
+    `last` are the latest values by name, for the outcome. `mask` is applied to text. A forked child of the step writes through, as it has
+    no flushing thread.
     """
 
-    def __init__(self, streams: StreamStore, prefix: str) -> None:
+    def __init__(self, streams: StreamStore, prefix: str, mask: Callable[[str], str] | None = None) -> None:
         self.last: dict[str, float] = {}
         self._streams = streams
         self._prefix = prefix
+        self._mask = mask
         self._points: list[tuple[float, int | None, dict[str, Any]]] = []
         self._pid = os.getpid()
         self._thread: Any = None
@@ -67,7 +71,7 @@ class PointWriter:
                 if type(value) is not float or not math.isfinite(value):
                     if plain is values:
                         plain = dict(values)
-                    plain[name] = _plain(value)
+                    plain[name] = _plain(value, self._mask)
             last.update(plain)
             lines.append(_encode((round(at, 3), step, plain)))
         lines.append("")
@@ -99,12 +103,15 @@ class PointWriter:
         self._thread = None
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: Any, mask: Callable[[str], str] | None) -> Any:
     """A number JSON can hold: NumPy and tensor scalars become floats, NaN and infinities null."""
-    if isinstance(value, bool | int | str) or value is None:
+    if isinstance(value, bool | int) or value is None:
         return value
     try:
-        number = float(value)
+        number = float("nan" if isinstance(value, str) else value)
     except (TypeError, ValueError):
-        return str(value)
+        number = float("nan")
+        value = str(value)
+    if isinstance(value, str):
+        return mask(value) if mask is not None else value
     return number if math.isfinite(number) else None
