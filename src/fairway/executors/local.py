@@ -25,6 +25,11 @@ from fairway.step.wire import Channel
 _WORKER = "import sys; sys.path.append(sys.argv[4]); from fairway.step.__main__ import main; main(sys.argv[1:4])"
 _MARK = "FAIRWAY_WORKER"
 _CLOSE_S = 10.0
+_ENVIRON = {
+    "PYTHONHASHSEED": "0",  # the same set is written in the same order by every attempt
+    # Threads that spin while they wait starve the attempts beside them: two gradient boostings took ten times as long.
+    "OMP_WAIT_POLICY": "PASSIVE",
+}
 _encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 
 
@@ -73,16 +78,18 @@ class LocalExecutor:
         self._mark = f"{os.getpid()}-{os.urandom(6).hex()}"
         package = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
         argv = [sys.executable, "-P", "-c", _WORKER, "worker", "100", self.home, package]
-        environ = {"PYTHONHASHSEED": "0", **os.environ, _MARK: self._mark}
+        environ = {**_ENVIRON, **os.environ, _MARK: self._mark}
         actions = [(os.POSIX_SPAWN_DUP2, theirs.fileno(), 100)]
         self._pid = os.posix_spawn(sys.executable, argv, environ, file_actions=actions)
         theirs.close()
         ours.setblocking(False)
         self._channel = Channel(ours)
 
-    def prepare(self, source: str) -> None:
-        """Learn in which folder the user edits the bundle's files: tracebacks name those."""
+    def prepare(self, source: str, secrets: Collection[str] = ()) -> None:
+        """Learn in which folder the user edits the bundle's files (tracebacks name those), and which variables only those steps may see
+        that name them as secrets."""
         self._settings["source"] = source
+        self._settings["secrets"] = tuple(secrets)
 
     def prewarm(self, bundle: str, module: str, variables: Mapping[str, str] | None = None) -> None:
         """Let a zygote for the user's own interpreter import `module` now."""
@@ -271,6 +278,9 @@ class LocalExecutor:
             "queued_at": self._queued_at.pop(attempt.id, 0.0),
             "source": self._settings.get("source", ""),
         }
+        types = sorted({port.type for port in (*attempt.step.inputs, *attempt.step.outputs) if "." in port.type})
+        if types:
+            frame["types"] = types
         if environ:
             frame["environ"] = environ
         if attempt.timeout_s:
@@ -278,6 +288,9 @@ class LocalExecutor:
         if wanted.memory_bytes or wanted.accelerators:
             frame["hold"] = True  # its memory and devices are free only when its process is gone
         frame["machine_bytes"] = self._machine().total.memory_bytes
+        hidden = [name for name in self._settings.get("secrets", ()) if name not in attempt.step.secrets]
+        if hidden:
+            frame["hidden"] = hidden
         if attempt.secrets:
             from fairway.executors.secrets import get_secrets
 

@@ -13,6 +13,7 @@ import signal
 import socket
 import sys
 import time
+from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from fairway.step import processes
@@ -34,6 +35,7 @@ class Zygote:
         self._poller = select.poll()
         self._poller.register(channel.fileno(), select.POLLIN)
         self._attempts: dict[int, tuple[str, int]] = {}  # pidfd -> (attempt, pid)
+        self._preloaded: set[tuple[str, ...]] = {()}
 
     def serve(self) -> NoReturn:
         """Until the worker hangs up; then everything below is killed."""
@@ -64,6 +66,7 @@ class Zygote:
         (log,) = self._channel.take_fds(1)
         if not self._forks:
             become_attempt(frame, log, self._bell, self._home)
+        self._preload(frame.get("types", ()))
         me = os.getpid()
         pid = os.fork()
         if pid == 0:
@@ -76,6 +79,18 @@ class Zygote:
         pidfd = os.pidfd_open(pid)
         self._attempts[pidfd] = (frame["id"], pid)
         self._poller.register(pidfd, select.POLLIN)
+
+    def _preload(self, types: Sequence[str]) -> None:
+        """Import what this attempt and the next ones of its step would each import."""
+        key = tuple(types)
+        if key in self._preloaded:
+            return
+        self._preloaded.add(key)
+        from fairway.step.serializers.preload import preload
+
+        if _quietly(lambda: preload(types)):
+            gc.collect()
+            gc.freeze()
 
     def _reap(self, fd: int) -> None:
         name, pid = self._attempts.pop(fd)
@@ -106,23 +121,29 @@ class Zygote:
 
 
 def _import_quietly(module: str, root: str) -> None:
-    """What the module prints was printed when the pipeline was loaded; here it would land in the middle of the run's own output."""
     from fairway.step.importing import import_module
 
+    try:
+        _quietly(lambda: import_module(module, root))
+    except BaseException:  # noqa: BLE001 - any module of the user's: the attempt imports it again and reports what it raises
+        sys.modules.pop(module, None)
+
+
+def _quietly(work: Callable[[], Any]) -> Any:
+    """What a module prints was printed when the pipeline was loaded; here it would land in the middle of the run's own output."""
     kept = [(fd, os.dup(fd)) for fd in (1, 2)]
     quiet = os.open(os.devnull, os.O_WRONLY)
     for fd, _ in kept:
         os.dup2(quiet, fd)
     os.close(quiet)
     try:
-        import_module(module, root)
-    except BaseException:  # noqa: BLE001 - any module of the user's: the attempt imports it again and reports what it raises
-        sys.modules.pop(module, None)
-    for stream in (sys.stdout, sys.stderr):
-        stream.flush()
-    for fd, copy in kept:
-        os.dup2(copy, fd)
-        os.close(copy)
+        return work()
+    finally:
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+        for fd, copy in kept:
+            os.dup2(copy, fd)
+            os.close(copy)
 
 
 def bears_fork() -> bool:
@@ -193,6 +214,8 @@ def _run(frame: dict[str, Any], home: str) -> None:
     spec = from_plain(AttemptSpec, json.loads(frame["spec"]))
     if frame.get("environ"):
         os.environ.update(frame["environ"])
+    for name in frame.get("hidden", ()):
+        os.environ.pop(name, None)
     given = {name: frame[name] for name in ("secrets", "source", "queued_at", "scratch") if name in frame}
     attempt = Attempt(spec, home, **given)
     signal.signal(signal.SIGTERM, terminate)
