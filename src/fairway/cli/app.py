@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from fairway.cli.commands import ENTRIES, render_help
+from fairway.cli.failure import ReaderGone
 
 
 class LazyGroup(click.Group):
@@ -24,6 +25,12 @@ class LazyGroup(click.Group):
         if args and args[0] not in ENTRIES and not ctx.resilient_parsing:
             ctx.fail(_unknown(args[0]))
         return super().resolve_command(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError as error:
+            raise ReaderGone from error
 
     def get_help(self, ctx: click.Context) -> str:
         return render_help().rstrip("\n")

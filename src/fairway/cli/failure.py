@@ -13,6 +13,10 @@ BROKEN_PIPE_STATUS = 141
 INTERRUPTED_STATUS = 130
 
 
+class ReaderGone(Exception):
+    """A BrokenPipeError on its way through click, which would end the process with a status that means something else here."""
+
+
 def guard(function: Callable[..., int], *arguments: Any) -> int:
     """Call `function` and return its exit status; an error is printed and becomes one.
 
@@ -27,10 +31,8 @@ def guard(function: Callable[..., int], *arguments: Any) -> int:
             raise
         print_error(error)
         return error.exit_status
-    except BrokenPipeError:
-        # Whoever read our output has gone, as `| head` does. Python would complain once more when it flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return BROKEN_PIPE_STATUS
+    except (BrokenPipeError, ReaderGone):
+        return _end_unread()
     except KeyboardInterrupt:
         sys.stderr.write("\ninterrupted\n")
         return INTERRUPTED_STATUS
@@ -42,6 +44,12 @@ def guard(function: Callable[..., int], *arguments: Any) -> int:
             raise
         print_error(_unexpected(error))
         return InternalError.exit_status
+
+
+def _end_unread() -> int:
+    """Whoever read our output has gone, as `| head` does. Python would complain once more when it flushes at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    return BROKEN_PIPE_STATUS
 
 
 def render_error(error: FairwayError) -> list[str]:

@@ -26,7 +26,11 @@ def load_pipeline(target: str | os.PathLike[str]) -> Pipeline | Graph:
     if text.endswith(_GRAPH_FILES):
         return _load_graph(text)
     place, name = _split(text)
-    module = _import_file(place) if place.endswith(".py") or os.sep in place else _import_module(place)
+    stdout, sys.stdout = sys.stdout, sys.stderr  # a run's stdout is for its outputs: what the module prints is talk
+    try:
+        module = _import_file(place) if place.endswith(".py") or os.sep in place else _import_module(place)
+    finally:
+        sys.stdout = stdout
     return _choose(module, name, place)
 
 

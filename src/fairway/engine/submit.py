@@ -141,7 +141,7 @@ def resume(
     if submission is not None and (edited or moved):
         graph, bundle = (submission.graph, submission.bundle) if edited else (None, "")
         begin = [ev.RunResumed(time.time(), user_name(), graph, bundle, options, submission.environment)]
-    elif state.status != "running":
+    elif state.status != "running" or state.stopping in ("cancelled", "timeout"):  # the wish to go on is the later one
         begin = [ev.RunResumed(time.time(), user_name(), options=options)]
     return Driver(run, services, begin=begin, on_events=on_events)
 
@@ -225,6 +225,7 @@ def _import(path: str, kind: str, store: ArtifactStore, project: Project, what: 
 def _store_constants(graph: Graph, store: ArtifactStore, project: Project) -> Graph:
     """Paths written in the pipeline for File and Directory inputs, and `fw.artifact(...)`, become artifacts."""
     nodes: list[Node] = []
+    importer = _Importer(store, project)
     for node in graph.nodes:
         types = {port.name: _path_type(port.type) for port in graph.steps[node.step].inputs}
         listed = {port.name: _path_type(_listed(port.type)) for port in graph.steps[node.step].inputs}
@@ -240,16 +241,16 @@ def _store_constants(graph: Graph, store: ArtifactStore, project: Project) -> Gr
                 refs = [_import(path, kind, store, project, what, node.where) for path in expr.value if isinstance(path, str)]
                 changed[name] = Expr("list", args=tuple(Expr("artifact", ref=ref) for ref in refs))
             elif _unresolved(expr):
-                changed[name] = _resolve_artifacts(expr, store, project, node.where)
+                changed[name] = importer.resolve(expr, node.where)
         nodes.append(replace(node, inputs={**node.inputs, **changed}) if changed else node)
     axes = {id: axis for id, axis in graph.axes.items() if any(map(_unresolved, axis.sources))}
     outputs = {name: expr for name, expr in graph.outputs.items() if _unresolved(expr)}
     if not axes and not outputs and nodes == list(graph.nodes):
         return graph
     for id, axis in axes.items():
-        axes[id] = replace(axis, sources=tuple(_resolve_artifacts(source, store, project, axis.where) for source in axis.sources))
+        axes[id] = replace(axis, sources=tuple(importer.resolve(source, axis.where) for source in axis.sources))
     for name, expr in outputs.items():
-        outputs[name] = _resolve_artifacts(expr, store, project, graph.where)
+        outputs[name] = importer.resolve(expr, graph.where)
     return replace(graph, nodes=tuple(nodes), axes={**graph.axes, **axes}, outputs={**graph.outputs, **outputs})
 
 
@@ -257,12 +258,23 @@ def _unresolved(expr: Expr) -> bool:
     return (expr.kind == "artifact" and expr.ref is None) or any(_unresolved(arg) for arg in expr.args)
 
 
-def _resolve_artifacts(expr: Expr, store: ArtifactStore, project: Project, where: str) -> Expr:
-    if expr.kind == "artifact" and expr.ref is None:
+class _Importer:
+    """Imports what the graph names with `fw.artifact`, each of it once however often it is used."""
+
+    def __init__(self, store: ArtifactStore, project: Project) -> None:
+        self._store, self._project = store, project
+        self._known: dict[tuple[str, str, str], ArtifactRef] = {}
+
+    def resolve(self, expr: Expr, where: str) -> Expr:
+        """`expr` with the artifacts themselves in place of their paths and addresses."""
+        if expr.kind != "artifact" or expr.ref is not None:
+            return replace(expr, args=tuple(self.resolve(arg, where) for arg in expr.args))
         from fairway.engine.importing import import_artifact
 
-        return Expr("artifact", ref=import_artifact(expr, store, project, where))
-    return replace(expr, args=tuple(_resolve_artifacts(arg, store, project, where) for arg in expr.args))
+        key = (str(expr.value), expr.name, expr.output)
+        if key not in self._known:
+            self._known[key] = import_artifact(expr, self._store, self._project, where)
+        return Expr("artifact", ref=self._known[key])
 
 
 def _check(graph: Graph, services: Services) -> None:
