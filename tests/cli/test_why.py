@@ -325,6 +325,19 @@ def test_a_command_names_the_line_of_its_script(project: Project) -> None:
     assert "the command changed: " in why(project, "count")
 
 
+def test_a_script_of_a_command_is_no_reason_for_other_steps(project: Project) -> None:
+    project.write("count.sh", "echo one > $1\n")
+    project.edit("flow.py", "@fw.pipeline", 'words = fw.command(["sh", "count.sh", fw.Out("words")], name="words")\n\n\n@fw.pipeline')
+    project.edit("flow.py", "    return report", "    words()\n    return report")
+    project.run()
+    project.write("count.sh", "echo two > $1\n")
+    project.edit("flow.py", "    return sum(xs)", "    return sum(xs) + 0")
+    project.run()
+    assert "count.sh" in why(project, "words")
+    said = why(project, "total")
+    assert "+ return sum(xs) + 0" in said and "count.sh" not in said
+
+
 def test_an_included_file_is_named_with_its_line(project: Project) -> None:
     project.write("fairway.toml", 'include = ["*.sql"]\n')
     project.write("one.sql", "select 1\nfrom a\n")

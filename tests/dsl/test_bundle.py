@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import py_compile
 import shutil
 import subprocess
 import sys
@@ -165,3 +166,18 @@ def test_no_path_whose_name_meets_the_deny_list_travels(folders: list[str], patt
 def test_nothing_below_a_denied_folder_travels(folders: list[str], folder: str, name: str) -> None:
     assert denied("/".join([*folders, folder, name]))
     assert bundle.denied(f"{name}.py") == ""
+
+
+def test_a_compiled_form_that_is_older_than_its_source_stays_behind(root: Path, tmp_path: Path) -> None:
+    source = root / "helpers.py"
+    source.write_text("x = 1\n")
+    os.utime(source, ns=(10**18 + 100, 10**18 + 100))
+    compiled = Path(py_compile.compile(str(source), doraise=True) or "")
+    source.write_text("x = 2\n")  # as long, and within the same second: Python takes the compiled form for this source's
+    os.utime(source, ns=(10**18 + 900, 10**18 + 900))
+    os.utime(compiled, ns=(10**18 + 500, 10**18 + 500))
+    folder = write(collect(root / "flow.py", root), tmp_path / "home")
+    done = subprocess.run(
+        [sys.executable, "-c", "import helpers; print(helpers.x)"], cwd=folder, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "2\n"

@@ -207,6 +207,8 @@ def _copy_state(source: str, path: str) -> None:
         folder, name = os.path.split(source)
         compiled = f"__pycache__/{name[:-3]}.{sys.implementation.cache_tag}.pyc"
         with open(f"{folder}/{compiled}", "rb") as file:
+            if os.fstat(file.fileno()).st_mtime_ns < stat.st_mtime_ns:
+                return  # Python compares whole seconds: two edits within one would leave the older code in force
             content = file.read()
         wanted = (int(stat.st_mtime) & 0xFFFFFFFF).to_bytes(4, "little") + (stat.st_size & 0xFFFFFFFF).to_bytes(4, "little")
         if content[4:16] != b"\0\0\0\0" + wanted:
@@ -272,9 +274,12 @@ def denied(path: str) -> str:
 
 def _included(root: str, patterns: Iterable[str]) -> Iterator[tuple[str, str]]:
     """(path relative to root, file) for each glob. A file named outright that must not travel is refused; a glob just passes it by."""
+    wanted = list(patterns)
+    if not wanted:
+        return  # `glob`, with what it imports, is too slow for runs that include nothing
     import glob
 
-    for pattern in patterns:
+    for pattern in wanted:
         magic = glob.has_magic(pattern)
         matches = sorted(glob.glob(pattern, root_dir=root, recursive=True, include_hidden=True))
         if not magic and not matches:

@@ -9,7 +9,7 @@ import ast
 import copy
 import hashlib
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from difflib import SequenceMatcher
 from functools import cached_property
 from typing import Any
@@ -41,10 +41,12 @@ class CodeChange(Record):
 
 
 class Snapshot:
-    """The user's code of one run, as its bundle in `folder` keeps it. Files that cannot be parsed count as having no parts."""
+    """The user's code of one run, as its bundle in `folder` keeps it. `commands` are the words of the run's command steps: a script is the
+    code of the steps that name it."""
 
-    def __init__(self, folder: str) -> None:
+    def __init__(self, folder: str, commands: Iterable[Sequence[str]] = ()) -> None:
         self.folder = folder
+        self.programs = frozenset(os.path.normpath(word) for argv in commands for word in argv)
         self.sources = Sources([folder])
         self.code = Code(self.sources)
 
@@ -63,7 +65,7 @@ class Snapshot:
         best: Reach | None = None
         for files in (others, self._not_imported(step)):
             try:
-                found = self.code.reach([(step.module, step.qualname)], dict(files))[step.module, step.qualname]
+                found = self.code.reach([(step.module, step.qualname)], dict(files), self.programs)[step.module, step.qualname]
             except FairwayError:
                 return None
             if best is None or found.digest == step.code:

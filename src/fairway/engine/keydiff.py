@@ -67,7 +67,9 @@ class KeyedTask:
     def snapshot(self) -> Snapshot | None:
         """Its run's code, None if it is not kept any more."""
         folder = os.path.join(self.workspace.project.home, BUNDLES, self.state.bundle)
-        return Snapshot(folder) if self.state.bundle and os.path.isdir(folder) else None
+        if not self.state.bundle or not os.path.isdir(folder):
+            return None
+        return Snapshot(folder, [step.argv for step in self.state.graph.steps.values()])
 
 
 def differences(one: KeyedTask, twin: KeyedTask) -> Iterator[Reason]:
