@@ -105,7 +105,7 @@ def replace(value: T, **changes: Any) -> T:
 
 def _hashable(value: Any) -> Any:
     if isinstance(value, dict):
-        return tuple((k, _hashable(v)) for k, v in value.items())  # type: ignore[misc]
+        return frozenset((k, _hashable(v)) for k, v in value.items())  # type: ignore[misc]  # equal whatever the order
     if isinstance(value, list | tuple):
         return tuple(_hashable(v) for v in value)  # type: ignore[misc]
     return value
@@ -155,21 +155,11 @@ def _reader(hint: Any) -> Any:
         return read and (lambda data: None if data is None else read(data))
     if origin is tuple:
         item = _reader(args[0])
-        if item is None:
-            return _plain_tuple if typing.get_origin(args[0]) is None else _nested_tuple
-        return lambda data: tuple(map(item, data))
+        return tuple if item is None else lambda data: tuple(map(item, data))
     if origin is dict:
         item = _reader(args[1])
         return item and (lambda data: {k: item(v) for k, v in data.items()})
     return None
-
-
-def _plain_tuple(data: Any) -> Any:
-    return tuple(data)
-
-
-def _nested_tuple(data: Any) -> Any:
-    return tuple(map(tuple, data))
 
 
 def _record_reader(cls: Any) -> Any:

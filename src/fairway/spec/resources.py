@@ -7,7 +7,8 @@ import re
 from fairway.errors import DefinitionError
 from fairway.spec.record import Record, field, record
 
-_MEMORY = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*([kKMGTP]?i?)B?\s*$")
+_MEMORY = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*([kKMGTP]i?|)B?\s*$")
+_ENDLESS = float("inf")
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
@@ -45,15 +46,17 @@ class Retry(Record):
 def parse_memory(value: str | int | float) -> int:
     """Bytes from "512Mi", "1.5G", "2GiB" or a number of bytes. Raises DefinitionError."""
     if isinstance(value, int | float) and not isinstance(value, bool):
-        if value < 0:
-            raise DefinitionError(f"memory cannot be negative: {value}", hint='write "512Mi" or "2Gi"')
+        if not 0 <= value < _ENDLESS:
+            raise DefinitionError(f"memory cannot be negative or endless: {value}", hint='write "512Mi" or "2Gi"')
         return int(value)
     match = _MEMORY.match(value) if isinstance(value, str) else None
     if match is None:
         raise DefinitionError(f"not an amount of memory: {value!r}", hint='write "512Mi", "2Gi" or a number of bytes')
     number, unit = float(match[1]), match[2]
     base = 1024 if unit.endswith("i") else 1000
-    power = " kMGTP".index(unit[0].replace("K", "k")) if unit and unit != "i" else 0
+    power = " kMGTP".index(unit[0].replace("K", "k")) if unit else 0
+    if number * base**power == _ENDLESS:
+        raise DefinitionError(f"not an amount of memory: {value!r}", hint='write "512Mi", "2Gi" or a number of bytes')
     return int(number * base**power)
 
 
@@ -67,6 +70,6 @@ def parse_duration(value: str | int | float) -> float:
         if not parts or "".join(f"{n}{u}" for n, u in parts) != text.replace(" ", ""):
             raise DefinitionError(f"not a duration: {value!r}", hint='write "90s", "10m", "1h30m" or a number of seconds')
         seconds = sum(float(n) * _SECONDS[u] for n, u in parts)
-    if seconds <= 0:
-        raise DefinitionError(f"a duration must be above zero: {value!r}", hint='write "90s", "10m" or "1h30m"')
+    if not 0 < seconds < _ENDLESS:
+        raise DefinitionError(f"a duration must be above zero, and end: {value!r}", hint='write "90s", "10m" or "1h30m"')
     return seconds
