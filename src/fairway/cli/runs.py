@@ -36,7 +36,13 @@ def command(folder: str, pipeline: str, status: str | None, tag: str, archived: 
     workspace = open_workspace(folder)
     rows: Sequence[RunSummary] = ()
     if not workspace.is_new:
-        asked: dict[str, Any] = {"pipeline": pipeline, "status": status or "", "tag": tag, "archived": archived, "limit": 0 if archived else limit}
+        asked: dict[str, Any] = {
+            "pipeline": pipeline,
+            "status": status or "",
+            "tag": tag,
+            "archived": archived,
+            "limit": 0 if archived else limit,
+        }
         rows = workspace.wait(workspace.journal.summaries(**asked, before=workspace.get_run(before) if before else ""))
     if archived:
         rows = [row for row in rows if row.archived][:limit]
