@@ -123,9 +123,9 @@ _state = _State()
 checkpoint = Checkpoint()
 
 
-def enter(current: Context, points: PointWriter, *, trust: bool, secrets: Mapping[str, str]) -> None:
+def enter(current: Context, points: PointWriter, *, trust: bool, secrets: Mapping[str, str] | None = None) -> None:
     """Make this process the one that runs `context`. `secrets` are those it was given, by name."""
-    _state.context, _state.points, _state.trust, _state.secrets = current, points, trust, secrets
+    _state.context, _state.points, _state.trust, _state.secrets = current, points, trust, secrets or {}
 
 
 def leave() -> None:

@@ -9,6 +9,8 @@ import json
 import math
 import os
 import time
+from _thread import RLock
+from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from fairway.errors import FairwayError
@@ -22,7 +24,7 @@ _FLUSH_POINTS = 4096
 _FLUSH_EVERY_S = 0.5
 _PROGRESS_EVERY_S = 0.2
 
-_encode = json.JSONEncoder(separators=(",", ":"), default=str).encode
+_encode = json.JSONEncoder(separators=(",", ":")).encode
 
 
 class PointWriter:
@@ -37,7 +39,9 @@ class PointWriter:
         self._streams = streams
         self._prefix = prefix
         self._mask = mask
-        self._points: list[tuple[float, int | None, dict[str, Any]]] = []
+        self._names: dict[str, str] = {}  # as JSON
+        self._points: deque[tuple[float, int | None, dict[str, Any]]] = deque()
+        self._flushing = RLock()
         self._pid = os.getpid()
         self._thread: Any = None
         self._progress_at = 0.0
@@ -56,26 +60,33 @@ class PointWriter:
         now = time.monotonic()
         if now - self._progress_at >= _PROGRESS_EVERY_S or done == total:
             self._progress_at = now
-            self._append("progress", _encode([round(time.time(), 3), done, total]) + "\n")
+            self._append("progress", _encode([round(time.time(), 3), _plain(done, None), _plain(total, None)]) + "\n")
 
     def flush(self) -> None:
-        """Append what is buffered. Safe from any thread."""
-        points, self._points = self._points, []
-        if not points:
-            return
+        """Append what is buffered, and wait for whoever is at it already. Safe from any thread."""
+        with self._flushing:
+            points = [self._points.popleft() for _ in range(len(self._points))]
+            if points:
+                self._append("metrics", self._render(points))
+
+    def _render(self, points: list[tuple[float, int | None, dict[str, Any]]]) -> str:
         lines: list[str] = []
-        last = self.last
+        last, names = self.last, self._names
         for at, step, values in points:
-            plain = values
+            fields: list[str] = []
             for name, value in values.items():
-                if type(value) is not float or not math.isfinite(value):
-                    if plain is values:
-                        plain = dict(values)
-                    plain[name] = _plain(value, self._mask)
-            last.update(plain)
-            lines.append(_encode((round(at, 3), step, plain)))
+                if name not in names:
+                    names[name] = _encode(name)
+                if type(value) is float and value - value == 0:  # finite, and by far the most frequent
+                    last[name] = value
+                    fields.append(f"{names[name]}:{value!r}")
+                else:
+                    last[name] = plain = _plain(value, self._mask)
+                    fields.append(f"{names[name]}:{_encode(plain)}")
+            place = step if type(step) is int else _encode(_plain(step, None))
+            lines.append(f"[{at:.3f},{place},{{{','.join(fields)}}}]")
         lines.append("")
-        self._append("metrics", "\n".join(lines))
+        return "\n".join(lines)
 
     def _append(self, stream: str, text: str) -> None:
         try:
@@ -99,7 +110,8 @@ class PointWriter:
             self.flush()
 
     def _forget(self) -> None:
-        self._points = []
+        self._points.clear()
+        self._flushing = RLock()  # whoever held it is not in this process
         self._thread = None
 
 
