@@ -266,6 +266,16 @@ def test_a_live_view_on_a_terminal(folder: Path) -> None:
     assert "✓ square" in terminal.screen and "4/4" in terminal.screen and "result  14" in terminal.screen
 
 
+def test_a_failed_run_on_a_terminal_ends_in_ten_lines(folder: Path) -> None:
+    (folder / "squares.py").write_text(PIPELINE.replace("LIMIT = 100", "LIMIT = 2"))
+    terminal = Terminal(folder, "run", "squares.py")
+    assert terminal.end() == 3
+    last = terminal.screen[terminal.screen.rindex("✓ numbers") :].splitlines()
+    assert len(last) + 1 <= 10, terminal.screen
+    assert "total" not in "".join(last)  # it only follows from what failed
+    assert [line.strip() for line in last if "squares.py:14 in square" in line] == ["✗ square[2]  squares.py:14 in square"]
+
+
 def test_ctrl_c_cancels_cleanly_and_says_how_to_go_on(folder: Path) -> None:
     terminal = Terminal(folder, "run", "slow.py")
     terminal.read_until(lambda screen: "waiting 1" in screen)

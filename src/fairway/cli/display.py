@@ -76,7 +76,7 @@ class PlainDisplay:
         self.stream.flush()
 
     def _show(self, line: Line, state: Any) -> None:
-        if line.status == "skipped" and line.reason in ("failed", "cancelled"):
+        if follows(line):
             return  # what failed has been shown, and this follows from it
         if not line.counts.get("failed"):
             names = min(24, max((len(other.label) for other in self.board.lines.values()), default=0))
@@ -86,6 +86,11 @@ class PlainDisplay:
         if self._blocks <= MAX_BLOCKS:
             self.stream.write(paint_failures(group_failures(state, line.key), self.stream))
             self.stream.flush()
+
+
+def follows(line: Line) -> bool:
+    """Was this step skipped because of another that failed or was cancelled? Then it is not worth a line once all is over."""
+    return line.status == "skipped" and line.reason in ("failed", "cancelled")
 
 
 def paint_failures(groups: Sequence[Failure], stream: TextIO) -> str:

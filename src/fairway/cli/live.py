@@ -12,7 +12,7 @@ from rich.live import Live
 from rich.text import Text
 
 from fairway.cli.board import Line
-from fairway.cli.display import PlainDisplay
+from fairway.cli.display import PlainDisplay, follows
 from fairway.cli.lines import render_line
 from fairway.cli.report import group_failures
 from fairway.cli.style import clip, spell_number
@@ -32,6 +32,7 @@ class LiveDisplay(PlainDisplay):
         self._streams = streams
         self._run = ""
         self._state: Any = None
+        self._ended = False
         self._console = Console(stderr=True, highlight=False)
         self._live = Live(console=self._console, refresh_per_second=REDRAWS_PER_S, get_renderable=self.draw, transient=False)
 
@@ -51,6 +52,7 @@ class LiveDisplay(PlainDisplay):
         if not self._started:
             return
         self.board.refresh(state)
+        self._ended = True
         self._live.stop()
         groups = group_failures(state)
         if groups:
@@ -68,7 +70,7 @@ class LiveDisplay(PlainDisplay):
     def draw(self) -> Text:
         """The picture as it is now."""
         now = time.time()
-        lines = list(self.board.ordered())
+        lines = [(depth, line) for depth, line in self.board.ordered() if not (self._ended and follows(line))]
         names = max((len(line.label) + 2 * depth for depth, line in lines), default=0)
         width = self._console.width
         shown = (
