@@ -27,6 +27,19 @@ UNSAFE_TO_FORK = ("polars", "grpc", "tensorflow", "jax", "ray", "pyspark")
 _HARMLESS_THREADS = ("jemalloc_bg_thd",)  # Arrow's allocator stops it before a fork and starts it again in the child
 
 
+class Spare:
+    """A process that is forked ahead and waits to become an attempt: what a fork and first writes to memory cost is paid meanwhile."""
+
+    __slots__ = ("channel", "pid")
+
+    def __init__(self, pid: int, channel: Channel) -> None:
+        self.pid, self.channel = pid, channel
+
+    def is_alive(self) -> bool:
+        """It has not been killed from outside."""
+        return os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
+
+
 class Zygote:
     """Serves one worker until it hangs up. `forks` False: the process itself becomes the first attempt it is given."""
 
@@ -36,6 +49,7 @@ class Zygote:
         self._poller.register(channel.fileno(), select.POLLIN)
         self._attempts: dict[int, tuple[str, int]] = {}  # pidfd -> (attempt, pid)
         self._preloaded: set[tuple[str, ...]] = {()}
+        self._spare: Spare | None = None
 
     def serve(self) -> NoReturn:
         """Until the worker hangs up; then everything below is killed."""
@@ -55,18 +69,42 @@ class Zygote:
 
     def _import(self, frame: dict[str, Any]) -> None:
         """Failures are kept for the attempt, which imports again and reports them as the user's own."""
+        self._drop_spare()
         if frame["module"]:
             _import_quietly(frame["module"], frame["root"])
         safe = bears_fork() if self._forks else True
         gc.collect()
         gc.freeze()
         self._channel.send({"op": "ready", "module": frame["module"], "forks": safe})
+        if self._forks and safe:
+            self._fork_spare()
 
     def _start(self, frame: dict[str, Any]) -> None:
         (log,) = self._channel.take_fds(1)
         if not self._forks:
             become_attempt(frame, log, self._bell, self._home)
-        self._preload(frame.get("types", ()))
+        if self._preload(frame.get("types", ())):
+            self._drop_spare()
+        spare, self._spare = self._spare, None
+        if spare is not None and spare.is_alive():
+            spare.channel.send(frame, (log,))
+            spare.channel.close()
+            pid = spare.pid
+        else:
+            if spare is not None:
+                os.waitpid(spare.pid, 0)
+                spare.channel.close()
+            pid = self._fork()
+            if pid == 0:
+                become_attempt(frame, log, self._bell, self._home)
+        os.close(log)
+        pidfd = os.pidfd_open(pid)
+        self._attempts[pidfd] = (frame["id"], pid)
+        self._poller.register(pidfd, select.POLLIN)
+        self._fork_spare()
+
+    def _fork(self) -> int:
+        """As `os.fork`; the child has nothing of the zygote's."""
         me = os.getpid()
         pid = os.fork()
         if pid == 0:
@@ -74,23 +112,38 @@ class Zygote:
             self._channel.sock.close()
             for fd in self._attempts:
                 os.close(fd)
-            become_attempt(frame, log, self._bell, self._home)
-        os.close(log)
-        pidfd = os.pidfd_open(pid)
-        self._attempts[pidfd] = (frame["id"], pid)
-        self._poller.register(pidfd, select.POLLIN)
+        return pid
 
-    def _preload(self, types: Sequence[str]) -> None:
-        """Import what this attempt and the next ones of its step would each import."""
+    def _fork_spare(self) -> None:
+        ours, theirs = socket.socketpair()
+        pid = self._fork()
+        if pid == 0:
+            ours.close()
+            await_attempt(Channel(theirs), self._bell, self._home)
+        theirs.close()
+        self._spare = Spare(pid, Channel(ours))
+
+    def _drop_spare(self) -> None:
+        """It lacks what is imported now."""
+        spare, self._spare = self._spare, None
+        if spare is not None:
+            spare.channel.close()
+            processes.signal_quietly(spare.pid, processes.SIGKILL)
+            os.waitpid(spare.pid, 0)
+
+    def _preload(self, types: Sequence[str]) -> bool:
+        """Import what this attempt and the next ones of its step would each import; True if anything was."""
         key = tuple(types)
         if key in self._preloaded:
-            return
+            return False
         self._preloaded.add(key)
         from fairway.step.serializers.preload import preload
 
-        if _quietly(lambda: preload(types)):
-            gc.collect()
-            gc.freeze()
+        if not _quietly(lambda: preload(types)):
+            return False
+        gc.collect()
+        gc.freeze()
+        return True
 
     def _reap(self, fd: int) -> None:
         name, pid = self._attempts.pop(fd)
@@ -100,7 +153,8 @@ class Zygote:
         left = 0
         if status != 0:
             processes.signal_quietly(pid, processes.SIGKILL, group=True)
-            left = processes.kill_children({each for _, each in self._attempts.values()})
+            keep = {each for _, each in self._attempts.values()} | ({self._spare.pid} if self._spare is not None else set())
+            left = processes.kill_children(keep)
         self._channel.send(
             {
                 "op": "exit",
@@ -176,6 +230,25 @@ def _count_threads() -> int:
     except OSError:
         return max(count, 1)
     return count
+
+
+def await_attempt(channel: Channel, bell: int, home: str) -> NoReturn:
+    """Be a spare: get ready, wait for a frame, become its attempt. Ends when the zygote hangs up."""
+    from fairway.step.attempt import rehearse
+
+    frames: list[dict[str, Any]] | None = []
+    try:
+        os.setsid()
+        rehearse(home)
+        while not frames:
+            frames = channel.receive()
+            if frames is None:
+                os._exit(0)
+        (log,) = channel.take_fds(1)
+        channel.close()
+    except BaseException as error:  # noqa: BLE001 - must never unwind into the zygote's own loop
+        os._exit(_report_defeat(error))
+    become_attempt(frames[0], log, bell, home)
 
 
 def become_attempt(frame: dict[str, Any], log: int, bell: int, home: str) -> NoReturn:
