@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from fairway.spec.graph import Axis, Expr, Graph, Guard, Node, Port, StepDef
+from fairway.spec.graph import Axis, Expr, Graph, Guard, Node, StepDef
 from fairway.spec.resources import Retry
 from fairway.testing.scripted import Call
+from tests.engine.build import call, collect, numbers, out, step
 
 WIDE = 2_000  # characters: more than what travels inside a reference, so that there is a blob to lose
 
 
 def _step(name: str, *inputs: str, also: tuple[str, ...] = (), **more: Any) -> StepDef:
-    retry = Retry(attempts=6, backoff_s=0.02, kinds=("crash", *also), lost_attempts=9)
-    return StepDef(name, module="flow", qualname=name, inputs=tuple(map(Port, inputs)), code=name, retry=retry, **more)
+    return step(name, *inputs, retry=Retry(attempts=6, backoff_s=0.02, kinds=("crash", *also), lost_attempts=9), **more)
 
 
 STEPS = {
@@ -29,9 +29,9 @@ STEPS = {
 }
 
 
-def compute(call: Call) -> Any:
-    given = call.inputs
-    match call.step:
+def compute(task: Call) -> Any:
+    given = task.inputs
+    match task.step:
         case "double":
             return given["x"] * 2
         case "widen":
@@ -43,7 +43,7 @@ def compute(call: Call) -> Any:
         case "count":
             return list(range(given["x"]))
         case "flaky":
-            if call.n < 3:
+            if task.n < 3:
                 raise ConnectionError("the first tries never work")
             return given["x"] + 1
         case "picky":
@@ -64,25 +64,8 @@ def grown(x: int) -> Graph:
     return graph("branch", *nodes, axes=(axis,), result=out("sum"))
 
 
-def call(id: str, step: str, axes: tuple[str, ...] = (), guards: tuple[Guard, ...] = (), exit: bool = False, **inputs: Any) -> Node:
-    given = {name: value if isinstance(value, Expr) else Expr("const", value=value) for name, value in inputs.items()}
-    return Node(id, step, given, axes, guards, exit=exit)
-
-
-def out(node: str) -> Expr:
-    return Expr("output", node, "result")
-
-
-def collect(node: str) -> Expr:
-    return Expr("collect", args=(out(node),))
-
-
 def graph(name: str, *nodes: Node, axes: tuple[Axis, ...] = (), **outputs: Expr) -> Graph:
     return Graph(name, steps={n.step: STEPS[n.step] for n in nodes}, nodes=nodes, axes={a.id: a for a in axes}, outputs=outputs)
-
-
-def _numbers(count: int, **more: Any) -> Axis:
-    return Axis("i", (Expr("const", value=list(range(count))),), **more)
 
 
 ITEM, BIG = Expr("item", "i"), Expr("op", ">", args=(out("first"), Expr("const", value=3)))
@@ -99,13 +82,13 @@ KINDS: dict[str, Graph] = {
         r=out("sum"),
         all=out("each"),
     ),
-    "batch map": graph("batch", call("each", "double", ("i",), x=ITEM), axes=(_numbers(7, batch=3),), r=out("each")),
+    "batch map": graph("batch", call("each", "double", ("i",), x=ITEM), axes=(numbers(7, batch=3),), r=out("each")),
     "nested map": graph(
         "nested",
         call("list", "count", ("i",), x=ITEM),
         call("each", "double", ("i", "j"), x=Expr("item", "j")),
         call("sum", "total", ("i",), xs=Expr("collect", args=(out("each"),), over=("i",))),
-        axes=(_numbers(4), Axis("j", (out("list"),), ("i",))),
+        axes=(numbers(4), Axis("j", (out("list"),), ("i",))),
         r=out("sum"),
     ),
     "condition": graph(
@@ -117,14 +100,14 @@ KINDS: dict[str, Graph] = {
         r=Expr("either", args=(out("small"), out("big"))),
         s=out("after"),
     ),
-    "dynamic": graph("dynamic", call("tree", "grow", ("i",), x=ITEM), axes=(_numbers(3),), r=out("tree")),
+    "dynamic": graph("dynamic", call("tree", "grow", ("i",), x=ITEM), axes=(numbers(3),), r=out("tree")),
     "retry": graph("retry", call("a", "flaky", x=1), call("b", "flaky", x=out("a")), r=out("b")),
     "exit handler": graph("exit", call("a", "double", x=1), call("bad", "picky", x=1), call("c", "widen", x=out("bad")), END, r=out("c")),
     "keep": graph(
         "keep",
         call("each", "picky", ("i",), x=ITEM),
         call("sum", "total", xs=collect("each")),
-        axes=(_numbers(6, on_error="keep", batch=2),),
+        axes=(numbers(6, on_error="keep", batch=2),),
         r=out("sum"),
     ),
 }
