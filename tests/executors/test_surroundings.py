@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +20,8 @@ from fairway.spec.graph import Port, StepDef
 from fairway.spec.outcome import ItemOutcome, Outcome, outcome_key
 from fairway.spec.ports import run_now
 from fairway.spec.record import from_plain
+from fairway.spec.resources import Resources
+from fairway.step import processes
 from fairway.step.folder import FolderArtifactStore
 
 CODE = """
@@ -27,6 +32,9 @@ import matplotlib
 
 def variables():
     return {name: os.environ.get(name) for name in ("OMP_WAIT_POLICY", "PYTHONHASHSEED")}
+
+def pid():
+    return os.getpid()
 
 def folder():
     found = os.listdir(".")
@@ -62,6 +70,7 @@ class Bench:
         self._n += 1
         step = StepDef(name, module="code", qualname=name, outputs=(Port("result", returns),))
         spec = AttemptSpec(attempt_id("r", f"t{self._n}", 1), "r", name, 1, step, "", (AttemptItem(f"t{self._n}"),))
+        spec.resources = Resources(memory_bytes=1 << 20)  # so that it is reported when its process is gone
         run_now(self.executor.submit([spec]))
         for _ in range(100):
             run_now(self.executor.wait(1.0))
@@ -117,3 +126,36 @@ def test_no_working_folder_outlives_the_executor(bench: Bench) -> None:
 def test_what_the_types_of_a_step_need_is_imported_before_its_attempts_are_forked(bench: Bench) -> None:
     assert bench.value("plain") is False
     assert bench.value("drawing", "fairway.Figure | bool") is True
+
+
+def _spares(bench: Bench) -> list[int]:
+    """Processes below the zygotes: those that wait, as nothing runs."""
+    (worker,) = (pid for pid in processes.find_children(os.getpid()) if _is_worker(pid, bench))
+    return [spare for zygote in processes.find_children(worker) for spare in processes.find_children(zygote)]
+
+
+def _is_worker(pid: int, bench: Bench) -> bool:
+    return str(bench.scratch.parent) in Path(f"/proc/{pid}/cmdline").read_text()
+
+
+def test_the_next_attempt_is_a_process_that_was_forked_ahead(bench: Bench) -> None:
+    first = bench.value("pid")
+    for _ in range(3):
+        (spare,) = _spares(bench)
+        assert spare != first
+        assert bench.value("pid") == spare
+
+
+def test_a_process_that_was_forked_ahead_and_killed_costs_nothing(bench: Bench) -> None:
+    bench.value("pid")
+    (spare,) = _spares(bench)
+    os.kill(spare, signal.SIGKILL)
+    assert bench.value("pid") != spare
+    assert _spares(bench)
+
+
+def test_a_rehearsal_leaves_nothing_behind(tmp_path: Path) -> None:
+    code = f"from fairway.step.attempt import rehearse; rehearse({str(tmp_path / 'home')!r})"
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout + done.stderr == ""
+    assert os.listdir(tmp_path) == []
