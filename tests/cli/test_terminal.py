@@ -202,6 +202,8 @@ def test_help_lists_the_pipelines_parameters(folder: Path) -> None:
         (("run", "squares.py", "--cuont", "3"), 2, "cuont"),
         (("run", "squares.py", "--count", "many"), 2, "many"),
         (("run", "nowhere.py"), 2, "nowhere.py"),
+        (("run", "."), 2, "name the Python file, such as ./mapped.py"),
+        (("run", "/etc/hosts"), 2, "/etc/hosts is not a Python file"),
         (("run", "squares.py", "--on", "moon"), 2, "moon"),
         (("run", "squares.py", "--timeout", "soon"), 2, "soon"),
         (("run", "squares.py", "--max-parallel", "x"), 2, "max-parallel"),

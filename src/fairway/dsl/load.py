@@ -26,12 +26,23 @@ def load_pipeline(target: str | os.PathLike[str]) -> Pipeline | Graph:
     if text.endswith(_GRAPH_FILES):
         return _load_graph(text)
     place, name = _split(text)
+    _check_place(place)
     stdout, sys.stdout = sys.stdout, sys.stderr  # a run's stdout is for its outputs: what the module prints is talk
     try:
         module = _import_file(place) if place.endswith(".py") or os.sep in place else _import_module(place)
     finally:
         sys.stdout = stdout
     return _choose(module, name, place)
+
+
+def _check_place(place: str) -> None:
+    """Refuse what is there and cannot be imported. Raises NotFoundError."""
+    if os.path.isdir(place) and not os.path.isfile(os.path.join(place, "__init__.py")):
+        files = sorted(file for file in os.listdir(place) if file.endswith(".py"))
+        hint = f"name the Python file, such as {os.path.join(place, files[0])}" if files else "there is no Python file in it"
+        raise NotFoundError(f"{place} is a folder", hint=hint)
+    if os.path.isfile(place) and not place.endswith(".py"):
+        raise NotFoundError(f"{place} is not a Python file", hint="a pipeline is a .py file, or a graph that `fairway graph` wrote")
 
 
 def _split(text: str) -> tuple[str, str]:
