@@ -13,7 +13,7 @@ DOCUMENTS = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
 PLAYED = [ROOT / "README.md", ROOT / "docs" / "tutorial.md"]
 GUIDES = [path for path in DOCUMENTS if path not in PLAYED and "reference" not in path.parts]
 TRACED_ONLY = {"pinned.py": "it installs packages from the network"}
-SET_UP = {"secretly.py": "API_TOKEN=abc "}
+SET_UP = {"secretly.py": "API_TOKEN=abc ", "declared.py": "API_TOKEN=abcdef "}
 
 
 def named(path: Path) -> str:

@@ -61,29 +61,26 @@ def test_its_folder_survives_a_retry_with_files_of_any_kind(rig: Rig) -> None:
     assert outputs(run) == {"result": "half"}
 
 
-def test_arrays_and_models_are_saved_like_outputs_and_only_the_latest_is_kept(rig: Rig) -> None:
+def test_arrays_are_saved_like_outputs_and_only_the_latest_is_kept(rig: Rig) -> None:
     run = rig.run("""
         import numpy as np
-        from sklearn.linear_model import LinearRegression
 
         @fw.step(retry=fw.retry(2, backoff=0))
         def train() -> list[float]:
             if fw.context().n == 1:
                 for n in range(3):
-                    fw.checkpoint.save({"weights": np.full(1000, n), "model": LinearRegression().fit([[0], [1]], [0, n])})
+                    fw.checkpoint.save({"weights": np.full(1000, n), "epoch": n})
                 raise ValueError("again")
             saved = fw.checkpoint.load()
             kept = sum(file.stat().st_size for file in fw.checkpoint.dir.rglob("*") if file.is_file())
-            return [float(saved["weights"].mean()), float(saved["model"].coef_[0]), kept < 16_000 + 10_000]
+            return [float(saved["weights"].mean()), saved["epoch"], kept < 16_000]
 
         @fw.pipeline
         def main():
             return train()
     """)
     found = outputs(run)["result"]
-    assert found[0] == 2.0
-    assert round(found[1], 6) == 2.0
-    assert found[2] is True
+    assert found == [2.0, 2, True]
 
 
 def test_what_cannot_be_stored_is_refused_and_leaves_the_old_one(rig: Rig) -> None:
