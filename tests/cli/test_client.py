@@ -82,6 +82,7 @@ def test_notebooks_show_runs_outputs_and_tasks(shop_with_run: Shop) -> None:
     assert "<svg" in run._repr_html_() and "0.75" in run._repr_html_()
     assert "<table" in runs._repr_html_() and FIRST_RUN in runs._repr_html_()
     assert "train[2]" in run.tasks._repr_html_()
+    assert repr(run.tasks).splitlines()[:2] == ["load succeeded", "train[0] succeeded"]
     assert repr(run) == f"<Run {FIRST_RUN}: churn succeeded>"
     assert "winner" in repr(run.outputs)
 

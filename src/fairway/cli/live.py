@@ -73,9 +73,8 @@ class LiveDisplay(PlainDisplay):
         lines = [(depth, line) for depth, line in self.board.ordered() if not (self._ended and follows(line))]
         names = max((len(line.label) + 2 * depth for depth, line in lines), default=0)
         width = self._console.width
-        shown = (
-            lines if len(lines) <= min(MAX_LINES, self._console.height - 4) else _shorten(lines, min(MAX_LINES, self._console.height - 4))
-        )
+        room = min(MAX_LINES, self._console.height - 4)
+        shown = lines if self._ended or len(lines) <= room else _shorten(lines, room)
         picture: list[str] = []
         for depth, line in shown:
             picture.append("  " * depth + render_line(line, names - 2 * depth, now, self.stream) + self._live_facts(line))

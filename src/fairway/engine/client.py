@@ -248,6 +248,10 @@ class Tasks(Mapping[str, Task]):
     def __len__(self) -> int:
         return len(self._places)
 
+    def __repr__(self) -> str:
+        shown = [f"{name} {self[name].status}" for name in list(self)[:SHOWN_IN_NOTEBOOK]]
+        return "\n".join(shown + ([f"… and {len(self) - len(shown):,} more"] if len(self) > len(shown) else []))
+
     def _repr_html_(self) -> str:
         rows = [(name, self[name].status) for name in list(self)[:200]]
         return _table(("task", "status"), rows)
