@@ -21,6 +21,8 @@ class FairwayError(Exception):
         super().__init__(message)
         self.message = message
         self.hint = hint
+        if hint:
+            self.add_note(hint)  # Python shows it below the message, in a script or a notebook
         self.where = where
 
     def __str__(self) -> str:

@@ -130,9 +130,7 @@ def test_steps_of_a_notebooks_cells_run_with_what_they_reach(rig: Rig) -> None:
     first, second, refused = play_cells(rig, CELLS).splitlines()
     assert first == "[Point(x=3, y=0), Point(x=6, y=0)] True"
     assert second == "[Point(x=4, y=0), Point(x=8, y=0)]", "an edited cell counts"
-    assert refused.startswith(
-        "`held` uses `connection`, a _io.TextIOWrapper that exists only in this session | give `connection` to the step"
-    )
+    assert refused.startswith("`held` uses `table`, a pandas.DataFrame that exists only in this session | give `table` to the step")
 
 
 def test_a_notebooks_failure_names_the_line(rig: Rig) -> None:
@@ -155,3 +153,11 @@ def test_a_notebooks_run_is_resumed_with_its_recorded_code(rig: Rig) -> None:
     Path(rig.root, "go").touch()
     assert rig.fairway("resume", "last").returncode == 0
     assert outputs(rig.last()) == {"result": 1}
+
+
+def test_an_error_in_a_script_shows_what_to_do_below_the_message(rig: Rig) -> None:
+    done = rig.python(rig.write(SCRIPT + "\nfw.run(main, sn=[1])\n"))
+    assert done.returncode == 1
+    *_, message, hint = done.stderr.strip().splitlines()
+    assert "has no parameter 'sn'" in message
+    assert hint == "its parameters: ns"
