@@ -13,6 +13,7 @@ DOCUMENTS = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
 PLAYED = [ROOT / "README.md", ROOT / "docs" / "tutorial.md"]
 GUIDES = [path for path in DOCUMENTS if path not in PLAYED and "reference" not in path.parts]
 TRACED_ONLY = {"pinned.py": "it installs packages from the network"}
+MADE_LATER = ("benchmarks/results/", "benchmarks/results/DATE.json")
 SET_UP = {"secretly.py": "API_TOKEN=abc ", "declared.py": "API_TOKEN=abcdef "}
 
 
@@ -95,3 +96,9 @@ def test_the_readmes_pictures_show_real_runs_and_load_nothing_from_elsewhere(pic
     shown = re.sub(r"<[^>]+>", "", drawn).replace("&#160;", " ")
     assert [word for word in words if word not in shown] == []
     assert re.findall(r"(?:href|url|src)\s*[=(]\s*[\"']?(?!#)(\S+)", drawn.replace('xmlns="http://www.w3.org/2000/svg"', "")) == []
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=named)
+def test_every_path_of_the_project_that_is_named_is_there(document: Path) -> None:
+    named_paths = re.findall(r"`((?:tests|tools|src|benchmarks|examples)/[\w./-]*)`", document.read_text(encoding="utf-8"))
+    assert [path for path in named_paths if not (ROOT / path).exists() and path not in MADE_LATER] == []

@@ -112,7 +112,7 @@ _IGNORED = (".fairway/", ".env", "__pycache__/")
 @click.option("--force", is_flag=True, help="Overwrite a pipeline.py or fairway.toml that is there.")
 @click.pass_obj
 def command(base: str, folder: str, force: bool) -> None:
-    """Make a project: pipeline.py (three steps, a map and a condition), fairway.toml, .gitignore.
+    """Make a project: pipeline.py (four steps, a map and a condition), fairway.toml, .gitignore.
 
     \b
     Examples:
