@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import threading
 
-from tests.semantics.rig import Rig, events, outputs
+from tests.semantics.rig import Rig, error_of, events, outputs
 
 TIGHT = """
 @fw.step
@@ -151,3 +153,55 @@ def test_a_forked_child_of_a_step_logs_too(rig: Rig) -> None:
     """)
     assert outputs(run) == {"result": 0}
     assert run.tasks["work"].curves() == {"inner": [(0, 1.0)], "outer": [(0, 2.0)]}
+
+
+def test_names_that_are_no_python_names_are_given_in_a_dict(rig: Rig) -> None:
+    run = rig.run("""
+        @fw.step
+        def log() -> None:
+            fw.log({"val/loss": 0.25}, acc=0.5, step=1)
+
+        @fw.step
+        def wrong() -> None:
+            fw.log(0.3)
+
+        @fw.pipeline
+        def main():
+            log()
+            wrong()
+    """)
+    assert run.tasks["log"].curves() == {"val/loss": [(1, 0.25)], "acc": [(1, 0.5)]}
+    assert error_of(run).message == "fw.log takes values by name, not 0.3"
+    assert "fw.log(loss=0.31" in error_of(run).hint
+
+
+def test_points_can_be_read_while_the_step_still_runs(rig: Rig) -> None:
+    path = rig.write("""
+        import os
+
+        @fw.step
+        def train(fifo: str) -> None:
+            fw.log(loss=0.5, step=0)
+            fw.progress(1, 2)
+            open(fifo).close()
+
+        @fw.pipeline
+        def main(fifo: str):
+            train(fifo)
+    """)
+    fifo = rig.root / "fifo"
+    os.mkfifo(fifo)
+    process = rig.start("run", path, "--fifo", str(fifo))
+    pause = threading.Event()
+    try:
+        while True:
+            assert process.poll() is None
+            pause.wait(0.02)
+            if rig.count_runs() and rig.last().tasks["train"].attempts and rig.last().tasks["train"].curves():
+                break
+        assert rig.last().status == "running"
+        assert rig.last().tasks["train"].curves() == {"loss": [(0, 0.5)]}
+    finally:
+        fifo.open("w").close()
+        process.communicate(timeout=30)
+    assert process.returncode == 0

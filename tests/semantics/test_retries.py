@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 
 from fairway.engine.retry import wait_s
@@ -122,3 +124,43 @@ def test_a_try_that_leaves_a_half_written_file_does_not_see_it_again(rig: Rig) -
             return write()
     """)
     assert outputs(run) == {"result": False}
+
+
+WAITING = """
+@fw.step(retry=fw.retry(3, backoff="1h", jitter=0))
+def far() -> int:
+    open({mark!r}, "w").close()
+    raise ConnectionError("down")
+
+@fw.step
+def near() -> int:
+    return 1
+
+@fw.pipeline
+def main():
+    return [far(), near()]
+"""
+
+
+def test_a_run_that_only_waits_for_a_retry_ends_by_its_timeout(rig: Rig) -> None:
+    source = WAITING.format(mark=str(rig.root / "mark")).replace("return [far(), near()]", "far()\n    return near()")
+    run = rig.run(source, timeout="500ms")
+    assert run.status == "timeout"
+    assert run.tasks["far"].status == "skipped"
+    assert outputs(run) == {"result": 1}
+
+
+def test_a_retry_that_is_far_away_can_be_cancelled_and_a_resume_does_not_wait_for_it(rig: Rig) -> None:
+    source = WAITING.format(mark=str(rig.root / "mark")).replace("return [far(), near()]", "return far()")
+    path = rig.write(source)
+    process = rig.start("run", path)
+    pause = threading.Event()
+    while not ((rig.root / "mark").exists() and events(rig.last(), "RetryScheduled")):
+        assert process.poll() is None
+        pause.wait(0.02)
+    assert rig.fairway("cancel", "last").returncode == 0
+    process.communicate(timeout=30)
+    assert rig.last().status == "cancelled"
+    path.write_text(path.read_text().replace('raise ConnectionError("down")', "return 5"))
+    assert rig.fairway("resume", "last").returncode == 0
+    assert outputs(rig.last()) == {"result": 5}

@@ -54,6 +54,11 @@ def test_the_reason_is_kept_and_shown(rig: Rig) -> None:
     assert "no rows for this month" in rig.fairway("show", "last", "rows").stdout
 
 
+def test_a_reason_may_be_anything_that_has_a_text(rig: Rig) -> None:
+    run = rig.run(SKIPPING.replace('"no rows for this month"', "404").replace("@fw.pipeline\ndef many", "def many"))
+    assert run.tasks["rows"].reason == "404"
+
+
 def test_skipped_items_are_left_out_of_what_gathers(rig: Rig) -> None:
     path = rig.write(SKIPPING)
     rig.fairway("run", f"{path}:many")

@@ -8,6 +8,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from fairway.errors import DefinitionError
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
@@ -20,8 +22,8 @@ class Skipped(Exception):
     """Raised by `fw.skip`: the task counts as skipped, and so does what needs its outputs."""
 
     def __init__(self, reason: str = "") -> None:
-        super().__init__(reason)
-        self.reason = reason
+        self.reason = str(reason)
+        super().__init__(self.reason)
 
 
 class Context:
@@ -133,11 +135,16 @@ def leave() -> None:
     _state.context, _state.points, _state.secrets = Context(), None, {}
 
 
-def log(*, step: int | None = None, **values: Any) -> None:
+def log(metrics: Mapping[str, Any] | None = None, /, *, step: int | None = None, **values: Any) -> None:
     """Record metric values at one moment: `fw.log(loss=0.31, step=epoch)`. Cheap enough for every batch of a training loop.
 
     `step` is the x of the curve; without it the points are drawn over time. The last value of each name becomes the task's metric.
+    Names that are no Python names are given in a dict: `fw.log({"val/loss": 0.31}, step=epoch)`.
     """
+    if metrics is not None:
+        if not hasattr(metrics, "keys"):
+            raise DefinitionError(f"fw.log takes values by name, not {metrics!r}", hint="write fw.log(loss=0.31, step=epoch)")
+        values = {**{str(name): metrics[name] for name in metrics}, **values}
     points = _state.points
     if points is not None:
         points.log(step, values)

@@ -9,7 +9,7 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from fairway.errors import DefinitionError, NotFoundError, TaskFailed
+from fairway.errors import DefinitionError, NotFoundError, StoreUnavailable, TaskFailed
 from fairway.spec.artifact import ArtifactRef, blob_key
 from fairway.spec.graph import Port
 from fairway.spec.outcome import ItemOutcome, Usage
@@ -86,7 +86,13 @@ class ItemRunner:
             return None
         if ref.digest in self._shared:
             return self._shared[ref.digest]
-        value = artifacts.load(ref, self._store, self._scratch, wanted=self._types.get(name, ""), trust=self._spec.step.trust)
+        try:
+            value = artifacts.load(ref, self._store, self._scratch, wanted=self._types.get(name, ""), trust=self._spec.step.trust)
+        except NotFoundError as error:
+            raise StoreUnavailable(
+                f"input {name!r} is gone from the store: {error.message}",
+                hint="was it deleted by hand? A new `fairway run` makes it again",
+            ) from error
         if type(value) in _IMMUTABLE and ref.inline is None:
             self._shared[ref.digest] = value
         return value
@@ -96,7 +102,10 @@ class ItemRunner:
         for name, convert in self._conversions.items():
             if convert is not None and name in values:
                 self.phase = "input"
-                values[name] = convert(values[name])
+                try:
+                    values[name] = convert(values[name])
+                except DefinitionError as error:
+                    raise DefinitionError(f"input {name!r}: {error.message}", hint=error.hint) from None
         self.phase = ""
 
     def _save(self, value: Any, port: Port) -> ArtifactRef:
