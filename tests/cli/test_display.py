@@ -8,15 +8,16 @@ from typing import Any
 
 from fairway.cli.board import Board, strip_indices
 from fairway.cli.display import PlainDisplay
-from fairway.cli.lines import spell_facts
+from fairway.cli.lines import board_of, spell_facts
 from fairway.cli.report import group_failures, render_failures, render_outputs, render_way_on
+from fairway.engine.apply import fold
 from fairway.spec.artifact import ArtifactRef
-from fairway.spec.event import CachedItem, TasksCached
+from fairway.spec.event import AttemptEnded, AttemptGivenUp, AttemptPlanned, CachedItem, CancelRequested, RunEnded, RunStarted, TasksCached
 from fairway.spec.graph import Expr, Graph, Node, Port, StepDef
-from fairway.spec.outcome import ErrorInfo, Frame
+from fairway.spec.outcome import ErrorInfo, Frame, Outcome
 from fairway.spec.record import replace
 from fairway.testing.scripted import Call
-from tests.cli.conftest import FIRST_RUN, SECOND_RUN, Shop, make_graph
+from tests.cli.conftest import FIRST_RUN, SECOND_RUN, Shop, inline, make_graph
 
 
 def shown(shop: Shop, **more: Any) -> tuple[list[str], Any]:
@@ -189,3 +190,16 @@ def test_what_a_resumed_run_had_done_before_is_kept(shop: Shop) -> None:
     hits = (CachedItem((0,), "key", {}, state.run, "train[0]"), CachedItem((1,), "key", {}, SECOND_RUN, "train[1]"))
     board.apply([TasksCached("", "train", hits, 1.0)], state)
     assert spell_facts(board.lines[("", "train")]) == "1 kept"
+
+
+def test_the_time_of_a_step_that_was_cancelled_before_it_began_stands_still() -> None:
+    events = [
+        RunStarted(FIRST_RUN, make_graph(), {"path": inline("data.csv"), "depths": inline([1])}, "", 100.0),
+        AttemptPlanned("a-1", "", "load", ((),), 1, 100.5),
+        CancelRequested(102.0),
+        AttemptGivenUp("a-1", "cancelled", 102.0),
+        AttemptEnded("a-1", Outcome("a-1", "abandoned", error=ErrorInfo("cancelled", "FW-TASK-CANCELLED", "given up")), 102.1),
+        RunEnded("cancelled", 102.5),
+    ]
+    line = board_of(fold(events)).lines[("", "load")]
+    assert (line.status, line.seconds(now=5000.0)) == ("cancelled", 2.0)
