@@ -13,6 +13,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from fairway.cli import main
 from fairway.engine.client import Run
 from fairway.engine.project import load_project
@@ -142,6 +144,26 @@ class Project:
     @property
     def workspace(self) -> Workspace:
         return Workspace(load_project(str(self.root), variables={}))
+
+
+class Package:
+    """A distribution `greet` in a folder of installed packages that this process and those it starts import from."""
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch, version: str) -> None:
+        self.folder = folder / "site-packages"
+        (self.folder / "greet").mkdir(parents=True)
+        (self.folder / "greet" / "__init__.py").write_text("def hello(x):\n    return x\n")
+        monkeypatch.setenv("PYTHONPATH", str(self.folder))
+        monkeypatch.syspath_prepend(str(self.folder))
+        self.install(version)
+
+    def install(self, version: str) -> None:
+        """Put this version in the place of the one that is there."""
+        info = self.folder / f"greet-{version}.dist-info"
+        for old in self.folder.glob("greet-*"):
+            old.rename(info)
+        info.mkdir(exist_ok=True)
+        (info / "RECORD").write_text("greet/__init__.py,,\n")
 
 
 def done(run: Run) -> set[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.project import Project, cached, planned
+from tests.cli.project import Package, Project, cached, planned
 
 FAIRWAY = [sys.executable, "-c", "import sys; from fairway.cli import main; sys.exit(main())"]
 
@@ -258,6 +259,22 @@ def test_after_a_resume_the_next_run_finds_all_of_it(project: Project) -> None:
     assert cached(again) == set(again.tasks)
 
 
+def test_packages_that_moved_count_for_what_is_still_to_do(project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = Package(tmp_path, monkeypatch, "1.0")
+    project.write("flow.py", BROKEN.replace("import fairway as fw", "import fairway as fw\nimport greet"))
+    project.edit("flow.py", '        raise ValueError("one is bad")', f"        open({str(tmp_path / 'there')!r})")
+    project.edit("flow.py", "    return scale(x)", "    return greet.hello(x)")
+    project.edit("flow.py", "    return sum(xs)", "    return greet.hello(sum(xs))")
+    assert project.run().status == "failed"
+    package.install("1.1")
+    (tmp_path / "there").write_text("")
+    resume(project)
+    run = project.last()
+    assert planned(run) == {"load": 1, "train[0]": 1, "train[1]": 2, "train[2]": 1, "total": 1}
+    assert run.state().environment["packages"]["total"] == {"greet": "1.1"}
+    assert cached(project.run()) == {"load", "train[1]", "total"}  # what was done with 1.0 is no result of 1.1
+
+
 GATE = """
 import fairway as fw
 
@@ -302,6 +319,21 @@ class Gate:
             os.close(self.file)
         self.file = -1
 
+    def give_up(self) -> None:
+        """Let a `wait` return although no step will come."""
+        os.close(os.open(self.path, os.O_RDONLY | os.O_NONBLOCK))
+
+    @contextlib.contextmanager
+    def opening(self) -> Iterator[None]:
+        """Open it for whoever comes meanwhile."""
+        opener = threading.Thread(target=lambda: (self.wait(), self.open()))
+        opener.start()
+        try:
+            yield
+        finally:
+            self.give_up()
+            opener.join()
+
 
 class Background:
     """`fairway` as a process beside the test, in a group of its own."""
@@ -335,7 +367,9 @@ def gate(project: Project) -> Iterator[Gate]:
 def running(project: Project, gate: Gate) -> Iterator[Background]:
     """A run whose step `each[1]` waits at the gate."""
     made = Background(project, "run", "flow.py", "--gate", str(gate.path))
+    threading.Thread(target=lambda: (made.process.wait(), gate.give_up()), daemon=True).start()
     gate.wait()
+    assert made.process.poll() is None, made.end()
     yield made
     if made.process.poll() is None:
         os.killpg(made.process.pid, signal.SIGKILL)
@@ -360,10 +394,8 @@ def test_a_run_whose_driver_was_killed_goes_on_where_it_was(project: Project, ga
     gate.open()
     run = project.last()
     assert run.status == "running"
-    opener = threading.Thread(target=lambda: (gate.wait(), gate.open()))
-    opener.start()
-    resume(project)
-    opener.join()
+    with gate.opening():
+        resume(project)
     assert run.status == "succeeded"
     assert run.outputs["result"].load() == 5
     counts = planned(run)
@@ -400,9 +432,7 @@ def test_a_cancelled_run_goes_on(project: Project, gate: Gate, running: Backgrou
     assert (status, run.status) == (3, "cancelled")
     gate.open()
     project.edit("flow.py", "            file.read()\n", "            pass\n")
-    opener = threading.Thread(target=lambda: (gate.wait(), gate.open()))
-    opener.start()
-    resume(project, "--recorded")
-    opener.join()
+    with gate.opening():
+        resume(project, "--recorded")
     assert run.outputs["result"].load() == 5
     assert planned(run)["first"] == 1

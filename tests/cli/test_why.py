@@ -9,7 +9,7 @@ import pytest
 
 from fairway.spec.event import AttemptPlanned, RunStarted
 from fairway.spec.record import replace
-from tests.cli.project import Project, copy_run
+from tests.cli.project import Package, Project, copy_run
 
 EARLIER = "20200101-000000-aaaaa"
 LATER = "20990101-000000-zzzzz"
@@ -109,23 +109,11 @@ def test_a_hit_on_another_tasks_result_names_that_task(project: Project) -> None
 
 
 def test_a_package_that_moved_is_named(project: Project, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    packages = tmp_path / "site-packages"
-
-    def install(version: str) -> None:
-        for old in packages.glob("greet-*"):
-            old.rename(packages / f"greet-{version}.dist-info")
-        (packages / f"greet-{version}.dist-info").mkdir(exist_ok=True, parents=True)
-        (packages / f"greet-{version}.dist-info" / "RECORD").write_text("greet/__init__.py,,\n")
-
-    (packages / "greet").mkdir(parents=True)
-    (packages / "greet" / "__init__.py").write_text("def hello(x):\n    return x\n")
-    install("1.0")
-    monkeypatch.setenv("PYTHONPATH", str(packages))
-    monkeypatch.syspath_prepend(str(packages))
+    package = Package(tmp_path, monkeypatch, "1.0")
     project.edit("flow.py", "import fairway as fw", "import fairway as fw\nimport greet")
     project.edit("flow.py", "    return scale(x)", "    return greet.hello(x)")
     project.run()
-    install("1.1")
+    package.install("1.1")
     run = project.run()
     assert {name for name, task in run.tasks.items() if task.attempts} == {"train[0]", "train[1]", "train[2]"}
     assert "train[0] ran: packages changed\n  greet changed: 1.0 → 1.1\n" in why(project, "train.0")
