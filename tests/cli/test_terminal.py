@@ -268,6 +268,19 @@ def test_a_live_view_on_a_terminal(folder: Path) -> None:
     assert "✓ square" in terminal.screen and "4/4" in terminal.screen and "result  14" in terminal.screen
 
 
+def test_the_last_picture_of_a_long_pipeline_is_whole(folder: Path) -> None:
+    """While it runs only what fits the terminal is drawn."""
+    steps = "".join(f"    x = step.options(name='s{n}')(x)\n" for n in range(40))
+    head = "import fairway as fw\n\n\n@fw.step\ndef step(x: int) -> int:\n    return x + 1\n\n\n"
+    text = f"{head}@fw.pipeline\ndef long():\n    x = 0\n{steps}    return x\n"
+    (folder / "long.py").write_text(text)
+    terminal = Terminal(folder, "run", "long.py")
+    assert terminal.end() == 0, terminal.screen
+    last = terminal.screen[terminal.screen.rindex("✓ s0 ") :]
+    assert re.findall(r"✓ (s\d+) ", last) == [f"s{n}" for n in range(40)]
+    assert "result  40" in last
+
+
 def test_a_failed_run_on_a_terminal_ends_in_ten_lines(folder: Path) -> None:
     (folder / "squares.py").write_text(PIPELINE.replace("LIMIT = 100", "LIMIT = 2"))
     terminal = Terminal(folder, "run", "squares.py")
