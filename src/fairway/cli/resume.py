@@ -50,10 +50,11 @@ def command(
     if run.startswith("-"):
         run, more = "", (run, *more)
     found = workspace.get_run(run)
-    _refuse(more, workspace.state(found))
+    history = workspace.history(found)
+    state = history.state
+    _refuse(more, state)
     if workspace.is_driven(found):
         raise ConflictError(f"{found} is running", hint=f"watch it: fairway logs -f {found}")
-    state = workspace.state(found)
     if state.status == "succeeded":
         raise ConfigError(
             f"{found} has succeeded: there is nothing to go on with", hint="`fairway run` starts a new run; what has not changed is cached"
@@ -70,7 +71,9 @@ def command(
     options: RunOptions | None = replace(state.options, **changes) if changes else None
     return drive(
         project,
-        lambda on_events: open_resume(project, found, load=None if recorded else _load, options=options, on_events=on_events),
+        lambda on_events: open_resume(
+            project, found, load=None if recorded else _load, options=options, on_events=on_events, history=history
+        ),
         output or "",
     )
 

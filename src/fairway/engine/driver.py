@@ -10,8 +10,9 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 
-from fairway.engine.apply import Touch, apply, replay
+from fairway.engine.apply import Touch, apply
 from fairway.engine.decide import decide
+from fairway.engine.history import History, read_history
 from fairway.engine.library import StoreLibrary
 from fairway.engine.outcomes import abandoned, find_outcome, lost, settle_outcome
 from fairway.engine.plan import Planner, name_attempt
@@ -41,7 +42,8 @@ class Driver:
     """Drives one run until it has ended.
 
     `begin`: events to record first (RunStarted for a new run, RunResumed to go on with one that has ended). `on_events` is told what
-    has become durable. Raises JournalConflict if another driver took the run over, StoreUnavailable if a store cannot be used.
+    has become durable. `history` spares reading the journal again. Raises JournalConflict if another driver took the run over,
+    StoreUnavailable if a store cannot be used.
     """
 
     def __init__(
@@ -53,12 +55,14 @@ class Driver:
         on_events: OnEvents | None = None,
         clock: Callable[[], float] | None = None,
         library: Library | None = None,
+        history: History | None = None,
     ) -> None:
         self.run = run
         self.services = services
         self.state = RunState()
         self.head = 0
         self._begin = list(begin)
+        self._history = history
         self._on_events = on_events
         self._clock = clock or _steady_clock()
         self._library = library or StoreLibrary(services.artifacts)
@@ -84,12 +88,11 @@ class Driver:
 
     async def drive(self) -> RunState:
         """Run until the run has ended; returns its state. Starting, resuming and taking over are this one call."""
-        numbered = await self.services.journal.read(self.run)
-        self.head = numbered[-1][0] if numbered else 0
-        self.state, self._touches = replay(event for _, event in numbered)
+        history, self._history = self._history or await read_history(self.services.journal, self.run), None
+        self.head, self.state, self._touches = history.head, history.state, history.touches
         self._planner.state = self.state
         self._ahead_s = max(0.0, self.state.now - self._clock())
-        if numbered and not self._begin and self.state.status == "running":
+        if self.head and not self._begin and self.state.status == "running":
             self._record(ev.ClockAdvanced(self._now(), idle_s=self._now() - self.state.now))  # of two drivers one now loses, whatever comes
         if self.state.live:
             await self._reconcile()

@@ -112,12 +112,17 @@ def open_resume(
     load: Callable[[str], Any] | None = None,
     options: RunOptions | None = None,
     on_events: OnEvents | None = None,
+    history: Any = None,
 ) -> Session:
-    """A session that goes on with `run` (an id). `load` gives the pipeline as it is now, by its source; None keeps the recorded code."""
+    """A session that goes on with `run` (an id). `load` gives the pipeline as it is now, by its source; None keeps the recorded code.
+
+    `history` is the run's, if it has been read already.
+    """
     from fairway.engine import submit
     from fairway.engine.workspace import Workspace
 
-    state = Workspace(project).state(run)
+    history = history or Workspace(project).history(run)
+    state = history.state
     services = submit.open_services(project)
     try:
         submission = None
@@ -125,7 +130,7 @@ def open_resume(
         if load is not None and source:
             submission = _prepare_again(project, services, state, load(source))
         return Session(
-            run, project, services, lambda: submit.resume(run, services, submission=submission, options=options, on_events=on_events)
+            run, project, services, lambda: submit.resume(history, services, submission=submission, options=options, on_events=on_events)
         )
     except BaseException:
         close_services(services)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from fairway.engine.code import code_of
 from fairway.engine.driver import Driver, OnEvents
+from fairway.engine.history import History
 from fairway.engine.library import StoreLibrary
 from fairway.engine.project import Project
 from fairway.engine.services import Services
@@ -122,19 +123,19 @@ def start(
 
 
 def resume(
-    run: str,
+    history: History,
     services: Services,
     *,
     submission: Submission | None = None,
     options: ev.RunOptions | None = None,
     on_events: OnEvents | None = None,
 ) -> Driver:
-    """The driver that goes on with `run`: after a crash just where it was; after its end with what failed, was cancelled or never ran.
+    """The driver that goes on with a run: after a crash just where it was; after its end with what failed, was cancelled or never ran.
 
     With a `submission` whose graph differs from the run's, the run continues with the edited code: what the edit does not reach is not
     redone.
     """
-    state = run_now(_read_state(run, services))
+    state = history.state
     edited = submission is not None and submission.graph != state.graph
     begin: list[ev.Event] = []
     moved = submission is not None and any(submission.environment.get(n) != state.environment.get(n) for n in _KEYED_FACTS)
@@ -143,16 +144,7 @@ def resume(
         begin = [ev.RunResumed(time.time(), user_name(), graph, bundle, options, submission.environment)]
     elif state.status != "running" or state.stopping in ("cancelled", "timeout"):  # the wish to go on is the later one
         begin = [ev.RunResumed(time.time(), user_name(), options=options)]
-    return Driver(run, services, begin=begin, on_events=on_events)
-
-
-async def _read_state(run: str, services: Services) -> Any:
-    from fairway.engine.apply import fold
-
-    events = [event for _, event in await services.journal.read(run)]
-    if not events:
-        raise NotFoundError(f"there is no run {run!r}", hint="`fairway runs` lists them")
-    return fold(events)
+    return Driver(state.run, services, begin=begin, on_events=on_events, history=history)
 
 
 def user_name() -> str:

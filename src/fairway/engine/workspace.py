@@ -97,6 +97,12 @@ class Workspace:
         """The run's events after number `after`, with their numbers."""
         return self.wait(self.journal.read(run, after))
 
+    def history(self, run: str) -> Any:
+        """The run's `engine.history.History`: its state, and what a driver needs to go on."""
+        from fairway.engine.history import read_history
+
+        return self.wait(read_history(self.journal, run))
+
     def state(self, run: str) -> Any:
         """The run's state now."""
         from fairway.engine.apply import fold
