@@ -208,3 +208,35 @@ def test_an_edited_step_that_only_a_body_calls_is_run_again(rig: Rig) -> None:
     path.write_text(path.read_text().replace("return total + n", "return total + 10 * n"))
     assert rig.fairway("run", path).returncode == 0
     assert outputs(rig.last()) == {"result": 90}
+
+
+FILES = """
+@fw.step
+def size(data: fw.File) -> int:
+    return len(data.read_bytes())
+
+@fw.dynamic
+def grow(given: fw.File, place: str) -> list[int]:
+    with open("own.txt", "w") as file:
+        file.write("12")
+    return [size(given), size("own.txt"), size(fw.artifact(place)), size(place)]
+
+@fw.pipeline
+def main(given: fw.File, place: str):
+    return grow(given, place)
+"""
+
+
+def test_files_are_passed_on_and_stored_while_the_run_goes_on(rig: Rig) -> None:
+    (rig.root / "data.csv").write_text("1")
+    run = rig.run(FILES, {"given": "data.csv", "place": str(rig.root / "data.csv")})
+    assert outputs(run) == {"result": [1, 2, 1, 1]}
+
+
+def test_a_path_that_does_not_exist_there_is_refused_with_the_reason(rig: Rig) -> None:
+    (rig.root / "data.csv").write_text("1")
+    run = rig.run(FILES, {"given": "data.csv", "place": "data.csv"})
+    assert error_of(run).message == "there is no data.csv"
+    assert "working folder of its own" in error_of(run).hint
+    run = rig.run(FILES, {"given": "data.csv", "place": "https://example.org/data.csv"})
+    assert "fetched before a run" in error_of(run).message

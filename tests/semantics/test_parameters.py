@@ -251,3 +251,31 @@ def test_lists_of_files_are_stored_by_digest_each(rig: Rig, tmp_path: Path) -> N
     assert outputs(run) == {"sizes": [3, 3], "joined": "aaabbb", "written": "aaabbb", "each": [3]}
     with pytest.raises(NotFoundError, match=r"names a file that does not exist: c.txt"):
         rig.run(source, {"paths": ["a.txt", "c.txt"]})
+
+
+def test_choices_hold_in_lists_and_where_none_is_allowed(rig: Rig) -> None:
+    source = """
+        from enum import Enum
+        from typing import Literal, Optional
+
+        class Colour(Enum):
+            RED = "red"
+            BLUE = "blue"
+
+        @fw.step
+        def spell(colours: list[Colour], sizes: list[Literal[1, 2]], maybe: Optional[Colour]) -> str:
+            return f"{colours} {sizes} {maybe}"
+
+        @fw.pipeline
+        def main(colours: list[Colour] = [Colour.RED], sizes: list[Literal[1, 2]] = [1], maybe: Optional[Colour] = None):
+            return spell(colours, sizes, maybe)
+    """
+    pipeline = rig.load(source)
+    default = fw.run(pipeline)
+    assert outputs(default) == {"result": "[<Colour.RED: 'red'>] [1] None"}
+    given = fw.run(pipeline, colours="blue,red", sizes="2,1", maybe="blue")
+    assert outputs(given) == {"result": "[<Colour.BLUE: 'blue'>, <Colour.RED: 'red'>] [2, 1] Colour.BLUE"}
+    for name, value in (("colours", "red,green"), ("sizes", "3"), ("maybe", "green")):
+        with pytest.raises(ConfigError, match=f"`{name}` cannot be") as caught:
+            fw.run(pipeline, {name: value})
+        assert "it is one of" in caught.value.hint

@@ -161,4 +161,12 @@ def artifact(source: str | os.PathLike[str], type: Any = "fairway.File", *, dige
             hint="write fw.artifact(path) and read the file in a step, or fw.artifact(path, fw.Directory)",
             where=caller(),
         )
-    return trace.value(Expr("artifact", kind, digest, value=text), kind, (), f"the artifact {text}")
+    if trace.save is None:
+        return trace.value(Expr("artifact", kind, digest, value=text), kind, (), f"the artifact {text}")
+    if "://" in text:
+        raise DefinitionError(
+            "addresses are fetched before a run, not in it",
+            hint="call fw.artifact in the pipeline and pass it to this step",
+            where=caller(),
+        )
+    return trace.import_path(text, kind, digest)

@@ -42,8 +42,8 @@ def coerce(param: Param, value: Any) -> Any:
             if item not in param.choices and str(item) not in by_text and item is not None:
                 listed = ", ".join(map(str, param.choices))
                 raise ConfigError(f"the parameter `{param.name}` cannot be {_shown(value)}", hint=f"it is one of {listed}")
-        if not isinstance(made, list) and made is not None and made not in param.choices:
-            made = by_text[str(made)]
+        exact = [item if item is None or item in param.choices else by_text[str(item)] for item in values]
+        made = exact if isinstance(made, list) and param.type.startswith("list") else exact[0]
     return made
 
 

@@ -166,7 +166,10 @@ def pipeline(function: Callable[..., Any], /) -> Pipeline: ...
 @overload
 def pipeline(**settings: Any) -> Callable[[Callable[..., Any]], Pipeline]: ...
 def pipeline(function: Callable[..., Any] | None = None, /, **settings: Any) -> Any:
-    """Make a function a pipeline. Settings: name, timeout (of the whole run), on_exit (a step, or several), env, max_parallel."""
+    """Make a function a pipeline. Settings: name, timeout (of the whole run), on_exit (a step, or several), env, max_parallel.
+
+    Inside another pipeline only `name` and `env` count: a run has one timeout, one limit and the exit handlers of the pipeline that is run.
+    """
     checked = _checked(settings)
 
     def make(function: Any) -> Pipeline:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextvars import ContextVar
 from typing import Any
@@ -13,7 +14,7 @@ from fairway.dsl.order import sort_nodes
 from fairway.dsl.settings import under
 from fairway.dsl.source import caller, suggest
 from fairway.dsl.value import Value
-from fairway.errors import DefinitionError
+from fairway.errors import ConfigError, DefinitionError, NotFoundError
 from fairway.spec.artifact import INLINE_LIMIT_BYTES, ArtifactRef
 from fairway.spec.environment import Environment
 from fairway.spec.graph import Axis, Expr, Graph, Guard, Node, Param, Port, StepDef
@@ -75,6 +76,22 @@ class Trace:
             ref = self.save(value)
             return self.value(Expr("artifact", ref=ref), ref.type, (), "a stored value")
         return self.value(Expr("const", value=plain_constant(value, what)), type_of_constant(value), (), "a constant")
+
+    def import_path(self, path: str, kind: str, digest: str = "") -> Value:
+        """The file or folder that is at a path now, stored by content: in a dynamic step, which runs while the run does."""
+        from fairway.step.types import Directory, File
+
+        assert self.save is not None
+        if not os.path.exists(path):
+            raise NotFoundError(
+                f"there is no {path}",
+                hint="a dynamic step runs in a working folder of its own: give an absolute path, or take the file as an input",
+                where=caller(),
+            )
+        ref = self.save(Directory(path) if kind == "fairway.Directory" else File(path))
+        if digest and ref.digest != digest:
+            raise ConfigError(f"{path} is {ref.digest}, not {digest}", hint="it is not what it was: restore it", where=caller())
+        return self.value(Expr("artifact", kind, ref=ref), kind, (), f"the artifact {path}")
 
     def lift(self, value: Any, what: str = "this") -> Value:
         """Any argument as one Value: a traced one (checked), a list with traced ones in it, or a constant."""
@@ -258,7 +275,9 @@ class Trace:
                 where=caller(),
             )
         wanted = types.file_type(port.type)
-        if wanted:
+        if wanted in types.FILES and self.save is not None and isinstance(argument, str):
+            value = self.import_path(argument, wanted)
+        elif wanted:
             self._flow_file(_expr(value), wanted)
         elif port.type:
             self._note_text_use(_expr(value), f"{port.name} of {step}")

@@ -251,7 +251,13 @@ def with_help(annotation: Any) -> tuple[Any, str]:
 
 
 def choices_of(annotation: Any) -> tuple[str, tuple[Any, ...]]:
-    """The type name, and the values that a Literal or Enum allows."""
+    """The type name, and the values that a Literal or Enum allows, also as items of a list or where None may stand instead."""
+    origin, args = typing.get_origin(annotation), typing.get_args(annotation)
+    inner = [arg for arg in args if arg is not types.NoneType]
+    if origin in (typing.Union, types.UnionType, list) and len(inner) == 1:
+        kind, choices = choices_of(inner[0])
+        if choices:
+            return (f"list[{kind}]" if origin is list else f"{kind} | None"), choices
     if typing.get_origin(annotation) is typing.Literal:
         return type_name(annotation), typing.get_args(annotation)
     members: Mapping[str, Any] | None = getattr(annotation, "__members__", None) if isinstance(annotation, type) else None
