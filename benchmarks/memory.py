@@ -40,7 +40,6 @@ class Sampler:
     peak: Peak = field(default_factory=Peak)
     _ours: set[int] = field(default_factory=set)
     _others: set[int] = field(default_factory=set)
-    _written: dict[int, int] = field(default_factory=dict)
 
     def sample(self) -> None:
         """Look once, and keep what is higher than before."""
@@ -54,12 +53,15 @@ class Sampler:
             peak.samples += 1
 
     def note_writes(self) -> None:
-        """Look at how much each process has written so far: what it gave to write(), or what it dirtied in mapped files if that is more."""
+        """Look at how much all have written so far: what they gave to write(), or what they dirtied in mapped files if that is more.
+
+        A process that was waited for has left its counts to its parent, so those alive have it all.
+        """
+        total = 0
         for pid in self.members():
             counts = dict(line.split(": ") for line in self._read(pid, "io").splitlines() if ": " in line)
-            written = max(int(counts.get("wchar", 0)), int(counts.get("write_bytes", 0)))
-            self._written[pid] = max(self._written.get(pid, 0), written)
-        self.peak.written = sum(self._written.values())
+            total += max(int(counts.get("wchar", 0)), int(counts.get("write_bytes", 0)))
+        self.peak.written = max(self.peak.written, total)
 
     def members(self) -> set[int]:
         """Pids of the tree that are alive now."""

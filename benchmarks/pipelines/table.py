@@ -12,7 +12,7 @@ ROWS, COLUMNS = 5_000_000, list("abcde")
 
 
 def draw() -> pd.DataFrame:
-    return pd.DataFrame(np.random.default_rng(0).random((ROWS, len(COLUMNS))), columns=COLUMNS)
+    return pd.DataFrame(np.random.default_rng(0).random((ROWS, len(COLUMNS))), columns=COLUMNS, copy=False)
 
 
 @fw.step

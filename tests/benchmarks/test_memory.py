@@ -47,17 +47,25 @@ def test_the_peak_is_of_the_sum_at_one_time_and_not_the_sum_of_peaks(tmp_path):
     assert (peak.count, peak.samples) == (2, 3)
 
 
-def test_what_ended_processes_wrote_still_counts(tmp_path):
+def test_what_a_child_wrote_counts_once_before_and_after_its_parent_has_taken_it_over(tmp_path):
     sampler = Sampler(10, b"MARK=x", proc=str(tmp_path))
     make_process(tmp_path, 10, wchar=5)
     make_process(tmp_path, 11, parent=10, wchar=200)
     sampler.note_writes()
+    assert sampler.peak.written == 205
     for file in (tmp_path / "11").iterdir():
         file.unlink()
     (tmp_path / "11").rmdir()
-    make_process(tmp_path, 10, wchar=7)
+    make_process(tmp_path, 10, wchar=207)
     sampler.note_writes()
     assert sampler.peak.written == 207
+
+
+def test_the_kernel_hands_a_childs_writes_on_to_the_parent_that_waited(tmp_path):
+    child = "open('big', 'wb').write(bytes(30_000_000)), os._exit(0)"
+    code = f"import os; os.fork() or ({child}); os.wait(); [os.stat('big') for _ in range(50_000)]"
+    peak, _ = measure_peak(Command((sys.executable, "-S", "-c", code), tmp_path, timeout_s=30), writes=True)
+    assert 30e6 <= peak.written < 31e6
 
 
 def test_the_memory_of_a_process_that_lost_its_parent_is_seen(tmp_path):
