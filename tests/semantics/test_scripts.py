@@ -161,3 +161,23 @@ def test_an_error_in_a_script_shows_what_to_do_below_the_message(rig: Rig) -> No
     *_, message, hint = done.stderr.strip().splitlines()
     assert "has no parameter 'sn'" in message
     assert hint == "its parameters: ns"
+
+
+def test_a_script_may_read_its_own_arguments_at_its_top_level(rig: Rig) -> None:
+    parsing = (
+        "import argparse\nparser = argparse.ArgumentParser()\nparser.add_argument('--n', type=int, default=1)\nn = parser.parse_args().n\n"
+    )
+    path = rig.write(SCRIPT + parsing + RUN.replace("fw.run(main)", "fw.run(main, ns=[n])"))
+    done = rig.python(path, "--n", "4")
+    assert done.stdout == "succeeded [Point(x=8)] True\n", done.stderr
+
+
+def test_a_script_that_cannot_be_imported_without_arguments_is_told_what_to_do(rig: Rig) -> None:
+    path = rig.write(SCRIPT + "\nimport sys\nif len(sys.argv) < 2:\n    sys.exit('give a number')\n" + RUN)
+    done = rig.python(path, "4")
+    assert done.returncode == 1
+    assert "ended with sys.exit('give a number') while it was imported for its steps" in done.stderr
+    assert 'under `if __name__ == "__main__":`' in done.stderr
+    refused = rig.fairway("run", path)
+    assert refused.returncode == 2
+    assert "ended with sys.exit('give a number')" in refused.stderr

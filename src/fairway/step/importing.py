@@ -35,6 +35,7 @@ def run_import(name: str, load: Any) -> Any:
     """`sys.modules[name]` after `load()`, which imports it. Raises what the module raises; DefinitionError if a module that it imports runs
     a pipeline while it is imported."""
     _under_way.append(name)
+    words, sys.argv = sys.argv, sys.argv[:1]  # those of this process are not meant for a script's own parser
     try:
         load()
     except ImportEnds as end:
@@ -45,8 +46,14 @@ def run_import(name: str, load: Any) -> Any:
                 where=end.where,
             ) from None
         sys.modules[name] = end.module  # Python takes a module out whose import ended early
+    except SystemExit as end:
+        raise DefinitionError(
+            f"the module {name!r} ended with sys.exit({end.code!r}) while it was imported for its steps",
+            hint='put what only a script does, such as reading its arguments, under `if __name__ == "__main__":`',
+        ) from None
     finally:
         _under_way.pop()
+        sys.argv = words
     return sys.modules[name]
 
 
