@@ -125,11 +125,11 @@ def talk(x: int) -> int:
 
 @fw.pipeline
 def quick():
-    return talk(fw.each(list(range(20))))
+    return talk(fw.each([1, 2]))
 """
 
 
-@pytest.mark.parametrize("redirect", ["| true", "| head -c 1", "2>&1 | head -1", "2>&1 | true", ">&-", ">&- 2>&-", ">&- 2>&- <&-"])
+@pytest.mark.parametrize("redirect", ["| true", "2>&1 | head -1", "2>&1 | true", ">&-", ">&- 2>&- <&-"])
 def test_a_run_whose_reader_is_gone_goes_on_to_its_end(shell: Shell, redirect: str) -> None:
     shell.write(QUICK, "quick.py")
     (shell.folder / "fairway.toml").write_text('[[hooks]]\non = ["succeeded"]\ncommand = ["sh", "-c", "echo ended >> hooks.txt"]\n')

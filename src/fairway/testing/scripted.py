@@ -124,9 +124,13 @@ class ScriptedExecutor:
         """The same id twice is one execution, unless the attempt vanished meanwhile."""
         for spec in attempts:
             self.submitted.append(spec.id)
-            if spec.id not in self._seen and self.artifacts.stat(outcome_key(spec.run, spec.id)) is None:
-                self._seen.add(spec.id)
+            if spec.id in self._seen:
+                continue
+            self._seen.add(spec.id)
+            if self.artifacts.stat(outcome_key(spec.run, spec.id)) is None:
                 self._queued[spec.id] = spec
+            else:
+                self._changed[spec.id] = None  # as a worker does that finds the outcome there
 
     async def observe(self, ids: Collection[str]) -> Mapping[str, Observation]:
         out: dict[str, Observation] = {}

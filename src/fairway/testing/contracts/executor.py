@@ -107,6 +107,16 @@ class ExecutorContract:
         self.run(subject.executor.wait(0.1))
         assert self.outcome(subject, spec).status == "abandoned"
 
+    def test_an_attempt_whose_outcome_is_there_is_reported_as_ended(self, subject: ExecutorSubject) -> None:
+        spec = self.attempt(subject, 1, 1)
+        subject.artifacts.put(outcome_key(spec.run, spec.id), json_text(Outcome(spec.id, "abandoned")).encode())
+        self.run(subject.executor.submit([spec]))
+        until = time.monotonic() + _DEADLINE_S
+        while spec.id not in self.run(subject.executor.wait(0.2)):
+            assert time.monotonic() < until, "its driver would wait for ever"
+        seen = self.run(subject.executor.observe([spec.id]))
+        assert spec.id not in seen or seen[spec.id].phase == "ended"
+
     def test_a_cancelled_attempt_stops_and_cannot_change_what_was_decided(self, subject: ExecutorSubject) -> None:
         spec = self.attempt(subject, 1, -2)
         self.run(subject.executor.submit([spec]))
