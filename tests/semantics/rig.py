@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import os
+import select
+import signal
 import subprocess
 import sys
 import textwrap
@@ -26,6 +28,22 @@ class Rig:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self.started: list[subprocess.Popen[str]] = []
+        self.bells: list[Bell] = []
+
+    def close(self) -> None:
+        """End what `start` began and a failed test left, close the bells."""
+        for process in self.started:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
+        for bell in self.bells:
+            bell.close()
+
+    def bell(self, name: str) -> Bell:
+        """A FIFO in the folder, for a step to write to."""
+        self.bells.append(Bell(self.root / name))
+        return self.bells[-1]
 
     def write(self, source: str, name: str = "") -> Path:
         """A user's file; `import fairway as fw` stands above it."""
@@ -62,7 +80,7 @@ class Rig:
 
     def start(self, *words: str | Path, **variables: str) -> subprocess.Popen[str]:
         """The same, not waited for; the leader of a process group."""
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [FAIRWAY, *words],
             cwd=self.root,
             env=environment(**variables),
@@ -72,6 +90,8 @@ class Rig:
             text=True,
             start_new_session=True,
         )
+        self.started.append(process)
+        return process
 
     def python(self, *words: str | Path, **variables: str) -> subprocess.CompletedProcess[str]:
         """`python WORDS` in the folder."""
@@ -83,12 +103,37 @@ class Rig:
         """The latest run of the project."""
         return Run(self.workspace, self.workspace.get_run("last"))
 
+    def await_event(self, kind: str) -> None:
+        """Wait until the latest run's journal holds an event of that kind."""
+        run = self.last()
+        journal = run.workspace.journal
+        while not events(run, kind):
+            assert run_now(journal.watch(run.id, run_now(journal.head(run.id)), 30.0)), f"no {kind} came"
+
     @property
     def workspace(self) -> Workspace:
         return Workspace(load_project(str(self.root), variables={}))
 
     def count_runs(self) -> int:
         return 0 if self.workspace.is_new else sum(1 for _ in self.workspace.all_summaries())
+
+
+class Bell:
+    """A FIFO by which a step of a run in another process says how far it has come."""
+
+    def __init__(self, path: Path) -> None:
+        os.mkfifo(path)
+        self._reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+        self._poller = select.poll()
+        self._poller.register(self._reader, select.POLLIN)
+
+    def wait(self) -> str:
+        """What was written, once something is."""
+        assert self._poller.poll(30_000), "nothing came within half a minute"
+        return os.read(self._reader, 4096).decode()
+
+    def close(self) -> None:
+        os.close(self._reader)
 
 
 def environment(**variables: str) -> dict[str, str]:

@@ -5,11 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import threading
 from pathlib import Path
-from typing import Any
-
-import pytest
 
 import fairway as fw
 from tests.semantics.rig import Rig, outputs, statuses
@@ -30,8 +26,7 @@ def wait(n: int, folder: str, stubborn: bool) -> int:
     if stubborn:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
     child = subprocess.Popen(["sleep", "1000"])
-    Path(folder, "pids").write_text(f"{os.getpid()} {child.pid}")
-    os.rename(Path(folder, "pids"), Path(folder, "up"))
+    Path(folder, "up").write_text(f"{os.getpid()} {child.pid}")
     if not Path(folder, "go").exists():
         threading.Event().wait()
     child.kill()
@@ -60,12 +55,9 @@ class Started:
 
     def __init__(self, rig: Rig, *words: str) -> None:
         self.rig = rig
+        bell = rig.bell("up")
         self.process: subprocess.Popen[str] = rig.start("run", rig.write(SOURCE), "--folder", str(rig.root), *words)
-        pause = threading.Event()
-        while not (rig.root / "up").exists():
-            assert self.process.poll() is None, self.process.communicate()
-            pause.wait(0.01)
-        self.pids = [int(pid) for pid in (rig.root / "up").read_text().split()]
+        self.pids = [int(pid) for pid in bell.wait().split()]
 
     def end(self) -> tuple[int, str]:
         """(exit status, what it said)."""
@@ -74,21 +66,6 @@ class Started:
 
     def interrupt(self) -> None:
         os.kill(self.process.pid, signal.SIGINT)
-
-
-@pytest.fixture
-def started(rig: Rig) -> Any:
-    begun: list[Started] = []
-
-    def start(*words: str) -> Started:
-        begun.append(Started(rig, *words))
-        return begun[-1]
-
-    yield start
-    for one in begun:
-        if one.process.poll() is None:
-            os.killpg(one.process.pid, signal.SIGKILL)
-            one.process.communicate()
 
 
 def check_cancelled(rig: Rig, one: Started, status: int, said: str) -> None:
@@ -101,8 +78,8 @@ def check_cancelled(rig: Rig, one: Started, status: int, said: str) -> None:
     assert status in (3, 130)
 
 
-def test_cancelled_from_another_process_it_says_so_and_goes_on_where_it_was(rig: Rig, started: Any) -> None:
-    one = started()
+def test_cancelled_from_another_process_it_says_so_and_goes_on_where_it_was(rig: Rig) -> None:
+    one = Started(rig)
     asked = rig.fairway("cancel", "last")
     assert asked.returncode == 0, asked.stderr
     status, said = one.end()
@@ -114,15 +91,15 @@ def test_cancelled_from_another_process_it_says_so_and_goes_on_where_it_was(rig:
     assert len(rig.last().tasks["first"].attempts) == 1, "what succeeded is not redone"
 
 
-def test_cancelled_by_the_client(rig: Rig, started: Any) -> None:
-    one = started()
+def test_cancelled_by_the_client(rig: Rig) -> None:
+    one = Started(rig)
     fw.runs.at(rig.root)["last"].cancel()
     status, said = one.end()
     check_cancelled(rig, one, status, said)
 
 
-def test_ctrl_c_once_stops_cleanly_and_says_how_to_go_on(rig: Rig, started: Any) -> None:
-    one = started()
+def test_ctrl_c_once_stops_cleanly_and_says_how_to_go_on(rig: Rig) -> None:
+    one = Started(rig)
     one.interrupt()
     status, said = one.end()
     assert status == 130
@@ -130,8 +107,8 @@ def test_ctrl_c_once_stops_cleanly_and_says_how_to_go_on(rig: Rig, started: Any)
     check_cancelled(rig, one, status, said)
 
 
-def test_ctrl_c_twice_stops_now_and_leaves_no_process(rig: Rig, started: Any) -> None:
-    one = started("--stubborn", "yes")
+def test_ctrl_c_twice_stops_now_and_leaves_no_process(rig: Rig) -> None:
+    one = Started(rig, "--stubborn", "yes")
     one.interrupt()
     assert one.process.stderr is not None
     for line in one.process.stderr:
@@ -147,9 +124,9 @@ def test_ctrl_c_twice_stops_now_and_leaves_no_process(rig: Rig, started: Any) ->
     assert outputs(rig.last()) == {"result": 3}
 
 
-def test_a_step_that_ignores_the_request_is_killed_after_a_while(rig: Rig, started: Any) -> None:
+def test_a_step_that_ignores_the_request_is_killed_after_a_while(rig: Rig) -> None:
     (rig.root / "fairway.toml").write_text('[targets.local]\ngrace = "300ms"\n')
-    one = started("--stubborn", "yes")
+    one = Started(rig, "--stubborn", "yes")
     rig.fairway("cancel", "last")
     status, said = one.end()
     check_cancelled(rig, one, status, said)

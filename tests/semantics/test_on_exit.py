@@ -60,19 +60,13 @@ def test_the_handler_of_a_run_that_took_too_long(rig: Rig) -> None:
 
 
 def test_the_handler_of_a_run_that_was_cancelled(rig: Rig) -> None:
-    import threading
-
-    pipeline = rig.load(HANDLED.replace("threading.Event().wait()", 'open(folder + "/up", "w").close(); threading.Event().wait()'))
-    del pipeline
     source = HANDLED.replace("def work(n: int) -> int:", "def work(n: int, up: str) -> int:").replace(
-        "return work(n)", "return work(n, folder)"
+        "return work(n)", 'return work(n, folder + "/up")'
     )
-    source = source.replace("threading.Event().wait()", 'open(up + "/up", "w").close(); threading.Event().wait()')
-    process = rig.start("run", rig.write(source), "--folder", str(rig.root), "--n", "10")
-    waited = threading.Event()
-    while not (rig.root / "up").exists():
-        assert process.poll() is None
-        waited.wait(0.01)
+    bell = rig.bell("up")
+    path = rig.write(source.replace("threading.Event().wait()", 'Path(up).write_text("here"); threading.Event().wait()'))
+    process = rig.start("run", path, "--folder", str(rig.root), "--n", "10")
+    bell.wait()
     assert rig.fairway("cancel", "last").returncode == 0
     process.communicate(timeout=30)
     assert noted(rig)[0] == "cancelled"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-
 import pytest
 
 from fairway.engine.retry import wait_s
@@ -129,7 +127,8 @@ def test_a_try_that_leaves_a_half_written_file_does_not_see_it_again(rig: Rig) -
 WAITING = """
 @fw.step(retry=fw.retry(3, backoff="1h", jitter=0))
 def far() -> int:
-    open({mark!r}, "w").close()
+    with open({mark!r}, "w") as file:
+        file.write("here")
     raise ConnectionError("down")
 
 @fw.step
@@ -153,11 +152,10 @@ def test_a_run_that_only_waits_for_a_retry_ends_by_its_timeout(rig: Rig) -> None
 def test_a_retry_that_is_far_away_can_be_cancelled_and_a_resume_does_not_wait_for_it(rig: Rig) -> None:
     source = WAITING.format(mark=str(rig.root / "mark")).replace("return [far(), near()]", "return far()")
     path = rig.write(source)
+    bell = rig.bell("mark")
     process = rig.start("run", path)
-    pause = threading.Event()
-    while not ((rig.root / "mark").exists() and events(rig.last(), "RetryScheduled")):
-        assert process.poll() is None
-        pause.wait(0.02)
+    bell.wait()
+    rig.await_event("RetryScheduled")
     assert rig.fairway("cancel", "last").returncode == 0
     process.communicate(timeout=30)
     assert rig.last().status == "cancelled"
