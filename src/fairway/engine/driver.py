@@ -20,7 +20,7 @@ from fairway.engine.resolve import Library
 from fairway.engine.services import Services
 from fairway.engine.state import AttemptState, NodeState, RunState, Scope
 from fairway.engine.summarise import summarise
-from fairway.errors import FairwayError
+from fairway.errors import FairwayError, JournalConflict
 from fairway.spec import event as ev
 from fairway.spec.artifact import ArtifactRef, blob_key
 from fairway.spec.attempt import AttemptSpec, Input
@@ -316,6 +316,8 @@ class Driver:
         due = self.state.next_timer()
         timeout_s = INBOX_EVERY_S if due is None else min(INBOX_EVERY_S, max(0.0, due - self._now()))
         changed = await self.services.executor.wait(timeout_s)
+        if not changed and await self.services.journal.head(self.run) != self.head:  # nothing to record, so no append would say it
+            raise JournalConflict(f"run {self.run} has gone on without this driver: another process drives it")
         unknown: list[str] = []
         for name in changed:
             if name not in self.state.live:
