@@ -45,29 +45,38 @@ def measure(session: Session) -> None:
         extra = difference_of_pairs(table.walls, one.walls)
         row = session.record(EXTRA.name, name, "s", extra if name == OURS else difference_of_pairs(extra, making), table.error or one.error)
         row.cpu_s = difference_of_pairs(table.cpus, one.cpus)
-    look_at_the_store(session, folder, ours("looked_at", "-o", "json"), ours("passed"), ours("counted"))
+    look_at_the_store(session, folder, ours("looked_at", "-o", "json"))
+    for figure, pipeline in ((MEMORY.name, "passed"), ("table-memory-making", "counted"), ("table-memory-by-rows", "passed_by_rows")):
+        measure_memory(session, figure, ours(pipeline))
 
 
-def look_at_the_store(session: Session, folder: Path, looked: Command, passed: Command, counted: Command) -> None:
-    """What is in the store after a run, how its reader holds it, and what the run took: our row of each of the bars about that."""
+def look_at_the_store(session: Session, folder: Path, looked: Command) -> None:
+    """What is in the store after a run, and how its reader holds it: our rows of the bars about that."""
     session.talk("what is stored")
     try:
         _, output = run(looked)
-        files = [path for path in (folder / ".fairway").rglob("*") if path.is_file() and path.stat().st_size > DATA_BYTES // 2]
-        wrong = sum(not is_named_by_digest(path) for path in files) + abs(len(files) - 1)
-        peak, _ = measure_peak(passed, writes=True)
-        made, _ = measure_peak(counted)
     except CommandError as error:
         session.record(HASHED.name, OURS, "errors", [], str(error))
         return
+    files = [path for path in (folder / ".fairway").rglob("*") if path.is_file() and path.stat().st_size > DATA_BYTES // 2]
+    wrong = sum(not is_named_by_digest(path) for path in files) + abs(len(files) - 1)
     session.record(HASHED.name, OURS, "errors", [float(wrong)], f"{len(files)} file of that size")
-    session.record(WRITTEN.name, OURS, "×", [peak.written / DATA_BYTES])
-    note = (
-        f"{peak.process / 1e6:.0f} MB; {made.process / 1e6:.0f} MB if the table is made and not passed; whole tree {peak.tree / 1e6:.0f} MB"
-    )
-    session.record(MEMORY.name, OURS, "×", [peak.process / DATA_BYTES], note)
     seen = find_look(output)
     session.record(MAPPED.name, OURS, "×", [max(0.0, 1 - seen["mapped_bytes"] / DATA_BYTES)], f"{seen['mapped_bytes'] / 1e6:.0f} MB mapped")
+
+
+def measure_memory(session: Session, figure: str, command: Command) -> None:
+    """Record the peak of any one process; and, of the run that passes the table, what was written."""
+    session.talk(figure)
+    try:
+        peak, _ = measure_peak(command, writes=True)
+    except CommandError as error:
+        session.record(figure, OURS, "×", [], str(error))
+        return
+    note = f"{peak.process / 1e6:.0f} MB; whole tree {peak.tree / 1e6:.0f} MB"
+    session.record(figure, OURS, "×", [peak.process / DATA_BYTES], note)
+    if figure == MEMORY.name:
+        session.record(WRITTEN.name, OURS, "×", [peak.written / DATA_BYTES])
 
 
 def is_named_by_digest(path: Path) -> bool:
