@@ -14,6 +14,6 @@ else
 fi
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
-install() { $as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "$@" >"$log" 2>&1; }
+install() { $as_root env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=120 install -y --no-install-recommends "$@" >"$log" 2>&1; }
 # shellcheck disable=SC2086 # the words are package names
-install $packages || { $as_root apt-get update >"$log" 2>&1 && install $packages; } || { tail -n 5 "$log" >&2; fail "apt-get failed"; }
+install $packages || { $as_root apt-get -o DPkg::Lock::Timeout=120 update >"$log" 2>&1 && install $packages; } || { tail -n 5 "$log" >&2; fail "apt-get failed"; }

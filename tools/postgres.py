@@ -33,14 +33,9 @@ def install() -> Path:
     found = find_server()
     if found is not None:
         return found
-    if shutil.which("apt-get") is None:
+    done = subprocess.run([Path(__file__).with_name("apt_install.sh"), "postgresql"], stdout=sys.stderr, check=False)
+    if done.returncode:
         raise SystemExit("no PostgreSQL server found: install one (its `initdb` and `postgres` must be on the PATH)")
-    prefix = [] if os.geteuid() == 0 else ["sudo", "-n"]
-    quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    subprocess.run([*prefix, "apt-get", "update", "-qq"], check=True, env=quiet, stdout=sys.stderr)
-    subprocess.run(
-        [*prefix, "apt-get", "install", "-y", "-qq", "--no-install-recommends", "postgresql"], check=True, env=quiet, stdout=sys.stderr
-    )
     found = find_server()
     if found is None:
         raise SystemExit("the package `postgresql` was installed, but it holds no `initdb`")
