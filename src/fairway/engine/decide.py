@@ -12,9 +12,9 @@ from fairway.engine.apply import Touch
 from fairway.engine.keys import fill_codes
 from fairway.engine.resolve import BROKEN, PENDING, SKIPPED, Library, Missing, final_status, group_status, resolve
 from fairway.engine.retry import wait_s
-from fairway.engine.scopegraph import Edge
+from fairway.engine.scopegraph import Edge, ScopeGraph
 from fairway.engine.state import NodeState, RunState, Scope, TaskState
-from fairway.errors import FairwayError
+from fairway.errors import DefinitionError, FairwayError
 from fairway.spec import event as ev
 from fairway.spec.artifact import ArtifactRef
 from fairway.spec.attempt import Input
@@ -147,6 +147,8 @@ class _Round:
                     return
                 if isinstance(value, ArtifactRef):
                     counts.append(len(self.library.split(value)))
+                elif isinstance(value, Input):
+                    raise DefinitionError("a secret cannot be mapped over", hint="use it inside a step")
                 else:
                     counts.append(-2 if value is BROKEN else -1)
             count = min(counts)
@@ -231,6 +233,7 @@ class _Round:
         try:
             owner = scope.graph.steps[scope.nodes[name].node.step]
             graph = fill_codes(self.library.graph(task.reason), self.state.environment, owner)
+            ScopeGraph(graph)  # it came from an attempt: one that does not hold together fails the task, not the driver
             self.events.append(ev.GraphGrown(scope.name, name, index, graph))
         except FairwayError as problem:
             info = ErrorInfo(type(problem).__name__, problem.code, problem.message, hint=problem.hint, retryable=False)

@@ -129,7 +129,7 @@ def group_status(scope: Scope, arg: Expr, axes: tuple[str, ...], fixed: Mapping[
         return PENDING
     for name in sources_of(arg):
         node = scope.nodes[name]
-        why = _inner_status(scope, node.node.axes, fixed)
+        why = _inner_status(scope, node.node.axes, axes, fixed)
         if why is not None:
             return why
         positions = tuple(i for i, a in enumerate(node.node.axes) if a in fixed)
@@ -143,9 +143,10 @@ def group_status(scope: Scope, arg: Expr, axes: tuple[str, ...], fixed: Mapping[
     return None
 
 
-def _inner_status(scope: Scope, axes: tuple[str, ...], fixed: Mapping[str, int]) -> Missing | None:
-    """Whether a node has all the tasks under `fixed` that it will have; BROKEN if some will never be, because their list was lost."""
-    inner = [axis for axis in axes if not all(a in fixed for a in scope.graph.axes[axis].axes)]
+def _inner_status(scope: Scope, axes: tuple[str, ...], known: tuple[str, ...], fixed: Mapping[str, int]) -> Missing | None:
+    """Whether a node on `axes`, of which `known` are expanded, has all the tasks under `fixed` that it will have; BROKEN if some will never
+    be, because their list was lost."""
+    inner = [axis for axis in axes if axis not in known or not all(a in fixed for a in scope.graph.axes[axis].axes)]
     if not inner:
         return None
     for axis in inner:
@@ -209,8 +210,7 @@ def _item(state: RunState, scope: Scope, expr: Expr, at: Mapping[str, int], libr
     source = resolve(state, scope, scope.graph.axes[expr.name].sources[expr.position], at, library)
     if isinstance(source, Missing):
         return source
-    if isinstance(source, Input):
-        raise DefinitionError("a secret cannot be mapped over")
+    assert not isinstance(source, Input)  # an axis over a secret is never expanded
     return library.split(source)[at[expr.name]]
 
 

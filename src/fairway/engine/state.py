@@ -74,7 +74,7 @@ class NodeState:
 class Scope:
     """One graph being run: the pipeline's own ("") or one that a dynamic task made (named by the task's address)."""
 
-    __slots__ = ("ended", "graph", "index", "lengths", "name", "nodes", "owner", "parent", "unsettled")
+    __slots__ = ("ended", "graph", "index", "lengths", "name", "nodes", "owner", "unsettled")
 
     def __init__(self, name: str, graph: Graph, index: ScopeGraph, owner: tuple[str, str, Index] | None) -> None:
         self.name = name
