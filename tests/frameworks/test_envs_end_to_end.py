@@ -78,3 +78,37 @@ def test_what_cannot_be_locked_is_refused_before_anything_runs(project: Path) ->
     assert done.returncode == 2
     assert "no version of six==99" in done.stderr
     assert json.loads(fairway(project, "runs", "-o", "json").stdout) == []
+
+
+DYNAMIC = """
+import fairway as fw
+
+@fw.step(env=fw.env(packages=["six==1.17.0"]))
+def own() -> str:
+    import six
+    return six.__version__
+
+@fw.step
+def inherited() -> str:
+    import six
+    return six.__version__
+
+@fw.dynamic
+def inner() -> list[str]:
+    return [own(), inherited()]
+
+@fw.dynamic
+def outer() -> list[str]:
+    return inner()
+
+@fw.pipeline(env=fw.env(packages=["six==1.16.0"]))
+def nested():
+    return outer()
+"""
+
+
+def test_steps_that_dynamic_steps_call_get_their_environment_or_the_one_around(project: Path) -> None:
+    (project / "dynamic.py").write_text(DYNAMIC)
+    done = fairway(project, "run", "dynamic.py")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert json.loads(fairway(project, "artifacts", "cat", "last", "result").stdout) == ["1.17.0", "1.16.0"]

@@ -29,7 +29,7 @@ def code_of(graph: Graph, pipeline: Any, project: Project, source: str) -> tuple
     entries = list(dict.fromkeys((s.module, s.qualname) for s in graph.steps.values() if s.module))
     commands: list[Sequence[str]] = [s.argv for s in graph.steps.values() if s.argv]
     grows = [(s.module, s.qualname) for s in graph.steps.values() if s.kind == "dynamic"]
-    commands += _programs_beside(grows)
+    commands += [step.definition().argv for step in _command_steps(grows)]
     file = _entry_file(pipeline, project, source, entries)
     sources = open_sources(file, project.root, [m for m, _ in entries]) if file.endswith(".py") else None
     made = bundles.collect(file, project.root, project.include, modules=[m for m, _ in entries], commands=commands, sources=sources)
@@ -71,14 +71,24 @@ def _called_by(found: Mapping[tuple[str, str], Reach], grows: Sequence[tuple[str
                     yield step.definition().module, step.definition().qualname
 
 
-def _programs_beside(grows: Sequence[tuple[str, str]]) -> list[Sequence[str]]:
-    """The words of command steps in the modules of dynamic steps: which of them will be called is not known yet."""
-    found: list[Sequence[str]] = []
+def foreseen(graph: Graph, facts: Mapping[str, Any]) -> list[StepDef]:
+    """Definitions of the steps that the graph's dynamic steps may call, as far as `code_of` found them."""
+    found: list[StepDef] = []
+    for name in facts.get("codes", {}):
+        module, _, qualname = name.partition(":")
+        step: Any = getattr(sys.modules.get(module), qualname, None)
+        if hasattr(type(step), "fw_definition") and hasattr(step, "definition"):
+            found.append(step.definition())
+    grows = [(s.module, s.qualname) for s in graph.steps.values() if s.kind == "dynamic"]
+    return found + [step.definition() for step in _command_steps(grows)]
+
+
+def _command_steps(grows: Sequence[tuple[str, str]]) -> Iterator[Any]:
+    """Command steps in the modules of dynamic steps: which of them will be called is not known yet."""
     for module in dict.fromkeys(m for m, _ in grows):
         for value in list(vars(sys.modules[module]).values()) if module in sys.modules else ():
             if hasattr(type(value), "fw_definition") and hasattr(value, "definition") and value.__wrapped__ is None:
-                found.append(value.definition().argv)
-    return found
+                yield value
 
 
 def _command_digest(argv: Sequence[str], files: Mapping[str, str]) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from fairway.engine.apply import Touch
-from fairway.engine.keys import fill_codes
+from fairway.engine.keys import fill_codes, fill_environments
 from fairway.engine.resolve import BROKEN, PENDING, SKIPPED, Library, Missing, final_status, group_status, resolve
 from fairway.engine.retry import wait_s
 from fairway.engine.scopegraph import Edge, ScopeGraph
@@ -233,6 +233,7 @@ class _Round:
         try:
             owner = scope.graph.steps[scope.nodes[name].node.step]
             graph = fill_codes(self.library.graph(task.reason), self.state.environment, owner)
+            graph = fill_environments(graph, self.state.environment)
             ScopeGraph(graph)  # it came from an attempt: one that does not hold together fails the task, not the driver
             self.events.append(ev.GraphGrown(scope.name, name, index, graph))
         except FairwayError as problem:

@@ -11,9 +11,11 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from fairway.errors import DefinitionError
 from fairway.spec.artifact import ArtifactRef
+from fairway.spec.environment import Environment
 from fairway.spec.graph import Graph, StepDef
-from fairway.spec.record import replace
+from fairway.spec.record import from_plain, replace, to_plain
 
 KEY_VERSION = 1
 
@@ -40,8 +42,40 @@ def fill_codes(graph: Graph, facts: Mapping[str, Any], owner: StepDef) -> Graph:
     return replace(graph, steps=steps)
 
 
+def environment_name(environment: Environment) -> str:
+    """What an environment that is not locked goes by in a run's facts."""
+    return json.dumps(to_plain(environment), sort_keys=True)
+
+
+def needs_lock(environment: Environment) -> bool:
+    """It asks for packages or a Python, and which ones it gets is not fixed yet."""
+    return bool(environment.packages or environment.project or environment.python) and not environment.lock
+
+
+def fill_environments(graph: Graph, facts: Mapping[str, Any]) -> Graph:
+    """A dynamic step's graph with the locks that were made when the run was submitted.
+
+    Raises DefinitionError for an environment that was not foreseen then.
+    """
+    locked: Mapping[str, Any] = facts.get("environments", {})
+    steps: dict[str, StepDef] = {}
+    for key, step in graph.steps.items():
+        if needs_lock(step.environment):
+            found = locked.get(environment_name(step.environment))
+            if found is None:
+                raise DefinitionError(
+                    f"the environment of step {step.name!r} was not known when the run started",
+                    hint="define the step, with its environment, at the top level of the module of the dynamic step that calls it",
+                    where=step.where,
+                )
+            steps[key] = replace(step, environment=from_plain(Environment, found))
+    return replace(graph, steps={**graph.steps, **steps}) if steps else graph
+
+
 def packages_of(facts: Mapping[str, Any], scope: str, key: str, step: StepDef) -> Mapping[str, str]:
-    """The versions that count for the step `key` of a run's scope."""
+    """The versions that count for the step `key` of a run's scope: none where a lock pins them."""
+    if step.environment.lock:
+        return {}
     packages: Mapping[str, Mapping[str, str]] = facts.get("packages", {})
     return packages.get(code_name(step.module, step.qualname) if scope else key, {})
 

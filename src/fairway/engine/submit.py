@@ -7,9 +7,10 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from fairway.engine.code import code_of
+from fairway.engine.code import code_of, foreseen
 from fairway.engine.driver import Driver, OnEvents
 from fairway.engine.history import History
+from fairway.engine.keys import environment_name, needs_lock
 from fairway.engine.library import StoreLibrary
 from fairway.engine.project import Project
 from fairway.engine.services import Services
@@ -21,12 +22,12 @@ from fairway.spec.environment import Environment
 from fairway.spec.graph import Expr, Graph, Node, StepDef
 from fairway.spec.layout import BLOBS, SCRATCH, STREAMS
 from fairway.spec.ports import ArtifactStore, run_now
-from fairway.spec.record import Record, field, record, replace
+from fairway.spec.record import Record, field, record, replace, to_plain
 
 if TYPE_CHECKING:
     from fairway.dsl.pipeline import Pipeline
 
-_KEYED_FACTS = ("python", "packages", "codes")  # what of a run's environment counts for cache keys
+_KEYED_FACTS = ("python", "packages", "codes", "environments")  # what of a run's environment counts for cache keys
 PATH_TYPES = {"fairway.File": "file", "fairway.Directory": "folder"}
 
 
@@ -81,6 +82,7 @@ def prepare(pipeline: Pipeline | Graph, params: Mapping[str, Any], project: Proj
     secrets = _find_secrets(graph, services, project)
     graph = _lock_environments(graph, project)
     graph, bundle, environment, folder = code_of(graph, pipeline, project, source)
+    environment |= _lock_foreseen(graph, environment, project)
     if isinstance(services.executor, LocalExecutor):
         services.executor.prepare(folder, secrets)
     store = services.artifacts
@@ -330,9 +332,33 @@ def _lock_environments(graph: Graph, project: Project) -> Graph:
         wanted = step.environment if step.environment != default else project.environment
         if wanted == default:
             continue
-        if (wanted.packages or wanted.project or wanted.python) and wanted not in locked:
+        if needs_lock(wanted) and wanted not in locked:
             from fairway import envs
 
             locked[wanted] = envs.lock(wanted, project.root, project.home)
         steps[name] = replace(step, environment=locked.get(wanted, wanted))
     return replace(graph, steps={**graph.steps, **steps}) if steps else graph
+
+
+def _lock_foreseen(graph: Graph, facts: Mapping[str, Any], project: Project) -> dict[str, Any]:
+    """The fact `environments`: locks for the steps that dynamic steps may call, by `environment_name`; {} if there is none."""
+    outer = [step.environment for step in graph.steps.values() if step.kind == "dynamic"]
+    if not outer:
+        return {}
+    from fairway.dsl.settings import under
+
+    found: dict[str, Any] = {}
+    inner, seen = foreseen(graph, facts), set(outer)
+    for around in outer:  # grows: what a dynamic step calls may be dynamic itself
+        for step in inner:
+            wanted = under(step.environment, around)
+            if needs_lock(wanted):
+                from fairway import envs
+
+                locked = envs.lock(wanted, project.root, project.home)
+                found[environment_name(wanted)] = to_plain(locked)
+                wanted = locked
+            if step.kind == "dynamic" and wanted not in seen:
+                seen.add(wanted)
+                outer.append(wanted)
+    return {"environments": found} if found else {}

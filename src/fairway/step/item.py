@@ -160,7 +160,9 @@ class ItemRunner:
         return made
 
     def _expand(self, values: dict[str, Any]) -> ItemOutcome:
-        graph = self._target.expand(values, lambda value: artifacts.save(value, self._store, self._scratch, trust=self._spec.step.trust))
+        graph = self._target.expand(
+            values, lambda value: artifacts.save(value, self._store, self._scratch, trust=self._spec.step.trust), self._spec.environment
+        )
         data = json.dumps(to_plain(graph), separators=(",", ":"), sort_keys=True, ensure_ascii=False).encode()
         digest = hashlib.sha256(data).hexdigest()
         self._usage.writing_at = time.time()
