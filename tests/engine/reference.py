@@ -75,17 +75,17 @@ class Reference:
 
     def void(self, axes: tuple[str, ...], at: dict[str, int]) -> None:
         """Raises Gone if an axis whose index is given has no source, or if something failed that an axis further in runs over."""
+        gone: list[bool] = []
         for axis in axes:
             outer = self.graph.axes[axis].axes
-            if all(a in at for a in outer):
-                self.length(axis, at)
-                continue
+            given = all(a in at for a in outer)
             for index in self.indices(outer, {a: at[a] for a in outer if a in at}):
                 try:
                     self.length(axis, {**at, **dict(zip(outer, index, strict=True))})
                 except Gone as why:
-                    if why.broken:
-                        raise
+                    gone += [why.broken] if given or why.broken else []
+        if gone:
+            raise Gone(any(gone))
 
     def task(self, node: Node, at: dict[str, int]) -> tuple[str, Any, bool]:
         name = address(self.scope, node.id, tuple(at[a] for a in node.axes))

@@ -15,11 +15,14 @@ import fairway.engine
 from fairway.engine.apply import apply, fold
 from fairway.engine.decide import decide
 from fairway.engine.library import StoreLibrary
-from fairway.engine.plan import name_attempt, task_seed
+from fairway.engine.outcomes import abandoned, find_outcome, lost, settle_outcome
+from fairway.engine.plan import Planner, name_attempt, task_seed
+from fairway.engine.resolve import PENDING, resolve
 from fairway.engine.retry import NEVER, may_retry, wait_s
 from fairway.engine.scopegraph import ScopeGraph
 from fairway.engine.state import RunState
-from fairway.errors import DefinitionError
+from fairway.engine.summarise import summarise
+from fairway.errors import DefinitionError, InternalError
 from fairway.spec import event as ev
 from fairway.spec.artifact import ArtifactRef
 from fairway.spec.attempt import attempt_id
@@ -174,6 +177,13 @@ def test_a_failure_and_a_stop_at_once_schedule_no_retry() -> None:
     touches = apply(state, ended("failed")) + apply(state, ev.CancelRequested(103.0))
     decision = decide(state, touches, StoreLibrary(MemoryArtifactStore()))
     assert decision.events == [ev.TasksSkipped("", "a", ((),), "cancelled")]
+
+
+def test_what_would_have_begun_at_the_moment_of_a_cancel_does_not() -> None:
+    state = running(graph(call("a", "work", x=1), call("b", "work", x=out("a"))))
+    touches = apply(state, ended(outputs={"result": SEVEN})) + apply(state, ev.CancelRequested(103.0))
+    decision = decide(state, touches, StoreLibrary(MemoryArtifactStore()))
+    assert (decision.ready, decision.events) == ([], [ev.TasksSkipped("", "b", ((),), "cancelled")])
 
 
 def test_a_run_is_cancelled_once() -> None:
@@ -365,6 +375,63 @@ def test_parameters_and_facts_of_the_run_are_values() -> None:
     made = library.value(state.task("", "a", ()).outputs["result"])
     known = {"run_id": RUN, "run_status": "succeeded", "run_error": None, "run_started_at": state.started_at, "run_mood": None}
     assert made == {**known, "given": 5, "missing": None, "ref": 7, "none": None}
+
+
+def test_a_value_is_pending_until_all_that_it_is_made_of_is_there() -> None:
+    """Asked at the wrong moment, and of a state that cannot be, the answer is never a value."""
+    library = StoreLibrary(MemoryArtifactStore())
+    later = graph(call("list", "span", x=1), call("each", "work", ("i",), x=Expr("item", "i")), axes=(Axis("i", (out("list"),)),))
+    state = started(later)
+    scope = state.scopes[""]
+    assert resolve(state, scope, out("each"), {"i": 0}, library) is PENDING
+    assert resolve(state, scope, Expr("item", "i"), {"i": 0}, library) is PENDING
+    with pytest.raises(InternalError, match="input of each was planned but is pending"):
+        Planner(state, library, "3.11").inputs(scope, scope.nodes["each"], (0,))
+    apply(state, ev.MapExpanded("", "i", (), 2))
+    assert list(scope.indices(("i",), {"i": 9})) == []
+    apply(state, ev.TasksSkipped("", "each", ((0,), (1,)), "condition"))
+    del scope.nodes["each"].items[1,]
+    assert resolve(state, scope, Expr("collect", args=(Expr("either", args=(out("each"),)),)), {}, library) is PENDING
+
+
+def test_a_list_within_a_list_that_was_lost_is_lost() -> None:
+    def span(task: Call) -> list[int]:
+        if task.inputs["x"] == 1:
+            raise ValueError("no")
+        return [1, 2]
+
+    inner = Expr("collect", args=(out("each"),), over=("i",))
+    nodes = (
+        call("list", "span", ("i",), x=Expr("item", "i")),
+        call("each", "work", ("i", "j"), x=Expr("item", "j")),
+        call("all", "work", x=Expr("collect", args=(inner,))),
+    )
+    state = World(by_step(span=span)).start(graph(*nodes, axes=(numbers(3), Axis("j", (out("list"),), ("i",)))))
+    assert (state.status, statuses(state)["all"], state.task("", "all", ()).reason) == ("failed", "skipped", "failed")
+
+
+def test_a_plan_without_keys_leaves_the_task_without_one() -> None:
+    state = started(ONE)
+    apply(state, ev.AttemptPlanned("a-1", "", "a", ((),), 1, 101.0))
+    assert state.task("", "a", ()).key == ""
+
+
+def test_the_first_outcome_stands() -> None:
+    store = MemoryArtifactStore()
+    first, second = abandoned("a-1", "cancelled"), lost("a-1")
+    assert find_outcome(store, RUN, "a-1") is None
+    assert settle_outcome(store, RUN, first) == first
+    assert settle_outcome(store, RUN, second) == first == find_outcome(store, RUN, "a-1")
+
+
+def test_a_listing_shows_big_parameters_by_name_and_an_error_in_one_line() -> None:
+    library = StoreLibrary(MemoryArtifactStore())
+    state = running()
+    state.params = {"n": library.constant(3), "data": ArtifactRef("0123456789abcdef", 9, "file", meta={"name": "a.csv"})}
+    apply(state, ended("failed", error=ErrorInfo("ValueError", "FW", "no\nreally")))
+    row = summarise(state, library)
+    assert row.params == {"n": 3, "data": "a.csv (0123456789ab)"}
+    assert (row.error, row.counts) == ("a: ValueError: no", {"failed": 1})
 
 
 # retries -----------------------------------------------------------------------------------------------------

@@ -119,17 +119,12 @@ def _collect(state: RunState, scope: Scope, expr: Expr, at: Mapping[str, int], l
 
 def group_status(scope: Scope, arg: Expr, axes: tuple[str, ...], fixed: Mapping[str, int]) -> Missing | None:
     """None when all tasks that `arg` is made of, under `fixed`, have ended well or been skipped."""
-    for axis in axes:
-        outer = scope.graph.axes[axis].axes
-        if all(a in fixed for a in outer):
-            count = scope.lengths[axis].get(tuple(fixed[a] for a in outer), 0)
-            if count < 0:
-                return SKIPPED if count == -1 else BROKEN
-    if not scope.expanded(axes, fixed):
-        return PENDING
+    why = _lists_status(scope, axes, fixed)
+    if why is not None:
+        return why
     for name in sources_of(arg):
         node = scope.nodes[name]
-        why = _inner_status(scope, node.node.axes, axes, fixed)
+        why = _lists_status(scope, node.node.axes, fixed) if node.node.axes != axes else None
         if why is not None:
             return why
         positions = tuple(i for i, a in enumerate(node.node.axes) if a in fixed)
@@ -143,19 +138,24 @@ def group_status(scope: Scope, arg: Expr, axes: tuple[str, ...], fixed: Mapping[
     return None
 
 
-def _inner_status(scope: Scope, axes: tuple[str, ...], known: tuple[str, ...], fixed: Mapping[str, int]) -> Missing | None:
-    """Whether a node on `axes`, of which `known` are expanded, has all the tasks under `fixed` that it will have; BROKEN if some will never
-    be, because their list was lost."""
-    inner = [axis for axis in axes if axis not in known or not all(a in fixed for a in scope.graph.axes[axis].axes)]
-    if not inner:
-        return None
-    for axis in inner:
+def _lists_status(scope: Scope, axes: tuple[str, ...], fixed: Mapping[str, int]) -> Missing | None:
+    """None when the lists behind `axes` are known under `fixed`. All are awaited, so that it does not matter which of them was first."""
+    found: list[Missing] = []
+    for axis in axes:
         outer = scope.graph.axes[axis].axes
+        if all(a in fixed for a in outer):
+            count = scope.lengths[axis].get(tuple(fixed[a] for a in outer))
+            if count is None:
+                return PENDING
+            if count < 0:
+                found.append(SKIPPED if count == -1 else BROKEN)
+            continue
         positions = [(i, fixed[a]) for i, a in enumerate(outer) if a in fixed]
-        for index, count in scope.lengths[axis].items():
-            if count < -1 and all(index[i] == at for i, at in positions):
-                return BROKEN
-    return None if scope.expanded(axes, fixed) else PENDING
+        if any(count < -1 and all(index[i] == at for i, at in positions) for index, count in scope.lengths[axis].items()):
+            found.append(BROKEN)  # some of its items will never be, because their list was lost
+    if not scope.expanded(axes, fixed):
+        return PENDING
+    return BROKEN if BROKEN in found else SKIPPED if found else None
 
 
 def _either(state: RunState, scope: Scope, expr: Expr, at: Mapping[str, int], library: Library) -> Value:
@@ -216,11 +216,10 @@ def _item(state: RunState, scope: Scope, expr: Expr, at: Mapping[str, int], libr
 
 def _run_fact(state: RunState, scope: Scope, expr: Expr, at: Mapping[str, int], library: Library) -> Value:
     facts: dict[str, Any] = {"id": state.run, "status": final_status(state), "started_at": state.started_at, "error": None}
-    if state.error is not None or state.failures:
-        first = state.first_failure()
-        error = state.error or (first[1] if first else None)
-        if error is not None:
-            facts["error"] = f"{first[0]}: {error.kind}: {error.message}" if first else f"{error.kind}: {error.message}"
+    first = state.first_failure()
+    error = state.error or (first[1] if first else None)
+    if error is not None:
+        facts["error"] = f"{first[0]}: {error.kind}: {error.message}" if first else f"{error.kind}: {error.message}"
     return library.constant(facts.get(expr.name))
 
 

@@ -217,11 +217,12 @@ class RunState:
 
     def first_failure(self) -> tuple[str, ErrorInfo] | None:
         """(address, error) of the task that failed first."""
-        for scope, node, index in self.failures:
-            error = self.task(scope, node, index).error
-            if error is not None:
-                return address(scope, node, index), error
-        return None
+        if not self.failures:
+            return None
+        scope, node, index = self.failures[0]
+        error = self.task(scope, node, index).error
+        assert error is not None  # nothing fails without one
+        return address(scope, node, index), error
 
     def next_timer(self) -> float | None:
         """When `ClockAdvanced` is next worth recording (epoch seconds), None if never."""

@@ -12,13 +12,11 @@ from fairway.spec.summary import RunSummary
 
 def summarise(state: RunState, library: Library) -> RunSummary:
     """What listings show of the run."""
-    error = ""
-    if state.error is not None or state.failures:
-        first = state.first_failure()
-        info = state.error or (first[1] if first else None)
-        if info is not None:
-            text = f"{info.kind}: {info.message}".split("\n", 1)[0]
-            error = f"{first[0]}: {text}" if first else text
+    error, first = "", state.first_failure()
+    info = state.error or (first[1] if first else None)
+    if info is not None:
+        text = f"{info.kind}: {info.message}".split("\n", 1)[0]
+        error = f"{first[0]}: {text}" if first else text
     return RunSummary(
         run=state.run,
         pipeline=state.graph.name,
