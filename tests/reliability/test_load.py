@@ -317,3 +317,22 @@ run_now(journal.append(run, head, [ClockAdvanced(1e10)], "usurper"))
     assert (process.returncode, out) == (5, ""), err
     assert "Traceback" not in err and len(err.splitlines()) <= 6
     assert re.search(r"^error: .*(another|other) ", err, re.MULTILINE), err
+
+
+def test_what_was_used_stands_beside_what_was_asked(shell: Shell) -> None:
+    shell.write(
+        """
+        @fw.step(cpu=0.5, memory="200Mi")
+        def use(x: int) -> int:
+            return len(bytearray(x))
+
+        @fw.pipeline
+        def flow():
+            return use(30_000_000)
+        """
+    )
+    assert shell("run", "flow.py").returncode == 0
+    assert re.search(r"attempt 1 +ended +\S+ wall, \S+ CPU \(0\.5 asked\) +\d+ MB \(210 MB asked\)", shell("show", "last", "use").stdout)
+    (task,) = shell.ask("show", "last", "use")
+    assert (task["asked"]["cpu"], task["asked"]["memory_bytes"]) == (0.5, 200 << 20)
+    assert 30_000_000 <= task["attempts"][0]["usage"]["peak_memory_bytes"] < 200 << 20

@@ -13,7 +13,19 @@ from fairway.cli.board import Board, Line
 from fairway.cli.lines import board_of, render_line
 from fairway.cli.listing import print_json
 from fairway.cli.report import describe, group_failures, join_lines, render_failures, render_outputs, render_run_error, render_way_on
-from fairway.cli.style import COLOURS, SYMBOLS, clip, clip_painted, find_width, paint, spell_age, spell_duration, spell_number, spell_value
+from fairway.cli.style import (
+    COLOURS,
+    SYMBOLS,
+    clip,
+    clip_painted,
+    find_width,
+    paint,
+    spell_age,
+    spell_duration,
+    spell_number,
+    spell_size,
+    spell_value,
+)
 from fairway.dsl.picture import find_edges
 from fairway.engine.drawing import draw_rails
 from fairway.errors import NotFoundError
@@ -131,8 +143,10 @@ def _render_task(task: Any) -> list[str]:
         used = attempt.get("usage") or {}
         facts = [f"attempt {attempt['n']}", attempt["status"]]
         if used:
-            facts.append(f"{spell_duration(used['wall_s'])} wall, {spell_duration(used['cpu_s'])} CPU")
-            facts.append(f"{used['peak_memory_bytes'] / 1e6:.0f} MB")
+            asked = plain["asked"]
+            memory = f" ({spell_size(asked['memory_bytes'])} asked)" if asked["memory_bytes"] else ""
+            facts.append(f"{spell_duration(used['wall_s'])} wall, {spell_duration(used['cpu_s'])} CPU ({asked['cpu']:g} asked)")
+            facts.append(f"{spell_size(used['peak_memory_bytes'])}{memory}")
             facts.append(used["host"])
         lines.append("  " + "  ".join(part for part in facts if part))
         lines += [f"    {name} {spell_number(value)}" for name, value in attempt.get("metrics", {}).items()]

@@ -24,6 +24,7 @@ from fairway.spec.event import address
 from fairway.spec.layout import SCRATCH
 from fairway.spec.outcome import ErrorInfo
 from fairway.spec.record import to_plain
+from fairway.spec.resources import Resources
 from fairway.spec.summary import RunSummary
 from fairway.step.context import context
 from fairway.step.importing import check_may_run
@@ -202,6 +203,13 @@ class Task:
         """What its attempts wrote to stdout and stderr."""
         return "".join(line.text + "\n" for line in self._run.log_lines([self]))
 
+    @property
+    def asked(self) -> Resources:
+        """What the step asks for; what an attempt used is in its `usage`."""
+        graph = self._run_state.scopes[self.scope].graph
+        node = next(node for node in graph.nodes if node.id == self.node)
+        return graph.steps[node.step].resources
+
     def as_plain(self) -> dict[str, Any]:
         """All of it as JSON-ready data."""
         cached = self._task.cached
@@ -210,6 +218,7 @@ class Task:
             "status": self.status,
             "reason": self.reason,
             "cached_from": {"run": cached[0], "task": cached[1]} if cached else None,
+            "asked": {name: getattr(self.asked, name) for name in self.asked.record_fields},
             "outputs": {name: to_plain(ref) for name, ref in self.output_refs.items()},
             "error": to_plain(self.error) if self.error else None,
             "attempts": [_attempt_as_plain(self._run_state.attempts[attempt]) for attempt in self.attempts],
