@@ -67,9 +67,12 @@ def to_json(benchmark: str, bars: Sequence[Bar], rows: Sequence[Row]) -> dict[st
 
 
 def merge(results: Sequence[Mapping[str, Any]], order: Sequence[str]) -> dict[str, Any]:
-    """Several result files as one, a later one's benchmarks in the place of an earlier one's; machine and dates are the last one's."""
+    """Several result files as one, a later one's benchmarks in the place of an earlier one's; machine and date are the last one's, the
+    load averages the least and the most of all."""
     found = {each["benchmark"]: each for result in results for each in result["results"]}
-    return {**results[-1], "results": [found[name] for name in order if name in found]}
+    loads = [result[key] for result in results for key in ("load_before", "load_after")]
+    merged = {"results": [found[name] for name in order if name in found], "load_before": min(loads), "load_after": max(loads)}
+    return {**results[-1], **merged}
 
 
 def render_page(result: Mapping[str, Any]) -> str:
@@ -78,7 +81,7 @@ def render_page(result: Mapping[str, Any]) -> str:
     hardware = f"{machine['processor']}, {machine['cores']} cores, {machine['memory_gb']} GB, {machine['file_system']}"
     software = f"{machine['system']}, Python {machine['python']}; {result['started_at'][:10]}, commit {machine['commit']}"
     lines = [
-        f"{hardware}, {software}; load average {result['load_before']:.1f} before, {result['load_after']:.1f} after.",
+        f"{hardware}, {software}; load average {result['load_before']:.1f} to {result['load_after']:.1f}.",
         "",
         "| what | bar | ours: median (min) | | others: median |",
         "| --- | --- | --- | --- | --- |",
