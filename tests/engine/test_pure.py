@@ -394,6 +394,38 @@ def test_a_value_is_pending_until_all_that_it_is_made_of_is_there() -> None:
     assert resolve(state, scope, Expr("collect", args=(Expr("either", args=(out("each"),)),)), {}, library) is PENDING
 
 
+def test_a_choice_waits_for_all_it_may_choose_from() -> None:
+    library = StoreLibrary(MemoryArtifactStore())
+    state = running(graph(call("a", "work", x=1), call("b", "work", x=1)))
+    either = Expr("either", args=(out("a"), out("b")))
+    apply(state, ended(outputs={"result": SEVEN}))
+    assert resolve(state, state.scopes[""], either, {}, library) is PENDING
+
+
+def test_a_scope_knows_its_indices() -> None:
+    axes = (Axis("i", (Expr("const", value=[1, 2]),)), Axis("j", (Expr("item", "i"),), ("i",)), numbers(2, "k"))
+    scope = started(graph(call("a", "work", ("i", "j", "k"), x=Expr("item", "j")), axes=axes)).scopes[""]
+    assert list(scope.indices((), {})) == [()]
+    assert not scope.expanded(("i", "j", "k"), {})
+    scope.lengths["i"][()] = 0
+    assert list(scope.indices(("i", "j"), {})) == []
+    assert not scope.expanded(("i", "j", "k"), {}), "k is still to come, though nothing lies on i and j"
+    scope.lengths["k"][()] = 2
+    assert scope.expanded(("i", "j", "k"), {})
+    scope.lengths["i"][()] = 2
+    assert not scope.expanded(("i", "j"), {})
+    scope.lengths["j"].update({(0,): 1, (1,): -1})
+    assert scope.expanded(("i", "j"), {})
+    assert list(scope.indices(("i", "j", "k"), {"k": 1})) == [(0, 0, 1)]
+
+
+def test_a_graph_grows_once() -> None:
+    pipeline = graph(call("a", "grow", x=1), steps=(step("grow", "x", kind="dynamic"),))
+    state, library = running(pipeline), StoreLibrary(MemoryArtifactStore())
+    apply(state, ev.GraphGrown("", "a", (), ONE))
+    assert decide(state, [("grown", "", "a", ())], library).events == []
+
+
 def test_a_list_within_a_list_that_was_lost_is_lost() -> None:
     def span(task: Call) -> list[int]:
         if task.inputs["x"] == 1:
