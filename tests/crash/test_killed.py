@@ -106,9 +106,19 @@ def _play(stage: Stage, folder: Path, bomb: dict[str, str], moment: list[Any] | 
         assert status == signal.SIGKILL, f"the driver was to be killed, and ended with {status}"
         if patient:
             _check_no_orphans(folder)
-        known = run_now(open_journal(f"{folder}/home/fairway.db").find_runs("")) if (folder / "home/fairway.db").exists() else []
-        status = stage.run(folder, ["resume", "last"] if known else ["run", "flow.py"])
+        status = stage.run(folder, ["resume", "last"] if _has_begun(folder) else ["run", "flow.py"])
     assert status == 0, f"ended with {status}"
+
+
+def _has_begun(folder: Path) -> bool:
+    """Anything of the run is on record."""
+    if not (folder / "home/fairway.db").exists():
+        return False
+    journal = open_journal(f"{folder}/home/fairway.db")
+    try:
+        return bool(run_now(journal.find_runs("")))
+    finally:
+        run_now(journal.close())
 
 
 def _check_no_orphans(folder: Path) -> None:
@@ -131,9 +141,11 @@ def _ending(folder: Path) -> Any:
     """How the run ended; nothing that was recorded is lost, nothing that had succeeded ran again."""
     journal = open_journal(f"{folder}/home/fairway.db")
     store = FolderArtifactStore(f"{folder}/home/blobs")
-    (run,) = run_now(journal.find_runs(""))
-    events = [event for _, event in run_now(journal.read(run))]
-    run_now(journal.close())
+    try:
+        (run,) = run_now(journal.find_runs(""))
+        events = [event for _, event in run_now(journal.read(run))]
+    finally:
+        run_now(journal.close())
     state = fold(events)
     done: dict[tuple[str, str], bool] = {}
     for event in events:
