@@ -23,6 +23,7 @@ from fairway.spec.record import from_plain
 from fairway.spec.resources import Resources
 from fairway.step import processes
 from fairway.step.folder import FolderArtifactStore
+from tests.executors.rig import await_true
 
 CODE = """
 import os
@@ -150,6 +151,7 @@ def test_a_process_that_was_forked_ahead_and_killed_costs_nothing(bench: Bench) 
     bench.value("pid")
     (spare,) = _spares(bench)
     os.kill(spare, signal.SIGKILL)
+    await_true(lambda: Path(f"/proc/{spare}/stat").read_text().rpartition(")")[2].split()[0] == "Z", "it has not died")
     assert bench.value("pid") != spare
     assert _spares(bench)
 
