@@ -7,33 +7,57 @@ import sys
 
 from fairway.spec.resources import Resources
 
+_GROUPS, _OWN = "/sys/fs/cgroup", "/proc/self/cgroup"
+
 
 def find_total() -> Resources:
     """Cores by affinity and control group, memory by control group or all, NVIDIA and AMD devices by their device files."""
-    return Resources(cpu=_count_cpus(), memory_bytes=_find_memory(), disk_bytes=0, accelerators=_count_accelerators())
-
-
-def _count_cpus() -> float:
     cores = float(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    limits = find_limits()
+    return Resources(
+        cpu=max(1.0, min(cores, limits.cpu or cores)),
+        memory_bytes=min(memory, limits.memory_bytes or memory),
+        disk_bytes=0,
+        accelerators=_count_accelerators(),
+    )
+
+
+def find_limits(groups: str = _GROUPS, own: str = _OWN) -> Resources:
+    """The least that this process's control groups, of version 1 or 2, and those above them allow; 0 where none sets a limit."""
+    cores: list[float] = []
+    memory: list[int] = []
+    for folder in _find_folders(groups, own):
+        text = _read(f"{folder}/cpu.max").split()
+        if len(text) == 2 and text[0].isdigit():
+            cores.append(int(text[0]) / int(text[1]))
+        quota, period = _read(f"{folder}/cpu.cfs_quota_us"), _read(f"{folder}/cpu.cfs_period_us")
+        if quota.isdigit() and period.isdigit():
+            cores.append(int(quota) / int(period))
+        memory += [int(text) for text in (_read(f"{folder}/{name}") for name in ("memory.max", "memory.limit_in_bytes")) if text.isdigit()]
+    return Resources(cpu=min(cores, default=0.0), memory_bytes=min(memory, default=0))
+
+
+def _find_folders(groups: str, own: str) -> set[str]:
+    """The control groups that hold for this process, from the roots down to its own."""
+    folders = {groups, f"{groups}/memory", f"{groups}/cpu"}
+    for line in _read(own).splitlines():
+        _, controllers, path = line.split(":", 2)
+        mounts = [name for name in controllers.split(",") if name in ("memory", "cpu")] if controllers else [""]
+        for mount in mounts:
+            folder = f"{groups}/{mount}".rstrip("/")
+            for part in path.strip("/").split("/"):
+                folder = f"{folder}/{part}"
+                folders.add(folder)
+    return folders
+
+
+def _read(path: str) -> str:
     try:
-        with open("/sys/fs/cgroup/cpu.max", encoding="ascii") as file:
-            quota, period = file.read().split()
-        return max(1.0, min(cores, int(quota) / int(period))) if quota != "max" else cores
+        with open(path, encoding="ascii") as file:
+            return file.read().strip()
     except (OSError, ValueError):
-        return cores
-
-
-def _find_memory() -> int:
-    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    for path in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
-        try:
-            with open(path, encoding="ascii") as file:
-                text = file.read().strip()
-        except OSError:
-            continue
-        if text.isdigit():
-            total = min(total, int(text))
-    return total
+        return ""
 
 
 def _count_accelerators() -> dict[str, int]:
