@@ -62,6 +62,11 @@ def find_children(pid: int) -> list[int]:
     return found
 
 
+def count_cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def has_children() -> bool:
     """Has this process a child, alive or not reaped? Orphans of the dead ones count, where it adopts them."""
     try:

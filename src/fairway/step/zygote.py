@@ -115,11 +115,12 @@ class Zygote:
         return pid
 
     def _fork_spare(self) -> None:
+        """It rehearses if there is a core to spare for that; where attempts fill the machine it would only take time from them."""
         ours, theirs = socket.socketpair()
         pid = self._fork()
         if pid == 0:
             ours.close()
-            await_attempt(Channel(theirs), self._bell, self._home)
+            await_attempt(Channel(theirs), self._bell, self._home, rehearses=len(self._attempts) < processes.count_cores())
         theirs.close()
         self._spare = Spare(pid, Channel(ours))
 
@@ -232,14 +233,15 @@ def _count_threads() -> int:
     return count
 
 
-def await_attempt(channel: Channel, bell: int, home: str) -> NoReturn:
+def await_attempt(channel: Channel, bell: int, home: str, *, rehearses: bool) -> NoReturn:
     """Be a spare: get ready, wait for a frame, become its attempt. Ends when the zygote hangs up."""
     from fairway.step.attempt import rehearse
 
     frames: list[dict[str, Any]] | None = []
     try:
         os.setsid()
-        rehearse(home)
+        if rehearses:
+            rehearse(home)
         while not frames:
             frames = channel.receive()
             if frames is None:
