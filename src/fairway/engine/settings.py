@@ -47,8 +47,8 @@ SETTINGS = (
     Setting(
         "targets",
         "table of tables",
-        "Settings of targets by name. `[targets.local]` says what runs may take of this machine: `cpu` (cores), `memory` (`\"8Gi\"`), "
-        "`accelerators` (a table of counts); and how long a step has between SIGTERM and SIGKILL: `grace` (`\"10s\"`).",
+        'Settings of targets by name. `[targets.local]` says what runs may take of this machine: `cpu` (cores), `memory` (`"8Gi"`), '
+        '`accelerators` (a table of counts); and how long a step has between SIGTERM and SIGKILL: `grace` (`"10s"`).',
         "",
         {},
     ),
