@@ -86,18 +86,18 @@ def test_long_and_foreign_names_work_everywhere(shell: Shell, name: str) -> None
         f"""
         @fw.step
         def {name}(path: fw.File) -> fw.File:
-            with open("{name[:60]}.txt", "w") as file:
+            with open("{name}.txt", "w") as file:
                 file.write(path.read_text() + "{name}")
-            return fw.File("{name[:60]}.txt")
+            return fw.File("{name}.txt")
 
         @fw.pipeline
-        def pipeline_{name[:80]}(path: fw.File):
+        def pipeline_{name}(path: fw.File):
             return {name}(path)
         """,
-        f"flow_{name[:40]}.py",
+        f"flow_{name}.py",
     )
-    (shell.folder / f"{name[:60]} data ☃.txt").write_text("given ")
-    done = shell("run", f"flow_{name[:40]}.py", "--path", f"{name[:60]} data ☃.txt", "--name", f"run {name} ☃", "--tag", "täg")
+    (shell.folder / f"{name} data ☃.txt").write_text("given ")
+    done = shell("run", f"flow_{name}.py", "--path", f"{name} data ☃.txt", "--name", f"run {name} ☃", "--tag", "täg")
     assert done.returncode == 0, done.stderr
     assert "fairway.File" in done.stdout
     assert shell.ask("show", f"run {name} ☃")["status"] == "succeeded"
