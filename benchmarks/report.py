@@ -68,11 +68,12 @@ def to_json(benchmark: str, bars: Sequence[Bar], rows: Sequence[Row]) -> dict[st
 
 def merge(results: Sequence[Mapping[str, Any]], order: Sequence[str]) -> dict[str, Any]:
     """Several result files as one, a later one's benchmarks in the place of an earlier one's; machine and date are the last one's, the
-    load averages the least and the most of all."""
+    load averages the least and the most of all, the commits all of them."""
     found = {each["benchmark"]: each for result in results for each in result["results"]}
     loads = [result[key] for result in results for key in ("load_before", "load_after")]
     merged = {"results": [found[name] for name in order if name in found], "load_before": min(loads), "load_after": max(loads)}
-    return {**results[-1], **merged}
+    commits = dict.fromkeys(result["machine"]["commit"] for result in results)
+    return {**results[-1], **merged, "machine": {**results[-1]["machine"], "commit": ", ".join(commits)}}
 
 
 def render_page(result: Mapping[str, Any]) -> str:

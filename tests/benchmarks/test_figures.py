@@ -96,10 +96,16 @@ def test_the_page_has_a_line_for_each_bar_with_the_others_beside_it():
 
 
 def test_of_several_result_files_the_later_ones_benchmarks_count_in_the_order_of_the_suite():
-    first = {"results": [{"benchmark": "map", "n": 1}, {"benchmark": "hello", "n": 1}], "load_before": 0.5, "load_after": 1}
-    later = {"results": [{"benchmark": "map", "n": 2}], "load_before": 0.7, "load_after": 2}
+    first = {
+        "machine": {"commit": "a1"},
+        "results": [{"benchmark": "map", "n": 1}, {"benchmark": "hello", "n": 1}],
+        "load_before": 0.5,
+        "load_after": 1,
+    }
+    later = {"machine": {"commit": "b2"}, "results": [{"benchmark": "map", "n": 2}], "load_before": 0.7, "load_after": 2}
     merged = merge([first, later], ["hello", "chain", "map"])
     assert merged["results"] == [{"benchmark": "hello", "n": 1}, {"benchmark": "map", "n": 2}]
+    assert merged["machine"]["commit"] == "a1, b2"
     assert (merged["load_before"], merged["load_after"]) == (0.5, 2)
 
 
