@@ -55,6 +55,7 @@ class Executor(Protocol):
     """Starts attempts. Their results come through the artifact store, never through this port."""
 
     name: str
+
     @property
     def capabilities(self) -> frozenset[str]: ...
 
