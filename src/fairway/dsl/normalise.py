@@ -215,11 +215,11 @@ class _Scanner:
     def call(self, node: Any) -> None:
         self.result.calls += 1
         chain = chain_of(node.func)
-        if chain:
-            if len(chain) > 1 and chain[-1] in MUTATORS:
-                self.scope.mutations.append(chain)
-            if chain[-1] in ("import_module", "__import__"):
-                self.result.dynamic.append(_imported_name(node))
+        last = chain[-1] if chain else ""
+        if len(chain) > 1 and last in MUTATORS:
+            self.scope.mutations.append(chain)
+        if last in ("import_module", "__import__"):
+            self.result.dynamic.append(_imported_name(node))
         self.generic(node)
 
     def constant(self, node: Any) -> None:
@@ -382,7 +382,7 @@ class _Scanner:
 
 def _imported_name(node: Any) -> str:
     """What `import_module(...)` imports: a name, "prefix*", or "*"."""
-    first = node.args[0] if node.args else None
+    first: Any = node.args[0] if node.args else None
     if first.__class__ is _ast.Constant and isinstance(first.value, str):
         return first.value
     if first.__class__ is _ast.BinOp:

@@ -20,6 +20,7 @@ from fairway.spec.outcome import ErrorInfo, Outcome, outcome_key
 from fairway.spec.ports import Inventory, Observation
 from fairway.spec.record import to_plain
 from fairway.step.folder import FolderArtifactStore
+from fairway.step.parcel import Parcels
 from fairway.step.wire import Channel
 
 _WORKER = "import sys; sys.path.append(sys.argv[4]); from fairway.step.__main__ import main; main(sys.argv[1:4])"
@@ -48,6 +49,7 @@ class LocalExecutor:
         self._settings = dict(settings or {})
         self._store = FolderArtifactStore(f"{self.home}/{BLOBS}")
         self._slots: Slots | None = None
+        self._parcels = Parcels()
         self._channel: Channel | None = None
         self._pid = 0
         self._mark = ""
@@ -268,13 +270,15 @@ class LocalExecutor:
             variable = "CUDA_VISIBLE_DEVICES" if kind.startswith("nvidia") else "HIP_VISIBLE_DEVICES" if kind.startswith("amd") else ""
             if variable and numbers:
                 environ[variable] = ",".join(map(str, numbers))
+        step, rest = self._parcels.render(attempt)
         frame: dict[str, Any] = {
             "op": "start",
             "id": attempt.id,
             "run": attempt.run,
             "bundle": attempt.bundle,
             "module": attempt.step.module if attempt.step.kind in ("python", "dynamic") else "",
-            "spec": _encode(to_plain(attempt)),
+            "step": step,
+            "rest": rest,
             "queued_at": self._queued_at.pop(attempt.id, 0.0),
             "source": self._settings.get("source", ""),
         }

@@ -17,6 +17,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from fairway.step import processes
+from fairway.step.parcel import read_attempt, read_step
 from fairway.step.standard import open_missing_streams
 from fairway.step.wire import Channel
 
@@ -101,6 +102,7 @@ class Zygote:
         pidfd = os.pidfd_open(pid)
         self._attempts[pidfd] = (frame["id"], pid)
         self._poller.register(pidfd, select.POLLIN)
+        read_step(frame["step"])  # for the next ones, which will be of the same step as a rule
         self._fork_spare()
 
     def _fork(self) -> int:
@@ -276,17 +278,13 @@ def become_attempt(frame: dict[str, Any], log: int, bell: int, home: str) -> NoR
 
 
 def _run(frame: dict[str, Any], home: str) -> None:
-    import json
-
-    from fairway.spec.attempt import AttemptSpec
-    from fairway.spec.record import from_plain
     from fairway.step.attempt import Attempt, Terminated
 
     def terminate(_number: int, _frame: Any) -> None:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         raise Terminated
 
-    spec = from_plain(AttemptSpec, json.loads(frame["spec"]))
+    spec = read_attempt(frame["step"], frame["rest"])
     if frame.get("environ"):
         os.environ.update(frame["environ"])
     for name in frame.get("hidden", ()):
