@@ -240,7 +240,15 @@ def test_a_cell_that_cannot_be_stored_is_named(store: FolderArtifactStore, scrat
         artifacts.save(frame, store, scratch)
 
 
-def test_writing_holds_no_second_copy(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "made",
+    [
+        "{c: np.full(4_000_000, 1.5) for c in 'abcde'}, copy=False",
+        "np.full((4_000_000, 5), 1.5), columns=list('abcde'), copy=False",
+    ],
+    ids=["columns", "rows"],
+)
+def test_writing_holds_no_second_copy(tmp_path: Path, made: str) -> None:
     """Peak memory of saving 160 MB, measured in a process of its own."""
     import subprocess
     import sys
@@ -251,7 +259,7 @@ from fairway.step import artifacts
 from fairway.step.folder import FolderArtifactStore
 store = FolderArtifactStore({str(tmp_path)!r})
 artifacts.save(pd.DataFrame({{'a': [1.0, np.nan]}}), store, {str(tmp_path / "s")!r})
-frame = pd.DataFrame({{c: np.full(4_000_000, 1.5) for c in 'abcde'}}, copy=False)
+frame = pd.DataFrame({made})
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 ref = artifacts.save(frame, store, {str(tmp_path / "s")!r})
 print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024, ref.size_bytes / 2**20)
@@ -259,3 +267,23 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024, ref.
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     extra, size = map(float, done.stdout.split())
     assert size > 150 and extra < size * 0.3
+
+
+def test_a_large_frame_of_rows_is_the_same_artifact_as_one_of_columns(store: FolderArtifactStore, scratch: Path) -> None:
+    rows = np.arange(3_000_000, dtype="f8").reshape(-1, 3)
+    rows[7, 1] = np.nan
+    by_rows = pd.DataFrame(rows, columns=list("abc"), copy=False)
+    assert not by_rows["b"].to_numpy().flags.c_contiguous
+    by_columns = pd.DataFrame({c: np.ascontiguousarray(rows[:, n]) for n, c in enumerate("abc")})
+    ref = artifacts.save(by_rows, store, scratch)
+    assert ref.digest == artifacts.save(by_columns, store, scratch).digest
+    pd.testing.assert_frame_equal(artifacts.load(ref, store, scratch), by_rows)
+
+
+def test_a_stand_in_that_would_be_written_itself_is_noticed() -> None:
+    from fairway.step.serializers.arrow_file import Strided, Unwritten
+
+    strided = Strided()
+    strided.stand_in(np.arange(10.0)[::2])
+    with pytest.raises(Unwritten):
+        strided.check()

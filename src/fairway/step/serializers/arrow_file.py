@@ -17,17 +17,77 @@ _BATCH_ROWS = 1 << 20
 """A table larger than `_WHOLE_BYTES` that is not in one piece already is written in pieces of so many rows: no second copy is made."""
 
 
-def write(schema: Any, batches: Iterable[Any], path: Path) -> dict[str, Any]:
-    """Write record batches; returns {"digest": …}."""
+_PIECE_BYTES = 4 << 20
+
+
+class Strided:
+    """Columns that lie scattered in memory, as in a frame made of one array of rows. Arrow wants each in one piece.
+
+    Each gets a stand-in of its size that is never touched, so that it takes no memory; its values are put into one piece bit by bit, while
+    they are written. All columns at once would be a second copy of the data.
+    """
+
+    def __init__(self) -> None:
+        self._columns: dict[int, Any] = {}
+        self._stand_ins: list[Any] = []
+
+    def stand_in(self, values: Any) -> Any:
+        """An Arrow buffer in place of `values` (NumPy, one dimension)."""
+        import pyarrow as pa
+
+        memory = mmap.mmap(-1, values.nbytes)
+        buffer = pa.py_buffer(memory)
+        self._stand_ins.append((memory, buffer))
+        self._columns[buffer.address] = values
+        return buffer
+
+    def take(self, data: Any) -> Any:
+        """The values that `data`, about to be written, stands for; None if it is what it is."""
+        found = self._columns.get(getattr(data, "address", 0))
+        return self._columns.pop(data.address) if found is not None and found.nbytes == data.size else None
+
+    def check(self) -> None:
+        """Raises Unwritten if a stand-in was not replaced."""
+        if self._columns:
+            raise Unwritten
+
+
+class Unwritten(Exception):
+    """This pyarrow copied a stand-in before it wrote it."""
+
+
+class _Filling:
+    """A file that writes values in place of their stand-ins."""
+
+    def __init__(self, file: Any, strided: Strided) -> None:
+        self._file, self._strided = file, strided
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
+
+    def write(self, data: Any) -> int:
+        values = self._strided.take(data)
+        if values is None:
+            return self._file.write(data)
+        import numpy as np
+
+        step = max(1, _PIECE_BYTES // values.itemsize)
+        return sum(self._file.write(np.ascontiguousarray(values[start : start + step])) for start in range(0, len(values), step))
+
+
+def write(schema: Any, batches: Iterable[Any], path: Path, strided: Strided | None = None) -> dict[str, Any]:
+    """Write record batches; returns {"digest": …}. `strided` made stand-ins among their buffers; raises Unwritten if one was written."""
     import pyarrow as pa
 
     from fairway.step.serializers.hashed import HashedFile
 
     with HashedFile(path) as file:
-        sink = pa.PythonFile(file, mode="w")
+        sink = pa.PythonFile(_Filling(file, strided) if strided is not None else file, mode="w")
         with pa.ipc.new_file(sink, schema, options=pa.ipc.IpcWriteOptions(compression=None)) as writer:
             for batch in batches:
                 writer.write_batch(batch)
+        if strided is not None:
+            strided.check()
     return {"digest": file.digest}
 
 

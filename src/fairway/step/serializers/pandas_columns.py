@@ -12,19 +12,32 @@ from fairway.errors import DefinitionError
 from fairway.step import plainjson
 
 if TYPE_CHECKING:
-    from fairway.step.serializers.arrow_file import Mapping
+    from fairway.step.serializers.arrow_file import Mapping, Strided
 
 Note = dict[str, Any]
+_MUCH_BYTES = 4 << 20
 _MISSING = ("None", "nan", "NA", "NaT")
 
 
-def to_arrow(values: Any, label: str) -> tuple[Any, Note]:
-    """(Arrow array, note) of a pandas or NumPy array. `label` names the column in errors."""
+def to_arrow(values: Any, label: str, strided: Strided | None = None) -> tuple[Any, Note]:
+    """(Arrow array, note) of a pandas or NumPy array. `label` names the column in errors.
+
+    With `strided`, many numbers that do not lie in one piece are not put into one here.
+    """
     import numpy as np
     import pandas as pd
 
     if isinstance(values.dtype, np.dtype) or type(values).__name__ == "NumpyExtensionArray":  # which only wraps NumPy's own array
-        return _numpy_to_arrow(np.ascontiguousarray(np.asarray(values)), label)
+        plain = np.asarray(values)
+        late = (
+            strided is not None
+            and plain.nbytes >= _MUCH_BYTES
+            and plain.dtype.kind in "iuf"
+            and plain.dtype.itemsize <= 8
+            and plain.dtype.isnative
+            and not plain.flags.c_contiguous
+        )
+        return _numpy_to_arrow(plain if late else np.ascontiguousarray(plain), label, strided if late else None)
     dtype = values.dtype
     if isinstance(dtype, pd.CategoricalDtype):
         return _categories_to_arrow(values, label)
@@ -49,7 +62,7 @@ def from_arrow(array: Any, note: Note, file: Mapping | None) -> Any:
     return _READERS[kind](array, note, file)
 
 
-def _numpy_to_arrow(values: Any, label: str) -> tuple[Any, Note]:
+def _numpy_to_arrow(values: Any, label: str, strided: Strided | None = None) -> tuple[Any, Note]:
     import numpy as np
     import pyarrow as pa
 
@@ -64,7 +77,7 @@ def _numpy_to_arrow(values: Any, label: str) -> tuple[Any, Note]:
         unit = np.datetime_data(values.dtype)[0]
         return _times_to_arrow(values.view("i8"), unit, None, duration=kind == "m"), {"kind": "numpy", "dtype": name}
     if kind in "iuf" and values.dtype.itemsize <= 8 and values.dtype.isnative:
-        data = pa.py_buffer(values)
+        data = pa.py_buffer(values) if strided is None else strided.stand_in(values)
         mask = np.isnan(values) if kind == "f" else None
         return _primitive(pa.from_numpy_dtype(values.dtype), values, data, mask), {"kind": "numpy", "dtype": name}
     width = values.dtype.itemsize  # complex and other numbers that Arrow does not have

@@ -26,6 +26,12 @@ class PandasArrow:
     format, suffix, types = "arrow", ".arrow", ("pandas.DataFrame", "pandas.Series")
 
     def write(self, value: Any, path: Path) -> Mapping[str, Any]:
+        try:
+            return self._write(value, path, arrow_file.Strided())
+        except arrow_file.Unwritten:
+            return self._write(value, path, None)
+
+    def _write(self, value: Any, path: Path, strided: arrow_file.Strided | None) -> Mapping[str, Any]:
         import pandas as pd
 
         series = isinstance(value, pd.Series)
@@ -40,7 +46,7 @@ class PandasArrow:
             notes = []
         columns = []
         for array, name in zip(arrays, names, strict=True):
-            column, about = pandas_columns.to_arrow(array, name)
+            column, about = pandas_columns.to_arrow(array, name, strided)
             columns.append(column)
             notes.append(about)
         note["columns"] = notes
@@ -49,7 +55,7 @@ class PandasArrow:
             note["attrs"] = _attrs(value.attrs)
         note["rows"] = len(value)
         return {
-            **_write(columns, names, note, path, len(value)),
+            **_write(columns, names, note, path, strided),
             "rows": len(value),
             "columns": [str(c) for c in names[: len(arrays)]][:50],
         }
@@ -95,13 +101,13 @@ def _chunk(column: Any) -> Any:
     return column.chunk(0) if column.num_chunks == 1 else pa.array([], column.type) if column.num_chunks == 0 else column.combine_chunks()
 
 
-def _write(columns: list[Any], names: list[str], note: dict[str, Any], path: Path, rows: int) -> dict[str, Any]:
+def _write(columns: list[Any], names: list[str], note: dict[str, Any], path: Path, strided: arrow_file.Strided | None) -> dict[str, Any]:
     import pyarrow as pa
 
     fields = [pa.field(name, column.type) for name, column in zip(names, columns, strict=True)]
     schema = pa.schema(fields, metadata={NOTE: json.dumps(note, separators=(",", ":")).encode()})
     batches = [pa.record_batch(columns, schema=schema)] if columns else []
-    return arrow_file.write(schema, batches, path)
+    return arrow_file.write(schema, batches, path, strided)
 
 
 def _series_name(name: Any, note: dict[str, Any]) -> str:
