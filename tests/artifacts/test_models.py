@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,10 @@ from fairway.step import artifacts
 from fairway.step import types as fw
 from fairway.step.folder import FolderArtifactStore
 
-np = pytest.importorskip("numpy")
-pd = pytest.importorskip("pandas")
-pytest.importorskip("skops")
-pytest.importorskip("sklearn")
+np = import_module("numpy")
+pd = import_module("pandas")
+import_module("skops")
+import_module("sklearn")
 
 from sklearn.base import BaseEstimator, TransformerMixin  # noqa: E402
 from sklearn.compose import ColumnTransformer  # noqa: E402

@@ -6,6 +6,7 @@ import datetime as dt
 import decimal
 import os
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,9 @@ from fairway.spec.artifact import blob_key
 from fairway.step import artifacts
 from fairway.step.folder import FolderArtifactStore
 
-np = pytest.importorskip("numpy")
-pd = pytest.importorskip("pandas")
-pa = pytest.importorskip("pyarrow")
+np = import_module("numpy")
+pd = import_module("pandas")
+pa = import_module("pyarrow")
 
 Keep = Callable[..., Any]
 

@@ -11,6 +11,7 @@ import json
 import math
 import uuid
 import zoneinfo
+from importlib import import_module
 from typing import Any
 
 import pytest
@@ -127,14 +128,14 @@ def test_plain_values_are_plain_json() -> None:
 
 
 def test_numpy_scalars_become_numbers() -> None:
-    np = pytest.importorskip("numpy")
+    np = import_module("numpy")
     made = plainjson.parse(plainjson.render([np.float64(0.1), np.int32(3), np.bool_(True), np.str_("x"), np.float32(0.5)]))
     assert made == [0.1, 3, True, "x", 0.5]
     assert [type(v) for v in made] == [float, int, bool, str, float]
 
 
 def test_pandas_scalars_come_back() -> None:
-    pd = pytest.importorskip("pandas")
+    pd = import_module("pandas")
     stamp = pd.Timestamp("2026-01-01 00:00:00.123456789", tz="Europe/Berlin")
     made = plainjson.parse(plainjson.render([stamp, pd.Timedelta(5, "ns"), pd.NaT, pd.NA]))
     assert made[0] == stamp and made[0].tz == stamp.tz and made[0].unit == stamp.unit
@@ -143,7 +144,7 @@ def test_pandas_scalars_come_back() -> None:
 
 
 def test_object_arrays_come_back() -> None:
-    np = pytest.importorskip("numpy")
+    np = import_module("numpy")
     value = np.array([["a", None], [1, (2,)]], dtype=object)
     made = plainjson.parse(plainjson.render(value))
     assert made.dtype == object and made.shape == (2, 2) and made.tolist() == value.tolist()

@@ -6,6 +6,7 @@ import sys
 import tomllib
 import warnings
 from collections.abc import Callable, Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -104,7 +105,7 @@ def test_a_broken_plugin_is_a_warning(plugin: Path) -> None:
 
 
 def test_built_ins_do_not_scan_metadata(keep: Keep, monkeypatch: pytest.MonkeyPatch) -> None:
-    np = pytest.importorskip("numpy")
+    np = import_module("numpy")
     serializers.forget_outsiders()
     monkeypatch.setattr("importlib.metadata.entry_points", lambda **_: pytest.fail("scanned"))
     keep(np.arange(3))
@@ -120,8 +121,8 @@ def test_public_names() -> None:
         "fairway.Model",
         "shapes.Point",
     ]
-    pd = pytest.importorskip("pandas")
-    tree = pytest.importorskip("sklearn.tree")
+    pd = import_module("pandas")
+    tree = import_module("sklearn.tree")
     assert name(pd.DataFrame) == "pandas.DataFrame"
     assert name(tree.DecisionTreeClassifier) == "sklearn.tree.DecisionTreeClassifier"
 
@@ -159,7 +160,7 @@ def test_annotations_that_can_be_stored(name: str, expected: bool) -> None:
 
 
 def test_metrics_tables_and_pages(keep: Keep, store: FolderArtifactStore, scratch: Path) -> None:
-    np = pytest.importorskip("numpy")
+    np = import_module("numpy")
     metrics = keep(fw.Metrics({"auc": np.float64(0.75)}, n=3))
     assert metrics == {"auc": 0.75, "n": 3} and type(metrics) is fw.Metrics and type(metrics["auc"]) is float
     assert artifacts.save(metrics, store, scratch).meta == {"metrics": {"auc": 0.75, "n": 3}}
@@ -176,7 +177,7 @@ def test_metrics_tables_and_pages(keep: Keep, store: FolderArtifactStore, scratc
 
 
 def test_a_table_of_a_data_frame() -> None:
-    pd = pytest.importorskip("pandas")
+    pd = import_module("pandas")
     frame = pd.DataFrame({"n": [1, 2], "x": [0.5, None]}, index=pd.Index(["a", "b"], name="key"))
     assert fw.Table(frame).columns == ["key", "n", "x"] and fw.Table(frame).rows == [["a", 1, 0.5], ["b", 2, None]]
 
@@ -194,7 +195,7 @@ def test_pictures_by_their_bytes(keep: Keep) -> None:
 
 
 def arrays() -> list[Any]:
-    np = pytest.importorskip("numpy")
+    np = import_module("numpy")
     return [
         np.arange(6).reshape(2, 3),
         np.asfortranarray(np.arange(6.0).reshape(2, 3)),
@@ -226,7 +227,7 @@ def test_arrays_come_back(keep: Keep, number: int) -> None:
 
 
 def test_numpy_times_and_masks(keep: Keep) -> None:
-    np = pytest.importorskip("numpy")
+    np = import_module("numpy")
     stamp = np.datetime64("2026-01-01T00:00:00.000000001")
     assert keep(stamp) == stamp and type(keep(stamp)) is np.datetime64
     assert keep(np.float64(1.5)) == 1.5 and type(keep(np.int8(3))) is int
@@ -237,7 +238,7 @@ def test_numpy_times_and_masks(keep: Keep) -> None:
 
 
 def test_a_large_array_is_mapped_and_private(store: FolderArtifactStore, scratch: Path) -> None:
-    np = pytest.importorskip("numpy")
+    np = import_module("numpy")
     value = np.arange(100_000.0)
     ref = artifacts.save(value, store, scratch)
     back = artifacts.load(ref, store, scratch)
@@ -248,7 +249,7 @@ def test_a_large_array_is_mapped_and_private(store: FolderArtifactStore, scratch
 
 
 def test_sparse_matrices(keep: Keep, store: FolderArtifactStore, scratch: Path) -> None:
-    sparse = pytest.importorskip("scipy.sparse")
+    sparse = import_module("scipy.sparse")
     for made in (sparse.random(5, 4, 0.5, "csr", random_state=0), sparse.coo_array([[1, 0], [0, 2]]), sparse.lil_matrix([[1, 0]])):
         back = keep(made)
         assert type(back) is type(made) and (back.toarray() == made.toarray()).all()
@@ -256,7 +257,7 @@ def test_sparse_matrices(keep: Keep, store: FolderArtifactStore, scratch: Path) 
 
 
 def test_arrow_tables(keep: Keep, store: FolderArtifactStore, scratch: Path) -> None:
-    pa = pytest.importorskip("pyarrow")
+    pa = import_module("pyarrow")
     table = pa.table({"a": [1, None], "s": ["x", "y"], "l": [[1], None]})
     assert keep(table).equals(table) and keep(table.slice(1)).equals(table.slice(1)) and keep(pa.table({})).equals(pa.table({}))
     assert keep(table.to_batches()[0]).equals(table.to_batches()[0])

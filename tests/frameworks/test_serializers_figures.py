@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
-pd = pytest.importorskip("pandas")
+pd = import_module("pandas")
 
 from serializer_rig import Rig  # noqa: E402
 
@@ -21,7 +22,7 @@ def rig(tmp_path: Path) -> Rig:
 
 
 def test_matplotlib_is_drawn_the_same_every_time(rig: Rig, tmp_path: Path) -> None:
-    mpl = pytest.importorskip("matplotlib")
+    mpl = import_module("matplotlib")
     mpl.use("Agg")
     import matplotlib.pyplot as plt
 
@@ -42,7 +43,7 @@ def test_matplotlib_is_drawn_the_same_every_time(rig: Rig, tmp_path: Path) -> No
 
 
 def test_plotly_comes_back_live(rig: Rig) -> None:
-    pytest.importorskip("plotly")
+    import_module("plotly")
     import plotly.graph_objects as go
 
     figure = go.Figure(go.Scatter(x=[1, 2], y=[3, 4]))
@@ -53,7 +54,7 @@ def test_plotly_comes_back_live(rig: Rig) -> None:
 
 
 def test_altair_comes_back_live(rig: Rig) -> None:
-    altair = pytest.importorskip("altair")
+    altair = import_module("altair")
     chart = altair.Chart(pd.DataFrame({"a": [1, 2]})).mark_point().encode(x="a:Q")
     for made in (chart, chart + chart, chart | chart):
         back = rig.keep(made)

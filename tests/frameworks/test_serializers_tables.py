@@ -6,14 +6,15 @@ import datetime as dt
 import decimal
 import os
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
-pl = pytest.importorskip("polars")
-pd = pytest.importorskip("pandas")
-pa = pytest.importorskip("pyarrow")
+pl = import_module("polars")
+pd = import_module("pandas")
+pa = import_module("pyarrow")
 
 from serializer_rig import Rig  # noqa: E402
 

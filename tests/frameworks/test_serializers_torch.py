@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
-torch = pytest.importorskip("torch")
-pytest.importorskip("safetensors")
+torch = import_module("torch")
+import_module("safetensors")
 
 from serializer_rig import Rig  # noqa: E402
 from torch import nn  # noqa: E402

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import sys
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
-np = pytest.importorskip("numpy")
-pd = pytest.importorskip("pandas")
+np = import_module("numpy")
+pd = import_module("pandas")
 
 from serializer_rig import Rig  # noqa: E402
 
@@ -29,7 +30,7 @@ def rig(tmp_path: Path) -> Rig:
 
 @pytest.mark.parametrize("name", ["XGBClassifier", "XGBRegressor", "XGBRFClassifier"])
 def test_xgboost_wrappers(rig: Rig, name: str) -> None:
-    xgboost = pytest.importorskip("xgboost")
+    xgboost = import_module("xgboost")
     model: Any = getattr(xgboost, name)(n_estimators=3, max_depth=2).fit(X, TWO)
     ref = rig.save(model)
     back = rig.load(ref)
@@ -41,8 +42,8 @@ def test_xgboost_wrappers(rig: Rig, name: str) -> None:
 
 
 def test_xgboost_classes_boosters_pipelines_and_models(rig: Rig) -> None:
-    xgboost = pytest.importorskip("xgboost")
-    pytest.importorskip("skops")
+    xgboost = import_module("xgboost")
+    import_module("skops")
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
@@ -63,7 +64,7 @@ def test_xgboost_classes_boosters_pipelines_and_models(rig: Rig) -> None:
 
 @pytest.mark.parametrize("name", ["LGBMClassifier", "LGBMRegressor"])
 def test_lightgbm_wrappers(rig: Rig, name: str) -> None:
-    lightgbm = pytest.importorskip("lightgbm")
+    lightgbm = import_module("lightgbm")
     model: Any = getattr(lightgbm, name)(n_estimators=3, verbose=-1).fit(X, TWO)
     back = rig.keep(model)
     np.testing.assert_array_equal(back.predict(X), model.predict(X))
@@ -77,7 +78,7 @@ def test_lightgbm_wrappers(rig: Rig, name: str) -> None:
 
 
 def test_onnx(rig: Rig) -> None:
-    onnx = pytest.importorskip("onnx")
+    onnx = import_module("onnx")
     from onnx import TensorProto, helper
 
     value = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1]) for name in "xy"]
