@@ -70,3 +70,15 @@ def test_an_environment_that_cannot_be_made_fails_its_attempts_with_the_reason(e
     error = outcome(executor, spec).error
     assert error is not None
     assert "has no environment with the lock" in error.message
+
+
+def test_whatever_else_goes_wrong_while_an_environment_is_made_nobody_waits_for_ever(executor: LocalExecutor) -> None:
+    envs_folder = Path(executor.home) / layout.ENVIRONMENTS
+    envs_folder.parent.mkdir(parents=True, exist_ok=True)
+    envs_folder.write_text("in the way")
+    spec = make(1, Environment(lock="0" * 64))
+    run_now(executor.submit([spec]))
+    error = outcome(executor, spec).error
+    assert error is not None
+    assert "cannot make the environment" in error.message
+    assert error.hint

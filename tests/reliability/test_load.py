@@ -250,7 +250,8 @@ def test_of_two_drivers_of_a_run_one_stops_with_a_conflict_and_nothing_is_wrong(
     assert len(ended) == len(set(ended)) == 2
 
 
-def test_a_second_command_on_a_live_run_is_refused_and_the_run_goes_on(shell: Shell) -> None:
+def _start_and_wait_at_the_gate(shell: Shell) -> subprocess.Popen[str]:
+    """A run whose only step has started and goes on when somebody opens the FIFO `gate`."""
     shell.write(
         """
         import os
@@ -270,6 +271,11 @@ def test_a_second_command_on_a_live_run_is_refused_and_the_run_goes_on(shell: Sh
     os.mkfifo(shell.folder / "gate")
     process = shell.start("run", "flow.py")
     await_true(shell.touched("started"), "the step has not started", process)
+    return process
+
+
+def test_a_second_command_on_a_live_run_is_refused_and_the_run_goes_on(shell: Shell) -> None:
+    process = _start_and_wait_at_the_gate(shell)
     second = shell("resume")
     assert (second.returncode, second.stdout) == (5, "")
     assert re.search(r"is running", second.stderr) and len(second.stderr.splitlines()) <= 5
@@ -280,25 +286,7 @@ def test_a_second_command_on_a_live_run_is_refused_and_the_run_goes_on(shell: Sh
 
 
 def test_the_driver_that_loses_its_journal_says_so_in_a_few_lines(shell: Shell) -> None:
-    shell.write(
-        """
-        import os
-
-        @fw.step
-        def wait(x: int) -> int:
-            open(os.environ["SHELL_FOLDER"] + "/started", "w").close()
-            with open(os.environ["SHELL_FOLDER"] + "/gate") as gate:
-                gate.read()
-            return x
-
-        @fw.pipeline
-        def flow():
-            return wait(1)
-        """
-    )
-    os.mkfifo(shell.folder / "gate")
-    process = shell.start("run", "flow.py")
-    await_true(shell.touched("started"), "the step has not started", process)
+    process = _start_and_wait_at_the_gate(shell)
     usurper = f"""
 import sys
 from fairway.engine.project import load_project

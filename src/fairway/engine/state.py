@@ -37,9 +37,6 @@ class TaskState:
         self.reason = ""
 
 
-ItemState = TaskState
-
-
 class Group:
     """Counters of a node's tasks that share an index on some of its axes."""
 

@@ -11,7 +11,7 @@ import time
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from fairway.errors import FairwayError, UnschedulableError
+from fairway.errors import FairwayError, InfraError, UnschedulableError
 from fairway.executors.machine import find_total
 from fairway.executors.slots import Slots
 from fairway.spec.attempt import AttemptSpec
@@ -166,7 +166,7 @@ class LocalExecutor:
         attempt = self._queued.pop(id, None)
         if attempt is not None:
             self._machine().drop(attempt)
-            self._conclude(attempt, ErrorInfo("cancelled", "FW-TASK-CANCELLED", "cancelled before it started", retryable=False))
+            self._conclude(attempt, _not_started())
         elif self._stop_preparing(id):
             return
         elif id in self._running:
@@ -237,6 +237,8 @@ class LocalExecutor:
             made = str(envs.ensure(attempt.environment, Path(self.home)))
         except FairwayError as error:
             made = error
+        except Exception as error:  # noqa: BLE001 - the thread's boundary: whoever waits for it would wait for ever
+            made = InfraError(f"cannot make the environment: {error}", hint="is there room, and may you write to the home?")
         self._made.append((attempt.environment.lock, made))
         self.wake()
 
@@ -259,7 +261,7 @@ class LocalExecutor:
                     waiting.remove(entry)
                     self._machine().give_back(id)
                     del self._running[id]
-                    self._conclude(entry[0], ErrorInfo("cancelled", "FW-TASK-CANCELLED", "cancelled before it started", retryable=False))
+                    self._conclude(entry[0], _not_started())
                     return True
         return False
 
@@ -368,3 +370,7 @@ class LocalExecutor:
                 continue
         except BlockingIOError:
             return
+
+
+def _not_started() -> ErrorInfo:
+    return ErrorInfo("cancelled", "FW-TASK-CANCELLED", "cancelled before it started", retryable=False)

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Collection, Coroutine, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, TypeVar
 
-from fairway.spec.artifact import ArtifactRef
 from fairway.spec.attempt import AttemptSpec
 from fairway.spec.event import Event
 from fairway.spec.record import Record, record
@@ -231,6 +230,3 @@ class Framework(Protocol):
     name: str
 
     def environment(self, rank: int, peers: Sequence[str]) -> Mapping[str, str]: ...
-
-
-RefMap = Mapping[str, ArtifactRef]

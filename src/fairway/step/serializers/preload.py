@@ -1,7 +1,7 @@
 """What values of a step's types will need, imported once before its attempts are forked instead of in each of them.
 
-skops alone takes seconds to import. Only what rests on a library that the user's module has imported itself: nothing is imported that no
-attempt would, and whether the process may be forked afterwards is known.
+skops alone takes seconds to import. Only what rests on a library that the user's module has imported itself, so that nothing is imported
+that no attempt would. All of it bears a fork, also with torch, which skops takes along where it is installed (a test holds that).
 """
 
 from __future__ import annotations
