@@ -21,8 +21,10 @@ def test_ids_sort_by_time_and_do_not_meet() -> None:
     assert new_run_id(0.0).startswith("19700101-000000-")
     assert new_run_id(1_795_508_103.9).startswith("20261124-081503-")
     assert new_run_id(99.0) < new_run_id(100.0)
-    ids = {new_run_id(0.0) for _ in range(200)}
-    assert len(ids) == 200
+    ids = [new_run_id(thousandth / 1024) for thousandth in range(1024)]
+    assert ids == sorted(ids)
+    assert len(set(ids)) == 1024, "no two that begin in different thousandths of a second"
+    assert len({new_run_id(0.0) for _ in range(20)}) > 10, "nor as a rule in the same one"
     assert all(is_run_id(id) for id in ids)
     assert not any(set(id[16:]) & set("lo01") for id in ids)
 
