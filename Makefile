@@ -16,7 +16,7 @@ $(VENV)/.demo: pyproject.toml tools/make_venv.sh
 	@tools/make_venv.sh $@ sklearn
 
 $(VENV)/.dev: pyproject.toml tools/make_venv.sh
-	@tools/make_venv.sh $@ dev,sklearn,postgres,env && touch $(VENV)/.demo
+	@tools/make_venv.sh $@ dev,sklearn,postgres,env,server && touch $(VENV)/.demo
 
 $(VENV)/.frameworks: $(VENV)/.dev tests/frameworks/requirements.txt
 	@tools/make_venv.sh $@ dev -r tests/frameworks/requirements.txt

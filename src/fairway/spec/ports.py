@@ -51,7 +51,10 @@ class Inventory(Record):
 
 
 class Executor(Protocol):
-    """Starts attempts. Their results come through the artifact store, never through this port."""
+    """Starts attempts. Their results come through the artifact store, never through this port.
+
+    `capabilities` are of GPU, CONTAINER (container steps), IMAGE (an image for a step's environment), POOL, VOLUME, GANG.
+    """
 
     name: str
 

@@ -1,0 +1,1 @@
+"""Kubernetes: the client, watches, port-forwards, and manifests as pure data."""
