@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import shutil
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +14,7 @@ from fairway.envs.files import held
 
 PARTS = ("__init__.py", "errors.py", "spec", "dsl", "step")
 """What attempts need of the package `fairway`: standard library only."""
+_EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
 def place_runtime(folder: Path) -> Path:
@@ -35,6 +38,20 @@ def place_runtime(folder: Path) -> Path:
                 shutil.copy2(file, copy)
             building.replace(target)
     return target
+
+
+def build_runtime_zip() -> tuple[bytes, str]:
+    """(the runtime of this very version as one zip, its SHA-256): what a worker's pod fetches. The same files give the same bytes."""
+    package = Path(errors.__file__).parent
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        for file in sorted(list_runtime(package)):
+            entry = zipfile.ZipInfo(f"fairway/{file.relative_to(package).as_posix()}", _EPOCH)
+            entry.external_attr = 0o644 << 16
+            entry.create_system = 3  # as on Unix, wherever it is built
+            archive.writestr(entry, file.read_bytes())  # not compressed: zlib is not the same everywhere
+    data = out.getvalue()
+    return data, hashlib.sha256(data).hexdigest()
 
 
 def list_runtime(package: Path) -> Iterator[Path]:

@@ -1,0 +1,42 @@
+"""How a bare Python image becomes a worker: the text that a pod's `python3 -c` runs, before anything of Fairway is there.
+
+It fetches the runtime (one zip, named by its SHA-256) from the server, checks it, unpacks it below FAIRWAY_HOME, and hands over to
+`fairway.step`. An image that brings the runtime along (below FAIRWAY_RUNTIMES) fetches nothing.
+"""
+
+from __future__ import annotations
+
+BOOT = r"""import sys
+if sys.version_info < (3, 11): sys.exit("fairway: this image has Python %d.%d; steps need 3.11 or newer" % sys.version_info[:2])
+import hashlib, http.client, io, os, random, time, zipfile
+from urllib.parse import urlsplit
+env = os.environ
+digest, home, url = env["FAIRWAY_RUNTIME"], env.get("FAIRWAY_HOME", "/fairway"), env["FAIRWAY_URL"].rstrip("/")
+brought = env.get("FAIRWAY_RUNTIMES", "/opt/fairway/runtime") + "/" + digest
+root = brought if os.path.isdir(brought) else home + "/runtime/" + digest
+end = time.monotonic() + float(env.get("FAIRWAY_PATIENCE_S", "600"))
+def fetch():
+    at, wait = urlsplit(url), 0.1
+    kind = http.client.HTTPSConnection if at.scheme == "https" else http.client.HTTPConnection
+    while True:
+        try:
+            link = kind(at.netloc, timeout=30)
+            link.request("GET", at.path + "/work/v1/runtime.zip", headers={"Fairway-Token": env.get("FAIRWAY_TOKEN", "")})
+            answer = link.getresponse(); data = answer.read(); link.close()
+            got = hashlib.sha256(data).hexdigest()
+            if answer.status == 200 and got == digest: return data
+            why = "it answers %d" % answer.status if answer.status != 200 else "its runtime is %s, not %s" % (got[:12], digest[:12])
+            if answer.status in (401, 403): sys.exit("fairway: no runtime from %s: %s" % (url, why))
+        except (OSError, http.client.HTTPException) as error: why = str(error) or type(error).__name__
+        if time.monotonic() > end: sys.exit("fairway: no runtime from %s: %s" % (url, why))
+        time.sleep(wait * random.uniform(0.5, 1)); wait = min(wait * 2, 5)
+if not os.path.isdir(root):
+    part = root + ".%d" % os.getpid()
+    zipfile.ZipFile(io.BytesIO(fetch())).extractall(part)
+    try: os.rename(part, root)
+    except OSError:
+        if not os.path.isdir(root): raise
+env["PYTHONPATH"] = sys.path[0] = root
+from fairway.step.__main__ import main
+sys.exit(main(sys.argv[1:]))
+"""
