@@ -16,6 +16,7 @@ import click
 from fairway import errors
 from fairway.cli.commands import SECTIONS, render_help
 from fairway.engine.settings import HOOK_SETTINGS, SETTINGS, Setting
+from fairway.engine.targets import KIND_SETTING, KUBERNETES_SETTINGS, LIMIT_SETTINGS, LOCAL_SETTINGS, SERVER_SETTINGS
 from fairway.spec import event
 
 FOLDER = Path(__file__).resolve().parent.parent / "docs" / "reference"
@@ -94,6 +95,17 @@ def render_settings() -> str:
             "## Hooks",
             "Each `[[hooks]]` says what to do when a run ends, with exactly one of `command`, `webhook`, `slack`.",
             _settings_table(HOOK_SETTINGS),
+            "## Targets",
+            "Each `[targets.NAME]` is a place where runs can go with `--on NAME`. `[targets.local]` is this machine.",
+            _settings_table((KIND_SETTING,)),
+            "### This machine",
+            _settings_table(LOCAL_SETTINGS),
+            "### A Kubernetes namespace",
+            _settings_table(KUBERNETES_SETTINGS),
+            "The table `per-run`:",
+            _settings_table(LIMIT_SETTINGS),
+            "### A server that runs already",
+            _settings_table(SERVER_SETTINGS),
             "## Other variables",
             _table(("variable", "does"), others),
         ]

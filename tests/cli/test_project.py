@@ -8,6 +8,7 @@ import pytest
 
 from fairway.engine.project import load_project
 from fairway.errors import ConfigError
+from fairway.spec.target import Limits, TargetSettings
 
 
 def write(folder: Path, text: str, name: str = "fairway.toml") -> Path:
@@ -46,7 +47,7 @@ def test_the_file_is_found_upward_and_read(tmp_path: Path) -> None:
     assert project.include == ("sql/*.sql",)
     assert project.environment.packages == ("numpy",)
     assert project.environment.variables == {"A": "1"}
-    assert project.targets == {"local": {"cpu": 2}}
+    assert project.targets == {"local": TargetSettings(limits=Limits(cpu=2.0))}
     assert project.settings_file == str(path)
 
 
@@ -128,7 +129,7 @@ def test_broken_toml_is_refused_with_the_file(tmp_path: Path) -> None:
 
 
 def test_an_unknown_target_names_the_known_ones(tmp_path: Path) -> None:
-    write(tmp_path, "[targets.lab]\n")
+    write(tmp_path, '[targets.lab]\nkind = "kubernetes"\n')
     with pytest.raises(ConfigError) as caught:
         load_project(str(tmp_path), variables={}, overrides={"target": "lub"})
     assert "known targets: local, lab" in caught.value.hint
@@ -137,7 +138,7 @@ def test_an_unknown_target_names_the_known_ones(tmp_path: Path) -> None:
 def test_a_targets_amounts_are_read_as_numbers(tmp_path: Path) -> None:
     write(tmp_path, '[targets.local]\nmemory = "2Gi"\ngrace = "500ms"\naccelerators = { "nvidia.com/gpu" = 2 }\n')
     own = load_project(str(tmp_path), variables={}).targets["local"]
-    assert own == {"memory": 2 << 30, "grace": 0.5, "accelerators": {"nvidia.com/gpu": 2}}
+    assert own == TargetSettings(limits=Limits(memory_bytes=2 << 30, accelerators={"nvidia.com/gpu": 2}), grace_s=0.5)
 
 
 @pytest.mark.parametrize(

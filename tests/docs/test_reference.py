@@ -10,6 +10,7 @@ import pytest
 from fairway import errors
 from fairway.cli.commands import ENTRIES
 from fairway.engine.settings import HOOK_SETTINGS, SETTINGS
+from fairway.engine.targets import KUBERNETES_SETTINGS, LOCAL_SETTINGS, SERVER_SETTINGS
 from fairway.spec import event
 from tests.docs.document import ROOT
 
@@ -27,7 +28,9 @@ def test_each_command_is_documented(command: str, reference: str) -> None:
     assert f"fairway {command}" in reference
 
 
-@pytest.mark.parametrize("setting", [s.key for s in (*SETTINGS, *HOOK_SETTINGS)])
+@pytest.mark.parametrize(
+    "setting", sorted({s.key for s in (*SETTINGS, *HOOK_SETTINGS, *LOCAL_SETTINGS, *KUBERNETES_SETTINGS, *SERVER_SETTINGS)})
+)
 def test_each_setting_is_documented(setting: str, reference: str) -> None:
     assert f"`{setting}`" in reference
 

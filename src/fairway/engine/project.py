@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fairway.errors import ConfigError
 from fairway.spec.environment import Environment
 from fairway.spec.layout import DATABASE
 from fairway.spec.record import Record, field, record
+
+if TYPE_CHECKING:
+    from fairway.spec.target import TargetSettings
 
 SETTINGS_FILE = "fairway.toml"
 HOME_FOLDER = ".fairway"
@@ -39,7 +42,7 @@ class Hook(Record):
 class Project(Record):
     """Settings in force. Paths are absolute. `journal`: a URL, or the path of the SQLite file. `settings_file` is "" if there is none.
 
-    `cpu` and `memory_bytes` of a target cap what the local executor hands out; 0 is all the machine has.
+    `targets` are those of the settings file; the limits of the one named "local" cap what the local executor hands out.
     """
 
     root: str
@@ -54,7 +57,7 @@ class Project(Record):
     include: tuple[str, ...] = ()
     environment: Environment = field(default_factory=Environment)
     hooks: tuple[Hook, ...] = ()
-    targets: dict[str, dict[str, Any]] = field(default_factory=dict)
+    targets: dict[str, TargetSettings] = field(default_factory=dict)
     settings_file: str = ""
 
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from fairway.engine.project import HOME_FOLDER, HOOK_KINDS, RUN_STATES, SECRETS_FILE, SETTINGS_FILE, Hook, Project
 from fairway.errors import ConfigError, FairwayError
 from fairway.spec.environment import Environment
 from fairway.spec.layout import DATABASE
 from fairway.spec.record import Record, record
+
+if TYPE_CHECKING:
+    from fairway.spec.target import TargetSettings
 
 
 @record
@@ -47,8 +50,7 @@ SETTINGS = (
     Setting(
         "targets",
         "table of tables",
-        'Settings of targets by name. `[targets.local]` says what runs may take of this machine: `cpu` (cores), `memory` (`"8Gi"`), '
-        '`accelerators` (a table of counts); and how long a step has between SIGTERM and SIGKILL: `grace` (`"10s"`).',
+        "Where runs can go, by name: `[targets.local]` is this machine, others are Kubernetes namespaces or servers; see below.",
         "",
         {},
     ),
@@ -66,7 +68,6 @@ HOOK_SETTINGS = (
 )
 _HOOK_KEYS = {setting.key: setting for setting in HOOK_SETTINGS}
 _ENV_KEYS = ("packages", "project", "python", "variables", "image")
-_TARGET_KEYS = ("cpu", "memory", "disk", "accelerators", "grace")
 DURABILITIES = ("process", "power")
 
 
@@ -75,7 +76,7 @@ def read_settings(root: str, path: str, table: Mapping[str, Any], variables: Map
     reader = _Reader(path, table, variables, flags)
     home = os.path.join(root, os.path.expanduser(reader.text("home")))
     target = reader.text("target")
-    targets = reader.targets()
+    targets = reader.targets(root)
     if target != "local" and target not in targets:
         known = ", ".join(["local", *targets])
         raise ConfigError(
@@ -109,7 +110,7 @@ class _Reader:
         self.overrides = overrides
         for key in table:
             if key not in _BY_KEY:
-                raise self.problem(key, f"there is no setting {key!r}", _nearest(key, _BY_KEY))
+                raise self.problem(key, f"there is no setting {key!r}", nearest(key, _BY_KEY))
 
     def problem(self, key: str, message: str, hint: str) -> ConfigError:
         """An error that points at the line of the file on which `key` stands."""
@@ -175,7 +176,7 @@ class _Reader:
             raise self.problem("env", "env must be a table", "write [env] on a line of its own")
         for key in table:
             if key not in _ENV_KEYS:
-                raise self.problem(key, f"there is no setting env.{key}", _nearest(key, _ENV_KEYS))
+                raise self.problem(key, f"there is no setting env.{key}", nearest(key, _ENV_KEYS))
         values: dict[str, Any] = {}
         for key in ("project", "python", "image"):
             if not isinstance(values.setdefault(key, table.get(key, "")), str):
@@ -196,7 +197,7 @@ class _Reader:
     def hook(self, table: Mapping[str, Any]) -> Hook:
         for key in table:
             if key not in _HOOK_KEYS:
-                raise self.problem(key, f"there is no setting hooks.{key}", _nearest(key, _HOOK_KEYS))
+                raise self.problem(key, f"there is no setting hooks.{key}", nearest(key, _HOOK_KEYS))
         kinds = [kind for kind in HOOK_KINDS if kind in table]
         if len(kinds) != 1:
             raise self.problem("hooks", "a hook has exactly one of: command, webhook, slack", 'write for example webhook = "https://…"')
@@ -211,7 +212,7 @@ class _Reader:
         states = self.as_texts("on", "hooks.on", table.get("on", ["failed", "timeout"]))
         for state in states:
             if state not in RUN_STATES:
-                raise self.problem("on", f"hooks.on knows no state {state!r}", _nearest(state, RUN_STATES))
+                raise self.problem("on", f"hooks.on knows no state {state!r}", nearest(state, RUN_STATES))
         headers = table.get("headers", {})
         if not isinstance(headers, dict) or not all(isinstance(item, str) for item in headers.values()):
             raise self.problem("headers", "hooks.headers must be a table of texts", 'write headers = { Authorization = "Bearer ${TOKEN}" }')
@@ -225,40 +226,24 @@ class _Reader:
             _line_of(self.path, kind),
         )
 
-    def targets(self) -> dict[str, dict[str, Any]]:
+    def targets(self, root: str) -> dict[str, TargetSettings]:
         tables = self.table.get("targets", {})
         if not isinstance(tables, dict) or not all(isinstance(item, dict) for item in tables.values()):
             raise self.problem("targets", "targets must be a table of tables", "write [targets.NAME] on a line of its own")
-        for name, table in tables.items():
-            for key in table:
-                if key not in _TARGET_KEYS:
-                    raise self.problem(key, f"there is no setting targets.{name}.{key}", _nearest(key, _TARGET_KEYS))
-        return {name: self.target(name, table) for name, table in tables.items()}
+        if not tables:
+            return {}
+        from fairway.engine.targets import read_targets
 
-    def target(self, name: str, table: Mapping[str, Any]) -> dict[str, Any]:
-        """Its settings with memory in bytes and times in seconds."""
-        from fairway.spec.resources import parse_memory
+        return read_targets(tables, root, self.target_problem)
 
-        made = dict(table)
-        for key in ("memory", "disk"):
-            if key in made:
-                try:
-                    made[key] = parse_memory(made[key])
-                except FairwayError as error:
-                    raise self.problem(key, f"targets.{name}.{key}: {error.message}", error.hint) from None
-        if "grace" in made:
-            made["grace"] = self.checked("grace", f"targets.{name}.grace", made["grace"])
-        if not isinstance(made.get("cpu", 1), int | float) or made.get("cpu", 1) <= 0:
-            raise self.problem("cpu", f"targets.{name}.cpu must be a number of cores, not {made['cpu']!r}", "write cpu = 2")
-        counts = made.get("accelerators", {})
-        if not isinstance(counts, dict) or not all(type(count) is int and count >= 0 for count in counts.values()):
-            raise self.problem(
-                "accelerators", f"targets.{name}.accelerators must be a table of counts", 'write accelerators = { "nvidia.com/gpu" = 1 }'
-            )
-        return made
+    def target_problem(self, name: str, key: str, message: str, hint: str) -> ConfigError:
+        """An error that points at the line of `key` ("table.key" for one that may stand in a table's line) in the target's own table."""
+        lines = [_find_line(self.path, one, f"targets.{name}") for one in (key, key.partition(".")[0], name)] if self.path else []
+        return ConfigError(message, hint=hint, where=next((line for line in lines if line), self.path))
 
 
-def _nearest(word: str, known: Mapping[str, Any] | tuple[str, ...]) -> str:
+def nearest(word: str, known: Mapping[str, Any] | tuple[str, ...]) -> str:
+    """A hint: the known word that was likely meant, else all of them."""
     import difflib
 
     close = difflib.get_close_matches(word, list(known), 1)
@@ -267,9 +252,17 @@ def _nearest(word: str, known: Mapping[str, Any] | tuple[str, ...]) -> str:
 
 def _line_of(path: str, key: str) -> str:
     """ "file:line" of the first line that names `key`; the file alone if none does."""
-    names: Callable[[str], bool] = lambda line: line.split("=")[0].strip().strip("[]\"'").rpartition(".")[2] == key  # noqa: E731
+    return _find_line(path, key) or path
+
+
+def _find_line(path: str, key: str, table: str = "") -> str:
+    """ "file:line" of the first line of the `table` and its tables ("" = anywhere) that names `key`, "" if none does."""
+    section, wanted = "", key.rpartition(".")[2]
     with open(path, encoding="utf-8") as file:
         for number, line in enumerate(file, 1):
-            if names(line):
+            name = line.split("=")[0].strip()
+            if name.startswith("["):
+                name = section = name.partition("]")[0].strip("[").replace('"', "").removeprefix("tool.fairway.")
+            if name.rpartition(".")[2].strip("\"'") == wanted and (not table or f"{section}.".startswith(f"{table}.")):
                 return f"{path}:{number}"
-    return path
+    return ""

@@ -53,7 +53,8 @@ def open_services(project: Project, *, grace_s: float = 10.0) -> Services:
     if project.target != "local":
         raise UnsupportedError(f"there is no target {project.target!r} yet", hint="this version runs on `local`")
     executor = LocalExecutor(project.home, settings=_executor_settings(project))
-    grace_s = project.targets.get("local", {}).get("grace", grace_s)
+    own = project.targets.get("local")
+    grace_s = own.grace_s if own else grace_s
     executor.start()
     return Services(
         home=project.home,
@@ -66,9 +67,11 @@ def open_services(project: Project, *, grace_s: float = 10.0) -> Services:
 
 
 def _executor_settings(project: Project) -> dict[str, Any]:
-    own = project.targets.get("local", {})
-    known = {name: own[name] for name in ("cpu", "memory", "accelerators", "grace") if name in own}
-    return {"source": project.root, "dotenv": project.secrets_file, **known}
+    made: dict[str, Any] = {"source": project.root, "dotenv": project.secrets_file}
+    if own := project.targets.get("local"):
+        limits = {"cpu": own.limits.cpu, "memory": own.limits.memory_bytes, "accelerators": own.limits.accelerators}
+        made |= {"grace": own.grace_s} | {name: limit for name, limit in limits.items() if limit}
+    return made
 
 
 def prepare(pipeline: Pipeline | Graph, params: Mapping[str, Any], project: Project, services: Services, *, source: str = "") -> Submission:
