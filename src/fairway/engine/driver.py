@@ -29,9 +29,6 @@ from fairway.spec.outcome import ErrorInfo, Outcome
 from fairway.spec.record import from_plain
 from fairway.spec.summary import GRAPH_OUTPUT, CacheEntry
 
-INBOX_EVERY_S = 0.5
-"""How soon a command from another process is seen while nothing else happens."""
-
 _WISHES: Mapping[str, type[ev.CancelRequested | ev.RunLabelled]] = {"cancel": ev.CancelRequested, "label": ev.RunLabelled}
 """Commands that this driver knows; a newer client's others are left aside."""
 
@@ -314,7 +311,8 @@ class Driver:
     async def _wait(self) -> None:
         """Until something changed: an attempt, a timer, the inbox, a wish."""
         due = self.state.next_timer()
-        timeout_s = INBOX_EVERY_S if due is None else min(INBOX_EVERY_S, max(0.0, due - self._now()))
+        every_s = self.services.inbox_every_s
+        timeout_s = every_s if due is None else min(every_s, max(0.0, due - self._now()))
         changed = await self.services.executor.wait(timeout_s)
         if not changed and await self.services.journal.head(self.run) != self.head:  # nothing to record, so no append would say it
             raise JournalConflict(f"run {self.run} has gone on without this driver: another process drives it")

@@ -154,6 +154,13 @@ class LocalExecutor:
                 if not self._changed:
                     return []
 
+    def descriptors(self) -> dict[int, bool]:
+        """The file descriptors that `wait` blocks on, for whoever waits for many things at once; True for those it also has to write to."""
+        found = {self._wake_reader: False}
+        if self._channel is not None:
+            found[self._channel.fileno()] = bool(self._channel.pending)
+        return found
+
     def wake(self) -> None:
         """A byte into the self-pipe."""
         try:

@@ -1,0 +1,56 @@
+"""Who waits for news inside one process is woken when there are any: nothing polls."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+RUNS = ""
+"""The topic of all runs: something about any of them has changed."""
+
+
+class Bell:
+    """Rings for one listener. Made by `Bus.listen`, before the listener looks, so that nothing is missed between looking and waiting."""
+
+    def __init__(self) -> None:
+        self._event = asyncio.Event()
+
+    def ring(self) -> None:
+        """Wake the listener, now or when it next waits."""
+        self._event.set()
+
+    async def wait(self, timeout_s: float) -> bool:
+        """True as soon as there was news since the last wait, False when `timeout_s` is over."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._event.wait(), timeout_s)
+        rang = self._event.is_set()
+        self._event.clear()
+        return rang
+
+
+class Bus:
+    """Topics are run ids (events were recorded), stream names "RUN/ATTEMPT/log" (bytes were added) and `RUNS`. Of one event loop."""
+
+    def __init__(self) -> None:
+        self._listeners: dict[str, set[Bell]] = {}
+
+    def publish(self, topic: str) -> None:
+        """Wake whoever listens to `topic`. Costs nothing where nobody does."""
+        for bell in self._listeners.get(topic, ()):
+            bell.ring()
+
+    @contextmanager
+    def listen(self, *topics: str) -> Iterator[Bell]:
+        """A bell that rings for any of the topics while the block lasts."""
+        bell = Bell()
+        for topic in topics:
+            self._listeners.setdefault(topic, set()).add(bell)
+        try:
+            yield bell
+        finally:
+            for topic in topics:
+                heard = self._listeners.get(topic, set())
+                heard.discard(bell)
+                if not heard:
+                    self._listeners.pop(topic, None)
