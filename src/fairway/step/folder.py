@@ -130,6 +130,16 @@ class FolderArtifactStore:
             raise _explain(error, "delete", key, path) from error
         return True
 
+    def create(self) -> tuple[int, str]:
+        """A new file of its own among the store's unfinished ones (descriptor, path), to be filled and handed to `put(…, move=True)`.
+
+        What is never handed over, `sweep` removes. Raises StoreUnavailable.
+        """
+        try:
+            return self._create()
+        except OSError as error:
+            raise _explain(error, "write to", "the store", f"{self.root}/{_TMP}/new") from error
+
     def sweep(self, unused_since: float) -> int:
         """Remove what writers that were killed have left half-written before `unused_since`; returns the bytes freed."""
         freed = 0
@@ -167,7 +177,7 @@ class FolderArtifactStore:
 
     def _create(self) -> tuple[int, str]:
         path = self._temporary()
-        return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o444), path
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o444), path
 
     def _prepare(self, source: bytes | Path, move: bool) -> str:
         """A whole file, on this file system if it was written here, ready to be given its name."""

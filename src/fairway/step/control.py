@@ -1,0 +1,86 @@
+"""The control channel: what a pod may ask of its server, scoped by its token to its attempt or pool."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, BinaryIO
+from urllib.parse import quote
+
+from fairway.spec.tokens import HEADER
+from fairway.step.link import Link, check_status
+
+_encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
+_POLL_SLACK_S = 15.0
+
+
+class Control:
+    """`url` is the server's, without a path. Every call is tried again while the link's patience lasts; every call may be repeated."""
+
+    def __init__(self, link: Link, url: str, token: str) -> None:
+        self.link, self.url = link, url.rstrip("/")
+        self._headers = {HEADER: token} if token else {}
+
+    def scoped(self, token: str) -> Control:
+        """The same server for another token."""
+        return Control(self.link, self.url, token)
+
+    def find_attempt(self, id: str) -> dict[str, Any] | None:
+        """What is to be done; None if the attempt has an outcome already. Raises NotFoundError."""
+        answer = self._call("GET", f"attempts/{id}", fine=(200, 410))
+        return None if answer.status == 410 else answer.json()
+
+    def put_outcome(self, id: str, outcome: bytes) -> bool:
+        """Store it if there is none; False if one was there (that one stands)."""
+        return self._call("PUT", f"attempts/{id}/outcome", outcome, fine=(200, 201)).status == 201
+
+    def append(self, id: str, kind: str, offset: int, data: bytes) -> int:
+        """Add what lies beyond the stream's size; returns its size."""
+        return int(
+            self._call("POST", f"attempts/{id}/streams/{kind}?offset={offset}", data, kind="application/octet-stream").json()["size"]
+        )
+
+    def sign(self, get: Sequence[str] = (), put: Sequence[tuple[str, int]] = ()) -> tuple[dict[str, str], dict[str, str | None]]:
+        """Addresses to read and to write blobs; None for one that is there already."""
+        answer = self._call("POST", "blobs", _encode({"get": list(get), "put": [list(each) for each in put]}).encode()).json()
+        return answer.get("get", {}), answer.get("put", {})
+
+    def put_outputs(self, id: str, found: Mapping[str, Any]) -> None:
+        """What a container step has written."""
+        self._call("PUT", f"attempts/{id}/outputs", _encode(found).encode("utf-8", "replace"), fine=(200, 201, 204))
+
+    def list_checkpoint(self, id: str) -> list[dict[str, Any]]:
+        """Files that earlier tries of the attempt's tasks have left: path, size, sha256."""
+        return self._call("GET", f"attempts/{id}/checkpoint").json()
+
+    def put_checkpoint(self, id: str, path: str, file: BinaryIO) -> None:
+        """Store one file in place of what had its name."""
+        url = self._url(f"attempts/{id}/checkpoint/{quote(path)}")
+        self.link.upload(lambda: url, file, doing=f"keeping the checkpoint {path}", headers=self._headers)
+
+    def delete_checkpoint(self, id: str, path: str) -> None:
+        """Absent = success."""
+        self._call("DELETE", f"attempts/{id}/checkpoint/{quote(path)}", fine=(200, 204, 404))
+
+    def get_checkpoint(self, id: str, path: str, file: BinaryIO, digest: str) -> None:
+        """Fetch one file, checked. Raises NotFoundError."""
+        url = self._url(f"attempts/{id}/checkpoint/{quote(path)}")
+        self.link.download(lambda: url, file, digest=digest, doing=f"fetching the checkpoint {path}", headers=self._headers)
+
+    def poll(self, pool: str, asked: Mapping[str, Any]) -> dict[str, Any]:
+        """One try of taking work: waits on the server for up to `wait_s`. Raises OSError, HTTPException, NotNow, Refused."""
+        return self.link.exchange(
+            "POST",
+            self._url(f"pools/{pool}/poll"),
+            body=_encode(asked).encode(),
+            headers={**self._headers, "Content-Type": "application/json"},
+            read=lambda r: (check_status(r, (200,), "asking for work"), json.loads(r.read()))[1],
+            timeout_s=asked["wait_s"] + _POLL_SLACK_S,
+        )
+
+    def _call(self, method: str, path: str, body: bytes = b"", *, fine: tuple[int, ...] = (200,), kind: str = "application/json") -> Any:
+        headers = {**self._headers, "Content-Type": kind} if body else self._headers
+        return self.link.call(method, self._url(path), body=body, headers=headers, fine=fine)
+
+    def _url(self, path: str) -> str:
+        return f"{self.url}/work/v1/{path}"
