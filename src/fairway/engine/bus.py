@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager, suppress
 
 RUNS = ""
@@ -41,7 +41,7 @@ class Bus:
             bell.ring()
 
     @contextmanager
-    def listen(self, *topics: str) -> Iterator[Bell]:
+    def listen(self, *topics: str) -> Generator[Bell]:
         """A bell that rings for any of the topics while the block lasts."""
         bell = Bell()
         for topic in topics:

@@ -1,0 +1,331 @@
+"""The control channel: what a worker in the cluster may ask of the server. Each token speaks for one attempt, or one pool, and no more.
+
+Beside it a worker has the blobs' port, for which it gets signed addresses here. Every call may be made again: a worker that did not hear
+the answer, or whose server was killed, asks the same once more.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.routing import Route
+
+from fairway.engine.bus import Bus
+from fairway.errors import FairwayError, NotFoundError
+from fairway.spec import layout
+from fairway.spec.attempt import AttemptSpec
+from fairway.spec.outcome import Outcome, outcome_key
+from fairway.spec.ports import ArtifactStore, StreamStore
+from fairway.spec.record import Record, from_plain, record, to_plain
+from fairway.spec.tokens import HEADER, sign_token
+from fairway.web.auth import TokenAuth
+from fairway.web.ports import BlobSigner
+from fairway.web.problem import Refused, render_problem
+
+STREAMS = ("log", "metrics", "samples", "progress")
+TOKEN_VALID_S = 30 * 86400.0
+POLL_MOST_S = 60.0
+BODY_LIMIT_BYTES = 64 << 20
+_PART = ".part"
+_READABLE = re.compile(r"(sha256/[0-9a-f]{2}/[0-9a-f]{62}|bundle/[0-9a-f]{64})")
+_WRITABLE = re.compile(r"sha256/[0-9a-f]{2}/[0-9a-f]{62}")
+
+
+class Workers(Protocol):
+    """What the channel needs of the executor whose workers call."""
+
+    def find_attempt(self, id: str) -> AttemptSpec | None:
+        """The attempt, while it is live."""
+        ...
+
+    async def poll(self, pool: str, worker: str, running: Sequence[str], free: int, wait_s: float) -> Mapping[str, Any]:
+        """What a pool's worker is to do: {"start": [AttemptSpec…], "cancel": [[id, grace_s]…], "leave": bool}; waits for news."""
+        ...
+
+    def note_outcome(self, run: str, id: str) -> None:
+        """An outcome is in the store."""
+        ...
+
+    def note_outputs(self, id: str, outputs: Mapping[str, Any], missing: Sequence[str]) -> None:
+        """What a container step's outputs are; its outcome follows from them and the exit code."""
+        ...
+
+
+@record
+class Channel(Record):
+    """All that the handlers use. `ready`: are the runs taken up, so that an attempt that is not known is one that is over? `runtime`: the
+    zip that pods fetch and its SHA-256. `lock_text` gives an environment's requirements by their digest."""
+
+    workers: Workers
+    artifacts: ArtifactStore
+    streams: StreamStore
+    signer: BlobSigner
+    auth: TokenAuth
+    bus: Bus
+    home: str
+    ready: Callable[[], bool]
+    lock_text: Callable[[str], str]
+    runtime: tuple[bytes, str]
+    clock: Callable[[], float]
+    grace_s: float = 10.0
+
+
+def work_routes(channel: Channel) -> list[Route]:
+    """The routes of the channel."""
+    one = "/work/v1/attempts/{id}"
+    table: tuple[tuple[str, str, Handler], ...] = (
+        ("GET", "/work/v1/runtime.zip", _get_runtime),
+        ("POST", "/work/v1/blobs", _sign_blobs),
+        ("GET", one, _get_attempt),
+        ("GET", f"{one}/outcome", _get_outcome),
+        ("PUT", f"{one}/outcome", _put_outcome),
+        ("POST", f"{one}/streams/{{kind}}", _append_stream),
+        ("GET", f"{one}/checkpoint", _list_checkpoint),
+        ("GET", f"{one}/checkpoint/{{path:path}}", _get_checkpoint),
+        ("PUT", f"{one}/checkpoint/{{path:path}}", _put_checkpoint),
+        ("DELETE", f"{one}/checkpoint/{{path:path}}", _delete_checkpoint),
+        ("PUT", f"{one}/outputs", _put_outputs),
+        ("POST", "/work/v1/pools/{pool}/poll", _poll),
+    )
+    return [Route(path, _guarded(channel, handle), methods=[method]) for method, path, handle in table]
+
+
+Handler = Callable[[Channel, Request, str], Awaitable[Response]]
+
+
+def _guarded(channel: Channel, handle: Handler) -> Callable[[Request], Awaitable[Response]]:
+    """The handler behind the check of its token: the id that it is given is the one that the token speaks for."""
+
+    async def endpoint(request: Request) -> Response:
+        try:
+            speaks_for = channel.auth.find_worker(request.headers.get(HEADER, ""))
+            if speaks_for is None:
+                raise Refused(401, f"the header {HEADER} has no worker's token that is valid", code="FW-FORBIDDEN")
+            named = request.path_params.get("id", request.path_params.get("pool", speaks_for))
+            if named != speaks_for:
+                raise Refused(403, "this token speaks for another attempt", code="FW-FORBIDDEN")
+            return await handle(channel, request, speaks_for)
+        except FairwayError as error:
+            return render_problem(error)
+        except ClientDisconnect:
+            return Response(status_code=400)
+
+    return endpoint
+
+
+def worker_token(auth: TokenAuth, id: str, now: float) -> str:
+    """The token of an attempt or a pool, good for longer than anything runs."""
+    return sign_token(auth.signing_key, id, now + TOKEN_VALID_S)
+
+
+def describe_attempt(channel: Channel, spec: AttemptSpec) -> dict[str, Any]:
+    """An attempt as its worker gets it."""
+    lock = spec.environment.lock
+    machine = {"cpu": spec.resources.cpu, "memory_bytes": spec.resources.memory_bytes, "disk_bytes": spec.resources.disk_bytes}
+    return {
+        "spec": to_plain(spec),
+        "queued_at": spec.context.get("queued_at", 0.0),
+        "grace_s": channel.grace_s,
+        "lock_text": channel.lock_text(lock) if lock else "",
+        "machine": machine,
+    }
+
+
+def _get_spec(channel: Channel, id: str) -> AttemptSpec:
+    """The attempt. Raises 503 while the server does not know its runs yet, 410 for one that is over or was never there."""
+    spec = channel.workers.find_attempt(id)
+    if spec is not None:
+        return spec
+    if not channel.ready():
+        raise Refused(503, "the server is starting", hint="ask again", code="FW-INFRA", headers={"retry-after": "1"})
+    raise Refused(410, f"the attempt {id} is over", code="FW-NOT-FOUND")
+
+
+async def _get_runtime(channel: Channel, request: Request, id: str) -> Response:
+    data, digest = channel.runtime
+    headers = {"etag": f'"{digest}"'}
+    if request.headers.get("if-none-match", "").strip('"') == digest:
+        return Response(status_code=304, headers=headers)
+    return Response(data, headers=headers, media_type="application/zip")
+
+
+async def _get_attempt(channel: Channel, request: Request, id: str) -> Response:
+    spec = _get_spec(channel, id)
+    if channel.artifacts.stat(outcome_key(spec.run, id)) is not None:
+        raise Refused(410, f"the attempt {id} has an outcome", code="FW-CONFLICT")
+    return JSONResponse(describe_attempt(channel, spec))
+
+
+async def _sign_blobs(channel: Channel, request: Request, id: str) -> Response:
+    body = await _read_json(request)
+    gets, puts = body.get("get", []), body.get("put", [])
+    if not isinstance(gets, list) or not isinstance(puts, list):
+        raise Refused(422, 'the body must be {"get": [keys], "put": [[key, size]…]}')
+    readable: dict[str, str] = {}
+    for key in gets:
+        if not isinstance(key, str) or not _READABLE.fullmatch(key):
+            raise Refused(403, f"a worker may not read {key!r}", code="FW-FORBIDDEN")
+        readable[key] = channel.signer.sign("GET", key)
+    writable: dict[str, str | None] = {}
+    for entry in puts:
+        if not isinstance(entry, list) or len(entry) != 2 or not isinstance(entry[0], str) or not isinstance(entry[1], int):
+            raise Refused(422, f"not [key, size]: {entry!r}")
+        key, size = entry
+        if not _WRITABLE.fullmatch(key):
+            raise Refused(403, f"a worker may not write {key!r}", code="FW-FORBIDDEN")
+        writable[key] = None if channel.artifacts.stat(key) is not None else channel.signer.sign("PUT", key, size)
+    return JSONResponse({"get": readable, "put": writable})
+
+
+async def _get_outcome(channel: Channel, request: Request, id: str) -> Response:
+    spec = _get_spec(channel, id)
+    try:
+        return Response(channel.artifacts.get(outcome_key(spec.run, id)), media_type="application/json")
+    except NotFoundError:
+        raise Refused(404, f"the attempt {id} has no outcome yet", code="FW-NOT-FOUND") from None
+
+
+async def _put_outcome(channel: Channel, request: Request, id: str) -> Response:
+    spec = _get_spec(channel, id)
+    data = await _read_body(request)
+    try:
+        outcome = from_plain(Outcome, json.loads(data))
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise Refused(422, f"not an outcome: {error}") from None
+    if outcome.attempt != id:
+        raise Refused(403, "this outcome is of another attempt", code="FW-FORBIDDEN")
+    key = outcome_key(spec.run, id)
+    stored = channel.artifacts.put(key, data, if_absent=True)
+    channel.workers.note_outcome(spec.run, id)
+    if stored:
+        return Response(data, 201, media_type="application/json")
+    return Response(channel.artifacts.get(key), media_type="application/json")
+
+
+async def _append_stream(channel: Channel, request: Request, id: str) -> Response:
+    spec = _get_spec(channel, id)
+    kind, offset = request.path_params["kind"], request.query_params.get("offset", "0")
+    if kind not in STREAMS or not (offset.isascii() and offset.isdigit()):
+        raise Refused(422, f"there is no stream {kind!r}, or {offset!r} is no offset")
+    data = await _read_body(request)
+    name, start = f"{spec.run}/{id}/{kind}", int(offset)
+    size = channel.streams.size(name)  # no other request comes between this and the append
+    if start > size:
+        return JSONResponse({"size": size}, 409)
+    fresh = data[size - start :]
+    if fresh:
+        channel.streams.append(name, fresh)
+        channel.bus.publish(name)
+    return JSONResponse({"size": size + len(fresh)})
+
+
+def _checkpoint_root(channel: Channel, spec: AttemptSpec) -> Path:
+    return Path(channel.home, layout.CHECKPOINTS, spec.run)
+
+
+def _checkpoint_path(channel: Channel, request: Request, id: str) -> Path:
+    """The file that is named: below the folder of one of the attempt's own tasks."""
+    spec = _get_spec(channel, id)
+    parts = request.path_params["path"].split("/")
+    if len(parts) < 2 or parts[0] not in _task_folders(spec) or any(part in ("", ".", "..") or "\0" in part for part in parts):
+        raise Refused(403, f"{request.path_params['path']!r} is no checkpoint of this attempt", code="FW-FORBIDDEN")
+    return _checkpoint_root(channel, spec).joinpath(*parts)
+
+
+def _task_folders(spec: AttemptSpec) -> list[str]:
+    """Names of the checkpoint folders of its tasks, as `step.context` makes them."""
+    return [hashlib.sha256(item.task.encode()).hexdigest()[:20] for item in spec.items]
+
+
+async def _list_checkpoint(channel: Channel, request: Request, id: str) -> Response:
+    spec = _get_spec(channel, id)
+    root = _checkpoint_root(channel, spec)
+    found: list[dict[str, Any]] = []
+    for folder in _task_folders(spec):
+        for path in sorted((root / folder).rglob("*")):
+            if path.is_file() and path.suffix != _PART:
+                with path.open("rb") as file:
+                    digest = hashlib.file_digest(file, "sha256").hexdigest()
+                found.append({"path": path.relative_to(root).as_posix(), "size": path.stat().st_size, "sha256": digest})
+    return JSONResponse(found)
+
+
+async def _get_checkpoint(channel: Channel, request: Request, id: str) -> Response:
+    path = _checkpoint_path(channel, request, id)
+    if not path.is_file():
+        raise Refused(404, "there is no such checkpoint", code="FW-NOT-FOUND")
+    return FileResponse(path, media_type="application/octet-stream")
+
+
+async def _put_checkpoint(channel: Channel, request: Request, id: str) -> Response:
+    path = _checkpoint_path(channel, request, id)
+    part = path.with_name(f"{path.name}.{os.urandom(4).hex()}{_PART}")
+    part.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with part.open("wb") as file:
+            async for chunk in request.stream():
+                file.write(chunk)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+    return JSONResponse({"size": path.stat().st_size}, 201)
+
+
+async def _delete_checkpoint(channel: Channel, request: Request, id: str) -> Response:
+    path = _checkpoint_path(channel, request, id)
+    if path.is_file():
+        path.unlink()
+    return Response(status_code=204)
+
+
+async def _put_outputs(channel: Channel, request: Request, id: str) -> Response:
+    _get_spec(channel, id)
+    body = await _read_json(request)
+    outputs, missing = body.get("outputs", {}), body.get("missing", [])
+    if not isinstance(outputs, dict) or not isinstance(missing, list):
+        raise Refused(422, 'the body must be {"outputs": {name: artifact}, "missing": [names]}')
+    channel.workers.note_outputs(id, outputs, missing)
+    return Response(status_code=204)
+
+
+async def _poll(channel: Channel, request: Request, pool: str) -> Response:
+    body = await _read_json(request)
+    worker, running, free, wait_s = body.get("worker", ""), body.get("running", []), body.get("free", 0), body.get("wait_s", 0)
+    if not isinstance(worker, str) or not isinstance(running, list) or not isinstance(free, int) or not isinstance(wait_s, int | float):
+        raise Refused(422, 'the body must be {"worker": name, "running": [ids], "free": n, "wait_s": seconds}')
+    answer = dict(await channel.workers.poll(pool, worker, running, free, min(float(wait_s), POLL_MOST_S)))
+    now = channel.clock()
+    starts: list[dict[str, Any]] = []
+    for spec in answer.get("start", ()):
+        starts.append({**describe_attempt(channel, spec), "token": worker_token(channel.auth, spec.id, now)})
+    return JSONResponse({"start": starts, "cancel": answer.get("cancel", []), "leave": bool(answer.get("leave", False))})
+
+
+async def _read_json(request: Request) -> dict[str, Any]:
+    try:
+        body = json.loads(await _read_body(request))
+    except ValueError as error:
+        raise Refused(422, f"not JSON: {error}") from None
+    if not isinstance(body, dict):
+        raise Refused(422, "the body must be a JSON object")
+    return body
+
+
+async def _read_body(request: Request) -> bytes:
+    """The whole body, up to the limit."""
+    parts: list[bytes] = []
+    size = 0
+    async for chunk in request.stream():
+        size += len(chunk)
+        if size > BODY_LIMIT_BYTES:
+            raise Refused(413, f"more than {BODY_LIMIT_BYTES:,} bytes in one request")
+        parts.append(chunk)
+    return b"".join(parts)
