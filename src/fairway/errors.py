@@ -65,6 +65,18 @@ class UnsupportedError(UserError):
     code = "FW-UNSUPPORTED"
 
 
+class ForbiddenError(UserError):
+    """The cluster does not allow you to do this; its administrator can."""
+
+    code = "FW-FORBIDDEN"
+
+
+class AdmissionRefused(UserError):
+    """The cluster's admission rules do not let an object in (pod security, a policy)."""
+
+    code = "FW-ADMISSION"
+
+
 class TaskError(FairwayError):
     """A task of a run did not succeed."""
 
@@ -111,6 +123,12 @@ class UnschedulableError(InfraError):
     """No machine can hold the task now."""
 
     code = "FW-UNSCHEDULABLE"
+
+
+class QuotaExceeded(InfraError):
+    """The namespace's quota is used up; what ends gives it back."""
+
+    code = "FW-QUOTA"
 
 
 class ImageUnavailable(InfraError):
