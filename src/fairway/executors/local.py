@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import select
-import socket
 import sys
 import time
 from collections.abc import Collection, Mapping, Sequence
@@ -21,16 +20,8 @@ from fairway.spec.ports import Inventory, Observation
 from fairway.spec.record import to_plain
 from fairway.step.folder import FolderArtifactStore
 from fairway.step.parcel import Parcels
-from fairway.step.wire import Channel
+from fairway.step.workerprocess import WorkerProcess
 
-_WORKER = "import sys; sys.path.append(sys.argv[4]); from fairway.step.__main__ import main; main(sys.argv[1:4])"
-_MARK = "FAIRWAY_WORKER"
-_CLOSE_S = 10.0
-_ENVIRON = {
-    "PYTHONHASHSEED": "0",  # the same set is written in the same order by every attempt
-    # Threads that spin while they wait starve the attempts beside them: two gradient boostings took ten times as long.
-    "OMP_WAIT_POLICY": "PASSIVE",
-}
 _encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 
 
@@ -50,9 +41,7 @@ class LocalExecutor:
         self._store = FolderArtifactStore(f"{self.home}/{BLOBS}")
         self._slots: Slots | None = None
         self._parcels = Parcels()
-        self._channel: Channel | None = None
-        self._pid = 0
-        self._mark = ""
+        self._worker = WorkerProcess(self.home)
         self._queued: dict[str, AttemptSpec] = {}
         self._running: dict[str, AttemptSpec] = {}
         self._preparing: dict[str, list[tuple[AttemptSpec, dict[str, list[int]]]]] = {}  # lock -> those that wait for their environment
@@ -74,18 +63,7 @@ class LocalExecutor:
 
     def start(self) -> None:
         """Boot the worker now, beside whatever the caller does next."""
-        if self._channel is not None:
-            return
-        ours, theirs = socket.socketpair()
-        self._mark = f"{os.getpid()}-{os.urandom(6).hex()}"
-        package = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-        argv = [sys.executable, "-P", "-c", _WORKER, "worker", "100", self.home, package]
-        environ = {**_ENVIRON, **os.environ, _MARK: self._mark}
-        actions = [(os.POSIX_SPAWN_DUP2, theirs.fileno(), 100)]
-        self._pid = os.posix_spawn(sys.executable, argv, environ, file_actions=actions)
-        theirs.close()
-        ours.setblocking(False)
-        self._channel = Channel(ours)
+        self._worker.start()
 
     def prepare(self, source: str, secrets: Collection[str] = ()) -> None:
         """Learn in which folder the user edits the bundle's files (tracebacks name those), and which variables only those steps may see
@@ -140,13 +118,13 @@ class LocalExecutor:
                 return changed
             poller = select.poll()
             poller.register(self._wake_reader, select.POLLIN)
-            if self._channel is not None:
-                poller.register(self._channel.fileno(), select.POLLIN | (select.POLLOUT if self._channel.pending else 0))
+            if self._worker.channel is not None:
+                poller.register(self._worker.channel.fileno(), select.POLLIN | (select.POLLOUT if self._worker.channel.pending else 0))
             patience = None if deadline is None else max(0.0, deadline - time.monotonic()) * 1000
             ready = {fd for fd, _ in poller.poll(patience)}
             if not ready:
                 return []
-            if self._channel is not None and self._channel.fileno() in ready:
+            if self._worker.channel is not None and self._worker.channel.fileno() in ready:
                 self._receive()
             if self._wake_reader in ready:
                 self._drain_wakes()
@@ -157,8 +135,8 @@ class LocalExecutor:
     def descriptors(self) -> dict[int, bool]:
         """The file descriptors that `wait` blocks on, for whoever waits for many things at once; True for those it also has to write to."""
         found = {self._wake_reader: False}
-        if self._channel is not None:
-            found[self._channel.fileno()] = bool(self._channel.pending)
+        if self._worker.channel is not None:
+            found[self._worker.channel.fileno()] = bool(self._worker.channel.pending)
         return found
 
     def wake(self) -> None:
@@ -181,10 +159,7 @@ class LocalExecutor:
 
     async def close(self) -> None:
         """Kill what runs and wait until the worker is gone."""
-        if self._channel is not None:
-            self._channel.close()
-            self._channel = None
-            self._bury()
+        self._worker.close()
         self._queued.clear()
         self._running.clear()
         for fd in (self._wake_reader, self._wake_writer):
@@ -273,33 +248,12 @@ class LocalExecutor:
         return False
 
     def _frame(self, attempt: AttemptSpec, devices: dict[str, list[int]]) -> dict[str, Any]:
-        wanted = attempt.resources
-        environ = dict(attempt.environment.variables)
+        source, queued_at = self._settings.get("source", ""), self._queued_at.pop(attempt.id, 0.0)
+        frame = self._parcels.frame(attempt, grace_s=self._settings.get("grace", 10.0), queued_at=queued_at, source=source)
         for kind, numbers in devices.items():
             variable = "CUDA_VISIBLE_DEVICES" if kind.startswith("nvidia") else "HIP_VISIBLE_DEVICES" if kind.startswith("amd") else ""
             if variable and numbers:
-                environ[variable] = ",".join(map(str, numbers))
-        step, rest = self._parcels.render(attempt)
-        frame: dict[str, Any] = {
-            "op": "start",
-            "id": attempt.id,
-            "run": attempt.run,
-            "bundle": attempt.bundle,
-            "module": attempt.step.module if attempt.step.kind in ("python", "dynamic") else "",
-            "step": step,
-            "rest": rest,
-            "queued_at": self._queued_at.pop(attempt.id, 0.0),
-            "source": self._settings.get("source", ""),
-        }
-        types = sorted({port.type for port in (*attempt.step.inputs, *attempt.step.outputs) if "." in port.type})
-        if types:
-            frame["types"] = types
-        if environ:
-            frame["environ"] = environ
-        if attempt.timeout_s:
-            frame["timeout_s"], frame["grace_s"] = attempt.timeout_s, self._settings.get("grace", 10.0)
-        if wanted.memory_bytes or wanted.accelerators:
-            frame["hold"] = True  # its memory and devices are free only when its process is gone
+                frame.setdefault("environ", {})[variable] = ",".join(map(str, numbers))
         frame["machine_bytes"] = self._machine().total.memory_bytes
         hidden = [name for name in self._settings.get("secrets", ()) if name not in attempt.step.secrets]
         if hidden:
@@ -313,14 +267,10 @@ class LocalExecutor:
         return frame
 
     def _send(self, frame: dict[str, Any]) -> None:
-        self.start()
-        assert self._channel is not None
-        self._channel.send(frame)
+        self._worker.send(frame)
 
     def _receive(self) -> None:
-        assert self._channel is not None
-        self._channel.flush()
-        frames = self._channel.receive()
+        frames = self._worker.receive()
         if frames is None:
             self._lose_worker()
             return
@@ -333,38 +283,11 @@ class LocalExecutor:
 
     def _lose_worker(self) -> None:
         """The worker died: nothing of what it started may go on, and its attempts are lost unless their outcomes are there."""
-        assert self._channel is not None
-        self._channel.close()
-        self._channel = None
-        self._bury()
         lost, self._running = self._running, {}
         for attempt in lost.values():
             self._machine().give_back(attempt.id)
             self._conclude(attempt, ErrorInfo("lost", "FW-LOST", "the worker that ran it died", hint="it is tried again by itself"))
         self._dispatch()
-
-    def _bury(self) -> None:
-        """Reap the worker, and kill whatever it left (it leaves nothing unless it was killed itself)."""
-        from fairway.step import processes
-
-        end = time.monotonic() + _CLOSE_S
-        status = -1
-        while status < 0:
-            pid, found = os.waitpid(self._pid, os.WNOHANG)
-            if pid:
-                status = found
-            elif time.monotonic() > end:
-                processes.signal_quietly(self._pid, processes.SIGKILL)
-                status = os.waitpid(self._pid, 0)[1]
-            else:
-                time.sleep(0.001)
-        while status and time.monotonic() < end:
-            left = processes.find_marked(f"{_MARK}={self._mark}")
-            if not left:
-                break
-            for pid in left:
-                processes.signal_quietly(pid, processes.SIGKILL)
-            time.sleep(0.002)
 
     def _conclude(self, attempt: AttemptSpec, error: ErrorInfo) -> None:
         outcome = Outcome(attempt.id, "failed", error=error)

@@ -33,6 +33,32 @@ class Parcels:
         rest = {name: to_plain(getattr(attempt, name)) for name in AttemptSpec.record_fields if name != "step"}
         return self._text, _encode(rest)
 
+    def frame(self, attempt: AttemptSpec, *, grace_s: float, queued_at: float = 0.0, source: str = "") -> dict[str, Any]:
+        """What a worker is told to start the attempt, as far as the attempt itself says."""
+        step, rest = self.render(attempt)
+        wanted = attempt.resources
+        frame: dict[str, Any] = {
+            "op": "start",
+            "id": attempt.id,
+            "run": attempt.run,
+            "bundle": attempt.bundle,
+            "module": attempt.step.module if attempt.step.kind in ("python", "dynamic") else "",
+            "step": step,
+            "rest": rest,
+            "queued_at": queued_at,
+            "source": source,
+        }
+        types = sorted({port.type for port in (*attempt.step.inputs, *attempt.step.outputs) if "." in port.type})
+        if types:
+            frame["types"] = types
+        if attempt.environment.variables:
+            frame["environ"] = dict(attempt.environment.variables)
+        if attempt.timeout_s:
+            frame["timeout_s"], frame["grace_s"] = attempt.timeout_s, grace_s
+        if wanted.memory_bytes or wanted.accelerators:
+            frame["hold"] = True  # its memory and devices are free only when its process is gone
+        return frame
+
 
 def read_step(text: str) -> StepDef:
     """The step; the same text gives the same object, which nobody changes."""

@@ -11,6 +11,7 @@ import json
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, BinaryIO
 from urllib.parse import urljoin
 
@@ -96,7 +97,7 @@ class RemoteArtifactStore:
         missing = [key for key in dict.fromkeys(keys) if self.cache.stat(key) is None]
         for batch in _batches(missing):
             urls, _ = self._control.sign(get=batch)
-            _in_parallel([lambda key=key: self._fetch_known(key, urls.get(key)) for key in batch])
+            _in_parallel([partial(self._fetch_known, key, urls.get(key)) for key in batch])
 
     def fetch_inputs(self, refs: Iterable[ArtifactRef]) -> None:
         """Bring all that these artifacts are made of into the folder: manifests first, then what they name."""
@@ -110,7 +111,7 @@ class RemoteArtifactStore:
         for batch in _batches(list(dict.fromkeys(keys))):
             sizes = [(key, found.size_bytes) for key in batch if (found := self.cache.stat(key)) is not None]
             _, urls = self._control.sign(put=sizes)
-            _in_parallel([lambda key=key, size=size: self._upload(key, size, urls[key]) for key, size in sizes if urls.get(key)])
+            _in_parallel([partial(self._upload, key, size, urls[key]) for key, size in sizes if urls.get(key)])
 
     def upload_outputs(self, refs: Iterable[ArtifactRef], graphs: Iterable[str] = ()) -> None:
         """Bring all that these artifacts, and graphs that dynamic tasks made, are made of to the server."""
