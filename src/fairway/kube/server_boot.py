@@ -1,7 +1,7 @@
 """How a bare Python image becomes the server: the text that its pod's `python3 -c` runs, before anything of Fairway is there.
 
 The server's code lies on the volume, one folder for each release, Python and platform, so that a restart needs nobody. Where it is not
-there yet, the boot waits for it on the API's port: `fairway up` asks what this is (`GET /boot`), and sends what fits (`PUT /boot`, a
+there yet, it is waited for on the API's port: `fairway up` asks what this is (`GET /boot`), and sends what fits (`PUT /boot`, a
 zip, with its SHA-256 in a header). Both need a user's token. What was sent is unpacked beside its place and moved there whole.
 """
 
@@ -28,7 +28,8 @@ class Boot(BaseHTTPRequestHandler):
     def say(self, status, data):
         body = json.dumps(data).encode()
         self.send_response(status)
-        for k, v in ("Content-Type", "application/json"), ("Content-Length", str(len(body))), ("Connection", "close"): self.send_header(k, v)
+        about = {"Content-Type": "application/json", "Content-Length": str(len(body)), "Connection": "close"}
+        for key in about: self.send_header(key, about[key])
         self.end_headers(); self.wfile.write(body); self.close_connection = True
     def known(self):
         token = self.headers.get("Fairway-Token", "")

@@ -1,17 +1,42 @@
-"""Who may do what for how long, as signed text: tokens of attempts and pools, and addresses of single blobs.
+"""Who may do what for how long, as text: users' tokens, tokens of attempts and pools, addresses of single blobs.
 
-The server signs with a key that never leaves it (hex text, as it stands in its secret) and keeps no list: what it needs to know is in
-what was signed. `now` and `expires_at` are epoch seconds.
+Of a user's token the server keeps the digest. The others are signed with a key that never leaves the server (hex text, as it stands in
+its secret); it keeps no list of them: what it needs to know is in what was signed. `now` and `expires_at` are epoch seconds.
 """
 
 from __future__ import annotations
 
+import hashlib
 import hmac
+import os
+import re
 from collections.abc import Mapping
 from urllib.parse import parse_qsl, quote
 
+from fairway.errors import ConfigError
+
 HEADER = "Fairway-Token"
 _KIND = "w1"
+_USER_TOKEN = re.compile(r"u1\.([a-z0-9][a-z0-9_-]{0,62})\.([A-Za-z0-9_-]{16,200})")
+
+
+def make_user_token(user: str) -> str:
+    """A new token "u1.USER.SECRET". Raises ConfigError for a name that cannot be one."""
+    token = f"u1.{user}.{os.urandom(24).hex()}"
+    if _USER_TOKEN.fullmatch(token) is None:
+        raise ConfigError(f"{user!r} cannot be a user's name", hint="use small letters, digits, hyphens and underscores")
+    return token
+
+
+def digest_token(token: str) -> str:
+    """What the server's Secret keeps of a user's token."""
+    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def user_of(token: str) -> str:
+    """Whom a token says it belongs to, "" if it is no user's token."""
+    found = _USER_TOKEN.fullmatch(token)
+    return found[1] if found else ""
 
 
 def sign_token(key: str, id: str, expires_at: float) -> str:

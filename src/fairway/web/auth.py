@@ -6,45 +6,22 @@ up in the Secret itself, through the Kubernetes API, before it is refused; at mo
 
 from __future__ import annotations
 
-import hashlib
 import hmac
-import os
-import re
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 
 from fairway.errors import ConfigError, FairwayError
-from fairway.spec.tokens import check_token
+from fairway.spec.tokens import check_token, digest_token, user_of
 
 SECRETS_FOLDER = "/etc/fairway/server"
 SIGNING_KEY = "signing-key"
 JOURNAL_KEY = "journal"
 TOKEN_PREFIX = "token."
 LOOK_UP_EVERY_S = 2.0
-_USER_TOKEN = re.compile(r"u1\.([a-z0-9][a-z0-9_-]{0,62})\.([A-Za-z0-9_-]{16,200})")
 
 FindSecret = Callable[[], Awaitable[Mapping[str, str]]]
 """The Secret's keys and values as they are now."""
-
-
-def make_user_token(user: str) -> str:
-    """A new token "u1.USER.SECRET". Raises ConfigError for a name that cannot be one."""
-    token = f"u1.{user}.{os.urandom(24).hex()}"
-    if _USER_TOKEN.fullmatch(token) is None:
-        raise ConfigError(f"{user!r} cannot be a user's name", hint="use small letters, digits, hyphens and underscores")
-    return token
-
-
-def digest_token(token: str) -> str:
-    """What the Secret keeps of a token."""
-    return hashlib.sha256(token.encode()).hexdigest()
-
-
-def user_of(token: str) -> str:
-    """Whom a token says it belongs to, "" if it is no user's token."""
-    found = _USER_TOKEN.fullmatch(token)
-    return found[1] if found else ""
 
 
 class TokenAuth:
