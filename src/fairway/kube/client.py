@@ -156,7 +156,9 @@ class KubeClient:
         asked = {"container": container, "tailLines": tail, "sinceSeconds": since_s, "previous": previous, "follow": follow}
         query = {key: str(value).lower() if isinstance(value, bool) else str(value) for key, value in asked.items() if value}
         call = Call("get", "Pod/log", "GET", get_kind("Pod").path(self.namespace, pod, "log"), pod, query)
-        async with self._transport.stream(call, silence_s=None if follow else 40.0) as response:
+        async with self._transport.stream(
+            call, silence_s=None if follow else self.settings.timeout_s, headers={"Accept": "*/*"}
+        ) as response:
             async for piece in response.aiter_raw():
                 yield piece
 

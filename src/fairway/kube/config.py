@@ -17,13 +17,16 @@ _VIEW = "kubectl config view shows what it says"
 
 @record
 class ClientSettings(Record):
-    """How to reach a cluster. "" means: what the kubeconfig says. `patience_s`: for how long one request is tried again."""
+    """How to reach a cluster. "" means: what the kubeconfig says. `patience_s`: for how long one request is tried again; `timeout_s`: how
+    long one try may take; `silence_s`: a watch on which nothing comes for longer is taken for dead (bookmarks come every minute)."""
 
     context: str = ""
     namespace: str = ""
     kubeconfig: str = ""
     requests_per_s: float = 20.0
     patience_s: float = 30.0
+    timeout_s: float = 40.0
+    silence_s: float = 150.0
 
 
 @record

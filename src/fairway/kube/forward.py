@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 _CHUNK = 256 * 1024
 _PING_S = 20.0
+_REDIAL_S = 0.1
+_KEPT_BYTES = 1024 * 1024  # of what a connection sent before a pod answered: enough for any request without an upload
 _PATIENCE_S = 60.0  # for how long a new connection waits for a pod that is ready
 
 
@@ -92,16 +94,24 @@ class Forward:
             await client.close()
 
     async def _carry(self, client: KubeClient, pods: _Pods, port: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """One connection, from its start to its end. It is closed when anything goes wrong: the local side then tries again."""
+        """One connection, from its start to its end. While no pod has got anything of it, it is carried to the next one that is ready."""
+        local = _Local(reader, writer)
+        clock = asyncio.get_running_loop().time
+        give_up_at = clock() + self._patience_s
         try:
-            pod = await pods.get_ready()
-            try:
-                async with client.dial(pod, port) as stream:
-                    await _pump(stream, reader, writer)
-                self.last_error = None
-            except FairwayError:
-                pods.forget(pod)
-                raise
+            while True:
+                pod = await pods.get_ready()
+                try:
+                    async with client.dial(pod, port) as stream:
+                        await _pump(stream, local)
+                    self.last_error = None
+                    return
+                except (InfraError, NotFoundError) as error:
+                    pods.forget(pod)
+                    if not local.untouched or clock() > give_up_at:
+                        raise
+                    self.last_error = error
+                await asyncio.sleep(_REDIAL_S)
         except FairwayError as error:
             self.last_error = error
         finally:
@@ -167,34 +177,53 @@ def is_ready(pod: dict[str, Any]) -> bool:
     return any(one.get("type") == "Ready" and one.get("status") == "True" for one in conditions)
 
 
-async def _pump(stream: PodStream, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Carry bytes both ways until the pod's side ends, or the local side has closed altogether."""
+class _Local:
+    """The local end of a connection, with what it sent, for as long as that may be sent again. `untouched`: no pod has seen any of it."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader, self.writer = reader, writer
+        self.sent = b""
+        self.untouched = True
+
+    def note(self, data: bytes) -> None:
+        self.sent += data
+        if len(self.sent) > _KEPT_BYTES:
+            self.untouched, self.sent = False, b""
+
+
+async def _pump(stream: PodStream, local: _Local) -> None:
+    """Carry bytes both ways until one side ends."""
 
     async def up() -> None:
-        while True:
-            try:
-                data = await asyncio.wait_for(reader.read(_CHUNK), _PING_S)
-            except TimeoutError:
-                await stream.ping()
-                continue
-            if not data:
-                return
+        if local.sent:
+            await stream.write(local.sent)
+        while data := await local.reader.read(_CHUNK):
+            if local.untouched:
+                local.note(data)
             await stream.write(data)
 
     async def down() -> None:
         while data := await stream.read():
-            writer.write(data)
-            await writer.drain()
+            local.untouched, local.sent = False, b""
+            local.writer.write(data)
+            await local.writer.drain()
 
-    sender, receiver = asyncio.create_task(up()), asyncio.create_task(down())
+    async def ping() -> None:
+        while True:
+            await asyncio.sleep(_PING_S)
+            await stream.ping()
+
+    tasks = [asyncio.create_task(work()) for work in (up, down, ping)]
     try:
-        await asyncio.wait({sender, receiver}, return_when=asyncio.FIRST_COMPLETED)
-        for task in (sender, receiver):
-            if task.done():
-                task.result()
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
     except OSError:
         return  # the local side has gone
+    except InfraError:
+        local.untouched = local.untouched and (stream.refused or not local.sent)
+        raise
     finally:
-        for task in (sender, receiver):
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(sender, receiver, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)

@@ -6,6 +6,7 @@ channel; channel 0 carries the bytes, channel 1 an error in words. The first mes
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import os
 from collections.abc import AsyncGenerator
@@ -29,7 +30,8 @@ _DATA, _ERROR = 0, 1
 
 
 class PodStream:
-    """Bytes to and from a pod's port. One reader and one writer at a time. Breaks are raised as InfraError; b"" is the end."""
+    """Bytes to and from a pod's port; one reads, any may write. Breaks are raised as InfraError; b"" is the end. `refused`: nothing of what
+    was written has reached the pod."""
 
     def __init__(self, network: Any, pod: str, port: int) -> None:
         self._network = network
@@ -40,7 +42,13 @@ class PodStream:
         self._head = b""
         self._ready: list[bytes] = []
         self._refusal = b""
+        self._received = False
         self._ended = False
+        self._turn = asyncio.Lock()  # an answer to a ping must not be written into the middle of a message
+
+    @property
+    def refused(self) -> bool:
+        return bool(self._refusal) and not self._received
 
     async def read(self) -> bytes:
         """The next bytes, of any length; b"" when the pod has closed the connection."""
@@ -69,7 +77,7 @@ class PodStream:
 
     async def aclose(self) -> None:
         """Close; idempotent."""
-        with suppress(InfraError, LocalProtocolError):
+        with suppress(InfraError):
             if not self._ended:
                 self._ended = True
                 await self._send(CloseConnection(code=1000))
@@ -78,8 +86,9 @@ class PodStream:
 
     async def _send(self, event: Any) -> None:
         try:
-            await self._network.write(self._frames.send(event))
-        except (httpcore2.NetworkError, httpcore2.TimeoutException) as error:
+            async with self._turn:
+                await self._network.write(self._frames.send(event))
+        except (httpcore2.NetworkError, httpcore2.TimeoutException, LocalProtocolError) as error:
             raise InfraError(f"the connection to {self._where} broke: {error}") from error
 
     async def _take(self, event: Any) -> None:
@@ -94,7 +103,7 @@ class PodStream:
             await self._send(event.response())
         elif isinstance(event, CloseConnection):
             self._ended = True
-            with suppress(InfraError, LocalProtocolError):
+            with suppress(InfraError):
                 await self._send(event.response())
 
     def _put(self, data: bytes) -> None:
@@ -107,6 +116,7 @@ class PodStream:
         if not data:
             return
         if self._channel == _DATA:
+            self._received = True
             self._ready.append(data)
         elif self._channel == _ERROR:
             self._refusal += data
@@ -118,6 +128,7 @@ async def dial(transport: Transport, path: str, port: int) -> AsyncGenerator[Pod
     """A connection to `port` of the pod whose portforward subresource is at `path`. That nothing listens there shows at the first read."""
     pod = path.split("/")[-2]
     headers = {
+        "Accept": "*/*",
         "Connection": "Upgrade",
         "Upgrade": "websocket",
         "Sec-WebSocket-Version": "13",

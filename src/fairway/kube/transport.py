@@ -20,7 +20,7 @@ from fairway.spec.record import Record, field, record
 if TYPE_CHECKING:
     from fairway.kube.config import ClientSettings, Connection
 
-_TIMEOUT = httpx2.Timeout(connect=10.0, read=40.0, write=40.0, pool=None)
+_CONNECT_S = 10.0
 _PASSING = frozenset({429, 500, 502, 503, 504})
 _LONGEST_PAUSE_S = 60.0
 
@@ -53,8 +53,8 @@ class Transport:
         self._http = httpx2.AsyncClient(limits=limits, **connection.arguments)
         self._extensions = {"sni_hostname": connection.server_name} if connection.server_name else {}
         self._bucket = TokenBucket(settings.requests_per_s)
-        self._patience_s = settings.patience_s
-        self.server = connection.server
+        self._settings = settings
+        self.server, self.silence_s = connection.server, settings.silence_s
         self.requests: Counter[str] = Counter()
 
     async def call(self, call: Call) -> dict[str, Any]:
@@ -82,7 +82,7 @@ class Transport:
         self, call: Call, *, stream: bool, silence_s: float | None = None, headers: dict[str, str] | None = None
     ) -> httpx2.Response:
         loop = asyncio.get_running_loop()
-        give_up_at = loop.time() + self._patience_s
+        give_up_at = loop.time() + self._settings.patience_s
         tries = 0
         while True:
             tries += 1
@@ -114,7 +114,8 @@ class Transport:
         if call.body is not None:
             content = msgspec.json.encode(call.body)
             sent["Content-Type"] = call.content_type
-        timeout = httpx2.Timeout(connect=10.0, read=silence_s, write=40.0, pool=None) if stream else _TIMEOUT
+        limit_s = self._settings.timeout_s
+        timeout = httpx2.Timeout(connect=min(_CONNECT_S, limit_s), read=silence_s if stream else limit_s, write=limit_s, pool=None)
         extensions = {**self._extensions, "timeout": timeout.as_dict()}
         return self._http.build_request(
             call.method, call.path, params=call.query or None, content=content, headers=sent, timeout=timeout, extensions=extensions

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 Object = dict[str, Any]
 _SERVER_ENDS_S = 300  # the API server ends a watch after this time, give or take; it is then resumed
-_SILENCE_S = 150.0  # bookmarks come every minute; a connection that says nothing for longer is taken for dead
 _PAGE = 500
 _LONGEST_WAIT_S = 30.0
 
@@ -205,7 +204,8 @@ class _Shared:
             **{key: value for key, value in self._selectors.items() if value},
         }
         rest = b""
-        async with self._transport.stream(Call("watch", self._api.name, "GET", self._path, query=query), silence_s=_SILENCE_S) as response:
+        call = Call("watch", self._api.name, "GET", self._path, query=query)
+        async with self._transport.stream(call, silence_s=self._transport.silence_s) as response:
             async for piece in response.aiter_bytes():
                 *lines, rest = (rest + piece).split(b"\n") if b"\n" in piece else (rest + piece,)
                 for line in lines:
