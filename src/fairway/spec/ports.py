@@ -13,7 +13,7 @@ from fairway.spec.attempt import AttemptSpec
 from fairway.spec.event import Event
 from fairway.spec.record import Record, record
 from fairway.spec.resources import Resources
-from fairway.spec.summary import CacheEntry, RunSummary
+from fairway.spec.summary import CacheEntry, RunSummary, RunTally
 
 if TYPE_CHECKING:
     from pathlib import Path  # importing it costs every run ten milliseconds
@@ -148,6 +148,10 @@ class Journal(Protocol):
     async def find_summary(self, run: str) -> RunSummary | None: ...
     async def find_runs(self, prefix: str) -> Sequence[str]:
         """Run ids that begin or end with `prefix`, or whose name it is; newest first, at most 20."""
+        ...
+
+    async def tally(self) -> Sequence[RunTally]:
+        """Runs counted by pipeline, status and archive mark. Costs no more for long journals than for long runs."""
         ...
 
     async def digests(self, run: str) -> set[str]:

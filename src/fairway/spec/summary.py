@@ -32,6 +32,17 @@ class RunSummary(Record):
     archived: bool = False
 
 
+@record
+class RunTally(Record):
+    """How many `runs` of one pipeline have one status, archived or not; `newest` is the id of the last of them."""
+
+    pipeline: str
+    status: str
+    archived: bool
+    runs: int
+    newest: str
+
+
 GRAPH_OUTPUT = "(graph)"
 
 

@@ -16,7 +16,7 @@ from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 from fairway.errors import ConfigError, JournalConflict, StoreUnavailable, UnsupportedError
 from fairway.spec.event import Event
 from fairway.spec.ports import Command
-from fairway.spec.summary import CacheEntry, RunSummary
+from fairway.spec.summary import CacheEntry, RunSummary, RunTally
 from fairway.store import wire
 
 T = TypeVar("T")
@@ -193,6 +193,11 @@ class PostgresJournal:
             " OR (name = %(part)s AND name <> '') ORDER BY run DESC LIMIT 20"
         )
         return [run for (run,) in await self._rows(sql, {"part": prefix})]
+
+    async def tally(self) -> Sequence[RunTally]:
+        """Runs counted by pipeline, status and archive mark."""
+        sql = "SELECT pipeline, status, archived, count(*), max(run) FROM runs WHERE summary IS NOT NULL GROUP BY 1, 2, 3 ORDER BY 1, 2, 3"
+        return [RunTally(*row) for row in await self._rows(sql, {})]
 
     async def digests(self, run: str) -> set[str]:
         """Whatever in the run's events could be the SHA-256 of an artifact or a bundle."""

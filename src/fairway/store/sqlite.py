@@ -16,7 +16,7 @@ from typing import Any, NoReturn, TypeVar
 from fairway.errors import JournalConflict, StoreUnavailable
 from fairway.spec.event import Event
 from fairway.spec.ports import Command
-from fairway.spec.summary import CacheEntry, RunSummary
+from fairway.spec.summary import CacheEntry, RunSummary, RunTally
 from fairway.store import wire
 
 T = TypeVar("T")
@@ -219,6 +219,12 @@ class SqliteJournal:
             sql = "SELECT run FROM runs ORDER BY run DESC LIMIT 20"
         values = (prefix, prefix + "\U0010ffff") if prefix else ()
         return [run for (run,) in self._read(lambda db: db.execute(sql, values).fetchall())]
+
+    async def tally(self) -> Sequence[RunTally]:
+        """Runs counted by pipeline, status and archive mark."""
+        sql = "SELECT pipeline, status, archived, count(*), max(run) FROM runs WHERE summary IS NOT NULL GROUP BY 1, 2, 3 ORDER BY 1, 2, 3"
+        rows = self._read(lambda db: db.execute(sql).fetchall())
+        return [RunTally(pipeline, status, bool(archived), runs, newest) for pipeline, status, archived, runs, newest in rows]
 
     async def digests(self, run: str) -> set[str]:
         """Whatever in the run's events could be the SHA-256 of an artifact or a bundle."""

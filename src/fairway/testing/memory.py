@@ -12,7 +12,7 @@ from fairway.errors import JournalConflict, NotFoundError
 from fairway.spec.event import Event
 from fairway.spec.ports import BlobStat, Command
 from fairway.spec.record import to_plain
-from fairway.spec.summary import CacheEntry, RunSummary
+from fairway.spec.summary import CacheEntry, RunSummary, RunTally
 from fairway.store import wire
 
 
@@ -110,6 +110,12 @@ class MemoryJournal:
     async def find_runs(self, prefix: str) -> Sequence[str]:
         named = {run for run, summary in self._summaries.items() if prefix and summary.name == prefix}
         return sorted((run for run in self._batches if run.startswith(prefix) or run.endswith(prefix) or run in named), reverse=True)[:20]
+
+    async def tally(self) -> Sequence[RunTally]:
+        found: dict[tuple[str, str, bool], list[str]] = {}
+        for run, summary in self._summaries.items():
+            found.setdefault((summary.pipeline, summary.status, summary.archived), []).append(run)
+        return [RunTally(*place, len(runs), max(runs)) for place, runs in sorted(found.items())]
 
     async def digests(self, run: str) -> set[str]:
         return wire.find_digests(text for _, _, _, text in self._batches.get(run, ()))

@@ -13,7 +13,7 @@ from fairway.spec.event import AttemptPlanned, ClockAdvanced, RunEnded, RunLabel
 from fairway.spec.graph import Graph
 from fairway.spec.ports import Journal, run_now
 from fairway.spec.record import replace
-from fairway.spec.summary import CacheEntry, RunSummary
+from fairway.spec.summary import CacheEntry, RunSummary, RunTally
 
 _REF = ArtifactRef("ab" * 32, 3, "json", "int", inline="123", meta={"rows": 2})
 
@@ -162,6 +162,20 @@ class JournalContract:
         assert listed(limit=2) == ["r4", "r3"]
         assert listed(limit=2, before="r3") == ["r2", "r1"]
         assert listed(limit=0) == listed()
+
+    def test_runs_are_counted_by_pipeline_status_and_archive(self, journal: Journal) -> None:
+        assert list(self.run(journal.tally())) == []
+        self.run(journal.append("bare", 0, _ticks(1), "b"))
+        for n, (pipeline, status, archived) in enumerate(
+            [("b", "failed", False), ("a", "running", False), ("a", "failed", True), ("a", "running", False)]
+        ):
+            summary = replace(RunSummary(f"r{n}", pipeline), status=status, archived=archived)
+            self.run(journal.append(f"r{n}", 0, _ticks(1), "b", summary=summary))
+        assert list(self.run(journal.tally())) == [
+            RunTally("a", "failed", True, 1, "r2"),
+            RunTally("a", "running", False, 2, "r3"),
+            RunTally("b", "failed", False, 1, "r0"),
+        ]
 
     def test_labels_that_change_are_found_by_their_new_value(self, journal: Journal) -> None:
         self.run(journal.append("r1", 0, _ticks(1), "b1", summary=_summary("r1", tags=("old", "both"))))

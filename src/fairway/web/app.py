@@ -1,0 +1,150 @@
+"""The server's API as an ASGI application: every row of the route table, behind its checks."""
+
+from __future__ import annotations
+
+import re
+import sys
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+
+from fairway.engine.host import Host
+from fairway.engine.services import Services
+from fairway.errors import FairwayError, InternalError
+from fairway.web.endpoint import Call, Endpoint
+from fairway.web.ports import Auth, ServerSettings, Site
+from fairway.web.problem import Refused, render_problem
+from fairway.web.prometheus import Meter, render_metrics
+from fairway.web.reading import check_accept, read_body, read_path, read_query, read_user
+from fairway.web.reply import Reply
+from fairway.web.respond import render_json, render_text
+from fairway.web.routes import ENDPOINTS
+from fairway.web.states import States
+
+ROOT = "/api/v1"
+
+
+def build_app(
+    services: Services, host: Host, settings: ServerSettings, auth: Auth, *, more: Sequence[BaseRoute] = (), lifespan: Any = None
+) -> Starlette:
+    """The API over these services. `more` are further routes (what workers talk to, pages); `lifespan` is Starlette's."""
+    site = Site(services, host, settings, auth, States(services.journal, host))
+    meter = Meter()
+    by_path: dict[str, dict[str, Endpoint]] = {}
+    for endpoint in ENDPOINTS:
+        by_path.setdefault(endpoint.path, {})[endpoint.method] = endpoint
+    routes: list[BaseRoute] = [Route(ROOT + path, _Door(site, meter, methods), methods=[], name=path) for path, methods in by_path.items()]
+    for route in routes:
+        route.methods = None  # type: ignore[attr-defined]  # the door answers 405 itself, with all methods there are
+    routes += [_plain("/livez", _live), _plain("/readyz", _ready(site)), _plain("/metrics", _metrics(site, meter)), *_document()]
+    app = Starlette(routes=[*routes, *more], lifespan=lifespan)
+    app.add_exception_handler(HTTPException, _no_route)
+    app.add_exception_handler(Exception, _defect)
+    return app
+
+
+class _Door:
+    """All endpoints of one path."""
+
+    def __init__(self, site: Site, meter: Meter, methods: dict[str, Endpoint]) -> None:
+        self._site, self._meter, self._methods = site, meter, methods
+        names = [*methods, *(["HEAD"] if "GET" in methods else [])]
+        self._allow = ", ".join(sorted(names))
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        request = Request(scope, receive)
+        began = time.perf_counter()
+        endpoint = self._methods.get("GET" if request.method == "HEAD" else request.method)
+        response = await self._answer(request, endpoint)
+        name = endpoint.path if endpoint else next(iter(self._methods.values())).path
+        self._meter.count(request.method, name, response.status_code, time.perf_counter() - began)
+        await response(scope, receive, send)
+
+    async def _answer(self, request: Request, endpoint: Endpoint | None) -> Response:
+        try:
+            if endpoint is None:
+                raise Refused(405, f"{request.method} is not for this", code="FW-UNSUPPORTED", headers={"allow": self._allow})
+            user = read_user(self._site, request, endpoint)
+            check_accept(request, endpoint)
+            path = read_path(request)
+            query = read_query(request, endpoint.query)
+            body = await read_body(request, endpoint.body)
+            answer = await endpoint.handle(Call(self._site, request, user, path, query, body))
+            return _render(request, answer, endpoint)
+        except ClientDisconnect:
+            return Response(status_code=400)
+        except FairwayError as error:
+            return render_problem(error)
+        except Exception as error:  # noqa: BLE001 - the server's boundary: one request's defect is not the other runs'
+            return _defect(request, error)
+
+
+def _render(request: Request, answer: Any, endpoint: Endpoint) -> Response:
+    if isinstance(answer, Response):
+        return answer
+    if isinstance(answer, Reply):
+        return render_json(request, answer.value, answer.status, answer.headers)
+    return render_json(request, answer, endpoint.status)
+
+
+def _document() -> list[BaseRoute]:
+    from fairway.web.openapi import render_document
+
+    data = render_document()
+
+    async def send(request: Request) -> Response:
+        return render_text(request, data, "application/json")
+
+    return [_plain(f"{ROOT}/openapi.json", send)]
+
+
+def _plain(path: str, handle: Any) -> Route:
+    return Route(path, handle, methods=["GET"], include_in_schema=False)
+
+
+async def _live(request: Request) -> Response:
+    return Response("ok\n", media_type="text/plain")
+
+
+def _ready(site: Site) -> Any:
+    async def ready(request: Request) -> Response:
+        try:
+            await site.services.journal.head("ready")
+        except FairwayError as error:
+            return render_problem(error)
+        if not site.host.taken_up:
+            return Response("the runs have not been taken up yet\n", 503, media_type="text/plain")
+        return Response("ok\n", media_type="text/plain")
+
+    return ready
+
+
+def _metrics(site: Site, meter: Meter) -> Any:
+    async def metrics(request: Request) -> Response:
+        text = await render_metrics(site, meter)
+        return render_text(request, text.encode(), "text/plain; version=0.0.4; charset=utf-8")
+
+    return metrics
+
+
+def _no_route(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    code = "FW-NOT-FOUND" if error.status_code == 404 else "FW-UNSUPPORTED" if error.status_code == 405 else "FW-USER"
+    path = re.sub(r"[^ -~]", "?", request.url.path)[:200]
+    detail = f"there is nothing at {path}" if error.status_code == 404 else error.detail
+    return render_problem(
+        Refused(error.status_code, detail, hint=f"{ROOT}/openapi.json lists all there is", code=code, headers=error.headers)
+    )
+
+
+def _defect(request: Request, error: Exception) -> Response:
+    import traceback
+
+    print(f"{request.method} {request.url.path}:", *traceback.format_exception(error), file=sys.stderr, sep="\n")
+    return render_problem(InternalError("a defect of Fairway; the server's log has more", hint="please report it"))

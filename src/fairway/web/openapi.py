@@ -1,0 +1,168 @@
+"""The OpenAPI 3.1 document, made from the route table."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+
+import fairway
+from fairway.spec.tokens import HEADER
+from fairway.web.endpoint import BYTES, EVENTS, JSON, Endpoint, NoQuery
+from fairway.web.problem import PROBLEM, Problem
+from fairway.web.routes import ENDPOINTS
+
+_TEMPLATE = "#/components/schemas/{name}"
+_TAGS = {
+    "server": "The server itself.",
+    "runs": "Runs of pipelines.",
+    "tasks": "Tasks of a run and their attempts.",
+    "events": "The facts of a run, in order.",
+    "streams": "Logs and other streams of attempts.",
+    "artifacts": "What tasks made.",
+    "metrics": "Curves and comparisons.",
+    "pipelines": "What has been run.",
+    "blobs": "Bytes by key.",
+    "store": "The cache, and what nobody needs any more.",
+}
+_ALWAYS = {
+    "400": "The request cannot be read",
+    "401": "The token is missing or wrong",
+    "403": "The token is not a user's",
+    "406": "None of what is accepted can be answered with",
+}
+
+
+def render_document() -> bytes:
+    """The document as JSON."""
+    return msgspec.json.encode(make_document())
+
+
+def make_document() -> dict[str, Any]:
+    """The document as data."""
+    types = [kind for endpoint in ENDPOINTS for kind in (endpoint.body, endpoint.answer) if kind is not None] + [Problem]
+    _, components = msgspec.json.schema_components(types, ref_template=_TEMPLATE)
+    paths: dict[str, dict[str, Any]] = {}
+    for endpoint in ENDPOINTS:
+        paths.setdefault(spell_path(endpoint.path), {})[endpoint.method.lower()] = _operation(endpoint)
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Fairway",
+            "version": fairway.__version__,
+            "description": "The API of a Fairway server: what its pages, the command line on a remote target and other programs use.",
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        },
+        "servers": [{"url": "/api/v1"}],
+        "security": [{"token": []}],
+        "tags": [{"name": name, "description": text} for name, text in _TAGS.items()],
+        "paths": paths,
+        "components": {
+            "schemas": {name: _tidy(schema) for name, schema in components.items()},
+            "securitySchemes": {
+                "token": {"type": "apiKey", "in": "header", "name": HEADER, "description": "A user's token; `fairway token` makes one."}
+            },
+        },
+    }
+
+
+def spell_path(path: str) -> str:
+    """The path as OpenAPI writes it."""
+    return re.sub(r"\{(\w+):\w+\}", r"{\1}", path)
+
+
+def _operation(endpoint: Endpoint) -> dict[str, Any]:
+    operation: dict[str, Any] = {
+        "operationId": endpoint.operation,
+        "summary": endpoint.summary,
+        "description": " ".join((inspect.getdoc(endpoint.handle) or "").split()),
+        "tags": [endpoint.tag],
+        "parameters": _parameters(endpoint),
+        "responses": _responses(endpoint),
+    }
+    if endpoint.body is not None:
+        (schema,), _ = msgspec.json.schema_components([endpoint.body], ref_template=_TEMPLATE)
+        operation["requestBody"] = {"required": True, "content": {JSON: {"schema": schema}}}
+    elif endpoint.raw:
+        operation["requestBody"] = {"required": True, "content": {BYTES: {}}}
+    if endpoint.public:
+        operation["security"] = [{}, {"token": []}]
+    return operation
+
+
+def _parameters(endpoint: Endpoint) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = [
+        {"name": name, "in": "path", "required": True, "schema": {"type": "string", "minLength": 1, "maxLength": 1024}}
+        for name in re.findall(r"\{(\w+)", endpoint.path)
+    ]
+    if EVENTS in endpoint.media and JSON in endpoint.media:
+        found.append(
+            {
+                "name": "Last-Event-ID",
+                "in": "header",
+                "description": "As an event stream: go on after this one.",
+                "schema": {"type": "string", "pattern": "^[0-9]{1,16}$"},
+            }
+        )
+    if endpoint.query is not NoQuery:
+        properties = msgspec.json.schema(endpoint.query)
+        properties = properties.get("$defs", {}).get(endpoint.query.__name__, properties)["properties"]
+        for field in msgspec.structs.fields(endpoint.query):
+            schema = _tidy(properties[field.encode_name])
+            found.append({"name": field.encode_name, "in": "query", "required": field.required, "schema": schema})
+            if schema.get("type") == "array":
+                found[-1] |= {"style": "form", "explode": True}
+    return found
+
+
+def _responses(endpoint: Endpoint) -> dict[str, Any]:
+    also = {str(status): text for status, text in endpoint.also.items()}
+    found: dict[str, Any] = {str(endpoint.status): _success(endpoint, HTTPStatus(endpoint.status).phrase)}
+    for status, text in also.items():
+        found[status] = _success(endpoint, text) if status[0] == "2" else {"description": text} if status == "304" else _problem(text)
+    if endpoint.method == "GET" and endpoint.answer is not None:
+        found.setdefault("304", {"description": "You have it: the ETag is that of If-None-Match"})
+    problems = dict(_ALWAYS)
+    if "{" in endpoint.path:
+        problems["404"] = "There is no such thing"
+    problems["422"] = "A value is not allowed"
+    if endpoint.body is not None or endpoint.raw:
+        problems |= {"413": "The body is too large"}
+    if endpoint.body is not None:
+        problems |= {"415": "The body is not JSON"}
+    problems["503"] = "A store or the cluster cannot be reached; try again"
+    for status, text in problems.items():
+        found.setdefault(status, _problem(text))
+    return dict(sorted(found.items()))
+
+
+def _success(endpoint: Endpoint, text: str) -> dict[str, Any]:
+    if endpoint.status == 204:
+        return {"description": text}
+    content: dict[str, Any] = {}
+    for media in endpoint.media:
+        if media == JSON and endpoint.answer is not None:
+            (schema,), _ = msgspec.json.schema_components([endpoint.answer], ref_template=_TEMPLATE)
+            content[JSON] = {"schema": schema}
+        else:
+            content[media.partition(";")[0]] = {}
+    return {"description": text, "content": content}
+
+
+def _problem(text: str) -> dict[str, Any]:
+    return {"description": text, "content": {PROBLEM: {"schema": {"$ref": _TEMPLATE.format(name="Problem")}}}}
+
+
+def _tidy(schema: Any) -> Any:
+    """Docstrings' line breaks are no part of a description."""
+    if isinstance(schema, dict):
+        return {
+            name: re.sub(r"[ \t]*\n[ \t]*(?!-)", " ", text).strip() if name == "description" and isinstance(text, str) else _tidy(text)
+            for name, text in schema.items()
+        }
+    if isinstance(schema, list):
+        return [_tidy(item) for item in schema]
+    return schema

@@ -1,0 +1,64 @@
+"""What the API needs of its surroundings: who drives runs, who may call, where blobs are fetched, what only the server's owner knows."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+from fairway.engine.host import Host
+from fairway.engine.services import Services
+from fairway.spec.record import Record, field, record
+from fairway.spec.tokens import blob_url, sign_url
+
+
+class Auth(Protocol):
+    """Tells users by the header `Fairway-Token`."""
+
+    def check(self, header: str) -> str | None:
+        """The user that the token belongs to, None if it is nobody's. "" stands for no header."""
+        ...
+
+
+class BlobSigner(Protocol):
+    """Makes short-lived URLs for single blobs."""
+
+    def sign(self, method: str, key: str, size: int = -1) -> str:
+        """A URL for `method` ("GET" or "PUT") of the blob `key`: absolute, or a path on the blobs' port. `size`: bytes to be put."""
+        ...
+
+
+class KeySigner:
+    """URLs on the blobs' port, signed with the server's key."""
+
+    def __init__(self, key: str, *, valid_s: float = 900.0, clock: Callable[[], float] = time.time) -> None:
+        self._key, self._valid_s, self._clock = key, valid_s, clock
+
+    def sign(self, method: str, key: str, size: int = -1) -> str:
+        """A path and query that are good for `valid_s`."""
+        return blob_url(key, sign_url(self._key, method, key, self._clock() + self._valid_s, size))
+
+
+@record
+class ServerSettings(Record):
+    """What a server knows of itself. `target`: settings of its target for users to see; no secrets among them. `secrets` lists the names of
+    the users' secrets, `cluster` the inventory beyond what the executor says. Without `signer` blobs go through the API alone."""
+
+    target: dict[str, Any] = field(default_factory=dict)
+    secrets: Callable[[], Awaitable[Sequence[str]]] | None = None
+    cluster: Callable[[], Awaitable[Mapping[str, Any]]] | None = None
+    signer: BlobSigner | None = None
+    blobs_port: int = 8081
+    heartbeat_s: float = 15.0
+
+
+@record
+class Site(Record):
+    """All that the handler of a request may use."""
+
+    services: Services
+    host: Host
+    settings: ServerSettings
+    auth: Auth
+    states: Any
+    clock: Callable[[], float] = time.time

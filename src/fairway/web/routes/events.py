@@ -1,0 +1,98 @@
+"""A run's events: by page, or as they come."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+from starlette.responses import Response
+
+from fairway.engine.bus import RUNS
+from fairway.spec.event import Event
+from fairway.spec.record import to_plain
+from fairway.web.endpoint import EVENTS, JSON, Call, Endpoint
+from fairway.web.ports import Site
+from fairway.web.records import full
+from fairway.web.routes.runs import named_run
+from fairway.web.schema import EventsPage, EventsQuery
+from fairway.web.sse import HEARTBEAT, last_seen, render_event, stream
+
+_CHUNK = 200
+_RUNS_EVERY_S = 0.25
+
+
+async def list_events(call: Call[EventsQuery, None]) -> Any:
+    """Events after number `after`. As server-sent events (`Accept: text/event-stream`) they go on for as long as the client listens."""
+    run = await named_run(call)
+    query, site = call.query, call.site
+    if call.wants(EVENTS):
+        after = last_seen(call.request, query.after)
+        if call.request.method == "HEAD":
+            return Response(media_type=EVENTS)
+        return stream(_follow(site, run, after))
+    journal = site.services.journal
+    with site.host.bus.listen(run) as bell:
+        head = await journal.head(run)
+        if head <= query.after and query.wait:
+            await bell.wait(query.wait)
+            head = await journal.head(run)
+    found = await journal.read(run, query.after, query.limit) if head > query.after else ()
+    return {"items": [_item(number, event) for number, event in found], "head": head}
+
+
+async def follow_runs(call: Call[Any, None]) -> Response:
+    """Summaries of runs as they change, for a page that lists them. What changed while nobody listened is not repeated."""
+    if call.request.method == "HEAD":
+        return Response(media_type=EVENTS)
+    return stream(_follow_runs(call.site))
+
+
+async def _follow(site: Site, run: str, after: int) -> AsyncIterator[bytes]:
+    journal = site.services.journal
+    with site.host.bus.listen(run) as bell:
+        while True:
+            found = await journal.read(run, after, _CHUNK)
+            for number, event in found:
+                kind, fields = type(event).__name__, to_plain(event)
+                yield render_event(number, kind, {"seq": number, "type": kind, "event": fields})
+                after = number
+            if not found and not await bell.wait(site.settings.heartbeat_s):
+                yield HEARTBEAT
+
+
+async def _follow_runs(site: Site) -> AsyncIterator[bytes]:
+    journal = site.services.journal
+    with site.host.bus.listen(RUNS) as bell:
+        known = {row.run: row for row in await journal.summaries(limit=_CHUNK, archived=True)}
+        number = 0
+        yield HEARTBEAT
+        while True:
+            if not await bell.wait(site.settings.heartbeat_s):
+                yield HEARTBEAT
+                continue
+            await asyncio.sleep(_RUNS_EVERY_S)  # a busy driver records hundreds of times a second: nobody can read that
+            rows = {row.run: row for row in await journal.summaries(limit=_CHUNK, archived=True)}
+            for run, row in rows.items():
+                if known.get(run) != row:
+                    number += 1
+                    yield render_event(number, "run", full(row))
+            oldest = min(rows, default="")
+            for run in known.keys() - rows.keys():
+                if run > oldest:
+                    number += 1
+                    yield render_event(number, "deleted", {"run": run})
+            known = rows
+
+
+def _item(number: int, event: Event) -> dict[str, Any]:
+    return {"seq": number, "type": type(event).__name__, "event": to_plain(event)}
+
+
+ENDPOINTS = (
+    Endpoint(
+        "GET", "/runs/{run}/events", list_events, "Events of a run, by page or as they come", "events",
+        query=EventsQuery, answer=EventsPage, media=(JSON, EVENTS),
+    ),
+    Endpoint("GET", "/events", follow_runs, "Summaries of runs as they change", "events", media=(EVENTS,)),
+)  # fmt: skip

@@ -1,0 +1,263 @@
+"""Runs: list, start, look, change, stop, go on, again, delete."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from starlette.responses import Response
+
+from fairway.engine.client import status_of
+from fairway.engine.state import RunState
+from fairway.errors import ConfigError, ConflictError, NotFoundError
+from fairway.spec.event import RunLabelled, RunResumed, RunStarted, address
+from fairway.spec.record import from_plain, replace, to_plain
+from fairway.spec.summary import RunSummary
+from fairway.store.runs import get_run, is_run_id, new_run_id
+from fairway.web.checks import check_graph, check_started
+from fairway.web.endpoint import Call, Endpoint
+from fairway.web.records import full, read_record
+from fairway.web.reply import Reply
+from fairway.web.schema import (
+    CancelBody,
+    CommandBody,
+    CommandSent,
+    Digests,
+    GraphData,
+    Inbox,
+    LabelBody,
+    RerunBody,
+    ResumeBody,
+    RunDetail,
+    RunsPage,
+    RunsQuery,
+    StartBody,
+    Summary,
+)
+
+
+async def list_runs(call: Call[RunsQuery, None]) -> dict[str, Any]:
+    """Runs, newest first, a page at a time."""
+    query, journal = call.query, call.site.services.journal
+    if query.match:
+        found = [await find_summary(call, run) for run in await journal.find_runs(query.match)]
+        return {"items": [full(summary) for summary in found if _matches(summary, query)], "next": ""}
+    rows = await journal.summaries(
+        pipeline=query.pipeline,
+        status=query.status,
+        tag=query.tag,
+        archived=query.archived,
+        limit=query.limit + 1,
+        before=query.cursor,
+    )
+    page = rows[: query.limit]
+    return {"items": [full(row) for row in page], "next": page[-1].run if len(rows) > query.limit else ""}
+
+
+async def start_run(call: Call[Any, StartBody]) -> Reply:
+    """Start a run. The same run again is answered with what there is."""
+    asked = replace(read_record(RunStarted, call.body.started), created_by=call.user, at=call.site.clock())
+    started = check_started(asked, call.site)
+    return await _start(call, started)
+
+
+async def get_run_detail(call: Call[Any, None]) -> dict[str, Any]:
+    """A run with its steps and outputs."""
+    run = await named_run(call)
+    head, state = await call.site.states.get(run)
+    steps = _steps(state)
+    outputs = {name: full(ref) for name, ref in state.outputs.items()}
+    error = full(state.error) if state.error else None
+    host = call.site.host
+    problem = host.find_problem(run)
+    return {
+        "summary": full(await find_summary(call, run)),
+        "head": head,
+        "driven": run in host.driven,
+        "problem": problem.message if problem else "",
+        "steps": steps,
+        "outputs": outputs,
+        "error": error,
+    }
+
+
+async def get_graph(call: Call[Any, None]) -> Any:
+    """The run's pipeline as data."""
+    _, state = await call.site.states.get(await named_run(call))
+    return to_plain(state.graph)
+
+
+async def label_run(call: Call[Any, LabelBody]) -> Any:
+    """Change tags, note, archive mark."""
+    run = await named_run(call)
+    body = call.body
+    event = RunLabelled(call.site.clock(), call.user, body.add_tags, body.remove_tags, body.note, body.archived)
+    return full(await call.site.host.label(run, event))
+
+
+async def cancel_run(call: Call[Any, CancelBody]) -> Any:
+    """Ask for the run's end. One that has ended stays as it is."""
+    run = await named_run(call)
+    await call.site.host.cancel(run, by=call.user, reason=call.body.reason)
+    return full(await find_summary(call, run))
+
+
+async def resume_run(call: Call[Any, ResumeBody]) -> Any:
+    """Go on with a run that has ended without success."""
+    run = await named_run(call)
+    resumed = None
+    if call.body.resumed is not None:
+        resumed = replace(read_record(RunResumed, call.body.resumed), by=call.user, at=call.site.clock())
+        if resumed.graph is not None:
+            check_graph(resumed.graph, call.site)
+    summary = await find_summary(call, run)
+    if summary.status == "succeeded":
+        raise ConflictError(f"{run} has succeeded: there is nothing to go on with", hint="start a new run; what has not changed is cached")
+    if summary.status != "running" and resumed is None:
+        resumed = RunResumed(call.site.clock(), call.user)
+    await call.site.host.resume(run, resumed)
+    return full(await find_summary(call, run))
+
+
+async def rerun(call: Call[Any, RerunBody]) -> Reply:
+    """Start a new run of the same graph, code and parameters."""
+    run = await named_run(call)
+    body = call.body
+    (_, first), *_ = await call.site.services.journal.read(run, 0, 1)
+    if not isinstance(first, RunStarted):
+        raise ConflictError(f"the journal of {run} does not begin with its start", hint="start the pipeline anew")
+    started = replace(
+        first,
+        run=body.run or new_run_id(),
+        name=body.name,
+        tags=body.tags,
+        options=replace(first.options, cache=body.cache),
+        created_by=call.user,
+        triggered_by=f"rerun of {run}",
+        at=call.site.clock(),
+    )
+    return await _start(call, check_started(started, call.site))
+
+
+async def delete_run(call: Call[Any, None]) -> Response:
+    """Delete a run that has ended. Its artifacts go with the next collection."""
+    run = await named_run(call)
+    if run in call.site.host.driven:
+        raise ConflictError(f"{run} is running", hint=f"stop it first: fairway cancel {run}")
+    await call.site.services.journal.delete_run(run)
+    return Response(status_code=204)
+
+
+async def send_command(call: Call[Any, CommandBody]) -> CommandSent:
+    """Put a command into the run's inbox; a label of a run that nobody drives is put on at once."""
+    run = await named_run(call)
+    host, body = call.site.host, call.body
+    by = {"by": call.user, "at": call.site.clock()}
+    if body.kind == "cancel":
+        return CommandSent(id=await host.send(run, "cancel", {**by, "reason": str(body.body.get("reason", ""))[:1024]}))
+    try:
+        event = from_plain(RunLabelled, {**body.body, **by})
+        _check_label(event)
+    except (TypeError, KeyError, ValueError):
+        raise ConfigError("the body is not a label", hint="its fields: add_tags, remove_tags, note, archived", where="body.body") from None
+    await host.label(run, event)
+    return CommandSent(id=0)
+
+
+async def list_commands(call: Call[Any, None]) -> dict[str, Any]:
+    """Commands that the driver has not taken up yet."""
+    found = await call.site.services.journal.inbox(await named_run(call))
+    return {"items": [{"id": command.id, "kind": command.kind, "body": command.body} for command in found]}
+
+
+async def list_digests(call: Call[Any, None]) -> Digests:
+    """What the run may reach in the store."""
+    return Digests(digests=sorted(await call.site.services.journal.digests(await named_run(call))))
+
+
+async def named_run(call: Call[Any, Any]) -> str:
+    """The run meant by the path: an id, its beginning or end, a name, or "last". Raises NotFoundError."""
+    return await get_run(call.site.services.journal, call.path["run"])
+
+
+async def find_summary(call: Call[Any, Any], run: str) -> RunSummary:
+    """The run's summary; an empty one for a run that has none yet."""
+    return await call.site.services.journal.find_summary(run) or RunSummary(run, "")
+
+
+async def _start(call: Call[Any, Any], started: RunStarted) -> Reply:
+    if not is_run_id(started.run):
+        raise ConfigError(f"not a run id: {started.run[:80]!r}", hint='an id looks like "20261124-081503-x7kq3"', where="body.started.run")
+    begun = await call.site.host.start(started)
+    if not begun:
+        await _check_same(call, started)
+    summary = await find_summary(call, started.run)
+    return Reply(full(summary), 201 if begun else 200, {"location": f"/api/v1/runs/{started.run}"})
+
+
+async def _check_same(call: Call[Any, Any], started: RunStarted) -> None:
+    events = await call.site.services.journal.read(started.run, 0, 1)
+    there = events[0][1] if events else None
+    if not isinstance(there, RunStarted):
+        raise NotFoundError(f"run {started.run} was deleted while it was looked at", hint="start it under a new id")
+    if to_plain(replace(there, at=0.0, created_by="")) != to_plain(replace(started, at=0.0, created_by="")):
+        raise ConflictError(f"there is another run {started.run}", hint="start it under a new id")
+
+
+def _steps(state: RunState) -> list[dict[str, Any]]:
+    return [
+        {
+            "step": address(scope.name, node.node.id),
+            "status": status_of(node.counts),
+            "counts": {status: n for status, n in node.counts.items() if n},
+            "started_at": node.started_at,
+            "ended_at": node.ended_at,
+        }
+        for scope in state.scopes.values()
+        for node in scope.nodes.values()
+    ]
+
+
+def _matches(summary: RunSummary, query: RunsQuery) -> bool:
+    return (
+        (not query.pipeline or summary.pipeline == query.pipeline)
+        and (not query.status or summary.status == query.status)
+        and (not query.tag or query.tag in summary.tags)
+        and (query.archived or not summary.archived)
+    )
+
+
+def _check_label(event: RunLabelled) -> None:
+    tags = (*event.add_tags, *event.remove_tags)
+    texts = [*tags, event.note or ""]
+    if not all(isinstance(text, str) and len(text) <= 65536 for text in texts) or not isinstance(event.archived, bool | None):
+        raise TypeError("a label of other types")
+
+
+_BUSY = {409: "It changes too often just now"}
+
+ENDPOINTS = (
+    Endpoint("GET", "/runs", list_runs, "List runs, newest first", "runs", query=RunsQuery, answer=RunsPage),
+    Endpoint(
+        "POST", "/runs", start_run, "Start a run", "runs", body=StartBody, answer=Summary, status=201,
+        also={200: "This very run was there", 409: "Another run has this id"},
+    ),
+    Endpoint("GET", "/runs/{run}", get_run_detail, "One run", "runs", answer=RunDetail),
+    Endpoint("PATCH", "/runs/{run}", label_run, "Tags, note, archive", "runs", body=LabelBody, answer=Summary, also=_BUSY),
+    Endpoint("DELETE", "/runs/{run}", delete_run, "Delete a run that has ended", "runs", status=204, also={409: "It is running"}),
+    Endpoint("GET", "/runs/{run}/graph", get_graph, "The pipeline of a run", "runs", answer=GraphData),
+    Endpoint("POST", "/runs/{run}/cancel", cancel_run, "Ask for a run's end", "runs", body=CancelBody, answer=Summary, status=202),
+    Endpoint(
+        "POST", "/runs/{run}/resume", resume_run, "Go on with a run", "runs", body=ResumeBody, answer=Summary, status=202,
+        also={409: "It goes on already, or has succeeded"},
+    ),
+    Endpoint(
+        "POST", "/runs/{run}/rerun", rerun, "Start the same again as a new run", "runs", body=RerunBody, answer=Summary, status=201,
+        also={200: "This very run was there", 409: "Another run has this id"},
+    ),
+    Endpoint(
+        "POST", "/runs/{run}/commands", send_command, "Put a command into the inbox", "runs", body=CommandBody, answer=CommandSent,
+        status=202, also=_BUSY,
+    ),
+    Endpoint("GET", "/runs/{run}/commands", list_commands, "Commands that wait", "runs", answer=Inbox),
+    Endpoint("GET", "/runs/{run}/digests", list_digests, "Digests that a run names", "runs", answer=Digests),
+)  # fmt: skip

@@ -1,0 +1,56 @@
+"""Folded runs, kept for a while: a page that asks again folds only what has happened since."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+
+from fairway.engine.apply import apply
+from fairway.engine.host import Host
+from fairway.engine.state import RunState
+from fairway.errors import NotFoundError
+from fairway.spec.ports import Journal
+
+KEPT_EVENTS = 40_000
+"""Of all kept states together; the one used last is always kept. An event costs about 2 KB."""
+_CHUNK = 1_000
+
+
+class States:
+    """States of runs by id, each as new as the journal when it is asked for. What is returned is to be read at once, before any `await`."""
+
+    def __init__(self, journal: Journal, host: Host) -> None:
+        self._journal, self._host = journal, host
+        self._kept: OrderedDict[str, tuple[int, RunState]] = OrderedDict()
+        self._locks: dict[str, asyncio.Lock] = {}
+
+    async def get(self, run: str) -> tuple[int, RunState]:
+        """(head, state) of the run now; that of its driver if it has one. Raises NotFoundError."""
+        driven = self._host.find_state(run)
+        if driven is not None:
+            self._kept.pop(run, None)
+            return driven
+        lock = self._locks.setdefault(run, asyncio.Lock())
+        async with lock:
+            try:
+                return await self._advance(run)
+            finally:
+                if not lock._waiters:  # type: ignore[attr-defined]
+                    self._locks.pop(run, None)
+
+    async def _advance(self, run: str) -> tuple[int, RunState]:
+        head, state = self._kept.pop(run, (0, RunState("")))
+        now = await self._journal.head(run)
+        if now < head:  # deleted, and begun again
+            head, state = 0, RunState("")
+        while head < now:
+            for number, event in await self._journal.read(run, head, _CHUNK):
+                apply(state, event)
+                head = number
+            await asyncio.sleep(0)  # others may go on
+        if not head:
+            raise NotFoundError(f"there is no run {run!r}", hint="`fairway runs` lists them")
+        self._kept[run] = head, state
+        while len(self._kept) > 1 and sum(events for events, _ in self._kept.values()) > KEPT_EVENTS:
+            self._kept.popitem(last=False)
+        return head, state
