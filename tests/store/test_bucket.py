@@ -19,7 +19,11 @@ from fairway.errors import ConfigError, NotFoundError, StoreUnavailable
 from fairway.store.bucket import BucketArtifactStore, BucketSigner
 from fairway.testing.contracts.artifacts import ArtifactStoreContract
 
-_PORTS = ("master.port", "master.port.grpc", "volume.port", "volume.port.grpc", "filer.port", "filer.port.grpc", "s3.port", "s3.port.grpc", "s3.port.iceberg", "s3.port.lance")
+_PORTS = (
+    *(f"{part}.port{kind}" for part in ("master", "volume", "filer", "s3") for kind in ("", ".grpc")),
+    "s3.port.iceberg",
+    "s3.port.lance",
+)
 _numbers = itertools.count(1)
 
 
