@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from fairway.dsl.control import after, artifact, collect, contains, each, either, length, otherwise, secret, when
     from fairway.dsl.load import load_pipeline
     from fairway.dsl.pipeline import Pipeline, pipeline
+    from fairway.dsl.placing import place, pool, volume
     from fairway.dsl.settings import env, retry
     from fairway.dsl.step import Step, dynamic, step
     from fairway.engine.client import run, runs
@@ -34,6 +35,7 @@ _HOME = {
         ("dsl.pipeline", ("pipeline", "Pipeline")),
         ("dsl.control", ("each", "collect", "when", "otherwise", "either", "after", "length", "contains", "secret", "artifact")),
         ("dsl.settings", ("env", "retry")),
+        ("dsl.placing", ("place", "pool", "volume")),
         ("dsl.command", ("command", "container", "In", "Out")),
         ("dsl.load", ("load_pipeline",)),
         ("step.context", ("log", "progress", "checkpoint", "context", "skip")),
@@ -46,8 +48,9 @@ _HOME = {
 
 __all__ = [  # noqa: RUF022 - in the order in which one meets them; `__getattr__` finds them
     "step", "pipeline", "dynamic", "each", "collect", "when", "otherwise", "either", "after", "length", "contains", "secret", "artifact",
-    "env", "retry", "command", "container", "In", "Out", "load_pipeline", "log", "progress", "checkpoint", "context", "skip",
-    "File", "Directory", "Model", "Figure", "Metrics", "Table", "HTML", "Markdown", "run", "runs", "Step", "Pipeline", "FairwayError",
+    "env", "retry", "pool", "place", "volume", "command", "container", "In", "Out", "load_pipeline",
+    "log", "progress", "checkpoint", "context", "skip", "File", "Directory", "Model", "Figure", "Metrics", "Table", "HTML", "Markdown",
+    "run", "runs", "Step", "Pipeline", "FairwayError",
 ]  # fmt: skip
 
 

@@ -12,7 +12,7 @@ from tests.docs.document import NOT_PLAYED, ROOT, blocks, commands, play, write_
 DOCUMENTS = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
 PLAYED = [ROOT / "README.md", ROOT / "docs" / "tutorial.md"]
 GUIDES = [path for path in DOCUMENTS if path not in PLAYED and "reference" not in path.parts]
-TRACED_ONLY = {"pinned.py": "it installs packages from the network"}
+TRACED_ONLY = {"pinned.py": "it installs packages from the network", "train_on_gpu.py": "it asks for GPUs"}
 MADE_LATER = ("benchmarks/results/", "benchmarks/results/DATE.json")
 SET_UP = {"secretly.py": "API_TOKEN=abc ", "declared.py": "API_TOKEN=abcdef "}
 

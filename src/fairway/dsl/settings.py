@@ -11,11 +11,14 @@ from fairway.errors import DefinitionError
 from fairway.spec.environment import Environment
 from fairway.spec.graph import StepDef
 from fairway.spec.record import replace
-from fairway.spec.resources import Retry, parse_duration, parse_memory
+from fairway.spec.resources import Resources, Retry, parse_duration, parse_memory
 
 STEP_SETTINGS = (
-    "name", "cpu", "memory", "disk", "accelerator", "retries", "retry", "timeout", "cache", "env", "trust", "image", "secrets",
+    "name", "cpu", "memory", "disk", "accelerator", "accelerator_type", "topology", "shared_memory", "retries", "retry", "timeout",
+    "cache", "env", "trust", "image", "secrets", "pool", "place", "queue", "spot",
 )  # fmt: skip
+_RESOURCES = ("cpu", "memory", "disk", "accelerator", "accelerator_type", "topology", "shared_memory")
+_SPOT_LOSSES = 100
 _KINDS = ("timeout", "oom", "crash", "lost", "output", "input")
 
 
@@ -41,15 +44,16 @@ def _reading(read: Callable[[], None]) -> None:
 
 def _apply(fields: dict[str, Any], name: str, value: Any) -> None:
     """Add what one setting says to the StepDef fields."""
-    resources: dict[str, Any] = fields.setdefault("resources", {}) if name in ("cpu", "memory", "disk", "accelerator") else {}
-    if name == "cpu":
-        resources["cpu"] = parse_cpu(value)
-    elif name == "memory":
-        resources["memory_bytes"] = parse_memory(value)
-    elif name == "disk":
-        resources["disk_bytes"] = parse_memory(value)
-    elif name == "accelerator":
-        resources["accelerators"] = parse_accelerator(value)
+    if name in _RESOURCES:
+        _apply_resource(fields.setdefault("resources", {}), name, value)
+    elif name in ("place", "queue", "spot"):
+        from fairway.dsl.placing import read_placement
+
+        fields.setdefault("placement", {})[name] = read_placement(name, value)
+    elif name == "pool":
+        from fairway.dsl.placing import read_placement
+
+        fields["pool"] = read_placement(name, value)
     elif name == "retries":
         if isinstance(value, bool) or not isinstance(value, int) or value < 0:
             raise DefinitionError(f"retries must be a whole number from 0: {value!r}", hint="retries=2 means up to three tries")
@@ -74,15 +78,40 @@ def _apply(fields: dict[str, Any], name: str, value: Any) -> None:
         fields[name] = value
 
 
+def _apply_resource(resources: dict[str, Any], name: str, value: Any) -> None:
+    if name == "cpu":
+        resources["cpu"] = parse_cpu(value)
+    elif name == "accelerator":
+        resources["accelerators"] = parse_accelerator(value)
+    elif name == "accelerator_type":
+        if not isinstance(value, str) or not value.strip():
+            raise DefinitionError(f"not a type of accelerator: {value!r}", hint='write accelerator_type="H100"')
+        resources["model"] = value.strip()
+    elif name == "topology":
+        from fairway.dsl.placing import parse_topology
+
+        resources["topology"] = parse_topology(value)
+    else:
+        resources[f"{name}_bytes"] = parse_memory(value)
+
+
 def with_settings(step: StepDef, settings: Mapping[str, Any]) -> StepDef:
     """The step with checked settings laid over its own."""
     fields = dict(settings)
     resources = fields.pop("resources", None)
     retries = fields.pop("retries", None)
+    placement = fields.pop("placement", None)
     if resources:
         fields["resources"] = replace(step.resources, **resources)
+        _check_accelerator(fields["resources"], step.where)
     if retries is not None:
         fields["retry"] = replace(fields.get("retry", step.retry), attempts=retries + 1)
+    if placement:
+        from fairway.dsl.placing import apply_placement
+
+        fields["placement"] = apply_placement(step.placement, placement)
+        if fields["placement"].spot:  # to be taken away is no failure, however often it happens
+            fields["retry"] = replace(fields.get("retry", step.retry), lost_attempts=_SPOT_LOSSES)
     image = fields.pop("image", None)
     if image and step.kind in ("command", "container"):
         fields["image"] = image
@@ -90,6 +119,16 @@ def with_settings(step: StepDef, settings: Mapping[str, Any]) -> StepDef:
         fields["environment"] = replace(fields.get("environment", step.environment), image=image)
         fields["image"] = image
     return replace(step, **fields) if fields else step
+
+
+def _check_accelerator(resources: Resources, where: str) -> None:
+    for what, value in (("accelerator_type", resources.model), ("topology", resources.topology)):
+        if value and not resources.accelerators:
+            raise DefinitionError(
+                f"{what}={value!r} says which accelerator, and none is asked for",
+                hint=f'write accelerator="nvidia.com/gpu:1" (or "google.com/tpu:4") beside {what}',
+                where=where,
+            )
 
 
 def parse_cpu(value: Any) -> float:

@@ -64,8 +64,9 @@ class Step:
         """The same step with other settings: `train.options(cpu=4, cache=False)(data)`."""
         new = checked(settings, f"`{self.__name__}.options`")
         merged = {**self._settings, **new}
-        if "resources" in self._settings and "resources" in new:
-            merged["resources"] = {**self._settings["resources"], **new["resources"]}
+        for part in ("resources", "placement"):
+            if part in self._settings and part in new:
+                merged[part] = {**self._settings[part], **new[part]}
         if "retry" in new and "retries" not in new:
             merged.pop("retries", None)
         return Step(self._function, self._base, merged, self._local)
@@ -117,7 +118,8 @@ def step(**settings: Any) -> Callable[[Callable[..., Any]], Step]: ...
 def step(function: Callable[..., Any] | None = None, /, **settings: Any) -> Any:
     """Make a function a step.
 
-    Settings: name, cpu, memory, disk, accelerator, retries, retry, timeout, cache, env, trust, image, secrets.
+    Settings: name, cpu, memory, disk, accelerator, accelerator_type, topology, shared_memory, retries, retry, timeout, cache, env, trust,
+    image, secrets; and where a cluster runs it: pool, place, queue, spot.
     """
     return _decorate(function, "python", settings, "@fw.step")
 
