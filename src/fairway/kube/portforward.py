@@ -136,7 +136,7 @@ async def dial(transport: Transport, path: str, port: int) -> AsyncGenerator[Pod
         "Sec-WebSocket-Protocol": PROTOCOL,
     }
     call = Call("create", "Pod/portforward", "GET", path, pod, {"ports": str(port)})
-    async with transport.stream(call, headers=headers) as response:
+    async with transport.stream(call, silence_s=transport.timeout_s, headers=headers) as response:
         if response.status_code != 101:
             raise InfraError(f"the API server does not forward ports: it answered {response.status_code} instead of switching protocols")
         stream = PodStream(response.extensions["network_stream"], pod, port)

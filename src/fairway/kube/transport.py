@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import httpx2
 import msgspec
 
-from fairway.errors import FairwayError, InfraError
+from fairway.errors import ConfigError, FairwayError, InfraError
 from fairway.kube.errors import Expired, error_from_status, error_from_transport
 from fairway.kube.rate import TokenBucket
 from fairway.spec.record import Record, field, record
@@ -54,13 +54,18 @@ class Transport:
         self._extensions = {"sni_hostname": connection.server_name} if connection.server_name else {}
         self._bucket = TokenBucket(settings.requests_per_s)
         self._settings = settings
-        self.server, self.silence_s = connection.server, settings.silence_s
+        self.server, self.timeout_s, self.silence_s = connection.server, settings.timeout_s, settings.silence_s
         self.requests: Counter[str] = Counter()
 
     async def call(self, call: Call) -> dict[str, Any]:
         """The answer's JSON. Raises Expired on 410, else FairwayErrors."""
         response = await self._send(call, stream=False)
-        return msgspec.json.decode(response.content)
+        try:
+            return msgspec.json.decode(response.content)
+        except msgspec.DecodeError as error:
+            raise ConfigError(
+                f"{self.server} does not answer as a Kubernetes API does", hint="is the address in the kubeconfig right?"
+            ) from error
 
     @asynccontextmanager
     async def stream(

@@ -1,0 +1,59 @@
+"""Read what the inventory is made of, as far as the caller may see it."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from fairway.errors import ForbiddenError, NotFoundError
+from fairway.kube.inventory import ClusterInventory, take_inventory
+from fairway.spec.record import Record, record
+
+if TYPE_CHECKING:
+    from fairway.kube.client import KubeClient
+
+_NOT_ENDED = "status.phase!=Succeeded,status.phase!=Failed"
+
+
+@record
+class Survey(Record):
+    """The objects that were read; of one namespace only where the caller may not see them all."""
+
+    inventory: ClusterInventory
+    nodes: list[dict[str, Any]]
+    pods: list[dict[str, Any]]
+    budgets: list[dict[str, Any]]
+    whole: bool  # pods and budgets are those of all namespaces
+
+
+async def survey_cluster(client: KubeClient) -> Survey:
+    """Nodes, pods and disruption budgets of all namespaces where the caller may list them, else of the client's own; its quotas."""
+    nodes, pods, budgets, quotas = await asyncio.gather(
+        _read(client, "Node"),
+        _read(client, "Pod", "*", fields=_NOT_ENDED),
+        _read(client, "PodDisruptionBudget", "*"),
+        _read(client, "ResourceQuota"),
+    )
+    whole = nodes is not None and pods is not None
+    if pods is None:
+        pods = await client.list("Pod", fields=_NOT_ENDED)
+    if budgets is None:
+        budgets = await _read(client, "PodDisruptionBudget") or []
+    unseen: list[str] = []
+    if nodes is None:
+        unseen.append("You may not list nodes: what the cluster has, and where a step fits, is known only as far as quotas say.")
+        unseen.append("What the scheduler says of waiting pods is shown as it is.")
+    if not whole:
+        unseen.append(f"You may not list pods of all namespaces: only those of {client.namespace} are counted as use.")
+    if nodes is None and not quotas:
+        unseen.append(f"The namespace {client.namespace} has no quota (or you may not read it), so its bounds are not known.")
+    inventory = take_inventory(nodes or [], pods, quotas or [], unseen=unseen)
+    return Survey(inventory, nodes or [], pods, budgets, whole)
+
+
+async def _read(client: KubeClient, kind: str, namespace: str = "", *, fields: str = "") -> list[dict[str, Any]] | None:
+    """What is there; None if the caller may not see it, or the cluster has no such kind."""
+    try:
+        return await client.list(kind, fields=fields, namespace=namespace)
+    except (ForbiddenError, NotFoundError):
+        return None
