@@ -1,0 +1,92 @@
+"""Users' tokens: as mounted, as renewed, and as made a moment ago."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from fairway.errors import ConfigError, InfraError
+from fairway.spec.tokens import digest_token, make_user_token
+from fairway.web.auth import TokenAuth
+
+ANN, BEN = make_user_token("ann"), make_user_token("ben")
+
+
+def mount(folder: Path, **values: str) -> TokenAuth:
+    for name, value in {"signing-key": "ab" * 32, **values}.items():
+        (folder / name).write_text(value)
+    return TokenAuth(str(folder))
+
+
+def test_a_user_is_who_has_the_token_whose_digest_is_kept(tmp_path: Path) -> None:
+    auth = mount(tmp_path, **{"token.ann": digest_token(ANN)})
+    assert auth.check(ANN) == "ann"
+    assert [auth.check(wrong) for wrong in ("", BEN, ANN[:-1] + "x", "u1.ann.", "w1.a.1.b", make_user_token("ann"))] == [None] * 6
+
+
+def test_another_users_token_under_this_name_is_nobodys(tmp_path: Path) -> None:
+    auth = mount(tmp_path, **{"token.ann": digest_token(BEN)})
+    assert auth.check(BEN) is None
+
+
+def test_a_renewed_folder_is_read_again(tmp_path: Path) -> None:
+    auth = mount(tmp_path, **{"token.ann": digest_token(ANN)})
+    assert auth.check(BEN) is None
+    (tmp_path / "token.ben").write_text(digest_token(BEN))
+    (tmp_path / "token.ann").unlink()
+    assert (auth.check(BEN), auth.check(ANN)) == ("ben", None)
+
+
+def test_a_token_made_a_moment_ago_is_looked_up_once_and_then_known(tmp_path: Path) -> None:
+    auth = mount(tmp_path)
+    asked: list[int] = []
+
+    async def find_secret() -> Mapping[str, str]:
+        asked.append(1)
+        return {"token.ben": digest_token(BEN), "signing-key": "ab" * 32}
+
+    auth.find_secret = find_secret
+    assert auth.check(BEN) is None
+    assert asyncio.run(auth.find_user(BEN)) == "ben"
+    assert auth.check(BEN) == "ben"
+    assert asyncio.run(auth.find_user(BEN)) == "ben"
+    assert asyncio.run(auth.find_user("w1.a-1.99.ff")) is None
+    assert len(asked) == 1
+
+
+def test_strangers_cannot_make_the_server_ask_the_cluster_all_the_time(tmp_path: Path) -> None:
+    (tmp_path / "signing-key").write_text("ab" * 32)
+    now = [100.0]
+    auth = TokenAuth(str(tmp_path), clock=lambda: now[0])
+    asked: list[int] = []
+
+    async def find_secret() -> Mapping[str, str]:
+        asked.append(1)
+        return {}
+
+    auth.find_secret = find_secret
+    for _ in range(50):
+        assert asyncio.run(auth.find_user(make_user_token("eve"))) is None
+    assert len(asked) == 1
+    now[0] += 3
+    assert asyncio.run(auth.find_user(make_user_token("eve"))) is None
+    assert len(asked) == 2
+
+
+def test_a_cluster_that_does_not_answer_lets_nobody_in_and_nobody_fall(tmp_path: Path) -> None:
+    auth = mount(tmp_path, **{"token.ann": digest_token(ANN)})
+
+    async def find_secret() -> Mapping[str, str]:
+        raise InfraError("no answer")
+
+    auth.find_secret = find_secret
+    assert asyncio.run(auth.find_user(BEN)) is None
+    assert asyncio.run(auth.find_user(ANN)) == "ann"
+
+
+def test_a_server_without_a_key_does_not_start(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="signing-key"):
+        TokenAuth(str(tmp_path))
