@@ -55,6 +55,12 @@ def check_token(key: str, token: str, now: float) -> str | None:
     return id if now < int(expiry) else None
 
 
+def worker_id(token: str) -> str:
+    """The id that a token says it speaks for, unchecked; "" if it is no worker's token."""
+    kind, _, rest = token.rpartition(".")[0].partition(".")
+    return rest.rpartition(".")[0] if kind == _KIND else ""
+
+
 def sign_url(key: str, method: str, blob_key: str, expires_at: float, size: int = -1) -> str:
     """The query of an address at which `blob_key` may be read ("GET") or written ("PUT", with `size` bytes if that is not -1)."""
     given = f"&n={size}" if size >= 0 else ""

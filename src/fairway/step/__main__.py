@@ -2,6 +2,8 @@
 
 worker FD HOME                      serve the driver on an inherited socket
 zygote FD BELL HOME PARENT MODE     serve a worker; MODE is "fork" or "single"
+pod                                 run the attempt that this pod's variables name
+pool                                run attempts for a server until it says to leave
 run SPEC.json --home HOME [--source FOLDER] [--pdb]   run one attempt here, in the foreground
 """
 
@@ -24,6 +26,14 @@ def main(argv: list[str]) -> int:
         from fairway.step.foreground import main as run
 
         return run(argv[1:])
+    if argv == ["pod"]:
+        from fairway.step.pod import main as run_pod
+
+        return run_pod()
+    if argv == ["pool"]:
+        from fairway.step.pool import main as run_pool
+
+        return run_pool()
     print(__doc__, file=sys.stderr)
     return 2
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import socket
 from collections.abc import Mapping, Sequence
+from http.client import HTTPResponse
 from typing import Any, BinaryIO
 from urllib.parse import quote
 
@@ -19,7 +21,7 @@ class Control:
 
     def __init__(self, link: Link, url: str, token: str) -> None:
         self.link, self.url = link, url.rstrip("/")
-        self._headers = {HEADER: token} if token else {}
+        self.headers = {HEADER: token} if token else {}
 
     def scoped(self, token: str) -> Control:
         """The same server for another token."""
@@ -32,13 +34,12 @@ class Control:
 
     def put_outcome(self, id: str, outcome: bytes) -> bool:
         """Store it if there is none; False if one was there (that one stands)."""
-        return self._call("PUT", f"attempts/{id}/outcome", outcome, fine=(200, 201)).status == 201
+        return self._call("PUT", f"attempts/{id}/outcome", outcome, fine=(200, 201, 410)).status == 201
 
     def append(self, id: str, kind: str, offset: int, data: bytes) -> int:
-        """Add what lies beyond the stream's size; returns its size."""
-        return int(
-            self._call("POST", f"attempts/{id}/streams/{kind}?offset={offset}", data, kind="application/octet-stream").json()["size"]
-        )
+        """Add what lies beyond the stream's size; returns its size, which is less than `offset` if something before it is missing."""
+        path = f"attempts/{id}/streams/{kind}?offset={offset}"
+        return int(self._call("POST", path, data, fine=(200, 409), kind="application/octet-stream").json()["size"])
 
     def sign(self, get: Sequence[str] = (), put: Sequence[tuple[str, int]] = ()) -> tuple[dict[str, str], dict[str, str | None]]:
         """Addresses to read and to write blobs; None for one that is there already."""
@@ -55,8 +56,8 @@ class Control:
 
     def put_checkpoint(self, id: str, path: str, file: BinaryIO) -> None:
         """Store one file in place of what had its name."""
-        url = self._url(f"attempts/{id}/checkpoint/{quote(path)}")
-        self.link.upload(lambda: url, file, doing=f"keeping the checkpoint {path}", headers=self._headers)
+        url = self.path_url(f"attempts/{id}/checkpoint/{quote(path)}")
+        self.link.upload(lambda: url, file, doing=f"keeping the checkpoint {path}", headers=self.headers)
 
     def delete_checkpoint(self, id: str, path: str) -> None:
         """Absent = success."""
@@ -64,23 +65,55 @@ class Control:
 
     def get_checkpoint(self, id: str, path: str, file: BinaryIO, digest: str) -> None:
         """Fetch one file, checked. Raises NotFoundError."""
-        url = self._url(f"attempts/{id}/checkpoint/{quote(path)}")
-        self.link.download(lambda: url, file, digest=digest, doing=f"fetching the checkpoint {path}", headers=self._headers)
-
-    def poll(self, pool: str, asked: Mapping[str, Any]) -> dict[str, Any]:
-        """One try of taking work: waits on the server for up to `wait_s`. Raises OSError, HTTPException, NotNow, Refused."""
-        return self.link.exchange(
-            "POST",
-            self._url(f"pools/{pool}/poll"),
-            body=_encode(asked).encode(),
-            headers={**self._headers, "Content-Type": "application/json"},
-            read=lambda r: (check_status(r, (200,), "asking for work"), json.loads(r.read()))[1],
-            timeout_s=asked["wait_s"] + _POLL_SLACK_S,
-        )
+        url = self.path_url(f"attempts/{id}/checkpoint/{quote(path)}")
+        self.link.download(lambda: url, file, digest=digest, doing=f"fetching the checkpoint {path}", headers=self.headers)
 
     def _call(self, method: str, path: str, body: bytes = b"", *, fine: tuple[int, ...] = (200,), kind: str = "application/json") -> Any:
-        headers = {**self._headers, "Content-Type": kind} if body else self._headers
-        return self.link.call(method, self._url(path), body=body, headers=headers, fine=fine)
+        headers = {**self.headers, "Content-Type": kind} if body else self.headers
+        return self.link.call(method, self.path_url(path), body=body, headers=headers, fine=fine)
 
-    def _url(self, path: str) -> str:
+    def path_url(self, path: str) -> str:
+        """The address of something of the channel's."""
         return f"{self.url}/work/v1/{path}"
+
+
+class Poll:
+    """One question for work, which waits with the server for up to `wait_s`. Another thread may drop it."""
+
+    def __init__(self, control: Control, pool: str, asked: Mapping[str, Any]) -> None:
+        self._control, self._url, self._asked = control, control.path_url(f"pools/{pool}/poll"), asked
+        self._sock: socket.socket | None = None
+        self.dropped = False
+
+    def ask(self) -> dict[str, Any]:
+        """One try. Raises OSError, HTTPException or NotNow when another may succeed, Refused when none will."""
+        return self._control.link.exchange(
+            "POST",
+            self._url,
+            body=_encode(self._asked).encode(),
+            headers={**self._control.headers, "Content-Type": "application/json"},
+            read=self._read,
+            timeout_s=self._asked["wait_s"] + _POLL_SLACK_S,
+            opened=self._note_opened,
+        )
+
+    def drop(self) -> None:
+        """Wait for no answer any more; `ask` raises OSError."""
+        self.dropped = True
+        sock = self._sock
+        if sock is not None:
+            try:
+                sock.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                return
+
+    def _note_opened(self, sock: socket.socket) -> None:
+        self._sock = sock
+        if self.dropped:
+            raise ConnectionAbortedError("dropped")
+
+    def _read(self, response: HTTPResponse) -> dict[str, Any]:
+        check_status(response, (200,), "asking for work")
+        answer = json.loads(response.read())
+        self._sock = None
+        return answer

@@ -130,6 +130,14 @@ class FolderArtifactStore:
             raise _explain(error, "delete", key, path) from error
         return True
 
+    def touch(self, key: str) -> bool:
+        """Is the blob there? Then its age starts anew, as after a `put`. Raises StoreUnavailable."""
+        path = self._path(key)
+        try:
+            return self._refresh(path)
+        except OSError as error:
+            raise _explain(error, "read", key, path) from error
+
     def create(self) -> tuple[int, str]:
         """A new file of its own among the store's unfinished ones (descriptor, path), to be filled and handed to `put(…, move=True)`.
 

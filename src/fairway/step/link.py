@@ -26,6 +26,8 @@ _NOT_NOW = frozenset({408, 425, 429, 500, 502, 503, 504})
 _BLOCK_BYTES = 1 << 20
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 0.05, 5.0
 _KEPT_OPEN = 8
+_CONNECT_S = 5.0
+_PROBES = {"TCP_KEEPIDLE": 10, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3}
 _DAMAGED_TRIES = 3
 
 
@@ -65,8 +67,8 @@ class Answer:
 class Patience:
     """Waits between tries of one thing, until there is none left. `hurry` may shorten it from another thread."""
 
-    def __init__(self, link: Link) -> None:
-        self._link, self._began, self._wait_s = link, time.monotonic(), _FIRST_WAIT_S
+    def __init__(self, link: Link, longest_wait_s: float = _LONGEST_WAIT_S) -> None:
+        self._link, self._began, self._wait_s, self._longest_wait_s = link, time.monotonic(), _FIRST_WAIT_S, longest_wait_s
 
     def progress(self) -> None:
         """The last try got somewhere: start counting anew."""
@@ -80,7 +82,7 @@ class Patience:
                 f"{doing} failed: {_words(why)}", hint="is the server of the target running? `fairway up` shows what it waits for"
             ) from why
         pause = max(self._wait_s * random.uniform(0.5, 1.0), getattr(why, "after_s", 0.0))
-        self._wait_s = min(self._wait_s * 2, _LONGEST_WAIT_S)
+        self._wait_s = min(self._wait_s * 2, self._longest_wait_s)
         self._link.pause(min(pause, left))
 
 
@@ -176,16 +178,21 @@ class Link:
         body: bytes | BinaryIO = b"",
         headers: Mapping[str, str] | None = None,
         timeout_s: float = 0.0,
+        opened: Callable[[socket.socket], None] | None = None,
     ) -> T:
         """One try. `read` takes what it wants of the answer; a connection whose answer it has not read to the end is not used again.
 
-        Raises OSError or HTTPException for broken connections, and what `read` raises.
+        `opened` is told the socket before it is used. Raises OSError or HTTPException for broken connections, and what `read` and `opened`
+        raise.
         """
         at = urlsplit(url)
         where, path = (at.scheme, at.netloc), at.path + (f"?{at.query}" if at.query else "")
         while True:
-            connection, used = self._take(where, timeout_s or self.timeout_s)
+            connection, used = self._take(where)
             try:
+                _open(connection, timeout_s or self.timeout_s)
+                if opened is not None:
+                    opened(connection.sock)
                 response = _send(connection, method, path, body, headers or {})
                 result = read(response)
             except BaseException as error:
@@ -209,16 +216,13 @@ class Link:
         for connection in idle:
             connection.close()
 
-    def _take(self, where: tuple[str, str], timeout_s: float) -> tuple[http.client.HTTPConnection, bool]:
+    def _take(self, where: tuple[str, str]) -> tuple[http.client.HTTPConnection, bool]:
         with self._lock:
             idle = self._idle.get(where)
-            connection = idle.pop() if idle else None
-        if connection is not None:
-            if connection.sock is not None:
-                connection.sock.settimeout(timeout_s)
-            return connection, True
+            if idle:
+                return idle.pop(), True
         make = http.client.HTTPSConnection if where[0] == "https" else http.client.HTTPConnection
-        return make(where[1], timeout=timeout_s, blocksize=_BLOCK_BYTES), False
+        return make(where[1], timeout=_CONNECT_S, blocksize=_BLOCK_BYTES), False
 
     def _give_back(self, where: tuple[str, str], connection: http.client.HTTPConnection) -> None:
         with self._lock:
@@ -278,6 +282,19 @@ def check_status(response: http.client.HTTPResponse, fine: tuple[int, ...], doin
             f"{doing}: the server's disk is full{detail}", hint=hint or "`fairway gc` frees some; or give the target more storage"
         )
     raise Refused(f"{doing} was refused: {status}{detail}", status=status, hint=hint)
+
+
+def _open(connection: http.client.HTTPConnection, timeout_s: float) -> None:
+    """Connect if need be. A peer that vanishes without a word is noticed by keep-alive probes."""
+    if connection.sock is None:
+        connection.connect()
+        sock: Any = connection.sock
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for name, value in _PROBES.items():
+            if hasattr(socket, name):
+                sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+    open_sock: Any = connection.sock
+    open_sock.settimeout(timeout_s)
 
 
 def _send(

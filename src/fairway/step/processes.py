@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 SIGTERM, SIGKILL = 15, 9
 SIGSTOP = 19 if sys.platform == "linux" else 17
-_PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
+_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_CHILD_SUBREAPER = 1, 4, 36
 _ON_LINUX = sys.platform == "linux"
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 _TICKS = os.sysconf("SC_CLK_TCK")
@@ -48,6 +48,12 @@ def adopt_orphans() -> None:
     """Become the parent of descendants whose own parent dies (Linux; a no-op elsewhere)."""
     if _ON_LINUX:
         _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+
+
+def hide() -> None:
+    """Keep other processes of this user from reading our memory and the variables we were started with (Linux; a no-op elsewhere)."""
+    if _ON_LINUX:
+        _prctl(_PR_SET_DUMPABLE, 0)
 
 
 def find_children(pid: int) -> list[int]:

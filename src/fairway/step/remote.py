@@ -18,6 +18,7 @@ from urllib.parse import urljoin
 from fairway.errors import FairwayError, NotFoundError, UnsupportedError
 from fairway.spec.artifact import ArtifactRef, blob_key
 from fairway.spec.record import from_plain
+from fairway.step.bundles import bundle_key
 from fairway.step.control import Control
 from fairway.step.folder import FolderArtifactStore
 
@@ -92,6 +93,15 @@ class RemoteArtifactStore:
         """Never: only the server knows what is still needed."""
         raise UnsupportedError(f"an attempt cannot delete {key!r} from the server's store", hint="`fairway gc` does, where it is safe")
 
+    def read_bundle(self, digest: str) -> bytes:
+        """A bundle's archive, not kept. Raises NotFoundError; what it holds is to be checked by who unpacks it."""
+        path = self._download(bundle_key(digest), "", "")
+        try:
+            with open(path, "rb") as file:
+                return file.read()
+        finally:
+            os.unlink(path)
+
     def fetch(self, keys: Iterable[str]) -> None:
         """Bring blobs into the folder, several at a time. What is nowhere is left out: whoever wants to read it says so."""
         missing = [key for key in dict.fromkeys(keys) if self.cache.stat(key) is None]
@@ -151,22 +161,23 @@ class RemoteArtifactStore:
         with mine:
             if self.cache.stat(key) is not None:
                 return
-            known = [url] if url else []
-            descriptor, path = self.cache.create()
-            try:
-                with os.fdopen(descriptor, "w+b") as file:
-                    self._control.link.download(
-                        lambda: self._absolute(known.pop() if known else self._sign_get(key)),
-                        file,
-                        digest=key.removeprefix(_DIGESTED).replace("/", ""),
-                        doing=f"fetching {key}",
-                    )
-            except BaseException:
-                os.unlink(path)
-                raise
             from pathlib import Path
 
-            self.cache.put(key, Path(path), move=True)
+            self.cache.put(key, Path(self._download(key, url, key.removeprefix(_DIGESTED).replace("/", ""))), move=True)
+
+    def _download(self, key: str, url: str, digest: str) -> str:
+        """The path of a new file with the blob's bytes."""
+        known = [url] if url else []
+        descriptor, path = self.cache.create()
+        try:
+            with os.fdopen(descriptor, "w+b") as file:
+                self._control.link.download(
+                    lambda: self._absolute(known.pop() if known else self._sign_get(key)), file, digest=digest, doing=f"fetching {key}"
+                )
+        except BaseException:
+            os.unlink(path)
+            raise
+        return path
 
     def _upload(self, key: str, size: int, url: str | None) -> None:
         known = [url] if url else []
