@@ -1,0 +1,258 @@
+"""`fairway cluster`: what a cluster has, what waits, where a step fits, and what keeps idle nodes."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from fairway.cli.arguments import output_option
+from fairway.cli.listing import print_json, print_table
+from fairway.cli.style import paint, spell_count, spell_size
+from fairway.engine.project import Project, load_project
+from fairway.errors import FairwayError, UnsupportedError
+
+if TYPE_CHECKING:
+    from fairway.kube.client import KubeClient
+    from fairway.kube.config import ClientSettings
+    from fairway.kube.fitting import Fit
+    from fairway.kube.inventory import ClusterInventory, Stock
+    from fairway.kube.scaledown import Action, IdleNode
+    from fairway.kube.survey import Survey
+    from fairway.spec.resources import Resources
+    from fairway.spec.target import TargetSettings
+
+_WAITING_SHOWN = 20
+
+
+@click.command("cluster")
+@click.option("--on", "target", metavar="TARGET", help="A target; else the kubeconfig's context.")
+@click.option("--fits", metavar="SIZE", help="Say where such a step fits, and how often.")
+@click.option("--scale-down", is_flag=True, help="Let an autoscaler remove idle nodes.")
+@click.option("-y", "--yes", is_flag=True, help="Scale down without asking.")
+@output_option
+@click.pass_obj
+def command(folder: str, target: str | None, fits: str | None, scale_down: bool, yes: bool, output: str | None) -> None:
+    """Show a cluster's nodes with their accelerators, what is used and free, what waits and why, and which nodes are idle.
+
+    It is seen with your own kubeconfig: whole if you may list nodes, else through quotas and the scheduler's words. SIZE is made of
+    cpu, memory, disk, accelerator, model and topology. --scale-down lists what it would change of what Fairway made in the namespace,
+    and asks; what others made it explains, and leaves alone.
+
+    \b
+    Examples:
+      fairway cluster --on campus
+      fairway cluster --fits cpu=4,memory=8Gi,accelerator=nvidia.com/gpu:1
+      fairway cluster --on campus --scale-down
+    """
+    import asyncio
+
+    if fits and scale_down:
+        raise click.UsageError("--fits and --scale-down are two questions: ask one at a time")
+    settings, found = _find_settings(load_project(folder, overrides={"target": target} if target else None))
+    size = None
+    if fits:
+        from fairway.kube.fitting import parse_size
+
+        size = parse_size(fits)
+    asyncio.run(_answer(settings, found, size, scale_down, yes, output == "json"))
+
+
+def _find_settings(project: Project) -> tuple[ClientSettings, TargetSettings | None]:
+    """How to reach the cluster meant: the target's, or, as this machine is none, the kubeconfig's current one."""
+    try:
+        from fairway.kube.config import ClientSettings
+    except ImportError as error:
+        raise UnsupportedError("Kubernetes needs packages that are not installed", hint="pip install 'fairway[kubernetes]'") from error
+
+    target = project.targets.get(project.target)
+    if target is None or target.kind == "local":
+        return ClientSettings(patience_s=5.0), None
+    if target.kind != "kubernetes":
+        raise UnsupportedError(
+            f"the target {target.name!r} is reached by a URL, not by a kubeconfig", hint="ask for one of kind kubernetes"
+        )
+    return ClientSettings(target.context, target.namespace, target.kubeconfig, target.requests_per_s, patience_s=5.0), target
+
+
+async def _answer(
+    settings: ClientSettings, target: TargetSettings | None, size: Resources | None, scale_down: bool, yes: bool, as_json: bool
+) -> None:
+    from fairway.kube.client import KubeClient
+    from fairway.kube.scaledown import find_idle_nodes
+    from fairway.kube.survey import survey_cluster
+
+    client = KubeClient.from_settings(settings)
+    try:
+        survey = await survey_cluster(client)
+        idle = find_idle_nodes(survey.inventory, survey.nodes, survey.pods, survey.budgets)
+        if size is not None:
+            _show_fit(survey.inventory, size, target, as_json)
+        elif scale_down:
+            await _scale_down(client, survey, idle, yes, as_json)
+        elif as_json:
+            print_json({"context": client.context, "namespace": client.namespace, **_plain(survey.inventory), "idle": idle})
+        else:
+            _show(client, survey.inventory, idle)
+    finally:
+        await client.close()
+
+
+def _plain(inventory: ClusterInventory) -> dict[str, Any]:
+    return {name: getattr(inventory, name) for name in inventory.record_fields}
+
+
+def _show(client: KubeClient, inventory: ClusterInventory, idle: Sequence[IdleNode]) -> None:
+    click.echo(f"context {client.context or 'of this pod'}, namespace {client.namespace}", err=True)
+    for sentence in inventory.unseen:
+        click.echo(paint(f"! {sentence}", "yellow", sys.stderr), err=True)
+    if inventory.nodes:
+        free = {one.name: one for one in idle}
+        print_table(
+            ("NODE", "CPU FREE", "MEMORY FREE", "PODS", "ACCELERATORS FREE", "STATE"),
+            [_row(node, free.get(node.name)) for node in inventory.nodes],
+            right=(1, 2, 3),
+        )
+    if inventory.quotas:
+        sys.stdout.write("\n" if inventory.nodes else "")
+        rows = [(one.name, one.resource, _spell(one.resource, one.used), _spell(one.resource, one.hard)) for one in inventory.quotas]
+        print_table(("QUOTA", "RESOURCE", "USED", "OF"), rows, right=(2, 3))
+    _show_waiting(inventory)
+    _show_idle(idle)
+
+
+def _row(node: Stock, idle: IdleNode | None) -> tuple[str, ...]:
+    state = node.state or ("idle" if idle else "")
+    notes = [state, "spot" if node.spot else "", node.topology]
+    accelerators = [
+        f"{node.free[name]:.0f} of {node.total[name]:.0f} {node.models.get(name) or name}" for name in node.total if _is_accelerator(name)
+    ]
+    return (
+        node.name,
+        f"{_spell('cpu', node.free.get('cpu', 0))} of {_spell('cpu', node.total.get('cpu', 0))}",
+        f"{_spell('memory', node.free.get('memory', 0))} of {_spell('memory', node.total.get('memory', 0))}",
+        f"{node.used.get('pods', 0):.0f} of {node.total.get('pods', 0):.0f}",
+        ", ".join(accelerators) or "-",
+        ", ".join(note for note in notes if note) or "busy",
+    )
+
+
+def _is_accelerator(name: str) -> bool:
+    from fairway.kube.inventory import is_accelerator
+
+    return is_accelerator(name)
+
+
+def _show_waiting(inventory: ClusterInventory) -> None:
+    if not inventory.waiting:
+        return
+    sys.stdout.write("\n")
+    shown = inventory.waiting[:_WAITING_SHOWN]
+    rows = [(f"{one.namespace}/{one.name}", spell_amounts(one.asks), one.reason) for one in shown]
+    print_table(("WAITING", "ASKS FOR", "WHY"), rows)
+    if len(inventory.waiting) > len(shown):
+        sys.stdout.write(f"… and {len(inventory.waiting) - len(shown):,} more\n")
+
+
+def _show_idle(idle: Sequence[IdleNode]) -> None:
+    if not idle:
+        return
+    sys.stdout.write("\n")
+    rows: list[tuple[str, str, str, str]] = []
+    for node in idle:
+        if not node.keepers:
+            rows.append((node.name, f"{node.use:.0%}", "nothing", "an autoscaler may remove it"))
+        for keeper in node.keepers:
+            what = f"{keeper.namespace}/{keeper.pod}: {keeper.reason}" if keeper.pod else keeper.reason
+            rows.append((node.name, f"{node.use:.0%}", what, keeper.cure))
+    print_table(("IDLE NODE", "USED", "KEPT BY", "WHAT WOULD HELP"), rows, right=(1,))
+
+
+def _show_fit(inventory: ClusterInventory, size: Resources, target: TargetSettings | None, as_json: bool) -> None:
+    from fairway.kube.fitting import find_fit
+
+    nodes, tolerations = (target.nodes, target.tolerations) if target else ({}, ())
+    fit = find_fit(inventory, size, nodes=nodes, tolerations=tolerations)
+    if as_json:
+        print_json(fit)
+        return
+    for sentence in inventory.unseen:
+        click.echo(paint(f"! {sentence}", "yellow", sys.stderr), err=True)
+    if fit.nodes:
+        rows = [(one.node, f"{one.free:,}", f"{one.empty:,}", one.lacks) for one in fit.nodes]
+        print_table(("NODE", "FIT NOW", "FIT WHEN EMPTY", "LACKS"), rows, right=(1, 2))
+        sys.stdout.write("\n")
+    sys.stdout.write(_sum_up(fit) + "\n")
+
+
+def _sum_up(fit: Fit) -> str:
+    """How many at once, in a sentence."""
+    bound = f" (bounded by the quota {fit.bound})" if fit.quota >= 0 and (fit.quota == fit.free or not fit.nodes) else ""
+    if not fit.nodes and fit.quota < 0:
+        return "how many fit cannot be said: neither nodes nor a quota can be seen"
+    if not fit.nodes:
+        return f"the quota lets {fit.free:,} in now{bound}"
+    on = sum(one.free > 0 for one in fit.nodes)
+    if fit.free:
+        return f"{fit.free:,} at once now, on {spell_count(on, 'node')}{bound}; {fit.empty:,} if nothing else ran"
+    return f"none now{bound}; {fit.empty:,} if nothing else ran" if fit.empty else "it fits on no node"
+
+
+async def _scale_down(client: KubeClient, survey: Survey, idle: Sequence[IdleNode], yes: bool, as_json: bool) -> None:
+    plan = await _plan(client)
+    if as_json:
+        print_json({"idle": idle, "actions": plan})
+    else:
+        _show_idle(idle)
+        for sentence in survey.inventory.unseen:
+            click.echo(paint(f"! {sentence}", "yellow", sys.stderr), err=True)
+        if plan:
+            sys.stdout.write("\n")
+            print_table(("TO DO", "WHAT", "WHY"), [(one.verb, f"{one.kind.lower()}/{one.name}", one.why) for one in plan])
+        else:
+            click.echo(f"there is nothing of Fairway's to change in {client.namespace}", err=True)
+    sys.stdout.flush()
+    if not plan or not (yes or (sys.stdin.isatty() and click.confirm("do it?", err=True))):
+        if plan and not as_json:
+            click.echo("nothing changed; --yes does it", err=True)
+        return
+    failed = [error for action in plan if (error := await _do(client, action))]
+    click.echo(f"done: {spell_count(len(plan) - len(failed), 'change')}", err=True)
+    if failed:
+        raise failed[0]
+
+
+async def _plan(client: KubeClient) -> list[Action]:
+    from fairway.kube.scaledown import plan_scale_down
+
+    ours = "app.kubernetes.io/managed-by=fairway"
+    pods, budgets = await client.list("Pod", labels=ours), await client.list("PodDisruptionBudget", labels=ours)
+    workloads = [one for kind in ("Deployment", "StatefulSet") for one in await client.list(kind, labels=ours)]
+    runs = await client.list("ConfigMap", labels=f"{ours},fairway.dev/run")
+    return plan_scale_down(pods, budgets, workloads, running=bool(runs))
+
+
+async def _do(client: KubeClient, action: Action) -> FairwayError | None:
+    """Carry one action out; its error, if it failed, so that the others are tried all the same."""
+    try:
+        if action.verb == "delete":
+            await client.delete(action.kind, action.name)
+        else:
+            await client.patch(action.kind, action.name, action.patch)
+    except FairwayError as error:
+        click.echo(f"{action.verb} {action.kind.lower()}/{action.name}: {error}", err=True)
+        return error
+    return None
+
+
+def spell_amounts(amounts: Mapping[str, float]) -> str:
+    """ "2 cpu, 4 GiB memory, 1 nvidia.com/gpu"."""
+    return ", ".join(f"{_spell(name, amount)} {name}" for name, amount in amounts.items() if amount and name != "pods") or "nothing"
+
+
+def _spell(resource: str, amount: float) -> str:
+    if resource.endswith(("memory", "storage")):
+        return spell_size(amount)
+    return f"{amount:.3g}" if amount < 1000 and amount % 1 else f"{amount:,.0f}"
