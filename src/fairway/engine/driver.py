@@ -39,8 +39,8 @@ class Driver:
     """Drives one run until it has ended.
 
     `begin`: events to record first (RunStarted for a new run, RunResumed to go on with one that has ended). `on_events` is told what
-    has become durable. `history` spares reading the journal again. Raises JournalConflict if another driver took the run over,
-    StoreUnavailable if a store cannot be used.
+    has become durable; `on_settled` once, when the executor knows all that is live. `history` spares reading the journal again. Raises
+    JournalConflict if another driver took the run over, StoreUnavailable if a store cannot be used.
     """
 
     def __init__(
@@ -50,6 +50,7 @@ class Driver:
         *,
         begin: Sequence[Event] = (),
         on_events: OnEvents | None = None,
+        on_settled: Callable[[], None] | None = None,
         clock: Callable[[], float] | None = None,
         library: Library | None = None,
         history: History | None = None,
@@ -61,6 +62,7 @@ class Driver:
         self._begin = list(begin)
         self._history = history
         self._on_events = on_events
+        self._on_settled = on_settled
         self._clock = clock or _steady_clock()
         self._library = library or StoreLibrary(services.artifacts)
         python = services.python or f"{sys.version_info.major}.{sys.version_info.minor}"
@@ -102,6 +104,9 @@ class Driver:
             await self._act()
             if self._pending or self._touches:
                 continue
+            if self._on_settled is not None:
+                self._on_settled, settled = None, self._on_settled
+                settled()
             if self.state.status != "running":
                 await self._see_off()
                 return self.state

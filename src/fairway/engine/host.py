@@ -12,7 +12,7 @@ import sys
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Any, Protocol
 
 from fairway.engine.bus import RUNS, Bus
 from fairway.engine.driver import Driver
@@ -33,6 +33,12 @@ OnEnd = Callable[[RunSummary, Mapping[str, Any]], Awaitable[Sequence[str]]]
 """Told of a run's end with its summary and what its `environment` records; returns a line for each thing that went wrong."""
 
 
+class MakeView(Protocol):
+    """The executor as the driver of one run sees it: `wait` tells of that run's attempts only, `close` leaves them alone."""
+
+    def __call__(self, run: str, *, pipeline: str = "", user: str = "") -> Executor: ...
+
+
 @record
 class Problem(Record):
     """Why a run's driver does not get on, how often it has failed in a row, and when it is started again (epoch seconds)."""
@@ -44,9 +50,15 @@ class Problem(Record):
 
 
 class _Driven:
-    """A run that is driven here: its task, its driver while there is one, and what is wrong."""
+    """A run that is driven here: its task, its driver while there is one, and what is wrong.
 
-    def __init__(self) -> None:
+    `executor` outlives a driver that fails, so that the next one hears of what the last one has started. `settled`: everything that was
+    live when the run was taken up is known to the executor again.
+    """
+
+    def __init__(self, executor: Executor) -> None:
+        self.executor = executor
+        self.settled = False
         self.task: asyncio.Task[None] | None = None
         self.driver: Driver | None = None
         self.started: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -56,7 +68,7 @@ class _Driven:
 
 
 class Host:
-    """Drives runs. `services` are the stores that all share; `view` gives each run an executor of its own (a view of one executor).
+    """Drives runs. `services` are the stores that all share; `view` gives each run (with its pipeline and user) a view of one executor.
 
     All calls are made in one event loop. A run is driven once however often it is started, resumed or taken up.
     """
@@ -64,7 +76,7 @@ class Host:
     def __init__(
         self,
         services: Services,
-        view: Callable[[str], Executor],
+        view: MakeView,
         bus: Bus,
         *,
         on_end: OnEnd | None = None,
@@ -87,10 +99,21 @@ class Host:
         """Runs that are driven here now, those whose driver waits to be started again included."""
         return frozenset(self._runs)
 
+    @property
+    def settled(self) -> bool:
+        """Has every run been taken up, and its executor been told of all that is live? An attempt not known then is over."""
+        return self.taken_up and all(driven.settled for driven in self._runs.values())
+
     def find_problem(self, run: str) -> Problem | None:
         """Why the run does not get on, None if nothing is known to be wrong."""
         driven = self._runs.get(run)
         return driven.problem if driven else None
+
+    def find_state(self, run: str) -> tuple[int, Any] | None:
+        """(head, state) of a run as its driver here sees it, None if there is no driver. To be read at once, before any `await`."""
+        driven = self._runs.get(run)
+        driver = driven.driver if driven else None
+        return (driver.head, driver.state) if driver is not None and driver.state.run == run else None
 
     async def start(self, begin: ev.RunStarted) -> bool:
         """Start a run; returns once its start is durable. False if there is a run of this id already: nothing is done then.
@@ -99,7 +122,7 @@ class Host:
         """
         if begin.run in self._runs or await self.journal.head(begin.run):
             return False
-        await self._begin(begin.run, [begin], None)
+        await self._begin(self._driven(begin.run, begin.graph.name, begin.created_by), begin.run, [begin], None)
         return True
 
     async def resume(self, run: str, begin: ev.RunResumed | None = None) -> None:
@@ -110,16 +133,17 @@ class Host:
         if not history.head:
             raise _no_run(run)
         wanted = begin or (ev.RunResumed(time.time()) if history.state.status != "running" else None)
-        await self._begin(run, [wanted] if wanted is not None else [], history)
+        driven = self._driven(run, history.state.graph.name, history.state.created_by)
+        await self._begin(driven, run, [wanted] if wanted is not None else [], history)
 
     async def take_up(self) -> list[str]:
         """Drive every run that the journal says goes on; returns them. For the start of a server."""
         rows = await self.journal.summaries(status="running", archived=True, limit=0)
-        found = [row.run for row in rows if row.run not in self._runs]
-        for run in found:
-            self._spawn(run, [], None)
+        found = [row for row in rows if row.run not in self._runs]
+        for row in found:
+            self._spawn(self._driven(row.run, row.pipeline, row.created_by), row.run, [], None)
         self.taken_up = True
-        return found
+        return [row.run for row in found]
 
     async def cancel(self, run: str, *, by: str = "", reason: str = "") -> None:
         """Ask for the run's end; the wish is durable when this returns. A run that has ended stays as it is."""
@@ -161,19 +185,22 @@ class Host:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _begin(self, run: str, begin: Sequence[ev.Event], history: History | None) -> None:
+    def _driven(self, run: str, pipeline: str, user: str) -> _Driven:
+        """Nobody else drives the run from now on."""
         if self._closing:
             raise ConflictError("the server is going down", hint="try again in a moment")
-        started = self._spawn(run, begin, history).started
-        await asyncio.wait([started])  # the caller may go away; the run has been started all the same
-        if started.cancelled():
-            raise ConflictError("the server is going down", hint="try again in a moment")
-        started.result()
-
-    def _spawn(self, run: str, begin: Sequence[ev.Event], history: History | None) -> _Driven:
-        driven = self._runs[run] = _Driven()
-        driven.task = asyncio.get_running_loop().create_task(self._drive(run, driven, begin, history), name=f"driver {run}")
+        driven = self._runs[run] = _Driven(self._view(run, pipeline=pipeline, user=user))
         return driven
+
+    async def _begin(self, driven: _Driven, run: str, begin: Sequence[ev.Event], history: History | None) -> None:
+        self._spawn(driven, run, begin, history)
+        await asyncio.wait([driven.started])  # the caller may go away; the run has been started all the same
+        if driven.started.cancelled():
+            raise ConflictError("the server is going down", hint="try again in a moment")
+        driven.started.result()
+
+    def _spawn(self, driven: _Driven, run: str, begin: Sequence[ev.Event], history: History | None) -> None:
+        driven.task = asyncio.get_running_loop().create_task(self._drive(run, driven, begin, history), name=f"driver {run}")
 
     async def _drive(self, run: str, driven: _Driven, begin: Sequence[ev.Event], history: History | None) -> None:
         """Drive the run to its end, with a new driver whenever one fails."""
@@ -192,6 +219,7 @@ class Host:
             await self._settle(run)
             await self._end(run, driven)
         finally:
+            await driven.executor.close()
             driven.started.cancel()
             del self._runs[run]
             self._publish(run)
@@ -204,15 +232,14 @@ class Host:
                 driven.tries, driven.problem = 0, None  # it gets on: the next trouble is another one
             self._publish(run)
 
-        executor = self._view(run)
-        try:
-            services = replace(self._services, executor=executor)
-            driven.driver = Driver(run, services, begin=begin, on_events=on_events, history=history)
-            await driven.driver.drive()
-            if not driven.started.done():
-                driven.started.set_result(None)
-        finally:
-            await executor.close()
+        def on_settled() -> None:
+            driven.settled = True
+
+        services = replace(self._services, executor=driven.executor)
+        driven.driver = Driver(run, services, begin=begin, on_events=on_events, on_settled=on_settled, history=history)
+        await driven.driver.drive()
+        if not driven.started.done():
+            driven.started.set_result(None)
 
     async def _pause(self, run: str, driven: _Driven, error: Exception) -> None:
         """Say what is wrong, and wait until it is time to try again; `_wake` ends the wait."""
@@ -267,8 +294,7 @@ class Host:
         driven = self._runs.get(run)
         if driven is not None:
             driven.retry.set()
-            if driven.driver is not None:
-                driven.driver.services.executor.wake()
+            driven.executor.wake()
 
     def _publish(self, run: str) -> None:
         self.bus.publish(run)

@@ -58,6 +58,16 @@ def get_lock_text(digest: str, home: Path) -> str:
     return path.read_text(encoding="utf-8")
 
 
+def keep_lock_text(digest: str, text: str, home: Path | str) -> None:
+    """Let this home know a lock that was made elsewhere. Idempotent. Raises ConfigError if the text is not that lock."""
+    path = Path(home) / layout.ENVIRONMENTS / LOCKS / digest
+    if path.exists():
+        return
+    if _digest(text) != digest:
+        raise ConfigError(f"what is called the lock {digest[:12]} is another", hint="run the pipeline again, so that it is locked anew")
+    write_whole(path, text)
+
+
 def _read_request(environment: Environment, root: Path) -> list[str]:
     """All that the resolution depends on, as texts."""
     if not environment.project:

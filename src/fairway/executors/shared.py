@@ -3,19 +3,30 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
+from typing import Any
 
+from fairway.envs.resolve import keep_lock_text
+from fairway.errors import NotFoundError
 from fairway.executors.local import LocalExecutor
+from fairway.spec.artifact import blob_key
 from fairway.spec.attempt import AttemptSpec
-from fairway.spec.ports import Inventory, Observation, run_now
+from fairway.spec.layout import BUNDLES
+from fairway.spec.ports import ArtifactStore, Inventory, Observation, run_now
+from fairway.step.bundles import bundle_key, unpack_bundle
 
 
 class SharedLocalExecutor:
-    """Gives out views of one LocalExecutor and listens to its worker in the running event loop. `start` first, `close` last."""
+    """Gives out views of one LocalExecutor and listens to its worker in the running event loop. `start` first, `close` last.
 
-    def __init__(self, executor: LocalExecutor) -> None:
+    Code and locks of runs that were begun elsewhere are taken out of `artifacts` into the executor's home.
+    """
+
+    def __init__(self, executor: LocalExecutor, artifacts: ArtifactStore) -> None:
         self.executor = executor
+        self._artifacts = artifacts
         self._views: dict[str, LocalView] = {}
         self._attempts: dict[str, AttemptSpec] = {}
         self._watched: dict[int, bool] = {}  # file descriptor -> do we wait until it can be written, too?
@@ -25,7 +36,7 @@ class SharedLocalExecutor:
         self.executor.start()
         self._listen()
 
-    def view(self, run: str) -> LocalView:
+    def view(self, run: str, *, pipeline: str = "", user: str = "") -> LocalView:
         """The executor as one run's driver sees it. A run has one view at a time: the newer takes the place of the older."""
         view = self._views[run] = LocalView(self, run)
         return view
@@ -33,6 +44,16 @@ class SharedLocalExecutor:
     def find_attempt(self, id: str) -> AttemptSpec | None:
         """What is waiting or running under this id."""
         return self._attempts.get(id)
+
+    def note_outcome(self, run: str, id: str) -> None:
+        """The worker tells by itself."""
+
+    def note_outputs(self, id: str, outputs: Mapping[str, Any], missing: Sequence[str]) -> None:
+        """Containers on this machine write their outputs themselves."""
+
+    async def poll(self, pool: str, worker: str, running: Sequence[str], free: int, wait_s: float) -> Mapping[str, Any]:
+        """There are no pools here: whoever asks may go."""
+        return {"leave": True}
 
     async def close(self) -> None:
         """Kill what runs and wait until the worker is gone."""
@@ -46,7 +67,9 @@ class SharedLocalExecutor:
 
     async def submit(self, attempts: Sequence[AttemptSpec]) -> None:
         """As of the port."""
-        self._attempts.update((attempt.id, attempt) for attempt in attempts)
+        for attempt in attempts:
+            self._attempts[attempt.id] = attempt
+            self._bring(attempt)
         await self.executor.submit(attempts)
         self._deliver()
 
@@ -54,6 +77,15 @@ class SharedLocalExecutor:
         """As of the port."""
         await self.executor.cancel(id, grace_s)
         self._deliver()
+
+    def _bring(self, attempt: AttemptSpec) -> None:
+        """Have the attempt's code and lock in the home. What is not in the store either fails the attempt, not the run's driver."""
+        home, lock = self.executor.home, attempt.environment.lock
+        with suppress(NotFoundError):
+            if attempt.bundle and not os.path.isdir(f"{home}/{BUNDLES}/{attempt.bundle}"):
+                unpack_bundle(self._artifacts.get(bundle_key(attempt.bundle)), attempt.bundle, home)
+            if lock:
+                keep_lock_text(lock, self._artifacts.get(blob_key(lock)).decode(), home)
 
     def _deliver(self) -> None:
         """Tell the views what has changed, and listen to whatever the executor listens to now."""

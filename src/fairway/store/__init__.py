@@ -9,8 +9,11 @@ if TYPE_CHECKING:
     from fairway.spec.ports import Journal
 
 
-def open_journal(place: str | os.PathLike[str]) -> Journal:
-    """The journal at a path (SQLite) or at a `postgresql://` URL. Nothing is opened before the first call."""
+def open_journal(place: str | os.PathLike[str], *, exclusive: bool = False) -> Journal:
+    """The journal at a path (SQLite) or at a `postgresql://` URL. Nothing is opened before the first call.
+
+    `exclusive`: no other process may open the SQLite file while this one has it open.
+    """
     text = os.fspath(place)
     if text.startswith(("postgresql://", "postgres://")):
         from fairway.store.postgres import PostgresJournal
@@ -18,4 +21,4 @@ def open_journal(place: str | os.PathLike[str]) -> Journal:
         return PostgresJournal(text)
     from fairway.store.sqlite import SqliteJournal
 
-    return SqliteJournal(text.removeprefix("sqlite:///"))
+    return SqliteJournal(text.removeprefix("sqlite:///"), exclusive=exclusive)

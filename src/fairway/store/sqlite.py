@@ -27,15 +27,19 @@ _LISTED = "SELECT summary FROM runs WHERE "
 
 
 class SqliteJournal:
-    """See `spec.ports.Journal`. Its calls never suspend. Safe to share between threads, not across a fork."""
+    """See `spec.ports.Journal`. Its calls never suspend. Safe to share between threads, not across a fork.
 
-    def __init__(self, path: str | os.PathLike[str], *, busy_timeout_s: float = 60.0) -> None:
+    `exclusive`: from its first write on the file is this process's alone, as on a network file system.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], *, busy_timeout_s: float = 60.0, exclusive: bool = False) -> None:
         self.path = os.path.abspath(os.fspath(path))
         self._busy_timeout_s = busy_timeout_s
         self._lock = allocate_lock()
         self._opened: sqlite3.Connection | None = None
         self._file: tuple[int, int] = (0, 0)
         self._exclusive = ""
+        self._alone = exclusive
         self._sent = 0
         self._known: dict[str, tuple[Any, ...]] = {}  # run -> what its indexed columns hold, as last written here
         self._numbers: dict[str, int] = {}  # run -> runs.no
@@ -306,7 +310,7 @@ class SqliteJournal:
             ) from error
         from fairway.store.network import find_network_type
 
-        self._exclusive = find_network_type(folder)
+        self._exclusive = find_network_type(folder) or ("exclusive use" if self._alone else "")
         timeout_s = min(self._busy_timeout_s, 5.0) if self._exclusive else self._busy_timeout_s
         db = sqlite3.connect(self.path, timeout=timeout_s, isolation_level=None, check_same_thread=False)
         try:
@@ -352,7 +356,10 @@ class SqliteJournal:
         elif code.startswith("SQLITE_CANTOPEN"):
             what, hint = "it cannot be opened", f"can you write to {os.path.dirname(self.path)}?"
         elif code.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")) and self._exclusive:
-            what = f"another process uses it, and it lies on a network file system ({self._exclusive}) where only one may"
+            why = "a server takes it for itself alone"
+            if not self._alone:
+                why = f"it lies on a network file system ({self._exclusive}) where only one may"
+            what = f"another process uses it, and {why}"
             hint = "wait for the other one, set FAIRWAY_HOME to a local disk, or use a PostgreSQL journal"
         elif code.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
             what, hint = (

@@ -32,7 +32,7 @@ class TokenAuth:
 
     def __init__(self, folder: str, *, find_secret: FindSecret | None = None, clock: Callable[[], float] = time.time) -> None:
         self._folder = folder
-        self._find_secret = find_secret
+        self.find_secret = find_secret
         self._clock = clock
         self._looked_up_at = -LOOK_UP_EVERY_S
         self._mounted: dict[str, str] = {}
@@ -55,14 +55,14 @@ class TokenAuth:
     async def find_user(self, header: str) -> str | None:
         """As `check`; a token that is not known here may have been made a moment ago."""
         user = self.check(header)
-        if user is not None or not user_of(header) or self._find_secret is None:
+        if user is not None or not user_of(header) or self.find_secret is None:
             return user
         now = self._clock()
         if now - self._looked_up_at < LOOK_UP_EVERY_S:
             return None
         self._looked_up_at = now
         try:
-            secret = await self._find_secret()
+            secret = await self.find_secret()
         except FairwayError:
             return None  # what is mounted holds
         self._found = {key.removeprefix(TOKEN_PREFIX): value.strip() for key, value in secret.items() if key.startswith(TOKEN_PREFIX)}

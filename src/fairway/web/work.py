@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import re
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -24,7 +25,7 @@ from fairway.spec import layout
 from fairway.spec.attempt import AttemptSpec
 from fairway.spec.outcome import Outcome, outcome_key
 from fairway.spec.ports import ArtifactStore, StreamStore
-from fairway.spec.record import Record, from_plain, record, to_plain
+from fairway.spec.record import Record, field, from_plain, record, to_plain
 from fairway.spec.tokens import HEADER, sign_token
 from fairway.web.auth import TokenAuth
 from fairway.web.ports import BlobSigner
@@ -34,6 +35,7 @@ STREAMS = ("log", "metrics", "samples", "progress")
 TOKEN_VALID_S = 30 * 86400.0
 POLL_MOST_S = 60.0
 BODY_LIMIT_BYTES = 64 << 20
+RECENT = 5_000
 _PART = ".part"
 _READABLE = re.compile(r"(sha256/[0-9a-f]{2}/[0-9a-f]{62}|bundle/[0-9a-f]{64})")
 _WRITABLE = re.compile(r"sha256/[0-9a-f]{2}/[0-9a-f]{62}")
@@ -60,9 +62,18 @@ class Workers(Protocol):
 
 
 @record
+class Known(Record):
+    """What the channel needs of an attempt that may be over: its run, and its tasks' checkpoint folders."""
+
+    run: str
+    folders: tuple[str, ...]
+
+
+@record
 class Channel(Record):
-    """All that the handlers use. `ready`: are the runs taken up, so that an attempt that is not known is one that is over? `runtime`: the
-    zip that pods fetch and its SHA-256. `lock_text` gives an environment's requirements by their digest."""
+    """All that the handlers use. `ready`: is every live attempt known, so that one that is not is over? `runtime`: the zip that pods fetch
+    and its SHA-256. `lock_text` gives an environment's requirements by their digest. `recent`: attempts that were known, the latest last:
+    their last words come after their outcome."""
 
     workers: Workers
     artifacts: ArtifactStore
@@ -76,6 +87,7 @@ class Channel(Record):
     runtime: tuple[bytes, str]
     clock: Callable[[], float]
     grace_s: float = 10.0
+    recent: OrderedDict[str, Known] = field(default_factory=OrderedDict)
 
 
 def work_routes(channel: Channel) -> list[Route]:
@@ -149,6 +161,18 @@ def _get_spec(channel: Channel, id: str) -> AttemptSpec:
     raise Refused(410, f"the attempt {id} is over", code="FW-NOT-FOUND")
 
 
+def _get_known(channel: Channel, id: str) -> Known:
+    """The attempt, one that is over a while ago too. Raises as `_get_spec`."""
+    known = channel.recent.pop(id, None)
+    if known is None:
+        spec = _get_spec(channel, id)
+        known = Known(spec.run, tuple(hashlib.sha256(item.task.encode()).hexdigest()[:20] for item in spec.items))
+    channel.recent[id] = known
+    while len(channel.recent) > RECENT:
+        channel.recent.popitem(last=False)
+    return known
+
+
 async def _get_runtime(channel: Channel, request: Request, id: str) -> Response:
     data, digest = channel.runtime
     headers = {"etag": f'"{digest}"'}
@@ -159,6 +183,7 @@ async def _get_runtime(channel: Channel, request: Request, id: str) -> Response:
 
 async def _get_attempt(channel: Channel, request: Request, id: str) -> Response:
     spec = _get_spec(channel, id)
+    _get_known(channel, id)
     if channel.artifacts.stat(outcome_key(spec.run, id)) is not None:
         raise Refused(410, f"the attempt {id} has an outcome", code="FW-CONFLICT")
     return JSONResponse(describe_attempt(channel, spec))
@@ -186,70 +211,63 @@ async def _sign_blobs(channel: Channel, request: Request, id: str) -> Response:
 
 
 async def _get_outcome(channel: Channel, request: Request, id: str) -> Response:
-    spec = _get_spec(channel, id)
+    known = _get_known(channel, id)
     try:
-        return Response(channel.artifacts.get(outcome_key(spec.run, id)), media_type="application/json")
+        return Response(channel.artifacts.get(outcome_key(known.run, id)), media_type="application/json")
     except NotFoundError:
         raise Refused(404, f"the attempt {id} has no outcome yet", code="FW-NOT-FOUND") from None
 
 
 async def _put_outcome(channel: Channel, request: Request, id: str) -> Response:
-    spec = _get_spec(channel, id)
     data = await _read_body(request)
+    known = _get_known(channel, id)
     try:
         outcome = from_plain(Outcome, json.loads(data))
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise Refused(422, f"not an outcome: {error}") from None
     if outcome.attempt != id:
         raise Refused(403, "this outcome is of another attempt", code="FW-FORBIDDEN")
-    key = outcome_key(spec.run, id)
+    key = outcome_key(known.run, id)
     stored = channel.artifacts.put(key, data, if_absent=True)
-    channel.workers.note_outcome(spec.run, id)
+    channel.workers.note_outcome(known.run, id)
     if stored:
         return Response(data, 201, media_type="application/json")
     return Response(channel.artifacts.get(key), media_type="application/json")
 
 
 async def _append_stream(channel: Channel, request: Request, id: str) -> Response:
-    spec = _get_spec(channel, id)
+    known = _get_known(channel, id)
     kind, offset = request.path_params["kind"], request.query_params.get("offset", "0")
     if kind not in STREAMS or not (offset.isascii() and offset.isdigit()):
         raise Refused(422, f"there is no stream {kind!r}, or {offset!r} is no offset")
     data = await _read_body(request)
-    name, start = f"{spec.run}/{id}/{kind}", int(offset)
+    name, start = f"{known.run}/{id}/{kind}", int(offset)
     size = channel.streams.size(name)  # no other request comes between this and the append
-    if start > size:
-        return JSONResponse({"size": size}, 409)
-    fresh = data[size - start :]
+    fresh = data[size - start :] if start <= size else b""  # a gap: the worker sends again what lies beyond the size that it is told
     if fresh:
         channel.streams.append(name, fresh)
         channel.bus.publish(name)
     return JSONResponse({"size": size + len(fresh)})
 
 
-def _checkpoint_root(channel: Channel, spec: AttemptSpec) -> Path:
-    return Path(channel.home, layout.CHECKPOINTS, spec.run)
+def _checkpoint_root(channel: Channel, known: Known) -> Path:
+    return Path(channel.home, layout.CHECKPOINTS, known.run)
 
 
 def _checkpoint_path(channel: Channel, request: Request, id: str) -> Path:
     """The file that is named: below the folder of one of the attempt's own tasks."""
-    spec = _get_spec(channel, id)
+    known = _get_known(channel, id)
     parts = request.path_params["path"].split("/")
-    if len(parts) < 2 or parts[0] not in _task_folders(spec) or any(part in ("", ".", "..") or "\0" in part for part in parts):
+    if len(parts) < 2 or parts[0] not in known.folders or any(part in ("", ".", "..") or "\0" in part for part in parts):
         raise Refused(403, f"{request.path_params['path']!r} is no checkpoint of this attempt", code="FW-FORBIDDEN")
-    return _checkpoint_root(channel, spec).joinpath(*parts)
-
-
-def _task_folders(spec: AttemptSpec) -> list[str]:
-    """Names of the checkpoint folders of its tasks, as `step.context` makes them."""
-    return [hashlib.sha256(item.task.encode()).hexdigest()[:20] for item in spec.items]
+    return _checkpoint_root(channel, known).joinpath(*parts)
 
 
 async def _list_checkpoint(channel: Channel, request: Request, id: str) -> Response:
-    spec = _get_spec(channel, id)
-    root = _checkpoint_root(channel, spec)
+    known = _get_known(channel, id)
+    root = _checkpoint_root(channel, known)
     found: list[dict[str, Any]] = []
-    for folder in _task_folders(spec):
+    for folder in known.folders:
         for path in sorted((root / folder).rglob("*")):
             if path.is_file() and path.suffix != _PART:
                 with path.open("rb") as file:

@@ -1,0 +1,29 @@
+"""`python -m fairway.web`: the server of a target."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from fairway.errors import FairwayError
+
+
+def main() -> int:
+    """Serve until SIGTERM; returns the exit status."""
+    try:
+        from fairway.web.options import read_options
+        from fairway.web.server import serve
+
+        return serve(read_options(sys.argv[1:], os.environ))
+    except ModuleNotFoundError as error:
+        if error.name not in ("starlette", "uvicorn", "zstandard", "lightkube"):
+            raise
+        print(f"error: the server needs {error.name}\n  pip install 'fairway[server]'", file=sys.stderr)
+        return 2
+    except FairwayError as error:
+        print(f"error: {error}" + (f"\n  {error.hint}" if error.hint else ""), file=sys.stderr)
+        return error.exit_status
+
+
+if __name__ == "__main__":
+    sys.exit(main())

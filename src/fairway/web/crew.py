@@ -1,0 +1,121 @@
+"""Where a server's attempts run: on its own machine, or as pods of its namespace."""
+
+from __future__ import annotations
+
+import base64
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+from fairway.engine.host import MakeView
+from fairway.errors import UnsupportedError
+from fairway.executors.local import LocalExecutor
+from fairway.executors.secrets import parse_dotenv
+from fairway.executors.shared import SharedLocalExecutor
+from fairway.spec.ports import ArtifactStore, Executor, StreamStore
+from fairway.spec.record import Record, record
+from fairway.spec.target import server_secret, user_secrets
+from fairway.web.auth import FindSecret, TokenAuth
+from fairway.web.options import API_PORT, BLOBS_PORT, ServerOptions
+from fairway.web.work import Workers, worker_token
+
+SecretValues = Callable[[], Awaitable[Mapping[str, str]]]
+
+
+@record
+class Crew(Record):
+    """`view` for each driver, `whole` for what concerns all of them, `workers` for those that call the server. `secret_values`: the users'
+    secrets. `find_secret` reads the server's own, where that is not a mere folder. `facts`: what users may know of the target."""
+
+    view: MakeView
+    whole: Executor
+    workers: Workers
+    secret_values: SecretValues
+    find_secret: FindSecret | None
+    facts: dict[str, Any]
+
+
+@asynccontextmanager
+async def open_crew(
+    options: ServerOptions, artifacts: ArtifactStore, streams: StreamStore, auth: TokenAuth, runtime: str
+) -> AsyncGenerator[Crew]:
+    """The executor that the options name, at work. `runtime`: the digest of the zip that pods fetch."""
+    if options.local:
+        async with _open_local(options, artifacts) as crew:
+            yield crew
+    elif options.target.kind == "kubernetes":
+        async with _open_cluster(options, artifacts, streams, auth, runtime) as crew:
+            yield crew
+    else:
+        raise UnsupportedError(f"a server cannot run attempts on a target of the kind {options.target.kind!r}", hint="on a cluster it can")
+
+
+@asynccontextmanager
+async def _open_local(options: ServerOptions, artifacts: ArtifactStore) -> AsyncGenerator[Crew]:
+    limits = options.target.limits
+    given = {"cpu": limits.cpu, "memory": limits.memory_bytes, "accelerators": limits.accelerators}
+    settings = {"dotenv": options.dotenv, "grace": options.target.grace_s, **{name: value for name, value in given.items() if value}}
+    shared = SharedLocalExecutor(LocalExecutor(options.home, settings=settings), artifacts)
+    await shared.start()
+
+    async def secret_values() -> Mapping[str, str]:
+        return _read_dotenv(options.dotenv)
+
+    try:
+        yield Crew(shared.view, shared.view(""), shared, secret_values, None, {})
+    finally:
+        await shared.close()
+
+
+@asynccontextmanager
+async def _open_cluster(
+    options: ServerOptions, artifacts: ArtifactStore, streams: StreamStore, auth: TokenAuth, runtime: str
+) -> AsyncGenerator[Crew]:
+    from fairway.executors.kubernetes import KubernetesExecutor
+    from fairway.kube.client import KubeClient
+    from fairway.kube.manifests import Link
+    from fairway.kube.target import ClusterSettings
+
+    target = options.target
+    client = KubeClient.connect(namespace=options.namespace, requests_per_s=target.requests_per_s)
+    try:
+        service = await client.get("Service", target.app)
+        address = service["spec"]["clusterIP"]
+        at = f"http://[{address}]" if ":" in address else f"http://{address}"
+        executor = KubernetesExecutor(
+            client,
+            artifacts,
+            streams,
+            ClusterSettings(target=target, namespace=client.namespace),
+            link=Link(f"{at}:{API_PORT}", f"{at}:{BLOBS_PORT}", runtime),
+            sign=lambda id: worker_token(auth, id, time.time()),
+        )
+        await executor.start()
+
+        async def read_secret(name: str) -> Mapping[str, str]:
+            found = await client.find("Secret", name)
+            return {key: base64.b64decode(value).decode("utf-8", "replace") for key, value in ((found or {}).get("data") or {}).items()}
+
+        try:
+            yield Crew(
+                view=executor.view,
+                whole=executor.view(""),
+                workers=executor,
+                secret_values=lambda: read_secret(user_secrets(target.app)),
+                find_secret=lambda: read_secret(server_secret(target.app)),
+                facts={"namespace": client.namespace},
+            )
+        finally:
+            await executor.close()
+    finally:
+        await client.close()
+
+
+def _read_dotenv(path: str) -> Mapping[str, str]:
+    from pathlib import Path
+
+    try:
+        return parse_dotenv(Path(path).read_text(encoding="utf-8")) if path else {}
+    except OSError:
+        return {}
