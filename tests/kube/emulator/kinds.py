@@ -1,0 +1,69 @@
+"""The kinds of objects this cluster knows. There are no custom resources."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Kind(NamedTuple):
+    """One resource of the API. `status`: it has the subresource, so that a plain write leaves the status as it is."""
+
+    kind: str
+    plural: str
+    group: str = ""
+    version: str = "v1"
+    namespaced: bool = True
+    status: bool = False
+    scale: bool = False
+
+    @property
+    def api_version(self) -> str:
+        return f"{self.group}/{self.version}" if self.group else self.version
+
+    @property
+    def resource(self) -> str:
+        """As messages name it: `deployments.apps`."""
+        return f"{self.plural}.{self.group}" if self.group else self.plural
+
+
+POD = Kind("Pod", "pods", status=True)
+NODE = Kind("Node", "nodes", namespaced=False, status=True)
+NAMESPACE = Kind("Namespace", "namespaces", namespaced=False, status=True)
+SERVICE = Kind("Service", "services", status=True)
+ENDPOINTS = Kind("Endpoints", "endpoints")
+SECRET = Kind("Secret", "secrets")
+CONFIG_MAP = Kind("ConfigMap", "configmaps")
+SERVICE_ACCOUNT = Kind("ServiceAccount", "serviceaccounts")
+CLAIM = Kind("PersistentVolumeClaim", "persistentvolumeclaims", status=True)
+VOLUME = Kind("PersistentVolume", "persistentvolumes", namespaced=False, status=True)
+EVENT = Kind("Event", "events")
+QUOTA = Kind("ResourceQuota", "resourcequotas", status=True)
+LIMIT_RANGE = Kind("LimitRange", "limitranges")
+DEPLOYMENT = Kind("Deployment", "deployments", "apps", status=True, scale=True)
+REPLICA_SET = Kind("ReplicaSet", "replicasets", "apps", status=True, scale=True)
+JOB = Kind("Job", "jobs", "batch", status=True)
+ROLE = Kind("Role", "roles", "rbac.authorization.k8s.io")
+ROLE_BINDING = Kind("RoleBinding", "rolebindings", "rbac.authorization.k8s.io")
+STORAGE_CLASS = Kind("StorageClass", "storageclasses", "storage.k8s.io", namespaced=False)
+PRIORITY_CLASS = Kind("PriorityClass", "priorityclasses", "scheduling.k8s.io", namespaced=False)
+DISRUPTION_BUDGET = Kind("PodDisruptionBudget", "poddisruptionbudgets", "policy", status=True)
+ENDPOINT_SLICE = Kind("EndpointSlice", "endpointslices", "discovery.k8s.io")
+LEASE = Kind("Lease", "leases", "coordination.k8s.io")
+
+ALL = (
+    *(POD, NODE, NAMESPACE, SERVICE, ENDPOINTS, SECRET, CONFIG_MAP, SERVICE_ACCOUNT, CLAIM, VOLUME, EVENT, QUOTA, LIMIT_RANGE),
+    *(DEPLOYMENT, REPLICA_SET, JOB, ROLE, ROLE_BINDING, STORAGE_CLASS, PRIORITY_CLASS, DISRUPTION_BUDGET, ENDPOINT_SLICE, LEASE),
+)
+REVIEWS = ("selfsubjectaccessreviews", "selfsubjectrulesreviews")
+
+_by_path = {(kind.group, kind.version, kind.plural): kind for kind in ALL}
+_by_kind = {kind.kind: kind for kind in ALL}
+
+
+def find_kind(group: str, version: str, plural: str) -> Kind | None:
+    return _by_path.get((group, version, plural))
+
+
+def get_kind(name: str) -> Kind:
+    """By the name in an object's `kind`."""
+    return _by_kind[name]

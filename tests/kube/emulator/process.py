@@ -1,0 +1,151 @@
+"""A container's processes on this machine, and what they print."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime
+import os
+import signal
+import subprocess
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from pathlib import Path
+
+MARK = "FAIRWAY_EMULATOR_CONTAINER"
+
+
+class Log:
+    """Lines with their times; the last may be unfinished."""
+
+    def __init__(self) -> None:
+        self.lines: list[tuple[float, bytes]] = []
+        self.closed = False
+        self._grown: set[asyncio.Event] = set()
+
+    def write(self, data: bytes) -> None:
+        now = datetime.datetime.now(datetime.UTC).timestamp()
+        for part in data.splitlines(keepends=True):
+            if self.lines and not self.lines[-1][1].endswith(b"\n"):
+                self.lines[-1] = (self.lines[-1][0], self.lines[-1][1] + part)
+            else:
+                self.lines.append((now, part))
+        self._ring()
+
+    def close(self) -> None:
+        self.closed = True
+        self._ring()
+
+    def _ring(self) -> None:
+        for event in self._grown:
+            event.set()
+
+    def text(self) -> bytes:
+        return b"".join(line for _, line in self.lines)
+
+    async def read(self, *, follow: bool, tail: int | None, since: float, stamps: bool) -> AsyncIterator[bytes]:
+        """What there is, and with `follow` what comes until the container ends."""
+        at = 0 if tail is None else max(len(self.lines) - tail, 0)
+        while at < len(self.lines) and self.lines[at][0] < since:
+            at += 1
+        grown = asyncio.Event()
+        self._grown.add(grown)
+        sent = 0  # of line `at`
+        try:
+            while True:
+                parts: list[bytes] = []
+                while at < len(self.lines):
+                    when, line = self.lines[at]
+                    stamp = datetime.datetime.fromtimestamp(when, datetime.UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ ").encode()
+                    parts.append((stamp if stamps and not sent else b"") + line[sent:])
+                    sent = len(line)
+                    if not line.endswith(b"\n"):
+                        break
+                    at, sent = at + 1, 0
+                if any(parts):
+                    yield b"".join(parts)
+                if not follow or self.closed:
+                    return
+                grown.clear()
+                await grown.wait()
+        finally:
+            self._grown.discard(grown)
+
+
+class Process:
+    """One started command. `ended` has its exit code as a container runtime gives it; then nothing that it started lives on."""
+
+    def __init__(self, argv: list[str], variables: dict[str, str], folder: Path, log: Log, mark: str) -> None:
+        loop = asyncio.get_running_loop()
+        self.ended: asyncio.Future[int] = loop.create_future()
+        self._log, self._mark, self._loop = log, mark, loop
+        reading, writing = os.pipe()
+        try:
+            self._started = subprocess.Popen(
+                argv,
+                env=variables | {MARK: mark},
+                cwd=folder,
+                stdin=subprocess.DEVNULL,
+                stdout=writing,
+                stderr=writing,
+                start_new_session=True,
+            )
+        except OSError:
+            os.close(reading)
+            raise
+        finally:
+            os.close(writing)
+        os.set_blocking(reading, False)
+        self._pipe = reading
+        self._handle = os.pidfd_open(self._started.pid)
+        loop.add_reader(reading, self._read)
+        loop.add_reader(self._handle, self._reap)
+
+    @property
+    def pid(self) -> int:
+        return self._started.pid
+
+    def signal(self, number: int) -> None:
+        """SIGKILL ends all that is in the container; any other goes to its first process."""
+        if self.ended.done():
+            return
+        if number == signal.SIGKILL:
+            kill_marked(self._mark, self._started.pid)
+        else:
+            self._started.send_signal(number)
+
+    def _read(self) -> bool:
+        try:
+            data = os.read(self._pipe, 1 << 16)
+        except BlockingIOError:
+            return False
+        if data:
+            self._log.write(data)
+            return True
+        self._loop.remove_reader(self._pipe)
+        return False
+
+    def _reap(self) -> None:
+        self._loop.remove_reader(self._handle)
+        os.close(self._handle)
+        code = self._started.wait()
+        kill_marked(self._mark, self._started.pid)
+        while self._read():
+            pass
+        self._loop.remove_reader(self._pipe)
+        os.close(self._pipe)
+        self._log.close()
+        self.ended.set_result(128 - code if code < 0 else code)
+
+
+def kill_marked(mark: str, first: int) -> None:
+    """Kill the process `first` and every later one that carries the mark, wherever it went."""
+    wanted = f"{MARK}={mark}".encode()
+    found = [first]
+    for entry in os.listdir("/proc"):
+        if entry.isdigit() and int(entry) > first:
+            with suppress(OSError), open(f"/proc/{entry}/environ", "rb") as file:
+                if wanted in file.read().split(b"\0"):
+                    found.append(int(entry))
+    for pid in found:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
