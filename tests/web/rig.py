@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import uvicorn
 from starlette.testclient import TestClient
 
 from fairway.engine.bus import Bus
@@ -27,6 +29,7 @@ from fairway.step.folder import FolderArtifactStore, FolderStreamStore
 from fairway.store import open_journal
 from fairway.testing.memory import json_text
 from fairway.web.app import build_app
+from fairway.web.blobs import BlobServer
 from fairway.web.ports import ServerSettings
 
 TOKEN = "u1.ann.secret"
@@ -163,3 +166,83 @@ def _sha(text: str) -> str:
     import hashlib
 
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+class Live:
+    """A real HTTP server (and one for blobs) in threads of this process, whose application can be changed between tests."""
+
+    def __init__(self) -> None:
+        self.app: Any = None
+        self.loop: asyncio.AbstractEventLoop | None = None
+        config = uvicorn.Config(
+            self._serve,
+            port=0,
+            interface="asgi3",
+            log_level="error",
+            access_log=False,
+            lifespan="off",
+            ws="none",
+            timeout_graceful_shutdown=1,
+        )
+        self._server = uvicorn.Server(config)
+        self._ready = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+        assert self._ready.wait(30), "the server did not start"
+
+    def _run(self) -> None:
+        async def main() -> None:
+            self.loop = asyncio.get_running_loop()
+            config = self._server.config
+            config.load()
+            self._server.lifespan = config.lifespan_class(config)
+            await self._server.startup()
+            self._ready.set()
+            await self._server.main_loop()
+            await self._server.shutdown()
+
+        asyncio.run(main())
+
+    async def _serve(self, scope: Any, receive: Any, send: Any) -> None:
+        await self.app(scope, receive, send)
+
+    @property
+    def port(self) -> int:
+        return self._server.servers[0].sockets[0].getsockname()[1]
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def call(self, coroutine: Any) -> Any:
+        """Run it in the server's loop."""
+        assert self.loop is not None
+        return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result(30)
+
+    @contextmanager
+    def serving(self, server: Server) -> Iterator[Server]:
+        """Serve this application while the block lasts."""
+        self.app = server.app
+        self.call(server.host.take_up())
+        try:
+            yield server
+        finally:
+            self.call(server.host.close())
+            self.call(server.services.journal.close())
+
+    def close(self) -> None:
+        self._server.should_exit = True
+        self._thread.join(30)
+
+
+@contextmanager
+def blob_port(home: Path, key: str) -> Iterator[str]:
+    """The URL of the blobs below `home`."""
+    blobs = BlobServer(("127.0.0.1", 0), str(home), key)
+    thread = threading.Thread(target=blobs.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{blobs.server_port}"
+    finally:
+        blobs.stop()
+        thread.join(30)

@@ -13,7 +13,7 @@ from fairway.spec.event import EVENTS, RunResumed, RunStarted
 from fairway.spec.graph import Graph
 from fairway.spec.outcome import ErrorInfo
 from fairway.spec.resources import Resources
-from fairway.spec.summary import CacheEntry, RunSummary
+from fairway.spec.summary import CacheEntry, RunSummary, RunTally
 from fairway.web.records import struct_of
 
 Count = Annotated[int, Meta(ge=0, le=2**53)]
@@ -192,6 +192,52 @@ class Digests(msgspec.Struct, kw_only=True):
     """Whatever in the run's events could be the SHA-256 of an artifact or a bundle."""
 
     digests: list[str]
+
+
+# --- pipelines, cache
+
+
+class PipelineRow(msgspec.Struct, kw_only=True):
+    """A pipeline with its runs counted by status, archived ones left out; `newest` is the id of the last."""
+
+    name: str
+    runs: int
+    by_status: dict[str, int]
+    newest: str
+
+
+class PipelinesPage(msgspec.Struct, kw_only=True):
+    """`tally` counts all runs by pipeline, status and archive mark."""
+
+    items: list[PipelineRow]
+    tally: list[struct_of(RunTally)]  # type: ignore[valid-type]
+
+
+class KeysBody(Body):
+    """Cache keys."""
+
+    keys: Annotated[tuple[Word, ...], Meta(max_length=10_000)]
+
+
+class CacheFound(msgspec.Struct, kw_only=True):
+    """Entries by key, of those that there are."""
+
+    entries: dict[str, Entry]  # type: ignore[valid-type]
+
+
+class CacheQuery(Query):
+    """`orphaned`: only entries whose run was deleted. `cursor`: `next` of the page before."""
+
+    orphaned: bool = False
+    cursor: Word = ""
+    limit: Limit = 1000
+
+
+class CachePage(msgspec.Struct, kw_only=True):
+    """`next` is the cursor of the next page, "" on the last one."""
+
+    items: list[Entry]  # type: ignore[valid-type]
+    next: str
 
 
 # --- events

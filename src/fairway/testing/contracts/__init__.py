@@ -5,11 +5,21 @@ from fairway.testing.contracts import JournalContract
 class TestMyJournal(JournalContract):
     @pytest.fixture
     def journal(self): ...
+
+Each store has a `…ReaderContract` too: the part that holds for those who only read, and see what others write.
 """
 
-from fairway.testing.contracts.artifacts import ArtifactStoreContract
+from fairway.testing.contracts.artifacts import ArtifactReaderContract, ArtifactStoreContract
 from fairway.testing.contracts.executor import ExecutorContract
-from fairway.testing.contracts.journal import JournalContract
-from fairway.testing.contracts.streams import StreamStoreContract
+from fairway.testing.contracts.journal import JournalContract, JournalReaderContract
+from fairway.testing.contracts.streams import StreamReaderContract, StreamStoreContract
 
-__all__ = ["ArtifactStoreContract", "ExecutorContract", "JournalContract", "StreamStoreContract"]
+__all__ = [
+    "ArtifactReaderContract",
+    "ArtifactStoreContract",
+    "ExecutorContract",
+    "JournalContract",
+    "JournalReaderContract",
+    "StreamReaderContract",
+    "StreamStoreContract",
+]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from fairway.web.endpoint import Endpoint
-from fairway.web.routes import blobs, events, logs, runs, server
+from fairway.web.routes import blobs, events, logs, pipelines, runs, server
 
-ENDPOINTS: tuple[Endpoint, ...] = (*server.ENDPOINTS, *runs.ENDPOINTS, *events.ENDPOINTS, *logs.ENDPOINTS, *blobs.ENDPOINTS)
+_FILES = (server, runs, events, logs, blobs, pipelines)
+
+ENDPOINTS: tuple[Endpoint, ...] = tuple(endpoint for file in _FILES for endpoint in file.ENDPOINTS)

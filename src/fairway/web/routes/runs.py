@@ -12,7 +12,7 @@ from fairway.errors import ConfigError, ConflictError, NotFoundError
 from fairway.spec.event import RunLabelled, RunResumed, RunStarted, address
 from fairway.spec.record import from_plain, replace, to_plain
 from fairway.spec.summary import RunSummary
-from fairway.store.runs import get_run, is_run_id, new_run_id
+from fairway.store.runs import is_run_id, new_run_id
 from fairway.web.checks import check_graph, check_started
 from fairway.web.endpoint import Call, Endpoint
 from fairway.web.records import full, read_record
@@ -78,6 +78,15 @@ async def get_run_detail(call: Call[Any, None]) -> dict[str, Any]:
         "outputs": outputs,
         "error": error,
     }
+
+
+async def get_summary(call: Call[Any, None]) -> Any:
+    """A run's summary, as in the list. Cheap: its events are not read."""
+    run = await named_run(call)
+    summary = await call.site.services.journal.find_summary(run)
+    if summary is None:
+        raise NotFoundError(f"run {run!r} has no summary yet", hint="ask again in a moment")
+    return full(summary)
 
 
 async def get_graph(call: Call[Any, None]) -> Any:
@@ -175,8 +184,11 @@ async def list_digests(call: Call[Any, None]) -> Digests:
 
 
 async def named_run(call: Call[Any, Any]) -> str:
-    """The run meant by the path: an id, its beginning or end, a name, or "last". Raises NotFoundError."""
-    return await get_run(call.site.services.journal, call.path["run"])
+    """The run of the path, by its whole id: what is changed or deleted is never guessed. Raises NotFoundError."""
+    run = call.path["run"]
+    if not await call.site.services.journal.head(run):
+        raise NotFoundError(f"there is no run {run!r}", hint="GET /runs?match=… finds runs by the beginning or end of an id, or by name")
+    return run
 
 
 async def find_summary(call: Call[Any, Any], run: str) -> RunSummary:
@@ -244,6 +256,7 @@ ENDPOINTS = (
     Endpoint("GET", "/runs/{run}", get_run_detail, "One run", "runs", answer=RunDetail),
     Endpoint("PATCH", "/runs/{run}", label_run, "Tags, note, archive", "runs", body=LabelBody, answer=Summary, also=_BUSY),
     Endpoint("DELETE", "/runs/{run}", delete_run, "Delete a run that has ended", "runs", status=204, also={409: "It is running"}),
+    Endpoint("GET", "/runs/{run}/summary", get_summary, "A run's summary", "runs", answer=Summary),
     Endpoint("GET", "/runs/{run}/graph", get_graph, "The pipeline of a run", "runs", answer=GraphData),
     Endpoint("POST", "/runs/{run}/cancel", cancel_run, "Ask for a run's end", "runs", body=CancelBody, answer=Summary, status=202),
     Endpoint(

@@ -1,0 +1,53 @@
+"""What has been run: pipelines with their runs counted, and the index of the cache."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from starlette.responses import Response
+
+from fairway.web.endpoint import Call, Endpoint
+from fairway.web.records import full
+from fairway.web.schema import CacheFound, CachePage, CacheQuery, KeysBody, PipelinesPage
+
+
+async def list_pipelines(call: Call[Any, None]) -> Any:
+    """Pipelines, the one that ran last first."""
+    tally = await call.site.services.journal.tally()
+    found: dict[str, dict[str, Any]] = {}
+    for row in tally:
+        if not row.archived:
+            one = found.setdefault(row.pipeline, {"name": row.pipeline, "runs": 0, "by_status": {}, "newest": ""})
+            one["runs"] += row.runs
+            one["by_status"][row.status] = row.runs
+            one["newest"] = max(one["newest"], row.newest)
+    return {"items": sorted(found.values(), key=lambda one: one["newest"], reverse=True), "tally": [full(row) for row in tally]}
+
+
+async def find_cached(call: Call[Any, KeysBody]) -> Any:
+    """Entries of the cache's index by key."""
+    found = await call.site.services.journal.find_cached(call.body.keys)
+    return {"entries": {key: full(entry) for key, entry in found.items()}}
+
+
+async def list_cached(call: Call[CacheQuery, None]) -> Any:
+    """Entries of the cache's index, by key."""
+    query = call.query
+    found = sorted(await call.site.services.journal.cached(orphaned=query.orphaned), key=lambda entry: entry.key)
+    rest = [entry for entry in found if entry.key > query.cursor]
+    page = rest[: query.limit]
+    return {"items": [full(entry) for entry in page], "next": page[-1].key if len(rest) > query.limit else ""}
+
+
+async def forget_cached(call: Call[Any, KeysBody]) -> Response:
+    """Remove entries of the cache's index: what they stand for is done again when it is next needed. Absent = success."""
+    await call.site.services.journal.forget_cached(call.body.keys)
+    return Response(status_code=204)
+
+
+ENDPOINTS = (
+    Endpoint("GET", "/pipelines", list_pipelines, "Pipelines", "pipelines", answer=PipelinesPage),
+    Endpoint("GET", "/cache", list_cached, "The cache's index", "store", query=CacheQuery, answer=CachePage),
+    Endpoint("POST", "/cache/find", find_cached, "Look keys up in the cache", "store", body=KeysBody, answer=CacheFound),
+    Endpoint("POST", "/cache/forget", forget_cached, "Forget keys of the cache", "store", body=KeysBody, status=204),
+)
