@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from fairway.errors import ConfigError
+from fairway.errors import ConfigError, DefinitionError
 from fairway.kube.inventory import ClusterInventory, Stock, is_accelerator
 from fairway.kube.placing import render_affinity, render_selector, render_tolerations
 from fairway.spec.placement import Placement, Toleration
@@ -54,11 +54,11 @@ def parse_size(text: str) -> Resources:
                 values[key] = value
             else:
                 raise ConfigError(f"--fits knows no {part!r}", hint=f"write for example --fits {_EXAMPLE}")
-        except ValueError as error:
+        except (ValueError, DefinitionError) as error:
             raise ConfigError(f"--fits cannot read {part!r}", hint=f"write for example --fits {_EXAMPLE}") from error
         if not equals:
             raise ConfigError(f"--fits cannot read {part!r}", hint=f"write for example --fits {_EXAMPLE}")
-    size = Resources(**values)
+    size = Resources(**values) if len(values) > 1 or values["memory_bytes"] else Resources(cpu=0)
     numbers = [size.cpu, float(size.memory_bytes), *map(float, size.accelerators.values())]
     if any(not math.isfinite(number) or number < 0 for number in numbers) or not any(numbers):
         raise ConfigError(f"--fits needs amounts above zero, not {text!r}", hint=f"write for example --fits {_EXAMPLE}")

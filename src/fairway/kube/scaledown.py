@@ -122,7 +122,7 @@ def plan_scale_down(pods: Sequence[Object], budgets: Sequence[Object], workloads
             plan.append(Action("delete", "Pod", name, "has ended, and no run is under way that needs it", {}))
         elif role == "pool" and not running:
             plan.append(Action("delete", "Pod", name, "is a warm worker of a pool, and no run is under way", {}))
-        elif role not in {"attempt", "container", "notebook"} and (keeper := find_keeper(pod)) and _ANNOTATE in keeper.cure:
+        elif role not in {"attempt", "container", "pool", "notebook"} and (keeper := find_keeper(pod)) and _ANNOTATE in keeper.cure:
             patch = {"metadata": {"annotations": {SAFE_TO_EVICT: "true", DO_NOT_DISRUPT: None}}}
             plan.append(Action("annotate", "Pod", name, f"{keeper.reason}; it may be moved", patch))
     for budget in budgets:
