@@ -328,6 +328,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--port", type=int, default=8081)
     parser.add_argument("--key-file", required=True)
     parser.add_argument("--durability", choices=("process", "power"), default="process")
+    parser.add_argument("--until-eof", action="store_true", help="stop when standard input ends, as it does when the server dies")
     given = parser.parse_args(argv)
     threading.stack_size(512 << 10)
     try:
@@ -337,6 +338,8 @@ def main(argv: list[str] | None = None) -> int:
         return 1
     server.store.sweep(time.time() - _ABANDONED_S)
     signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=server.stop, daemon=True).start())
+    if given.until_eof:
+        threading.Thread(target=lambda: (sys.stdin.buffer.read(), server.stop()), daemon=True).start()
     say(f"serving {given.home} at {given.host}:{server.server_address[1]}")
     server.serve_forever(poll_interval=0.5)
     server.stop()

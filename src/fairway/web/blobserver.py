@@ -72,7 +72,9 @@ class BlobProcess:
     async def _spawn(self) -> None:
         options = self._options
         words = ["--home", options.home, "--host", options.host, "--port", str(self.port), "--key-file", f"{options.secrets}/{SIGNING_KEY}"]
-        self._process = await asyncio.create_subprocess_exec(sys.executable, "-m", "fairway.web.blobs", *words)
+        program = (sys.executable, "-m", "fairway.web.blobs", *words, "--until-eof")
+        # A signal to the terminal's whole group is for the server alone, which ends this one last; a server that is killed lets the pipe go.
+        self._process = await asyncio.create_subprocess_exec(*program, stdin=asyncio.subprocess.PIPE, start_new_session=True)
 
     async def _answers(self) -> bool:
         host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self._options.host, self._options.host)
