@@ -16,7 +16,10 @@ from fairway.cli.app import app
 from fairway.cli.commands import ENTRIES, render_help
 from tests.cli.conftest import FIRST_RUN, Shop
 
-NAMES = set("init run runs show logs cancel resume rerun why diff graph artifacts params tag note archive gc doctor".split())
+NAMES = set(
+    "init run runs show logs cancel resume rerun why diff graph artifacts params tag note archive gc doctor "
+    "up down cluster token secret".split()
+)
 
 
 def test_all_commands_are_there() -> None:

@@ -63,3 +63,20 @@ def task_argument(function: F) -> F:
 def output_option(function: F) -> F:
     """`-o json`."""
     return click.option("-o", "--output", type=click.Choice(["json"]), help="Write JSON to stdout.")(function)
+
+
+def cluster_option(function: F) -> F:
+    """`--on TARGET`, a target of the kind "kubernetes"."""
+    about = "A Kubernetes target of fairway.toml; the only one if left out."
+    return click.option("--on", default="", metavar="TARGET", help=about, shell_complete=complete_cluster)(function)
+
+
+def complete_cluster(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:
+    """Names of the project's Kubernetes targets."""
+    from fairway.errors import FairwayError
+
+    try:
+        project = load_project((ctx.find_root().params or {}).get("project") or "")
+    except FairwayError:
+        return []
+    return [name for name, target in project.targets.items() if target.kind == "kubernetes" and name.startswith(incomplete)]

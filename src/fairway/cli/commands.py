@@ -7,37 +7,53 @@ from fairway.spec.record import Record, record
 
 @record
 class Entry(Record):
-    """One command; it is the attribute `command` of `fairway.cli.MODULE`."""
+    """One command; it is the attribute `command` of `fairway.cli.MODULE`. Those with the same `line` share one of the help page, with that
+    text."""
 
     name: str
     module: str
     help: str
+    line: str = ""
 
+
+_WHY = "Say why a task ran; what differs between two runs."
+_PIPELINE = "Write a pipeline as SVG, Mermaid, YAML; list parameters."
+_LABELS = "Tag a run, write a note on it."
+_LESS = "Hide a run from listings; delete what no kept run needs."
+_SERVER = "Put the server into a Kubernetes namespace; take it out."
+_ACCESS = "Users of a server; secrets that its steps get."
 
 SECTIONS: dict[str, tuple[Entry, ...]] = {
     "Run": (
         Entry("init", "init", "Make a small project that works, to start from."),
         Entry("run", "run_command", "Run a pipeline; its parameters are options."),
         Entry("resume", "resume", "Go on with a run that failed, was cancelled or killed."),
-        Entry("rerun", "rerun", "Do one task again with its recorded inputs; --pdb debugs it."),
+        Entry("rerun", "rerun", "Do one task again with its inputs; --pdb debugs it."),
         Entry("cancel", "cancel", "Stop a run cleanly."),
     ),
     "Look": (
         Entry("runs", "runs", "List runs."),
         Entry("show", "show", "Draw a run's graph with states and times."),
         Entry("logs", "logs", "Print what a run's tasks wrote; -f follows."),
-        Entry("why", "why", "Say why a task ran, or why it came from the cache."),
-        Entry("diff", "diff", "Say what differs between two runs."),
-        Entry("graph", "graph", "Write a pipeline as SVG, Mermaid, JSON or YAML."),
-        Entry("params", "params", "Show the parameters of a pipeline or of a run."),
+        Entry("why", "why", "Say why a task ran, or why it came from the cache.", _WHY),
+        Entry("diff", "diff", "Say what differs between two runs.", _WHY),
+        Entry("graph", "graph", "Write a pipeline as SVG, Mermaid, JSON or YAML.", _PIPELINE),
+        Entry("params", "params", "Show the parameters of a pipeline or of a run.", _PIPELINE),
         Entry("artifacts", "artifacts", "List, fetch and print artifacts."),
     ),
     "Keep": (
-        Entry("tag", "tag", "Add tags to a run or remove them."),
-        Entry("note", "note", "Write a note on a run."),
-        Entry("archive", "archive", "Hide a run from listings."),
-        Entry("gc", "gc", "Delete what no kept run needs."),
-        Entry("doctor", "doctor", "Check this machine and this project."),
+        Entry("tag", "tag", "Add tags to a run or remove them.", _LABELS),
+        Entry("note", "note", "Write a note on a run.", _LABELS),
+        Entry("archive", "archive", "Hide a run from listings.", _LESS),
+        Entry("gc", "gc", "Delete what no kept run needs.", _LESS),
+        Entry("doctor", "doctor", "Check this machine, this project, and a cluster (--on)."),
+    ),
+    "Cluster": (
+        Entry("up", "up", "Put the server into a Kubernetes namespace, or upgrade it.", _SERVER),
+        Entry("down", "down", "Take the server out of its namespace.", _SERVER),
+        Entry("cluster", "cluster", "Show nodes, what waits, what fits, what is idle."),
+        Entry("token", "token", "Who may use a server: add, list, remove tokens.", _ACCESS),
+        Entry("secret", "secret", "Set, list, remove the secrets that steps get on a cluster.", _ACCESS),
     ),
 }
 ENTRIES = {entry.name: entry for entries in SECTIONS.values() for entry in entries}
@@ -47,8 +63,11 @@ def render_help() -> str:
     """The page of `fairway --help`; it fits a terminal of 24 lines and 80 columns."""
     lines = ["Usage: fairway [-C DIR] COMMAND [ARGUMENTS]", ""]
     for title, entries in SECTIONS.items():
+        shown: dict[str, list[str]] = {}
         for entry in entries:
-            lines.append(f"{title + ':' if entry is entries[0] else '':<6} {entry.name:<10} {entry.help}")
+            shown.setdefault(entry.line or entry.help, []).append(entry.name)
+        for number, (text, names) in enumerate(shown.items()):
+            lines.append(f"{title + ':' if number == 0 else '':<8} {', '.join(names):<14} {text}")
     lines.append("")
     lines.append("-C DIR: act as if started in DIR. --version: say which this is.")
     lines.append("Start here: `fairway init`. `fairway COMMAND --help` has examples.")

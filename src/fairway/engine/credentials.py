@@ -6,9 +6,13 @@ import hashlib
 import os
 import re
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from fairway.errors import ConfigError
 from fairway.spec.tokens import user_of
+
+if TYPE_CHECKING:
+    from fairway.spec.target import TargetSettings
 
 VARIABLE = "FAIRWAY_TOKEN"
 
@@ -28,6 +32,16 @@ def token_path(server: str, variables: Mapping[str, str] = os.environ) -> str:
 def cluster_key(api_server: str, namespace: str, app: str) -> str:
     """What names one server in one namespace of one cluster."""
     return f"{api_server.rstrip('/')}/{namespace}/{app}"
+
+
+def server_key(target: TargetSettings) -> str:
+    """What names the server of a target: its URL, or its place in a cluster as the kubeconfig says it. Raises ConfigError."""
+    if target.kind == "server":
+        return target.url
+    from fairway.kube.config import ClientSettings, load_connection
+
+    found = load_connection(ClientSettings(target.context, target.namespace, target.kubeconfig))
+    return cluster_key(found.server, found.namespace, target.app)
 
 
 def find_token(server: str, variables: Mapping[str, str] = os.environ) -> str:

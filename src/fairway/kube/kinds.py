@@ -48,6 +48,7 @@ def _table() -> dict[str, ApiKind]:
     everywhere = {
         "v1": "Namespace Node PersistentVolume",
         "apiextensions.k8s.io/v1": "CustomResourceDefinition",
+        "authentication.k8s.io/v1": "SelfSubjectReview",
         "authorization.k8s.io/v1": "SelfSubjectAccessReview",
         "kueue.x-k8s.io/v1beta1": "ClusterQueue ResourceFlavor",
         "node.k8s.io/v1": "RuntimeClass",

@@ -6,6 +6,7 @@ Nothing is cluster-wide, and the pod passes the *restricted* Pod Security Standa
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -21,7 +22,7 @@ API_PORT, BLOBS_PORT = 8080, 8081
 USER = 65532
 SIGNING_KEY = "signing-key"
 TOKEN_PREFIX = "token."
-VERSION, RELEASE = "fairway.dev/version", "fairway.dev/release"
+VERSION, PLAN = "fairway.dev/version", "fairway.dev/plan"
 _REQUESTS = {"cpu": "50m", "memory": "128Mi", "ephemeral-storage": "64Mi"}
 _LIMITS = {"cpu": "2", "memory": "1Gi", "ephemeral-storage": "1Gi"}
 _RBAC = "rbac.authorization.k8s.io"
@@ -145,7 +146,9 @@ def _deployment(plan: ServerPlan) -> dict[str, Any]:
     app = plan.target.app
     made = _object("apps/v1", "Deployment", app, plan)
     made["metadata"]["annotations"] = {VERSION: plan.version}
-    notes = {VERSION: plan.version, "cluster-autoscaler.kubernetes.io/safe-to-evict": "true"}
+    pod = _pod(plan)
+    digest = hashlib.sha256(json.dumps(pod, sort_keys=True).encode()).hexdigest()
+    notes = {VERSION: plan.version, PLAN: digest[:16], "cluster-autoscaler.kubernetes.io/safe-to-evict": "true"}
     return {
         **made,
         "spec": {
@@ -154,7 +157,7 @@ def _deployment(plan: ServerPlan) -> dict[str, Any]:
             "revisionHistoryLimit": 2,
             "progressDeadlineSeconds": 600,
             "selector": {"matchLabels": pod_labels(app)},
-            "template": {"metadata": {"labels": pod_labels(app), "annotations": notes}, "spec": _pod(plan)},
+            "template": {"metadata": {"labels": pod_labels(app), "annotations": notes}, "spec": pod},
         },
     }
 

@@ -1,0 +1,214 @@
+"""Waiting for a server that was applied: why it waits, its code brought to it where its image has none, until it says that it is ready."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from fairway.engine.release import Machine, Release, collect
+from fairway.errors import FairwayError, ImageUnavailable, InfraError
+from fairway.kube.diagnose import explain_wait
+from fairway.kube.server_call import call_pod
+from fairway.kube.server_manifests import API_PORT, PLAN, ServerPlan, pod_labels, render_server
+from fairway.spec.tokens import HEADER
+
+if TYPE_CHECKING:
+    from fairway.kube.client import KubeClient
+
+_LOOK_S = 0.2  # between two questions to a pod that runs
+_TOLD_S = 2.0  # between two looks at events and the Deployment
+_LASTING_S = 30.0  # for how long what does not cure itself may still do so
+_TAIL_LINES = 5
+
+
+class Readiness:
+    """One wait for the pod of `plan`. `say` gets each new reason once."""
+
+    def __init__(self, client: KubeClient, plan: ServerPlan, release: Release, token: str, say: Callable[[str], None]) -> None:
+        self._client, self._plan, self._release, self._say = client, plan, release, say
+        self._headers = {HEADER: token}
+        self._said = ""
+        self._pods: dict[str, dict[str, Any]] = {}
+        self._changed = asyncio.Event()
+        self._events: list[dict[str, Any]] = []
+        self._deployment: dict[str, Any] = {}
+        self._told_at = 0.0
+        self._bad_since = 0.0
+        (deployment,) = [one for one in render_server(plan) if one["kind"] == "Deployment"]
+        self._digest = deployment["spec"]["template"]["metadata"]["annotations"][PLAN]
+
+    async def wait(self, timeout_s: float) -> None:
+        """Return when the server is ready. Raises InfraError, ImageUnavailable with the reason that lasts, or held at the end."""
+        end = time.monotonic() + timeout_s
+        watching = asyncio.create_task(self._watch())
+        try:
+            while not await self._look():
+                if watching.done():
+                    watching.result()
+                if time.monotonic() > end:
+                    raise InfraError(
+                        f"the server was not ready after {timeout_s:g} s: {self._said or 'no reason is known'}",
+                        hint="what was applied stays; `fairway up` goes on waiting",
+                    )
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._changed.wait(), _LOOK_S)
+                self._changed.clear()
+        finally:
+            watching.cancel()
+            await asyncio.gather(watching, return_exceptions=True)
+
+    async def _watch(self) -> None:
+        selector = ",".join(f"{name}={value}" for name, value in pod_labels(self._plan.target.app).items())
+        async for change in self._client.watch("Pod", labels=selector):
+            if change.kind == "deleted":
+                self._pods.pop(change.name, None)
+            elif change.obj:
+                self._pods[change.name] = change.obj
+            self._changed.set()
+
+    async def _look(self) -> bool:
+        """One look at everything; True if the server is ready."""
+        pod = self._find_pod()
+        if pod is None:
+            await self._explain_absence()
+            return False
+        if is_running(pod):
+            return await self._ask(pod)
+        await self._tell(pod)
+        return False
+
+    def _find_pod(self) -> dict[str, Any] | None:
+        """The newest pod that was made from this plan and is to stay."""
+        mine = [
+            pod
+            for pod in self._pods.values()
+            if pod["metadata"].get("annotations", {}).get(PLAN) == self._digest and not pod["metadata"].get("deletionTimestamp")
+        ]
+        return max(mine, key=lambda pod: pod["metadata"].get("creationTimestamp", ""), default=None)
+
+    async def _explain_absence(self) -> None:
+        if self._pods:
+            self._tell_once("the server before it is stopping")
+            return
+        if not self._is_time():
+            return
+        deployment = await self._client.find("Deployment", self._plan.target.app) or {}
+        for condition in deployment.get("status", {}).get("conditions", []):
+            if condition.get("type") == "ReplicaFailure" and condition.get("status") == "True":
+                self._tell_once(f"the cluster does not take the pod: {condition.get('message', '')}")
+                self._lasts(InfraError, self._said, "kubectl describe quota,limitrange -n " + self._plan.namespace)
+                return
+
+    async def _tell(self, pod: dict[str, Any]) -> None:
+        """Why a pod that is there does not run. Raises what lasts."""
+        name = pod["metadata"]["name"]
+        if self._is_time():
+            with suppress(FairwayError):  # without the right to see events, the pod's own status has to do
+                self._events = await self._client.events(name)
+        if crashes(pod):
+            self._tell_once(f"the server ended, and is started again: {last_words(pod)}")
+        if crashes(pod) > 1:
+            raise InfraError(f"the server ends as soon as it has started: {last_words(pod)}", hint=f"kubectl logs -p {name}")
+        found = explain_wait(pod, self._events)
+        if found is None:
+            self._bad_since = 0.0
+            self._tell_once(describe_start(pod, self._events))
+            return
+        self._tell_once(found.message)
+        if found.lasting:
+            self._lasts(ImageUnavailable if found.cause == "image" else InfraError, found.message, found.hint, at_once=found.hopeless)
+        else:
+            self._bad_since = 0.0
+
+    def _lasts(self, kind: type[FairwayError], message: str, hint: str, *, at_once: bool = False) -> None:
+        """Raise what has been wrong for long enough."""
+        now = time.monotonic()
+        self._bad_since = self._bad_since or now
+        if at_once or now - self._bad_since > _LASTING_S:
+            raise kind(message, hint=hint)
+
+    async def _ask(self, pod: dict[str, Any]) -> bool:
+        name = pod["metadata"]["name"]
+        try:
+            status, _ = await call_pod(self._client, name, API_PORT, "GET /readyz")
+            if status != 200 and not self._plan.target.server_image:
+                await self._bring(name)
+        except InfraError:  # nothing listens yet
+            self._tell_once("the server is starting")
+            return False
+        return status == 200
+
+    async def _bring(self, pod: str) -> None:
+        """Send the server's code, if the pod waits for it."""
+        status, body = await call_pod(self._client, pod, API_PORT, "GET /boot", headers=self._headers)
+        if status == 401:
+            self._tell_once("your token has to reach the pod")
+        if status != 200:
+            return
+        about = json.loads(body)
+        machine = Machine(about["python"], about["machine"], about["libc"])
+        self._tell_once(f"collecting Fairway {self._release.version} for Python {machine.python} on {machine.machine}")
+        path = await asyncio.to_thread(collect, self._release, machine)
+        digest, size = await asyncio.to_thread(_digest, path)
+        self._tell_once(f"sending it, {size / 1e6:.1f} MB")
+        status, body = await call_pod(
+            self._client, pod, API_PORT, "PUT /boot", headers={**self._headers, "Fairway-Sha256": digest}, file=path
+        )
+        if status != 201:
+            raise InfraError(f"the server's volume does not take its code: {body.decode(errors='replace')}", hint="is the volume full?")
+        self._tell_once("the server is starting")
+
+    def _is_time(self) -> bool:
+        now = time.monotonic()
+        if now - self._told_at < _TOLD_S:
+            return False
+        self._told_at = now
+        return True
+
+    def _tell_once(self, text: str) -> None:
+        if text and text != self._said:
+            self._said = text
+            self._say(text)
+
+
+def is_running(pod: dict[str, Any]) -> bool:
+    """Does the server's container run?"""
+    states = pod.get("status", {}).get("containerStatuses") or []
+    return any("running" in (state.get("state") or {}) for state in states)
+
+
+def crashes(pod: dict[str, Any]) -> int:
+    """How often its container has ended."""
+    states = pod.get("status", {}).get("containerStatuses") or []
+    return max((int(state.get("restartCount", 0)) for state in states), default=0)
+
+
+def last_words(pod: dict[str, Any]) -> str:
+    """What its container wrote last before it ended, and its exit code."""
+    for state in pod.get("status", {}).get("containerStatuses") or []:
+        ended = (state.get("state") or {}).get("terminated") or (state.get("lastState") or {}).get("terminated")
+        if ended:
+            lines = [line.strip() for line in str(ended.get("message", "")).splitlines() if line.strip()]
+            return "\n".join([f"{ended.get('reason', 'Error')}, exit code {ended.get('exitCode', '?')}", *lines[-_TAIL_LINES:]])
+    return "no word is known"
+
+
+def describe_start(pod: dict[str, Any], events: list[dict[str, Any]]) -> str:
+    """What a pod that is well is doing before it runs, by its newest event."""
+    image = pod["spec"]["containers"][0]["image"]
+    reasons = [event.get("reason", "") for event in events]
+    if reasons and reasons[-1] == "Pulling":
+        return f"the node pulls the image {image}"
+    return "the pod is starting" if pod["spec"].get("nodeName") else "the pod waits for a node"
+
+
+def _digest(path: str) -> tuple[str, int]:
+    import hashlib
+
+    with open(path, "rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+        return digest, file.tell()

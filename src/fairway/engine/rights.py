@@ -1,0 +1,63 @@
+"""What a person must be allowed to do to set a server up, asked before anything is done; and the YAML that gives what is missing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from fairway.errors import FairwayError
+from fairway.kube.rights import Right, role_for
+from fairway.kube.server_manifests import server_rights
+from fairway.spec.target import TargetSettings
+
+if TYPE_CHECKING:
+    from fairway.kube.client import KubeClient
+
+_RBAC = "rbac.authorization.k8s.io"
+_MADE = (
+    ("secrets", ""),
+    ("serviceaccounts", ""),
+    ("roles", _RBAC),
+    ("rolebindings", _RBAC),
+    ("persistentvolumeclaims", ""),
+    ("services", ""),
+    ("deployments", "apps"),
+)
+
+
+def rights_to_use() -> list[Right]:
+    """What everybody needs who reaches the server from outside: its pod, and a port-forward to it."""
+    return [
+        Right("get", "services"),
+        *(Right(verb, "pods") for verb in ("get", "list", "watch")),
+        *(Right(verb, "pods", subresource="portforward") for verb in ("get", "create")),
+    ]
+
+
+def rights_to_deploy(target: TargetSettings) -> list[Right]:
+    """What `fairway up` needs: to make the objects, to watch them start, and all that it gives to the server's own account."""
+    made = [Right(verb, resource, group) for resource, group in _MADE for verb in ("get", "create", "patch")]
+    watched = [Right("get", "pods", subresource="log"), Right("list", "events"), *rights_to_use()]
+    return list(dict.fromkeys((*made, *watched, *server_rights(target))))
+
+
+def rights_to_remove(volume: bool) -> list[Right]:
+    """What `fairway down` needs."""
+    kinds = [one for one in _MADE if volume or one[0] != "persistentvolumeclaims"]
+    return [Right(verb, resource, group) for resource, group in kinds for verb in ("get", "delete")]
+
+
+async def find_caller(client: KubeClient) -> str:
+    """The name by which the cluster knows the caller, "" if it does not say."""
+    try:
+        made = await client.create({"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"})
+    except FairwayError:
+        return ""
+    return str(made.get("status", {}).get("userInfo", {}).get("username", ""))
+
+
+async def render_request(client: KubeClient, missing: list[Right]) -> str:
+    """The YAML that an administrator applies, so that the caller may do what is missing."""
+    from fairway.engine.manifest_text import render_yaml
+
+    objects: list[dict[str, Any]] = role_for(missing, namespace=client.namespace, user=await find_caller(client))
+    return render_yaml(objects)
