@@ -162,9 +162,9 @@ def _homeless(pod: Object, here: Stock, inventory: ClusterInventory) -> Keeper |
     wanted = pod["spec"].get("nodeSelector") or {}
     asked = {**pod_requests(pod), "pods": 1.0}
     for node in inventory.nodes:
-        if node.name != here.name and not node.state and count_fits(asked, node.free):
-            if all(node.labels.get(label) == value for label, value in wanted.items()):
-                return None
+        selected = all(node.labels.get(label) == value for label, value in wanted.items())
+        if selected and node.name != here.name and not node.state and count_fits(asked, node.free):
+            return None
     metadata = pod["metadata"]
     return Keeper(metadata["name"], metadata.get("namespace", ""), "no other node has room for it", "it can stay, or go: delete it")
 
