@@ -32,8 +32,10 @@ def relabel(
     clock: Callable[[], float] = time.time,
 ) -> RunSummary:
     """Change labels of the run (an id) and return its summary as it is or soon will be. Raises NotFoundError."""
-    journal = workspace.journal
     event = RunLabelled(clock(), _user(), tuple(add_tags), tuple(remove_tags), note, archived)
+    if workspace.remote is not None:
+        return workspace.remote.label(run, event)
+    journal = workspace.journal
     batch = f"label-{os.urandom(8).hex()}"
     for _ in range(_ATTEMPTS):
         head = workspace.wait(journal.head(run))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fairway.engine.project import Project
 from fairway.engine.services import Services
@@ -13,12 +13,23 @@ from fairway.spec.event import RunOptions
 from fairway.spec.graph import Graph
 from fairway.spec.layout import LOCKS
 from fairway.spec.ports import run_now
+from fairway.spec.record import replace
+
+if TYPE_CHECKING:
+    from typing import TypeAlias
+
+    from fairway.engine.watching import RemoteSession
+    from fairway.engine.workspace import Workspace
+
+    AnySession: TypeAlias = "Session | RemoteSession"
 
 OnEvents = Callable[[Any, Sequence[Any]], None]
 
 
 class Session:
     """A driver with its services. Marks the run as driven for other processes, from before its first record until `close`."""
+
+    remote = False
 
     def __init__(self, run: str, project: Project, services: Services, make_driver: Callable[[], Any]) -> None:
         from fairway.store.live import LiveMark
@@ -75,7 +86,7 @@ def open_run(
     labels: Mapping[str, Any] | None = None,
     source: str = "",
     on_events: OnEvents | None = None,
-) -> Session:
+) -> AnySession:
     """A session for a new run. `load` gives the Pipeline or Graph; it is called while the executor starts.
 
     `labels`: `name`, `tags`, `triggered_by` of the run. Raises what `submit.prepare` raises; nothing has run then.
@@ -83,12 +94,11 @@ def open_run(
     from fairway.engine import submit
     from fairway.store.runs import new_run_id
 
-    try:
-        os.makedirs(project.home, exist_ok=True)
-    except OSError as error:
-        raise StoreUnavailable(
-            f"cannot make the folder {project.home}: {error.strerror}", hint="set FAIRWAY_HOME to a folder that you may write to"
-        ) from error
+    _make_home(project)
+    if project.target != "local":
+        from fairway.engine.watching import open_remote_run
+
+        return open_remote_run(project, load, params, options=options, labels=labels, source=source, on_events=on_events)
     services = submit.open_services(project)
     try:
         submission = submit.prepare(load(), params, project, services, source=source)
@@ -105,6 +115,15 @@ def open_run(
         raise
 
 
+def _make_home(project: Project) -> None:
+    try:
+        os.makedirs(project.home, exist_ok=True)
+    except OSError as error:
+        raise StoreUnavailable(
+            f"cannot make the folder {project.home}: {error.strerror}", hint="set FAIRWAY_HOME to a folder that you may write to"
+        ) from error
+
+
 def open_resume(
     project: Project,
     run: str,
@@ -113,7 +132,7 @@ def open_resume(
     options: RunOptions | None = None,
     on_events: OnEvents | None = None,
     history: Any = None,
-) -> Session:
+) -> AnySession:
     """A session that goes on with `run` (an id). `load` gives the pipeline as it is now, by its source; None keeps the recorded code.
 
     `history` is the run's, if it has been read already.
@@ -121,6 +140,10 @@ def open_resume(
     from fairway.engine import submit
     from fairway.engine.workspace import Workspace
 
+    if project.target != "local":
+        from fairway.engine.watching import open_remote_resume
+
+        return open_remote_resume(project, run, load=load, options=options, on_events=on_events, history=history)
     history = history or Workspace(project).history(run)
     state = history.state
     services = submit.open_services(project)
@@ -128,7 +151,7 @@ def open_resume(
         submission = None
         source = find_source(project, state.source)
         if load is not None and source:
-            submission = _prepare_again(project, services, state, load(source))
+            submission = prepare_again(project, services, state, load(source))
         return Session(
             run, project, services, lambda: submit.resume(history, services, submission=submission, options=options, on_events=on_events)
         )
@@ -144,18 +167,20 @@ def prepare_edited(project: Project, state: Any, source: str) -> Any:
 
     if not source:
         raise NotFoundError("the file that the run came from is not there any more", hint="only its recorded code can be run")
-    services = submit.open_services(project)
+    services = submit.open_services(replace(project, target="local"))  # what it needs is looked for here: it runs here
     try:
-        return _prepare_again(project, services, state, load_pipeline(source))
+        return prepare_again(project, services, state, load_pipeline(source))
     finally:
         close_services(services)
 
 
-def _prepare_again(project: Project, services: Services, state: Any, pipeline: Any) -> Any:
+def prepare_again(project: Project, services: Services, state: Any, pipeline: Any, workspace: Workspace | None = None) -> Any:
+    """The run's parameters for the pipeline as it is now, checked and stored as for a new run."""
     from fairway.engine import submit
+    from fairway.engine.workspace import Workspace
 
     graph = pipeline if isinstance(pipeline, Graph) else pipeline.trace()
-    return submit.prepare(pipeline, _given(project, state, graph), project, services, source=state.source)
+    return submit.prepare(pipeline, _given(workspace or Workspace(project), state, graph), project, services, source=state.source)
 
 
 def name_source(project: Project, file: str) -> str:
@@ -177,12 +202,10 @@ def find_source(project: Project, source: str) -> str:
     return full + colon + name if path and os.path.isfile(full) else ""
 
 
-def _given(project: Project, state: Any, graph: Graph) -> dict[str, Any]:
+def _given(workspace: Workspace, state: Any, graph: Graph) -> dict[str, Any]:
     """The run's parameters as values, for a pipeline that may have other ones by now; files are those that were stored then."""
     from fairway.engine.client import Output
-    from fairway.engine.workspace import Workspace
 
-    workspace = Workspace(project)
     known = {param.name for param in graph.params}
     values: dict[str, Any] = {}
     for name, ref in state.params.items():

@@ -50,8 +50,6 @@ def open_services(project: Project, *, grace_s: float = 10.0) -> Services:
     from fairway.step.folder import FolderArtifactStore, FolderStreamStore
     from fairway.store import open_journal
 
-    if project.target != "local":
-        raise UnsupportedError(f"there is no target {project.target!r} yet", hint="this version runs on `local`")
     executor = LocalExecutor(project.home, settings=_executor_settings(project))
     own = project.targets.get("local")
     grace_s = own.grace_s if own else grace_s
@@ -63,7 +61,34 @@ def open_services(project: Project, *, grace_s: float = 10.0) -> Services:
         streams=FolderStreamStore(os.path.join(project.home, STREAMS)),
         executor=executor,
         grace_s=grace_s,
+        place=LocalPlace(executor, project.secrets_file),
     )
+
+
+class LocalPlace:
+    """See `engine.services.Place`: this machine."""
+
+    machine = "this machine"
+
+    def __init__(self, executor: LocalExecutor, secrets_file: str) -> None:
+        self._executor, self._secrets_file = executor, secrets_file
+
+    def check_graph(self, graph: Graph) -> None:
+        """What this machine lacks is found by lint and by the look at its size."""
+
+    def check_secrets(self, wanted: Mapping[str, str]) -> None:
+        """Raises NotFoundError for the first that nobody here has."""
+        from fairway.executors.secrets import get_secrets
+
+        for name, where in wanted.items():
+            try:
+                get_secrets((name,), self._secrets_file)
+            except NotFoundError as error:
+                raise NotFoundError(error.message, hint=error.hint, where=where) from None
+
+    def accept(self, graph: Graph, bundle: str, folder: str, secrets: Sequence[str], facts: Mapping[str, Any]) -> None:
+        """The code is in the home already; the executor learns what hides from whom."""
+        self._executor.prepare(folder, secrets)
 
 
 def _executor_settings(project: Project) -> dict[str, Any]:
@@ -82,12 +107,12 @@ def prepare(pipeline: Pipeline | Graph, params: Mapping[str, Any], project: Proj
     graph = pipeline if isinstance(pipeline, Graph) else pipeline.trace()
     values = bind_params(graph, params)
     _check(graph, services)
-    secrets = _find_secrets(graph, services, project)
+    secrets = _find_secrets(graph, services)
     graph = _lock_environments(graph, project)
     graph, bundle, environment, folder = code_of(graph, pipeline, project, source)
     environment |= _lock_foreseen(graph, environment, project)
-    if isinstance(services.executor, LocalExecutor):
-        services.executor.prepare(folder, secrets)
+    if services.place is not None:
+        services.place.accept(graph, bundle, folder, secrets, environment)
     store = services.artifacts
     graph = _store_constants(graph, store, project)
     library = StoreLibrary(store)
@@ -108,7 +133,22 @@ def start(
     on_events: OnEvents | None = None,
 ) -> Driver:
     """The driver of a new run: its first `drive()` records RunStarted together with the first attempts."""
-    begin = ev.RunStarted(
+    begin = make_start(run, submission, project, options=options, name=name, tags=tags, triggered_by=triggered_by)
+    return Driver(run, services, begin=[begin], on_events=on_events)
+
+
+def make_start(
+    run: str,
+    submission: Submission,
+    project: Project,
+    *,
+    options: ev.RunOptions | None = None,
+    name: str = "",
+    tags: Sequence[str] = (),
+    triggered_by: str = "",
+) -> ev.RunStarted:
+    """The first event of a new run."""
+    return ev.RunStarted(
         run=run,
         graph=submission.graph,
         params=submission.params,
@@ -124,7 +164,6 @@ def start(
         tags=tuple(tags),
         environment=submission.environment,
     )
-    return Driver(run, services, begin=[begin], on_events=on_events)
 
 
 def resume(
@@ -140,16 +179,20 @@ def resume(
     With a `submission` whose graph differs from the run's, the run continues with the edited code: what the edit does not reach is not
     redone.
     """
-    state = history.state
+    begin = make_resumption(history.state, submission, options)
+    return Driver(history.state.run, services, begin=begin, on_events=on_events, history=history)
+
+
+def make_resumption(state: Any, submission: Submission | None = None, options: ev.RunOptions | None = None) -> list[ev.Event]:
+    """What a resume records first: nothing where a driver only died, RunResumed where the run has ended or its code was edited."""
     edited = submission is not None and submission.graph != state.graph
-    begin: list[ev.Event] = []
     moved = submission is not None and any(submission.environment.get(n) != state.environment.get(n) for n in _KEYED_FACTS)
     if submission is not None and (edited or moved):
         graph, bundle = (submission.graph, submission.bundle) if edited else (None, "")
-        begin = [ev.RunResumed(time.time(), user_name(), graph, bundle, options, submission.environment)]
-    elif state.status != "running" or state.stopping in ("cancelled", "timeout"):  # the wish to go on is the later one
-        begin = [ev.RunResumed(time.time(), user_name(), options=options)]
-    return Driver(state.run, services, begin=begin, on_events=on_events, history=history)
+        return [ev.RunResumed(time.time(), user_name(), graph, bundle, options, submission.environment)]
+    if state.status != "running" or state.stopping in ("cancelled", "timeout"):  # the wish to go on is the later one
+        return [ev.RunResumed(time.time(), user_name(), options=options)]
+    return []
 
 
 def user_name() -> str:
@@ -284,15 +327,17 @@ def _check(graph: Graph, services: Services) -> None:
         first = problems[0]
         more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
         raise DefinitionError(first.message + more, hint=first.hint, where=first.where)
+    if services.place is not None:
+        services.place.check_graph(graph)
     if all(s.resources.cpu <= 1 and not s.resources.memory_bytes and not s.resources.accelerators for s in graph.steps.values()):
         return
     most = run_now(services.executor.inventory()).largest
     for step in graph.steps.values():
-        _check_step(step, most)
+        _check_step(step, most, services.place.machine if services.place is not None else "this machine")
 
 
-def _find_secrets(graph: Graph, services: Services, project: Project) -> tuple[str, ...]:
-    """Names of the secrets that the graph's steps take. Raises NotFoundError for one that this machine does not have."""
+def _find_secrets(graph: Graph, services: Services) -> tuple[str, ...]:
+    """Names of the secrets that the graph's steps take. Raises NotFoundError for one that the target does not have."""
     where: dict[str, str] = {}
     for node in graph.nodes:
         for expr in node.inputs.values():
@@ -300,27 +345,21 @@ def _find_secrets(graph: Graph, services: Services, project: Project) -> tuple[s
                 where.setdefault(expr.name, node.where)
         for name in graph.steps[node.step].secrets:
             where.setdefault(name, node.where)
-    if where and isinstance(services.executor, LocalExecutor):
-        from fairway.executors.secrets import get_secrets
-
-        for name, place in where.items():
-            try:
-                get_secrets((name,), project.secrets_file)
-            except NotFoundError as error:
-                raise NotFoundError(error.message, hint=error.hint, where=place) from None
+    if where and services.place is not None:
+        services.place.check_secrets(where)
     return tuple(where)
 
 
-def _check_step(step: StepDef, most: Any) -> None:
+def _check_step(step: StepDef, most: Any, machine: str) -> None:
     asked = step.resources
     lacks: list[str] = []
     if asked.cpu > most.cpu:
-        lacks.append(f"{asked.cpu:g} cpu (this machine has {most.cpu:g})")
+        lacks.append(f"{asked.cpu:g} cpu ({machine} has {most.cpu:g})")
     if asked.memory_bytes > most.memory_bytes:
-        lacks.append(f"{asked.memory_bytes / 2**30:.3g} GiB of memory (this machine has {most.memory_bytes / 2**30:.3g} GiB)")
+        lacks.append(f"{asked.memory_bytes / 2**30:.3g} GiB of memory ({machine} has {most.memory_bytes / 2**30:.3g} GiB)")
     for name, count in asked.accelerators.items():
         if count > most.accelerators.get(name, 0):
-            lacks.append(f"{count} {name} (this machine has {most.accelerators.get(name, 0)})")
+            lacks.append(f"{count} {name} ({machine} has {most.accelerators.get(name, 0)})")
     if lacks:
         raise UnsupportedError(
             f"step {step.name!r} asks for {' and '.join(lacks)}", hint="ask for less, or run on another target", where=step.where

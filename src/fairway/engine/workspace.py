@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Coroutine, Iterator, Sequence
 from functools import cached_property
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from fairway.engine.project import Project
 from fairway.errors import NotFoundError
@@ -14,25 +14,44 @@ from fairway.spec.layout import BLOBS, LOCKS, STREAMS
 from fairway.spec.ports import ArtifactStore, Journal, StreamStore, run_now
 from fairway.spec.summary import RunSummary
 
+if TYPE_CHECKING:
+    from fairway.engine.remote import Connection
+
 T = TypeVar("T")
 PAGE = 200
 
 
 class Workspace:
-    """What was run in a project. Opening it creates nothing; a project without runs is a NotFoundError on first use of the journal."""
+    """What was run in a project, at its target. Opening it creates nothing; a project without runs is a NotFoundError on first use of the
+    journal."""
 
-    def __init__(self, project: Project) -> None:
+    def __init__(self, project: Project, remote: Connection | None = None) -> None:
         self.project = project
+        if remote is not None:
+            self.remote = remote
 
     @property
     def is_new(self) -> bool:
         """Nothing has been run here yet."""
+        if self.remote is not None:
+            return False
         return "://" not in self.project.journal and not os.path.exists(self.project.journal)
+
+    @cached_property
+    def remote(self) -> Connection | None:
+        """The server where the project's runs are; None if they are this machine's."""
+        if self.project.target == "local":
+            return None
+        from fairway.engine.remote import open_connection
+
+        return open_connection(self.project)
 
     @cached_property
     def journal(self) -> Journal:
         from fairway.store import open_journal
 
+        if self.remote is not None:
+            return self.remote.journal
         if self.is_new:
             raise NotFoundError(
                 f"nothing has been run in {self.project.root} yet",
@@ -44,12 +63,16 @@ class Workspace:
     def artifacts(self) -> ArtifactStore:
         from fairway.step.folder import FolderArtifactStore
 
+        if self.remote is not None:
+            return self.remote.artifacts
         return FolderArtifactStore(os.path.join(self.project.home, BLOBS))
 
     @cached_property
     def streams(self) -> StreamStore:
         from fairway.step.folder import FolderStreamStore
 
+        if self.remote is not None:
+            return self.remote.streams
         return FolderStreamStore(os.path.join(self.project.home, STREAMS))
 
     def wait(self, coroutine: Coroutine[Any, Any, T]) -> T:
@@ -70,9 +93,11 @@ class Workspace:
         return self.wait(get_run(self.journal, text))
 
     def is_driven(self, run: str) -> bool:
-        """Does a process of this machine drive the run now?"""
+        """Does a process of this machine, or the target's server, drive the run now?"""
         from fairway.store.live import live_runs
 
+        if self.remote is not None:
+            return self.remote.is_driven(run)
         return run in live_runs(os.path.join(self.project.home, LOCKS))
 
     def all_summaries(self, *, archived: bool = False) -> Iterator[RunSummary]:
@@ -102,6 +127,12 @@ class Workspace:
         from fairway.engine.history import read_history
 
         return self.wait(read_history(self.journal, run))
+
+    def bring_code(self, *states: Any) -> None:
+        """Have the code of these runs in the home, for what looks into it. It is there already unless the runs are a server's."""
+        if self.remote is not None:
+            for state in states:
+                self.remote.bring_code(state)
 
     def state(self, run: str) -> Any:
         """The run's state now."""

@@ -1,0 +1,253 @@
+"""A target whose server is elsewhere: the way to it, its stores as ports, and a run that goes on there while it is watched from here.
+
+What reads and acts here speaks to the server's API alone: through a port-forward to its pod, or by the URL of the target.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, urlsplit
+
+from fairway.engine.project import Project
+from fairway.engine.targets import get_target
+from fairway.errors import ConfigError, NotFoundError, UnsupportedError
+from fairway.spec.artifact import blob_key
+from fairway.spec.event import RunLabelled
+from fairway.spec.layout import BLOBS, BUNDLES, ENVIRONMENTS
+from fairway.spec.ports import Inventory, Observation
+from fairway.spec.record import from_plain
+from fairway.spec.resources import Resources
+from fairway.spec.summary import RunSummary
+from fairway.store.http import HttpArtifactStore, HttpJournal, HttpStreamStore
+from fairway.store.serverapi import ServerApi
+
+if TYPE_CHECKING:
+    from fairway.kube.forward import Forward
+    from fairway.spec.attempt import AttemptSpec
+    from fairway.spec.target import TargetSettings
+
+API_PORT, BLOBS_PORT = 8080, 8081
+PATIENCE_S = 60.0
+
+
+class Connection:
+    """The server of a project's target. `open_connection` makes one; `close` lets the way to it go.
+
+    Raises ConfigError without a token, NotFoundError without a server there, ForbiddenError, InfraError if it cannot be reached.
+    """
+
+    def __init__(self, project: Project, target: TargetSettings, api: ServerApi, forward: Forward | None = None) -> None:
+        self.project, self.target, self.api = project, target, api
+        self._forward = forward
+        self.journal = HttpJournal(api)
+        self.streams = HttpStreamStore(api)
+
+    @cached_property
+    def facts(self) -> Mapping[str, Any]:
+        """What the server says it is; asked once."""
+        found = self.api.get("/target")
+        check_version(found["version"], self.target.name)
+        return found
+
+    @cached_property
+    def artifacts(self) -> HttpArtifactStore:
+        """The server's store, with the home's blobs as its cache. Bulk bytes go by the blobs' port."""
+        if not self.api.blobs_url and self.facts["blobs_port"]:
+            at = urlsplit(self.api.url)
+            self.api.blobs_url = f"{at.scheme}://{_bracket(at.hostname or '')}:{self.facts['blobs_port']}"
+        return HttpArtifactStore(self.api, os.path.join(self.project.home, BLOBS))
+
+    def is_driven(self, run: str) -> bool:
+        """Does the server drive the run now?"""
+        found = self.api.find(f"/runs/{quote(run)}")
+        return bool(found and found["driven"])
+
+    def find_problem(self, run: str) -> str:
+        """Why the run's driver does not get on, "" if nothing is known to be wrong."""
+        found = self.api.find(f"/runs/{quote(run)}")
+        return str(found["problem"]) if found else ""
+
+    def label(self, run: str, event: RunLabelled) -> RunSummary:
+        """Change tags, note or archive mark. Raises NotFoundError."""
+        body: dict[str, Any] = {"add_tags": list(event.add_tags), "remove_tags": list(event.remove_tags)}
+        if event.note is not None:
+            body["note"] = event.note
+        if event.archived is not None:
+            body["archived"] = event.archived
+        return from_plain(RunSummary, self.api.send("PATCH", f"/runs/{quote(run)}", body))
+
+    def bring_code(self, state: Any) -> None:
+        """Have the run's code and locks in the home, for what compares or runs them here. What the server has not is left out."""
+        from fairway.envs.resolve import keep_lock_text
+        from fairway.step.bundles import bundle_key, unpack_bundle
+
+        home = self.project.home
+        if state.bundle and not os.path.isdir(os.path.join(home, BUNDLES, state.bundle)):
+            try:
+                unpack_bundle(self.artifacts.get(bundle_key(state.bundle)), state.bundle, home)
+            except NotFoundError:
+                return
+        for lock in {step.environment.lock for scope in state.scopes.values() for step in scope.graph.steps.values()} - {""}:
+            if not os.path.exists(os.path.join(home, ENVIRONMENTS, "locks", lock)):
+                try:
+                    keep_lock_text(lock, self.artifacts.get(blob_key(lock)).decode(), home)
+                except NotFoundError:
+                    continue
+
+    def close(self) -> None:
+        """Let the way to the server go. Idempotent."""
+        self.api.close()
+        if self._forward is not None:
+            self._forward.close()
+            self._forward = None
+
+
+def is_remote(project: Project) -> bool:
+    """Is the project's target elsewhere?"""
+    return project.target != "local"
+
+
+def open_connection(project: Project, *, patience_s: float = PATIENCE_S) -> Connection:
+    """The way to the server of the project's target: a port-forward through the cluster's API, or its URL."""
+    from fairway.engine.credentials import cluster_key, get_token
+
+    target = get_target(project)
+    if target.kind == "server":
+        hint = f"FAIRWAY_TOKEN gives one; who runs the server makes it with `fairway token add` for {target.url}"
+        return Connection(project, target, ServerApi(target.url, get_token(target.url, hint), patience_s=patience_s))
+    if target.kind != "kubernetes":
+        raise UnsupportedError(f"the target {target.name!r} has no server", hint="its runs are this machine's: leave out --on")
+    from fairway.kube.config import ClientSettings, load_connection
+    from fairway.kube.forward import Forward
+
+    settings = ClientSettings(target.context, target.namespace, target.kubeconfig)
+    there = load_connection(settings)
+    token = get_token(cluster_key(there.server, there.namespace, target.app), f"`fairway up --on {target.name}` makes one")
+    try:
+        forward = Forward(settings, target.app, (API_PORT, BLOBS_PORT), patience_s=patience_s)
+    except NotFoundError as error:
+        raise NotFoundError(
+            f"there is no server in the namespace {there.namespace} ({error.message})", hint=f"put it there: fairway up --on {target.name}"
+        ) from None
+    urls = [f"http://127.0.0.1:{forward.ports[port]}" for port in (API_PORT, BLOBS_PORT)]
+    return Connection(project, target, ServerApi(urls[0], token, blobs_url=urls[1], patience_s=patience_s), forward)
+
+
+def check_version(server: str, target: str) -> None:
+    """Raises ConfigError unless client and server are at most one minor version apart."""
+    import fairway
+
+    ours, theirs = _minor(fairway.__version__), _minor(server)
+    if ours and theirs and (ours[0] != theirs[0] or abs(ours[1] - theirs[1]) > 1):
+        way = f"fairway up --on {target}" if ours > theirs else "pip install -U fairway"
+        raise ConfigError(f"this is Fairway {fairway.__version__}, and the server is {server}: too far apart", hint=f"upgrade: {way}")
+
+
+def _minor(version: str) -> tuple[int, int] | None:
+    parts = version.split(".")
+    return (int(parts[0]), int(parts[1])) if len(parts) > 1 and parts[0].isdigit() and parts[1].isdigit() else None
+
+
+def _bracket(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+class RemoteExecutor:
+    """What a submission may ask of the executor at the target. Nothing is started through it: the server's drivers do that."""
+
+    name = "remote"
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    @property
+    def capabilities(self) -> frozenset[str]:
+        """Those of the server's executor."""
+        return frozenset(self._connection.facts["capabilities"])
+
+    async def inventory(self) -> Inventory:
+        """As the server knows it."""
+        found = self._connection.api.get("/cluster")
+        total, free, largest = (_resources(found[name]) for name in ("total", "free", "largest"))
+        return Inventory(total, free, largest, found["facts"])
+
+    async def submit(self, attempts: Sequence[AttemptSpec]) -> None:
+        """Never: raises UnsupportedError."""
+        raise UnsupportedError("attempts at this target are started by its server", hint="start a run there")
+
+    async def observe(self, ids: Any) -> Mapping[str, Observation]:
+        """Nothing is known here."""
+        return {}
+
+    async def wait(self, timeout_s: float | None) -> Sequence[str]:
+        """There is nothing to wait for."""
+        return []
+
+    def wake(self) -> None:
+        """Nobody waits."""
+
+    async def cancel(self, id: str, grace_s: float) -> None:
+        """Unknown = success."""
+
+    async def close(self) -> None:
+        """Let the way to the server go."""
+        self._connection.close()
+
+
+def _resources(plain: Mapping[str, Any]) -> Resources:
+    """JSON has no infinity: what has no bound comes as null."""
+    found: dict[str, Any] = {name: float("inf") if value is None else value for name, value in plain.items()}
+    return Resources(**found)
+
+
+class RemotePlace:
+    """See `engine.services.Place`: what the target says before a run is sent to it, and what has to be there first."""
+
+    machine = "the target"
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def check_secrets(self, wanted: Mapping[str, str]) -> None:
+        """Raises NotFoundError for the first secret that the target does not have; it is told once for all."""
+        known = set(self._connection.api.get("/secrets")["names"])
+        target = self._connection.target.name
+        for name, where in wanted.items():
+            if name not in known:
+                raise NotFoundError(
+                    f"the target {target!r} has no secret {name!r}", hint=f"fairway secret set {name} --on {target}", where=where
+                )
+
+    def check_graph(self, graph: Any) -> None:
+        """Raises ConfigError where steps would run under another Python minor version than here."""
+        theirs = str(self._connection.facts["settings"].get("python", ""))
+        ours = f"{sys.version_info.major}.{sys.version_info.minor}"
+        if not theirs or theirs == ours:
+            return
+        for step in graph.steps.values():
+            wanted = step.environment
+            if step.module and not (wanted.python or wanted.lock or wanted.image):
+                raise ConfigError(
+                    f"this is Python {ours}, and steps at {self._connection.target.name!r} run under Python {theirs}",
+                    hint=f'name an image with Python {ours} (image = "python:{ours}-slim", then `fairway up`), or use Python {theirs} here',
+                    where=step.where,
+                )
+
+    def accept(self, graph: Any, bundle: str, folder: str, secrets: Sequence[str], facts: Mapping[str, Any]) -> None:
+        """Send the code and the environments' locks, as far as the server lacks them."""
+        from pathlib import Path
+
+        from fairway.envs.resolve import get_lock_text
+        from fairway.step.bundles import bundle_key, pack_bundle
+
+        home, store = self._connection.project.home, self._connection.artifacts
+        if bundle and store.stat(bundle_key(bundle)) is None:
+            store.put(bundle_key(bundle), pack_bundle(bundle, home))
+        locks = {step.environment.lock for step in graph.steps.values()}
+        locks |= {str(plain.get("lock", "")) for plain in facts.get("environments", {}).values()}
+        for lock in sorted(locks - {""}):
+            store.put(blob_key(lock), get_lock_text(lock, Path(home)).encode())
