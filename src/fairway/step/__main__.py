@@ -4,6 +4,7 @@ worker FD HOME                      serve the driver on an inherited socket
 zygote FD BELL HOME PARENT MODE     serve a worker; MODE is "fork" or "single"
 pod                                 run the attempt that this pod's variables name
 pool                                run attempts for a server until it says to leave
+fetch | ship                        bring a container step's inputs into its pod | its outputs to the server
 run SPEC.json --home HOME [--source FOLDER] [--pdb]   run one attempt here, in the foreground
 """
 
@@ -34,6 +35,10 @@ def main(argv: list[str]) -> int:
         from fairway.step.pool import main as run_pool
 
         return run_pool()
+    if argv in (["fetch"], ["ship"]):
+        from fairway.step import container
+
+        return container.fetch() if argv == ["fetch"] else container.ship()
     print(__doc__, file=sys.stderr)
     return 2
 

@@ -16,14 +16,15 @@ from collections.abc import Callable, Mapping, MutableMapping
 from typing import Any
 
 from fairway.spec.layout import BLOBS
+from fairway.spec.outcome import Outcome
 from fairway.spec.tokens import worker_id
 from fairway.step import processes
 from fairway.step.control import Control
 from fairway.step.link import PATIENCE_S, Link
 from fairway.step.parcel import Parcels
 from fairway.step.remote import RemoteArtifactStore
-from fairway.step.tending import Site, Tended, WorkerDesk
-from fairway.step.workerprocess import ENVIRON, WorkerProcess
+from fairway.step.tending import Site, Tended, WorkerDesk, encode_outcome
+from fairway.step.workerprocess import WorkerProcess
 
 _SECRET = "FAIRWAY_SECRET_"
 _OURS = ("URL", "BLOBS_URL", "TOKEN", "RUNTIME", "RUNTIMES", "HOME", "ATTEMPT", "POOL", "POD", "NODE", "SLOTS", "PATIENCE_S", "GRACE_S")
@@ -49,15 +50,27 @@ class Settings:
         self.grace_s = float(found["GRACE_S"] or _GRACE_S)
 
 
+class Office:
+    """The way to the server, and what it knows of artifacts."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.link = Link(patience_s=settings.patience_s)
+        self.control = Control(self.link, settings.url, settings.token)
+        self.store = RemoteArtifactStore(f"{settings.home}/{BLOBS}", self.control, settings.blobs_url)
+
+    def put_outcome(self, outcome: Outcome) -> None:
+        """Tell the server how an attempt has ended."""
+        self.control.put_outcome(outcome.attempt, encode_outcome(outcome))
+
+
 class Agent:
     """See the module. `note_end(tended)` is called in the main thread when an attempt is done with."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.link = Link(patience_s=settings.patience_s)
-        self.control = Control(self.link, settings.url, settings.token)
-        store = RemoteArtifactStore(f"{settings.home}/{BLOBS}", self.control, settings.blobs_url)
-        self._site = Site(settings.home, store, settings.secrets)
+        office = Office(settings)
+        self.link, self.control = office.link, office.control
+        self._site = Site(settings.home, office.store, settings.secrets)
         self._worker = WorkerProcess(settings.home)
         self._desk = WorkerDesk(self._queue, self._queue_end, say, Parcels())
         self._frames: deque[dict[str, Any]] = deque()
@@ -76,8 +89,7 @@ class Agent:
             os.makedirs(self.settings.home, exist_ok=True)
         except OSError as error:
             raise SystemExit(f"fairway: cannot make {self.settings.home}: {error.strerror}") from None
-        forks = sys.platform == "linux" and all(os.environ.get(name) == value for name, value in ENVIRON.items())
-        self._worker.start(fork=forks)
+        self._worker.start()
         processes.hide()
 
     def take(self, answer: Mapping[str, Any], control: Control) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from fairway.errors import TaskFailed, UnsupportedError
@@ -14,11 +14,13 @@ from fairway.spec.outcome import ErrorInfo, ItemOutcome
 
 _PLACEHOLDER = re.compile(r"\{(in|out|param):([^{}]+)\}")
 _FILES = ("fairway.File", "fairway.Directory", "fairway.Model", "")
-_OUTPUTS = "outputs"
+OUTPUTS = "outputs"
 
 
 class OutputMissing(TaskFailed):
-    """A command ended well without having written one of its outputs."""
+    """A command ended well without having written one of its outputs (or what it wrote is not what was declared: `absent` False)."""
+
+    absent = True
 
 
 class Folders:
@@ -33,7 +35,7 @@ class Folders:
 def run_command(step: StepDef, values: Mapping[str, Any], folders: Folders, save: Callable[[Any, Port], Any], seed: int) -> ItemOutcome:
     """Run the program to its end and keep its outputs. `values` are the loaded inputs, files as paths."""
     scratch, root = folders.scratch, folders.root
-    folder = f"{scratch}/{_OUTPUTS}"
+    folder = f"{scratch}/{OUTPUTS}"
     os.makedirs(folder, exist_ok=True)
     argv = [_fill(part, values, scratch, root) for part in step.argv]
     if step.kind == "container":
@@ -52,11 +54,12 @@ def run_command(step: StepDef, values: Mapping[str, Any], folders: Folders, save
     if verdict == "skip":
         return ItemOutcome("skipped", reason=f"exit code {code}")
     if verdict != "ok":
-        return ItemOutcome("failed", error=_explain_exit(argv, code, verdict))
-    return ItemOutcome("succeeded", outputs={port.name: save(_find_output(port, folder, scratch, argv), port) for port in step.outputs})
+        return ItemOutcome("failed", error=explain_exit(argv, code, verdict))
+    return ItemOutcome("succeeded", outputs={port.name: save(find_output(port, scratch, argv), port) for port in step.outputs})
 
 
-def _explain_exit(argv: list[str], code: int, verdict: str) -> ErrorInfo:
+def explain_exit(argv: list[str], code: int, verdict: str) -> ErrorInfo:
+    """The error of a program that ended badly; `verdict` is what its step says of the exit code ("" if nothing)."""
     shown = " ".join(argv)
     shown = shown if len(shown) <= 200 else shown[:200] + "…"
     if code < 0:
@@ -75,10 +78,10 @@ def _fill(part: str, values: Mapping[str, Any], scratch: str, root: str) -> str:
     def replace(match: re.Match[str]) -> str:
         kind, name = match.groups()
         if kind == "out":
-            return f"{scratch}/{_OUTPUTS}/{name}"
+            return f"{scratch}/{OUTPUTS}/{name}"
         if name not in values:
             raise TaskFailed(f"the command names an input {name!r} that it was not given", hint="give it as an argument of the call")
-        return _as_path(name, values[name], scratch) if kind == "in" else _as_text(values[name])
+        return as_path(name, values[name], scratch) if kind == "in" else _as_text(values[name])
 
     filled = _PLACEHOLDER.sub(replace, part)
     if filled == part and root and not os.path.isabs(part) and os.path.exists(f"{root}/{part}") and part not in (".", ".."):
@@ -90,7 +93,7 @@ def _as_text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, default=str)
 
 
-def _as_path(name: str, value: Any, scratch: str) -> str:
+def as_path(name: str, value: Any, scratch: str) -> str:
     """A file with the input: itself if it is one; text as it is, tables as CSV, anything else as JSON."""
     from fairway.step.types import Directory, File
 
@@ -109,13 +112,13 @@ def _as_path(name: str, value: Any, scratch: str) -> str:
     return path
 
 
-def _find_output(port: Port, folder: str, scratch: str, argv: list[str]) -> Any:
+def find_output(port: Port, scratch: str, argv: Sequence[str]) -> Any:
     """What the command wrote for the output: `{out:NAME}`, or that with a suffix, or a file NAME in its working folder."""
     from fairway.step.types import Directory, File
 
     path = ""
-    for place in (folder, scratch):
-        names = sorted(os.listdir(place))
+    for place in (f"{scratch}/{OUTPUTS}", scratch):
+        names = sorted(os.listdir(place)) if os.path.isdir(place) else []
         fitting = [n for n in names if n == port.name] or [n for n in names if n.startswith(port.name + ".")]
         if fitting:
             path = f"{place}/{fitting[0]}"
@@ -136,10 +139,12 @@ def _find_output(port: Port, folder: str, scratch: str, argv: list[str]) -> Any:
     try:
         return json.loads(text)
     except ValueError as error:
-        raise OutputMissing(
+        wrong = OutputMissing(
             f"output {port.name!r} is declared as {port.type}, but {argv[0]} wrote no JSON: {error}",
             hint="declare it as fw.File, or write JSON",
-        ) from None
+        )
+        wrong.absent = False
+        raise wrong from None
 
 
 def _in_container(step: StepDef, argv: list[str], folders: Folders) -> list[str]:

@@ -20,6 +20,8 @@ _UNREACHABLE = re.compile(
     r"timed out|temporary failure in name resolution|could not connect",
     re.IGNORECASE,
 )
+IMAGE_LOCK = "FAIRWAY_LOCK"
+"""The variable of an image that was built with the packages of a lock: which lock."""
 _SHOWN_LINES = 12
 _MADE = ".fairway-made"
 _WAY_OUT = "or give the target a registry, so that its image is built with them: `fairway image build`"

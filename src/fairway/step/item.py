@@ -55,9 +55,7 @@ class ItemRunner:
         self._items += 1
         if self._items > 1 and step.kind in ("command", "container"):
             clear_folder(self._scratch)  # what the item before has left there is none of this one's outputs
-        values = {name: self._load(name, given) for name, given in self._spec.inputs.items() if name not in item.inputs}
-        for name, given in item.inputs.items():
-            values[name] = self._load(name, given)
+        values = self.load(item)
         self.phase = ""
         self._usage.running_at = self._usage.running_at or time.time()
         seed_everything(item.seed)
@@ -72,9 +70,14 @@ class ItemRunner:
         result = function(**values)
         self._usage.writing_at = time.time()
         self.phase = "output"
-        outputs = {port.name: self._save(value, port) for port, value in self._split(result)}
+        outputs = {port.name: self.save(value, port) for port, value in self._split(result)}
         self.phase = ""
         return ItemOutcome("succeeded", outputs)
+
+    def load(self, item: AttemptItem) -> dict[str, Any]:
+        """Its inputs as values, those the batch shares among them. Raises NotFoundError (a secret), and what loading artifacts raises."""
+        values = {name: self._load(name, given) for name, given in self._spec.inputs.items() if name not in item.inputs}
+        return values | {name: self._load(name, given) for name, given in item.inputs.items()}
 
     def _load(self, name: str, given: Input) -> Any:
         if given.secret:
@@ -108,7 +111,8 @@ class ItemRunner:
                     raise DefinitionError(f"input {name!r}: {error.message}", hint=error.hint) from None
         self.phase = ""
 
-    def _save(self, value: Any, port: Port) -> ArtifactRef:
+    def save(self, value: Any, port: Port) -> ArtifactRef:
+        """An output, kept. Raises DefinitionError for what cannot or must not be stored."""
         if self._secrets:
             self._refuse_secrets(value, port)
         return artifacts.save(value, self._store, self._scratch, declared=port.type, name=port.name, trust=self._spec.step.trust)
@@ -147,7 +151,7 @@ class ItemRunner:
 
         def save(value: Any, port: Port) -> ArtifactRef:
             self._usage.writing_at = self._usage.writing_at or time.time()
-            return self._save(value, port)
+            return self.save(value, port)
 
         folders = Folders(self._scratch, self._root, getattr(self._store, "root", ""))
         try:

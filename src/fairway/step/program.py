@@ -14,7 +14,8 @@ from fairway.errors import TaskFailed
 from fairway.spec.artifact import ArtifactRef
 from fairway.spec.layout import BUNDLES
 
-WORK = "/fairway/work"
+HOME = "/fairway"
+WORK = f"{HOME}/work"
 """The program's working folder."""
 
 _PLACEHOLDER = re.compile(r"\{(in|out|param):([^{}]+)\}")
@@ -54,7 +55,7 @@ def fill_argv(
     def fill(part: str) -> str:
         filled = _PLACEHOLDER.sub(replace, part)
         if filled == part and part.removeprefix("./") in files:
-            return f"/fairway/{BUNDLES}/{bundle}/{part.removeprefix('./')}"
+            return f"{HOME}/{BUNDLES}/{bundle}/{part.removeprefix('./')}"
         return filled
 
     return [fill(part) for part in argv]

@@ -129,7 +129,7 @@ class Tended(threading.Thread):
         frame = self._worker.parcels.frame(
             spec, grace_s=answer.get("grace_s", 10.0), queued_at=answer.get("queued_at", 0.0), source=answer.get("source", "")
         )
-        if spec.environment.lock:
+        if spec.environment.lock and spec.environment.lock != os.environ.get(IMAGE_LOCK):
             frame["python"] = self._site.environments.ensure(spec.environment, answer.get("lock_text", ""), self._say)
         self._store.fetch_inputs(
             given.ref
@@ -223,7 +223,7 @@ class Tended(threading.Thread):
         self._put(outcome)
 
     def _put(self, outcome: Outcome) -> None:
-        self.control.put_outcome(self.id, _encode(to_plain(outcome)).encode("utf-8", "replace"))
+        self.control.put_outcome(self.id, encode_outcome(outcome))
         self.outcome_stands = True
 
     def _say(self, text: str) -> None:
@@ -233,6 +233,11 @@ class Tended(threading.Thread):
         line = f"{stamp}fairway: {text}\n"
         FolderStreamStore(f"{self._site.home}/{STREAMS}").append(f"{self.spec.run}/{self.id}/log", line.encode())
         self._streams.ship(all=True)
+
+
+def encode_outcome(outcome: Outcome) -> bytes:
+    """Its bytes on the wire."""
+    return _encode(to_plain(outcome)).encode("utf-8", "replace")
 
 
 class WorkerDesk:

@@ -14,7 +14,7 @@ from fairway.step.wire import Channel
 _WORKER = "import sys; sys.path.append(sys.argv[4]); from fairway.step.__main__ import main; main(sys.argv[1:4])"
 _MARK = "FAIRWAY_WORKER"
 _CLOSE_S = 10.0
-ENVIRON = {
+_ENVIRON = {
     "PYTHONHASHSEED": "0",  # the same set is written in the same order by every attempt
     # Threads that spin while they wait starve the attempts beside them: two gradient boostings took ten times as long.
     "OMP_WAIT_POLICY": "PASSIVE",
@@ -30,22 +30,17 @@ class WorkerProcess:
         self._pid = 0
         self._mark = ""
 
-    def start(self, *, fork: bool = False) -> Channel:
-        """Start it unless it runs. `fork`: as a copy of this process, which has no threads yet and was started with `ENVIRON`."""
+    def start(self) -> Channel:
+        """Start it unless it runs."""
         if self.channel is not None:
             return self.channel
         ours, theirs = socket.socketpair()
         self._mark = f"{os.getpid()}-{os.urandom(6).hex()}"
-        if fork:
-            self._pid = os.fork()
-            if self._pid == 0:
-                self._be_worker(ours, theirs)
-        else:
-            package = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-            argv = [sys.executable, "-P", "-c", _WORKER, "worker", "100", self.home, package]
-            environ = {**ENVIRON, **os.environ, _MARK: self._mark}
-            actions = [(os.POSIX_SPAWN_DUP2, theirs.fileno(), 100)]
-            self._pid = os.posix_spawn(sys.executable, argv, environ, file_actions=actions)
+        package = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+        argv = [sys.executable, "-P", "-c", _WORKER, "worker", "100", self.home, package]
+        environ = {**_ENVIRON, **os.environ, _MARK: self._mark}
+        actions = [(os.POSIX_SPAWN_DUP2, theirs.fileno(), 100)]
+        self._pid = os.posix_spawn(sys.executable, argv, environ, file_actions=actions)
         theirs.close()
         ours.setblocking(False)
         self.channel = Channel(ours)
@@ -91,9 +86,3 @@ class WorkerProcess:
             for pid in left:
                 processes.signal_quietly(pid, processes.SIGKILL)
             time.sleep(0.002)
-
-    def _be_worker(self, ours: socket.socket, theirs: socket.socket) -> None:
-        from fairway.step.worker import main
-
-        ours.close()
-        main(theirs.fileno(), self.home)
