@@ -22,7 +22,7 @@ from fairway.spec.record import from_plain, to_plain
 from fairway.step.bundles import unpack_bundle
 from fairway.step.control import Control
 from fairway.step.folder import FolderStreamStore
-from fairway.step.install import Environments
+from fairway.step.install import IMAGE_LOCK, Environments
 from fairway.step.link import Refused
 from fairway.step.remote import RemoteArtifactStore
 from fairway.step.shipping import LOG_EVERY_S, CheckpointShipper, StreamShipper
