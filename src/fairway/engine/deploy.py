@@ -65,7 +65,7 @@ def release_for(target: TargetSettings) -> Release:
     if target.journal:
         extras.append("postgres")
     if target.store:
-        extras.append("cloud")
+        extras.append("buckets")
     return find_release(extras)
 
 

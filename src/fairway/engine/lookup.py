@@ -1,0 +1,92 @@
+"""What is known of a target, gathered for the comparison with here: from its server, and from the cluster as far as the caller may look."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from fairway.engine.parity import Facts, Finding
+from fairway.engine.surroundings import describe_here, side_of
+from fairway.errors import FairwayError, UnsupportedError
+from fairway.spec.record import replace
+
+if TYPE_CHECKING:
+    from fairway.engine.remote import Connection
+    from fairway.kube.inventory import ClusterInventory
+    from fairway.spec.target import TargetSettings
+
+_POOLS = (
+    "cloud.google.com/gke-nodepool",
+    "eks.amazonaws.com/nodegroup",
+    "karpenter.sh/nodepool",
+    "kubernetes.azure.com/agentpool",
+)
+_PATIENCE_S = 0.6  # a submission waits no longer for what it can do without
+
+
+def gather(connection: Connection, *, nodes: bool = True, patience_s: float = _PATIENCE_S) -> Facts:
+    """Both sides of the target that is connected to; with `nodes`, what its cluster has, if that is told within `patience_s`."""
+    target, told = connection.target, connection.facts
+    names = tuple(connection.api.get("/secrets")["names"])
+    facts = Facts(side_of(describe_here()), read_side(target, told), target, secrets=names, variables=frozenset(os.environ))
+    return with_cluster(facts, patience_s) if nodes and target.kind == "kubernetes" else facts
+
+
+def read_side(target: TargetSettings, told: Mapping[str, Any]) -> Any:
+    """The target's side, from what its server says of itself. A server in an image of its own does not know that of the steps."""
+    settings = told.get("settings", {})
+    side = replace(side_of(settings.get("machine") or {}), fairway=str(told.get("version", "")))
+    side = replace(side, python=str(settings.get("python", "") or side.python))
+    return replace(side, packages=None, libc="") if target.server_image or settings.get("server_image") else side
+
+
+def with_cluster(facts: Facts, patience_s: float) -> Facts:
+    """The facts with nodes, quotas and Kueue, by the caller's own kubeconfig; `unseen` says what that does not show."""
+    try:
+        inventory, kueue = asyncio.run(asyncio.wait_for(_look(facts.target), patience_s))
+    except TimeoutError:
+        return replace(facts, unseen=(*facts.unseen, f"the cluster did not say within {patience_s:g} s what its nodes are"))
+    except FairwayError as error:
+        return replace(facts, unseen=(*facts.unseen, f"the cluster's nodes cannot be seen: {error.message}"))
+    growing = any(pool in node.labels for node in inventory.nodes for pool in _POOLS)
+    return replace(facts, inventory=inventory, growing=growing, kueue=kueue, unseen=(*facts.unseen, *inventory.unseen))
+
+
+async def _look(target: TargetSettings) -> tuple[ClusterInventory, bool | None]:
+    from fairway.engine.deploy import connect
+    from fairway.errors import ForbiddenError, NotFoundError
+    from fairway.kube.inventory import take_inventory
+
+    client = connect(target)
+
+    async def read(kind: str) -> list[dict[str, Any]] | None:
+        try:
+            return await client.list(kind)
+        except (ForbiddenError, NotFoundError):
+            return None
+
+    async def find_kueue() -> bool | None:
+        try:
+            await client.list("LocalQueue")
+        except NotFoundError:
+            return False
+        except FairwayError:
+            return None
+        return True
+
+    try:
+        nodes, quotas, kueue = await asyncio.gather(read("Node"), read("ResourceQuota"), find_kueue())
+    finally:
+        await client.close()
+    unseen = [] if nodes is not None else ["you may not list nodes: what fits is known only as far as quotas say"]
+    return take_inventory(nodes or [], [], quotas or [], unseen=unseen), kueue
+
+
+def refuse(findings: Sequence[Finding]) -> None:
+    """Raise UnsupportedError for what would fail, the first in full."""
+    problems = [one for one in findings if one.level == "problem"]
+    if problems:
+        first, more = problems[0], f" (and {len(problems) - 1} more: see fairway doctor)" if len(problems) > 1 else ""
+        raise UnsupportedError(first.what + more, hint=first.hint, where=first.where)
