@@ -190,9 +190,9 @@ def test_a_collection_that_may_not_be_deleted_as_one_is_deleted_one_by_one(clust
 
 @pytest.mark.parametrize("code", [429, 500, 503, 504])
 def test_what_passes_is_tried_again(cluster: Emulator, code: int) -> None:
-    rule = cluster.faults.answer(code, "*", "ConfigMap", times=2)
+    rule = cluster.faults.answer(code, "*", "ConfigMap")
     assert talk(cluster, lambda client: client.create(config_map("a")))["metadata"]["name"] == "a"
-    assert rule.met == 2
+    assert rule.met == 1
 
 
 def test_the_server_is_left_alone_for_as_long_as_it_asks(cluster: Emulator) -> None:
@@ -316,15 +316,6 @@ def test_requests_are_counted_by_verb_and_kind(cluster: Emulator) -> None:
         return dict(client.requests)
 
     assert talk(cluster, work) == {"apply ConfigMap": 1, "get ConfigMap": 1, "list Pod": 1}
-
-
-def test_requests_wait_for_their_turn(cluster: Emulator) -> None:
-    async def work(client: KubeClient) -> float:
-        began = asyncio.get_running_loop().time()
-        await asyncio.gather(*(client.find("ConfigMap", "a") for _ in range(140)))
-        return asyncio.get_running_loop().time() - began
-
-    assert talk(cluster, work, requests_per_s=50.0) >= 0.75  # a hundred at once, then fifty a second
 
 
 def test_a_log_is_read_followed_and_cut(cluster: Emulator) -> None:

@@ -11,7 +11,7 @@ class TokenBucket:
     def __init__(self, per_s: float, burst: float = 0) -> None:
         self._per_s = per_s
         self._burst = burst or max(2 * per_s, 10.0)
-        self._free_at = 0.0  # when the taker that comes next may go, were there no burst
+        self._free_at = float("-inf")  # when the taker that comes next may go, were there no burst
         self._pause_until = 0.0
 
     async def take(self) -> None:
