@@ -26,10 +26,10 @@ _POOLS = (
 _PATIENCE_S = 0.6  # a submission waits no longer for what it can do without
 
 
-def gather(connection: Connection, *, nodes: bool = True, patience_s: float = _PATIENCE_S) -> Facts:
+def gather(connection: Connection, *, nodes: bool = True, secrets: bool = True, patience_s: float = _PATIENCE_S) -> Facts:
     """Both sides of the target that is connected to; with `nodes`, what its cluster has, if that is told within `patience_s`."""
     target, told = connection.target, connection.facts
-    names = tuple(connection.api.get("/secrets")["names"])
+    names = tuple(connection.api.get("/secrets")["names"]) if secrets else None
     facts = Facts(side_of(describe_here()), read_side(target, told), target, secrets=names, variables=frozenset(os.environ))
     return with_cluster(facts, patience_s) if nodes and target.kind == "kubernetes" else facts
 

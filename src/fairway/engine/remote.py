@@ -6,7 +6,6 @@ What reads and acts here speaks to the server's API alone: through a port-forwar
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -18,6 +17,7 @@ from fairway.errors import ConfigError, NotFoundError, UnsupportedError
 from fairway.spec.artifact import blob_key
 from fairway.spec.event import RunLabelled
 from fairway.spec.layout import BLOBS, BUNDLES, ENVIRONMENTS
+from fairway.spec.placement import Placement
 from fairway.spec.ports import Inventory, Observation
 from fairway.spec.record import from_plain
 from fairway.spec.resources import Resources
@@ -26,6 +26,7 @@ from fairway.store.http import HttpArtifactStore, HttpJournal, HttpStreamStore
 from fairway.store.serverapi import ServerApi
 
 if TYPE_CHECKING:
+    from fairway.engine.parity import Facts
     from fairway.kube.forward import Forward
     from fairway.spec.attempt import AttemptSpec
     from fairway.spec.target import TargetSettings
@@ -211,6 +212,7 @@ class RemotePlace:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+        self._known: Facts | None = None
 
     def check_secrets(self, wanted: Mapping[str, str]) -> None:
         """Raises NotFoundError for the first secret that the target does not have; it is told once for all."""
@@ -223,27 +225,26 @@ class RemotePlace:
                 )
 
     def check_graph(self, graph: Any) -> None:
-        """Raises ConfigError where steps would run under another Python minor version than here."""
-        theirs = str(self._connection.facts["settings"].get("python", ""))
-        ours = f"{sys.version_info.major}.{sys.version_info.minor}"
-        if not theirs or theirs == ours:
-            return
-        for step in graph.steps.values():
-            wanted = step.environment
-            if step.module and not (wanted.python or wanted.lock or wanted.image):
-                raise ConfigError(
-                    f"this is Python {ours}, and steps at {self._connection.target.name!r} run under Python {theirs}",
-                    hint=f'name an image with Python {ours} (image = "python:{ours}-slim", then `fairway up`), or use Python {theirs} here',
-                    where=step.where,
-                )
+        """Raises UnsupportedError for what would fail there, as far as the graph alone tells."""
+        from fairway.engine.lookup import gather, refuse
+        from fairway.engine.parity import check
+
+        asks = any(one.resources != Resources() or one.placement != Placement() for one in graph.steps.values())
+        self._known = gather(self._connection, nodes=asks, secrets=False)
+        refuse(check(graph, self._known))
 
     def accept(self, graph: Any, bundle: str, folder: str, secrets: Sequence[str], facts: Mapping[str, Any]) -> None:
-        """Send the code and the environments' locks, as far as the server lacks them."""
+        """Send the code and the environments' locks, as far as the server lacks them. Raises UnsupportedError for packages that no image
+        there has."""
         from pathlib import Path
 
+        from fairway.engine.lookup import refuse
+        from fairway.engine.parity import Used, check
         from fairway.envs.resolve import get_lock_text
         from fairway.step.bundles import bundle_key, pack_bundle
 
+        if self._known is not None:
+            refuse(check(graph, self._known, Used(dict(facts.get("packages", {})))))
         home, store = self._connection.project.home, self._connection.artifacts
         if bundle and store.stat(bundle_key(bundle)) is None:
             store.put(bundle_key(bundle), pack_bundle(bundle, home))

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from fairway.engine.machine import distributions, site_folders
+from fairway.engine.machine import distributions
 from fairway.engine.parity import Side, Variable
 from fairway.engine.release import find_version
 from fairway.spec.record import from_plain
@@ -20,16 +20,15 @@ _LEVELS = (
 _LONGEST_SOURCE = 2_000_000
 
 
-def describe_here(*, outside: str = "") -> dict[str, Any]:
-    """The fields of a `Side` for this process, as JSON. What is installed below `outside` is Fairway's own and not the image's."""
-    folders = [folder for folder in site_folders() if not (outside and folder.startswith(outside))]
+def describe_here() -> dict[str, Any]:
+    """The fields of a `Side` for this process, as JSON. Its packages are those of the interpreter: what `fairway up` brought lies apart."""
     return {
         "fairway": find_version(),
         "python": f"{sys.version_info.major}.{sys.version_info.minor}",
         "machine": {"arm64": "aarch64", "AMD64": "x86_64"}.get(os.uname().machine, os.uname().machine),
         "libc": _libc(),
         "cpu_level": _cpu_level(),
-        "packages": distributions(folders),
+        "packages": distributions(),
     }
 
 

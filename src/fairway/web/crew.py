@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from fairway.engine.host import MakeView
+from fairway.engine.surroundings import describe_here
 from fairway.errors import UnsupportedError
 from fairway.executors.local import LocalExecutor
 from fairway.executors.secrets import parse_dotenv
@@ -63,7 +64,7 @@ async def _open_local(options: ServerOptions, artifacts: ArtifactStore) -> Async
         return _read_dotenv(options.dotenv)
 
     try:
-        yield Crew(shared.view, shared.view(""), shared, secret_values, None, {})
+        yield Crew(shared.view, shared.view(""), shared, secret_values, None, {"machine": describe_here()})
     finally:
         await shared.close()
 
@@ -104,7 +105,7 @@ async def _open_cluster(
                 workers=executor,
                 secret_values=lambda: read_secret(user_secrets(target.app)),
                 find_secret=lambda: read_secret(server_secret(target.app)),
-                facts={"namespace": client.namespace},
+                facts={"namespace": client.namespace, "machine": describe_here()},
             )
         finally:
             await executor.close()
