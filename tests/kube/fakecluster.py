@@ -60,6 +60,10 @@ class FakeCluster:
             raise NotFoundError(f'{kind.lower()}s "{name}" not found')
         return copy.deepcopy(self.objects[kind, name])
 
+    async def list(self, kind: str, *, labels: str = "", fields: str = "", namespace: str = "") -> list[Object]:
+        self.requests[f"list {kind}"] += 1
+        return [copy.deepcopy(obj) for (other, _), obj in self.objects.items() if other == kind]
+
     async def delete(self, kind: str, name: str, *, grace_s: int | None = None, propagation: str = "", uid: str = "") -> bool:
         self.requests[f"delete {kind}"] += 1
         self.grace[name] = grace_s

@@ -31,7 +31,7 @@ class NodePlan:
             (self.own if scope.index.axes_of(expr) else self.shared)[name] = expr
         self.shared_inputs: dict[str, Input] | None = None
         axes = [graph.axes[a] for a in node.node.axes]
-        self.batch = axes[-1].batch if axes else 1
+        self.batch = axes[-1].batch if axes and self.step.kind != "container" else 1  # a container runs its program once
         self.limits = [(scope.name, a.id, a.max_parallel) for a in axes if a.max_parallel]
 
 

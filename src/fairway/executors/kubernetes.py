@@ -2,6 +2,7 @@
 
 Pods are told of by one watch, outcomes by whoever stores them (`note_outcome`): nothing polls. What the target's limits do not let start
 waits here, and no object stands for it in the cluster. A pod whose attempt has ended is deleted once it has sent its last log lines.
+Nothing here has to survive: after a restart the cluster says which pods there are, and drivers ask for their attempts again.
 """
 
 from __future__ import annotations
@@ -9,16 +10,22 @@ from __future__ import annotations
 import asyncio
 import json
 import math
+import os
 import time
 from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from fairway.errors import ConflictError, FairwayError, InfraError, NotFoundError, UnschedulableError
+from fairway.errors import ConflictError, FairwayError, InfraError, UnschedulableError
+from fairway.executors import programs
 from fairway.executors.fair import Ask, FairQueue, ask_of
+from fairway.executors.owners import Owners
+from fairway.executors.pods import Pod, Tracked, ask_of_pod, is_pooled
+from fairway.executors.pools import Pools
+from fairway.executors.runview import RunView
+from fairway.kube import manifests
 from fairway.kube.diagnose import Diagnosis, explain_end, explain_refusal, explain_wait
-from fairway.kube.manifests import ROLE, RUN, Link, owner_name, render_attempt, render_run_owner, selector
-from fairway.kube.quantity import asked_by
+from fairway.kube.manifests import POOL, ROLE, RUN, Link
 from fairway.kube.target import ClusterSettings
 from fairway.spec.attempt import AttemptSpec
 from fairway.spec.outcome import ErrorInfo, Outcome, outcome_key
@@ -36,38 +43,14 @@ _EVENTS_KEPT = 8
 _RETRY_S, _RETRY_MOST_S = 1.0, 30.0
 _TICK_S = 1.0
 _LINGER_S = 60.0  # how long a pod may go on after its outcome before it is ended
-_UNCLAIMED_S = 600.0  # how long after the start a pod may run that no driver asks for
-
-
-class Tracked:
-    """One attempt that a driver waits for. `state`: "held" (by limits), "creating", "placed" (it has a pod), "pooled", "ending"."""
-
-    __slots__ = ("observation", "since", "spec", "state", "stuck_since", "tries", "view")
-
-    def __init__(self, spec: AttemptSpec, view: RunView, now: float) -> None:
-        self.spec, self.view, self.since = spec, view, now
-        self.state = "held"
-        self.observation = Observation("queued")
-        self.tries = 0
-        self.stuck_since = 0.0
-
-
-class Pod:
-    """What is remembered of a pod in the cluster."""
-
-    __slots__ = ("events", "leaving", "name", "phase", "role", "run", "settled_at", "uid", "waiting")
-
-    def __init__(self, name: str, run: str, role: str) -> None:
-        self.name, self.run, self.role = name, run, role
-        self.uid, self.phase = "", "Pending"
-        self.waiting: Object | None = None  # its newest state while it does not run: that is what is explained
-        self.events: list[Object] = []
-        self.settled_at = 0.0
-        self.leaving = False
+_UNCLAIMED_S = 600.0  # how long after the start a pod may be there that no driver asks for
+_LOG_S = 10.0  # how long the last log lines of a program may take to arrive after its end
+_TOLD = 20  # of the attempts that wait in a pool, how many are told why
+_ENDED = ("Succeeded", "Failed")
 
 
 class KubernetesExecutor:
-    """`link` is how pods reach the server, `sign` makes the token of an id. Belongs to one event loop; `start` it there."""
+    """`link` is how pods reach the server, `sign` makes the token of an attempt or a pool. Belongs to one event loop; `start` it there."""
 
     name = "kubernetes"
 
@@ -80,16 +63,20 @@ class KubernetesExecutor:
         *,
         link: Link,
         sign: Callable[[str], str],
-        owner: Mapping[str, Any] | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.client, self.artifacts, self.streams, self.settings = client, artifacts, streams, settings
         self.link, self.sign, self.clock = link, sign, clock
-        self._owner = owner
         self._queue = FairQueue(settings.target.limits, settings.target.per_run)
+        self._pools = Pools(clock, lambda key: f"pool-{key}-{os.urandom(4).hex()}", lambda: len(self._queue) > 0)
+        self._pools.on_start = self._note_started
+        self._pools.on_want = self._want_worker
+        self._pools.on_stop = lambda id: self._end(id, _cancelled("cancelled"))
         self._tracked: dict[str, Tracked] = {}
         self._pods: dict[str, Pod] = {}
-        self._owners: dict[str, asyncio.Future[Object]] = {}
+        self._wanted: dict[str, tuple[str, AttemptSpec]] = {}  # workers that are asked for -> run, pattern
+        self._owners = Owners(client, settings)
+        self._followers: dict[str, asyncio.Task[None]] = {}
         self._jobs: set[asyncio.Task[None]] = set()
         self._loops: list[asyncio.Task[None]] = []
         self._busy = asyncio.Semaphore(_BUSY)
@@ -98,33 +85,36 @@ class KubernetesExecutor:
 
     @property
     def capabilities(self) -> frozenset[str]:
-        """What a namespace can do; accelerators only the scheduler knows of."""
+        """What a namespace can do. Whether there are accelerators only the scheduler knows."""
         return frozenset({"CONTAINER", "IMAGE", "POOL", "VOLUME", "GPU"})
 
     async def start(self) -> None:
         """Learn which pods there are, and follow them from now on. Raises FairwayError where the cluster does not let us."""
         self._started_at = self.clock()
+        await asyncio.gather(self._find_kueue(), self._owners.find())
         watching = asyncio.create_task(self._watch_pods(), name="watch pods")
         synced = asyncio.create_task(self._synced.wait())
         await asyncio.wait({watching, synced}, return_when=asyncio.FIRST_COMPLETED)
         synced.cancel()
         if watching.done():
             watching.result()
+        self._pools.recover((pod.name, pod.pool) for pod in self._pods.values() if pod.role == "pool")
         events = asyncio.create_task(self._watch_events(), name="watch events")
-        self._loops = [watching, events, asyncio.create_task(self._tick(), name="tend pods")]
+        self._loops = [watching, events, asyncio.create_task(self._keep_tending(), name="tend pods")]
 
     async def close(self) -> None:
         """Stop following. Pods go on: the next server takes them up."""
-        for task in (*self._loops, *self._jobs):
+        tasks = [*self._loops, *self._jobs, *self._followers.values()]
+        for task in tasks:
             task.cancel()
-        for task in (*self._loops, *self._jobs):
-            with suppress(asyncio.CancelledError, FairwayError):
-                await task
+        await asyncio.gather(*tasks, return_exceptions=True)
         self._loops = []
 
     def view(self, run: str, *, pipeline: str = "", user: str = "") -> RunView:
         """The executor as the driver of one run sees it."""
         return RunView(self, run, pipeline=pipeline, user=user)
+
+    # What the control channel calls
 
     def find_attempt(self, id: str) -> AttemptSpec | None:
         """The spec of a live attempt; None for one that has ended, or that no driver has asked for since the server started."""
@@ -132,114 +122,165 @@ class KubernetesExecutor:
         return tracked.spec if tracked else None
 
     def note_outcome(self, run: str, id: str) -> None:
-        """An outcome was stored: its driver hears of it at once, its pod may still send what it has to say."""
+        """An outcome was stored: its driver hears of it at once. Its pod may still send what it has to say."""
         pod = self._pods.get(id)
         if pod is not None and not pod.settled_at:
             pod.settled_at = self.clock()
         self._forget(id)
 
+    def note_outputs(self, id: str, outputs: Mapping[str, Any], missing: Sequence[str]) -> None:
+        """What a program has written; its outcome follows from that and its exit code."""
+        tracked, pod = self._tracked.get(id), self._pods.get(id)
+        if tracked is not None:
+            programs.note_outputs(tracked.spec, outputs, missing, self.artifacts)
+            if pod is not None and pod.obj is not None:
+                self._settle_program(tracked, pod, pod.obj)
+
+    async def poll(self, pool: str, worker: str, running: Sequence[str], free: int, wait_s: float) -> Mapping[str, Any]:
+        """What a pool's worker is to do; see `Pools.poll`."""
+        return await self._pools.poll(pool, worker, running, free, wait_s)
+
     # What views call
 
     async def submit(self, view: RunView, attempts: Sequence[AttemptSpec]) -> None:
-        """Take them on; refuses what can never start under the limits."""
+        """Take them on. Raises UnschedulableError for one that can never start under the limits."""
         for spec in attempts:
             if spec.id in self._tracked:
                 continue
-            excess = self._queue.find_excess(ask_of(spec))
+            excess = self._queue.find_excess(self._ask(spec))
             if excess:
                 raise UnschedulableError(f"step {spec.step.name!r} {excess}", hint="ask for less, or raise the target's limits")
             tracked = self._tracked[spec.id] = Tracked(spec, view, self.clock())
+            pod = self._pods.get(spec.id)
             if self._has_outcome(spec):
                 self.note_outcome(spec.run, spec.id)
-            elif spec.id in self._pods:
-                tracked.state = "placed"
-                self._observe(tracked, Observation("running" if self._pods[spec.id].phase == "Running" else "starting"))
+            elif pod is not None:
+                self._claim(tracked, pod)
+            elif is_pooled(spec):
+                tracked.state = "pooled"
+                self._pools.add(manifests.pool_of(spec, self.settings), spec)
             else:
-                self._queue.add(spec.id, spec.run, ask_of(spec))
+                self._queue.add(spec.id, spec.run, self._ask(spec))
         self._dispatch()
 
     def observe(self, ids: Collection[str]) -> dict[str, Observation]:
-        """Attempts that somebody has asked for since the server started."""
+        """Attempts that a driver has asked for since the server started."""
         seen: dict[str, Observation] = {}
         for id in ids:
             tracked = self._tracked.get(id)
             if tracked is not None:
-                held = self._queue.reason(id)
-                seen[id] = Observation("queued", held) if held else tracked.observation
+                why = self._why_held(id)
+                seen[id] = Observation("queued", why) if why else tracked.observation
         return seen
 
     async def cancel(self, id: str, grace_s: float) -> None:
-        """Its pod gets SIGTERM, then SIGKILL; one that waits is dropped."""
-        tracked = self._tracked.get(id)
-        if tracked is not None and (self._queue.drop(id) or tracked.state == "refused"):
-            self._conclude(tracked.spec, _not_started())
+        """Its process gets SIGTERM, then SIGKILL; one that waits is dropped."""
+        tracked, pod = self._tracked.get(id), self._pods.get(id)
+        if self._pools.cancel(id, grace_s):
+            return
+        if tracked is not None and (self._queue.drop(id) or tracked.state in ("refused", "pooled")):
+            self._end(id, _cancelled("cancelled before it started"))
             return
         if tracked is not None:
             tracked.state = "ending"
-        pod = self._pods.get(id)
-        if pod is not None:
+        if pod is not None and pod.uid:
             self._begin(self._delete_pod(pod, grace_s))
 
+    def release(self, run: str) -> None:
+        """The run's driver has gone."""
+        self._owners.release(run)
+
     async def inventory(self) -> Inventory:
-        """What the target's limits allow; what the nodes have is `fairway cluster`'s business."""
+        """What the target's limits allow. What its nodes have is `kube.inventory`'s business."""
         most = self.settings.target.limits
-        bound = Resources(most.cpu or float("inf"), most.memory_bytes or 1 << 60, 1 << 60, most.accelerators)
-        return Inventory(bound, bound, bound, {"namespace": self.settings.namespace})
+        bound = Resources(most.cpu or math.inf, most.memory_bytes or 1 << 60, 1 << 60, most.accelerators)
+        return Inventory(bound, bound, bound, {"namespace": self.settings.namespace, "kueue": self.settings.kueue})
 
     # Starting pods
 
-    def _dispatch(self) -> None:
-        for id in self._queue.take():
-            tracked = self._tracked[id]
-            tracked.state = "creating"
-            self._begin(self._create_pod(tracked))
+    def _ask(self, spec: AttemptSpec) -> Ask:
+        """What of the limits it takes. Where Kueue counts cores and memory, only pods are counted here."""
+        queued = self.settings.kueue and (spec.step.placement.queue or self.settings.target.queue)
+        return Ask() if queued else ask_of(spec)
 
-    async def _create_pod(self, tracked: Tracked) -> None:
+    def _why_held(self, id: str) -> str:
+        """Why an attempt has no pod and no worker yet, "" if it has."""
+        pool = self._pools.waits_in(id)
+        if pool is None:
+            return self._queue.reason(id)
+        held = next((self._queue.reason(name) for name in pool.requested if name in self._queue), "")
+        return pool.trouble or held or "waits for a worker of its pool"
+
+    def _dispatch(self) -> None:
+        for name in self._queue.take():
+            if name in self._wanted:
+                self._begin(self._create_worker(name))
+            elif name in self._tracked:
+                self._tracked[name].state = "creating"
+                self._begin(self._create_attempt(self._tracked[name]))
+            else:
+                self._queue.give_back(name)
+
+    async def _create_attempt(self, tracked: Tracked) -> None:
         spec = tracked.spec
         try:
-            owner = await self._owner_of(tracked)
+            owner = await self._owners.of(spec.run, tracked.view)
             if tracked.state != "ending":
-                manifest = render_attempt(spec, self.settings, link=self.link, token=self.sign(spec.id), owner=owner)
-                await self._create(manifest)
+                await self._create(self._render(spec, owner))
         except InfraError as error:
             self._try_later(tracked, error)
-            return
         except FairwayError as error:
             self._queue.give_back(spec.id)
-            self._conclude(spec, explain_refusal(error).as_error())
+            self._end(spec.id, explain_refusal(error).as_error())
             self._dispatch()
-            return
-        pod = self._pods.get(spec.id)
-        if tracked.state == "ending":
-            if pod is None:
-                self._queue.give_back(spec.id)
-                self._conclude(spec, _not_started())
-            else:
+        else:
+            pod = self._pods.get(spec.id)
+            if tracked.state != "ending":
+                self._claim(tracked, pod)
+            elif pod is not None:
                 await self._delete_pod(pod, self.settings.target.grace_s)
-            return
-        tracked.state = "placed"
-        if tracked.observation.phase == "queued":
-            self._observe(tracked, Observation("starting"))
+            else:
+                self._queue.give_back(spec.id)
+                self._end(spec.id, _cancelled("cancelled before it started"))
+
+    def _render(self, spec: AttemptSpec, owner: Object) -> Object:
+        given: dict[str, Any] = {"link": self.link, "token": self.sign(spec.id), "owner": owner}
+        if spec.step.kind != "container":
+            return manifests.render_attempt(spec, self.settings, **given)
+        return manifests.render_container_step(spec, self.settings, **given, argv=programs.argv_of(spec, self.artifacts))
 
     async def _create(self, manifest: Object) -> None:
         """One pod; one of that name is this one, from before a restart or a lost answer."""
         meta = manifest["metadata"]
-        pod = self._pods.setdefault(meta["name"], Pod(meta["name"], meta["labels"].get(RUN, ""), meta["labels"][ROLE]))
+        name = meta["name"]
+        pod = self._pods.setdefault(name, Pod(name, meta["labels"].get(RUN, ""), meta["labels"][ROLE], meta["labels"].get(POOL, "")))
         try:
             made = await self.client.create(manifest)
-            pod.uid = made["metadata"]["uid"]
+            pod.uid = pod.uid or made["metadata"]["uid"]
         except ConflictError:
             return
         except BaseException:
             if not pod.uid:
-                self._pods.pop(pod.name, None)
+                self._pods.pop(name, None)
             raise
+
+    def _claim(self, tracked: Tracked, pod: Pod | None) -> None:
+        """A driver waits for what this pod does."""
+        tracked.state = "placed"
+        if tracked.observation.phase == "queued":
+            self._observe(tracked, Observation("starting"))
+        if pod is None or pod.obj is None:
+            return
+        if pod.phase in _ENDED:
+            self._begin(self._finish(pod, pod.obj))
+        else:
+            self._explain(pod)
 
     def _try_later(self, tracked: Tracked, error: InfraError) -> None:
         """Quota, or an API server that does not answer: wait, and say why."""
         self._queue.give_back(tracked.spec.id)
         if tracked.state == "ending":
-            self._conclude(tracked.spec, _not_started())
+            self._end(tracked.spec.id, _cancelled("cancelled before it started"))
             return
         tracked.state = "refused"
         self._observe(tracked, Observation("queued", explain_refusal(error).line))
@@ -250,31 +291,76 @@ class KubernetesExecutor:
     def _try_again(self, tracked: Tracked) -> None:
         if tracked.state == "refused" and self._tracked.get(tracked.spec.id) is tracked:
             tracked.state = "held"
-            self._queue.add(tracked.spec.id, tracked.spec.run, ask_of(tracked.spec))
+            self._queue.add(tracked.spec.id, tracked.spec.run, self._ask(tracked.spec))
             self._dispatch()
 
-    async def _owner_of(self, tracked: Tracked) -> Object:
-        """The run's ConfigMap, made when its first pod needs it."""
-        run, view = tracked.spec.run, tracked.view
-        found = self._owners.get(run)
-        if found is None:
-            found = self._owners[run] = asyncio.ensure_future(self._make_owner(run, view))
-        try:
-            return await asyncio.shield(found)
-        except FairwayError:
-            self._owners.pop(run, None)
-            raise
+    # Workers of pools
 
-    async def _make_owner(self, run: str, view: RunView) -> Object:
+    def _want_worker(self, name: str, run: str, pattern: AttemptSpec) -> None:
+        self._wanted[name] = (run, pattern)
+        self._queue.add(name, run, self._ask(pattern))
+        self._dispatch()
+
+    async def _create_worker(self, name: str) -> None:
+        _, pattern = self._wanted[name]
+        pool = self._pools.pool_of(name)
         try:
-            return await self.client.create(render_run_owner(run, self.settings, pipeline=view.pipeline, user=view.user))
-        except ConflictError:
-            return await self.client.get("ConfigMap", owner_name(run))
+            if pool is None or not pool.backlog:
+                raise InfraError("nothing waits for it any more")
+            owner = await self._owners.service()
+            token = self.sign(pool.key)
+            await self._create(
+                manifests.render_pool_worker(name, pool.key, pattern, self.settings, link=self.link, token=token, owner=owner)
+            )
+            self._pools.appear(name, pool.key)
+        except InfraError as error:
+            self._queue.give_back(name)
+            self._pools.refuse(name, _RETRY_S)
+            if pool is not None and pool.backlog:
+                self._tell_pool(name, explain_refusal(error).line)
+        except FairwayError as error:
+            self._queue.give_back(name)
+            self._fail_pool(name, explain_refusal(error))
+            self._pools.refuse(name)
+        finally:
+            self._wanted.pop(name, None)
+
+    def _note_started(self, id: str) -> None:
+        """A pool's worker has it."""
+        tracked = self._tracked.get(id)
+        if tracked is not None:
+            tracked.state = "pooled"
+            self._observe(tracked, Observation("running"))
+
+    def _tell_pool(self, name: str, trouble: str) -> None:
+        """Why a worker of a pool does not come, for those that wait for it."""
+        pool = self._pools.pool_of(name)
+        if pool is None or pool.trouble == trouble:
+            return
+        pool.trouble = trouble
+        for spec in self._pools.waiting_in(pool)[:_TOLD]:
+            self._observe(self._tracked[spec.id], Observation("queued", trouble))
+
+    def _fail_pool(self, name: str, found: Diagnosis) -> None:
+        """A pool whose workers can never start fails what waits for them."""
+        pool = self._pools.pool_of(name)
+        for spec in self._pools.waiting_in(pool) if pool is not None else ():
+            self._end(spec.id, found.as_error())
+
+    def _lose_worker(self, pod: Pod, found: Diagnosis) -> None:
+        """What a worker ran is lost with it, and tried again; unless that used more memory than there is."""
+        reported, troubled = self._pools.has_reported(pod.name), found.kind not in ("lost", "deleted")
+        if not reported and troubled and pod.phase == "Failed":
+            self._fail_pool(pod.name, found)
+        kept = found.kind == "oom"
+        error = found.as_error() if kept else ErrorInfo("lost", "FW-LOST", f"its pool's worker died: {found.message}", "it is tried again")
+        for spec in self._pools.vanish(pod.name):
+            self._end(spec.id, error)
 
     # Following pods
 
     async def _watch_pods(self) -> None:
-        async for change in self.client.watch("Pod", labels=selector(self.settings)):
+        async for change in self.client.watch("Pod", labels=manifests.selector(self.settings)):
             if change.kind == "synced":
                 self._synced.set()
             elif change.kind == "deleted":
@@ -284,38 +370,63 @@ class KubernetesExecutor:
 
     async def _watch_events(self) -> None:
         """What the scheduler and the nodes say about pods that do not start."""
-        async for change in self.client.watch("Event", fields="involvedObject.kind=Pod,type=Warning"):
-            if change.kind in ("added", "modified"):
-                pod = self._pods.get(change.obj.get("involvedObject", {}).get("name", ""))
-                if pod is not None and pod.uid in ("", change.obj["involvedObject"].get("uid", pod.uid)):
+        with suppress(FairwayError):  # without the right to read events one is told less
+            async for change in self.client.watch("Event", fields="involvedObject.kind=Pod,type=Warning"):
+                about = change.obj.get("involvedObject") or {}
+                pod = self._pods.get(about.get("name", ""))
+                if change.kind in ("added", "modified") and pod is not None and pod.uid in ("", about.get("uid", pod.uid)):
                     pod.events = [*pod.events[1 - _EVENTS_KEPT :], change.obj]
                     self._explain(pod)
 
     def _see(self, obj: Object) -> None:
-        meta, status = obj["metadata"], obj.get("status", {})
-        labels = meta["labels"]
+        meta = obj["metadata"]
+        own = meta["labels"]
         pod = self._pods.get(meta["name"])
         if pod is None:
-            pod = self._pods[meta["name"]] = Pod(meta["name"], labels.get(RUN, ""), labels[ROLE])
-            self._queue.hold(pod.name, pod.run, _ask_of_pod(obj))
-        pod.uid, pod.phase = meta["uid"], status.get("phase", "Pending")
-        pod.waiting = obj if pod.phase == "Pending" else None
-        if pod.phase in ("Succeeded", "Failed"):
+            pod = self._pods[meta["name"]] = Pod(meta["name"], own.get(RUN, ""), own[ROLE], own.get(POOL, ""))
+            self._queue.hold(pod.name, pod.run, ask_of_pod(obj))
+        if pod.role == "pool":
+            self._pools.appear(pod.name, pod.pool)
+        pod.uid, pod.phase = meta["uid"], obj.get("status", {}).get("phase", "Pending")
+        pod.obj = obj if pod.phase != "Running" or pod.role == "container" else None
+        if pod.phase in _ENDED:
             if not pod.leaving:
-                pod.leaving = True
                 self._begin(self._finish(pod, obj))
             return
         self._explain(pod)
 
     def _explain(self, pod: Pod) -> None:
+        """Tell whoever waits for it what the pod does, or why not."""
         tracked = self._tracked.get(pod.name)
-        if tracked is None:
+        if pod.phase == "Running":
+            pod.stuck_at = 0.0
+            if pod.role == "pool":
+                self._tell_pool(pod.name, "")
+            elif tracked is not None:
+                self._observe(tracked, Observation("running"))
+                if pod.role == "container" and pod.obj is not None:
+                    self._settle_program(tracked, pod, pod.obj)
             return
-        if pod.waiting is None:
-            self._observe(tracked, Observation("running"))
+        if pod.obj is None or pod.phase != "Pending" or (tracked is None and pod.role != "pool"):
             return
-        found = explain_wait(pod.waiting, pod.events)
-        self._observe(tracked, Observation("starting", found.line if found else ""))
+        found = explain_wait(pod.obj, pod.events)
+        pod.note(found, self.clock())
+        if pod.role == "pool":
+            self._tell_pool(pod.name, found.line if found else "")
+        elif tracked is not None:
+            self._observe(tracked, Observation("starting", pod.told))
+        if found is not None and found.hopeless:
+            self._give_up(pod, found)
+
+    def _give_up(self, pod: Pod, found: Diagnosis) -> None:
+        """It will never start."""
+        if pod.leaving:
+            return
+        if pod.role == "pool":
+            self._fail_pool(pod.name, found)
+        else:
+            self._end(pod.name, found.as_error())
+        self._begin(self._delete_pod(pod, 1.0))
 
     def _lose(self, obj: Object) -> None:
         """The pod is gone from the cluster."""
@@ -323,46 +434,124 @@ class KubernetesExecutor:
         pod = self._pods.pop(name, None)
         self._queue.give_back(name)
         if pod is not None:
-            tracked = self._tracked.get(name)
-            if tracked is not None and not self._has_outcome(tracked.spec):
-                self._conclude(tracked.spec, explain_end(obj, pod.events, gone=True).as_error())
-            else:
-                self._forget(name)
+            found = explain_end(obj, pod.events, gone=True)
+            if pod.role == "pool":
+                self._lose_worker(pod, found)
+            elif name in self._tracked:
+                self._end(name, found.as_error())
         self._dispatch()
 
     async def _finish(self, pod: Pod, obj: Object) -> None:
         """The pod has ended: its attempt has an outcome, or gets one that says why not."""
         tracked = self._tracked.get(pod.name)
-        if tracked is not None:
-            if self._has_outcome(tracked.spec):
-                self._forget(pod.name)
-            else:
-                self._conclude(tracked.spec, (await self._diagnose(pod, obj)).as_error())
-        if tracked is not None or pod.settled_at or self.clock() - self._started_at > _UNCLAIMED_S:
-            await self._delete_pod(pod, None)
+        if pod.role == "pool":
+            self._lose_worker(pod, await self._diagnose(pod, obj) if pod.phase == "Failed" else explain_end(obj, pod.events))
+        elif tracked is None:
+            over = pod.settled_at or self.artifacts.stat(outcome_key(pod.run, pod.name)) is not None
+            if not over and self.clock() - self._started_at < _UNCLAIMED_S:
+                return  # its driver may not have asked for it yet
+        elif pod.role == "container":
+            self._settle_program(tracked, pod, obj)
+            return
+        elif not self._has_outcome(tracked.spec):
+            self._end(pod.name, (await self._diagnose(pod, obj)).as_error())
+        self._forget(pod.name)
+        await self._delete_pod(pod, None)
 
     async def _diagnose(self, pod: Pod, obj: Object) -> Diagnosis:
         tail = b""
         with suppress(FairwayError):
-            async for piece in self.client.logs(pod.name, "main", tail=_TAIL_LINES):
+            async for piece in self.client.logs(pod.name, manifests.MAIN, tail=_TAIL_LINES):
                 tail += piece
-        return explain_end(obj, pod.events, tail=tail)
+        return explain_end(obj, pod.events, tail=tail, peak_bytes=programs.peak_of(self.streams, pod.run, pod.name))
 
     async def _delete_pod(self, pod: Pod, grace_s: float | None) -> None:
         pod.leaving = True
         grace = None if grace_s is None else max(1, math.ceil(grace_s))
         if not await self.client.delete("Pod", pod.name, grace_s=grace, uid=pod.uid):
-            self._pods.pop(pod.name, None)
-            self._queue.give_back(pod.name)
-            self._forget(pod.name)
+            self._lose({"metadata": {"name": pod.name}})
 
-    async def _tick(self) -> None:
+    # Programs in images of their own
+
+    def _settle_program(self, tracked: Tracked, pod: Pod, obj: Object) -> None:
+        """Follow its log; give it its outcome as soon as that is known."""
+        if pod.name not in self._followers and (programs.started_at(obj) or programs.exit_of(obj)):
+            follower = programs.LogFollower(self.client, self.streams, tracked.spec, self.settings.secrets)
+            self._followers[pod.name] = asyncio.create_task(self._follow(follower))
+        over = pod.phase in _ENDED
+        if not pod.settled_at and (over or programs.find_outcome(tracked.spec, obj, self.artifacts, tracked.since) is not None):
+            pod.settled_at = self.clock()
+            self._begin(self._end_program(tracked, pod, obj))
+
+    async def _follow(self, follower: programs.LogFollower) -> None:
+        with suppress(FairwayError):
+            await follower.follow()
+
+    async def _end_program(self, tracked: Tracked, pod: Pod, obj: Object) -> None:
+        follower = self._followers.pop(pod.name, None)
+        if follower is not None:
+            await asyncio.wait({follower}, timeout=_LOG_S)
+            follower.cancel()
+        outcome = programs.find_outcome(tracked.spec, obj, self.artifacts, tracked.since)
+        if outcome is None:
+            tail = programs.tail_of(self.streams, pod.run, pod.name)
+            found = explain_end(obj, pod.events, tail=tail, peak_bytes=programs.peak_of(self.streams, pod.run, pod.name))
+            outcome = Outcome(pod.name, "failed", error=found.as_error())
+        self._store(tracked.spec, outcome)
+        self._forget(pod.name)
+        await self._delete_pod(pod, self.settings.target.grace_s)
+
+    # Now and then
+
+    async def _keep_tending(self) -> None:
         while True:
             await asyncio.sleep(_TICK_S)
-            now = self.clock()
-            for pod in list(self._pods.values()):
-                if pod.settled_at and not pod.leaving and now - pod.settled_at > _LINGER_S:
-                    self._begin(self._delete_pod(pod, self.settings.target.grace_s))
+            self.tend()
+            await self._owners.clear(lambda: {pod.run for pod in self._pods.values()} | {one.spec.run for one in self._tracked.values()})
+
+    def tend(self) -> None:
+        """What only time tells: pods that do not start or end, or that nobody asks for; workers that are silent; why somebody waits."""
+        now = self.clock()
+        for name in self._pools.tend():
+            if name in self._pods and not self._pods[name].leaving:
+                self._begin(self._delete_pod(self._pods[name], 1.0))
+        for pod in list(self._pods.values()):
+            if pod.leaving:
+                continue
+            tracked = self._tracked.get(pod.name)
+            if pod.stuck_at and pod.found is not None and now - pod.stuck_at > self.settings.patience_s:
+                self._give_up(pod, pod.found)
+            elif self._is_overdue(pod, tracked, now):
+                self._begin(self._delete_pod(pod, self.settings.target.grace_s))
+            elif tracked is not None and pod.role == "container" and pod.obj is not None:
+                self._keep_time(tracked, pod, now)
+        for tracked in self._tracked.values():
+            if not tracked.told and now - tracked.since > 2 * _TICK_S:
+                tracked.told = True  # once: that it waits for room; a line for each change of the queue would be many
+                if why := self._why_held(tracked.spec.id):
+                    self._observe(tracked, Observation("queued", why))
+
+        if now - self._started_at > _UNCLAIMED_S:
+            self._owners.release_unclaimed()
+
+    def _is_overdue(self, pod: Pod, tracked: Tracked | None, now: float) -> bool:
+        """Its attempt ended a while ago, or no driver has asked for it since the server started."""
+        if pod.settled_at:
+            return now - pod.settled_at > _LINGER_S
+        return tracked is None and pod.role != "pool" and now - self._started_at > _UNCLAIMED_S
+
+    def _keep_time(self, tracked: Tracked, pod: Pod, now: float) -> None:
+        """A program has no worker beside it that would end it after its timeout."""
+        timeout_s, began = tracked.spec.timeout_s, programs.started_at(pod.obj or {})
+        if timeout_s and began and now - began > timeout_s:
+            message = f"took longer than its timeout of {timeout_s:g} s"
+            self._end(pod.name, ErrorInfo("timeout", "FW-TASK-TIMEOUT", message, hint='allow more: timeout="…"'))
+            self._begin(self._delete_pod(pod, self.settings.target.grace_s))
+
+    async def _find_kueue(self) -> None:
+        if not self.settings.kueue:
+            with suppress(FairwayError):
+                self.settings.kueue = await self.client.serves("kueue.x-k8s.io")
 
     # Telling drivers
 
@@ -371,17 +560,22 @@ class KubernetesExecutor:
             tracked.observation = seen
             tracked.view.tell(tracked.spec.id)
 
-    def _conclude(self, spec: AttemptSpec, error: ErrorInfo) -> None:
-        """An outcome for an attempt that cannot write its own; one that is there stands."""
-        outcome = Outcome(spec.id, "failed", error=error)
+    def _end(self, id: str, error: ErrorInfo) -> None:
+        """Give an attempt that cannot write its own outcome one; one that is there stands."""
+        tracked = self._tracked.get(id)
+        if tracked is not None:
+            self._store(tracked.spec, Outcome(id, "failed", error=error))
+            self._forget(id)
+
+    def _store(self, spec: AttemptSpec, outcome: Outcome) -> None:
         text = json.dumps(to_plain(outcome), separators=(",", ":"), ensure_ascii=False)
         self.artifacts.put(outcome_key(spec.run, spec.id), text.encode())
-        self._forget(spec.id)
 
     def _forget(self, id: str) -> None:
         """The attempt has ended; whoever drives it is told."""
         tracked = self._tracked.pop(id, None)
         self._queue.drop(id)
+        self._pools.end(id)
         if tracked is not None:
             tracked.view.tell(id)
 
@@ -396,71 +590,9 @@ class KubernetesExecutor:
 
     async def _guarded(self, job: Coroutine[Any, Any, None]) -> None:
         async with self._busy:
-            with suppress(NotFoundError):
+            with suppress(FairwayError):  # what the cluster did not do now is tended to again
                 await job
 
 
-class RunView:
-    """The port that the driver of one run uses."""
-
-    name = "kubernetes"
-
-    def __init__(self, executor: KubernetesExecutor, run: str, *, pipeline: str, user: str) -> None:
-        self._executor = executor
-        self.run, self.pipeline, self.user = run, pipeline, user
-        self._changed: list[str] = []
-        self._woken = False
-        self._event = asyncio.Event()
-        self._loop = asyncio.get_running_loop()
-
-    @property
-    def capabilities(self) -> frozenset[str]:
-        return self._executor.capabilities
-
-    async def inventory(self) -> Inventory:
-        return await self._executor.inventory()
-
-    async def submit(self, attempts: Sequence[AttemptSpec]) -> None:
-        await self._executor.submit(self, attempts)
-
-    async def observe(self, ids: Collection[str]) -> Mapping[str, Observation]:
-        return self._executor.observe(ids)
-
-    async def wait(self, timeout_s: float | None) -> Sequence[str]:
-        """Returns what was told since the last call."""
-        if not self._changed and not self._woken:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(timeout_s):
-                    await self._event.wait()
-        self._event.clear()
-        self._woken = False
-        changed, self._changed = self._changed, []
-        return list(dict.fromkeys(changed))
-
-    def wake(self) -> None:
-        """From whatever thread."""
-        self._woken = True
-        with suppress(RuntimeError):  # the loop is closed: nobody waits
-            self._loop.call_soon_threadsafe(self._event.set)
-
-    def tell(self, id: str) -> None:
-        """The attempt is not what it was."""
-        self._changed.append(id)
-        self._event.set()
-
-    async def cancel(self, id: str, grace_s: float) -> None:
-        await self._executor.cancel(id, grace_s)
-
-    async def close(self) -> None:
-        """The driver stops; what it has started goes on."""
-
-
-def _ask_of_pod(obj: Object) -> Ask:
-    """What a pod that was there before the server takes of the limits."""
-    asked = asked_by(obj)
-    devices = {name: int(amount) for name, amount in asked.items() if "/" in name}
-    return Ask(1, asked.get("cpu", 0.0), int(asked.get("memory", 0)), devices)
-
-
-def _not_started() -> ErrorInfo:
-    return ErrorInfo("cancelled", "FW-TASK-CANCELLED", "cancelled before it started", retryable=False)
+def _cancelled(message: str) -> ErrorInfo:
+    return ErrorInfo("cancelled", "FW-TASK-CANCELLED", message, retryable=False)

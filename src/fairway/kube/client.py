@@ -174,6 +174,16 @@ class KubeClient:
         found = await self._transport.call(Call("get", "version", "GET", "/version"))
         return int(found["major"]), int("".join(c for c in str(found["minor"]) if c.isdigit()))
 
+    async def serves(self, group: str) -> bool:
+        """Is the API group installed in the cluster? Everybody may ask."""
+        from fairway.kube.transport import Call
+
+        try:
+            await self._transport.call(Call("get", "group", "GET", f"/apis/{group}"))
+        except NotFoundError:
+            return False
+        return True
+
     async def events(self, name: str, kind: str = "Pod") -> list[Object]:
         """What the cluster's components said about an object, oldest first."""
         found = await self.list("Event", fields=f"involvedObject.kind={kind},involvedObject.name={name}")

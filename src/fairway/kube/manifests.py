@@ -16,11 +16,12 @@ from fairway.kube.placing import render_affinity, render_selector, render_tolera
 from fairway.kube.target import ClusterSettings
 from fairway.spec.attempt import AttemptSpec
 from fairway.spec.placement import Placement, Volume
-from fairway.spec.record import Record, record, to_plain
+from fairway.spec.record import Record, record, replace, to_plain
 from fairway.spec.resources import Resources
 from fairway.step.boot import BOOT
+from fairway.step.program import HOME, WORK
 
-HOME, TMP, SHM = "/fairway", "/tmp", "/dev/shm"
+TMP, SHM = "/tmp", "/dev/shm"
 RUN, ATTEMPT, ROLE, POOL = "fairway.dev/run", "fairway.dev/attempt", "fairway.dev/role", "fairway.dev/pool"
 TASK, STEP = "fairway.dev/task", "fairway.dev/step"
 MAIN, FETCH, SHIP = "main", "fetch", "ship"
@@ -75,13 +76,47 @@ def render_attempt(spec: AttemptSpec, settings: ClusterSettings, *, link: Link, 
     placement = spec.step.placement
     main = _container(MAIN, image_of(spec, settings), placement)
     main["command"] = ["python3", "-c", BOOT, "pod"]
-    main["env"] = _variables(spec, settings, link, token)
+    main["env"] = [*_variables(spec, settings, link, token), _variable("FAIRWAY_ATTEMPT", spec.id)]
     main["resources"] = render_resources(spec.resources, settings)
     pod = _pod(spec.id, "attempt", spec, settings)
     pod["metadata"]["ownerReferences"] = [owner_reference(owner)]
     pod["spec"]["containers"] = [main]
     if spec.timeout_s:  # the worker itself keeps the time; this ends a pod whose worker hangs
         pod["spec"]["activeDeadlineSeconds"] = math.ceil(spec.timeout_s + settings.target.grace_s) + _START_S
+    return finish(pod, spec, settings)
+
+
+def render_container_step(
+    spec: AttemptSpec, settings: ClusterSettings, *, link: Link, token: str, owner: Mapping[str, Any], argv: Sequence[str]
+) -> dict[str, Any]:
+    """The pod of a container step: `fetch` brings its inputs, the program runs in its own image, the sidecar `ship` takes its outputs away
+    once it has ended. `argv` is the command line with paths and values filled in."""
+    placement = spec.step.placement
+    agent = replace(placement, writable_root=False, variables_from=())
+    fetch, ship = (_container(name, settings.target.image, agent) for name in (FETCH, SHIP))
+    for container in (fetch, ship):
+        container["command"] = ["python3", "-c", BOOT, container["name"]]
+        container["env"] = [*_variables(spec, settings, link, token), _variable("FAIRWAY_ATTEMPT", spec.id)]
+        container["resources"] = {"requests": {"cpu": "10m", "memory": str(64 << 20)}}
+    ship["restartPolicy"] = "Always"  # a native sidecar: it is told to go when the program has ended
+    main = _container(MAIN, image_of(spec, settings), placement)
+    main["workingDir"] = WORK
+    main["command"] = list(argv)
+    seed = spec.items[0].seed if spec.items else 0
+    main["env"] = [
+        *_user_variables(placement),
+        _variable("FAIRWAY_SEED", str(seed)),
+        *(_variable(name, value.replace("$(", "$$(")) for name, value in spec.environment.variables.items()),
+        *(_secret_variable(name, name, settings) for name in spec.secrets),
+    ]
+    main["resources"] = render_resources(spec.resources, settings)
+    pod = _pod(spec.id, "container", spec, settings)
+    pod["metadata"]["ownerReferences"] = [owner_reference(owner)]
+    pod["spec"]["terminationGracePeriodSeconds"] = _SHIP_GRACE_S
+    pod["spec"]["initContainers"] = [fetch, ship]
+    pod["spec"]["containers"] = [main]
+    if spec.timeout_s:
+        pod["spec"]["activeDeadlineSeconds"] = math.ceil(spec.timeout_s) + _START_S + _SHIP_GRACE_S
     return finish(pod, spec, settings)
 
 
@@ -97,7 +132,7 @@ def render_pool_worker(
     pod = _pod(name, "pool", spec, settings)
     meta = pod["metadata"]
     meta["labels"] = {**labels(settings), ROLE: "pool", POOL: pool, **placement.labels}
-    meta["annotations"] = {**_evictable(True), **placement.annotations}
+    meta["annotations"] = {STEP: spec.step.name[:_TEXT_LENGTH], **_evictable(True), **placement.annotations}
     meta["ownerReferences"] = [owner_reference(owner)]
     pod["spec"]["containers"] = [main]
     return finish(pod, spec, settings)
@@ -127,7 +162,9 @@ def pool_of(spec: AttemptSpec, settings: ClusterSettings) -> str:
 
 def image_of(spec: AttemptSpec, settings: ClusterSettings) -> str:
     """The image that the attempt's main container runs."""
-    return spec.step.image or spec.environment.image or settings.target.image
+    if spec.step.kind == "container":
+        return spec.step.image
+    return spec.environment.built or spec.environment.image or settings.target.image
 
 
 def owner_reference(owner: Mapping[str, Any]) -> dict[str, Any]:
@@ -217,8 +254,8 @@ def _variables(spec: AttemptSpec, settings: ClusterSettings, link: Link, token: 
         _variable("FAIRWAY_BLOBS_URL", link.blobs_url),
         _variable("FAIRWAY_RUNTIME", link.runtime),
         _variable("FAIRWAY_TOKEN", token),
-        _variable("FAIRWAY_ATTEMPT", spec.id),
         _variable("FAIRWAY_HOME", HOME),
+        _variable("FAIRWAY_GRACE_S", f"{settings.target.grace_s:g}"),
         *_user_variables(spec.step.placement),
         {"name": "FAIRWAY_POD", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}},
         {"name": "FAIRWAY_NODE", "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}}},

@@ -1,0 +1,84 @@
+"""What the Kubernetes executor remembers of each attempt and each pod: as little as possible, for there may be thousands."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from fairway.executors.fair import Ask
+from fairway.executors.runview import RunView
+from fairway.kube.diagnose import Diagnosis
+from fairway.kube.quantity import asked_by
+from fairway.spec.attempt import AttemptSpec
+from fairway.spec.ports import Observation
+
+_SAY_AGAIN_S = 30.0
+
+
+class Tracked:
+    """One attempt that a driver waits for. `state`: "held" (by limits), "creating", "refused" (by the API server, for now), "placed" (it
+    has a pod), "pooled", "ending". `told`: its driver knows why it is held."""
+
+    __slots__ = ("observation", "since", "spec", "state", "told", "tries", "view")
+
+    def __init__(self, spec: AttemptSpec, view: RunView, now: float) -> None:
+        self.spec, self.view, self.since = spec, view, now
+        self.state = "held"
+        self.told = False
+        self.observation = Observation("queued")
+        self.tries = 0
+
+
+class Pod:
+    """One pod of ours in the cluster. `obj`: its newest state, where that is still looked at. `settled_at`: when its attempt had its
+    outcome. `leaving`: we have asked for its deletion."""
+
+    __slots__ = (
+        "events",
+        "found",
+        "leaving",
+        "name",
+        "obj",
+        "phase",
+        "pool",
+        "role",
+        "run",
+        "settled_at",
+        "stuck_at",
+        "told",
+        "told_at",
+        "uid",
+    )
+
+    def __init__(self, name: str, run: str, role: str, pool: str = "") -> None:
+        self.name, self.run, self.role, self.pool = name, run, role, pool
+        self.uid, self.phase = "", "Pending"
+        self.obj: dict[str, Any] | None = None
+        self.events: list[Mapping[str, Any]] = []
+        self.found: Diagnosis | None = None
+        self.settled_at = self.stuck_at = self.told_at = 0.0
+        self.told = ""
+        self.leaving = False
+
+    def note(self, found: Diagnosis | None, now: float) -> None:
+        """Why it does not start. The words for one and the same cause change with every look at the nodes: they are told anew only now and
+        then, as each telling is an event of the run."""
+        before, self.found = self.found, found
+        if found is None or not found.lasting:
+            self.stuck_at = 0.0
+        elif not self.stuck_at:
+            self.stuck_at = now
+        if (before.cause if before else "") != (found.cause if found else "") or now - self.told_at > _SAY_AGAIN_S:
+            self.told, self.told_at = found.line if found else "", now
+
+
+def is_pooled(spec: AttemptSpec) -> bool:
+    """Does a pool's worker run it? Programs in images of their own have pods of their own."""
+    return spec.step.pool.size > 0 and spec.step.kind != "container"
+
+
+def ask_of_pod(obj: Mapping[str, Any]) -> Ask:
+    """What a pod that was there before the server takes of the limits."""
+    asked = asked_by(obj)
+    devices = {name: int(amount) for name, amount in asked.items() if "/" in name}
+    return Ask(1, asked.get("cpu", 0.0), int(asked.get("memory", 0)), devices)
