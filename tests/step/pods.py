@@ -142,7 +142,7 @@ class Server:
                 self.requests.append((scope["method"], scope["path"]))
             await app(scope, receive, send)
 
-        config = uvicorn.Config(counted, host="127.0.0.1", port=self.port, log_level="error", lifespan="off", timeout_graceful_shutdown=0)
+        config = uvicorn.Config(counted, host="127.0.0.1", port=self.port, log_level="critical", lifespan="off", timeout_graceful_shutdown=0)
         self._uvicorn = uvicorn.Server(config)
         self._blobs = BlobServer(("127.0.0.1", self.blobs_port), str(self.home), KEY)
         works: tuple[Callable[[], None], ...] = (self._uvicorn.run, lambda blobs=self._blobs: blobs.serve_forever(poll_interval=0.02))
