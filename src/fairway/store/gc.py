@@ -34,7 +34,7 @@ _TRASH = ".trash"
 
 @record
 class Places(Record):
-    """Where a home keeps things. `journals`: all whose runs use this artifact store.
+    """Where a home keeps things. `journals`: all whose runs use this artifact store. `driven`: runs that are driven by whoever asks.
 
     If the home has a database of its own that is not among them (another journal was used before), its runs count too.
     """
@@ -43,6 +43,7 @@ class Places(Record):
     journals: tuple[Journal, ...]
     artifacts: ArtifactStore
     streams: StreamStore
+    driven: frozenset[str] = frozenset()
 
 
 @record
@@ -114,7 +115,7 @@ async def plan(places: Places, *, delete_runs: Collection[str] = (), grace_s: fl
     """What can go: what belongs to `delete_runs` or to runs deleted before; what no kept run reaches and nobody has used for `grace_s`."""
     now = time.time() if now is None else now
     places = _with_own_database(places)
-    live = live_runs(_at(places, layout.LOCKS))
+    live = live_runs(_at(places, layout.LOCKS)) | places.driven
     doomed_runs = tuple(run for run in delete_runs if run not in live)
     heads = await _heads(places, doomed_runs)
     blobs = _list_blobs(places.artifacts)
@@ -142,7 +143,7 @@ async def plan(places: Places, *, delete_runs: Collection[str] = (), grace_s: fl
 async def collect(places: Places, made: Plan) -> Collected:
     """Do what the plan says, as far as it is still true."""
     places = _with_own_database(places)
-    live = live_runs(_at(places, layout.LOCKS))
+    live = live_runs(_at(places, layout.LOCKS)) | places.driven
     runs = [run for run in made.runs if run not in live]
     spared_runs = set(made.runs) - set(runs)
     for run in runs:

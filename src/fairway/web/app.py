@@ -15,9 +15,11 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from fairway.engine.host import Host
+from fairway.engine.library import StoreLibrary
 from fairway.engine.services import Services
 from fairway.errors import FairwayError, InternalError
 from fairway.web.endpoint import Call, Endpoint
+from fairway.web.metrics import CurveReader
 from fairway.web.ports import Auth, ServerSettings, Site
 from fairway.web.problem import Refused, render_problem
 from fairway.web.prometheus import Meter, render_metrics
@@ -34,7 +36,8 @@ def build_app(
     services: Services, host: Host, settings: ServerSettings, auth: Auth, *, more: Sequence[BaseRoute] = (), lifespan: Any = None
 ) -> Starlette:
     """The API over these services. `more` are further routes (what workers talk to, pages); `lifespan` is Starlette's."""
-    site = Site(services, host, settings, auth, States(services.journal, host))
+    states, curves = States(services.journal, host), CurveReader(services.streams)
+    site = Site(services, host, settings, auth, states, curves, StoreLibrary(services.artifacts))
     meter = Meter()
     by_path: dict[str, dict[str, Endpoint]] = {}
     for endpoint in ENDPOINTS:

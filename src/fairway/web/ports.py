@@ -7,9 +7,14 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from fairway.engine.host import Host
+from fairway.engine.library import StoreLibrary
+from fairway.engine.project import Project
 from fairway.engine.services import Services
+from fairway.engine.workspace import Workspace
 from fairway.spec.record import Record, field, record
 from fairway.spec.tokens import blob_url, sign_url
+from fairway.web.metrics import CurveReader
+from fairway.web.states import States
 
 
 class Auth(Protocol):
@@ -60,5 +65,15 @@ class Site(Record):
     host: Host
     settings: ServerSettings
     auth: Auth
-    states: Any
+    states: States
+    curves: CurveReader
+    library: StoreLibrary
     clock: Callable[[], float] = time.time
+
+    def workspace(self) -> Workspace:
+        """The stores as the readers of `engine` want them; for a thread, as its calls may block."""
+        services = self.services
+        place = getattr(services.journal, "path", "server://")
+        workspace = Workspace(Project(services.home, "", services.home, place))
+        vars(workspace).update(journal=services.journal, artifacts=services.artifacts, streams=services.streams)
+        return workspace

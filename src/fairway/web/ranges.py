@@ -22,10 +22,10 @@ def find_range(request: Request, size: int) -> tuple[int, int] | None:
     if not found[1]:
         length = int(found[2])
         return (max(0, size - length), size) if length else (size, size)
-    start, end = int(found[1]), int(found[2]) + 1 if found[2] else size
-    if end <= start:
+    start, last = int(found[1]), int(found[2]) if found[2] else size - 1
+    if found[2] and last < start:
         return None
-    return start, min(end, size)
+    return start, min(last + 1, size)
 
 
 def unsatisfiable(size: int) -> Refused:

@@ -22,7 +22,7 @@ from fairway.web.reading import too_large
 from fairway.web.records import full
 from fairway.web.reply import Reply
 from fairway.web.respond import is_fresh, not_modified
-from fairway.web.schema import BlobsPage, BlobsQuery, SignBody, Signed, Stored
+from fairway.web.schema.blobs import BlobsPage, BlobsQuery, SignBody, Signed, Stored
 
 UPLOAD_LIMIT_BYTES = 64 << 20
 _CHUNK_BYTES = 256 << 10

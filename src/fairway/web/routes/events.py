@@ -15,7 +15,7 @@ from fairway.web.endpoint import EVENTS, JSON, Call, Endpoint
 from fairway.web.ports import Site
 from fairway.web.records import full
 from fairway.web.routes.runs import named_run
-from fairway.web.schema import EventsPage, EventsQuery
+from fairway.web.schema.events import EventsPage, EventsQuery
 from fairway.web.sse import HEARTBEAT, last_seen, render_event, stream
 
 _CHUNK = 200

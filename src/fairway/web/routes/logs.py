@@ -15,7 +15,7 @@ from fairway.web.endpoint import BYTES, EVENTS, JSON, TEXT, Call, Endpoint
 from fairway.web.ports import Site
 from fairway.web.ranges import find_range, unsatisfiable
 from fairway.web.routes.runs import named_run
-from fairway.web.schema import LogLines, LogQuery, StreamsData, StreamsPage, StreamsQuery, StreamsReadBody
+from fairway.web.schema.streams import LogLines, LogQuery, StreamsData, StreamsPage, StreamsQuery, StreamsReadBody
 from fairway.web.sse import HEARTBEAT, last_seen, render_event, stream
 
 CHUNK_BYTES = 256 << 10

@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from fairway.web.endpoint import Call, Endpoint
 from fairway.web.records import full
-from fairway.web.schema import CacheFound, CachePage, CacheQuery, KeysBody, PipelinesPage
+from fairway.web.schema.pipelines import CacheFound, CachePage, CacheQuery, KeysBody, PipelinesPage
 
 
 async def list_pipelines(call: Call[Any, None]) -> Any:

@@ -17,12 +17,11 @@ from fairway.web.checks import check_graph, check_started
 from fairway.web.endpoint import Call, Endpoint
 from fairway.web.records import full, read_record
 from fairway.web.reply import Reply
-from fairway.web.schema import (
+from fairway.web.schema.runs import (
     CancelBody,
     CommandBody,
     CommandSent,
     Digests,
-    GraphData,
     Inbox,
     LabelBody,
     RerunBody,
@@ -31,8 +30,8 @@ from fairway.web.schema import (
     RunsPage,
     RunsQuery,
     StartBody,
-    Summary,
 )
+from fairway.web.schema.words import GraphData, Summary
 
 
 async def list_runs(call: Call[RunsQuery, None]) -> dict[str, Any]:

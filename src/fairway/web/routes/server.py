@@ -7,7 +7,7 @@ from typing import Any
 import fairway
 from fairway.web.endpoint import Call, Endpoint
 from fairway.web.records import full
-from fairway.web.schema import Cluster, Health, Secrets, Target
+from fairway.web.schema.server import Cluster, Health, Secrets, Target
 
 
 async def get_health(call: Call[Any, None]) -> Health:

@@ -1,0 +1,165 @@
+"""Artifacts: listed, looked at, fetched, traced in both directions."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import quote
+
+from starlette.responses import Response
+
+from fairway.engine.state import RunState
+from fairway.errors import ConfigError, NotFoundError
+from fairway.spec.artifact import ArtifactRef, blob_key
+from fairway.spec.event import address
+from fairway.spec.ports import run_now
+from fairway.web.endpoint import BYTES, Call, Endpoint
+from fairway.web.lineage import Lineage, find_refs
+from fairway.web.ports import Site
+from fairway.web.preview import media_type, preview
+from fairway.web.records import full
+from fairway.web.respond import render_text
+from fairway.web.routes.blobs import send_blob
+from fairway.web.routes.runs import named_run
+from fairway.web.routes.tasks import places
+from fairway.web.schema.artifacts import (
+    ArtifactDetail,
+    ArtifactQuery,
+    ArtifactsPage,
+    ArtifactsQuery,
+    ContentQuery,
+    LineageData,
+    LineageQuery,
+    Preview,
+    PreviewQuery,
+)
+
+
+async def list_artifacts(call: Call[ArtifactsQuery, None]) -> Any:
+    """What the run's tasks have made, a page at a time; its own outputs come first."""
+    query = call.query
+    _, state = await call.site.states.get(await named_run(call))
+    found = _listed(state, query)
+    if query.cursor:
+        for name, *_ in found:
+            if name == query.cursor:
+                break
+        else:
+            raise ConfigError("this cursor is not of this list", hint="begin with the first page", where="query.cursor")
+    page: list[dict[str, Any]] = []
+    for name, task, output, ref in found:
+        if len(page) == query.limit:
+            return {"items": page, "next": page[-1]["artifact"]}
+        page.append({"artifact": name, "task": task, "output": output, "ref": full(ref)})
+    return {"items": page, "next": ""}
+
+
+async def get_artifact(call: Call[ArtifactQuery, None]) -> Any:
+    """What is known of an artifact: where the run names it, and whether its bytes are there."""
+    digest = _digest(call)
+    stat = await asyncio.to_thread(call.site.services.artifacts.stat, blob_key(digest))
+    refs: list[dict[str, Any]] = []
+    if call.query.run:
+        _, state = await call.site.states.get(call.query.run)
+        refs = [{"task": task, "output": output, "ref": full(ref)} for task, output, ref in find_refs(state, digest)][:100]
+    if stat is None and not refs:
+        raise NotFoundError(f"there is no artifact {digest[:12]}", hint="name the run that made it: ?run=ID")
+    return {
+        "digest": digest,
+        "stored": stat is not None,
+        "size_bytes": stat.size_bytes if stat is not None else refs[0]["ref"]["size_bytes"],
+        "refs": refs,
+    }
+
+
+async def preview_artifact(call: Call[PreviewQuery, None]) -> Any:
+    """The beginning of an artifact, as data that can be drawn."""
+    ref = await _get_ref(call, call.query.run)
+    return await asyncio.to_thread(preview, ref, call.site.services.artifacts, call.query.rows)
+
+
+async def read_artifact(call: Call[ContentQuery, None]) -> Response:
+    """An artifact's bytes, by `Range`; of one that is a folder or a list, its manifest."""
+    digest, query = _digest(call), call.query
+    ref = await _get_ref(call, query.run) if query.run else None
+    name = quote(query.name, safe="") if query.name else ""
+    if ref is not None and ref.inline is not None:
+        headers = {"etag": f'"{digest[:40]}"', "x-content-type-options": "nosniff", "content-security-policy": "sandbox"}
+        if name:
+            headers["content-disposition"] = f"attachment; filename*=UTF-8''{name}"
+        return render_text(call.request, ref.inline.encode("utf-8", "surrogatepass"), media_type(ref), headers=headers)
+    response = await send_blob(call, blob_key(digest), media_type(ref), name)
+    response.headers["content-security-policy"] = "sandbox"  # what a step wrote is not one of our pages
+    return response
+
+
+async def trace_artifact(call: Call[LineageQuery, None]) -> Any:
+    """What an artifact was made of and what was made of it, in one run; and which other runs name it."""
+    digest, query = _digest(call), call.query
+    _, state = await call.site.states.get(query.run)
+    if next(find_refs(state, digest), None) is None:
+        raise NotFoundError(
+            f"run {query.run} does not name the artifact {digest[:12]}", hint="GET its artifacts lists them", where="query.run"
+        )
+    found = Lineage(state, call.site.library)
+
+    def work() -> list[dict[str, Any]]:
+        if query.direction != "down":
+            found.up(digest, query.depth)
+        if query.direction != "up":
+            found.down(digest, query.depth)
+        return found.rows()
+
+    tasks = await asyncio.to_thread(work)
+    others = await asyncio.to_thread(_other_runs, call.site, query.run, digest, query.runs) if query.runs else []
+    return {"digest": digest, "run": query.run, "tasks": tasks, "complete": found.complete, "other_runs": others}
+
+
+def _listed(state: RunState, query: ArtifactsQuery) -> Iterator[tuple[str, str, str, ArtifactRef]]:
+    """(name, task, output, reference) of what the query means."""
+    if not query.task:
+        for name, ref in state.outputs.items():
+            if _wanted(ref, query):
+                yield name, "", name, ref
+    for task, scope, node, index in places(state, query.task):
+        for name, ref in (state.task(scope, node, index).outputs or {}).items():
+            if _wanted(ref, query):
+                yield f"{address(scope, node, index)}.{name}", task, name, ref
+
+
+def _wanted(ref: ArtifactRef, query: ArtifactsQuery) -> bool:
+    return not query.type or query.type in (ref.type, ref.format)
+
+
+async def _get_ref(call: Call[Any, Any], run: str) -> ArtifactRef:
+    digest = _digest(call)
+    _, state = await call.site.states.get(run)
+    for _, _, ref in find_refs(state, digest):
+        return ref
+    raise NotFoundError(f"run {run} does not name the artifact {digest[:12]}", hint="GET its artifacts lists them", where="query.run")
+
+
+def _other_runs(site: Site, run: str, digest: str, runs: int) -> list[str]:
+    journal = site.services.journal
+    rows = run_now(journal.summaries(archived=True, limit=runs))
+    return [row.run for row in rows if row.run != run and digest in run_now(journal.digests(row.run))]
+
+
+def _digest(call: Call[Any, Any]) -> str:
+    digest = call.path["digest"]
+    if len(digest) != 64 or not set(digest) <= set("0123456789abcdef"):
+        raise NotFoundError(f"not the digest of an artifact: {digest[:80]!r}", hint="a digest is 64 hexadecimal digits")
+    return digest
+
+
+ENDPOINTS = (
+    Endpoint("GET", "/runs/{run}/artifacts", list_artifacts, "Artifacts of a run", "artifacts", query=ArtifactsQuery, answer=ArtifactsPage),
+    Endpoint("GET", "/artifacts/{digest}", get_artifact, "An artifact", "artifacts", query=ArtifactQuery, answer=ArtifactDetail),
+    Endpoint("GET", "/artifacts/{digest}/preview", preview_artifact, "Its beginning", "artifacts", query=PreviewQuery, answer=Preview),
+    Endpoint(
+        "GET", "/artifacts/{digest}/content", read_artifact, "Its bytes", "artifacts", query=ContentQuery, media=(BYTES, "*/*"),
+        also={206: "A range of it", 304: "You have it", 416: "No such range"},
+    ),
+    Endpoint("GET", "/artifacts/{digest}/lineage", trace_artifact, "Its lineage", "artifacts", query=LineageQuery, answer=LineageData),
+)  # fmt: skip

@@ -1,0 +1,86 @@
+"""Curves of what tasks log, and runs side by side."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+from fairway.engine.differ import diff
+from fairway.engine.history import read_history
+from fairway.errors import NotFoundError
+from fairway.spec.ports import run_now
+from fairway.spec.summary import RunSummary
+from fairway.web.endpoint import Call, Endpoint
+from fairway.web.metrics import CurveReader, spell_curve
+from fairway.web.ports import Site
+from fairway.web.records import full
+from fairway.web.routes.runs import named_run
+from fairway.web.routes.tasks import places
+from fairway.web.schema.metrics import CompareQuery, Comparison, CurvesPage, CurvesQuery
+
+
+async def list_curves(call: Call[CurvesQuery, None]) -> Any:
+    """Curves of the run's tasks, each in at most `points` points that keep every peak and every dip."""
+    query = call.query
+    run = await named_run(call)
+    head, state = await call.site.states.get(run)
+    wanted: list[tuple[str, str]] = []
+    more = ""
+    begun = not query.cursor
+    for task, scope, node, index in places(state, query.task):
+        attempts = state.task(scope, node, index).attempts
+        if begun and attempts:
+            if len(wanted) == query.limit:
+                more = wanted[-1][0]
+                break
+            wanted.append((task, attempts[-1]))
+        begun = begun or task == query.cursor
+    items = await asyncio.to_thread(_read_curves, call.site.curves, run, wanted, query)
+    return {"items": items, "next": more, "head": head}
+
+
+async def compare_runs(call: Call[CompareQuery, None]) -> Any:
+    """Parameters, metrics and states of several runs side by side; of two, everything that differs."""
+    journal = call.site.services.journal
+    runs = list(dict.fromkeys(call.query.run))
+    rows: list[RunSummary] = []
+    for run in runs:
+        summary = await journal.find_summary(run)
+        if summary is None:
+            raise NotFoundError(f"there is no run {run!r}", hint="GET /runs lists them", where="query.run")
+        rows.append(summary)
+    differences = await asyncio.to_thread(_diff, call.site, runs[0], runs[1]) if len(runs) == 2 else []
+    return {
+        "runs": [full(row) for row in rows],
+        "parameters": _side_by_side([row.params for row in rows]),
+        "metrics": _side_by_side([row.metrics for row in rows]),
+        "differences": differences,
+    }
+
+
+def _read_curves(reader: CurveReader, run: str, wanted: Sequence[tuple[str, str]], query: CurvesQuery) -> list[dict[str, Any]]:
+    items: list[dict[str, Any]] = []
+    for task, attempt in wanted:
+        found = reader.read(run, attempt)
+        for metric, curve in (found.by_step if query.by == "step" else found.by_time).items():
+            if not query.metric or metric in query.metric:
+                items.append({"task": task, "attempt": attempt, "metric": metric, **spell_curve(curve, query.points)})
+    return items
+
+
+def _side_by_side(tables: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    names = dict.fromkeys(name for table in tables for name in table)
+    return [{"name": name, "values": [table.get(name) for table in tables]} for name in names]
+
+
+def _diff(site: Site, first: str, second: str) -> list[Any]:
+    """In a thread, on states of its own: those of the loop change meanwhile."""
+    states = [run_now(read_history(site.services.journal, run)).state for run in (first, second)]
+    return [full(one) for one in diff(states[0], states[1], site.services.home)]
+
+
+ENDPOINTS = (
+    Endpoint("GET", "/runs/{run}/metrics", list_curves, "Curves of a run", "metrics", query=CurvesQuery, answer=CurvesPage),
+    Endpoint("GET", "/compare", compare_runs, "Runs side by side", "metrics", query=CompareQuery, answer=Comparison),
+)
