@@ -125,7 +125,7 @@ class Cluster:
 
         def begin() -> None:
             self._waiters.append((holds, done))
-            self._ask_waiters()
+            self.ask_waiters()
 
         self.loop.call_soon_threadsafe(begin)
         done.result(timeout_s)
@@ -287,9 +287,9 @@ class Cluster:
                 except ApiError as error:
                     self.loop.call_exception_handler({"message": f"a controller was refused: {error}", "exception": error})
         self._draining = False
-        self._ask_waiters()
+        self.ask_waiters()
 
-    def _ask_waiters(self) -> None:
+    def ask_waiters(self) -> None:
         for holds, done in list(self._waiters):
             if done.cancelled() or holds():
                 self._waiters.remove((holds, done))

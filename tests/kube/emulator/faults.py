@@ -106,7 +106,12 @@ class Faults:
 
     def expire(self) -> None:
         """Forget the history: a watch that resumes from before now gets 410."""
-        self._cluster.call(self._cluster.memory.expire)
+
+        def forget() -> None:
+            self._cluster.memory.expire()
+            self._cluster.api.forget_pages()
+
+        self._cluster.call(forget)
 
     def bookmark(self) -> None:
         """Send a bookmark on each watch that allows them."""

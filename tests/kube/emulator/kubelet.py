@@ -83,8 +83,7 @@ class Kubelet:
         waiting = container.state.get("waiting")
         if waiting and not container.restarts:
             problem = "trying and failing to pull image" if waiting["reason"] in ("ErrImagePull", "ImagePullBackOff") else waiting["reason"]
-            verb = "is" if problem.startswith("trying") else "is waiting to start:"
-            raise ApiError(400, f'container "{name}" in pod "{pod_name}" {verb} {problem}')
+            raise ApiError(400, f'container "{name}" in pod "{pod_name}" is waiting to start: {problem}')
         return container
 
     async def lose(self, node: str, *, running: bool) -> None:
@@ -141,3 +140,4 @@ class Kubelet:
         self._ended.discard(uid)
         self._stopping.pop(uid, None)
         self._cluster.volumes.forget(run.folder)
+        self._cluster.ask_waiters()

@@ -182,8 +182,6 @@ class Memory:
         new = copy.deepcopy(old)
         self._mark(kind, new, grace_s, propagation)
         if self._may_go(kind, new):
-            if new != old:
-                old = self._store("MODIFIED", kind, old, new)
             return self._remove(kind, old), True
         if new != old:
             if "spec" in new and "generation" in meta and not meta.get("deletionTimestamp"):

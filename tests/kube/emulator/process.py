@@ -63,10 +63,11 @@ class Log:
                     at, sent = at + 1, 0
                 if any(parts):
                     yield b"".join(parts)
-                if not follow or self.closed:
+                elif not follow or self.closed:
                     return
-                grown.clear()
-                await grown.wait()
+                else:
+                    grown.clear()
+                    await grown.wait()
         finally:
             self._grown.discard(grown)
 

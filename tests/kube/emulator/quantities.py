@@ -17,7 +17,7 @@ def parse_quantity(text: str | int | float) -> Decimal:
 
 
 def pod_requests(spec: dict[str, Any]) -> dict[str, Decimal]:
-    """What a pod asks a node for: the larger of its containers and sidecars in all, and of any init container beside the sidecars before it."""
+    """What a pod asks a node for: its containers and sidecars in all, or an init container and the sidecars before it if that is more."""
     total: dict[str, Decimal] = {}
     peak: dict[str, Decimal] = {}
     for container in spec.get("initContainers") or ():
