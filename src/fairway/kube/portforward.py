@@ -60,9 +60,9 @@ class PodStream:
                 raise InfraError(f"the connection to {self._where} broke: {error}") from error
             for event in self._frames.events():
                 await self._take(event)
-        if self._refusal:
-            raise InfraError(f"no connection to {self._where}: {self._refusal.decode(errors='replace').strip()}")
         if not self._ready:
+            if self._refusal:
+                raise InfraError(f"no connection to {self._where}: {self._refusal.decode(errors='replace').strip()}")
             return b""
         ready, self._ready = self._ready, []
         return ready[0] if len(ready) == 1 else b"".join(ready)
@@ -98,6 +98,7 @@ class PodStream:
                 self._channel, data = data[0], data[1:]
             self._put(data)
             if event.message_finished:
+                self._ended = self._ended or bool(self._refusal)
                 self._channel = -1
         elif isinstance(event, Ping):
             await self._send(event.response())
@@ -120,7 +121,6 @@ class PodStream:
             self._ready.append(data)
         elif self._channel == _ERROR:
             self._refusal += data
-            self._ended = True
 
 
 @asynccontextmanager
