@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from fairway.cli.arguments import note_target
 from fairway.cli.commands import ENTRIES, render_help
 from fairway.cli.failure import ReaderGone
 
@@ -64,6 +65,7 @@ def _print_version(ctx: click.Context, param: click.Parameter, value: bool) -> N
     cls=LazyGroup, invoke_without_command=False, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
 )
 @click.option("-C", "--project", metavar="DIR", type=click.Path(exists=True, file_okay=False), help="Act as if started in DIR.")
+@click.option("--on", metavar="TARGET", default="", expose_value=False, callback=note_target, help="As of the command's own --on.")
 @click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_print_version, help="Print the version.")
 @click.pass_context
 def app(ctx: click.Context, project: str | None) -> None:

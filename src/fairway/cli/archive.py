@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import click
 
-from fairway.cli.arguments import complete_run, open_workspace
+from fairway.cli.arguments import complete_run, on_option, open_workspace
 
 
 @click.command("archive")
 @click.argument("runs", nargs=-1, required=True, metavar="RUN...", shell_complete=complete_run)
 @click.option("--undo", is_flag=True, help="Bring the runs back into listings.")
+@on_option
 @click.pass_obj
 def command(folder: str, runs: tuple[str, ...], undo: bool) -> None:
     """Hide runs from listings. Nothing is deleted; `fairway gc --archived` would.

@@ -7,16 +7,27 @@ from typing import Any, TypeVar
 
 import click
 
-from fairway.engine.project import load_project
+from fairway.engine.project import Project, load_project
 from fairway.engine.workspace import Workspace
 
 F = TypeVar("F", bound=Callable[..., Any])
 RUN_HELP = "RUN is a run's id, its beginning or end, the run's name, or \"last\"."
 
 
+ON = "fairway.on"
+
+
+def open_project(folder: str) -> Project:
+    """The settings of the project that `-C` or the current folder is in, with the target that `--on` names."""
+    on = click.get_current_context().meta.get(ON)
+    return load_project(folder, overrides={"target": on} if on else None)
+
+
 def open_workspace(folder: str) -> Workspace:
-    """The workspace of the project that `-C` or the current folder is in."""
-    return Workspace(load_project(folder))
+    """The workspace of the project that `-C` or the current folder is in, at the target that `--on` names; closed with the command."""
+    workspace = Workspace(open_project(folder))
+    click.get_current_context().call_on_close(workspace.close)
+    return workspace
 
 
 def complete_run(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:
@@ -26,7 +37,9 @@ def complete_run(ctx: click.Context, param: click.Parameter, incomplete: str) ->
     from fairway.errors import FairwayError
 
     try:
-        workspace = open_workspace((ctx.find_root().params or {}).get("project") or "")
+        workspace = _local_workspace(ctx)
+        if workspace is None:
+            return []
         recent = workspace.wait(workspace.journal.summaries(limit=50))
     except FairwayError:
         return []
@@ -38,11 +51,32 @@ def complete_task(ctx: click.Context, param: click.Parameter, incomplete: str) -
     from fairway.errors import FairwayError
 
     try:
-        workspace = open_workspace((ctx.find_root().params or {}).get("project") or "")
+        workspace = _local_workspace(ctx)
+        if workspace is None:
+            return []
         state = workspace.state(workspace.get_run(ctx.params.get("run") or ""))
     except FairwayError:
         return []
     return sorted({name for scope in state.scopes.values() for name in scope.nodes if name.startswith(incomplete)})
+
+
+def _local_workspace(ctx: click.Context) -> Workspace | None:
+    """The project's workspace; None if its runs are elsewhere: whoever types does not wait for a network."""
+    project = load_project((ctx.find_root().params or {}).get("project") or "")
+    return Workspace(project) if project.target == "local" and not ctx.meta.get(ON) else None
+
+
+def note_target(ctx: click.Context, param: click.Parameter, value: str) -> None:
+    """Keep what `--on` says for whoever opens the project."""
+    if value:
+        ctx.meta[ON] = value
+
+
+def on_option(function: F) -> F:
+    """`--on TARGET`: the runs of that target."""
+    about = "The target whose runs are meant: `local`, or one of fairway.toml."
+    option = click.option("--on", default="", metavar="TARGET", expose_value=False, callback=note_target, is_eager=True, help=about)
+    return option(function)
 
 
 def run_argument(function: F) -> F:

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from fairway.cli.arguments import complete_task, open_workspace, output_option, required_run_argument, run_argument
+from fairway.cli.arguments import complete_task, on_option, open_workspace, output_option, required_run_argument, run_argument
 from fairway.cli.listing import print_json, print_table
 from fairway.cli.report import describe
 from fairway.cli.style import clip, spell_size
@@ -36,6 +36,7 @@ def command() -> None:
 @run_argument
 @click.argument("task", default="", shell_complete=complete_task, metavar="[TASK]")
 @output_option
+@on_option
 @click.pass_obj
 def list_artifacts(folder: str, run: str, task: str, output: str | None) -> None:
     """List the artifacts of a run, or of the tasks that TASK means.
@@ -70,6 +71,7 @@ def list_artifacts(folder: str, run: str, task: str, output: str | None) -> None
 @click.argument("name")
 @click.option("--to", metavar="PATH", help="The file or folder to write; by default one named like the artifact, in the current folder.")
 @click.option("--force", is_flag=True, help="Overwrite a file that is there.")
+@on_option
 @click.pass_obj
 def get_artifact(folder: str, run: str, name: str, to: str | None, force: bool) -> None:
     """Copy an artifact out of the store, in the format it is stored in.
@@ -97,6 +99,7 @@ def get_artifact(folder: str, run: str, name: str, to: str | None, force: bool) 
 @command.command("cat")
 @required_run_argument
 @click.argument("name")
+@on_option
 @click.pass_obj
 def cat_artifact(folder: str, run: str, name: str) -> None:
     """Print an artifact: values as JSON, tables by their first rows, files as they are.

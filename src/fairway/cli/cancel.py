@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from fairway.cli.arguments import open_workspace, run_argument
+from fairway.cli.arguments import on_option, open_workspace, run_argument
 from fairway.errors import ConflictError
 from fairway.spec.resources import parse_duration
 
@@ -12,6 +12,7 @@ from fairway.spec.resources import parse_duration
 @click.command("cancel")
 @run_argument
 @click.option("--wait", default="30s", show_default=True, metavar="TIME", help="How long to wait for its end; 0 does not wait.")
+@on_option
 @click.pass_obj
 def command(folder: str, run: str, wait: str) -> None:
     """Stop a run: what runs is told to end, what waits is not started, what is done is kept.

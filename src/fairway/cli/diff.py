@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from fairway.cli.arguments import complete_run, open_workspace, output_option
+from fairway.cli.arguments import complete_run, on_option, open_workspace, output_option
 from fairway.cli.listing import print_json
 from fairway.cli.style import paint, spell_duration, spell_number, spell_value
 
@@ -19,6 +19,7 @@ _COLOURS = {"-": "red", "+": "green", "@": "cyan"}
 @click.argument("first", shell_complete=complete_run, metavar="A")
 @click.argument("second", default="last", shell_complete=complete_run, metavar="[B]")
 @output_option
+@on_option
 @click.pass_obj
 def command(folder: str, first: str, second: str, output: str | None) -> None:
     """Say what differs between run A and run B (the last one if left out).
@@ -35,7 +36,9 @@ def command(folder: str, first: str, second: str, output: str | None) -> None:
 
     workspace = open_workspace(folder)
     a, b = workspace.get_run(first), workspace.get_run(second)
-    found = diff(workspace.state(a), workspace.state(b), workspace.project.home)
+    states = workspace.state(a), workspace.state(b)
+    workspace.bring_code(*states)
+    found = diff(*states, workspace.project.home)
     if output == "json":
         print_json(found)
         return

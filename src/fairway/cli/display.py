@@ -5,7 +5,6 @@ Neither the plain display nor this module imports rich.
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from collections.abc import Sequence
@@ -15,8 +14,7 @@ from fairway.cli.board import Board, Line
 from fairway.cli.lines import render_line
 from fairway.cli.report import Failure, group_failures, join_lines, render_failures, render_run_error
 from fairway.cli.style import paint, spell_duration
-from fairway.engine.project import Project
-from fairway.spec.layout import STREAMS
+from fairway.spec.ports import StreamStore
 
 MAX_BLOCKS = 3
 
@@ -98,16 +96,19 @@ def paint_failures(groups: Sequence[Failure], stream: TextIO) -> str:
     return join_lines(line.replace("✗", paint("✗", "red", stream), 1) if line.startswith("✗") else line for line in render_failures(groups))
 
 
-def open_display(project: Project) -> PlainDisplay:
-    """The display that fits stderr."""
+def open_display(streams: StreamStore, *, remote: bool = False) -> PlainDisplay:
+    """The display that fits stderr. What tasks write is read from `streams`; `remote`: at a distance, not for every picture."""
     from fairway.cli.style import is_terminal
 
     if not is_terminal(sys.stderr):
         return PlainDisplay()
     from fairway.cli.live import LiveDisplay
-    from fairway.step.folder import FolderStreamStore
 
-    return LiveDisplay(FolderStreamStore(os.path.join(project.home, STREAMS)))
+    if remote:
+        from fairway.engine.recent import as_recent
+
+        streams = as_recent(streams)
+    return LiveDisplay(streams)
 
 
 def say_end(state: Any, stream: TextIO) -> None:

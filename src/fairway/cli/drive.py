@@ -12,24 +12,30 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TextIO, cast
 
 from fairway.cli.failure import INTERRUPTED_STATUS
+from fairway.errors import ConfigError
 
 if TYPE_CHECKING:
     from types import FrameType
 
     from fairway.engine.project import Project
-    from fairway.engine.session import OnEvents, Session
+    from fairway.engine.session import AnySession, OnEvents
+    from fairway.spec.ports import ArtifactStore
 
 _SIGNALS = (SIGINT, SIGTERM, SIGHUP)
 FAILED_STATUS = 3
 
 
 class Interrupts:
-    """Ctrl-C once asks the driver to cancel the run, twice stops at once. Installed while the run goes on."""
+    """Ctrl-C once asks the driver to cancel the run, twice stops at once. Installed while the run goes on.
 
-    def __init__(self, cancel: Callable[[], None], say: Callable[[str], None]) -> None:
+    Of a run that a server drives (`remote`) only Ctrl-C means to cancel it; a terminal that is closed means no more than not to watch.
+    """
+
+    def __init__(self, cancel: Callable[[], None], say: Callable[[str], None], *, remote: bool = False) -> None:
         self.count = 0
         self._cancel = cancel
         self._say = say
+        self._remote = remote
         self._before: list[Any] = []
 
     def __enter__(self) -> Interrupts:
@@ -42,14 +48,18 @@ class Interrupts:
 
     def _caught(self, number: int, frame: FrameType | None) -> None:
         self.count += 1
-        if self.count > 1:
+        if self.count > 1 or (self._remote and number != SIGINT):
             raise KeyboardInterrupt
         self._cancel()
-        self._say("cancelling: what runs is told to stop; Ctrl-C again stops at once")
+        self._say(f"cancelling: what runs is told to stop; Ctrl-C again stops {'watching' if self._remote else 'at once'}")
 
 
-def drive(project: Project, open_session: Callable[[OnEvents], Session], output: str) -> int:
-    """Open the session, run to the end, show it, run the hooks; returns the exit status."""
+def drive(project: Project, open_session: Callable[[OnEvents], AnySession], output: str, *, detach: bool = False) -> int:
+    """Open the session, run to the end, show it, run the hooks; returns the exit status. `detach`: start it, say how to watch it."""
+    if detach and project.target == "local":
+        raise ConfigError(
+            "a run on this machine ends with its command: it cannot be detached", hint="leave out --detach, or name a target with --on"
+        )
     displays: list[Any] = []
 
     def on_events(state: Any, events: Sequence[Any]) -> None:
@@ -57,11 +67,15 @@ def drive(project: Project, open_session: Callable[[OnEvents], Session], output:
 
     session = open_session(on_events)
     try:
+        if session.remote:
+            session.begin()
+            if detach:
+                return _say_detached(session.run, command_prefix(project), output)
         from fairway.cli.display import LastingStream, open_display
 
         stderr, sys.stderr = sys.stderr, cast("TextIO", LastingStream(sys.stderr))
         try:
-            displays.append(open_display(project))
+            displays.append(open_display(session.services.streams, remote=session.remote))
             return _drive(project, session, displays[0], output)
         finally:
             sys.stderr = stderr
@@ -69,34 +83,52 @@ def drive(project: Project, open_session: Callable[[OnEvents], Session], output:
         session.close()
 
 
-def _drive(project: Project, session: Session, display: Any, output: str) -> int:
+def _say_detached(run: str, prefix: str, output: str) -> int:
+    """The run's id on stdout; on stderr how to watch it."""
+    if output == "json":
+        from fairway.cli.listing import print_json
+
+        print_json({"run": run})
+    else:
+        sys.stdout.write(f"{run}\n")
+    sys.stdout.flush()
+    sys.stderr.write(f"it goes on at the target; watch: {prefix} logs -f {run}\n")
+    return 0
+
+
+def _drive(project: Project, session: AnySession, display: Any, output: str) -> int:
     prefix = command_prefix(project)
-    with Interrupts(session.cancel, display.say) as interrupts:
+    if session.remote:
+        session.on_problem = display.say
+    with Interrupts(session.cancel, display.say, remote=session.remote) as interrupts:
         try:
             state = session.drive()
         except KeyboardInterrupt:
             display.finish(session.driver.state)
-            sys.stderr.write(f"\nstopped; nothing recorded is lost\ngo on:       {prefix} resume {session.run}\n")
+            if session.remote:
+                sys.stderr.write(f"\nnot watching any more; the run goes on without you\nwatch:       {prefix} logs -f {session.run}\n")
+            else:
+                sys.stderr.write(f"\nstopped; nothing recorded is lost\ngo on:       {prefix} resume {session.run}\n")
             return INTERRUPTED_STATUS
         except BaseException:
             display.finish(session.driver.state)
             raise
         display.finish(state)
         try:
-            _say_end(state, output, prefix, project)
+            _say_end(state, output, prefix, session.services.artifacts)
         finally:
             for problem in session.run_hooks():
                 sys.stderr.write(f"warning: {problem}\n")
     return INTERRUPTED_STATUS if interrupts.count and state.status == "cancelled" else exit_status(state)
 
 
-def _say_end(state: Any, output: str, prefix: str, project: Project) -> None:
+def _say_end(state: Any, output: str, prefix: str, artifacts: ArtifactStore) -> None:
     """Outputs on stdout; on stderr how it ended and where to look. Raises BrokenPipeError if nobody reads stdout any more."""
     from fairway.cli.display import say_end
     from fairway.cli.report import group_failures, join_lines, render_way_on
 
     try:
-        _print_outputs(state, output, project)
+        _print_outputs(state, output, artifacts)
     except OSError as error:  # a closed terminal says EIO
         raise BrokenPipeError(str(error)) from error
     finally:
@@ -119,21 +151,24 @@ def exit_status(state: Any) -> int:
 
 
 def command_prefix(project: Project) -> str:
-    """ "fairway", with -C where the current folder does not lead to the run's project."""
+    """ "fairway", with -C where the current folder does not lead to the run's project, and --on where that has another target."""
     from fairway.engine.project import load_project
     from fairway.errors import FairwayError
 
-    here = os.getcwd()
-    if here == project.root or os.environ.get("FAIRWAY_HOME"):
+    here, near = os.getcwd(), None
+    if here == project.root and project.target == "local":
         return "fairway"
     try:
-        same = load_project(here).home == project.home
+        near = load_project(here)
     except FairwayError:
-        same = False
-    return "fairway" if same else f"fairway -C {os.path.relpath(project.root, here)}"
+        near = None
+    same = near is not None and (near.home == project.home or bool(os.environ.get("FAIRWAY_HOME")))
+    usual = near.target if near is not None and same else "local"
+    place = "" if same else f" -C {os.path.relpath(project.root, here)}"
+    return f"fairway{place}" + ("" if usual == project.target else f" --on {project.target}")
 
 
-def _print_outputs(state: Any, output: str, project: Project) -> None:
+def _print_outputs(state: Any, output: str, artifacts: ArtifactStore) -> None:
     """The outputs, on stdout; small tables in full."""
     if output == "json":
         from fairway.cli.listing import print_json
@@ -155,14 +190,12 @@ def _print_outputs(state: Any, output: str, project: Project) -> None:
 
         lines = render_outputs(state.outputs)
         if any(ref.type == "fairway.Table" for ref in state.outputs.values()):
-            lines += _tables(state, project)
+            lines += _tables(state, artifacts)
         sys.stdout.write(join_lines(lines))
     sys.stdout.flush()
 
 
-def _tables(state: Any, project: Project) -> list[str]:
+def _tables(state: Any, artifacts: ArtifactStore) -> list[str]:
     from fairway.cli.tables import render_outputs_tables
-    from fairway.spec.layout import BLOBS
-    from fairway.step.folder import FolderArtifactStore
 
-    return list(render_outputs_tables(state.outputs, FolderArtifactStore(os.path.join(project.home, BLOBS))))
+    return list(render_outputs_tables(state.outputs, artifacts))

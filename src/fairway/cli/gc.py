@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from fairway.cli.arguments import complete_run, open_workspace, output_option
+from fairway.cli.arguments import complete_run, on_option, open_workspace, output_option
 from fairway.cli.listing import print_json, print_table
 from fairway.cli.style import spell_count, spell_size
 from fairway.errors import ConflictError
@@ -21,6 +21,7 @@ from fairway.spec.resources import parse_duration
 @click.option("-n", "--dry-run", is_flag=True, help="Only say what would be deleted.")
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 @output_option
+@on_option
 @click.pass_obj
 def command(
     folder: str, older_than: str | None, keep_last: int, archived: bool, runs: tuple[str, ...], dry_run: bool, yes: bool, output: str | None

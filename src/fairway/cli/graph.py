@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from fairway.cli.arguments import complete_run, open_workspace
+from fairway.cli.arguments import complete_run, on_option, open_workspace
 from fairway.cli.pipelines import is_pipeline_file, load_graph
 from fairway.dsl.picture import describe_node, find_edges, render_svg
 from fairway.engine.drawing import draw_rails, render_mermaid
@@ -21,6 +21,7 @@ _BY_SUFFIX = {".svg": "svg", ".mmd": "mermaid", ".mermaid": "mermaid", ".json": 
 @click.argument("what", default="", metavar="[FILE|RUN]", shell_complete=complete_run)
 @click.option("-o", "--output", "form", type=click.Choice(FORMATS), help="The format; by default what --to is named for, else text.")
 @click.option("--to", metavar="PATH", type=click.Path(dir_okay=False), help="Write to this file instead of stdout.")
+@on_option
 @click.pass_obj
 def command(folder: str, what: str, form: str | None, to: str | None) -> None:
     """Write the graph of a pipeline (FILE) or of a run (RUN, the last one if left out), without running anything.

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import sys
-import time
 from typing import Any
 
 import click
 
-from fairway.cli.arguments import complete_task, open_workspace, output_option, run_argument
+from fairway.cli.arguments import complete_task, on_option, open_workspace, output_option, run_argument
 from fairway.cli.listing import print_json
 from fairway.cli.style import paint
 
 _COLOURS = ("cyan", "green", "yellow", "blue")
-_POLL_S = 0.2
 
 
 @click.command("logs")
@@ -24,6 +22,7 @@ _POLL_S = 0.2
 @click.option("--all", "every", is_flag=True, help="Every attempt, not only the last of each task.")
 @click.option("-n", "--tail", type=click.IntRange(min=1), metavar="N", help="Only the last N lines.")
 @output_option
+@on_option
 @click.pass_obj
 def command(folder: str, run: str, task: str, follow: bool, attempt: int | None, every: bool, tail: int | None, output: str | None) -> None:
     """Print what a run's tasks wrote to stdout and stderr, and the whole traceback of what failed.
@@ -42,7 +41,9 @@ def command(folder: str, run: str, task: str, follow: bool, attempt: int | None,
     workspace = open_workspace(folder)
     found = Run(workspace, workspace.get_run(run))
     if follow:
-        _follow(found, task)
+        from fairway.cli.follow import follow_logs
+
+        follow_logs(found, task, _render)
         return
     tasks = found.tasks.match(task)
     lines = [line for one in tasks for line in _lines_of(found, one, attempt, every)]
@@ -77,37 +78,3 @@ def _render(line: Any, many: bool) -> str:
         return f"{line.text}\n"
     colour = _COLOURS[sum(line.task.encode()) % len(_COLOURS)]
     return f"{paint(line.task, colour, sys.stdout)}  {line.text}\n"
-
-
-def _follow(run: Any, pattern: str) -> None:
-    """Print lines as they come, of the attempts that there are and of those still to come, until the run has ended."""
-    from fairway.engine.apply import apply, fold
-    from fairway.engine.reading import read_log_from
-    from fairway.engine.workspace import match_tasks
-    from fairway.errors import NotFoundError
-
-    workspace = run.workspace
-    offsets: dict[str, int] = {}
-    events = workspace.events(run.id)
-    state = fold(event for _, event in events)
-    head = events[-1][0] if events else 0
-    while True:
-        ended = state.status != "running"
-        try:
-            wanted = match_tasks(state, pattern)
-        except NotFoundError:
-            if ended:
-                raise
-            wanted = []
-        many = len(wanted) > 1
-        for task, scope, node, index in wanted:
-            for attempt in state.task(scope, node, index).attempts:
-                lines, offsets[attempt] = read_log_from(workspace.streams, run.id, attempt, task, offsets.get(attempt, 0))
-                sys.stdout.write("".join(_render(line, many) for line in lines))
-        sys.stdout.flush()
-        if ended:
-            return
-        time.sleep(_POLL_S)
-        for number, event in workspace.events(run.id, head):
-            apply(state, event)
-            head = number

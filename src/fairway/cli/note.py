@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import click
 
-from fairway.cli.arguments import open_workspace, required_run_argument
+from fairway.cli.arguments import on_option, open_workspace, required_run_argument
 
 
 @click.command("note")
 @required_run_argument
 @click.argument("text", required=False)
+@on_option
 @click.pass_obj
 def command(folder: str, run: str, text: str | None) -> None:
     """Write a note on a run; without TEXT, print the one it has.

@@ -6,7 +6,7 @@ import json
 
 import click
 
-from fairway.cli.arguments import complete_run, open_workspace, output_option
+from fairway.cli.arguments import complete_run, on_option, open_workspace, output_option
 from fairway.cli.listing import print_json, print_pairs, print_table
 from fairway.cli.report import describe
 from fairway.cli.style import spell_value
@@ -16,6 +16,7 @@ from fairway.spec.graph import Param
 @click.command("params")
 @click.argument("what", default="", metavar="[FILE|RUN]", shell_complete=complete_run)
 @output_option
+@on_option
 @click.pass_obj
 def command(folder: str, what: str, output: str | None) -> None:
     """Show the parameters a pipeline has (FILE), or those a run was given (RUN, the last one if left out).

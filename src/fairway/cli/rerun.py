@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 import click
 
-from fairway.cli.arguments import complete_run, complete_task, open_workspace
+from fairway.cli.arguments import complete_run, complete_task, on_option, open_workspace
 from fairway.cli.report import Failure, describe, join_lines, render_failure
 from fairway.cli.style import spell_duration
 from fairway.errors import ConfigError
@@ -20,6 +20,7 @@ from fairway.spec.artifact import ArtifactRef
 @click.argument("task", shell_complete=complete_task, metavar="TASK")
 @click.option("--pdb", is_flag=True, help="Stop in the debugger where it raises.")
 @click.option("--edited", is_flag=True, help="With the code as it is now, not as it was recorded.")
+@on_option
 @click.pass_obj
 def command(folder: str, run: str, task: str, pdb: bool, edited: bool) -> int:
     """Do one task again with its recorded inputs, in this terminal. The run itself is not changed.

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from fairway.cli.arguments import open_workspace, output_option, run_argument
+from fairway.cli.arguments import on_option, open_workspace, output_option, run_argument
 from fairway.errors import ConfigError, ConflictError
 from fairway.spec.event import RunOptions
 from fairway.spec.record import replace
@@ -19,8 +19,10 @@ from fairway.spec.resources import parse_duration
 @click.option("--recorded", is_flag=True, help="With the code as it was recorded, not as it is now.")
 @click.option("--no-cache", is_flag=True, help="Take nothing from the cache for what is still to do.")
 @click.option("--max-parallel", type=click.IntRange(min=0), metavar="N", help="Run at most N tasks at once.")
+@click.option("--detach", is_flag=True, help="Let it go on at its target, print its id, and do not wait.")
 @click.option("--timeout", metavar="TIME", help="Stop after this long, counted from now.")
 @output_option
+@on_option
 @click.pass_obj
 def command(
     folder: str,
@@ -29,6 +31,7 @@ def command(
     recorded: bool,
     no_cache: bool,
     max_parallel: int | None,
+    detach: bool,
     timeout: str | None,
     output: str | None,
 ) -> int:
@@ -75,6 +78,7 @@ def command(
             project, found, load=None if recorded else _load, options=options, on_events=on_events, history=history
         ),
         output or "",
+        detach=detach,
     )
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from fairway.cli.arguments import ON
 from fairway.cli.pipelines import load_graph
 from fairway.cli.request import RUN_OPTIONS, RunRequest, split_param
 from fairway.cli.style import spell_value
@@ -158,6 +159,7 @@ def command(folder: str, file: str, param: tuple[str, ...], **values: Any) -> in
       fairway run pipeline.py --depths 2,4,8 --floor 0.7
       fairway run pipeline.py --no-cache --name nightly --tag exp7
       fairway run pipeline.py -o json > result.json
+      fairway run pipeline.py --on campus --detach
     """
     from fairway.cli.run import run_pipeline
 
@@ -171,5 +173,6 @@ def command(folder: str, file: str, param: tuple[str, ...], **values: Any) -> in
     if not os.path.exists(file.partition(":")[0]) and file.endswith((".py", ".yaml", ".yml", ".json")):
         raise NotFoundError(f"there is no file {file}", hint="`fairway init` makes a pipeline to start from")
     values["tag"] = tuple(values["tag"])
+    values["on"] = values["on"] or click.get_current_context().meta.get(ON, "")
     values["output"] = values["output"] or ""
     return run_pipeline(RunRequest(file, given, folder=folder, **values))

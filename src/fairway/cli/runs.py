@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from fairway.cli.arguments import open_workspace, output_option
+from fairway.cli.arguments import on_option, open_workspace, output_option
 from fairway.cli.listing import print_json, print_table
 from fairway.cli.style import COLOURS, SYMBOLS, clip, spell_age, spell_duration, spell_number
 from fairway.engine.project import RUN_STATES
@@ -23,6 +23,7 @@ from fairway.spec.summary import RunSummary
 @click.option("-n", "--limit", default=20, show_default=True, type=click.IntRange(min=1), help="At most this many, newest first.")
 @click.option("--before", default="", metavar="RUN", help="Only runs older than this one (for the next page).")
 @output_option
+@on_option
 @click.pass_obj
 def command(folder: str, pipeline: str, status: str | None, tag: str, archived: bool, limit: int, before: str, output: str | None) -> None:
     """List runs, newest first.

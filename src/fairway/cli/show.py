@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from fairway.cli.arguments import open_workspace, output_option, run_argument
+from fairway.cli.arguments import on_option, open_workspace, output_option, run_argument
 from fairway.cli.board import Board, Line
 from fairway.cli.lines import board_of, render_line
 from fairway.cli.listing import print_json
@@ -35,6 +35,7 @@ from fairway.errors import NotFoundError
 @run_argument
 @click.argument("task", required=False)
 @output_option
+@on_option
 @click.pass_obj
 def command(folder: str, run: str, task: str | None, output: str | None) -> None:
     """Draw a run's graph with states and times; with TASK, everything about those tasks.
@@ -60,7 +61,7 @@ def command(folder: str, run: str, task: str | None, output: str | None) -> None
     else:
         width = find_width(sys.stdout)
         sys.stdout.write(join_lines(clip_painted(line, width) for line in render_run(state, time.time())))
-        _print_end(state)
+        _print_end(state, "fairway" if workspace.remote is None else f"fairway --on {workspace.project.target}")
 
 
 def render_run(state: Any, now: float) -> list[str]:
@@ -108,12 +109,12 @@ def _param(ref: Any) -> str:
     return spell_value(json.loads(ref.inline), 40) if ref.inline is not None and ref.format == "json" else describe(ref)
 
 
-def _print_end(state: Any) -> None:
+def _print_end(state: Any, prefix: str) -> None:
     """Outputs, errors, and what to do next."""
     groups = group_failures(state)
     if state.outputs:
         sys.stdout.write("\n" + join_lines(f"  {line}" for line in render_outputs(state.outputs)))
-    lines = [*render_failures(groups), *render_run_error(state), *render_way_on(state, groups)]
+    lines = [*render_failures(groups), *render_run_error(state), *render_way_on(state, groups, prefix)]
     if lines:
         sys.stdout.write("\n" + join_lines(lines))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from fairway.cli.arguments import open_workspace, required_run_argument
+from fairway.cli.arguments import on_option, open_workspace, required_run_argument
 from fairway.errors import ConfigError
 
 
@@ -12,6 +12,7 @@ from fairway.errors import ConfigError
 @required_run_argument
 @click.argument("tags", nargs=-1, required=True, metavar="TAG...")
 @click.option("-d", "--delete", is_flag=True, help="Remove the tags instead.")
+@on_option
 @click.pass_obj
 def command(folder: str, run: str, tags: tuple[str, ...], delete: bool) -> None:
     """Add tags to a run, or remove them. `fairway gc --older-than` keeps runs that have a tag.

@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from fairway.cli.arguments import complete_run, complete_task, open_workspace, output_option
+from fairway.cli.arguments import complete_run, complete_task, on_option, open_workspace, output_option
 from fairway.cli.listing import print_json
 
 
@@ -14,6 +14,7 @@ from fairway.cli.listing import print_json
 @click.argument("run", shell_complete=complete_run, metavar="RUN")
 @click.argument("task", shell_complete=complete_task, metavar="TASK")
 @output_option
+@on_option
 @click.pass_obj
 def command(folder: str, run: str, task: str, output: str | None) -> None:
     """Say in words why a task ran or came from the cache: which input, which line of code, which package.

@@ -147,6 +147,7 @@ def _edited_since(one: KeyedTask, run: str, here: Snapshot) -> list[str]:
         origin = one.workspace.state(run)
     except (FairwayError, IndexError, KeyError):  # the run is not kept any more
         return []
+    one.workspace.bring_code(origin)
     folder = os.path.join(one.workspace.project.home, BUNDLES, origin.bundle)
     return changed_files(Snapshot(folder), here) if origin.bundle and os.path.isdir(folder) and origin.run else []
 

@@ -66,6 +66,7 @@ class KeyedTask:
 
     def snapshot(self) -> Snapshot | None:
         """Its run's code, None if it is not kept any more."""
+        self.workspace.bring_code(self.state)
         folder = os.path.join(self.workspace.project.home, BUNDLES, self.state.bundle)
         if not self.state.bundle or not os.path.isdir(folder):
             return None

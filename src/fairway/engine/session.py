@@ -30,6 +30,7 @@ class Session:
     """A driver with its services. Marks the run as driven for other processes, from before its first record until `close`."""
 
     remote = False
+    on_problem: Callable[[str], None] | None = None
 
     def __init__(self, run: str, project: Project, services: Services, make_driver: Callable[[], Any]) -> None:
         from fairway.store.live import LiveMark
@@ -43,6 +44,9 @@ class Session:
         except BaseException:
             self._mark.close()
             raise
+
+    def begin(self) -> None:
+        """A run of this machine begins with `drive`."""
 
     def drive(self) -> Any:
         """Run until the run has ended; returns its state. Raises JournalConflict, StoreUnavailable, KeyboardInterrupt."""

@@ -140,7 +140,7 @@ def open_remote_run(
     connection = open_connection(project)
     try:
         services = remote_services(project, connection)
-        submission = _with_hooks(project, submit.prepare(load(), params, project, services, source=source))
+        submission = _for_there(project, connection, submit.prepare(load(), params, project, services, source=source))
         run = new_run_id()
         wanted = options or RunOptions(max_parallel=project.max_parallel, timeout_s=project.timeout_s)
         started = submit.make_start(run, submission, project, options=wanted, **(labels or {}))
@@ -168,7 +168,8 @@ def open_remote_resume(
         source = find_source(project, history.state.source)
         submission = None
         if load is not None and source:
-            submission = _with_hooks(project, prepare_again(project, services, history.state, load(source), Workspace(project, connection)))
+            workspace = Workspace(project, connection)
+            submission = _for_there(project, connection, prepare_again(project, services, history.state, load(source), workspace))
         resumption = submit.make_resumption(history.state, submission, options)
         body = {"resumed": to_plain(resumption[0])} if resumption else {}
         begin = partial(connection.api.send, "POST", f"/runs/{quote(run)}/resume", body)
@@ -190,7 +191,11 @@ def remote_services(project: Project, connection: Connection) -> Services:
     )
 
 
-def _with_hooks(project: Project, submission: submit.Submission) -> submit.Submission:
-    """The project's hooks that the server can do travel with the run."""
+def _for_there(project: Project, connection: Connection, submission: submit.Submission) -> submit.Submission:
+    """The project's hooks that the server can do travel with the run; the Python that its keys name is that of the target."""
     travelling, _ = split_hooks(project.hooks)
-    return replace(submission, environment={**submission.environment, **as_fact(travelling)})
+    facts = {**submission.environment, **as_fact(travelling)}
+    python = str(connection.facts["settings"].get("python", ""))
+    if python and not f"{facts.get('python', '')}.".startswith(f"{python}."):
+        facts["python"] = python
+    return replace(submission, environment=facts)

@@ -46,6 +46,12 @@ class Workspace:
 
         return open_connection(self.project)
 
+    def close(self) -> None:
+        """Let the way to a server go, if there is one. Idempotent."""
+        remote = self.__dict__.get("remote")
+        if remote is not None:
+            remote.close()
+
     @cached_property
     def journal(self) -> Journal:
         from fairway.store import open_journal

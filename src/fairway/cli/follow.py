@@ -1,0 +1,107 @@
+"""`fairway logs -f`: lines as they are written, of all tasks that are meant, until the run has ended."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+from fairway.engine.apply import apply, fold
+from fairway.engine.reading import parse_log_line
+from fairway.engine.workspace import match_tasks
+from fairway.errors import NotFoundError
+
+POLL_S = 0.2
+WAIT_S = 20.0
+
+Render = Callable[[Any, bool], str]
+
+
+def follow_logs(run: Any, pattern: str, render: Render) -> None:
+    """Print the lines of the attempts that there are and of those still to come; `render(line, many)` spells one.
+
+    Of a run at a server, which tells when there is something, all streams are read in one exchange; on this machine files are looked at.
+    """
+    follower = _Follower(run, pattern, render)
+    streams = run.workspace.streams
+    read_many = getattr(streams, "read_many", None)
+    while True:
+        ended = follower.state.status != "running"
+        follower.find_wanted(ended)
+        if read_many is not None:
+            follower.take(read_many(run.id, follower.offsets(), wait_s=0.0 if ended else WAIT_S))
+            while ended and follower.grew:  # a long log comes in pieces
+                follower.take(read_many(run.id, follower.offsets()))
+        else:
+            follower.take({name: streams.read(f"{run.id}/{name}", offset) for name, offset in follower.offsets().items()})
+        sys.stdout.flush()
+        if ended:
+            follower.say_rest()
+            return
+        if read_many is None:
+            time.sleep(POLL_S)
+        follower.advance()
+
+
+class _Follower:
+    """What has been printed of which stream. Streams of attempts that have ended and said all are not asked for again."""
+
+    def __init__(self, run: Any, pattern: str, render: Render) -> None:
+        self._run, self._pattern, self._render = run, pattern, render
+        events = run.workspace.events(run.id)
+        self.state = fold(event for _, event in events)
+        self._head = events[-1][0] if events else 0
+        self._tasks: dict[str, str] = {}  # attempt -> its task
+        self._offsets: dict[str, int] = {}
+        self._rest: dict[str, bytes] = {}
+        self._silent: set[str] = set()
+        self._many = False
+        self.grew = False
+
+    def find_wanted(self, ended: bool) -> None:
+        """Learn of attempts that are new. Raises NotFoundError if the run has ended and nothing is meant by the pattern."""
+        try:
+            wanted = match_tasks(self.state, self._pattern)
+        except NotFoundError:
+            if ended:
+                raise
+            return
+        self._many = len(wanted) > 1
+        for task, scope, node, index in wanted:
+            for attempt in self.state.task(scope, node, index).attempts:
+                if attempt not in self._tasks:
+                    self._tasks[attempt] = task
+                    self._offsets[attempt] = 0
+
+    def offsets(self) -> dict[str, int]:
+        """Where to go on reading each stream."""
+        return {f"{attempt}/log": offset for attempt, offset in self._offsets.items() if attempt not in self._silent}
+
+    def take(self, found: dict[str, bytes]) -> None:
+        """Print whole lines of what has come."""
+        self.grew = False
+        for name in list(self.offsets()):
+            attempt, data = name.partition("/")[0], found.get(name, b"")
+            if not data:
+                if self.state.attempts[attempt].outcome is not None and self.state.status != "running":
+                    self._silent.add(attempt)
+                continue
+            self.grew = True
+            self._offsets[attempt] += len(data)
+            whole, end, self._rest[attempt] = (self._rest.get(attempt, b"") + data).rpartition(b"\n")
+            if end:
+                lines = [parse_log_line(raw, self._tasks[attempt], attempt) for raw in whole.split(b"\n")]
+                sys.stdout.write("".join(self._render(line, self._many) for line in lines))
+
+    def say_rest(self) -> None:
+        """The last lines that nobody ended."""
+        for attempt, raw in self._rest.items():
+            if raw:
+                sys.stdout.write(self._render(parse_log_line(raw, self._tasks[attempt], attempt), self._many))
+
+    def advance(self) -> None:
+        """Fold what the run has recorded since."""
+        for number, event in self._run.workspace.events(self._run.id, self._head):
+            apply(self.state, event)
+            self._head = number
