@@ -52,6 +52,7 @@ SECTIONS: dict[str, tuple[Entry, ...]] = {
         Entry("up", "up", "Put the server into a Kubernetes namespace, or upgrade it.", _SERVER),
         Entry("down", "down", "Take the server out of its namespace.", _SERVER),
         Entry("cluster", "cluster", "Show nodes, what waits, what fits, what is idle."),
+        Entry("image", "image", "Build container images, without a container daemon."),
         Entry("token", "token", "Who may use a server: add, list, remove tokens.", _ACCESS),
         Entry("secret", "secret", "Set, list, remove the secrets that steps get on a cluster.", _ACCESS),
     ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -108,7 +109,7 @@ def prepare(pipeline: Pipeline | Graph, params: Mapping[str, Any], project: Proj
     values = bind_params(graph, params)
     _check(graph, services)
     secrets = _find_secrets(graph, services)
-    graph = _lock_environments(graph, project)
+    graph = _with_images(_lock_environments(graph, project), project)
     graph, bundle, environment, folder = code_of(graph, pipeline, project, source)
     environment |= _lock_foreseen(graph, environment, project)
     if services.place is not None:
@@ -118,6 +119,23 @@ def prepare(pipeline: Pipeline | Graph, params: Mapping[str, Any], project: Proj
     library = StoreLibrary(store)
     refs = {p.name: _param_ref(p.name, p.type, values[p.name], library, store, project) for p in graph.params}
     return Submission(graph, refs, bundle, source or graph.where, environment)
+
+
+def lock_and_bundle(pipeline: Pipeline | Graph, project: Project, *, source: str = "") -> tuple[Graph, str]:
+    """(the graph with its environments locked, the digest of its code, which is in the home): what an image is made of."""
+    graph = pipeline if isinstance(pipeline, Graph) else pipeline.trace()
+    graph, bundle, _, _ = code_of(_lock_environments(graph, project), pipeline, project, source)
+    return graph, bundle
+
+
+def _with_images(graph: Graph, project: Project) -> Graph:
+    """Images for what was locked, where the target has a registry to push them to."""
+    target = project.targets.get(project.target)
+    if target is None or not target.registry:
+        return graph
+    from fairway.engine.images import with_images
+
+    return with_images(graph, project, target, lambda line: print(line, file=sys.stderr))
 
 
 def start(

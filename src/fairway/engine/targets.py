@@ -50,6 +50,7 @@ KUBERNETES_SETTINGS = (
     Setting("tolerations", "list", 'Taints that pods tolerate: `"gpu"`, `"gpu=yes:NoSchedule"`, or tables as Kubernetes spells them.'),
     Setting("queue", "name", "The Kueue local queue of worker pods, where Kueue is installed."),
     Setting("registry", "text", "A repository to push images to, such as `registry.example.org/team/churn`."),
+    Setting("platforms", "list of texts", "What images are built for: `linux/amd64`, `linux/arm64`.", "", ["linux/amd64"]),
     Setting("pull-secrets", "list of names", "Secrets of the namespace to pull images with."),
     Setting("service-account", "name", "The service account of worker pods; its token is not given to them."),
     *LIMIT_SETTINGS,
@@ -72,6 +73,7 @@ _LABEL_VALUE = re.compile(r"([A-Za-z0-9]([-\w.]{0,61}[A-Za-z0-9])?)?")
 _JOURNAL = re.compile(rf"secret:{_NAME.pattern}/[-\w.]+")
 _STORE = re.compile(r"(s3|gs|az)://\S+")
 _TAINT = re.compile(r"([^=:\s]+)(?:=([^:\s]*))?(?::(NoSchedule|PreferNoSchedule|NoExecute))?")
+PLATFORMS = ("linux/amd64", "linux/arm64")
 _APP_LENGTH = 40  # what is derived from it has to be a name too
 
 
@@ -187,6 +189,7 @@ def _kubernetes(name: str, read: _Table, root: str) -> TargetSettings:
         tolerations=read.tolerations(),
         queue=read.name("queue"),
         registry=read.matching("registry", _REPOSITORY, "a repository without a scheme", "registry.example.org/team"),
+        platforms=_platforms(read),
         pull_secrets=read.names("pull-secrets"),
         service_account=read.name("service-account"),
         limits=_limits(read),
@@ -196,6 +199,13 @@ def _kubernetes(name: str, read: _Table, root: str) -> TargetSettings:
         requests_per_s=read.number("requests-per-second", 20.0),
         python=read.matching("python", re.compile(r"3\.(1[1-9]|[2-9]\d)"), "a Python minor version from 3.11", "3.12"),
     )
+
+
+def _platforms(read: _Table) -> tuple[str, ...]:
+    value = read.table.get("platforms", [PLATFORMS[0]])
+    if not isinstance(value, list) or not value or not all(one in PLATFORMS for one in value):
+        raise read.wrong("platforms", f"must be a list of {' and '.join(PLATFORMS)}", value, f'write platforms = ["{PLATFORMS[0]}"]')
+    return tuple(value)
 
 
 def _limits(read: _Table) -> Limits:

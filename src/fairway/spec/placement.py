@@ -36,9 +36,9 @@ class Toleration(Record):
 @record
 class Placement(Record):
     """`queue`: a Kueue local queue. `spot`: may run on machines that are taken away; being taken away is then no failure. `nodes`: labels
-    a node must have. `affinity` and `patch` are Kubernetes' own structures; `patch` is merged into the pod last (RFC 7386). `variables_from`:
-    names of secrets ("secret:NAME") and config maps ("config:NAME") whose keys become variables. `user`: the numeric user id, never 0.
-    `writable_root`: the image's own files may be written. `home`: HOME, "" for a scratch folder."""
+    a node must have. `affinity` and `patch` are Kubernetes' own structures; `patch` is merged into the pod last (RFC 7386).
+    `variables_from`: names of secrets ("secret:NAME") and config maps ("config:NAME") whose keys become variables. `user`: the numeric user
+    id, never 0. `writable_root`: the image's own files may be written. `home`: HOME, "" for a scratch folder."""
 
     queue: str = ""
     spot: bool = False

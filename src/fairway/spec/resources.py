@@ -15,8 +15,8 @@ _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 @record
 class Resources(Record):
-    """cpu in cores; memory, disk and shared memory in bytes (0: not asked); accelerators by resource name -> count. `model` (a GPU's, as its
-    node is labelled: "NVIDIA-H100-80GB-HBM3", or a part of it: "H100") and `topology` (a TPU slice's: "2x4") say which accelerator."""
+    """cpu in cores; memory, disk and shared memory in bytes (0: not asked); accelerators by resource name -> count. `model` (a GPU's, as
+    its node is labelled: "NVIDIA-H100-80GB-HBM3", or a part of it: "H100") and `topology` (a TPU slice's: "2x4") say which accelerator."""
 
     cpu: float = 1.0
     memory_bytes: int = 0

@@ -27,6 +27,7 @@ class TargetSettings(Record):
     steps that name none. `server_image`: of the server, "" = `image`, into which `fairway up` puts the server. `store` "" is the built-in
     one; `store_secret` names the Secret whose keys are the server's variables for that store. `journal` "" is SQLite on the volume, else
     "secret:NAME/KEY", which holds a PostgreSQL URL. `service_account`: of worker pods. `python`: the Python minor of `image`, "" if unsaid.
+    `platforms`: what images that are pushed to `registry` are built for.
     """
 
     name: str = "local"
@@ -47,6 +48,7 @@ class TargetSettings(Record):
     tolerations: tuple[Toleration, ...] = ()
     queue: str = ""
     registry: str = ""
+    platforms: tuple[str, ...] = ("linux/amd64",)
     pull_secrets: tuple[str, ...] = ()
     service_account: str = ""
     limits: Limits = field(default_factory=Limits)

@@ -20,12 +20,11 @@ from fairway.envs.image.registry import CONFIG, INDEX, MANIFEST, ImageStore, Man
 from fairway.envs.runtime import build_runtime_zip, list_runtime
 from fairway.errors import ConfigError
 from fairway.spec.record import Record, field, record
+from fairway.step.install import IMAGE_LOCK
 
 _ROOT = "opt/fairway"
 _EPOCH = "1970-01-01T00:00:00Z"
 _VERSION = 1
-LOCK_VARIABLE = "FAIRWAY_LOCK"
-"""In an image's variables: the lock whose packages it holds."""
 
 
 @record
@@ -189,7 +188,7 @@ class _Builder:
         paths += [f"/{_ROOT}/runtime"] if self._plan.runtime else []
         made["PYTHONPATH"] = os.pathsep.join(paths)
         if self._plan.lock:
-            made[LOCK_VARIABLE] = self._plan.lock
+            made[IMAGE_LOCK] = self._plan.lock
         return made
 
     def _send_base(self, entry: Mapping[str, Any]) -> None:
