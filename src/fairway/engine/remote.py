@@ -99,6 +99,11 @@ class Connection:
                 except NotFoundError:
                     continue
 
+    def bring_inputs(self, spec: AttemptSpec) -> None:
+        """Have all that the attempt reads in the home's blobs."""
+        given = [*spec.inputs.values(), *(one for item in spec.items for one in item.inputs.values())]
+        self.artifacts.fetch_inputs([one.ref for one in given if one.ref is not None])
+
     def close(self) -> None:
         """Let the way to the server go. Idempotent."""
         self.api.close()

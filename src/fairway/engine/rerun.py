@@ -13,9 +13,10 @@ from fairway.engine.workspace import Workspace
 from fairway.errors import NotFoundError, UnsupportedError
 from fairway.spec.attempt import AttemptSpec, attempt_id
 from fairway.spec.event import Index, address
-from fairway.spec.layout import BUNDLES, SCRATCH
+from fairway.spec.layout import BLOBS, BUNDLES, SCRATCH, STREAMS
 from fairway.spec.outcome import Outcome, outcome_key
 from fairway.spec.record import replace, to_plain
+from fairway.step.folder import FolderArtifactStore, FolderStreamStore
 
 _PROGRAM = """
 import json, sys
@@ -39,6 +40,7 @@ def make_spec(workspace: Workspace, run: str, scope: str, node: str, index: Inde
     from fairway.engine.recorded import get_inputs
 
     state = workspace.state(run)
+    workspace.bring_code(state)
     inputs = get_inputs(state, scope, node, index, workspace.library)
     name = address(scope, node, index)
     attempt = AttemptState(attempt_id(run, f"rerun {name} {os.urandom(6).hex()}", 1), scope, node, (index,))
@@ -60,6 +62,11 @@ def run_foreground(workspace: Workspace, spec: AttemptSpec, *, pdb: bool = False
     from fairway.executors.secrets import get_secrets
 
     home = workspace.project.home
+    artifacts, streams = workspace.artifacts, workspace.streams
+    if workspace.remote is not None:  # what a server keeps is read, and nothing is written there
+        workspace.remote.bring_inputs(spec)
+        artifacts = FolderArtifactStore(os.path.join(home, BLOBS))
+        streams = FolderStreamStore(os.path.join(home, STREAMS))
     if spec.bundle and not os.path.isdir(os.path.join(home, BUNDLES, spec.bundle)):
         raise NotFoundError("the run's code is not kept any more", hint="run the pipeline anew")
     python = _python_of(workspace, spec)
@@ -76,9 +83,9 @@ def run_foreground(workspace: Workspace, spec: AttemptSpec, *, pdb: bool = False
         done = subprocess.run(argv, env={"PYTHONHASHSEED": "0", **os.environ}, check=False)
     finally:
         os.unlink(path)
-    outcome = find_outcome(workspace.artifacts, spec.run, spec.id)
-    workspace.artifacts.delete(outcome_key(spec.run, spec.id))
-    workspace.streams.delete(f"{spec.run}/{spec.id}")
+    outcome = find_outcome(artifacts, spec.run, spec.id)
+    artifacts.delete(outcome_key(spec.run, spec.id))
+    streams.delete(f"{spec.run}/{spec.id}")
     if outcome is None:
         raise UnsupportedError(f"the process ended with exit code {done.returncode} and left no result", hint="see what it printed above")
     return outcome

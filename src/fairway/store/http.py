@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from urllib.parse import quote
 
 from fairway.errors import NotFoundError, UnsupportedError
+from fairway.spec.artifact import ArtifactRef
 from fairway.spec.event import Event, parse_event
 from fairway.spec.ports import BlobStat, Command
 from fairway.spec.record import from_plain, to_plain
@@ -220,6 +221,10 @@ class HttpArtifactStore:
     def fetch(self, keys: Iterable[str]) -> None:
         """Bring blobs here, several at a time."""
         self._remote.fetch(keys)
+
+    def fetch_inputs(self, refs: Iterable[ArtifactRef]) -> None:
+        """Bring all that these artifacts are made of here."""
+        self._remote.fetch_inputs(refs)
 
     def upload(self, keys: Iterable[str]) -> None:
         """Bring blobs of the folder here to the server, as far as it lacks them."""
