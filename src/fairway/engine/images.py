@@ -63,7 +63,7 @@ def plan_server(base: str, platforms: tuple[str, ...]) -> ImagePlan:
     platform, *others = platforms
     if others:
         raise ConfigError("a server's image is built for one platform at a time", hint="build once for each, under tags of their own")
-    reference, release = parse_reference(base), find_release()
+    reference, release = parse_reference(base), find_release(("server", "postgres", "buckets"))
     with closing(open_store(reference)) as store:
         found = read_base(store, reference, platform, image_cache())
     check_python(found, "", reference)

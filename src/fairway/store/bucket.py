@@ -7,6 +7,7 @@ folder beside the journal, on whose machine one server reads and writes both.
 from __future__ import annotations
 
 import io
+import os
 import time
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
@@ -138,7 +139,8 @@ class BucketArtifactStore:
             ) from error
 
     def _settings(self) -> dict[str, Any]:
-        client = {"allow_http": True} if str(self._options.get("endpoint", "")).startswith("http://") else {}
+        endpoint = str(self._options.get("endpoint", "")) or os.environ.get("AWS_ENDPOINT_URL", "") or os.environ.get("AWS_ENDPOINT", "")
+        client = {"allow_http": True} if endpoint.startswith("http://") else {}
         return {**self._options, **({"client_options": client} if client else {})}
 
 

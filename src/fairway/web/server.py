@@ -22,7 +22,7 @@ from fairway.engine.ending import run_server_hooks
 from fairway.engine.host import Host
 from fairway.engine.services import Services
 from fairway.envs.runtime import build_runtime_zip
-from fairway.errors import InfraError, UnsupportedError
+from fairway.errors import InfraError
 from fairway.spec.artifact import blob_key
 from fairway.spec.layout import BLOBS, DATABASE, STREAMS
 from fairway.spec.ports import ArtifactStore
@@ -31,6 +31,7 @@ from fairway.spec.summary import RunSummary
 from fairway.spec.tokens import HEADER
 from fairway.step.folder import FolderArtifactStore, FolderStreamStore
 from fairway.store import open_journal
+from fairway.store.bucket import BucketArtifactStore, BucketSigner
 from fairway.web.app import build_app
 from fairway.web.auth import TokenAuth
 from fairway.web.blobserver import BlobProcess
@@ -107,7 +108,7 @@ async def open_server(options: ServerOptions, stack: AsyncExitStack) -> Any:
     artifacts = _open_artifacts(options)
     streams = FolderStreamStore(home / STREAMS)
     auth = TokenAuth(options.secrets)
-    signer = KeySigner(auth.signing_key)
+    signer = BucketSigner(artifacts) if isinstance(artifacts, BucketArtifactStore) else KeySigner(auth.signing_key)
     bus = Bus()
     runtime = build_runtime_zip()
     crew = await stack.enter_async_context(open_crew(options, artifacts, streams, auth, runtime[1]))
@@ -174,6 +175,6 @@ class _Introduced:
 
 
 def _open_artifacts(options: ServerOptions) -> ArtifactStore:
-    if options.store:
-        raise UnsupportedError(f"this version keeps artifacts on the server's volume, not at {options.store}", hint="leave out `store`")
-    return FolderArtifactStore(Path(options.home) / BLOBS)
+    """In a bucket what is named by its content; the rest, and without one all of it, in the home."""
+    folder = Path(options.home) / BLOBS
+    return BucketArtifactStore(options.store, folder) if options.store else FolderArtifactStore(folder)

@@ -6,6 +6,7 @@ the answer, or whose server was killed, asks the same once more.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 import os
@@ -199,14 +200,16 @@ async def _sign_blobs(channel: Channel, request: Request, id: str) -> Response:
         if not isinstance(key, str) or not _READABLE.fullmatch(key):
             raise Refused(403, f"a worker may not read {key!r}", code="FW-FORBIDDEN")
         readable[key] = channel.signer.sign("GET", key)
-    writable: dict[str, str | None] = {}
+    wanted: dict[str, int] = {}
     for entry in puts:
         if not isinstance(entry, list) or len(entry) != 2 or not isinstance(entry[0], str) or not isinstance(entry[1], int):
             raise Refused(422, f"not [key, size]: {entry!r}")
         key, size = entry
         if not _WRITABLE.fullmatch(key):
             raise Refused(403, f"a worker may not write {key!r}", code="FW-FORBIDDEN")
-        writable[key] = None if channel.artifacts.stat(key) is not None else channel.signer.sign("PUT", key, size)
+        wanted[key] = size
+    there = await asyncio.to_thread(lambda: {key for key in wanted if channel.artifacts.stat(key) is not None})  # a bucket is far away
+    writable = {key: None if key in there else channel.signer.sign("PUT", key, size) for key, size in wanted.items()}
     return JSONResponse({"get": readable, "put": writable})
 
 
