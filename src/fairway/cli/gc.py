@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -11,6 +13,9 @@ from fairway.cli.listing import print_json, print_table
 from fairway.cli.style import spell_count, spell_size
 from fairway.errors import ConflictError
 from fairway.spec.resources import parse_duration
+
+if TYPE_CHECKING:
+    from fairway.engine.remote import Connection
 
 
 @click.command("gc")
@@ -39,6 +44,11 @@ def command(
     from fairway.store import gc
 
     workspace = open_workspace(folder)
+    if workspace.remote is not None:
+        rules = {"older_than_s": parse_duration(older_than) if older_than else 0.0, "keep_last": keep_last, "archived": archived}
+        chosen = [workspace.get_run(run) for run in runs]
+        _collect_there(workspace.remote, {"runs": chosen, **rules}, dry_run=dry_run, yes=yes, output=output)
+        return
     doomed = [workspace.get_run(run) for run in runs]
     if archived:
         doomed += [row.run for row in workspace.all_summaries(archived=True) if row.archived and row.status != "running"]
@@ -50,26 +60,42 @@ def command(
         raise ConflictError(f"{live[0]} is running", hint=f"stop it first: fairway cancel {live[0]}")
     places = gc.Places(workspace.project.home, (workspace.journal,), workspace.artifacts, workspace.streams)
     plan = workspace.wait(gc.plan(places, delete_runs=tuple(dict.fromkeys(doomed))))
-    kinds = plan.by_kind()
+    if _agree(plan.runs, plan.size_bytes, plan.by_kind(), dry_run=dry_run, yes=yes, output=output):
+        done = workspace.wait(gc.collect(places, plan))
+        _say_deleted(done.runs, done.items, done.size_bytes, done.spared)
+
+
+def _collect_there(remote: Connection, asked: dict[str, Any], *, dry_run: bool, yes: bool, output: str | None) -> None:
+    """The server says what it would delete, and then does it."""
+    plan = remote.api.send("POST", "/gc", {**asked, "dry_run": True})
+    kinds = {kind: (one["count"], one["size_bytes"]) for kind, one in plan["kinds"].items()}
+    if _agree(plan["runs"], plan["size_bytes"], kinds, dry_run=dry_run, yes=yes, output=output):
+        done = remote.api.send("POST", "/gc", {**asked, "dry_run": False})["deleted"]
+        _say_deleted(done["runs"], done["items"], done["size_bytes"], done["spared"])
+
+
+def _agree(
+    runs: Sequence[str], size_bytes: int, kinds: Mapping[str, tuple[int, int]], *, dry_run: bool, yes: bool, output: str | None
+) -> bool:
+    """Say what would be deleted, and ask; may it be?"""
     if output == "json":
-        print_json(
-            {"runs": plan.runs, "size_bytes": plan.size_bytes, "kinds": {k: {"count": n, "size_bytes": s} for k, (n, s) in kinds.items()}}
-        )
-    elif not plan.runs and not kinds:
+        print_json({"runs": runs, "size_bytes": size_bytes, "kinds": {k: {"count": n, "size_bytes": s} for k, (n, s) in kinds.items()}})
+    elif not runs and not kinds:
         click.echo("nothing to delete", err=True)
-        return
+        return False
     else:
-        rows = [("runs", f"{len(plan.runs):,}", "")] if plan.runs else []
+        rows = [("runs", f"{len(runs):,}", "")] if runs else []
         rows += [(f"{kind}s", f"{count:,}", spell_size(size)) for kind, (count, size) in sorted(kinds.items())]
         print_table(("WHAT", "COUNT", "SIZE"), rows, right=(1, 2))
     if dry_run:
-        return
+        return False
     sys.stdout.flush()
-    if not yes and not click.confirm(f"delete {spell_size(plan.size_bytes)}?", err=True):
+    if not yes and not click.confirm(f"delete {spell_size(size_bytes)}?", err=True):
         click.echo("nothing deleted", err=True)
-        return
-    done = workspace.wait(gc.collect(places, plan))
-    spared = f"; {spell_count(done.spared, 'thing')} spared, used a moment ago" if done.spared else ""
-    click.echo(
-        f"deleted {spell_count(done.runs, 'run')}, {spell_count(done.items, 'thing')}, {spell_size(done.size_bytes)}{spared}", err=True
-    )
+        return False
+    return True
+
+
+def _say_deleted(runs: int, items: int, size_bytes: int, spared: int) -> None:
+    kept = f"; {spell_count(spared, 'thing')} spared, used a moment ago" if spared else ""
+    click.echo(f"deleted {spell_count(runs, 'run')}, {spell_count(items, 'thing')}, {spell_size(size_bytes)}{kept}", err=True)

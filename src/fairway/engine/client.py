@@ -422,6 +422,10 @@ class Runs:
         """The runs of another project."""
         return Runs(Workspace(load_project(os.fspath(folder))))
 
+    def on(self, target: str) -> Runs:
+        """The project's runs at another target: `fw.runs.on("campus")["last"]`."""
+        return Runs(Workspace(load_project(self.workspace.project.root, overrides={"target": target})))
+
     def __getitem__(self, run: str) -> Run:
         return Run(self.workspace, self.workspace.get_run(run))
 
@@ -511,6 +515,7 @@ def run(
     *,
     name: str = "",
     tags: Sequence[str] = (),
+    on: str = "",
     cache: bool = True,
     max_parallel: int = 0,
     timeout: str | float = 0,
@@ -518,6 +523,8 @@ def run(
     **more: Any,
 ) -> Run:
     """Run a pipeline to its end and return the run. Parameters are given by name; those named like one of these options in `params`.
+
+    `on` names a target; without it, runs go to the project's own.
 
     With `check` a run that does not succeed raises the TaskError of the task that failed first; its `run` attribute is the run. Raises
     DefinitionError, ConfigError, NotFoundError, UnsupportedError before anything has run.
@@ -528,7 +535,7 @@ def run(
 
     check_may_run(context().task)
     file = _file_of(pipeline)
-    project = load_project(near=file)
+    project = load_project(near=file, overrides={"target": on} if on else None)
     options = RunOptions(cache, max_parallel or project.max_parallel, parse_duration(timeout) if timeout else project.timeout_s)
     labels = {"name": name, "tags": tuple(tags), "triggered_by": "python"}
     source = name_source(project, f"{file}:{pipeline.function.__name__}") if file else ""

@@ -251,9 +251,16 @@ class RemotePlace:
         if self._known is not None:
             refuse(check(graph, self._known, Used(dict(facts.get("packages", {})))))
         home, store = self._connection.project.home, self._connection.artifacts
-        if bundle and store.stat(bundle_key(bundle)) is None:
+        if bundle and not self._has_fresh(bundle_key(bundle)):
             store.put(bundle_key(bundle), pack_bundle(bundle, home))
         locks = {step.environment.lock for step in graph.steps.values()}
         locks |= {str(plain.get("lock", "")) for plain in facts.get("environments", {}).values()}
         for lock in sorted(locks - {""}):
             store.put(blob_key(lock), get_lock_text(lock, Path(home)).encode())
+
+    def _has_fresh(self, key: str) -> bool:
+        """Is the blob there, and new again from now on, so that nobody collects it before the run says that it needs it?"""
+        if not self._connection.facts["blobs_port"]:
+            return self._connection.artifacts.stat(key) is not None
+        answer = self._connection.api.send("POST", "/blobs", {"get": [], "put": [[key, 0]]})
+        return answer["put"][key] is None

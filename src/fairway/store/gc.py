@@ -131,6 +131,11 @@ async def plan(places: Places, *, delete_runs: Collection[str] = (), grace_s: fl
         for digest, stat in blobs.items()
         if digest not in reached and stat.modified_at < limit
     ]
+    items += [  # bundles on their way to workers elsewhere
+        Doomed("artifact", stat.key, stat.size_bytes)
+        for stat in places.artifacts.list("bundle/")
+        if _digest(stat.key) not in reached and stat.modified_at < limit
+    ]
     gone = _Gone(heads, frozenset(doomed_runs), limit)
     items += [
         Doomed("outcome", stat.key, stat.size_bytes) for stat in places.artifacts.list("outcome/") if gone.has(stat.key.split("/")[1])
@@ -228,7 +233,7 @@ def _list_blobs(artifacts: ArtifactStore) -> dict[str, BlobStat]:
 
 
 def _digest(key: str) -> str:
-    return key.removeprefix("sha256/").replace("/", "")
+    return key.removeprefix("sha256/").removeprefix("bundle/").replace("/", "")
 
 
 async def _has_ended(places: Places, run: str) -> bool:
