@@ -17,7 +17,6 @@ from fairway.errors import (
 )
 from fairway.kube.rights import Right, render_role
 
-_QUOTA = re.compile(r"exceeded quota|maximum .* usage per|minimum .* usage per|must specify (limits|requests)")
 _ADMISSION = re.compile(r"violates PodSecurity|admission webhook|denied the request|ValidatingAdmissionPolicy|is forbidden: ")
 _DENIED = re.compile(r'cannot (?P<verb>\w+) resource "(?P<resource>[\w./-]+)" in API group "(?P<group>[^"]*)"')
 
@@ -41,13 +40,15 @@ def error_from_status(http_status: int, status: dict[str, Any], *, what: str) ->
         )
     if code == 403:
         return _forbidden(message, what)
+    if code in {400, 422} and "denied the request" in message:
+        return AdmissionRefused(f"cannot {what}: {message}")
     if code in {400, 405, 406, 413, 415, 422}:
         return ConfigError(f"cannot {what}: {message}")
     return InfraError(f"cannot {what}: {message}", hint="the cluster's API server failed; this may pass")
 
 
 def _forbidden(message: str, what: str) -> FairwayError:
-    if "violates PodSecurity" not in message and _QUOTA.search(message):
+    if "exceeded quota: " in message:
         return QuotaExceeded(f"cannot {what}: {message}", hint="wait for what runs, ask for less, or have the namespace's quota raised")
     denied = _DENIED.search(message)
     if denied is None and _ADMISSION.search(message):
