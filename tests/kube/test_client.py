@@ -195,6 +195,14 @@ def test_what_passes_is_tried_again(cluster: Emulator, code: int) -> None:
     assert rule.met == 1
 
 
+def test_a_creation_that_collides_over_a_quotas_bookkeeping_is_tried_again(cluster: Emulator) -> None:
+    message = (
+        'Operation cannot be fulfilled on resourcequotas "q": the object has been modified; please apply your changes to the latest version'
+    )
+    cluster.faults.refuse(message, 409, "create", "ConfigMap")
+    assert talk(cluster, lambda client: client.create(config_map("a")))["metadata"]["name"] == "a"
+
+
 def test_the_server_is_left_alone_for_as_long_as_it_asks(cluster: Emulator) -> None:
     cluster.faults.answer(429, "get", "ConfigMap", retry_after=1)
 

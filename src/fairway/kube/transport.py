@@ -104,8 +104,12 @@ class Transport:
             else:
                 if response.status_code < 400:
                     return response
-                failure = await self._refusal(call, response)
+                status = await _read_status(response)
+                failure = error_from_status(response.status_code, status, what=call.what)
                 again = response.status_code in _PASSING and (call.repeatable or response.status_code in {429, 503})
+                again = again or (
+                    call.verb == "create" and status.get("reason") == "Conflict"
+                )  # over a quota's bookkeeping, not the object
                 if (asked := _retry_after(response)) is not None:
                     wait_s = asked + random.uniform(0, 0.25)
                     self._bucket.pause(asked)
@@ -126,19 +130,19 @@ class Transport:
             call.method, call.path, params=call.query or None, content=content, headers=sent, timeout=timeout, extensions=extensions
         )
 
-    async def _refusal(self, call: Call, response: httpx2.Response) -> FairwayError:
-        try:
-            await response.aread()
-            status = msgspec.json.decode(response.content)
-        except (httpx2.TransportError, msgspec.DecodeError):
-            status = {}
-        finally:
-            await response.aclose()
-        if not isinstance(status, dict):
-            status = {}
-        if response.status_code == 410:
-            raise Expired(str(status.get("message", "")))
-        return error_from_status(response.status_code, status, what=call.what)
+
+async def _read_status(response: httpx2.Response) -> dict[str, Any]:
+    """The Status object of a refusal; {} if it is none. Raises Expired on 410."""
+    try:
+        await response.aread()
+        status = msgspec.json.decode(response.content)
+    except (httpx2.TransportError, msgspec.DecodeError):
+        status = {}
+    finally:
+        await response.aclose()
+    if response.status_code == 410:
+        raise Expired(str(status.get("message", "")) if isinstance(status, dict) else "")
+    return status if isinstance(status, dict) else {}
 
 
 def _retry_after(response: httpx2.Response) -> float | None:
