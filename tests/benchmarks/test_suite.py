@@ -19,6 +19,9 @@ from benchmarks.suite.failing import read_failure
 from benchmarks.suite.table import find_look, is_named_by_digest
 
 PROMISED = {
+    "image-same": (0.5, "s"),
+    "image-edited": (1.5, "s"),
+    "image-sent": (20_000, "bytes"),
     "hello": (0.15, "s"),
     "hello-memory": (60, "MB"),
     "chain-step": (4, "ms"),
