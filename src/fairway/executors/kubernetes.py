@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from fairway.errors import ConflictError, FairwayError, InfraError, UnschedulableError
 from fairway.executors import programs
 from fairway.executors.fair import Ask, FairQueue, ask_of
+from fairway.executors.nodes import Nodes
 from fairway.executors.owners import Owners
 from fairway.executors.pods import Pod, Tracked, ask_of_pod, is_pooled
 from fairway.executors.pools import Pools
@@ -44,7 +45,6 @@ _RETRY_S, _RETRY_MOST_S = 1.0, 30.0
 _TICK_S = 1.0
 _LINGER_S = 60.0  # how long a pod may go on after its outcome before it is ended
 _UNCLAIMED_S = 600.0  # how long after the start a pod may be there that no driver asks for
-_LOG_S = 10.0  # how long the last log lines of a program may take to arrive after its end
 _TOLD = 20  # of the attempts that wait in a pool, how many are told why
 _ENDED = ("Succeeded", "Failed")
 
@@ -76,7 +76,8 @@ class KubernetesExecutor:
         self._pods: dict[str, Pod] = {}
         self._wanted: dict[str, tuple[str, AttemptSpec]] = {}  # workers that are asked for -> run, pattern
         self._owners = Owners(client, settings)
-        self._followers: dict[str, asyncio.Task[None]] = {}
+        self._nodes = Nodes(client, clock)
+        self._programs = programs.Programs(client, artifacts, streams, settings.secrets)
         self._jobs: set[asyncio.Task[None]] = set()
         self._loops: list[asyncio.Task[None]] = []
         self._busy = asyncio.Semaphore(_BUSY)
@@ -104,7 +105,7 @@ class KubernetesExecutor:
 
     async def close(self) -> None:
         """Stop following. Pods go on: the next server takes them up."""
-        tasks = [*self._loops, *self._jobs, *self._followers.values()]
+        tasks = [*self._loops, *self._jobs, *self._programs.followers.values(), *self._nodes.looking]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -227,11 +228,13 @@ class KubernetesExecutor:
             owner = await self._owners.of(spec.run, tracked.view)
             if tracked.state != "ending":
                 await self._create(self._render(spec, owner))
-        except InfraError as error:
-            self._try_later(tracked, error)
         except FairwayError as error:
             self._queue.give_back(spec.id)
-            self._end(spec.id, explain_refusal(error).as_error())
+            found = explain_refusal(error)
+            if found.hopeless:
+                self._end(spec.id, found.as_error())
+            else:
+                self._try_later(tracked, found)
             self._dispatch()
         else:
             pod = self._pods.get(spec.id)
@@ -276,14 +279,13 @@ class KubernetesExecutor:
         else:
             self._explain(pod)
 
-    def _try_later(self, tracked: Tracked, error: InfraError) -> None:
+    def _try_later(self, tracked: Tracked, found: Diagnosis) -> None:
         """Quota, or an API server that does not answer: wait, and say why."""
-        self._queue.give_back(tracked.spec.id)
         if tracked.state == "ending":
             self._end(tracked.spec.id, _cancelled("cancelled before it started"))
             return
         tracked.state = "refused"
-        self._observe(tracked, Observation("queued", explain_refusal(error).line))
+        self._observe(tracked, Observation("queued", found.line))
         wait_s = min(_RETRY_S * 2**tracked.tries, _RETRY_MOST_S)
         tracked.tries += 1
         asyncio.get_running_loop().call_later(wait_s, self._try_again, tracked)
@@ -313,15 +315,14 @@ class KubernetesExecutor:
                 manifests.render_pool_worker(name, pool.key, pattern, self.settings, link=self.link, token=token, owner=owner)
             )
             self._pools.appear(name, pool.key)
-        except InfraError as error:
-            self._queue.give_back(name)
-            self._pools.refuse(name, _RETRY_S)
-            if pool is not None and pool.backlog:
-                self._tell_pool(name, explain_refusal(error).line)
         except FairwayError as error:
             self._queue.give_back(name)
-            self._fail_pool(name, explain_refusal(error))
-            self._pools.refuse(name)
+            found = explain_refusal(error)
+            if found.hopeless:
+                self._fail_pool(name, found)
+            elif pool is not None and pool.backlog:
+                self._tell_pool(name, found.line)
+            self._pools.refuse(name, _RETRY_MOST_S / 6)
         finally:
             self._wanted.pop(name, None)
 
@@ -409,7 +410,7 @@ class KubernetesExecutor:
             return
         if pod.obj is None or pod.phase != "Pending" or (tracked is None and pod.role != "pool"):
             return
-        found = explain_wait(pod.obj, pod.events)
+        found = explain_wait(pod.obj, pod.events, self._nodes.known)
         pod.note(found, self.clock())
         if pod.role == "pool":
             self._tell_pool(pod.name, found.line if found else "")
@@ -417,6 +418,8 @@ class KubernetesExecutor:
             self._observe(tracked, Observation("starting", pod.told))
         if found is not None and found.hopeless:
             self._give_up(pod, found)
+        elif found is not None and found.cause == "unschedulable":
+            self._nodes.look()
 
     def _give_up(self, pod: Pod, found: Diagnosis) -> None:
         """It will never start."""
@@ -459,10 +462,12 @@ class KubernetesExecutor:
         await self._delete_pod(pod, None)
 
     async def _diagnose(self, pod: Pod, obj: Object) -> Diagnosis:
+        """Its status holds the last lines of a log; the log itself is asked for only where it does not."""
         tail = b""
-        with suppress(FairwayError):
-            async for piece in self.client.logs(pod.name, manifests.MAIN, tail=_TAIL_LINES):
-                tail += piece
+        if not programs.last_words(obj):
+            with suppress(FairwayError):
+                async for piece in self.client.logs(pod.name, manifests.MAIN, tail=_TAIL_LINES):
+                    tail += piece
         return explain_end(obj, pod.events, tail=tail, peak_bytes=programs.peak_of(self.streams, pod.run, pod.name))
 
     async def _delete_pod(self, pod: Pod, grace_s: float | None) -> None:
@@ -475,29 +480,14 @@ class KubernetesExecutor:
 
     def _settle_program(self, tracked: Tracked, pod: Pod, obj: Object) -> None:
         """Follow its log; give it its outcome as soon as that is known."""
-        if pod.name not in self._followers and (programs.started_at(obj) or programs.exit_of(obj)):
-            follower = programs.LogFollower(self.client, self.streams, tracked.spec, self.settings.secrets)
-            self._followers[pod.name] = asyncio.create_task(self._follow(follower))
+        self._programs.follow(tracked.spec, obj)
         over = pod.phase in _ENDED
         if not pod.settled_at and (over or programs.find_outcome(tracked.spec, obj, self.artifacts, tracked.since) is not None):
             pod.settled_at = self.clock()
             self._begin(self._end_program(tracked, pod, obj))
 
-    async def _follow(self, follower: programs.LogFollower) -> None:
-        with suppress(FairwayError):
-            await follower.follow()
-
     async def _end_program(self, tracked: Tracked, pod: Pod, obj: Object) -> None:
-        follower = self._followers.pop(pod.name, None)
-        if follower is not None:
-            await asyncio.wait({follower}, timeout=_LOG_S)
-            follower.cancel()
-        outcome = programs.find_outcome(tracked.spec, obj, self.artifacts, tracked.since)
-        if outcome is None:
-            tail = programs.tail_of(self.streams, pod.run, pod.name)
-            found = explain_end(obj, pod.events, tail=tail, peak_bytes=programs.peak_of(self.streams, pod.run, pod.name))
-            outcome = Outcome(pod.name, "failed", error=found.as_error())
-        self._store(tracked.spec, outcome)
+        self._store(tracked.spec, await self._programs.end(tracked.spec, obj, pod.events, tracked.since))
         self._forget(pod.name)
         await self._delete_pod(pod, self.settings.target.grace_s)
 
@@ -523,8 +513,9 @@ class KubernetesExecutor:
                 self._give_up(pod, pod.found)
             elif self._is_overdue(pod, tracked, now):
                 self._begin(self._delete_pod(pod, self.settings.target.grace_s))
-            elif tracked is not None and pod.role == "container" and pod.obj is not None:
-                self._keep_time(tracked, pod, now)
+            elif tracked is not None and pod.role == "container" and (late := programs.find_overtime(tracked.spec, pod.obj, now)):
+                self._end(pod.name, late)
+                self._begin(self._delete_pod(pod, self.settings.target.grace_s))
         for tracked in self._tracked.values():
             if not tracked.told and now - tracked.since > 2 * _TICK_S:
                 tracked.told = True  # once: that it waits for room; a line for each change of the queue would be many
@@ -539,14 +530,6 @@ class KubernetesExecutor:
         if pod.settled_at:
             return now - pod.settled_at > _LINGER_S
         return tracked is None and pod.role != "pool" and now - self._started_at > _UNCLAIMED_S
-
-    def _keep_time(self, tracked: Tracked, pod: Pod, now: float) -> None:
-        """A program has no worker beside it that would end it after its timeout."""
-        timeout_s, began = tracked.spec.timeout_s, programs.started_at(pod.obj or {})
-        if timeout_s and began and now - began > timeout_s:
-            message = f"took longer than its timeout of {timeout_s:g} s"
-            self._end(pod.name, ErrorInfo("timeout", "FW-TASK-TIMEOUT", message, hint='allow more: timeout="…"'))
-            self._begin(self._delete_pod(pod, self.settings.target.grace_s))
 
     async def _find_kueue(self) -> None:
         if not self.settings.kueue:

@@ -6,6 +6,7 @@ through the API. The outcome follows when both of the first are known.
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import io
 import json
@@ -17,7 +18,8 @@ from datetime import datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from fairway.errors import FairwayError, NotFoundError
+from fairway.errors import FairwayError, NotFoundError, TaskFailed
+from fairway.kube.diagnose import explain_end
 from fairway.spec.artifact import ArtifactRef, blob_key
 from fairway.spec.attempt import AttemptSpec
 from fairway.spec.outcome import ErrorInfo, ItemOutcome, Outcome, Usage, outcome_key
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from fairway.kube.client import KubeClient
 
 Object = Mapping[str, Any]
+_LOG_S = 10.0  # how long the last log lines may take to arrive after the program's end
 _MOST_ARGUMENT_BYTES = 100_000  # of a pod's 1.5 MB, and no object is to be larger than that
 
 
@@ -49,8 +52,6 @@ def argv_of(spec: AttemptSpec, artifacts: ArtifactStore) -> list[str]:
             return f"\0{ref.name}\0"
         data = ref.inline.encode() if ref.inline is not None else artifacts.get(blob_key(ref.digest))
         if len(data) > _MOST_ARGUMENT_BYTES:
-            from fairway.errors import TaskFailed
-
             raise TaskFailed(
                 f"an argument of {len(data):,} bytes is too long for a command line", hint="pass it as a file: fw.In(…) of fw.File"
             )
@@ -84,6 +85,11 @@ def exit_of(pod: Object) -> Object | None:
     return None
 
 
+def last_words(pod: Object) -> str:
+    """The end of the main container's log, which its status holds if it failed."""
+    return (exit_of(pod) or {}).get("message", "")
+
+
 def started_at(pod: Object) -> float:
     """When the program began (epoch seconds); 0 if it does not run now."""
     for state in pod.get("status", {}).get("containerStatuses") or ():
@@ -96,9 +102,11 @@ def find_outcome(spec: AttemptSpec, pod: Object, artifacts: ArtifactStore, queue
     """The outcome that follows from the exit code and the outputs; None if one of them is missing, or something else ended the program
     (the system for memory, a node that went away): that is for `kube.diagnose` to say."""
     end = exit_of(pod)
-    if end is None or end.get("reason") in ("OOMKilled", "StartError", "ContainerCannotRun") or pod["status"].get("reason"):
+    if end is None or end.get("reason") in ("StartError", "ContainerCannotRun") or pod["status"].get("reason"):
         return None
     code = int(end.get("exitCode", 0))
+    if code and end.get("reason") == "OOMKilled":
+        return None
     meaning = spec.step.exit_codes.get(str(code), "ok" if code == 0 else "")
     if meaning == "skip":
         return _ended(spec, pod, ItemOutcome("skipped", reason=f"exit code {code}"), queued_at)
@@ -146,6 +154,44 @@ def _outputs_key(spec: AttemptSpec) -> str:
 
 def _epoch(text: str | None) -> float:
     return datetime.fromisoformat(text).timestamp() if text else 0.0
+
+
+def find_overtime(spec: AttemptSpec, pod: Object | None, now: float) -> ErrorInfo | None:
+    """The error of a program that has taken too long: it has no worker beside it that would end it."""
+    began = started_at(pod or {})
+    if not spec.timeout_s or not began or now - began <= spec.timeout_s:
+        return None
+    return ErrorInfo("timeout", "FW-TASK-TIMEOUT", f"took longer than its timeout of {spec.timeout_s:g} s", hint='allow more: timeout="…"')
+
+
+class Programs:
+    """Follows the logs of programs while they run, and says how they ended. `secret`: the Secret with the users' secrets."""
+
+    def __init__(self, client: KubeClient, artifacts: ArtifactStore, streams: StreamStore, secret: str) -> None:
+        self._client, self._artifacts, self._streams, self._secret = client, artifacts, streams, secret
+        self.followers: dict[str, asyncio.Task[None]] = {}
+
+    def follow(self, spec: AttemptSpec, pod: Object) -> None:
+        """Carry its log lines into its stream from now on, if it runs or has run."""
+        if spec.id not in self.followers and (started_at(pod) or exit_of(pod)):
+            self.followers[spec.id] = asyncio.create_task(self._follow(spec), name=f"log of {spec.id}")
+
+    async def end(self, spec: AttemptSpec, pod: Object, events: Sequence[Object], queued_at: float) -> Outcome:
+        """Its outcome, once its last log lines are there."""
+        follower = self.followers.pop(spec.id, None)
+        if follower is not None:
+            await asyncio.wait({follower}, timeout=_LOG_S)
+            follower.cancel()
+        outcome = find_outcome(spec, pod, self._artifacts, queued_at)
+        if outcome is not None:
+            return outcome
+        peak = peak_of(self._streams, spec.run, spec.id)
+        found = explain_end(pod, events, tail=tail_of(self._streams, spec.run, spec.id), peak_bytes=peak)
+        return Outcome(spec.id, "failed", error=found.as_error())
+
+    async def _follow(self, spec: AttemptSpec) -> None:
+        with suppress(FairwayError):
+            await LogFollower(self._client, self._streams, spec, self._secret).follow()
 
 
 class LogFollower:

@@ -23,9 +23,10 @@ _MISSING = re.compile(
 _NO_KEY = re.compile(r"couldn't find key (\S+) in (Secret|ConfigMap) (?:[\w.-]+/)?(\S+)|references non-existent (secret|config) key: (\S+)")
 _NO_PRIORITY = re.compile(r"no PriorityClass with name (\S+) was found")
 _INSUFFICIENT = re.compile(r"(\d+) Insufficient ([\w./-]+)")
-_NODES = re.compile(r"^(\d+)/(\d+) nodes are available:?\s*")
+_NOISE = re.compile(r"\.? ?(?:no new claims to deallocate,? ?)?preemption: .*$|\.? ?no new claims to deallocate.*$")
 _PREFIXES = re.compile(
-    r'^(?:rpc error: code = \w+ desc = |failed to pull and unpack image "[^"]*": |failed to resolve reference "[^"]*": |'
+    r'^(?:rpc error: code = \w+ desc = |failed to pull and unpack image "[^"]*": |failed to resolve (?:image|reference "[^"]*"): |'
+    r"failed to do request: |"
     r'Failed to pull image "[^"]*": |Back-off pulling image "[^"]*":? ?|ErrImagePull: |Error response from daemon: |'
     r"[\w./:@-]+/[\w./:@-]+: (?=not found|pull access denied|unauthorized|denied|manifest unknown))"
 )
@@ -87,7 +88,7 @@ def explain_end(
         _explain_status(pod)
         or _explain_disruption(pod)
         or _explain_node(pod, node)
-        or _explain_killing(events)
+        or _explain_killing(pod, events)
         or _explain_exit(pod, tail, peak_bytes)
         or _explain_vanished(pod, gone)
     )
@@ -103,6 +104,10 @@ def explain_refusal(error: FairwayError) -> Diagnosis:
     if missing is not None:
         missing.hopeless, missing.retryable = True, False
         return missing
+    if "must specify" in text:
+        words = _short(text.partition("must specify ")[2])
+        hint = 'say it: @fw.step(cpu=1, memory="1Gi"); or have a LimitRange set defaults'
+        return _never("quota", f"the namespace's quota wants every pod to say {words}", hint, "FW-QUOTA")
     if error.code == "FW-QUOTA":
         return Diagnosis("quota", f"the namespace's quota does not allow it: {_quota_words(text)}", _QUOTA_CURE, "lost", "FW-QUOTA")
     if error.retryable:
@@ -146,27 +151,23 @@ def _explain_unscheduled(pod: Object, condition: Object, nodes: Sequence[Object]
         hint = "see what the claim waits for: kubectl describe pvc"
         return Diagnosis("claim", "its volume claim has no volume yet", hint, "lost", "FW-UNSCHEDULABLE")
     asked = asked_by(pod)
-    short = [(int(count), name) for count, name in _INSUFFICIENT.findall(text)]
-    head = _NODES.match(text)
-    total = head[2] if head else "the"
-    rest = _short((text[head.end() :] if head else text).partition(" preemption:")[0].rstrip(". "))
-    closest = _closest_node(asked, nodes) or _closest_words(short)
-    wanted = ", ".join(dict.fromkeys(f"{_amount(name, asked[name])}" for _, name in short if name in asked))
-    wants = f" for {wanted}" if wanted else ""
-    message = f"no node has room{wants}: of {total} nodes {rest}" if short else f"no node fits: of {total} nodes {rest}"
-    hint = "it starts when a node is free or the cluster grows; else ask for less" if short else _SELECT_CURE
-    return Diagnosis("unschedulable", f"{message}{closest}", hint, "lost", "FW-UNSCHEDULABLE")
+    lacks = [name for _, name in _INSUFFICIENT.findall(text)]
+    words = _short(_NOISE.sub("", text).rstrip(". "))
+    if not lacks:
+        return Diagnosis("unschedulable", f"no node fits ({words})", _SELECT_CURE, "lost", "FW-UNSCHEDULABLE")
+    wanted = ", ".join(_amount(name, asked[name]) for name in dict.fromkeys(lacks) if name in asked)
+    closest = _closest_node(asked, nodes) or _closest_words(text)
+    hint = "it starts when a node is free or the cluster grows; else ask for less"
+    return Diagnosis("unschedulable", f"no node has room for {wanted or 'it'}{closest} ({words})", hint, "lost", "FW-UNSCHEDULABLE")
 
 
 _SELECT_CURE = "see the labels and taints of `kubectl get nodes --show-labels`, and what the step says of nodes, tolerations, model"
 
 
-def _closest_words(short: Sequence[tuple[int, str]]) -> str:
-    """What the scheduler's own words say of the nodes that came closest: those that lack nothing but an amount."""
-    if not short:
-        return ""
-    count, name = min(short)
-    return f" (closest: {count} node{'s' if count > 1 else ''} that lack{'' if count > 1 else 's'} only {name})" if len(short) == 1 else ""
+def _closest_words(text: str) -> str:
+    """What the scheduler's own words say of the nodes that came closest: those that are refused for an amount alone."""
+    short = [(int(count), name) for count, name in _INSUFFICIENT.findall(text)]
+    return "; closest: " + ", ".join(f"{count} node{'s lack' if count > 1 else ' lacks'} {name}" for count, name in short)
 
 
 def _closest_node(asked: Mapping[str, float], nodes: Sequence[Object]) -> str:
@@ -180,7 +181,7 @@ def _closest_node(asked: Mapping[str, float], nodes: Sequence[Object]) -> str:
             best.append((shares[least], node["metadata"]["name"], f"{_amount(least, has.get(least, 0.0))}"))
     best.sort(key=lambda one: (-one[0], one[1]))
     shown = ", ".join(f"{name} has {text}" for share, name, text in best[:2] if share > 0)
-    return f" (closest: {shown})" if shown else ""
+    return f"; closest: {shown}" if shown else ""
 
 
 def _explain_waiting(container: Object, waiting: Object, events: Sequence[Object]) -> Diagnosis | None:
@@ -347,20 +348,18 @@ def _explain_node(pod: Object, node: Object | None) -> Diagnosis | None:
     return None
 
 
-def _explain_killing(events: Sequence[Object]) -> Diagnosis | None:
-    """A probe's failures are told by events only."""
-    words = ""
-    for event in events:
-        if event.get("reason") == "Unhealthy":
-            words = event.get("message", "")
-        if event.get("reason") == "Killing" and "probe" in event.get("message", ""):
-            words = words or event["message"]
-            return Diagnosis(
-                "probe", f"killed after a failed probe: {_short(words)}", "change or remove the probe in patch=", "crash", "FW-TASK-CRASHED"
-            )
-    if words and not any(event.get("reason") == "Started" for event in events[-1:]):
-        return Diagnosis("probe", f"a probe failed: {_short(words)}", "change or remove the probe in patch=", "crash", "FW-TASK-CRASHED")
-    return None
+def _explain_killing(pod: Object, events: Sequence[Object]) -> Diagnosis | None:
+    """A probe's failures are told by events only; what they end was killed."""
+    words = [event.get("message", "") for event in events if event.get("reason") == "Unhealthy"]
+    words = [one for one in words if one.startswith(("Liveness", "Startup"))]
+    killed = any((state.get("state", {}).get("terminated") or {}).get("exitCode") in _KILLED for _, state in _containers(pod))
+    if not words or not killed:
+        return None
+    return Diagnosis("probe", f"killed after a failed probe: {_short(words[-1])}", _PROBE_CURE, "crash", "FW-TASK-CRASHED")
+
+
+_KILLED = (137, 143)
+_PROBE_CURE = "change or remove the probe that patch= adds, or give the step more time to answer"
 
 
 def _explain_exit(pod: Object, tail: bytes, peak_bytes: int) -> Diagnosis | None:
@@ -372,7 +371,7 @@ def _explain_exit(pod: Object, tail: bytes, peak_bytes: int) -> Diagnosis | None
     for container, end in ended:
         code = end.get("exitCode", 0)
         if code:
-            return _explain_code(container, end, code, _last_lines(tail) or end.get("message", ""))
+            return _explain_code(pod, container, end, _last_lines(tail) or _last_lines(end.get("message", "").encode()))
     return None
 
 
@@ -384,23 +383,34 @@ def _explain_oom(container: Object, peak_bytes: int) -> Diagnosis:
     return Diagnosis("oom", f"killed by the system for memory{has}{peak}", hint, "oom", "FW-TASK-OOM")
 
 
-def _explain_code(container: Object, end: Object, code: int, lines: str) -> Diagnosis:
-    name = "" if container["name"] == "main" else f" of {container['name']!r}"
+def _explain_code(pod: Object, container: Object, end: Object, lines: str) -> Diagnosis:
+    code, own = end["exitCode"], container["name"] == "main"
+    name = "" if own else f" of {container['name']!r}"
     if end.get("reason") in ("StartError", "ContainerCannotRun"):
-        words = _short(end.get("message", ""))
+        words = _short(end.get("message", "").rpartition("unable to start container process: ")[2])
         hint = "the image has no such program"
         if "python3" in words:
             hint = "the image has no python3: use one with Python 3.11 or newer, or fw.container for a program of its own"
         return Diagnosis("start", f"the container{name} does not start: {words}", hint, "refused", "FW-TASK-FAILED", retryable=False)
-    last = f": {lines.splitlines()[-1].strip()[:_LONGEST]}" if lines.strip() else ""
+    last = lines.rpartition("\n")[2].strip()[:_LONGEST]
+    said = f": {last}" if last else ""
+    program = own and pod["metadata"].get("labels", {}).get("fairway.dev/role") == "container"
+    if not program and last.startswith("fairway: this image has Python"):
+        return Diagnosis("python", last.removeprefix("fairway: "), "name another image=", "refused", "FW-UNSUPPORTED", retryable=False)
+    if not program and (code == _TERMINATED or last.startswith("fairway: ")):
+        why = last.removeprefix("fairway: ") or "it was told to go (SIGTERM)"
+        return Diagnosis("lost", f"its pod ended before its outcome was stored{_on(pod)}: {why}", _AGAIN, traceback=lines)
     if code > 128:
         from fairway.step.verdict import name_signal
 
-        message = f"the process{name} was ended by {name_signal(code - 128)} (exit code {code}){last}"
-        return Diagnosis("crash", message, "its last lines are in the task's log", "crash", "FW-TASK-CRASHED", traceback=lines)
-    message = f"the process{name} ended with exit code {code}{last}"
-    kind, code_name = (f"exit:{code}", "FW-TASK-FAILED") if container["name"] == "main" else ("lost", "FW-LOST")
-    return Diagnosis("crash", message, "its last lines are in the task's log", kind, code_name, traceback=lines)
+        message = f"the process{name} was ended by {name_signal(code - 128)} (exit code {code}){said}"
+        return Diagnosis("crash", message, _LOG, "crash", "FW-TASK-CRASHED", traceback=lines)
+    kind, stable = (f"exit:{code}", "FW-TASK-FAILED") if program else ("crash", "FW-TASK-CRASHED")
+    return Diagnosis("crash", f"the process{name} ended with exit code {code}{said}", _LOG, kind, stable, traceback=lines)
+
+
+_TERMINATED = 143
+_LOG = "its last lines are in the task's log"
 
 
 def _explain_vanished(pod: Object, gone: bool) -> Diagnosis:
