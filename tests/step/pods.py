@@ -1,4 +1,4 @@
-"""Pods without a cluster: a server (the control channel and the blob process's server, over real sockets) and processes that boot from it."""
+"""Pods without a cluster: a server (the control channel and the server of blobs, over real sockets) and processes that boot from it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,6 @@ import uvicorn
 from starlette.applications import Starlette
 
 from fairway.engine.bus import Bus
-from fairway.envs.runtime import build_runtime_zip
 from fairway.spec.attempt import AttemptItem, AttemptSpec, attempt_id
 from fairway.spec.graph import Port, StepDef
 from fairway.spec.layout import BLOBS, BUNDLES, STREAMS
@@ -41,7 +40,7 @@ from fairway.web.work import Channel, work_routes
 
 KEY = "5e" * 32
 RUN = "20261124-000000-aaaaa"
-DEADLINE_S = 60.0
+DEADLINE_S = 12.0
 
 
 class Crew:
@@ -102,29 +101,34 @@ class Server:
         (secrets / "signing-key").write_text(KEY)
         self.store = FolderArtifactStore(home / BLOBS)
         self.streams = FolderStreamStore(home / STREAMS)
+        self.runtime = runtime
+        self.reset()
+        self.port, self.blobs_port = _free_port(), _free_port()
+        self._threads: list[threading.Thread] = []
+        self._uvicorn: uvicorn.Server | None = None
+        self._blobs: BlobServer | None = None
+        self.start()
+
+    def reset(self) -> None:
+        """As if new, but for what is in its store."""
         self.crew = Crew()
         self.ready = True
         self.locks: dict[str, str] = {}
+        self.requests: list[tuple[str, str]] = []
         self.channel = Channel(
             workers=self.crew,
             artifacts=self.store,
             streams=self.streams,
             signer=KeySigner(KEY),
-            auth=TokenAuth(str(secrets)),
+            auth=TokenAuth(str(self.home / "secrets")),
             bus=Bus(),
-            home=str(home),
+            home=str(self.home),
             ready=lambda: self.ready,
             lock_text=lambda digest: self.locks[digest],
-            runtime=runtime,
+            runtime=self.runtime,
             clock=time.time,
             grace_s=2.0,
         )
-        self.port, self.blobs_port = _free_port(), _free_port()
-        self.requests: list[tuple[str, str]] = []
-        self._threads: list[threading.Thread] = []
-        self._uvicorn: uvicorn.Server | None = None
-        self._blobs: BlobServer | None = None
-        self.start()
 
     @property
     def url(self) -> str:
@@ -135,14 +139,21 @@ class Server:
         return f"http://127.0.0.1:{self.blobs_port}"
 
     def start(self) -> None:
-        app = Starlette(routes=work_routes(self.channel))
+        """Does nothing if it runs."""
+        if self._uvicorn is not None:
+            return
+        apps: dict[int, Starlette] = {}
 
         async def counted(scope: Any, receive: Any, send: Any) -> None:
+            channel = self.channel
+            app = apps.get(id(channel)) or apps.setdefault(id(channel), Starlette(routes=work_routes(channel)))
             if scope["type"] == "http":
                 self.requests.append((scope["method"], scope["path"]))
             await app(scope, receive, send)
 
-        config = uvicorn.Config(counted, host="127.0.0.1", port=self.port, log_level="critical", lifespan="off", timeout_graceful_shutdown=0)
+        config = uvicorn.Config(
+            counted, host="127.0.0.1", port=self.port, log_level="critical", lifespan="off", timeout_graceful_shutdown=0
+        )
         self._uvicorn = uvicorn.Server(config)
         self._blobs = BlobServer(("127.0.0.1", self.blobs_port), str(self.home), KEY)
         works: tuple[Callable[[], None], ...] = (self._uvicorn.run, lambda blobs=self._blobs: blobs.serve_forever(poll_interval=0.02))
@@ -174,13 +185,11 @@ class Server:
 class Yard:
     """A server, a bundle of the user's code on it, and pods that were started here."""
 
-    def __init__(self, folder: Path, runtime: tuple[bytes, str]) -> None:
-        self.folder = folder
-        self.server = Server(folder / "server", runtime)
+    def __init__(self, folder: Path, server: Server) -> None:
+        self.folder, self.server = folder, server
         self.mark = os.urandom(8).hex()
         self.bundle = ""
         self.pods: list[subprocess.Popen[bytes]] = []
-        self.runtime = runtime[1]
 
     def write(self, source: str, module: str = "work") -> None:
         """The user's module, as one bundle on the server."""
@@ -198,7 +207,8 @@ class Yard:
         step = more.pop("step", None) or StepDef(function, module="work", qualname=function, inputs=(Port("x"),), outputs=(Port("result"),))
         inputs = more.pop("inputs_of", None) or json_input
         items = tuple(AttemptItem(f"{function}[{i}]", {"x": inputs(v)}, seed=i + 1) for i, v in enumerate(values or (1,)))
-        spec = AttemptSpec(attempt_id(RUN, name or function, n), RUN, function, n, step, self.bundle, items, **more)
+        run = f"{RUN}-{self.mark[:6]}"
+        spec = AttemptSpec(attempt_id(run, name or function, n), run, function, n, step, self.bundle, items, **more)
         self.server.crew.live[spec.id] = spec
         return spec
 
@@ -209,7 +219,7 @@ class Yard:
             "FAIRWAY_URL": self.server.url,
             "FAIRWAY_BLOBS_URL": self.server.blobs_url,
             "FAIRWAY_TOKEN": self.server.token(id),
-            "FAIRWAY_RUNTIME": self.runtime,
+            "FAIRWAY_RUNTIME": self.server.runtime[1],
             "FAIRWAY_HOME": str(self.folder / home),
             "FAIRWAY_PATIENCE_S": "30",
             "FAIRWAY_TEST_MARK": self.mark,
@@ -256,7 +266,6 @@ class Yard:
             assert pod.stderr is not None
             pod.stderr.close()
         await_true(lambda: not self.left(), "a process was left behind")
-        self.server.stop()
 
 
 def end_of(pod: subprocess.Popen[bytes]) -> tuple[int, str]:
@@ -276,10 +285,6 @@ def await_true(condition: Callable[[], Any], what: str) -> None:
     while not condition():
         assert time.monotonic() < until, what
         pause.wait(0.005)
-
-
-def make_runtime() -> tuple[bytes, str]:
-    return build_runtime_zip()
 
 
 def _free_port() -> int:

@@ -3,24 +3,9 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import time
-from collections.abc import Iterator
-from pathlib import Path
-
-import pytest
 
 from fairway.spec.outcome import Outcome
-from tests.step.pods import Yard, await_true, end_of, make_runtime, terminate
-
-RUNTIME = make_runtime()
-
-
-@pytest.fixture
-def yard(tmp_path: Path) -> Iterator[Yard]:
-    made = Yard(tmp_path, RUNTIME)
-    yield made
-    made.close()
+from tests.step.pods import Yard
 
 
 def value(outcome: Outcome, item: int = 0) -> object:

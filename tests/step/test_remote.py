@@ -269,7 +269,9 @@ def bucket(server: Server) -> Iterator[Bucket]:
 DATA = bytes(range(256)) * 20_000
 
 
-def test_presigned_addresses_of_an_object_store_are_followed(bucket: Bucket, server: Server, store: RemoteArtifactStore, tmp_path: Path) -> None:
+def test_presigned_addresses_of_an_object_store_are_followed(
+    bucket: Bucket, server: Server, store: RemoteArtifactStore, tmp_path: Path
+) -> None:
     store.put(key_of(DATA), DATA)
     assert bucket.blobs[key_of(DATA)] == DATA
     assert server.store.stat(key_of(DATA)) is None

@@ -17,7 +17,7 @@ from fairway.step.link import TRANSIENT, Patience
 from fairway.step.pod import TERMINATED
 
 _WAIT_S = 25.0
-_LONGEST_WAIT_S = 1.0  # a server that was started anew soon wants to know what runs
+LONGEST_WAIT_S = 1.0  # a server that was started anew soon wants to know what runs
 
 
 def main() -> int:
@@ -88,7 +88,7 @@ class Asking:
             self._poll.drop()
 
     def _wait(self, poll: Poll) -> None:
-        patience = Patience(self._agent.link, _LONGEST_WAIT_S)
+        patience = Patience(self._agent.link, LONGEST_WAIT_S)
         while not poll.dropped:
             try:
                 answer = poll.ask()
