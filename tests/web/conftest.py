@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from tests.web.recorded import record_runs
 from tests.web.rig import Live
 
 
@@ -14,3 +16,9 @@ def live() -> Iterator[Live]:
     live = Live()
     yield live
     live.close()
+
+
+@pytest.fixture(scope="session")
+def recorded(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str]]:
+    """A home with real runs in it, and their ids by what they are. For reading only: who changes something copies it."""
+    return record_runs(tmp_path_factory.mktemp("recorded"))

@@ -36,7 +36,7 @@ class Lineage:
         for scope, node, index, task in self._state.tasks():
             for ref in (task.outputs or {}).values():
                 made.setdefault(ref.digest, []).append((scope, node, index))
-        wanted = {digest}
+        wanted = {digest, *(inner for _, _, ref in find_refs(self._state, digest) for inner in self._digests(ref))}
         for _ in range(depth):
             found = [place for one in wanted for place in made.get(one, ()) if self._visit(place)]
             wanted = {inner for place in found for ref in self.given(place).values() for inner in self._digests(ref)}

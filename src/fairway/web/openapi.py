@@ -38,11 +38,15 @@ _ALWAYS = {
 
 def render_document() -> bytes:
     """The document as JSON."""
-    return msgspec.json.encode(make_document())
+    return msgspec.json.encode(_make())
 
 
 def make_document() -> dict[str, Any]:
     """The document as data."""
+    return msgspec.json.decode(render_document())
+
+
+def _make() -> dict[str, Any]:
     types = [kind for endpoint in ENDPOINTS for kind in (endpoint.body, endpoint.answer) if kind is not None] + [Problem]
     _, components = msgspec.json.schema_components(types, ref_template=_TEMPLATE)
     paths: dict[str, dict[str, Any]] = {}

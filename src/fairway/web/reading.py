@@ -141,4 +141,6 @@ def _media_range(text: str) -> tuple[str, float]:
 
 
 def _is_list(hint: Any) -> bool:
+    if typing.get_origin(hint) is typing.Annotated:
+        hint = hint.__origin__
     return typing.get_origin(hint) is tuple

@@ -4,11 +4,23 @@ from __future__ import annotations
 
 import types
 import typing
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
+from fairway.spec.event import RunStarted
 from fairway.spec.record import Record, from_plain, to_plain
+from fairway.spec.summary import CacheEntry, RunSummary
+
+RunId = Annotated[str, msgspec.Meta(pattern=r"^\d{8}-\d{6}-[0-9a-z]{5}$", examples=["20261124-081503-x7kq3"])]
+Values = dict[str, float | str | bool | None]
+"""Of metrics: a value that is no number is kept as a text, or as null."""
+_HINTS: dict[tuple[type[Record], str], Any] = {
+    (RunStarted, "run"): RunId,
+    (RunSummary, "metrics"): Values,
+    (CacheEntry, "metrics"): Values,
+}
+"""Where a field's own hint says less, or more, than what may travel."""
 
 _made: dict[type[Record], type[msgspec.Struct]] = {}
 
@@ -40,7 +52,7 @@ def _define(cls: type[Record]) -> type[msgspec.Struct]:
     hints = typing.get_type_hints(cls)
     fields: list[Any] = []
     for name, default in cls.record_fields.items():
-        hint = _struct_hint(hints[name], cls)
+        hint = _HINTS.get((cls, name)) or _struct_hint(hints[name], cls)
         if type(default) is object:
             fields.append((name, hint))
         elif hasattr(default, "make"):

@@ -82,5 +82,14 @@ def _diff(site: Site, first: str, second: str) -> list[Any]:
 
 ENDPOINTS = (
     Endpoint("GET", "/runs/{run}/metrics", list_curves, "Curves of a run", "metrics", query=CurvesQuery, answer=CurvesPage),
-    Endpoint("GET", "/compare", compare_runs, "Runs side by side", "metrics", query=CompareQuery, answer=Comparison),
+    Endpoint(
+        "GET",
+        "/compare",
+        compare_runs,
+        "Runs side by side",
+        "metrics",
+        query=CompareQuery,
+        answer=Comparison,
+        also={404: "There is no such run"},
+    ),
 )

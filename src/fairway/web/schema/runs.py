@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Meta
 
 from fairway.spec.event import RunResumed, RunStarted
-from fairway.web.records import struct_of
+from fairway.web.records import RunId, struct_of
 from fairway.web.schema.words import Body, Error, Limit, Query, Ref, RunStatus, Summary, Text, Word
 
 
@@ -47,7 +47,7 @@ class ResumeBody(Body):
 class RerunBody(Body):
     """A new run of the same graph, code and parameters. `cache` False: nothing is taken from the cache."""
 
-    run: Annotated[str, Meta(max_length=64)] = ""
+    run: RunId | None = None
     name: Word = ""
     tags: Annotated[tuple[Word, ...], Meta(max_length=64)] = ()
     cache: bool = True

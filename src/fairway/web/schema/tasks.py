@@ -9,7 +9,7 @@ from msgspec import Meta
 
 from fairway.engine.explain import Explanation
 from fairway.spec.outcome import Usage
-from fairway.web.records import struct_of
+from fairway.web.records import Values, struct_of
 from fairway.web.schema.words import Error, Limit, Query, Ref, ResourcesData, Word
 
 TaskStatus = Literal["", "waiting", "running", "retrying", "succeeded", "cached", "skipped", "failed", "cancelled"]
@@ -78,7 +78,7 @@ class AttemptDetail(msgspec.Struct, kw_only=True):
     status: str
     reason: str
     usage: struct_of(Usage) | None  # type: ignore[valid-type]
-    metrics: dict[str, float | str | bool | None]
+    metrics: Values
     worker: str
     error: Error | None  # type: ignore[valid-type]
 

@@ -1,0 +1,100 @@
+"""Whatever a client sends, the server keeps to its OpenAPI document and never breaks: generated requests over recorded runs.
+
+Streams that never end are left out here: `test_api_events` reads those.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, Phase, settings
+from schemathesis.specs.openapi.checks import positive_data_acceptance
+
+from fairway.web.openapi import make_document
+from fairway.web.ports import KeySigner
+from tests.web.rig import TOKEN, Live, Server
+
+anything = schemathesis.openapi.from_dict(make_document())
+anything.config.phases.coverage.enabled = False
+real = schemathesis.openapi.from_dict(make_document())
+real.config.phases.coverage.enabled = False
+real.config.generation.modes = [schemathesis.GenerationMode.POSITIVE]
+
+NAMES: dict[str, list[str]] = {}
+"""Values of parameters that name something. Filled in when the runs have been recorded."""
+
+
+@real.hook
+def map_path_parameters(context: Any, path_parameters: dict[str, Any] | None) -> dict[str, Any] | None:
+    return _with_names(path_parameters)
+
+
+@real.hook
+def map_query(context: Any, query: dict[str, Any] | None) -> dict[str, Any] | None:
+    found = _with_names(query)
+    if found and isinstance(found.get("run"), list):
+        found["run"] = NAMES["two runs"]
+    if found and "wait" in found:
+        found["wait"] = 0
+    return found
+
+
+def _with_names(given: dict[str, Any] | None) -> dict[str, Any] | None:
+    """Names of things that are there in place of what was made up; which of them is drawn by what was made up."""
+    if not given:
+        return given
+    return {
+        name: NAMES[name][len(str(value)) % len(NAMES[name])] if name in NAMES and value is not None else value
+        for name, value in given.items()
+    }
+
+
+@pytest.fixture(scope="module")
+def url(live: Live, recorded: tuple[Path, dict[str, str]], tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    home = tmp_path_factory.mktemp("fuzzed") / "home"
+    shutil.copytree(recorded[0], home)
+    with live.serving(Server(home, signer=KeySigner("5a" * 32), heartbeat_s=0.05)) as server:
+        server.executor.free = True
+        _find_names(server, sorted(recorded[1].values()))
+        yield live.url + "/api/v1"
+
+
+def _find_names(server: Server, runs: list[str]) -> None:
+    from fairway.engine.apply import fold
+    from fairway.spec.event import address
+    from fairway.spec.ports import run_now
+
+    state = fold(event for _, event in run_now(server.services.journal.read(runs[0])))
+    tasks = [(address(scope, node, index), task) for scope, node, index, task in state.tasks()]
+    NAMES["run"], NAMES["two runs"] = runs[:1], runs[:2]
+    NAMES["task"] = [name for name, _ in tasks]
+    NAMES["attempt"] = [id for _, task in tasks for id in task.attempts]
+    NAMES["name"] = [f"{id}/log" for id in NAMES["attempt"]]
+    NAMES["digest"] = [ref.digest for _, task in tasks for ref in (task.outputs or {}).values()]
+    NAMES["key"] = [stat.key for stat in server.services.artifacts.list("sha256/")]
+
+
+quick = settings(
+    max_examples=10, deadline=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck), database=None, derandomize=True
+)
+
+
+@anything.exclude(path="/events").parametrize()
+@quick
+def test_no_request_breaks_the_server(case: Any, url: str) -> None:
+    # A graph may be well-formed and still make no sense: whether it is accepted is not for the document to say.
+    case.call_and_validate(base_url=url, headers={"Fairway-Token": TOKEN}, timeout=10, excluded_checks=[positive_data_acceptance])
+
+
+@real.include(method="GET").exclude(path="/events").parametrize()
+@quick
+def test_what_is_there_is_answered_as_described(case: Any, url: str) -> None:
+    response = case.call_and_validate(
+        base_url=url, headers={"Fairway-Token": TOKEN}, timeout=10, excluded_checks=[positive_data_acceptance]
+    )
+    assert response.status_code != 404 or case.operation.path.startswith("/artifacts/"), response.text
