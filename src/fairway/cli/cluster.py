@@ -10,9 +10,10 @@ import click
 
 from fairway.cli.arguments import output_option
 from fairway.cli.listing import print_json, print_table
-from fairway.cli.style import paint, spell_count, spell_size
+from fairway.cli.style import paint, spell_count
 from fairway.engine.project import Project, load_project
 from fairway.errors import FairwayError, UnsupportedError
+from fairway.spec.record import to_plain
 
 if TYPE_CHECKING:
     from fairway.kube.client import KubeClient
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from fairway.spec.target import TargetSettings
 
 _WAITING_SHOWN = 20
+_UNITS = ((4, "T"), (3, "G"), (2, "M"), (1, "K"))
 
 
 @click.command("cluster")
@@ -93,15 +95,22 @@ async def _answer(
         elif scale_down:
             await _scale_down(client, survey, idle, yes, as_json)
         elif as_json:
-            print_json({"context": client.context, "namespace": client.namespace, **_plain(survey.inventory), "idle": idle})
+            print_json(
+                _tidy({"context": client.context, "namespace": client.namespace, **to_plain(survey.inventory), "idle": to_plain(idle)})
+            )
         else:
             _show(client, survey.inventory, idle)
     finally:
         await client.close()
 
 
-def _plain(inventory: ClusterInventory) -> dict[str, Any]:
-    return {name: getattr(inventory, name) for name in inventory.record_fields}
+def _tidy(plain: Any) -> Any:
+    """Whole numbers as such: bytes and pieces have no fraction."""
+    if isinstance(plain, dict):
+        return {key: _tidy(value) for key, value in plain.items()}
+    if isinstance(plain, list):
+        return [_tidy(value) for value in plain]
+    return int(plain) if isinstance(plain, float) and plain.is_integer() else plain
 
 
 def _show(client: KubeClient, inventory: ClusterInventory, idle: Sequence[IdleNode]) -> None:
@@ -111,16 +120,25 @@ def _show(client: KubeClient, inventory: ClusterInventory, idle: Sequence[IdleNo
     if inventory.nodes:
         free = {one.name: one for one in idle}
         print_table(
-            ("NODE", "CPU FREE", "MEMORY FREE", "PODS", "ACCELERATORS FREE", "STATE"),
+            ("NODE", "CPU FREE", "MEMORY FREE", "PODS FREE", "ACCELERATORS FREE", "STATE"),
             [_row(node, free.get(node.name)) for node in inventory.nodes],
             right=(1, 2, 3),
         )
     if inventory.quotas:
-        sys.stdout.write("\n" if inventory.nodes else "")
+        _gap(bool(inventory.nodes))
         rows = [(one.name, one.resource, _spell(one.resource, one.used), _spell(one.resource, one.hard)) for one in inventory.quotas]
         print_table(("QUOTA", "RESOURCE", "USED", "OF"), rows, right=(2, 3))
-    _show_waiting(inventory)
-    _show_idle(idle)
+    if inventory.waiting:
+        _gap(bool(inventory.nodes or inventory.quotas))
+        _show_waiting(inventory)
+    if idle:
+        _gap(True)
+        _show_idle(idle)
+
+
+def _gap(wanted: bool) -> None:
+    """An empty line between two tables."""
+    sys.stdout.write("\n" if wanted else "")
 
 
 def _row(node: Stock, idle: IdleNode | None) -> tuple[str, ...]:
@@ -133,7 +151,7 @@ def _row(node: Stock, idle: IdleNode | None) -> tuple[str, ...]:
         node.name,
         f"{_spell('cpu', node.free.get('cpu', 0))} of {_spell('cpu', node.total.get('cpu', 0))}",
         f"{_spell('memory', node.free.get('memory', 0))} of {_spell('memory', node.total.get('memory', 0))}",
-        f"{node.used.get('pods', 0):.0f} of {node.total.get('pods', 0):.0f}",
+        f"{node.free.get('pods', 0):.0f} of {node.total.get('pods', 0):.0f}",
         ", ".join(accelerators) or "-",
         ", ".join(note for note in notes if note) or "busy",
     )
@@ -146,9 +164,6 @@ def _is_accelerator(name: str) -> bool:
 
 
 def _show_waiting(inventory: ClusterInventory) -> None:
-    if not inventory.waiting:
-        return
-    sys.stdout.write("\n")
     shown = inventory.waiting[:_WAITING_SHOWN]
     rows = [(f"{one.namespace}/{one.name}", spell_amounts(one.asks), one.reason) for one in shown]
     print_table(("WAITING", "ASKS FOR", "WHY"), rows)
@@ -157,9 +172,6 @@ def _show_waiting(inventory: ClusterInventory) -> None:
 
 
 def _show_idle(idle: Sequence[IdleNode]) -> None:
-    if not idle:
-        return
-    sys.stdout.write("\n")
     rows: list[tuple[str, str, str, str]] = []
     for node in idle:
         if not node.keepers:
@@ -205,11 +217,12 @@ async def _scale_down(client: KubeClient, survey: Survey, idle: Sequence[IdleNod
     if as_json:
         print_json({"idle": idle, "actions": plan})
     else:
-        _show_idle(idle)
+        if idle:
+            _show_idle(idle)
         for sentence in survey.inventory.unseen:
             click.echo(paint(f"! {sentence}", "yellow", sys.stderr), err=True)
         if plan:
-            sys.stdout.write("\n")
+            _gap(bool(idle))
             print_table(("TO DO", "WHAT", "WHY"), [(one.verb, f"{one.kind.lower()}/{one.name}", one.why) for one in plan])
         else:
             click.echo(f"there is nothing of Fairway's to change in {client.namespace}", err=True)
@@ -225,13 +238,16 @@ async def _scale_down(client: KubeClient, survey: Survey, idle: Sequence[IdleNod
 
 
 async def _plan(client: KubeClient) -> list[Action]:
+    import asyncio
+
     from fairway.kube.scaledown import plan_scale_down
+    from fairway.kube.survey import find_all
 
     ours = "app.kubernetes.io/managed-by=fairway"
-    pods, budgets = await client.list("Pod", labels=ours), await client.list("PodDisruptionBudget", labels=ours)
-    workloads = [one for kind in ("Deployment", "StatefulSet") for one in await client.list(kind, labels=ours)]
+    kinds = ("Pod", "PodDisruptionBudget", "Deployment", "StatefulSet")
+    pods, budgets, *workloads = await asyncio.gather(*(find_all(client, kind, labels=ours) for kind in kinds))
     runs = await client.list("ConfigMap", labels=f"{ours},fairway.dev/run")
-    return plan_scale_down(pods, budgets, workloads, running=bool(runs))
+    return plan_scale_down(pods or [], budgets or [], [one for found in workloads for one in found or []], running=bool(runs))
 
 
 async def _do(client: KubeClient, action: Action) -> FairwayError | None:
@@ -253,6 +269,6 @@ def spell_amounts(amounts: Mapping[str, float]) -> str:
 
 
 def _spell(resource: str, amount: float) -> str:
-    if resource.endswith(("memory", "storage")):
-        return spell_size(amount)
+    if resource.endswith(("memory", "storage")):  # in the units in which it is asked for
+        return next((f"{amount / 1024**power:.4g}{unit}i" for power, unit in _UNITS if amount >= 1024**power), f"{amount:.0f}")
     return f"{amount:.3g}" if amount < 1000 and amount % 1 else f"{amount:,.0f}"

@@ -29,16 +29,16 @@ class Survey(Record):
 async def survey_cluster(client: KubeClient) -> Survey:
     """Nodes, pods and disruption budgets of all namespaces where the caller may list them, else of the client's own; its quotas."""
     nodes, pods, budgets, quotas = await asyncio.gather(
-        _read(client, "Node"),
-        _read(client, "Pod", "*", fields=_NOT_ENDED),
-        _read(client, "PodDisruptionBudget", "*"),
-        _read(client, "ResourceQuota"),
+        find_all(client, "Node"),
+        find_all(client, "Pod", "*", fields=_NOT_ENDED),
+        find_all(client, "PodDisruptionBudget", "*"),
+        find_all(client, "ResourceQuota"),
     )
-    whole = nodes is not None and pods is not None
+    whole = pods is not None
     if pods is None:
         pods = await client.list("Pod", fields=_NOT_ENDED)
     if budgets is None:
-        budgets = await _read(client, "PodDisruptionBudget") or []
+        budgets = await find_all(client, "PodDisruptionBudget") or []
     unseen: list[str] = []
     if nodes is None:
         unseen.append("You may not list nodes: what the cluster has, and where a step fits, is known only as far as quotas say.")
@@ -51,9 +51,11 @@ async def survey_cluster(client: KubeClient) -> Survey:
     return Survey(inventory, nodes or [], pods, budgets, whole)
 
 
-async def _read(client: KubeClient, kind: str, namespace: str = "", *, fields: str = "") -> list[dict[str, Any]] | None:
+async def find_all(
+    client: KubeClient, kind: str, namespace: str = "", *, labels: str = "", fields: str = ""
+) -> list[dict[str, Any]] | None:
     """What is there; None if the caller may not see it, or the cluster has no such kind."""
     try:
-        return await client.list(kind, fields=fields, namespace=namespace)
+        return await client.list(kind, labels=labels, fields=fields, namespace=namespace)
     except (ForbiddenError, NotFoundError):
         return None

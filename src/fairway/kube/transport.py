@@ -118,7 +118,7 @@ class Transport:
             await asyncio.sleep(wait_s)
 
     def _build(self, call: Call, *, stream: bool, silence_s: float | None, headers: dict[str, str] | None) -> httpx2.Request:
-        sent = {"Accept": "application/json", **(headers or {})}
+        sent = {"Accept": "application/json", "User-Agent": "fairway", **(headers or {})}
         content = None
         if call.body is not None:
             content = msgspec.json.encode(call.body)
