@@ -22,7 +22,7 @@ _MISSING = re.compile(
 )
 _NO_KEY = re.compile(r"couldn't find key (\S+) in (Secret|ConfigMap) (?:[\w.-]+/)?(\S+)|references non-existent (secret|config) key: (\S+)")
 _NO_PRIORITY = re.compile(r"no PriorityClass with name (\S+) was found")
-_INSUFFICIENT = re.compile(r"(\d+) Insufficient ([\w./-]+)")
+_INSUFFICIENT = re.compile(r"(\d+) Insufficient ([\w./-]*\w)")
 _NOISE = re.compile(r"\.? ?(?:no new claims to deallocate,? ?)?preemption: .*$|\.? ?no new claims to deallocate.*$")
 _PREFIXES = re.compile(
     r'^(?:rpc error: code = \w+ desc = |failed to pull and unpack image "[^"]*": |failed to resolve (?:image|reference "[^"]*"): |'
@@ -227,6 +227,8 @@ def _image_cure(words: str, reason: str) -> str:
     lower = words.lower()
     if reason == "InvalidImageName":
         return "write it as REGISTRY/NAME:TAG"
+    if "no match for platform" in lower:
+        return "the image is not made for the nodes' processors: build it with --platform"
     if any(word in lower for word in ("denied", "unauthorized", "authorization", "forbidden")):
         return "is the name right? A private image needs pull_secrets=, made by `kubectl create secret docker-registry`"
     if "not found" in lower or "manifest unknown" in lower:
@@ -235,8 +237,6 @@ def _image_cure(words: str, reason: str) -> str:
         return "the registry limits how often one pulls: log in by pull_secrets=, or use a mirror"
     if any(word in lower for word in ("no such host", "timeout", "refused", "dial tcp", "certificate")):
         return "do the nodes reach the registry?"
-    if "no match for platform" in lower:
-        return "the image is not made for the nodes' processors: build it with --platform"
     return "check the name, the tag and the registry"
 
 
