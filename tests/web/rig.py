@@ -54,6 +54,20 @@ class HeldExecutor:
         self.free = False
         self.specs: dict[str, AttemptSpec] = {}
         self.views: list[View] = []
+        self._news = asyncio.Event()
+
+    def take(self, spec: AttemptSpec) -> None:
+        self.specs.setdefault(spec.id, spec)
+        self._news.set()
+        if self.free:
+            self.end(spec.id)
+
+    async def submitted(self) -> list[str]:
+        """Ids of attempts that run, once there are any."""
+        while not self.specs:
+            self._news.clear()
+            await asyncio.wait_for(self._news.wait(), 20)
+        return list(self.specs)
 
     def view(self, run: str, **about: str) -> View:
         self.views.append(View(self))
@@ -92,12 +106,10 @@ class View:
 
     async def submit(self, attempts: Sequence[AttemptSpec]) -> None:
         for spec in attempts:
-            self._shared.specs.setdefault(spec.id, spec)
-            if self._shared.free:
-                self._shared.end(spec.id)
+            self._shared.take(spec)
 
     async def observe(self, ids: Collection[str]) -> Mapping[str, Observation]:
-        return {id: Observation("running" if id in self._shared.specs else "ended") for id in ids}
+        return {id: Observation("running") for id in ids if id in self._shared.specs}
 
     async def wait(self, timeout_s: float | None) -> Sequence[str]:
         try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import typing
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 from starlette.requests import Request
@@ -13,6 +13,7 @@ from fairway.web.endpoint import JSON, Endpoint
 from fairway.web.ports import Site
 from fairway.web.problem import Refused
 
+S = TypeVar("S", bound=msgspec.Struct)
 BODY_LIMIT_BYTES = 16 << 20
 _NAME_LIMIT = 1024
 
@@ -82,6 +83,14 @@ async def read_body(request: Request, kind: type[msgspec.Struct] | None) -> Any:
         raise _from_msgspec(error, "body") from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Refused(400, f"the body is not JSON: {error}", code="FW-CONFIG") from None
+
+
+def convert(value: Any, kind: type[S], place: str) -> S:
+    """Plain data as `kind`. Raises 422 with the field below `place`."""
+    try:
+        return msgspec.convert(value, kind)
+    except msgspec.ValidationError as error:
+        raise _from_msgspec(error, place) from None
 
 
 async def read_bytes(request: Request, limit: int) -> bytes:

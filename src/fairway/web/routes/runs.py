@@ -8,13 +8,14 @@ from starlette.responses import Response
 
 from fairway.engine.client import status_of
 from fairway.engine.state import RunState
-from fairway.errors import ConfigError, ConflictError, NotFoundError
+from fairway.errors import ConflictError, NotFoundError
 from fairway.spec.event import RunLabelled, RunResumed, RunStarted, address
-from fairway.spec.record import from_plain, replace, to_plain
+from fairway.spec.record import replace, to_plain
 from fairway.spec.summary import RunSummary
 from fairway.store.runs import new_run_id
 from fairway.web.checks import check_graph, check_started
 from fairway.web.endpoint import Call, Endpoint
+from fairway.web.reading import convert
 from fairway.web.records import full, read_record
 from fairway.web.reply import Reply
 from fairway.web.schema.runs import (
@@ -159,14 +160,11 @@ async def send_command(call: Call[Any, CommandBody]) -> CommandSent:
     """Put a command into the run's inbox; a label of a run that nobody drives is put on at once."""
     run = await named_run(call)
     host, body = call.site.host, call.body
-    by = {"by": call.user, "at": call.site.clock()}
     if body.kind == "cancel":
-        return CommandSent(id=await host.send(run, "cancel", {**by, "reason": str(body.body.get("reason", ""))[:1024]}))
-    try:
-        event = from_plain(RunLabelled, {**body.body, **by})
-        _check_label(event)
-    except (TypeError, KeyError, ValueError):
-        raise ConfigError("the body is not a label", hint="its fields: add_tags, remove_tags, note, archived", where="body.body") from None
+        reason = convert(body.body, CancelBody, "body.body").reason
+        return CommandSent(id=await host.send(run, "cancel", {"by": call.user, "at": call.site.clock(), "reason": reason}))
+    wanted = convert(body.body, LabelBody, "body.body")
+    event = RunLabelled(call.site.clock(), call.user, wanted.add_tags, wanted.remove_tags, wanted.note, wanted.archived)
     await host.label(run, event)
     return CommandSent(id=0)
 
@@ -233,13 +231,6 @@ def _matches(summary: RunSummary, query: RunsQuery) -> bool:
         and (not query.tag or query.tag in summary.tags)
         and (query.archived or not summary.archived)
     )
-
-
-def _check_label(event: RunLabelled) -> None:
-    tags = (*event.add_tags, *event.remove_tags)
-    texts = [*tags, event.note or ""]
-    if not all(isinstance(text, str) and len(text) <= 65536 for text in texts) or not isinstance(event.archived, bool | None):
-        raise TypeError("a label of other types")
 
 
 _BUSY = {409: "It changes too often just now"}
