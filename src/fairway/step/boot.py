@@ -8,8 +8,9 @@ from __future__ import annotations
 
 BOOT = r"""import sys
 if sys.version_info < (3, 11): sys.exit("fairway: this image has Python %d.%d; steps need 3.11 or newer" % sys.version_info[:2])
-import hashlib, http.client, io, os, random, time, zipfile
+import hashlib, http.client, io, os, random, signal, time, zipfile
 from urllib.parse import urlsplit
+signal.signal(15, lambda *_: sys.exit(143))
 env = os.environ
 digest, home, url = env["FAIRWAY_RUNTIME"], env.get("FAIRWAY_HOME", "/fairway"), env["FAIRWAY_URL"].rstrip("/")
 brought = env.get("FAIRWAY_RUNTIMES", "/opt/fairway/runtime") + "/" + digest

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,6 +20,9 @@ from fairway.spec.outcome import ErrorInfo, Outcome, Usage
 from fairway.spec.record import from_plain, to_plain
 from fairway.step.command import OUTPUTS, OutputMissing, as_path, find_output
 from fairway.step.program import HOME, WORK, input_path
+
+_READY = "ship-ready"
+_LOOK_EVERY_S = 0.02
 
 
 def work_folder(home: str) -> str:
@@ -77,10 +81,13 @@ def fetch(environ: Any = None) -> int:
 
 
 def ship(environ: Any = None) -> int:
-    """The sidecar: once SIGTERM says that the program has ended, what it wrote goes to the server."""
+    """The sidecar: once SIGTERM says that the program has ended, what it wrote goes to the server.
+
+    It is started before `fetch`, which waits until SIGTERM is awaited here: a program that ends at once must not do so unnoticed.
+    """
     from fairway.step.agent import guarded
 
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})  # it waits for us if it comes early
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     return guarded(lambda: _ship(environ if environ is not None else os.environ))
 
 
@@ -105,6 +112,12 @@ def _fetch(environ: Any) -> int:
         info = ErrorInfo("input", error.code, error.message, error.hint, retryable=error.retryable)
         office.put_outcome(Outcome(spec.id, "failed", error=info))
         return 1
+    until = time.monotonic() + settings.patience_s
+    while not os.path.exists(f"{settings.home}/{_READY}"):
+        if time.monotonic() > until:
+            say("fairway: the sidecar that ships outputs did not start")
+            return 1
+        time.sleep(_LOOK_EVERY_S)
     return 0
 
 
@@ -112,10 +125,13 @@ def _ship(environ: Any) -> int:
     from fairway.step.agent import Office, Settings, say
 
     settings = Settings(environ)
+    os.makedirs(settings.home, exist_ok=True)
+    with open(f"{settings.home}/{_READY}", "w", encoding="ascii"):
+        pass
+    signal.sigwait({signal.SIGTERM})
     office = Office(settings)
     answer = office.control.find_attempt(settings.attempt)
-    signal.sigwait({signal.SIGTERM})
-    if answer is None:
+    if answer is None:  # it was given up, or never began
         return 0
     spec = from_plain(AttemptSpec, answer["spec"])
     found = collect_outputs(spec, settings.home, office.store.cache, settings.secrets)
