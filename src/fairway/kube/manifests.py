@@ -113,7 +113,7 @@ def render_container_step(
     pod = _pod(spec.id, "container", spec, settings)
     pod["metadata"]["ownerReferences"] = [owner_reference(owner)]
     pod["spec"]["terminationGracePeriodSeconds"] = _SHIP_GRACE_S
-    pod["spec"]["initContainers"] = [fetch, ship]
+    pod["spec"]["initContainers"] = [ship, fetch]  # `fetch` ends when `ship` is ready to hear that the program has ended
     pod["spec"]["containers"] = [main]
     if spec.timeout_s:
         pod["spec"]["activeDeadlineSeconds"] = math.ceil(spec.timeout_s) + _START_S + _SHIP_GRACE_S
