@@ -13,7 +13,7 @@ from fairway.cli.listing import print_json, print_table
 from fairway.cli.style import paint, spell_count
 from fairway.engine.project import Project, load_project
 from fairway.errors import FairwayError, UnsupportedError
-from fairway.spec.record import to_plain
+from fairway.spec.record import Record, record, replace, to_plain
 
 if TYPE_CHECKING:
     from fairway.kube.client import KubeClient
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from fairway.spec.target import TargetSettings
 
 _WAITING_SHOWN = 20
+_PATIENCE_S = 5.0
 _UNITS = ((4, "T"), (3, "G"), (2, "M"), (1, "K"))
 
 
@@ -53,13 +54,23 @@ def command(folder: str, target: str | None, fits: str | None, scale_down: bool,
 
     if fits and scale_down:
         raise click.UsageError("--fits and --scale-down are two questions: ask one at a time")
-    settings, found = _find_settings(load_project(folder, overrides={"target": target} if target else None))
+    project = load_project(folder, overrides={"target": target} if target else None)
+    settings, found = _find_settings(project)
     size = None
     if fits:
         from fairway.kube.fitting import parse_size
 
         size = parse_size(fits)
-    asyncio.run(_answer(settings, found, size, scale_down, yes, output == "json"))
+    running = _find_running(replace(project, target=found.name), found) if scale_down and found else None
+    asyncio.run(_answer(settings, found, size, _ScaleDown(yes, running) if scale_down else None, output == "json"))
+
+
+@record
+class _ScaleDown(Record):
+    """`yes`: without asking. `running`: whether a run is under way, None if the server could not be asked."""
+
+    yes: bool
+    running: bool | None
 
 
 def _find_settings(project: Project) -> tuple[ClientSettings, TargetSettings | None]:
@@ -69,18 +80,36 @@ def _find_settings(project: Project) -> tuple[ClientSettings, TargetSettings | N
     except ImportError as error:
         raise UnsupportedError("Kubernetes needs packages that are not installed", hint="pip install 'fairway[kubernetes]'") from error
 
-    target = project.targets.get(project.target)
-    if target is None or target.kind == "local":
-        return ClientSettings(patience_s=5.0), None
+    clusters = [one for one in project.targets.values() if one.kind == "kubernetes"]
+    only = clusters[0] if len(clusters) == 1 else None
+    target = only if project.target == "local" else project.targets[project.target]
+    if target is None:
+        return ClientSettings(patience_s=_PATIENCE_S), None
     if target.kind != "kubernetes":
         raise UnsupportedError(
             f"the target {target.name!r} is reached by a URL, not by a kubeconfig", hint="ask for one of kind kubernetes"
         )
-    return ClientSettings(target.context, target.namespace, target.kubeconfig, target.requests_per_s, patience_s=5.0), target
+    return ClientSettings(target.context, target.namespace, target.kubeconfig, target.requests_per_s, patience_s=_PATIENCE_S), target
+
+
+def _find_running(project: Project, target: TargetSettings) -> bool | None:
+    """Whether the target's server drives a run now; None if it cannot be asked."""
+    from fairway.engine.remote import open_connection
+
+    try:
+        connection = open_connection(project, patience_s=_PATIENCE_S)
+    except FairwayError:
+        return None
+    try:
+        return next(iter(connection.api.pages("/runs", status="running", limit=1)), None) is not None
+    except FairwayError:
+        return None
+    finally:
+        connection.close()
 
 
 async def _answer(
-    settings: ClientSettings, target: TargetSettings | None, size: Resources | None, scale_down: bool, yes: bool, as_json: bool
+    settings: ClientSettings, target: TargetSettings | None, size: Resources | None, scale_down: _ScaleDown | None, as_json: bool
 ) -> None:
     from fairway.kube.client import KubeClient
     from fairway.kube.scaledown import find_idle_nodes
@@ -93,7 +122,7 @@ async def _answer(
         if size is not None:
             _show_fit(survey.inventory, size, target, as_json)
         elif scale_down:
-            await _scale_down(client, survey, idle, yes, as_json)
+            await _scale_down(client, survey, idle, scale_down, as_json)
         elif as_json:
             print_json(
                 _tidy({"context": client.context, "namespace": client.namespace, **to_plain(survey.inventory), "idle": to_plain(idle)})
@@ -212,14 +241,15 @@ def _sum_up(fit: Fit) -> str:
     return f"none now{bound}; {fit.empty:,} if nothing else ran" if fit.empty else "it fits on no node"
 
 
-async def _scale_down(client: KubeClient, survey: Survey, idle: Sequence[IdleNode], yes: bool, as_json: bool) -> None:
-    plan = await _plan(client)
+async def _scale_down(client: KubeClient, survey: Survey, idle: Sequence[IdleNode], wish: _ScaleDown, as_json: bool) -> None:
+    plan = await _plan(client, running=wish.running is not False)
     if as_json:
         print_json({"idle": idle, "actions": plan})
     else:
         if idle:
             _show_idle(idle)
-        for sentence in survey.inventory.unseen:
+        unasked = "The server could not be asked whether a run is under way: pools and ended pods are left alone."
+        for sentence in [*survey.inventory.unseen, *([unasked] if wish.running is None else [])]:
             click.echo(paint(f"! {sentence}", "yellow", sys.stderr), err=True)
         if plan:
             _gap(bool(idle))
@@ -227,7 +257,7 @@ async def _scale_down(client: KubeClient, survey: Survey, idle: Sequence[IdleNod
         else:
             click.echo(f"there is nothing of Fairway's to change in {client.namespace}", err=True)
     sys.stdout.flush()
-    if not plan or not (yes or (sys.stdin.isatty() and click.confirm("do it?", err=True))):
+    if not plan or not (wish.yes or (sys.stdin.isatty() and click.confirm("do it?", err=True))):
         if plan and not as_json:
             click.echo("nothing changed; --yes does it", err=True)
         return
@@ -237,7 +267,7 @@ async def _scale_down(client: KubeClient, survey: Survey, idle: Sequence[IdleNod
         raise failed[0]
 
 
-async def _plan(client: KubeClient) -> list[Action]:
+async def _plan(client: KubeClient, *, running: bool) -> list[Action]:
     import asyncio
 
     from fairway.kube.scaledown import plan_scale_down
@@ -246,8 +276,7 @@ async def _plan(client: KubeClient) -> list[Action]:
     ours = "app.kubernetes.io/managed-by=fairway"
     kinds = ("Pod", "PodDisruptionBudget", "Deployment", "StatefulSet")
     pods, budgets, *workloads = await asyncio.gather(*(find_all(client, kind, labels=ours) for kind in kinds))
-    runs = await client.list("ConfigMap", labels=f"{ours},fairway.dev/run")
-    return plan_scale_down(pods or [], budgets or [], [one for found in workloads for one in found or []], running=bool(runs))
+    return plan_scale_down(pods or [], budgets or [], [one for found in workloads for one in found or []], running=running)
 
 
 async def _do(client: KubeClient, action: Action) -> FairwayError | None:
