@@ -1,7 +1,7 @@
 """Who may have a pod next: a target's limits hold attempts back, in order within a run, fairly between runs. Pure.
 
-Of the runs that wait, the one that holds least goes first. What does not fit waits for what it needs: others may pass only if they leave
-that alone, so a big attempt is not starved by small ones.
+Of the runs that wait, the one that holds least goes first, else the one whose turn is longest ago. What does not fit waits for what it
+needs: others may pass only if they leave that alone, so a big attempt is not starved by small ones.
 """
 
 from __future__ import annotations
@@ -44,6 +44,7 @@ class FairQueue:
         self._used: dict[str, int] = {}
         self._used_by: dict[str, dict[str, int]] = {}
         self._reasons: dict[str, str] = {}
+        self._served: dict[str, int] = {}  # run -> its last turn; of those that wait
 
     def __len__(self) -> int:
         """How many wait."""
@@ -118,6 +119,7 @@ class FairQueue:
                 del self._waiting[id]
                 self._keep(id, run, ask)
                 started.append(id)
+                self._served[run] = 1 + max(self._served.values(), default=0)
             else:
                 whose, limits = ("a run", self._per_run) if own else ("the target", self._limits)
                 self._reasons.setdefault(run, f"waits for room: {whose} may have {_text(lack, limits[lack])} at once")
@@ -147,6 +149,7 @@ class FairQueue:
         for run, ids in back.items():
             self._queues[run].extendleft(reversed(ids))
         self._queues = {run: queue for run, queue in self._queues.items() if queue}
+        self._served = {run: turn for run, turn in self._served.items() if run in self._queues}
 
     def _keep(self, id: str, run: str, ask: dict[str, int]) -> None:
         self._held[id] = (run, ask)
@@ -155,10 +158,12 @@ class FairQueue:
             self._used[name] = self._used.get(name, 0) + amount
             own[name] = own.get(name, 0) + amount
 
-    def _share(self, run: str) -> tuple[float, int]:
-        """How much of the target the run holds: of what is limited, the part of which it holds most; then the number of its pods."""
+    def _share(self, run: str) -> tuple[float, int, int]:
+        """How much of the target the run holds: of what is limited, the part of which it holds most; then the number of its pods; then how
+        long ago it had its turn."""
         used = self._used_by.get(run, {})
-        return max((used.get(name, 0) / most for name, most in self._limits.items()), default=0.0), used.get("pods", 0)
+        part = max((used.get(name, 0) / most for name, most in self._limits.items()), default=0.0)
+        return part, used.get("pods", 0), self._served.get(run, 0)
 
 
 def _find_lack(ask: Mapping[str, int], free: Mapping[str, int]) -> str:
