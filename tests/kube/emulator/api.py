@@ -85,7 +85,7 @@ class Api(kmock.KubernetesScaffold):
             user = self.cluster.authority.identify(raw.headers.get("Authorization", ""))
             if raw.path.startswith(("/readyz", "/livez", "/healthz")):
                 return web.Response(text="ok")
-            if review := re.fullmatch(r"/apis/authorization\.k8s\.io/v1/(\w+)", raw.path):
+            if review := re.fullmatch(r"/apis/auth(?:oriz|entic)ation\.k8s\.io/v1/(\w+)", raw.path):
                 return await self._review(raw, user, review[1])
             route = self._route(raw)
             if route is None:
@@ -315,6 +315,9 @@ class Api(kmock.KubernetesScaffold):
         self.requests.append(
             Request("create", body.get("kind", plural), "", 201, raw.content_length or 0, raw.headers.get("User-Agent", ""))
         )
+        if plural == "selfsubjectreviews":
+            body["status"] = {"userInfo": {"username": user, "groups": ["system:authenticated"]}}
+            return web.json_response(body, status=201)
         if plural == "selfsubjectrulesreviews":
             everything = {"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]}
             rules = [everything] if user == "tester" else list(self.cluster.authority.rules(user, body["spec"].get("namespace", "")))

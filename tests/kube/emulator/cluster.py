@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
-import kmock
+from aiohttp.test_utils import RawTestServer
 
 from tests.kube.emulator.admission import Admission
 from tests.kube.emulator.api import Api
@@ -120,7 +120,8 @@ class Cluster:
         return asyncio.run_coroutine_threadsafe(run(), self.loop).result(timeout_s)
 
     def wait(self, holds: Callable[[], Any], *, timeout_s: float = 20) -> None:
-        """Wait until something holds; it is asked after each change, in the cluster's thread."""
+        """Wait until something holds; it is asked after each change, in the cluster's thread. Not to be called in that thread."""
+        assert threading.current_thread() is not self._thread
         done: Future[None] = Future()
 
         def begin() -> None:
@@ -227,8 +228,9 @@ class Cluster:
     async def _serve(self) -> None:
         self._stop = asyncio.Event()
         self._assemble()
-        async with self.api, kmock.Server(self.api) as server:
-            self.url = str(server.url).rstrip("/")
+        # kmock's own Server would patch aiohttp's resolver in the whole process: two clusters could not stand side by side.
+        async with self.api, RawTestServer(self.api) as server:
+            self.url = str(server.make_url("")).rstrip("/")
             self._write_kubeconfig(self.kubeconfig, self.authority.admin_token, self.namespace)
             for name in sorted({"default", self.namespace}):
                 labels = {"pod-security.kubernetes.io/enforce": "restricted"}
@@ -291,9 +293,14 @@ class Cluster:
 
     def ask_waiters(self) -> None:
         for holds, done in list(self._waiters):
-            if done.cancelled() or holds():
-                self._waiters.remove((holds, done))
+            try:
+                if not done.cancelled() and not holds():
+                    continue
+            except Exception as error:
+                done.set_exception(error)
+            else:
                 done.set_result(None)
+            self._waiters.remove((holds, done))
 
     def _write_kubeconfig(self, path: Path, token: str, namespace: str) -> None:
         config = {

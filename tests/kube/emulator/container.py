@@ -77,7 +77,10 @@ class Container:
             variables["TMPDIR"] = str(scratch)
         address = variables.pop("EMULATOR_POD_IP")
         argv = [paths.local(word).replace("0.0.0.0", address) for word in words]
+        config = variables.get("KUBECONFIG", "")
         variables = {name: address if value == "0.0.0.0" else paths.local(value) for name, value in variables.items()}
+        if config:
+            variables["KUBECONFIG"] = config  # it may lie below what a pod mounts: it is this machine's
         folder = Path(paths.local(spec.get("workingDir") or "")) if spec.get("workingDir") else home
         if not folder.is_dir():
             folder = home

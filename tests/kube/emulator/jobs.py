@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from tests.kube.emulator.failure import ApiError
 from tests.kube.emulator.kinds import JOB, POD
 from tests.kube.emulator.memory import Change, Object, now_text
-from tests.kube.emulator.workloads import controller_name, has_ended, is_ready, owned_by, owner_of
+from tests.kube.emulator.workloads import Backoff, controller_name, has_ended, is_ready, owned_by, owner_of
 
 if TYPE_CHECKING:
     from tests.kube.emulator.cluster import Cluster
@@ -21,6 +21,7 @@ _TRACKING = "batch.kubernetes.io/job-tracking"
 class Jobs:
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
+        self._backoff = Backoff(cluster)
         self._timers: dict[str, asyncio.TimerHandle] = {}
 
     def see(self, change: Change) -> None:
@@ -118,6 +119,8 @@ class Jobs:
 
     def _start(self, job: Object, active: list[Object], status: dict[str, Any]) -> list[Object]:
         spec = job["spec"]
+        if self._backoff.waits(job):
+            return []
         wanted = spec.get("completions")
         left = spec["parallelism"] if wanted is None else min(spec["parallelism"], wanted - status.get("succeeded", 0))
         number = left - len(active)
@@ -136,8 +139,10 @@ class Jobs:
                 break
             try:
                 made.append(self._create(job, index))
+                self._backoff.accepted(job)
             except ApiError as error:
                 self._cluster.record(job, "FailedCreate", f"Error creating: {error.message}", warning=True, source="job-controller")
+                self._backoff.refused(job, lambda: self._sync(job["metadata"]["namespace"], job["metadata"]["name"]))
                 break
         return made
 

@@ -54,7 +54,7 @@ ALL = (
     *(POD, NODE, NAMESPACE, SERVICE, ENDPOINTS, SECRET, CONFIG_MAP, SERVICE_ACCOUNT, CLAIM, VOLUME, EVENT, QUOTA, LIMIT_RANGE),
     *(DEPLOYMENT, REPLICA_SET, JOB, ROLE, ROLE_BINDING, STORAGE_CLASS, PRIORITY_CLASS, DISRUPTION_BUDGET, ENDPOINT_SLICE, LEASE),
 )
-REVIEWS = ("selfsubjectaccessreviews", "selfsubjectrulesreviews")
+REVIEWS = ("selfsubjectaccessreviews", "selfsubjectrulesreviews", "selfsubjectreviews")
 
 _by_path = {(kind.group, kind.version, kind.plural): kind for kind in ALL}
 _by_kind = {kind.kind: kind for kind in ALL}

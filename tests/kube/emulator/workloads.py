@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from tests.kube.emulator.failure import ApiError
@@ -38,9 +39,37 @@ def has_ended(pod: Object) -> bool:
     return (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed")
 
 
+class Backoff:
+    """When a controller that was refused a pod tries again: later each time."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+        self._refused: dict[str, tuple[int, int, bool]] = {}  # generation, times, whether it waits
+
+    def waits(self, found: Object) -> bool:
+        """Whether the object's last try was refused and the next is not due; a changed object is tried at once."""
+        generation, _, waiting = self._refused.get(found["metadata"]["uid"], (0, 0, False))
+        return waiting and generation == found["metadata"].get("generation", 1)
+
+    def refused(self, found: Object, again: Callable[[], None]) -> None:
+        uid, generation = found["metadata"]["uid"], found["metadata"].get("generation", 1)
+        times = self._refused.get(uid, (0, 0, False))[1] + 1
+        self._refused[uid] = (generation, times, True)
+
+        def retry() -> None:
+            self._refused[uid] = (generation, times, False)
+            again()
+
+        self._cluster.loop.call_later(min(2**times, 300) * self._cluster.pace, retry)
+
+    def accepted(self, found: Object) -> None:
+        self._refused.pop(found["metadata"]["uid"], None)
+
+
 class Workloads:
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
+        self._backoff = Backoff(cluster)
 
     def see(self, change: Change) -> None:
         meta = change.new["metadata"]
@@ -48,6 +77,9 @@ class Workloads:
             name = controller_name(change.new, "ReplicaSet")
             if name:
                 self._sync_set(meta["namespace"], name)
+                found = self._cluster.memory.find(REPLICA_SET, meta["namespace"], name)
+                if found is not None and change.type == "DELETED":  # who recreates waits for the last pod to be gone
+                    self._sync_deployment(meta["namespace"], controller_name(found, "Deployment"))
         elif change.kind is REPLICA_SET:
             if change.type != "DELETED":
                 self._sync_set(meta["namespace"], meta["name"])
@@ -64,15 +96,19 @@ class Workloads:
         pods = [pod for pod in memory.list(POD, namespace) if owned_by(pod, uid) and not has_ended(pod)]
         live = [pod for pod in pods if not pod["metadata"].get("deletionTimestamp")]
         failure: dict[str, Any] | None = None
+        if self._backoff.waits(found):
+            return
         for _ in range(wanted - len(live)):
             template = copy.deepcopy(found["spec"]["template"])
             body = {"metadata": template.get("metadata") or {}, "spec": template["spec"]}
             body["metadata"] |= {"generateName": f"{name}-", "ownerReferences": [owner_of(REPLICA_SET, found)]}
             try:
                 live.append(memory.create(POD, namespace, body))
+                self._backoff.accepted(found)
             except ApiError as error:
                 failure = {"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate", "message": error.message}
                 self._cluster.record(found, "FailedCreate", f"Error creating: {error.message}", warning=True)
+                self._backoff.refused(found, lambda: self._sync_set(namespace, name))
                 break
         for pod in sorted(live, key=is_ready)[: max(len(live) - wanted, 0)]:
             memory.delete(POD, namespace, pod["metadata"]["name"])
@@ -81,7 +117,9 @@ class Workloads:
         status = {"replicas": len(live), "fullyLabeledReplicas": len(live), "readyReplicas": ready, "availableReplicas": ready}
         status["observedGeneration"] = found["metadata"].get("generation", 1)
         if failure:
-            status["conditions"] = [failure | {"lastTransitionTime": now_text()}]
+            before = next(iter((found.get("status") or {}).get("conditions") or ()), {})
+            same = {key: before.get(key) for key in failure} == failure
+            status["conditions"] = [before if same else failure | {"lastTransitionTime": now_text()}]
         memory.change(REPLICA_SET, namespace, name, lambda it: it.update(status=status), subresource="status")
 
     def _sync_deployment(self, namespace: str, name: str) -> None:
