@@ -32,12 +32,13 @@ from fairway.step.folder import FolderArtifactStore
 CONNECTIONS = 256
 _BUFFER_BYTES = 1 << 20
 _IDLE_S, _STALLED_S, _STOP_S = 5.0, 60.0, 25.0
-_DRAINED_BYTES = 64 << 20
+_DRAINED_BYTES, _LINGER_S = 64 << 20, 2.0
 _SPARE_BYTES = 16 << 20
 _ABANDONED_S = 3600.0
 _DIGESTED = "sha256/"
 _RANGE = re.compile(r"bytes=(?:(\d+)-(\d*)|-(\d+))")
-_FULL = (errno.ENOSPC, errno.EDQUOT)
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_ROOM = "`fairway gc` frees some; or give the target more storage"
 
 
 class BlobServer(HTTPServer):
@@ -201,37 +202,37 @@ class Handler(BaseHTTPRequestHandler):
             return
         free = os.statvfs(self._folder())
         if free.f_bavail * free.f_frsize < size + _SPARE_BYTES:
-            self._refuse(
-                507, f"there is no room for {size} bytes", hint="`fairway gc` frees some; or give the target more storage", unread=size
-            )
+            self._refuse(507, f"there is no room for {size} bytes", hint=_ROOM, unread=size)
             return
         self._receive(key, size)
 
     def _receive(self, key: str, size: int) -> None:
         file, path = self.server.store.create()
-        left = size
+        left, digest, full = size, hashlib.sha256(), False
         try:
-            hashed = hashlib.sha256()
             buffer = memoryview(bytearray(min(_BUFFER_BYTES, size or 1)))
             while left:
                 got = self.rfile.readinto1(buffer[: min(left, len(buffer))])  # type: ignore[attr-defined]
                 if not got:
                     raise ConnectionResetError("the peer left before all was sent")
                 left -= got
-                hashed.update(buffer[:got])
+                digest.update(buffer[:got])
                 _write_all(file, buffer[:got])
-            if (wanted := _digest_of(key)) and hashed.hexdigest() != wanted:
-                self._refuse(400, f"what arrived has the SHA-256 {hashed.hexdigest()}, not {wanted}", hint="send it again")
-                return
-            stored = self.server.store.put(key, Path(path), move=True)
-            self._answer(201 if stored else 200, b"", {})
+            wanted = _digest_of(key) or digest.hexdigest()
+            stored = digest.hexdigest() == wanted and self.server.store.put(key, Path(path), move=True)
         except OSError as error:
             if error.errno not in _FULL:
                 raise
-            self._refuse(507, "the disk is full", hint="`fairway gc` frees some; or give the target more storage", unread=left)
+            full, wanted, stored = True, "", False
         finally:
             os.close(file)
             Path(path).unlink(missing_ok=True)
+        if full:
+            self._refuse(507, "the disk is full", hint=_ROOM, unread=left)
+        elif digest.hexdigest() != wanted:
+            self._refuse(400, f"what arrived has the SHA-256 {digest.hexdigest()}, not {wanted}", hint="send it again")
+        else:
+            self._answer(201 if stored else 200, b"", {})
 
     def _folder(self) -> str:
         path = Path(self.server.store.root)
@@ -259,12 +260,16 @@ class Handler(BaseHTTPRequestHandler):
         if unread < 0:
             length = self.headers.get("Content-Length", "")
             unread = int(length) if length.isdigit() and status in (403, 404) else 0
-        if unread > _DRAINED_BYTES or status == 411:
+        endless = unread > _DRAINED_BYTES or status == 411
+        if endless:
             self.close_connection = True
+        say(f"{self.command} {self.path.partition('?')[0]} {status}: {detail}")
         body = json.dumps({"type": "about:blank", "status": status, "detail": detail, "hint": hint}).encode()
         self._answer(status, body, {"Content-Type": "application/problem+json"})
-        self._discard(min(unread, _DRAINED_BYTES))
-        say(f"{self.command} {self.path.partition('?')[0]} {status}: {detail}")
+        if endless:
+            self.connection.shutdown(socket.SHUT_WR)
+            self.connection.settimeout(_LINGER_S)
+        self._discard(_DRAINED_BYTES if endless else unread)
 
     def _discard(self, size: int) -> None:
         """Read what the peer sends anyway: it hears our answer only if it can finish."""
