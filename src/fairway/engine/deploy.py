@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 Say = Callable[[str], None]
 OLDEST = (1, 29)
-TIMEOUT_S = 600.0
+TIMEOUT_S, PATIENCE_S = 600.0, 30.0
 _FIRST = ("Secret", "ServiceAccount", "Role", "PersistentVolumeClaim", "Service")
 _TRIES = 5
 
@@ -85,11 +85,13 @@ async def find_lacking(client: KubeClient, target: TargetSettings) -> Lacking | 
     return Lacking(tuple(missing), await render_request(client, missing)) if missing else None
 
 
-async def deploy(client: KubeClient, target: TargetSettings, *, say: Say, user: str = "", timeout_s: float = TIMEOUT_S) -> Deployed:
+async def deploy(
+    client: KubeClient, target: TargetSettings, *, say: Say, user: str = "", timeout_s: float = TIMEOUT_S, patience_s: float = PATIENCE_S
+) -> Deployed:
     """Make the namespace hold this server, and wait until it is ready. Idempotent; a server that is there is upgraded in place.
 
-    `say` gets a line for each thing that it waits for. Raises ConflictError for objects that are not Fairway's or a newer server, and as
-    `Readiness.wait` does.
+    `say` gets a line for each thing that it waits for; what does not cure itself is given `patience_s`. Raises ConflictError for
+    objects that are not Fairway's or a newer server, and as `Readiness.wait` does.
     """
     started = time.monotonic()
     await _check_present(client, target)
@@ -102,7 +104,7 @@ async def deploy(client: KubeClient, target: TargetSettings, *, say: Say, user: 
     if changed:
         say(f"applied {', '.join(changed)}")
     release = release_for(target)
-    await Readiness(client, plan, release, token, say).wait(timeout_s)
+    await Readiness(client, plan, release, token, say, patience_s=patience_s).wait(timeout_s)
     return Deployed(client.namespace, plan.version, user_of(token), token_file, tuple(changed), time.monotonic() - started)
 
 

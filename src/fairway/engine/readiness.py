@@ -21,15 +21,23 @@ if TYPE_CHECKING:
 
 _LOOK_S = 0.2  # between two questions to a pod that runs
 _TOLD_S = 2.0  # between two looks at events and the Deployment
-_LASTING_S = 30.0  # for how long what does not cure itself may still do so
 _TAIL_LINES = 5
 
 
 class Readiness:
-    """One wait for the pod of `plan`. `say` gets each new reason once."""
+    """One wait for the pod of `plan`. `say` gets each new reason once; what does not cure itself is given `patience_s`."""
 
-    def __init__(self, client: KubeClient, plan: ServerPlan, release: Release, token: str, say: Callable[[str], None]) -> None:
-        self._client, self._plan, self._release, self._say = client, plan, release, say
+    def __init__(
+        self,
+        client: KubeClient,
+        plan: ServerPlan,
+        release: Release,
+        token: str,
+        say: Callable[[str], None],
+        *,
+        patience_s: float,
+    ) -> None:
+        self._client, self._plan, self._release, self._say, self._patience_s = client, plan, release, say, patience_s
         self._headers = {HEADER: token}
         self._said = ""
         self._pods: dict[str, dict[str, Any]] = {}
@@ -109,10 +117,11 @@ class Readiness:
         if self._is_time():
             with suppress(FairwayError):  # without the right to see events, the pod's own status has to do
                 self._events = await self._client.events(name)
-        if crashes(pod):
-            self._tell_once(f"the server ended, and is started again: {last_words(pod)}")
         if crashes(pod) > 1:
             raise InfraError(f"the server ends as soon as it has started: {last_words(pod)}", hint=f"kubectl logs -p {name}")
+        if crashes(pod):
+            self._tell_once(f"the server ended, and is started again: {last_words(pod)}")
+            return
         found = explain_wait(pod, self._events)
         if found is None:
             self._bad_since = 0.0
@@ -128,7 +137,7 @@ class Readiness:
         """Raise what has been wrong for long enough."""
         now = time.monotonic()
         self._bad_since = self._bad_since or now
-        if at_once or now - self._bad_since > _LASTING_S:
+        if at_once or now - self._bad_since > self._patience_s:
             raise kind(message, hint=hint)
 
     async def _ask(self, pod: dict[str, Any]) -> bool:

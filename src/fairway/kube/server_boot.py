@@ -36,7 +36,7 @@ class Boot(BaseHTTPRequestHandler):
         user = token.split(".")[1] if token.count(".") > 1 else ""
         try:
             if os.path.basename(user) != user: return False
-            with open("/etc/fairway/server/token." + user) as file: digest = file.read().strip()
+            with open(env["FAIRWAY_SECRETS"] + "/token." + user) as file: digest = file.read().strip()
         except OSError: return False
         return hmac.compare_digest(hashlib.sha256(token.encode()).hexdigest(), digest)
     def do_GET(self):

@@ -233,6 +233,7 @@ def _variables(plan: ServerPlan) -> list[dict[str, Any]]:
         "USER": "fairway",
         "PYTHONUNBUFFERED": "1",
         "FAIRWAY_SERVER": target.app,
+        "FAIRWAY_SECRETS": SECRET_FOLDER,
         "FAIRWAY_HOST": "0.0.0.0",  # a port-forward arrives at the pod's loopback
         "FAIRWAY_PORT": str(API_PORT),
         "FAIRWAY_BLOBS_PORT": str(BLOBS_PORT),

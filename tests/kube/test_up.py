@@ -1,0 +1,280 @@
+"""`fairway up`: a namespace and a bare Python image become a server, in a cluster whose pods really run."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import stat
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from fairway.engine.credentials import find_token, server_key
+from fairway.engine.deploy import connect, deploy
+from fairway.errors import ConflictError, FairwayError, ImageUnavailable, InfraError, NotFoundError
+from fairway.kube.server_call import call_pod
+from fairway.kube.server_manifests import ServerPlan, render_server
+from fairway.spec.record import replace
+from fairway.spec.tokens import digest_token, user_of
+from tests.kube.emulator import Emulator
+from tests.kube.uprig import Campus
+
+OBJECTS = [
+    "Deployment fairway",
+    "PersistentVolumeClaim fairway-data",
+    "Role fairway",
+    "RoleBinding fairway",
+    "Secret fairway-server",
+    "Service fairway",
+    "ServiceAccount fairway",
+]
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
+    with pytest.MonkeyPatch.context() as patch, Emulator(tmp_path_factory.mktemp("cluster"), pace=0.1) as made:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("USER", "ada")
+        for name in ("FAIRWAY_USER", "FAIRWAY_TOKEN", "FAIRWAY_TARGET", "FAIRWAY_CONFIG"):
+            patch.delenv(name, raising=False)
+        yield made
+
+
+@pytest.fixture(scope="module")
+def campus(cluster: Emulator, tmp_path_factory: pytest.TempPathFactory) -> Campus:
+    """A namespace in which `fairway up` was said once."""
+    made = Campus(tmp_path_factory.mktemp("campus"), cluster, "team")
+    said = made.ask("up")
+    assert said.status == 0, said.text
+    made.first = said  # type: ignore[attr-defined]
+    return made
+
+
+@pytest.fixture
+def empty(cluster: Emulator, tmp_path: Path, request: pytest.FixtureRequest) -> Campus:
+    """A namespace of the test's own, in which nothing is."""
+    return Campus(tmp_path, cluster, f"ns-{abs(hash(request.node.name)) % 10**8}")
+
+
+def call(campus: Campus, request: str, token: str = "") -> tuple[int, bytes]:
+    """The server's answer."""
+
+    async def ask() -> tuple[int, bytes]:
+        client = connect(campus.target)
+        try:
+            headers = {"Fairway-Token": token} if token else {}
+            return await call_pod(client, campus.pod()["metadata"]["name"], 8080, request, headers=headers)
+        finally:
+            await client.close()
+
+    return asyncio.run(ask())
+
+
+def set_up(campus: Campus, **options: Any) -> list[str]:
+    """`deploy` with impatience; what it said. Raises what it raises."""
+    said: list[str] = []
+
+    async def go() -> None:
+        client = connect(campus.target)
+        try:
+            await deploy(client, campus.target, say=said.append, **{"timeout_s": 20.0, "patience_s": 0.0, **options})
+        except FairwayError as error:
+            error.said = said  # type: ignore[attr-defined]
+            raise
+        finally:
+            await client.close()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FAIRWAY_CONFIG", str(campus.config))
+        asyncio.run(go())
+    return said
+
+
+def test_one_command_makes_these_objects_and_a_server_that_answers(campus: Campus) -> None:
+    assert sorted(campus.versions()) == OBJECTS
+    assert call(campus, "GET /readyz")[0] == 200
+    assert call(campus, "GET /api/v1/target")[0] == 401
+    status, body = call(campus, "GET /api/v1/target", campus.token)
+    assert status == 200 and b'"user":"ada"' in body.replace(b" ", b"")
+
+
+def test_it_says_what_it_waits_for_and_how_to_go_on(campus: Campus) -> None:
+    lines = campus.first.err.splitlines()  # type: ignore[attr-defined]
+    assert lines[0].startswith("applied Secret fairway-server, ")
+    assert any(line.startswith("collecting Fairway 0.1.0 for Python 3.11") for line in lines)
+    assert any(line.startswith("sending it, ") for line in lines)
+    assert " is ready in the namespace team, after " in lines[-2]
+    assert lines[-1] == "you are 'ada' there; next: fairway run FILE --on campus"
+    assert campus.first.out == ""  # type: ignore[attr-defined]
+
+
+def test_the_token_is_the_callers_alone_and_shown_nowhere(campus: Campus) -> None:
+    (path,) = (campus.config / "tokens").iterdir()
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert user_of(campus.token) == "ada"
+    secret = campus.token.rpartition(".")[2]
+    assert secret not in campus.first.text  # type: ignore[attr-defined]
+    assert secret not in campus.everything()
+    data = campus.find("Secret", "fairway-server")["data"]
+    assert base64.b64decode(data["token.ada"]).decode() == digest_token(campus.token)
+    assert base64.b64encode(campus.token.encode()).decode() not in campus.everything()
+
+
+def test_saying_it_again_changes_nothing(campus: Campus) -> None:
+    before, token = campus.versions(), campus.token
+    started = time.monotonic()
+    said = campus.ask("up")
+    assert (said.status, said.err.splitlines()[0].partition(" in the")[0]) == (0, "Fairway 0.1.0 was ready already")
+    assert (campus.versions(), campus.token) == (before, token)
+    assert time.monotonic() - started < 5
+
+
+def test_a_changed_setting_upgrades_in_place_and_keeps_what_the_volume_has(campus: Campus) -> None:
+    before, pod = campus.versions(), campus.pod()["metadata"]["name"]
+    campus.write("max-pods = 7\n")
+    said = campus.ask("up")
+    assert said.status == 0, said.text
+    changed = [name for name, version in campus.versions().items() if before[name] != version]
+    assert changed == ["Deployment fairway"]
+    assert said.err.startswith("applied Deployment fairway\n")
+    assert "sending" not in said.err
+    assert campus.pod()["metadata"]["name"] != pod
+    assert b'"max_pods":7' in call(campus, "GET /api/v1/target", campus.token)[1].replace(b" ", b"")
+
+
+def test_a_server_that_is_killed_comes_back_without_the_client(campus: Campus) -> None:
+    pod = campus.pod()["metadata"]["name"]
+
+    async def kill() -> None:
+        client = connect(campus.target)
+        await client.delete("Pod", pod, grace_s=0)
+        await client.close()
+
+    asyncio.run(kill())
+
+    def again() -> bool:
+        pods = [one for one in campus.cluster.list("Pod", "team") if one["metadata"]["name"] != pod]
+        states = [one for each in pods for one in each["status"].get("conditions") or ()]
+        return any(one["type"] == "Ready" and one["status"] == "True" for one in states)
+
+    campus.cluster.wait(again)
+    assert call(campus, "GET /api/v1/target", campus.token)[0] == 200
+
+
+def test_a_second_person_gets_a_token_of_their_own(campus: Campus, tmp_path: Path) -> None:
+    other = Campus(tmp_path, campus.cluster, "team", "max-pods = 7\n")
+    said = other.ask("up")
+    assert said.status == 0 and said.err.startswith("applied Secret fairway-server\n"), said.text
+    assert user_of(other.token) == "ada-2"
+    assert call(campus, "GET /api/v1/target", other.token)[0] == call(campus, "GET /api/v1/target", campus.token)[0] == 200
+
+
+def test_a_taken_name_is_not_taken_over(campus: Campus, tmp_path: Path) -> None:
+    said = Campus(tmp_path, campus.cluster, "team", "max-pods = 7\n").ask("up", "--user", "ada")
+    assert (said.status, said.err.splitlines()[0]) == (2, "error: the user 'ada' has a token already, and it is not here")
+
+
+def test_missing_rights_are_all_named_and_nothing_is_applied(empty: Campus) -> None:
+    denied = empty.cluster.authority.denied
+    denied += [("create", "deployments"), ("patch", "roles"), ("create", "pods/portforward"), ("get", "secrets")]
+    try:
+        said = empty.ask("up")
+    finally:
+        denied.clear()
+    assert said.status == 2
+    assert "you lack 6 rights in the namespace" in said.err
+    for text in (
+        "create deployments.apps",
+        "patch roles.rbac.authorization.k8s.io",
+        "create pods/portforward",
+        "get secrets fairway-server",
+    ):
+        assert f"  {text}\n" in said.err
+    role, binding = yaml.safe_load_all(said.out)
+    assert {"apiGroups": ["apps"], "resources": ["deployments"], "verbs": ["create"]} in role["rules"]
+    assert (binding["subjects"][0]["name"], role["metadata"]["namespace"]) == ("tester", empty.namespace)
+    assert empty.versions() == {}
+
+
+def test_a_dry_run_prints_what_would_be_applied_and_applies_nothing(empty: Campus) -> None:
+    said = empty.ask("up", "--dry-run")
+    assert (said.status, said.err) == (0, "")
+    made = list(yaml.safe_load_all(said.out))
+    assert sorted(f"{one['kind']} {one['metadata']['name']}" for one in made) == [one for one in OBJECTS if not one.startswith("Secret")]
+    (deployment,) = [one for one in made if one["kind"] == "Deployment"]
+    assert deployment["spec"]["template"]["spec"]["containers"][0]["command"][2].startswith("import sys\n")
+    assert empty.versions() == {}
+
+
+def test_an_old_cluster_is_refused(tmp_path: Path) -> None:
+    with Emulator(tmp_path / "old", version="1.28") as old:
+        said = Campus(tmp_path / "campus", old, "team").ask("up")
+    assert said.err == "error: the cluster runs Kubernetes 1.28\n  Fairway needs 1.29 or newer\n"
+
+
+def test_a_namespace_that_is_not_there_says_how_to_make_it(cluster: Emulator, tmp_path: Path) -> None:
+    with pytest.raises(NotFoundError, match="there is no namespace 'nowhere'") as caught:
+        set_up(Campus(tmp_path, cluster, "nowhere", make=False))
+    assert "kubectl create namespace nowhere" in caught.value.hint
+
+
+def test_an_image_that_cannot_be_pulled_is_told_with_the_registrys_words(empty: Campus) -> None:
+    empty.write('image = "python:3.99"\n')
+    with pytest.raises(ImageUnavailable, match=r"'python:3.99' cannot be pulled: .*not found"):
+        set_up(empty)
+
+
+def test_a_server_that_no_node_can_hold_is_told_for_as_long_as_it_waits(empty: Campus) -> None:
+    empty.write('nodes = { "gpu" = "h100" }\n')
+    with pytest.raises(InfraError, match=r"was not ready after 1 s: no node fits"):
+        set_up(empty, timeout_s=1.0)
+
+
+def test_a_quota_that_lets_no_pod_in_is_told(empty: Campus) -> None:
+    quota = {"kind": "ResourceQuota", "apiVersion": "v1", "metadata": {"name": "none", "namespace": empty.namespace}}
+    empty.cluster.create({**quota, "spec": {"hard": {"pods": "0"}}})
+    with pytest.raises(InfraError, match=r"the cluster does not take the pod: .*exceeded quota"):
+        set_up(empty)
+
+
+def test_a_server_that_ends_at_once_is_told_with_its_last_lines(empty: Campus) -> None:
+    empty.write('server-image = "python:3.12-slim"\n')
+    with pytest.raises(InfraError, match=r"ends as soon as it has started: Error, exit code 1\n.*No module named"):
+        set_up(empty)
+
+
+def test_a_deployment_that_is_not_ours_is_left_alone(empty: Campus) -> None:
+    (deployment,) = [one for one in render_server(ServerPlan(empty.target, empty.namespace, "1")) if one["kind"] == "Deployment"]
+    deployment["metadata"]["labels"] = {"app": "theirs"}
+    empty.cluster.create(deployment)
+    with pytest.raises(ConflictError, match="has a Deployment 'fairway' that is not Fairway's"):
+        set_up(empty)
+    assert empty.names("Secret") == []
+
+
+def test_a_newer_server_is_not_replaced_by_an_older_one(empty: Campus) -> None:
+    (deployment,) = [one for one in render_server(ServerPlan(empty.target, empty.namespace, "0.7.2")) if one["kind"] == "Deployment"]
+    empty.cluster.create(deployment)
+    with pytest.raises(ConflictError, match=r"the server is Fairway 0.7.2, this is 0.1.0") as caught:
+        set_up(empty)
+    assert caught.value.hint == "pip install -U 'fairway==0.7.2'"
+
+
+def test_a_claim_keeps_its_class_and_never_shrinks(empty: Campus) -> None:
+    plan = ServerPlan(replace(empty.target, storage="20Gi", storage_class="slow"), empty.namespace, "0.1.0")
+    (claim,) = [one for one in render_server(plan) if one["kind"] == "PersistentVolumeClaim"]
+    empty.cluster.create(claim)
+    empty.write('storage = "5Gi"\nstorage-class = "fast"\nnodes = { "gpu" = "h100" }\n')
+    with pytest.raises(InfraError):
+        set_up(empty, timeout_s=0.1)
+    spec = empty.find("PersistentVolumeClaim", "fairway-data")["spec"]
+    assert (spec["storageClassName"], spec["resources"]["requests"]["storage"]) == ("slow", "20Gi")
+
+
+def test_the_token_is_found_again_by_who_runs_pipelines(campus: Campus, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FAIRWAY_CONFIG", str(campus.config))
+    assert find_token(server_key(campus.target)) == campus.token
