@@ -132,7 +132,7 @@ def test_a_size_is_answered_node_by_node_and_in_all(cluster: Emulator) -> None:
     assert done.stdout.splitlines()[-1] == "3 at once now, on 2 nodes; 5 if nothing else ran"
     assert fairway("--fits", "accelerator=nvidia.com/gpu:8").stdout.splitlines()[-1] == "it fits on no node"
     assert fairway("--fits", "accelerator=nvidia.com/gpu:3").stdout.splitlines()[-1] == "none now; 1 if nothing else ran"
-    assert json.loads(fairway("--fits", "cpu=4,accelerator=nvidia.com/gpu:1,model=H100", "-o", "json").stdout)["free"] == 2
+    assert json.loads(fairway("--fits", "cpu=4,accelerator=nvidia.com/gpu:1,accelerator-type=H100", "-o", "json").stdout)["free"] == 2
 
 
 def test_a_size_that_cannot_be_read_is_refused(cluster: Emulator) -> None:

@@ -17,15 +17,18 @@ GPU = {"nvidia.com/gpu": 1}
 
 
 def test_a_size_is_written_as_a_step_declares_it() -> None:
-    assert parse_size("cpu=4, memory=8Gi,accelerator=nvidia.com/gpu:2,model=H100") == Resources(
+    assert parse_size("cpu=4, memory=8Gi,accelerator=nvidia.com/gpu:2,accelerator_type=H100") == Resources(
         4, 8 * 1024**3, 0, {"nvidia.com/gpu": 2}, model="H100"
     )
     assert parse_size("cpu=500m,accelerator=google.com/tpu:4,topology=2x2").topology == "2x2"
-    assert parse_size("accelerator=amd.com/gpu").accelerators == {"amd.com/gpu": 1}
+    assert parse_size("accelerator=amd.com/gpu:1,accelerator=fpga.intel.com/arria10:2").accelerators == {
+        "amd.com/gpu": 1,
+        "fpga.intel.com/arria10": 2,
+    }
 
 
 @pytest.mark.parametrize(
-    "text", ["", "cpu", "cpu=", "cpu=many", "cpu=nan", "cpu=-1", "memory=8Q", "gpu=1", "accelerator=a/b:x", "cpu=0", "=,=", "model="]
+    "text", ["", "cpu", "cpu=", "cpu=many", "cpu=nan", "cpu=-1", "memory=8Q", "gpu=1", "accelerator=a/b:x", "cpu=0", "=,=", "topology="]
 )
 def test_a_size_that_cannot_be_read_is_refused_with_an_example(text: str) -> None:
     with pytest.raises(ConfigError) as caught:

@@ -41,7 +41,7 @@ def command(folder: str, target: str | None, fits: str | None, scale_down: bool,
     """Show a cluster's nodes with their accelerators, what is used and free, what waits and why, and which nodes are idle.
 
     It is seen with your own kubeconfig: whole if you may list nodes, else through quotas and the scheduler's words. SIZE is made of
-    cpu, memory, disk, accelerator, model and topology. --scale-down lists what it would change of what Fairway made in the namespace,
+    a step's cpu, memory, disk, accelerator and so on. --scale-down lists what it would change of what Fairway made in the namespace,
     and asks; what others made it explains, and leaves alone.
 
     \b

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from fairway.dsl.settings import parse_accelerator, parse_cpu
 from fairway.errors import ConfigError, DefinitionError
 from fairway.kube.inventory import ClusterInventory, Stock, is_accelerator
 from fairway.kube.placing import render_affinity, render_selector, render_tolerations
@@ -13,7 +14,9 @@ from fairway.spec.placement import Placement, Toleration
 from fairway.spec.record import Record, record
 from fairway.spec.resources import Resources, parse_memory
 
-_EXAMPLE = "cpu=4,memory=8Gi,accelerator=nvidia.com/gpu:1,model=H100"
+_HINT = "write for example --fits cpu=4,memory=8Gi,accelerator=nvidia.com/gpu:1,accelerator_type=H100"
+_IN_BYTES = ("memory", "disk", "shared_memory")
+_SAYS_WHICH = {"accelerator_type": "model", "topology": "topology"}
 
 
 @record
@@ -38,31 +41,27 @@ class Fit(Record):
 
 
 def parse_size(text: str) -> Resources:
-    """The resources that "cpu=4,memory=8Gi,accelerator=nvidia.com/gpu:1" asks for. Raises ConfigError."""
-    values: dict[str, Any] = {"memory_bytes": 0}
+    """The resources that "cpu=4,memory=8Gi,accelerator=nvidia.com/gpu:1" asks for, in the words and with the defaults of `@fw.step`. Raises
+    ConfigError."""
+    values: dict[str, Any] = {}
     for part in filter(None, (one.strip() for one in text.split(","))):
-        key, equals, value = (one.strip() for one in part.partition("="))
+        key, _, value = (one.strip() for one in part.partition("="))
         try:
             if key == "cpu":
-                values["cpu"] = float(value[:-1]) / 1000 if value.endswith("m") else float(value)
-            elif key in {"memory", "disk"}:
-                values[f"{key}_bytes"] = parse_memory(value)
+                values["cpu"] = parse_cpu(value)
+            elif key.replace("-", "_") in _IN_BYTES:
+                values[f"{key.replace('-', '_')}_bytes"] = parse_memory(value)
             elif key == "accelerator":
-                name, _, count = value.partition(":")
-                values.setdefault("accelerators", {})[name] = int(count or 1)
-            elif key in {"model", "topology"} and value:
-                values[key] = value
+                values.setdefault("accelerators", {}).update(parse_accelerator(value))
+            elif key.replace("-", "_") in _SAYS_WHICH and value:
+                values[_SAYS_WHICH[key.replace("-", "_")]] = value
             else:
-                raise ConfigError(f"--fits knows no {part!r}", hint=f"write for example --fits {_EXAMPLE}")
-        except (ValueError, DefinitionError) as error:
-            raise ConfigError(f"--fits cannot read {part!r}", hint=f"write for example --fits {_EXAMPLE}") from error
-        if not equals:
-            raise ConfigError(f"--fits cannot read {part!r}", hint=f"write for example --fits {_EXAMPLE}")
-    size = Resources(**values) if len(values) > 1 or values["memory_bytes"] else Resources(cpu=0)
-    numbers = [size.cpu, float(size.memory_bytes), *map(float, size.accelerators.values())]
-    if any(not math.isfinite(number) or number < 0 for number in numbers) or not any(numbers):
-        raise ConfigError(f"--fits needs amounts above zero, not {text!r}", hint=f"write for example --fits {_EXAMPLE}")
-    return size
+                raise ConfigError(f"--fits knows no {part!r}", hint=_HINT)
+        except DefinitionError as error:
+            raise ConfigError(f"--fits cannot read {part!r}: {error.message}", hint=_HINT) from error
+    if not values:
+        raise ConfigError("--fits needs a size", hint=_HINT)
+    return Resources(**values)
 
 
 def find_fit(
