@@ -1,0 +1,97 @@
+"""A real server in a process of its own, that runs attempts on this machine: started, killed, started again on the same port."""
+
+from __future__ import annotations
+
+import os
+import selectors
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from fairway.spec.tokens import digest_token, make_user_token
+from fairway.store.serverapi import ServerApi
+
+
+class ServerProcess:
+    """`python -m fairway.web --target local` below `folder`. `token` is that of the user ann."""
+
+    def __init__(self, folder: Path, **secrets: str) -> None:
+        self.folder, self.home = folder, folder / "home"
+        self.token = make_user_token("ann")
+        kept = folder / "secrets"
+        kept.mkdir(parents=True)
+        (kept / "signing-key").write_text("ab" * 32)
+        (kept / "token.ann").write_text(digest_token(self.token))
+        (folder / "dotenv").write_text("".join(f"{name}={value}\n" for name, value in secrets.items()))
+        self.port = 0
+        self.process: subprocess.Popen[str] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def api(self) -> ServerApi:
+        return ServerApi(self.url, self.token, patience_s=10.0)
+
+    def start(self) -> None:
+        """Returns when it listens and has taken its runs up."""
+        words = ["--target", "local", "--home", str(self.home), "--secrets", str(self.folder / "secrets"), "--port", str(self.port)]
+        words += ["--blobs-port", "0", "--dotenv", str(self.folder / "dotenv")]
+        with (self.folder / "said").open("a") as said:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "fairway.web", *words], stdout=subprocess.PIPE, stderr=said, text=True, start_new_session=True
+            )
+        assert self.process.stdout is not None
+        with selectors.DefaultSelector() as selector:
+            selector.register(self.process.stdout, selectors.EVENT_READ)
+            assert selector.select(30), "the server does not start"
+        line = self.process.stdout.readline()
+        assert line.startswith("listening on "), (line, self.said)
+        self.port = int(line.rpartition(":")[2])
+
+    @property
+    def said(self) -> str:
+        return (self.folder / "said").read_text()
+
+    def kill(self) -> None:
+        """SIGKILL: nothing can be put in order."""
+        self._end(signal.SIGKILL)
+
+    def stop(self) -> int:
+        """SIGTERM; its exit status."""
+        return self._end(signal.SIGTERM)
+
+    def _end(self, number: int) -> int:
+        process, self.process = self.process, None
+        if process is None:
+            return 0
+        os.kill(process.pid, number)
+        status = process.wait(30)
+        assert process.stdout is not None
+        process.stdout.close()
+        return status
+
+    def settings(self, name: str = "campus") -> str:
+        """A `fairway.toml` with this server as a target."""
+        return f'[targets.{name}]\nkind = "server"\nurl = "{self.url}"\n'
+
+    def environ(self, **more: str) -> dict[str, str]:
+        """Variables of a client."""
+        return {**os.environ, "FAIRWAY_TOKEN": self.token, **more}
+
+    def follow(self, run: str, until: str) -> list[dict[str, Any]]:
+        """The run's events up to the first of the type `until`; waits for it on the server."""
+        events: list[dict[str, Any]] = []
+        after = 0
+        while True:
+            answer = self.api.call("GET", f"/runs/{run}/events", query={"after": after, "wait": 20}, timeout_s=30)
+            found = answer.json()["items"]
+            assert found, f"no {until} comes"
+            for item in found:
+                events.append(item)
+                after = item["seq"]
+                if item["type"] == until:
+                    return events
