@@ -15,44 +15,51 @@ from fairway.cli.arguments import output_option
 from fairway.cli.listing import print_json
 from fairway.cli.style import paint, spell_size
 from fairway.cli.version import find_version
+from fairway.engine.parity import Finding
 from fairway.engine.project import Project, load_project
-from fairway.errors import FairwayError
-from fairway.spec.record import Record, record
+from fairway.errors import ConfigError, FairwayError
 
 LOW_DISK_BYTES = 2_000_000_000
-_MARKS = {"ok": ("✓", "green"), "warning": ("!", "yellow"), "problem": ("✗", "red")}
-
-
-@record
-class Finding(Record):
-    """One thing looked at. `level`: "ok", "warning", "problem"; `hint` says what to do about it."""
-
-    level: str
-    what: str
-    hint: str = ""
+_MARKS = {"ok": ("✓", "green"), "note": ("·", "dim"), "warning": ("!", "yellow"), "problem": ("✗", "red")}
 
 
 @click.command("doctor")
+@click.argument("file", metavar="[FILE]", default="")
+@click.option("--on", default="", metavar="TARGET", help="Compare a target with this machine.")
 @output_option
 @click.pass_obj
-def command(folder: str, output: str | None) -> int:
+def command(folder: str, file: str, on: str, output: str | None) -> int:
     """Check this machine and this project, and say what to do about what is wrong. Exit status 2 if something must be mended.
+
+    With --on: what differs between here and a target, by how much it matters. With the
+    FILE of a pipeline too: what of it would fail there.
 
     \b
     Examples:
       fairway doctor
-      fairway doctor -o json
+      fairway doctor churn.py --on campus
     """
-    findings = list(examine(folder))
+    if file and not on:
+        raise ConfigError("a pipeline is compared with a target", hint=f"say which: fairway doctor {file} --on TARGET")
+    findings = _examine_target(folder, on, file) if on else list(examine(folder))
     if output == "json":
         print_json(findings)
     else:
         for finding in findings:
             mark, colour = _MARKS[finding.level]
             sys.stdout.write(f"{paint(mark, colour, sys.stdout)} {finding.what}\n")
+            if finding.where:
+                sys.stdout.write(f"    at {finding.where}\n")
             if finding.hint:
                 sys.stdout.write(f"    {finding.hint}\n")
     return 2 if any(finding.level == "problem" for finding in findings) else 0
+
+
+def _examine_target(folder: str, on: str, file: str) -> list[Finding]:
+    from fairway.engine.checkup import examine_target
+
+    project = load_project(folder, near=file.partition(":")[0], overrides={"target": on})
+    return examine_target(project, on, file)
 
 
 def examine(folder: str) -> Iterator[Finding]:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from fairway.kube.client import KubeClient
 
 Say = Callable[[str], None]
+FIELD_MANAGER = "fairway"
 OLDEST = (1, 29)
 TIMEOUT_S, PATIENCE_S = 600.0, 30.0
 _FIRST = ("Secret", "ServiceAccount", "Role", "PersistentVolumeClaim", "Service")
@@ -196,11 +197,17 @@ def _keep_storage(wanted: dict[str, Any], there: dict[str, Any]) -> None:
     from fairway.spec.resources import parse_memory
 
     spec, has = wanted["spec"], there["spec"]
-    if "storageClassName" in spec and has.get("storageClassName"):
+    if has.get("storageClassName") and ("storageClassName" in spec or _applied_class(there)):
         spec["storageClassName"] = has["storageClassName"]
     asked, size = spec["resources"]["requests"], has["resources"]["requests"]
     if parse_memory(asked["storage"]) <= parse_memory(size["storage"]):
         asked["storage"] = size["storage"]
+
+
+def _applied_class(claim: dict[str, Any]) -> bool:
+    """Was its class named by an apply of ours? Then leaving it out now would take it away, which is not allowed."""
+    applied = [one for one in claim["metadata"].get("managedFields") or [] if one.get("manager") == FIELD_MANAGER]
+    return any("f:storageClassName" in (one.get("fieldsV1") or {}).get("f:spec", {}) for one in applied)
 
 
 def _note(changed: list[str], before: dict[str, Any] | None, after: dict[str, Any]) -> None:
