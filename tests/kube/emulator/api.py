@@ -232,6 +232,8 @@ class Api(kmock.KubernetesScaffold):
         try:
             await response.prepare(raw)
             await self._feed(raw, response, watch, float(query.get("timeoutSeconds") or 1800))
+        except ConnectionError:
+            pass  # the client has gone
         finally:
             self.watches.discard(watch)
         return response

@@ -177,12 +177,14 @@ class Network:
             tasks.append(asyncio.create_task(self._from_pod(reader, socket_, 2 * index, port)))
         receiving = asyncio.create_task(_from_client(socket_, writers))
         try:
-            if tasks:
-                done = asyncio.gather(*tasks)
-                await asyncio.wait({receiving, asyncio.ensure_future(done)}, return_when=asyncio.FIRST_COMPLETED)
+            waiting = set(tasks)
+            while waiting and not receiving.done():
+                _, rest = await asyncio.wait({receiving, *waiting}, return_when=asyncio.FIRST_COMPLETED)
+                waiting &= rest
         finally:
             for task in (*tasks, receiving):
                 task.cancel()
+            await asyncio.gather(*tasks, receiving, return_exceptions=True)
             for writer in writers.values():
                 writer.close()
             if not socket_.closed:

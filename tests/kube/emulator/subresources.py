@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import json
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
@@ -47,11 +48,12 @@ async def _log(cluster: Cluster, raw: web.BaseRequest, pod: Object) -> web.Strea
     response = web.StreamResponse(headers={"Content-Type": "text/plain"})
     await response.prepare(raw)
     follow = query.get("follow") in ("true", "1")
-    async for data in log.read(follow=follow, tail=tail, since=since, stamps=query.get("timestamps") in ("true", "1")):
-        await response.write(data[:left])
-        left -= len(data)
-        if left <= 0:
-            break
+    with suppress(ConnectionError):  # the client has gone
+        async for data in log.read(follow=follow, tail=tail, since=since, stamps=query.get("timestamps") in ("true", "1")):
+            await response.write(data[:left])
+            left -= len(data)
+            if left <= 0:
+                break
     return response
 
 

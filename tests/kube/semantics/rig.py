@@ -1,0 +1,74 @@
+"""The rig of the semantic tests, with a cluster as the project's target."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.kube.emulator import Emulator, Image
+from tests.semantics.rig import Rig
+
+IMAGE = "fairway-tests:1"  # the interpreter of these tests, with all that is installed beside it
+
+
+class Campus:
+    """A cluster with a server in it, set up by `fairway up` from an image that has Fairway."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder, self.config = folder, folder / "config"
+        self.cluster = Emulator(folder / "cluster", images=[Image(IMAGE, python=sys.executable)], pace=0.01)
+        self.cluster.__enter__()
+        self.write(folder)
+        said = self.fairway("up")
+        assert said.returncode == 0, said.stdout + said.stderr
+
+    def close(self) -> None:
+        self.cluster.__exit__(None, None, None)
+
+    def settings(self, more: str = "") -> str:
+        """The lines of a `fairway.toml` that make this cluster a project's target."""
+        return f"""
+target = "campus"
+[targets.campus]
+kind = "kubernetes"
+kubeconfig = "{self.cluster.kubeconfig}"
+image = "{IMAGE}"
+server-image = "{IMAGE}"
+requests-per-second = 1000
+{more}
+"""
+
+    def write(self, folder: Path, more: str = "") -> None:
+        (folder / "fairway.toml").write_text(self.settings(more))
+
+    @property
+    def variables(self) -> dict[str, str]:
+        return {"FAIRWAY_CONFIG": str(self.config), "USER": "ada"}
+
+    def fairway(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """`fairway WORDS` in the folder of the cluster's own project."""
+        command = [Path(sys.executable).with_name("fairway"), *words]
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("FAIRWAY_")}
+        variables = kept | self.variables
+        return subprocess.run(command, cwd=self.folder, env=variables, capture_output=True, text=True, timeout=60, check=False)
+
+
+class ClusterRig(Rig):
+    """Everything runs in the cluster."""
+
+    def __init__(self, root: Path, campus: Campus) -> None:
+        super().__init__(root)
+        self.campus = campus
+        campus.write(root)
+
+    def fairway(self, *words: str | Path, **variables: str) -> subprocess.CompletedProcess[str]:
+        return super().fairway(*words, **(self.campus.variables | variables))
+
+    def start(self, *words: str | Path, **variables: str) -> subprocess.Popen[str]:
+        return super().start(*words, **(self.campus.variables | variables))
+
+    def python(self, *words: str | Path, **variables: str) -> subprocess.CompletedProcess[str]:
+        return super().python(*words, **(self.campus.variables | variables))

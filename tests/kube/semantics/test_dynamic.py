@@ -1,0 +1,3 @@
+"""test_dynamic, in a cluster."""
+
+from tests.semantics.test_dynamic import *  # noqa: F403

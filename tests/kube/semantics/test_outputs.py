@@ -1,0 +1,3 @@
+"""test_outputs, in a cluster."""
+
+from tests.semantics.test_outputs import *  # noqa: F403

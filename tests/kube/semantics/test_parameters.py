@@ -1,0 +1,3 @@
+"""test_parameters, in a cluster."""
+
+from tests.semantics.test_parameters import *  # noqa: F403

@@ -1,0 +1,3 @@
+"""test_scripts, in a cluster."""
+
+from tests.semantics.test_scripts import *  # noqa: F403
