@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from fairway.kube.quantity import add_amounts, asked_by, parse_amounts
 from fairway.spec.record import Record, field, record
 
 Object = Mapping[str, Any]
@@ -104,10 +105,10 @@ def take_inventory(
     for pod in pods:
         if pod.get("status", {}).get("phase") in _ENDED:
             continue
-        asked = pod_requests(pod)
+        asked = asked_by(pod)
         node = pod["spec"].get("nodeName", "")
         if node:
-            add(on_node.setdefault(node, {}), {**asked, "pods": 1})
+            add_amounts(on_node.setdefault(node, {}), {**asked, "pods": 1})
         if why := why_waiting(pod):
             metadata = pod["metadata"]
             waiting.append(Waiting(metadata["name"], metadata.get("namespace", ""), asked, why, metadata.get("creationTimestamp", "")))
@@ -121,29 +122,6 @@ def take_inventory(
     if not stocks:
         total, used, free = _from_quotas(bounds)
     return ClusterInventory(stocks, total, used, free, tuple(sorted(waiting, key=lambda one: one.since)), bounds, tuple(unseen))
-
-
-def pod_requests(pod: Object) -> Amounts:
-    """What the scheduler reserves for a pod: its containers and sidecars together, or its largest init container if that is more, and the
-    overhead of its runtime class. A limit without a request is the request."""
-    spec = pod["spec"]
-    main, sidecars, peak = {}, {}, {}
-    for container in spec.get("initContainers") or []:
-        asked = _asked(container)
-        if container.get("restartPolicy") == "Always":
-            add(sidecars, asked)
-            _raise(peak, sidecars)
-        else:
-            _raise(peak, {name: asked.get(name, 0) + sidecars.get(name, 0) for name in {*asked, *sidecars}})
-    for container in spec.get("containers") or []:
-        add(main, _asked(container))
-    add(main, sidecars)
-    _raise(main, peak)
-    whole = (spec.get("resources") or {}).get("requests")  # of the pod as one, from Kubernetes 1.34 on
-    if whole:
-        main.update(parse_amounts(whole))
-    add(main, parse_amounts(spec.get("overhead") or {}))
-    return main
 
 
 def why_waiting(pod: Object) -> str:
@@ -170,26 +148,6 @@ def shorten_scheduling(message: str) -> str:
     return re.sub(r"\s+", " ", sentence) or message
 
 
-def parse_amounts(quantities: Mapping[str, Any]) -> Amounts:
-    """Numbers for Kubernetes' quantities ("100m", "16Gi")."""
-    return {name: parse_quantity(str(value)) for name, value in quantities.items()}
-
-
-_SUFFIX: dict[str, float] = {
-    **dict(zip(("", "n", "u", "m", "k", "M", "G", "T", "P", "E"), (1, 1e-9, 1e-6, 1e-3, 1e3, 1e6, 1e9, 1e12, 1e15, 1e18), strict=True)),
-    **{unit: 1024.0**power for power, unit in enumerate(("Ki", "Mi", "Gi", "Ti", "Pi", "Ei"), 1)},
-}
-_QUANTITY = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)([a-zA-Z]*)")
-
-
-def parse_quantity(text: str) -> float:
-    """A number for one of Kubernetes' quantities; 0 for one that is none, as a page must not fail for it."""
-    match = _QUANTITY.fullmatch(text.strip())
-    if match is None or match[2] not in _SUFFIX:
-        return 0.0
-    return float(match[1]) * _SUFFIX[match[2]]
-
-
 def is_accelerator(resource: str) -> bool:
     """Whether a resource's name is that of an accelerator: NVIDIA (MIG slices too), AMD, Intel, TPU, FPGA …"""
     domain, slash, name = resource.partition("/")
@@ -203,25 +161,10 @@ def spare_pods(total: Amounts, used: Amounts) -> Amounts:
     return {name: max(0.0, amount - used.get(name, 0.0)) for name, amount in total.items()}
 
 
-def add(to: Amounts, more: Mapping[str, float]) -> None:
-    for name, amount in more.items():
-        to[name] = to.get(name, 0.0) + amount
-
-
-def _raise(to: Amounts, floor: Mapping[str, float]) -> None:
-    for name, amount in floor.items():
-        to[name] = max(to.get(name, 0.0), amount)
-
-
-def _asked(container: Object) -> Amounts:
-    resources = container.get("resources") or {}
-    return {**parse_amounts(resources.get("limits") or {}), **parse_amounts(resources.get("requests") or {})}
-
-
 def _sum(amounts: Iterable[Mapping[str, float]]) -> Amounts:
     whole: Amounts = {}
     for one in amounts:
-        add(whole, one)
+        add_amounts(whole, one)
     return whole
 
 

@@ -23,17 +23,38 @@ def parse_quantity(text: str | int | float) -> float:
     return float(text)
 
 
+def parse_amounts(quantities: Mapping[str, Any]) -> dict[str, float]:
+    """Numbers by resource name. Raises ValueError."""
+    return {name: parse_quantity(amount) for name, amount in quantities.items()}
+
+
 def asked_by(pod: Mapping[str, Any]) -> dict[str, float]:
-    """What a pod asks for, by resource name: its containers and sidecars together, or what one init container needs if that is more."""
+    """What the scheduler reserves for a pod, by resource name: its containers and sidecars together, or its largest init container if that
+    is more; what the pod asks for as one; the overhead of its runtime class. A limit without a request is the request."""
+    spec = pod.get("spec", {})
     together: dict[str, float] = {}
     most: dict[str, float] = {}
-    spec = pod.get("spec", {})
-    for container in (*(spec.get("initContainers") or ()), *(spec.get("containers") or ())):
-        wanted = {**(container.get("resources", {}).get("limits") or {}), **(container.get("resources", {}).get("requests") or {})}
-        stays = container.get("restartPolicy") == "Always" or container in spec["containers"]
-        for name, amount in wanted.items():
-            if stays:
-                together[name] = together.get(name, 0.0) + parse_quantity(amount)
-            else:
-                most[name] = max(most.get(name, 0.0), together.get(name, 0.0) + parse_quantity(amount))
-    return {name: max(together.get(name, 0.0), most.get(name, 0.0)) for name in {**together, **most}}
+    for container in spec.get("initContainers") or ():
+        asked = _asked(container)
+        if container.get("restartPolicy") == "Always":
+            add_amounts(together, asked)
+            asked = {}
+        for name in {**together, **asked}:
+            most[name] = max(most.get(name, 0.0), together.get(name, 0.0) + asked.get(name, 0.0))
+    for container in spec.get("containers") or ():
+        add_amounts(together, _asked(container))
+    whole = {name: max(together.get(name, 0.0), most.get(name, 0.0)) for name in {**together, **most}}
+    whole.update(parse_amounts((spec.get("resources") or {}).get("requests") or {}))  # of the pod as one, from Kubernetes 1.34 on
+    add_amounts(whole, parse_amounts(spec.get("overhead") or {}))
+    return whole
+
+
+def add_amounts(to: dict[str, float], more: Mapping[str, float]) -> None:
+    """Add `more` to `to`, resource by resource."""
+    for name, amount in more.items():
+        to[name] = to.get(name, 0.0) + amount
+
+
+def _asked(container: Mapping[str, Any]) -> dict[str, float]:
+    resources = container.get("resources") or {}
+    return parse_amounts({**(resources.get("limits") or {}), **(resources.get("requests") or {})})

@@ -10,7 +10,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fairway.kube.fitting import count_fits
-from fairway.kube.inventory import ClusterInventory, Stock, is_accelerator, pod_requests
+from fairway.kube.inventory import ClusterInventory, Stock, is_accelerator
+from fairway.kube.quantity import asked_by
 from fairway.spec.record import Record, record
 
 Object = Mapping[str, Any]
@@ -160,7 +161,7 @@ def _controller(pod: Object) -> Object | None:
 def _homeless(pod: Object, here: Stock, inventory: ClusterInventory) -> Keeper | None:
     """A pod that may be moved, and fits on no other node, keeps its node all the same."""
     wanted = pod["spec"].get("nodeSelector") or {}
-    asked = {**pod_requests(pod), "pods": 1.0}
+    asked = {**asked_by(pod), "pods": 1.0}
     for node in inventory.nodes:
         selected = all(node.labels.get(label) == value for label, value in wanted.items())
         if selected and node.name != here.name and not node.state and count_fits(asked, node.free):
