@@ -39,6 +39,7 @@ def rig(image: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
             rig.up = rig.fairway("up", "--on", "test").stderr
             yield rig
             rig.fairway("down", "--on", "test", "--volume", "--yes")
+            rig.wait(rig.kube.delete("Secret", "fairway-secrets"))  # the users', which `down` leaves alone
             assert rig.objects(KINDS) == [], f"what bears {OURS} is left behind"
         finally:
             rig.close()

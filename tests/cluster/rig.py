@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import queue
 import secrets
 import shutil
@@ -34,7 +33,7 @@ _WAIT_S = 20.0
 
 
 class Rig:
-    """`folder`: the project, whose one target is "test". `pods`: every pod that the namespace has had since the rig was made, as last seen."""
+    """`folder`: the project, whose one target is "test". `pods`: every pod that the namespace has had, as last seen."""
 
     def __init__(self, folder: Path, image: str) -> None:
         self.folder, self.image = folder, image
@@ -133,7 +132,9 @@ class Rig:
     def server_pod(self) -> str:
         """The name of the server's pod."""
         return self.await_pods(
-            lambda there: next((name for name, pod in there.items() if _is_server(pod) and not pod["metadata"].get("deletionTimestamp")), ""),
+            lambda there: next(
+                (name for name, pod in there.items() if _is_server(pod) and not pod["metadata"].get("deletionTimestamp")), ""
+            ),
             "pod of the server",
         )
 
@@ -150,7 +151,8 @@ class Rig:
         dead = self.server_pod()
         self.wait(self.kube.delete("Pod", dead, grace_s=0))
         return self.await_pods(
-            lambda there: next((name for name, pod in there.items() if _is_server(pod) and name != dead and _is_ready(pod)), ""), "new server"
+            lambda there: next((name for name, pod in there.items() if _is_server(pod) and name != dead and _is_ready(pod)), ""),
+            "new server",
         )
 
     # The command line

@@ -14,7 +14,7 @@ STUCK = """
 import fairway as fw
 
 
-@fw.step({settings})
+@fw.step(cpu=0.05, {settings})
 def stuck() -> int:
     return 1
 
@@ -25,7 +25,7 @@ def {name}():
 """
 WAITS = {
     "image": ('env=fw.env(image="localhost/nobody/has-this:1")', "cannot be pulled"),
-    "selector": ('place=fw.place(nodes={"example.org/no": "such"})', "no node fits"),
+    "selector": ('place=fw.place(patch={"spec": {"nodeSelector": {"example.org/no": "such"}}})', "no node fits"),
     "config_map": ('place=fw.place(variables_from=["config:nowhere"])', "nowhere"),
     "secret_volume": ('place=fw.place(volumes=[fw.volume("/etc/x", secret="nosuchsecret")])', "nosuchsecret"),
     "claim": ('place=fw.place(volumes=[fw.volume("/x", claim="nosuchclaim")])', "nosuchclaim"),
@@ -49,7 +49,7 @@ def start(rig: Rig, name: str, settings: str) -> str:
 
 
 @pytest.mark.parametrize("name", WAITS)
-def test_what_a_pod_waits_for_is_said_in_one_line_and_kept(rig: Rig, waiting: dict[str, str], name: str):
+def test_what_a_pod_waits_for_is_said_in_one_line_and_kept_when_the_pod_is_gone(rig: Rig, waiting: dict[str, str], name: str):
     run = waiting[name]
     reason = rig.await_reason(run, WAITS[name][1])
     assert "\n" not in reason
@@ -71,13 +71,13 @@ def test_a_pod_that_the_cluster_never_takes_fails_at_once_with_its_words(rig: Ri
 
 def test_a_step_larger_than_every_node_is_refused_when_it_is_submitted(rig: Rig):
     (rig.folder / "huge.py").write_text(STUCK.format(settings='memory="900Ti"', name="huge"))
-    refused = rig.fairway("run", "huge.py", "--on", "test", expect=4)
-    assert "stuck" in refused.stderr
+    refused = rig.fairway("run", "huge.py", "--on", "test", expect=2)
+    assert "no node of the cluster could hold that (too small: memory)" in refused.stderr
 
 
 def test_a_step_that_needs_more_memory_than_it_asked_for_is_told_so(rig: Rig):
     failed = rig.run("trouble.py:oom", expect=3)
-    assert failed["error"]["code"] == "FW-OUT-OF-MEMORY"
+    assert failed["error"]["code"] == "FW-TASK-OOM"
     assert "96" in rig.show(failed["run"])
 
 

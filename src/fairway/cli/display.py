@@ -50,6 +50,7 @@ class PlainDisplay:
         self.stream = stream or sys.stderr
         self.board = Board()
         self._blocks = 0
+        self._told: set[tuple[str, str]] = set()
         self._started = False
 
     def start(self, state: Any, events: Sequence[Any]) -> None:
@@ -64,6 +65,8 @@ class PlainDisplay:
             self.start(state, events)
         for line in self.board.apply(events, state):
             self._show(line, state)
+        if state.target != "local" and any(type(event).__name__ == "AttemptObserved" and event.reason for event in events):
+            self._show_waits(state)
 
     def finish(self, state: Any) -> None:
         """Nothing more will come; what is still to be said of steps is said."""
@@ -72,6 +75,16 @@ class PlainDisplay:
         """A line of talk."""
         self.stream.write(text + "\n")
         self.stream.flush()
+
+    def _show_waits(self, state: Any) -> None:
+        """Why steps do not start, once for each step and reason."""
+        from fairway.engine.waits import find_waits
+
+        for (scope, node), why in find_waits(state.live.values()).items():
+            told = f"{scope}/{node}".lstrip("/"), why.partition(" (and ")[0]
+            if told not in self._told:
+                self._told.add(told)
+                self.say(f"… {told[0]}  {why}")
 
     def _show(self, line: Line, state: Any) -> None:
         if follows(line):

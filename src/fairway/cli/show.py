@@ -28,6 +28,7 @@ from fairway.cli.style import (
 )
 from fairway.dsl.picture import find_edges
 from fairway.engine.drawing import draw_rails
+from fairway.engine.waits import find_waits
 from fairway.errors import NotFoundError
 
 
@@ -81,13 +82,18 @@ def render_run(state: Any, now: float) -> list[str]:
     rows = draw_rails(edges)
     width = max((len(rails) for rails, _ in rows), default=0)
     names = max((len(line.label) for line in board.lines.values()), default=0)
+    waits = find_waits(state.live.values())
     for rails, node in rows:
         line = board.lines.get(("", node))
         if line is None:
             lines.append(rails if not node else f"{rails:<{width}}  {node}")
             continue
         lines.append(_graph_row(rails, width, names, line, now))
-        lines += [f"{rails.replace('●', '│'):<{width}}    {render_line(inner, names, now, sys.stdout)}" for inner in _inner(board, node)]
+        below = f"{rails.replace('●', '│'):<{width}}    "
+        lines += [f"{below}{waits[line.key]}"] if line.key in waits else []
+        for inner in _inner(board, node):
+            lines.append(f"{below}{render_line(inner, names, now, sys.stdout)}")
+            lines += [f"{below}  {waits[inner.key]}"] if inner.key in waits else []
     return lines
 
 
@@ -150,6 +156,8 @@ def _render_task(task: Any) -> list[str]:
             facts.append(f"{spell_size(used['peak_memory_bytes'])}{memory}")
             facts.append(used["host"])
         lines.append("  " + "  ".join(part for part in facts if part))
+        if attempt["reason"]:
+            lines.append(f"    {'waited' if used or task.status != 'running' else 'waits'}: {attempt['reason']}")
         lines += [f"    {name} {spell_number(value)}" for name, value in attempt.get("metrics", {}).items()]
     if task.error is not None:
         lines += [f"  {line}" for line in task.error.traceback.rstrip().splitlines() or [task.error.message]]

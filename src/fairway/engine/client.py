@@ -16,6 +16,7 @@ from typing import Any
 
 from fairway.engine.labels import relabel
 from fairway.engine.project import load_project
+from fairway.engine.waits import find_waits
 from fairway.engine.workspace import Workspace, match_tasks
 from fairway.errors import NotFoundError, TaskCancelled, TaskCrashed, TaskError, TaskFailed, TaskOutOfMemory, TaskTimeout, UnsupportedError
 from fairway.spec.artifact import ArtifactRef
@@ -366,12 +367,14 @@ class Run:
     def as_plain(self) -> dict[str, Any]:
         """The run as JSON-ready data: summary, outputs, steps with their counts."""
         state = self.state()
+        waits = find_waits(state.live.values())
         steps = [
             {
                 "step": address(scope.name, node.node.id),
                 "counts": {status: n for status, n in node.counts.items() if n},
                 "started_at": node.started_at,
                 "ended_at": node.ended_at,
+                **({"waits": waits[scope.name, node.node.id].removeprefix("waits: ")} if (scope.name, node.node.id) in waits else {}),
             }
             for scope in state.scopes.values()
             for node in scope.nodes.values()

@@ -14,6 +14,7 @@ from fairway.engine.codediff import Snapshot, changed_files
 from fairway.engine.keydiff import KeyedTask, Reason, differences, spell_input
 from fairway.engine.keys import input_part
 from fairway.engine.state import DONE_WELL, RunState, Scope
+from fairway.engine.waits import find_waits
 from fairway.engine.workspace import Workspace
 from fairway.errors import FairwayError, NotFoundError
 from fairway.spec.artifact import ArtifactRef
@@ -58,6 +59,9 @@ def why(workspace: Workspace, run: str, task: str) -> Explanation:
     status = one.task.status
     if status in ("waiting", "skipped") or (status == "cancelled" and not one.task.attempts):
         return _not_started(one)
+    waits = find_waits(state.live[id] for id in one.task.attempts if id in state.live)
+    if waits:
+        return Explanation(task, status, f"{task} has not started", tuple(Reason("wait", text) for text in waits.values()))
     if one.task.cached is not None and not one.task.attempts:
         return _hit(one, *one.task.cached)
     if status in DONE_WELL and not one.task.attempts:

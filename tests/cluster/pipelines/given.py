@@ -6,7 +6,7 @@ import os
 import fairway as fw
 
 
-@fw.step
+@fw.step(cpu=0.05)
 def use(token: str) -> str:
     print(f"the token is {token}")
     return hashlib.sha256(token.encode()).hexdigest()
@@ -37,7 +37,7 @@ PLACE = fw.place(
 )
 
 
-@fw.step(place=PLACE, shared_memory="32Mi")
+@fw.step(cpu=0.05, place=PLACE, shared_memory="32Mi")
 def look() -> dict[str, str]:
     with open("/data/kept", "w") as file:
         file.write("kept")

@@ -3,7 +3,7 @@
 import fairway as fw
 
 
-@fw.step
+@fw.step(cpu=0.05)
 def make(megabytes: int) -> fw.File:
     with open("heap.bin", "wb") as file:
         for number in range(megabytes):
@@ -11,7 +11,7 @@ def make(megabytes: int) -> fw.File:
     return fw.File("heap.bin")
 
 
-@fw.step
+@fw.step(cpu=0.05)
 def measure(heap: fw.File) -> int:
     return len(heap.read_bytes())
 

@@ -2,11 +2,12 @@
 
 import os
 
-import fairway as fw
 from gate import wait_at_gate
 
+import fairway as fw
 
-@fw.step(retries=2)
+
+@fw.step(cpu=0.05, retries=2)
 def flaky() -> int:
     if fw.context().n < 2:
         raise ConnectionError("not yet")
@@ -18,7 +19,7 @@ def retried():
     return flaky()
 
 
-@fw.step
+@fw.step(cpu=0.05)
 def talk(words: str) -> str:
     print(words, flush=True)
     wait_at_gate()
@@ -26,7 +27,7 @@ def talk(words: str) -> str:
     return words
 
 
-@fw.step
+@fw.step(cpu=0.05)
 def add(x: str, y: str) -> str:
     return x + y
 
@@ -36,12 +37,12 @@ def gated(words: str = "hello"):
     return add(talk(words), "!")
 
 
-@fw.step
+@fw.step(cpu=0.05)
 def first() -> int:
     return 20
 
 
-@fw.step
+@fw.step(cpu=0.05)
 def second(x: int) -> int:
     return x // 0  # edited by a test
 
@@ -51,7 +52,7 @@ def edited():
     return second(first())
 
 
-@fw.step(timeout="1s", retries=0)
+@fw.step(cpu=0.05, timeout="1s", retries=0)
 def endless() -> int:
     wait_at_gate()
     return 0
@@ -62,8 +63,8 @@ def late():
     return endless()
 
 
-fail = fw.command(["sh", "-c", "echo half of it; exit 3"], name="fail")
-skip = fw.command(["sh", "-c", "exit 4"], name="skip", exit_codes={4: "skip"})
+fail = fw.command(["sh", "-c", "echo half of it; exit 3"], name="fail", cpu=0.05)
+skip = fw.command(["sh", "-c", "exit 4"], name="skip", cpu=0.05, exit_codes={4: "skip"})
 
 
 @fw.pipeline
@@ -72,7 +73,7 @@ def exits():
     fail()
 
 
-@fw.step(memory="96Mi")
+@fw.step(cpu=0.05, memory="96Mi")
 def hungry() -> int:
     data = [bytes([7]) * (1 << 20) for _ in range(400)]
     return len(data)
@@ -83,7 +84,7 @@ def oom():
     return hungry()
 
 
-@fw.step(disk="20Mi")
+@fw.step(cpu=0.05, disk="20Mi")
 def hoarder() -> int:
     with open("heap", "wb") as file:
         for _ in range(120):
