@@ -112,7 +112,7 @@ class PostgresJournal:
     async def read(self, run: str, after: int = 0, limit: int = 0) -> Sequence[tuple[int, Event]]:
         """(number, event) of those after number `after`, at most `limit` (0 = all)."""
         out: list[tuple[int, Event]] = []
-        for first, text in await self._batches(run, after):
+        for first, text in await self._batches(run, after, limit):
             out.extend(wire.parse_events(text, first, after))
             if limit and len(out) >= limit:
                 return out[:limit]
@@ -219,8 +219,12 @@ class PostgresJournal:
                 self._opened.close()
                 self._opened = None
 
-    async def _batches(self, run: str, after: int) -> list[tuple[int, str]]:
-        return await self._rows("SELECT first, events FROM batches WHERE run = %s AND last > %s ORDER BY last", (run, after))
+    async def _batches(self, run: str, after: int, limit: int = 0) -> list[tuple[int, str]]:
+        """Batches with events above `after`: all, or as many as hold `limit` of them."""
+        sql = "SELECT first, events FROM batches WHERE run = %s AND last > %s"
+        if not limit:
+            return await self._rows(f"{sql} ORDER BY last", (run, after))
+        return await self._rows(f"{sql} AND first <= %s ORDER BY last", (run, after, after + limit))
 
     async def _rows(self, sql: str, values: Any = ()) -> list[Any]:
         return await self._call("read", lambda db: db.execute(sql, values).fetchall())

@@ -125,7 +125,7 @@ class SqliteJournal:
     async def read(self, run: str, after: int = 0, limit: int = 0) -> Sequence[tuple[int, Event]]:
         """(number, event) of those after number `after`, at most `limit` (0 = all)."""
         out: list[tuple[int, Event]] = []
-        for first, text in self._batches(run, after):
+        for first, text in self._batches(run, after, limit):
             out.extend(wire.parse_events(text, first, after))
             if limit and len(out) >= limit:
                 return out[:limit]
@@ -254,13 +254,20 @@ class SqliteJournal:
                 self._opened.close()
                 self._opened = None
 
-    def _batches(self, run: str, after: int) -> list[tuple[int, str]]:
+    def _batches(self, run: str, after: int, limit: int = 0) -> list[tuple[int, str]]:
+        """Batches with events above `after`: all, or as many as hold `limit` of them."""
+
         def work(db: sqlite3.Connection) -> list[tuple[int, str]]:
             row = db.execute("SELECT no FROM runs WHERE run = ?", (run,)).fetchone()
             if row is None:
                 return []
             low, high = row[0] << 32 | after, (row[0] + 1) << 32
-            return db.execute("SELECT first, events FROM batches WHERE id > ? AND id < ? ORDER BY id", (low, high)).fetchall()
+            rows: list[tuple[int, str]] = []
+            for id, first, text in db.execute("SELECT id, first, events FROM batches WHERE id > ? AND id < ? ORDER BY id", (low, high)):
+                rows.append((first, text))
+                if limit and (id & 0xFFFFFFFF) - after >= limit:
+                    break
+            return rows
 
         return self._read(work)
 

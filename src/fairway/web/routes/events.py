@@ -18,7 +18,8 @@ from fairway.web.routes.runs import named_run
 from fairway.web.schema.events import EventsPage, EventsQuery
 from fairway.web.sse import HEARTBEAT, last_seen, render_event, stream
 
-_CHUNK = 200
+_CHUNK = 1000
+_LISTED = 200
 _RUNS_EVERY_S = 0.25
 
 
@@ -64,7 +65,7 @@ async def _follow(site: Site, run: str, after: int) -> AsyncIterator[bytes]:
 async def _follow_runs(site: Site) -> AsyncIterator[bytes]:
     journal = site.services.journal
     with site.host.bus.listen(RUNS) as bell:
-        known = {row.run: row for row in await journal.summaries(limit=_CHUNK, archived=True)}
+        known = {row.run: row for row in await journal.summaries(limit=_LISTED, archived=True)}
         number = 0
         yield HEARTBEAT
         while True:
@@ -72,7 +73,7 @@ async def _follow_runs(site: Site) -> AsyncIterator[bytes]:
                 yield HEARTBEAT
                 continue
             await asyncio.sleep(_RUNS_EVERY_S)  # a busy driver records hundreds of times a second: nobody can read that
-            rows = {row.run: row for row in await journal.summaries(limit=_CHUNK, archived=True)}
+            rows = {row.run: row for row in await journal.summaries(limit=_LISTED, archived=True)}
             for run, row in rows.items():
                 if known.get(run) != row:
                     number += 1
