@@ -150,6 +150,33 @@ def test_a_watch_that_breaks_goes_on_where_it_was_without_a_new_list(cluster: Em
     talk(cluster, work)
 
 
+def test_a_watch_that_breaks_again_and_again_does_not_wait_longer_each_time_as_long_as_it_hears_something(cluster: Emulator) -> None:
+    async def work(client: KubeClient) -> None:
+        listener = Listener(client)
+        await listener.open(cluster)
+        for number in range(8):
+            cluster.faults.lose_watches("ConfigMap")
+            create(cluster, f"m{number}")
+            assert await listener.next() == [("added", f"m{number}")]
+        assert client.requests["list ConfigMap"] == 1
+
+    talk(cluster, work)
+
+
+def test_a_watch_that_ends_at_once_each_time_is_opened_less_and_less_often(cluster: Emulator) -> None:
+    async def work(client: KubeClient) -> None:
+        rule = cluster.faults.answer(403, "watch", "ConfigMap", times=3)
+        listener = Listener(client)
+        await listener.until_synced()
+        began = asyncio.get_running_loop().time()
+        create(cluster, "a")
+        assert await listener.next() == [("added", "a")]
+        assert rule.met == 3
+        assert asyncio.get_running_loop().time() - began > 0.5 * (0.2 + 0.4)  # the waits after the second and the third, at their shortest
+
+    talk(cluster, work)
+
+
 def test_a_watch_whose_past_is_forgotten_lists_again_and_tells_what_vanished(cluster: Emulator) -> None:
     for name in ("stays", "changes", "goes"):
         create(cluster, name, x="1")

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 Object = dict[str, Any]
 _SERVER_ENDS_S = 300  # the API server ends a watch after this time, give or take; it is then resumed
+_SHORT_S = 1.0
 _PAGE = 500
 _LONGEST_WAIT_S = 30.0
 
@@ -126,7 +127,7 @@ class _Shared:
     def __init__(self, transport: Transport, api: ApiKind, path: str, selectors: dict[str, str]) -> None:
         self._transport, self._api, self._path, self._selectors = transport, api, path, selectors
         self._known: dict[str, bytes] = {}
-        self._synced = False
+        self._synced = self._heard = False
         self._version = ""
         self._inboxes: list[_Inbox] = []
         self._task: asyncio.Task[None] | None = None
@@ -157,19 +158,19 @@ class _Shared:
     async def _run(self) -> None:
         failures = 0
         while True:
+            self._heard, broke = False, True
             try:
                 if not self._version:
                     await self._list()
                 await self._follow()
-                failures = 0
+                broke = False
             except Expired:
                 self._version = ""
-                failures += 1
             except FairwayError as error:
                 if isinstance(error, UserError) and not self._synced:
                     raise
-                failures += 1
-            if failures:
+            failures = 0 if self._heard else failures + 1
+            if broke or failures:
                 await asyncio.sleep(random.uniform(0.5, 1.0) * min(0.05 * 2**failures, _LONGEST_WAIT_S))
 
     def _ended(self, task: asyncio.Task[None]) -> None:
@@ -195,7 +196,8 @@ class _Shared:
         self._emit("", "synced", b"")
 
     async def _follow(self) -> None:
-        """Pass on what one connection brings, until it ends."""
+        """Pass on what one connection brings, until it ends. Sets `_heard`, unless it ended at once and without a word: then something is
+        wrong, and the next one has to wait longer."""
         query = {
             "watch": "true",
             "allowWatchBookmarks": "true",
@@ -203,7 +205,8 @@ class _Shared:
             "timeoutSeconds": str(random.randint(_SERVER_ENDS_S * 4 // 5, _SERVER_ENDS_S)),
             **{key: value for key, value in self._selectors.items() if value},
         }
-        rest = b""
+        rest, clock = b"", asyncio.get_running_loop().time
+        began = clock()
         call = Call("watch", self._api.name, "GET", self._path, query=query)
         async with self._transport.stream(call, silence_s=self._transport.silence_s) as response:
             async for piece in response.aiter_bytes():
@@ -211,6 +214,8 @@ class _Shared:
                 for line in lines:
                     if line:
                         self._take(_decode(line))
+                self._heard = True
+        self._heard = self._heard or clock() - began > _SHORT_S
 
     def _take(self, event: Object) -> None:
         kind, obj = event["type"], event["object"]
