@@ -21,6 +21,7 @@ _PIPELINE = "Write a pipeline as SVG, Mermaid, YAML; list parameters."
 _LABELS = "Tag a run, write a note on it."
 _LESS = "Hide a run from listings; delete what no kept run needs."
 _SERVER = "Put the server into a Kubernetes namespace; take it out."
+_MADE = "Write a pipeline as Kubernetes YAML; build its image."
 _ACCESS = "Users of a server; secrets that its steps get."
 
 SECTIONS: dict[str, tuple[Entry, ...]] = {
@@ -51,8 +52,9 @@ SECTIONS: dict[str, tuple[Entry, ...]] = {
     "Cluster": (
         Entry("up", "up", "Put the server into a Kubernetes namespace, or upgrade it.", _SERVER),
         Entry("down", "down", "Take the server out of its namespace.", _SERVER),
+        Entry("export", "export", "Write a pipeline and its server as Kubernetes YAML.", _MADE),
         Entry("cluster", "cluster", "Show nodes, what waits, what fits, what is idle."),
-        Entry("image", "image", "Build container images, without a container daemon."),
+        Entry("image", "image", "Build container images, without a container daemon.", _MADE),
         Entry("token", "token", "Who may use a server: add, list, remove tokens.", _ACCESS),
         Entry("secret", "secret", "Set, list, remove the secrets that steps get on a cluster.", _ACCESS),
     ),

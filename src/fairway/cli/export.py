@@ -1,0 +1,66 @@
+"""`fairway export`: a pipeline with its server as Kubernetes YAML."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import click
+
+from fairway.cli.arguments import cluster_option
+from fairway.cli.request import split_param
+from fairway.engine.project import load_project
+from fairway.engine.targets import get_cluster
+from fairway.errors import ConfigError
+
+
+@click.command("export")
+@click.argument("file", metavar="FILE")
+@cluster_option
+@click.option("-p", "--param", multiple=True, metavar="NAME=VALUE", help="A parameter of the pipeline; may be given again.")
+@click.option("--to", default="", metavar="PATH", help="Write the YAML there, for its owner alone, instead of stdout.")
+@click.option("-n", "--namespace", default="", help="The namespace to stamp it into, instead of the target's.")
+@click.option("--name", default="", help="A name for the run.")
+@click.pass_obj
+def command(folder: str, file: str, on: str, param: tuple[str, ...], to: str, namespace: str, name: str) -> int:
+    """Write a pipeline and its server as YAML: `kubectl apply -f` alone sets it up and runs it.
+
+    The target has to name its server-image; a bare Python image will not do.
+
+    \b
+    Examples:
+      fairway export churn.py --on campus --to churn.yaml
+      fairway export churn.py --on campus -n lab -p rounds=50 | kubectl apply -f -
+    """
+    from fairway.dsl.load import load_pipeline
+    from fairway.engine.export import export
+    from fairway.engine.session import name_source
+    from fairway.kube.config import ClientSettings, load_connection
+
+    project = load_project(folder, near=file.partition(":")[0])
+    target = get_cluster(project, on)
+    given: dict[str, str] = {}
+    for text in param:
+        pair = split_param(text)
+        if pair is None:
+            raise click.UsageError(f"not NAME=VALUE: {text!r}")
+        given[pair[0].replace("-", "_")] = pair[1]
+    place = namespace or target.namespace or load_connection(ClientSettings(target.context, "", target.kubeconfig)).namespace
+    made = export(project, target, lambda: load_pipeline(file), given, namespace=place, name=name, source=name_source(project, file))
+    if to:
+        _write(to, made.text)
+        click.echo(f"wrote {to}: kubectl apply -f {to} starts the run {made.run} in the namespace {place}", err=True)
+    else:
+        sys.stdout.write(made.text)
+    if made.secrets:
+        names = ", ".join(made.secrets)
+        click.echo(f"its steps take secrets that are not in it: {names}; its first lines say how to set them", err=True)
+    return 0
+
+
+def _write(path: str, text: str) -> None:
+    try:
+        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
+            file.write(text)
+    except OSError as error:
+        raise ConfigError(f"cannot write {path}: {error.strerror}", hint="name another --to") from None

@@ -1,0 +1,258 @@
+"""What is beside `fairway up`: taking the server away, who may use it, what secrets its steps get, a pipeline stamped out as YAML."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import stat
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import kubernetes_validate
+import pytest
+import yaml
+
+from fairway.engine.deploy import connect
+from fairway.kube.server_manifests import ServerPlan, render_server
+from fairway.spec.tokens import digest_token, user_of
+from tests.kube.emulator import Emulator, Image
+from tests.kube.uprig import Campus
+
+PIPELINE = """
+import fairway as fw
+
+
+@fw.step
+def double(x: int) -> int:
+    return 2 * x
+
+
+@fw.pipeline
+def small(x: int = 1):
+    return double(double(x))
+"""
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
+    images = [Image("ours/fairway:1", python=sys.executable)]
+    with pytest.MonkeyPatch.context() as patch, Emulator(tmp_path_factory.mktemp("cluster"), images=images, pace=0.1) as made:
+        patch.setenv("USER", "ada")
+        for name in ("FAIRWAY_USER", "FAIRWAY_TOKEN", "FAIRWAY_TARGET", "FAIRWAY_CONFIG"):
+            patch.delenv(name, raising=False)
+        yield made
+
+
+@pytest.fixture
+def campus(cluster: Emulator, tmp_path: Path, request: pytest.FixtureRequest) -> Campus:
+    """A namespace with the objects of a server, whose image has it."""
+    made = Campus(tmp_path, cluster, f"ns-{abs(hash(request.node.name)) % 10**8}", 'server-image = "ours/fairway:1"\n')
+    (tmp_path / "small.py").write_text(PIPELINE)
+    return made
+
+
+def place(campus: Campus, *, key: str = "ab" * 32) -> None:
+    """The server's objects as `fairway up` makes them, but the one that runs something."""
+    for one in render_server(ServerPlan(campus.target, campus.namespace, "0.1.0", signing_key=key)):
+        if one["kind"] != "Deployment":
+            campus.cluster.create(one)
+
+
+def apply(campus: Campus, objects: list[dict[str, Any]]) -> None:
+    async def go() -> None:
+        client = connect(campus.target)
+        for one in objects:
+            await client.apply(one)
+        await client.close()
+
+    asyncio.run(go())
+
+
+def add_run(campus: Campus, run: str) -> None:
+    """What a run that goes on has in the namespace."""
+    labels = {"app.kubernetes.io/managed-by": "fairway", "app.kubernetes.io/part-of": "fairway", "fairway.dev/run": run}
+    owner = {"kind": "ConfigMap", "apiVersion": "v1", "metadata": {"name": f"run-{run}", "namespace": campus.namespace, "labels": labels}}
+    made = campus.cluster.create(owner)
+    container = {"name": "main", "image": "busybox:1.37", "command": ["sh", "-c", "sleep 600"]}
+    container["securityContext"] = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
+    safe = {"runAsNonRoot": True, "runAsUser": 1000, "seccompProfile": {"type": "RuntimeDefault"}}
+    reference = {"apiVersion": "v1", "kind": "ConfigMap", "name": made["metadata"]["name"], "uid": made["metadata"]["uid"]}
+    meta = {"name": f"{run}-1", "namespace": campus.namespace, "labels": labels, "ownerReferences": [reference]}
+    spec = {"containers": [container], "securityContext": safe, "terminationGracePeriodSeconds": 0, "nodeSelector": {"no": "where"}}
+    campus.cluster.create({"kind": "Pod", "apiVersion": "v1", "metadata": meta, "spec": spec})
+    campus.cluster.wait(lambda: (campus.find("Pod", f"{run}-1") or {}).get("status", {}).get("phase") == "Pending")
+
+
+def test_down_removes_what_up_made_and_keeps_the_volume(campus: Campus) -> None:
+    theirs = {"kind": "Secret", "apiVersion": "v1", "metadata": {"name": "theirs", "namespace": campus.namespace}}
+    campus.cluster.create(theirs)
+    place(campus)
+    said = campus.ask("down")
+    assert said.status == 0, said.text
+    assert list(campus.versions()) == ["PersistentVolumeClaim fairway-data"]
+    assert "theirs" in campus.names("Secret")
+    assert "removed Service fairway, RoleBinding fairway, Role fairway, ServiceAccount fairway, Secret fairway-server" in said.err
+    assert "kept the volume fairway-data" in said.err
+
+
+def test_down_leaves_what_has_the_name_and_is_not_ours(campus: Campus) -> None:
+    service = {"kind": "Service", "apiVersion": "v1", "metadata": {"name": "fairway", "namespace": campus.namespace}}
+    campus.cluster.create({**service, "spec": {"ports": [{"port": 80}], "selector": {"a": "b"}}})
+    for one in render_server(ServerPlan(campus.target, campus.namespace, "0.1.0", signing_key="ab")):
+        if one["kind"] not in ("Deployment", "Service"):
+            campus.cluster.create(one)
+    said = campus.ask("down")
+    assert "left alone: Service fairway, which `fairway up` did not make" in said.err
+    assert "Service fairway" in campus.versions()
+
+
+def test_down_says_so_where_there_is_nothing(campus: Campus) -> None:
+    said = campus.ask("down")
+    assert (said.status, said.err) == (0, f"there is no server in the namespace {campus.namespace}\n")
+
+
+def test_the_volume_goes_only_when_that_is_confirmed(campus: Campus) -> None:
+    place(campus)
+    refused = campus.ask("down", "--volume")
+    assert (refused.status, len(campus.versions())) == (2, 6)
+    assert refused.err == "error: this needs a confirmation, and there is no terminal to ask on\n  add --yes\n"
+    add_run(campus, "r1")
+    said = campus.ask("down", "--volume", "--yes")
+    assert said.status == 0, said.text
+    campus.cluster.wait(lambda: campus.names("PersistentVolumeClaim") == [] and campus.names("Pod") == [])
+    assert campus.versions() == {}
+    assert "run-r1" not in campus.names("ConfigMap")
+
+
+def test_runs_that_go_on_are_warned_about(campus: Campus) -> None:
+    place(campus)
+    add_run(campus, "r2")
+    refused = campus.ask("down")
+    assert (refused.status, len(campus.versions())) == (2, 6)
+    assert refused.err.startswith("warning: 1 run with 1 pod going on: r2\n")
+    assert campus.ask("down", "--yes").status == 0
+    assert campus.names("Pod") == ["r2-1"]
+
+
+def test_down_removes_nothing_where_a_right_is_missing(campus: Campus) -> None:
+    place(campus)
+    campus.cluster.authority.denied.append(("delete", "roles"))
+    try:
+        said = campus.ask("down")
+    finally:
+        campus.cluster.authority.denied.clear()
+    assert said.err.startswith("error: you may not delete roles.rbac.authorization.k8s.io in the namespace")
+    assert len(campus.versions()) == 6
+
+
+def test_a_token_is_written_once_and_only_its_digest_is_kept(campus: Campus) -> None:
+    place(campus)
+    said = campus.ask("token", "add", "bob")
+    token = said.out.strip()
+    assert (said.status, user_of(token)) == (0, "bob")
+    assert token not in said.err and token not in campus.everything()
+    data = campus.find("Secret", "fairway-server")["data"]
+    assert base64.b64decode(data["token.bob"]).decode() == digest_token(token)
+    assert base64.b64decode(data["signing-key"]).decode() == "ab" * 32
+    assert campus.ask("token", "add", "bob").err.startswith("error: the user 'bob' has a token already\n")
+    other = campus.ask("token", "add", "bob", "--replace").out.strip()
+    assert user_of(other) == "bob" and other != token
+    assert campus.ask("token", "list").out == "bob\n"
+    assert json.loads(campus.ask("token", "list", "-o", "json").out) == ["bob"]
+    assert campus.ask("token", "remove", "bob").err == "bob has no token any more\n"
+    assert campus.ask("token", "list").out == ""
+    assert campus.ask("token", "remove", "bob").status == 2
+
+
+def test_a_token_that_one_was_given_is_read_from_stdin(campus: Campus) -> None:
+    place(campus)
+    token = campus.ask("token", "add", "bob").out
+    said = campus.ask("token", "use", stdin=token)
+    assert (said.err, campus.token) == ("you are 'bob' on campus\n", token.strip())
+    assert campus.ask("token", "use", stdin="nonsense\n").err.startswith("error: this is no token\n")
+
+
+def test_tokens_need_a_server(campus: Campus) -> None:
+    said = campus.ask("token", "list")
+    assert said.err == f"error: there is no server in the namespace {campus.namespace}\n  fairway up --on campus\n"
+
+
+def test_secrets_are_set_from_stdin_and_never_shown(campus: Campus) -> None:
+    said = campus.ask("secret", "set", "DB", stdin="hunter2\n")
+    assert (said.status, said.err) == (0, "DB is set\n")
+    assert campus.ask("secret", "set", "KEY", stdin="-----\nabc\n-----\n").err == "KEY is set\n"
+    assert campus.ask("secret", "set", "DB", stdin="hunter3").err == "DB is replaced\n"
+    listed = campus.ask("secret", "list")
+    assert listed.out == "DB\nKEY\n"
+    data = campus.find("Secret", "fairway-secrets")["data"]
+    assert {key: base64.b64decode(value).decode() for key, value in data.items()} == {"DB": "hunter3", "KEY": "-----\nabc\n-----\n"}
+    assert campus.ask("secret", "remove", "DB").err == "DB is removed\n"
+    assert json.loads(campus.ask("secret", "list", "-o", "json").out) == ["KEY"]
+    missing = campus.ask("secret", "remove", "DB")
+    assert missing.err == "error: there is no secret 'DB' on campus\n  there are: KEY\n"
+
+
+@pytest.mark.parametrize(("words", "stdin", "message"), [(["a-b"], "x", "cannot be a secret's name"), (["DB"], "", "no value came for DB")])
+def test_a_secret_that_cannot_be_is_refused(campus: Campus, words: list[str], stdin: str, message: str) -> None:
+    said = campus.ask("secret", "set", *words, stdin=stdin)
+    assert said.status == 2 and message in said.err
+    assert campus.names("Secret") == []
+
+
+def test_down_keeps_the_users_secrets_and_says_so(campus: Campus) -> None:
+    place(campus)
+    campus.ask("secret", "set", "DB", stdin="x")
+    said = campus.ask("down")
+    assert f"kept your secrets: kubectl delete secret fairway-secrets -n {campus.namespace}" in said.err
+    assert campus.names("Secret") == ["fairway-secrets"]
+
+
+def test_an_export_needs_a_server_image(campus: Campus) -> None:
+    campus.write("")
+    said = campus.ask("export", str(campus.folder / "small.py"))
+    assert said.status == 2
+    assert said.err.startswith("error: an export needs an image that has Fairway in it: python:3.11-slim is a bare one")
+    assert "fairway image build --server" in said.err
+
+
+def test_an_exported_pipeline_runs_by_apply_alone(campus: Campus) -> None:
+    path = campus.folder / "small.yaml"
+    said = campus.ask("export", str(campus.folder / "small.py"), "--to", str(path), "-p", "x=5", "--name", "stamped")
+    assert said.status == 0, said.text
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    objects = list(yaml.safe_load_all(path.read_text()))
+    for minor in (28, 29, 33, 37):
+        for one in objects:
+            kubernetes_validate.validate(one, f"1.{minor}", strict=True)
+    apply(campus, objects)
+    (job,) = [one["metadata"]["name"] for one in objects if one["kind"] == "Job"]
+    campus.cluster.wait(lambda: (campus.find("Job", job) or {}).get("status", {}).get("succeeded") == 1, timeout_s=30)
+    assert campus.ask("up").status == 0  # whoever wants to look on
+    shown = campus.ask("runs", "--on", "campus", "-o", "json")
+    (run,) = json.loads(shown.out)
+    assert (run["pipeline"], run["name"], run["created_by"]) == ("small", "stamped", "export")
+
+
+def test_an_export_names_the_secrets_that_it_does_not_hold(campus: Campus) -> None:
+    text = PIPELINE.replace("def double(x: int)", "def double(x: int, key: str)").replace(
+        "(double(x))", "(double(x, 'a'), fw.secret('DB'))"
+    )
+    (campus.folder / "small.py").write_text(text)
+    said = campus.ask("export", str(campus.folder / "small.py"))
+    assert "# Before: kubectl create secret generic fairway-secrets --from-literal=DB=…\n" in said.out
+    assert "its steps take secrets that are not in it: DB" in said.err
+
+
+def test_code_that_is_too_large_for_yaml_is_refused(campus: Campus) -> None:
+    import random
+
+    data = random.Random(1).randbytes(900_000)
+    (campus.folder / "weights.bin").write_bytes(data)
+    campus.write('server-image = "ours/fairway:1"\n')
+    text = (campus.folder / "fairway.toml").read_text()
+    (campus.folder / "fairway.toml").write_text(f'include = ["weights.bin"]\n{text}')
+    said = campus.ask("export", str(campus.folder / "small.py"))
+    assert said.status == 2 and said.err.startswith("error: the code and inputs are 0.9 MB packed, and YAML can hold 0.7\n")
