@@ -28,7 +28,6 @@ class FakeCluster:
         self.refuse: Any = lambda obj: None
         self.largest = self.most = 0
         self.groups: set[str] = set()
-        self.changed = asyncio.Event()
         self._obedient = obedient
         self._inboxes: list[tuple[str, asyncio.Queue[Change]]] = []
         self._made = 0
@@ -136,4 +135,3 @@ class FakeCluster:
         for wanted, inbox in self._inboxes:
             if wanted == obj["kind"]:
                 inbox.put_nowait(Change(kind, copy.deepcopy(obj)))
-        self.changed.set()

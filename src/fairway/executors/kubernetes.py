@@ -41,7 +41,7 @@ Object = dict[str, Any]
 _BUSY = 32  # calls to the cluster at once; how many a second is the client's business
 _TAIL_LINES = 100
 _EVENTS_KEPT = 8
-_RETRY_S, _RETRY_MOST_S = 1.0, 30.0
+_RETRY_S, _RETRY_MOST_S = 0.25, 30.0
 _TICK_S = 1.0
 _LINGER_S = 60.0  # how long a pod may go on after its outcome before it is ended
 _UNCLAIMED_S = 600.0  # how long after the start a pod may be there that no driver asks for
@@ -272,9 +272,9 @@ class KubernetesExecutor:
         tracked.state = "placed"
         if tracked.observation.phase == "queued":
             self._observe(tracked, Observation("starting"))
-        if pod is None or pod.obj is None:
+        if pod is None:
             return
-        if pod.phase in _ENDED:
+        if pod.phase in _ENDED and pod.obj is not None:
             self._begin(self._finish(pod, pod.obj))
         else:
             self._explain(pod)
@@ -496,10 +496,9 @@ class KubernetesExecutor:
     async def _keep_tending(self) -> None:
         while True:
             await asyncio.sleep(_TICK_S)
-            self.tend()
-            await self._owners.clear(lambda: {pod.run for pod in self._pods.values()} | {one.spec.run for one in self._tracked.values()})
+            await self.tend()
 
-    def tend(self) -> None:
+    async def tend(self) -> None:
         """What only time tells: pods that do not start or end, or that nobody asks for; workers that are silent; why somebody waits."""
         now = self.clock()
         for name in self._pools.tend():
@@ -524,6 +523,7 @@ class KubernetesExecutor:
 
         if now - self._started_at > _UNCLAIMED_S:
             self._owners.release_unclaimed()
+        await self._owners.clear(lambda: {pod.run for pod in self._pods.values()} | {one.spec.run for one in self._tracked.values()})
 
     def _is_overdue(self, pod: Pod, tracked: Tracked | None, now: float) -> bool:
         """Its attempt ended a while ago, or no driver has asked for it since the server started."""
@@ -570,6 +570,7 @@ class KubernetesExecutor:
         task = asyncio.create_task(self._guarded(job))
         self._jobs.add(task)
         task.add_done_callback(self._jobs.discard)
+        task.add_done_callback(lambda _: job.close())  # one that was cancelled before it began
 
     async def _guarded(self, job: Coroutine[Any, Any, None]) -> None:
         async with self._busy:

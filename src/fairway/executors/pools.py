@@ -80,6 +80,7 @@ class Pools:
         self._specs: dict[str, tuple[AttemptSpec, str]] = {}  # attempts that wait or run here -> spec, pool
         self._holders: dict[str, Worker] = {}
         self._recover_until = 0.0
+        self._unheard: set[str] = set()  # workers from before the start that have not spoken yet
         self.on_start: Callable[[str], None] = lambda id: None
         self.on_want: Callable[[str, str, AttemptSpec], None] = lambda name, run, pattern: None
         self.on_stop: Callable[[str], None] = lambda id: None
@@ -164,6 +165,7 @@ class Pools:
         self._recover_until = self._clock() + RECOVER_S
         for name, key in names:
             self._worker(name, key)
+            self._unheard.add(name)
 
     def appear(self, name: str, key: str) -> None:
         """A worker's pod is there."""
@@ -183,6 +185,7 @@ class Pools:
     def vanish(self, name: str) -> list[AttemptSpec]:
         """A worker's pod is gone: what it ran, which is for the executor to end."""
         worker = self._workers.pop(name, None)
+        self._unheard.discard(name)
         self.refuse(name)
         if worker is None:
             return []
@@ -249,6 +252,7 @@ class Pools:
         """Believe what the worker says it runs. What was given to somebody else in the meantime it has to stop."""
         if not worker.reported:
             worker.reported, worker.idle_since = True, self._clock()
+        self._unheard.discard(worker.name)
         worker.running = set(running)
         for id in [id for id in worker.cancelled if id not in worker.running]:
             worker.cancelled.discard(id)
@@ -306,7 +310,7 @@ class Pools:
         """Some worker of it may run what waits, and has not yet said so."""
         if self._clock() >= self._recover_until:
             return False
-        return any(not worker.reported for worker in pool.workers.values())
+        return any(name in self._unheard for name in pool.workers)
 
     def _serve(self, pool: Pool) -> None:
         """Wake as many idle workers as there is work, and ask for more workers."""
