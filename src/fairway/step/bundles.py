@@ -80,7 +80,7 @@ def _read(data: bytes, digest: str) -> list[tuple[str, bytes, int]]:
     try:
         with tarfile.open(fileobj=io.BytesIO(zlib.decompress(data)), mode="r:") as archive:
             for entry in archive:
-                path, content = entry.name, archive.extractfile(entry)
+                path, content = entry.name, archive.extractfile(entry) if entry.isreg() else None
                 if content is None or path.startswith("/") or any(part in ("", ".", "..") for part in path.split("/")):
                     raise StoreUnavailable(f"the bundle {digest[:12]} names {path!r}, which is no file of a bundle", hint="do not use it")
                 files.append((path, content.read(), 0o755 if entry.mode & stat.S_IXUSR else 0o644))
