@@ -281,7 +281,7 @@ def test_a_right_that_is_missing_comes_with_the_rule_that_gives_it(cluster: Emul
     error = refusal(cluster, lambda client: client.create(config_map("a")))
     assert isinstance(error, ForbiddenError)
     assert error.message.startswith("cannot create ConfigMap a: ")
-    assert error.hint.endswith("rules:\n- apiGroups: ['']\n  resources: [configmaps]\n  verbs: [create]")
+    assert error.hint.endswith('{"apiGroups": [""], "resources": ["configmaps"], "verbs": ["create"]}')
 
 
 def test_quotas_and_admission_are_told_apart_from_rights(cluster: Emulator) -> None:
@@ -366,3 +366,34 @@ def test_settings_are_not_read_until_a_client_is_wanted_and_close_ends_it(cluste
         await client.close()
 
     asyncio.run(work())
+
+
+def test_never_more_than_sixteen_short_requests_are_under_way_however_many_are_wanted(tmp_path: Path) -> None:
+    async def work() -> int:
+        there: list[int] = [0, 0]  # now, and the most there have been
+        full = asyncio.Condition()
+
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            while (await reader.read(1 << 16)).startswith(b"GET"):
+                async with full:
+                    there[0] += 1
+                    there[1] = max(there)
+                    full.notify_all()
+                    await full.wait_for(lambda: there[1] >= 16)  # the first sixteen meet here
+                    there[0] -= 1
+                writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+            writer.close()
+
+        server = await asyncio.start_server(serve, "127.0.0.1", 0)
+        path = tmp_path / "config"
+        address = "http://127.0.0.1:%d" % server.sockets[0].getsockname()[1]
+        path.write_text(
+            f"current-context: c\ncontexts: [{{name: c, context: {{cluster: c}}}}]\nclusters: [{{name: c, cluster: {{server: '{address}'}}}}]"
+        )
+        client = KubeClient.from_settings(ClientSettings(kubeconfig=str(path), requests_per_s=1000.0))
+        await asyncio.gather(*(client.get("Pod", f"p{number}") for number in range(48)))
+        await client.close()
+        server.close()
+        return there[1]
+
+    assert asyncio.run(asyncio.wait_for(work(), 10)) == 16

@@ -154,6 +154,14 @@ def test_who_may_not_list_nodes_sees_quotas_and_is_told_what_is_not_seen(cluster
     remove(cluster, "ResourceQuota", "team")
 
 
+def test_who_may_see_nothing_at_all_is_told_that(cluster: Emulator) -> None:
+    for resource in ("nodes", "pods", "resourcequotas", "poddisruptionbudgets"):
+        cluster.faults.deny("list", resource)
+    done = fairway()
+    assert done.stdout == ""
+    assert "You may not list pods, not even those of default" in done.stderr
+
+
 def test_who_sees_one_namespace_only_is_told_so(cluster: Emulator) -> None:
     cluster.create({"kind": "Namespace", "metadata": {"name": "other"}})
     elsewhere = {**sized("theirs", cpu="4")}

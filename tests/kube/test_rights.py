@@ -16,7 +16,7 @@ from fairway.errors import (
     QuotaExceeded,
 )
 from fairway.kube.errors import error_from_status, error_from_transport
-from fairway.kube.rights import Right, render_role, review_for, role_for, rules_for
+from fairway.kube.rights import Right, render_role, render_rule, review_for, role_for, rules_for
 
 
 def test_a_right_reads_as_an_administrator_says_it() -> None:
@@ -51,6 +51,12 @@ def test_the_yaml_for_an_administrator_is_a_role_and_its_binding_in_the_namespac
     assert binding["subjects"][0]["name"] == "ann"
 
 
+def test_a_single_rule_fits_a_line_of_a_hint() -> None:
+    line = render_rule(Right("get", "pods", subresource="log"))
+    assert yaml.safe_load(line) == {"apiGroups": [""], "resources": ["pods/log"], "verbs": ["get"]}
+    assert "\n" not in line
+
+
 def test_rights_over_the_whole_cluster_need_a_cluster_role() -> None:
     kinds = [one["kind"] for one in role_for([Right("list", "nodes", cluster=True)], namespace="team")]
     assert kinds == ["ClusterRole", "ClusterRoleBinding"]
@@ -79,6 +85,10 @@ def test_each_answer_is_the_error_that_says_who_can_help(code: int, message: str
     error = error_from_status(code, {"message": message, "code": code} if message else {}, what="create Pod p")
     assert type(error) is kind
     assert (message or "answered 502") in error.message or code == 401
+
+
+def test_a_kind_that_the_cluster_has_not_is_told_apart_from_an_object_that_is_missing() -> None:
+    assert error_from_status(404, {}, what="list LocalQueue").message == "cannot list LocalQueue: the cluster does not know this kind"
 
 
 def test_a_webhooks_refusal_is_one_whatever_status_it_chose() -> None:

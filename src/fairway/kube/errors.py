@@ -15,7 +15,7 @@ from fairway.errors import (
     NotFoundError,
     QuotaExceeded,
 )
-from fairway.kube.rights import Right, render_role
+from fairway.kube.rights import Right, render_rule
 
 _ADMISSION = re.compile(r"violates PodSecurity|admission webhook|denied the request|ValidatingAdmissionPolicy|is forbidden: ")
 _DENIED = re.compile(r'cannot (?P<verb>\w+) resource "(?P<resource>[\w./-]+)" in API group "(?P<group>[^"]*)"')
@@ -31,7 +31,7 @@ def error_from_status(http_status: int, status: dict[str, Any], *, what: str) ->
     message = str(status.get("message") or f"the Kubernetes API answered {http_status}")
     code = int(status.get("code") or http_status)
     if code == 404:
-        return NotFoundError(message)
+        return NotFoundError(message if status else f"cannot {what}: the cluster does not know this kind")
     if code == 409:
         return ConflictError(message)
     if code == 401:
@@ -57,7 +57,7 @@ def _forbidden(message: str, what: str) -> FairwayError:
         return ForbiddenError(f"cannot {what}: {message}", hint="ask the cluster's administrator")
     resource, _, subresource = denied["resource"].partition("/")
     right = Right(denied["verb"], resource, group=denied["group"], subresource=subresource)
-    return ForbiddenError(f"cannot {what}: {message}", hint=f"have the cluster's administrator apply:\n{render_role([right])}")
+    return ForbiddenError(f"cannot {what}: {message}", hint=f"ask the cluster's administrator for the rule {render_rule(right)}")
 
 
 def error_from_transport(error: Exception, *, server: str, what: str) -> FairwayError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -75,10 +76,14 @@ def role_for(rights: Sequence[Right], *, namespace: str, user: str = "", name: s
     ]
 
 
-def render_role(rights: Sequence[Right], *, namespace: str = "", user: str = "") -> str:
-    """YAML for an administrator: the rules alone, or with a namespace a whole Role and its binding."""
+def render_rule(right: Right) -> str:
+    """One rule of a role on one line, as YAML takes it."""
+    (rule,) = rules_for([right])
+    return json.dumps(rule)
+
+
+def render_role(rights: Sequence[Right], *, namespace: str, user: str = "") -> str:
+    """The YAML of `role_for`."""
     import yaml
 
-    if not namespace:
-        return yaml.safe_dump({"rules": rules_for(rights)}, sort_keys=False, default_flow_style=None).rstrip()
     return "---\n".join(yaml.safe_dump(one, sort_keys=False) for one in role_for(rights, namespace=namespace, user=user))

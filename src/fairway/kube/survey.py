@@ -36,19 +36,22 @@ async def survey_cluster(client: KubeClient) -> Survey:
     )
     whole = pods is not None
     if pods is None:
-        pods = await client.list("Pod", fields=_NOT_ENDED)
+        pods = await find_all(client, "Pod", fields=_NOT_ENDED)
     if budgets is None:
         budgets = await find_all(client, "PodDisruptionBudget") or []
     unseen: list[str] = []
     if nodes is None:
         unseen.append("You may not list nodes: what the cluster has, and where a step fits, is known only as far as quotas say.")
+    if nodes is None and pods is not None:
         unseen.append("What the scheduler says of waiting pods is shown as it is.")
-    if not whole:
+    if pods is None:
+        unseen.append(f"You may not list pods, not even those of {client.namespace}: neither use nor what waits is known.")
+    elif not whole:
         unseen.append(f"You may not list pods of all namespaces: only those of {client.namespace} are counted as use.")
     if nodes is None and not quotas:
         unseen.append(f"The namespace {client.namespace} has no quota (or you may not read it), so its bounds are not known.")
-    inventory = take_inventory(nodes or [], pods, quotas or [], unseen=unseen)
-    return Survey(inventory, nodes or [], pods, budgets, whole)
+    inventory = take_inventory(nodes or [], pods or [], quotas or [], unseen=unseen)
+    return Survey(inventory, nodes or [], pods or [], budgets, whole)
 
 
 async def find_all(

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from fairway.kube.config import ClientSettings, Connection
 
 _CONNECT_S = 10.0
+_AT_ONCE = 16  # requests that are answered at once; each connection costs memory, here and there
 _PASSING = frozenset({429, 500, 502, 503, 504})
 _LONGEST_PAUSE_S = 60.0
 
@@ -53,6 +54,7 @@ class Transport:
         self._http = httpx2.AsyncClient(limits=limits, **connection.arguments)
         self._extensions = {"sni_hostname": connection.server_name} if connection.server_name else {}
         self._bucket = TokenBucket(settings.requests_per_s)
+        self._turns = asyncio.Semaphore(_AT_ONCE)
         self._settings = settings
         self.server, self.timeout_s, self.silence_s = connection.server, settings.timeout_s, settings.silence_s
         self.requests: Counter[str] = Counter()
@@ -96,7 +98,11 @@ class Transport:
             request = self._build(call, stream=stream, silence_s=silence_s, headers=headers)
             wait_s = random.uniform(0.5, 1.0) * min(0.1 * 2**tries, 5.0)
             try:
-                response = await self._http.send(request, stream=stream)
+                if stream:
+                    response = await self._http.send(request, stream=True)
+                else:
+                    async with self._turns:
+                        response = await self._http.send(request)
             except httpx2.TransportError as error:
                 failure: FairwayError = error_from_transport(error, server=self.server, what=call.what)
                 arrived = not isinstance(error, httpx2.ConnectError | httpx2.ConnectTimeout | httpx2.PoolTimeout)
