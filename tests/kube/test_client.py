@@ -49,6 +49,14 @@ def _kind(name: str) -> Any:
     return get_kind(name)
 
 
+def write_kubeconfig(folder: Path, port: int) -> Path:
+    """A kubeconfig for an API server on a port of this machine that knows nobody."""
+    path = folder / "config"
+    cluster = f"{{name: c, cluster: {{server: 'http://127.0.0.1:{port}'}}}}"
+    path.write_text(f"current-context: c\ncontexts: [{{name: c, context: {{cluster: c}}}}]\nclusters: [{cluster}]")
+    return path
+
+
 def refusal(cluster: Emulator, work: Any, **more: Any) -> FairwayError:
     with pytest.raises(FairwayError) as caught:
         talk(cluster, work, **more)
@@ -245,10 +253,7 @@ def test_a_server_that_does_not_answer_is_given_up_and_said_to_be_silent(cluster
 def test_a_cluster_that_cannot_be_reached_is_said_to_be_so_within_the_patience(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    path = tmp_path / "config"
-    path.write_text(
-        f"current-context: c\ncontexts: [{{name: c, context: {{cluster: c}}}}]\nclusters: [{{name: c, cluster: {{server: 'http://127.0.0.1:{port}'}}}}]"
-    )
+    path = write_kubeconfig(tmp_path, port)
 
     async def ask() -> None:
         client = KubeClient.from_settings(ClientSettings(kubeconfig=str(path), patience_s=0.0))
@@ -385,11 +390,7 @@ def test_never_more_than_sixteen_short_requests_are_under_way_however_many_are_w
             writer.close()
 
         server = await asyncio.start_server(serve, "127.0.0.1", 0)
-        path = tmp_path / "config"
-        address = "http://127.0.0.1:%d" % server.sockets[0].getsockname()[1]
-        path.write_text(
-            f"current-context: c\ncontexts: [{{name: c, context: {{cluster: c}}}}]\nclusters: [{{name: c, cluster: {{server: '{address}'}}}}]"
-        )
+        path = write_kubeconfig(tmp_path, server.sockets[0].getsockname()[1])
         client = KubeClient.from_settings(ClientSettings(kubeconfig=str(path), requests_per_s=1000.0))
         await asyncio.gather(*(client.get("Pod", f"p{number}") for number in range(48)))
         await client.close()
