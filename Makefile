@@ -7,7 +7,7 @@ PYTEST := $(PY) -m pytest
 TOOLS := $(wildcard tools/*.sh)
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: help demo test test-frameworks coverage check format bench wheel clean
+.PHONY: help demo test test-cluster test-frameworks coverage check format bench wheel clean
 
 help:  ## Say what there is to make
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 24
@@ -27,6 +27,9 @@ demo: $(VENV)/.demo  ## Train, evaluate and package a model of who will default,
 
 test: $(VENV)/.dev  ## All tests but those of heavy libraries
 	@$(PYTEST) tests --ignore=tests/frameworks $(ARGS)
+
+test-cluster: $(VENV)/.dev  ## Tests on a real cluster: KUBECONFIG says which, FAIRWAY_TEST_IMAGE names an image with Python
+	@$(PYTEST) tests/cluster -m cluster $(ARGS)
 
 test-frameworks: $(VENV)/.frameworks  ## Tests with torch, xgboost, polars, R, package indexes, …
 	@command -v Rscript >/dev/null || tools/apt_install.sh r-base-core

@@ -37,6 +37,7 @@ def rig(image: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
         try:
             rig.open()
             rig.up = rig.fairway("up", "--on", "test").stderr
+            rig.up_again = rig.fairway("up", "--on", "test", "-o", "json").stdout
             yield rig
             rig.fairway("down", "--on", "test", "--volume", "--yes")
             rig.wait(rig.kube.delete("Secret", "fairway-secrets"))  # the users', which `down` leaves alone

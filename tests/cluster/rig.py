@@ -38,6 +38,7 @@ class Rig:
     def __init__(self, folder: Path, image: str) -> None:
         self.folder, self.image = folder, image
         self.namespace = f"fairway-test-{secrets.token_hex(4)}"
+        self.up = self.up_again = ""  # what the first and the second `fairway up` have said
         self.pods: dict[str, Object] = {}
         self.gone: set[str] = set()
         self._changed = threading.Condition()
