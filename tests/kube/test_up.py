@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import json
 import stat
 import time
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ import yaml
 
 from fairway.engine.credentials import find_token, server_key
 from fairway.engine.deploy import connect, deploy
+from fairway.engine.parity import LEVELS
 from fairway.errors import ConflictError, FairwayError, ImageUnavailable, InfraError, NotFoundError
 from fairway.kube.server_call import call_pod
 from fairway.kube.server_manifests import ServerPlan, render_server
@@ -278,3 +280,84 @@ def test_a_claim_keeps_its_class_and_never_shrinks(empty: Campus) -> None:
 def test_the_token_is_found_again_by_who_runs_pipelines(campus: Campus, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FAIRWAY_CONFIG", str(campus.config))
     assert find_token(server_key(campus.target)) == campus.token
+
+
+PIPELINE = """
+import os
+import fairway as fw
+import uvicorn
+
+TEAM = os.environ["TEAM_OF_THIS_SHELL"]
+
+@fw.step
+def small(x: int) -> int:
+    return x + len(uvicorn.__version__)
+
+@fw.step(cpu=500)
+def large(x: int, key: str) -> int:
+    return x
+
+@fw.pipeline
+def flow():
+    return large(small(1), fw.secret("DB"))
+"""
+
+
+def test_doctor_compares_a_pipeline_with_the_cluster_and_says_what_matters_first(
+    campus: Campus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TEAM_OF_THIS_SHELL", "vision")
+    (campus.folder / "flow.py").write_text(PIPELINE)
+    said = campus.ask("doctor", str(campus.folder / "flow.py"), "--on", "campus", "-o", "json")
+    assert said.status == 2, said.text
+    found = json.loads(said.out)
+    assert [one["level"] for one in found] == sorted((one["level"] for one in found), key=list(LEVELS).index)
+    levels = {one["what"]: one["level"] for one in found}
+    assert levels["the image python:3.11-slim has no uvicorn, which step 'small' imports"] == "problem"
+    assert levels["the target 'campus' has no secret 'DB'"] == "problem"
+    assert levels["step 'large' asks for 500 cpu, and no node of the cluster could hold that (too small: cpu)"] == "problem"
+    assert levels["the variable TEAM_OF_THIS_SHELL is set here, and not at the target; without it this fails"] == "warning"
+    assert "Kubernetes 1.36" in next(what for what, level in levels.items() if level == "ok")
+
+
+def test_doctor_without_a_pipeline_looks_at_the_target(campus: Campus) -> None:
+    said = campus.ask("doctor", "--on", "campus")
+    assert said.status == 0, said.text
+    assert "✓ the server is Fairway 0.1.0" in said.out and "✓ 1 node; the largest has 64 cpu" in said.out
+
+
+def test_doctor_says_what_it_cannot_see_without_rights_to_nodes(campus: Campus) -> None:
+    denied = campus.cluster.authority.denied
+    denied.append(("list", "nodes"))
+    try:
+        said = campus.ask("doctor", "--on", "campus")
+    finally:
+        denied.clear()
+    assert "· you may not list nodes: what fits is known only as far as quotas say" in said.out
+
+
+def test_doctor_names_missing_rights_and_a_missing_server(campus: Campus, empty: Campus) -> None:
+    denied = campus.cluster.authority.denied
+    denied.append(("create", "pods/portforward"))
+    try:
+        said = campus.ask("doctor", "--on", "campus")
+    finally:
+        denied.clear()
+    assert said.status == 2 and "✗ you may not create pods/portforward there" in said.out
+    assert "you have no token for this server\n    `fairway up --on campus` makes one" in empty.ask("doctor", "--on", "campus").out
+
+
+def test_what_cannot_run_is_refused_at_submit_in_under_a_second(campus: Campus, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TEAM_OF_THIS_SHELL", "vision")
+    file = campus.folder / "flow.py"
+    file.write_text(PIPELINE.replace("import uvicorn\n", "").replace(" + len(uvicorn.__version__)", ""))
+    started = time.monotonic()
+    said = campus.ask("run", str(file), "--on", "campus")
+    took = time.monotonic() - started
+    assert said.err.startswith("error: step 'large' asks for 500 cpu, and no node of the cluster could hold that (too small: cpu)\n  at ")
+    assert took < 1.0
+    file = campus.folder / "other.py"
+    file.write_text(PIPELINE.replace("(cpu=500)", "").replace(", key: str", "").replace(', fw.secret("DB")', ""))
+    said = campus.ask("run", str(file), "--on", "campus")
+    assert said.err.startswith("error: the image python:3.11-slim has no uvicorn, which step 'small' imports\n"), said.text
+    assert json.loads(campus.ask("runs", "--on", "campus", "-o", "json").out) == []

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from fairway.kube.client import KubeClient
 
 _LOOK_S = 0.2  # between two questions to a pod that runs
-_TOLD_S = 2.0  # between two looks at events and the Deployment
+_TOLD_S = 1.0  # between two looks at events and the Deployment
 _TAIL_LINES = 5
 
 
