@@ -121,6 +121,15 @@ def test_waiting_for_events_ends_with_the_first(live: Live, server: Server) -> N
     assert page["items"][0]["seq"] == 3
 
 
+def test_streams_end_when_the_server_goes(live: Live, server: Server) -> None:
+    post(live, "/runs", started(RUN))
+    (attempt,) = live.call(server.executor.submitted())
+    paths = [f"/runs/{RUN}/events?after=2", "/events", f"/runs/{RUN}/attempts/{attempt}/log"]
+    with listening(live, paths[0]) as events, listening(live, paths[1]) as runs, listening(live, paths[2]) as log:
+        live.loop.call_soon_threadsafe(server.host.bus.close)  # type: ignore[union-attr]
+        assert [list(parse_events(stream)) for stream in (events, runs, log)] == [[], [], []]
+
+
 def test_a_page_of_runs_hears_of_what_changes(live: Live, server: Server) -> None:
     server.executor.free = True
     with listening(live, "/events") as stream:

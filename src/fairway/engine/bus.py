@@ -30,15 +30,26 @@ class Bell:
 
 
 class Bus:
-    """Topics are run ids (events were recorded), stream names "RUN/ATTEMPT/log" (bytes were added) and `RUNS`. Of one event loop."""
+    """Topics are run ids (events were recorded), stream names "RUN/ATTEMPT/log" (bytes were added) and `RUNS`. Of one event loop.
+
+    `closed`: nothing more will be told; whoever listens is to stop.
+    """
 
     def __init__(self) -> None:
+        self.closed = False
         self._listeners: dict[str, set[Bell]] = {}
 
     def publish(self, topic: str) -> None:
         """Wake whoever listens to `topic`. Costs nothing where nobody does."""
         for bell in self._listeners.get(topic, ()):
             bell.ring()
+
+    def close(self) -> None:
+        """Wake all listeners for the last time."""
+        self.closed = True
+        for bells in self._listeners.values():
+            for bell in bells:
+                bell.ring()
 
     @contextmanager
     def listen(self, *topics: str) -> Generator[Bell]:

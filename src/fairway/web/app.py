@@ -42,9 +42,7 @@ def build_app(
     by_path: dict[str, dict[str, Endpoint]] = {}
     for endpoint in ENDPOINTS:
         by_path.setdefault(endpoint.path, {})[endpoint.method] = endpoint
-    routes: list[BaseRoute] = [Route(ROOT + path, _Door(site, meter, methods), methods=[], name=path) for path, methods in by_path.items()]
-    for route in routes:
-        route.methods = None  # type: ignore[attr-defined]  # the door answers 405 itself, with all methods there are
+    routes: list[BaseRoute] = [Route(ROOT + path, _Door(site, meter, methods)) for path, methods in by_path.items()]
     routes += [_plain("/livez", _live), _plain("/readyz", _ready(site)), _plain("/metrics", _metrics(site, meter)), *_document()]
     app = Starlette(routes=[*routes, *more], lifespan=lifespan)
     app.add_exception_handler(HTTPException, _no_route)
@@ -53,7 +51,7 @@ def build_app(
 
 
 class _Door:
-    """All endpoints of one path."""
+    """All endpoints of one path; it answers 405 itself, with all methods there are."""
 
     def __init__(self, site: Site, meter: Meter, methods: dict[str, Endpoint]) -> None:
         self._site, self._meter, self._methods = site, meter, methods

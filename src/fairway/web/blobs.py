@@ -344,12 +344,18 @@ def main(argv: list[str] | None = None) -> int:
     server.store.sweep(time.time() - _ABANDONED_S)
     signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=server.stop, daemon=True).start())
     if given.until_eof:
-        threading.Thread(target=lambda: (sys.stdin.buffer.read(), server.stop()), daemon=True).start()
+        threading.Thread(target=_stop_at_eof, args=(server,), daemon=True).start()
     say(f"serving {given.home} at {given.host}:{server.server_address[1]}")
     server.serve_forever(poll_interval=0.5)
     server.stop()
     say("stopped")
     return 0
+
+
+def _stop_at_eof(server: BlobServer) -> None:
+    while os.read(0, 4096):  # not through `sys.stdin`, whose lock would be in the way of the interpreter's own end
+        pass
+    server.stop()
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -62,6 +62,7 @@ async def _serve(options: ServerOptions) -> int:
             app, log_level="warning", access_log=False, lifespan="off", ws="none", timeout_graceful_shutdown=_GOODBYE_S, server_header=False
         )
         server = _Server(config)
+        server.goodbye = app.goodbye
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, server.stop)
         host, port = listening[0].getsockname()[:2]
@@ -73,8 +74,11 @@ async def _serve(options: ServerOptions) -> int:
 class _Server(uvicorn.Server):
     """Leaves signals to us: uvicorn would raise them again when it has ended, before anything of ours could be put in order."""
 
+    goodbye: Callable[[], None]
+
     def stop(self) -> None:
         self.should_exit = True
+        self.goodbye()  # what would go on for as long as somebody listens ends now
 
     @contextmanager
     def capture_signals(self) -> Generator[None]:
@@ -84,7 +88,7 @@ class _Server(uvicorn.Server):
 def _listen(host: str, port: int) -> socket.socket:
     """A socket that listens from now on: who calls before the server is ready waits, and is not refused."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    sock = socket.socket(family, socket.SOCK_STREAM)
+    sock = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)  # named, so that asyncio sends small answers without delay
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6 and host == "::":
@@ -159,14 +163,14 @@ async def open_server(options: ServerOptions, stack: AsyncExitStack) -> Any:
     )
     app = build_app(services, host, settings, auth, more=work_routes(channel))
     await host.take_up()
-    return _Introduced(app, auth)
+    return _Introduced(app, auth, bus)
 
 
 class _Introduced:
     """Before the application looks at a user's token, one that is new here is looked up."""
 
-    def __init__(self, app: Any, auth: TokenAuth) -> None:
-        self._app, self._auth = app, auth
+    def __init__(self, app: Any, auth: TokenAuth, bus: Bus) -> None:
+        self._app, self._auth, self.goodbye = app, auth, bus.close
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] == "http":

@@ -52,7 +52,7 @@ async def follow_runs(call: Call[Any, None]) -> Response:
 async def _follow(site: Site, run: str, after: int) -> AsyncIterator[bytes]:
     journal = site.services.journal
     with site.host.bus.listen(run) as bell:
-        while True:
+        while not site.host.bus.closed:
             found = await journal.read(run, after, _CHUNK)
             for number, event in found:
                 kind, fields = type(event).__name__, to_plain(event)
@@ -68,7 +68,7 @@ async def _follow_runs(site: Site) -> AsyncIterator[bytes]:
         known = {row.run: row for row in await journal.summaries(limit=_LISTED, archived=True)}
         number = 0
         yield HEARTBEAT
-        while True:
+        while not site.host.bus.closed:
             if not await bell.wait(site.settings.heartbeat_s):
                 yield HEARTBEAT
                 continue

@@ -79,7 +79,7 @@ async def read_streams(call: Call[Any, StreamsReadBody]) -> Any:
             found = await asyncio.to_thread(_read_new, site.services.streams, names, body)
             left = until - asyncio.get_running_loop().time()
             now = await site.services.journal.head(run)
-            if found or left <= 0 or now != head:
+            if found or left <= 0 or now != head or site.host.bus.closed:
                 return {"items": found, "head": now}
             await bell.wait(min(left, POLL_S))
 
@@ -181,6 +181,8 @@ async def _follow_lines(site: Site, run: str, name: str, offset: int) -> AsyncIt
             offset += len(raw) + 1
             line = parse_log_line(raw, "", "")
             yield render_event(offset, "line", {"at": line.at, "text": line.text})
+    if site.host.bus.closed:
+        return  # not the end: there may be more when the client comes back
     if rest:
         line = parse_log_line(rest, "", "")
         yield render_event(offset + len(rest), "line", {"at": line.at, "text": line.text})
@@ -206,7 +208,7 @@ async def _grow(site: Site, run: str, name: str, offset: int) -> AsyncIterator[b
                 offset += len(data)
                 quiet_since = loop.time()
                 yield data
-            if ended:
+            if ended or site.host.bus.closed:
                 return
             if loop.time() - quiet_since >= site.settings.heartbeat_s:
                 quiet_since = loop.time()
