@@ -61,7 +61,8 @@ def why(found: Diagnosis | None) -> Diagnosis:
 BACK_OFF = 'Back-off pulling image "registry.invalid/nosuch:1": ErrImagePull: '
 UNPACK = 'failed to pull and unpack image "docker.io/acme/x:1": failed to resolve reference "docker.io/acme/x:1": '
 RESOLVE = 'failed to pull and unpack image "registry.invalid/nosuch:1": failed to resolve image: failed to do request: '
-NO_HOST = 'Head "https://registry.invalid/v2/nosuch/manifests/1": dial tcp: lookup registry.invalid on 10.0.0.1:53: no such host'
+HEAD = 'Head "https://registry.invalid/v2/nosuch/manifests/1": '
+NO_HOST = "dial tcp: lookup registry.invalid on 10.0.0.1:53: no such host"
 DENIED = "pull access denied, repository does not exist or may require authorization: server message: insufficient_scope"
 LIMIT = "toomanyrequests: You have reached your pull rate limit."
 PLATFORM = "no match for platform in manifest: not found"
@@ -70,7 +71,7 @@ PLATFORM = "no match for platform in manifest: not found"
 @pytest.mark.parametrize(
     ("reason", "message", "words", "cure"),
     [
-        ("ImagePullBackOff", BACK_OFF + RESOLVE + NO_HOST, NO_HOST, "reach the registry"),
+        ("ImagePullBackOff", BACK_OFF + RESOLVE + HEAD + NO_HOST, NO_HOST, "reach the registry"),
         (
             "ErrImagePull",
             f"rpc error: code = NotFound desc = {UNPACK}docker.io/acme/x:1: not found",
