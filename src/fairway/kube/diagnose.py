@@ -26,7 +26,7 @@ _INSUFFICIENT = re.compile(r"(\d+) Insufficient ([\w./-]*\w)")
 _NOISE = re.compile(r"\.? ?(?:no new claims to deallocate,? ?)?preemption: .*$|\.? ?no new claims to deallocate.*$")
 _PREFIXES = re.compile(
     r'^(?:rpc error: code = \w+ desc = |failed to pull and unpack image "[^"]*": |failed to resolve (?:image|reference "[^"]*"): |'
-    r"failed to do request: |"
+    r'failed to do request: |(?:Head|Get) "[^"]*": |'
     r'Failed to pull image "[^"]*": |Back-off pulling image "[^"]*":? ?|ErrImagePull: |Error response from daemon: |'
     r"[\w./:@-]+/[\w./:@-]+: (?=not found|pull access denied|unauthorized|denied|manifest unknown))"
 )
