@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from fairway.errors import ForbiddenError, NotFoundError
 from fairway.kube.inventory import ClusterInventory, take_inventory
-from fairway.spec.record import Record, record
+from fairway.spec.record import Record, record, to_plain
 
 if TYPE_CHECKING:
     from fairway.kube.client import KubeClient
@@ -26,8 +26,28 @@ class Survey(Record):
     whole: bool  # pods and budgets are those of all namespaces
 
 
-async def survey_cluster(client: KubeClient) -> Survey:
-    """Nodes, pods and disruption budgets of all namespaces where the caller may list them, else of the client's own; its quotas."""
+class ServerSurvey:
+    """What the server's own rights show, read at most once in `every_s`, however many people look at a page."""
+
+    def __init__(self, client: KubeClient, *, every_s: float = 5.0) -> None:
+        self._client, self._every_s = client, every_s
+        self._turn = asyncio.Lock()
+        self._read_at = float("-inf")
+        self._told: dict[str, Any] = {}
+
+    async def tell(self) -> dict[str, Any]:
+        """The inventory as plain data; `unseen` says what the server cannot see."""
+        async with self._turn:
+            now = asyncio.get_running_loop().time()
+            if now - self._read_at >= self._every_s:
+                self._told = to_plain((await survey_cluster(self._client, who="The server")).inventory)
+                self._read_at = now
+            return self._told
+
+
+async def survey_cluster(client: KubeClient, *, who: str = "You") -> Survey:
+    """Nodes, pods and disruption budgets of all namespaces where the caller may list them, else of the client's own; its quotas. `who` is
+    the caller in the sentences that say what cannot be seen."""
     nodes, pods, budgets, quotas = await asyncio.gather(
         find_all(client, "Node"),
         find_all(client, "Pod", "*", fields=_NOT_ENDED),
@@ -41,15 +61,15 @@ async def survey_cluster(client: KubeClient) -> Survey:
         budgets = await find_all(client, "PodDisruptionBudget") or []
     unseen: list[str] = []
     if nodes is None:
-        unseen.append("You may not list nodes: what the cluster has, and where a step fits, is known only as far as quotas say.")
+        unseen.append(f"{who} may not list nodes: what the cluster has, and where a step fits, is known only as far as quotas say.")
     if nodes is None and pods is not None:
         unseen.append("What the scheduler says of waiting pods is shown as it is.")
     if pods is None:
-        unseen.append(f"You may not list pods, not even those of {client.namespace}: neither use nor what waits is known.")
+        unseen.append(f"{who} may not list pods, not even those of {client.namespace}: neither use nor what waits is known.")
     elif not whole:
-        unseen.append(f"You may not list pods of all namespaces: only those of {client.namespace} are counted as use.")
+        unseen.append(f"{who} may not list pods of all namespaces: only those of {client.namespace} are counted as use.")
     if nodes is None and not quotas:
-        unseen.append(f"The namespace {client.namespace} has no quota (or you may not read it), so its bounds are not known.")
+        unseen.append(f"The namespace {client.namespace} has no quota that can be read, so its bounds are not known.")
     inventory = take_inventory(nodes or [], pods or [], quotas or [], unseen=unseen)
     return Survey(inventory, nodes or [], pods or [], budgets, whole)
 

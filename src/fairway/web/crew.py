@@ -27,7 +27,8 @@ SecretValues = Callable[[], Awaitable[Mapping[str, str]]]
 @record
 class Crew(Record):
     """`view` for each driver, `whole` for what concerns all of them, `workers` for those that call the server. `secret_values`: the users'
-    secrets. `find_secret` reads the server's own, where that is not a mere folder. `facts`: what users may know of the target."""
+    secrets. `find_secret` reads the server's own, where that is not a mere folder. `facts`: what users may know of the target. `survey`:
+    what is seen of the cluster's nodes, quotas and waiting pods."""
 
     view: MakeView
     whole: Executor
@@ -35,6 +36,7 @@ class Crew(Record):
     secret_values: SecretValues
     find_secret: FindSecret | None
     facts: dict[str, Any]
+    survey: Callable[[], Awaitable[Mapping[str, Any]]] | None = None
 
 
 @asynccontextmanager
@@ -76,6 +78,7 @@ async def _open_cluster(
     from fairway.executors.kubernetes import KubernetesExecutor
     from fairway.kube.client import KubeClient
     from fairway.kube.manifests import Link
+    from fairway.kube.survey import ServerSurvey
     from fairway.kube.target import ClusterSettings
 
     target = options.target
@@ -106,6 +109,7 @@ async def _open_cluster(
                 secret_values=lambda: read_secret(user_secrets(target.app)),
                 find_secret=lambda: read_secret(server_secret(target.app)),
                 facts={"namespace": client.namespace, "machine": describe_here()},
+                survey=ServerSurvey(client).tell,
             )
         finally:
             await executor.close()

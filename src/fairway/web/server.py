@@ -158,6 +158,7 @@ async def open_server(options: ServerOptions, stack: AsyncExitStack) -> Any:
     settings = ServerSettings(
         target={**to_plain(options.target), "name": options.target.name, "python": services.python, **crew.facts},
         secrets=secrets,
+        cluster=crew.survey,
         signer=signer,
         blobs_port=blobs_port,
     )
