@@ -90,10 +90,12 @@ def _say(text: str) -> None:
 
 def _refusal(lacking: Lacking, namespace: str, output: str | None) -> ForbiddenError:
     """Show what is missing on stderr, and what gives it on stdout."""
+    from fairway.engine.rights import spell_rights
+
     count = spell_count(len(lacking.missing), "right")
     _say(f"you lack {count} in the namespace {namespace}:")
-    for right in lacking.missing:
-        _say(f"  {right.text}{f' {right.name}' if right.name else ''}")
+    for text in spell_rights(lacking.missing):
+        _say(f"  {text}")
     if output == "json":
         data: dict[str, Any] = {"missing": [right.text for right in lacking.missing], "request": lacking.request}
         print_json(data)

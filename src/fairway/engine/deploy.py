@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from fairway.engine.credentials import cluster_key, default_user, find_token, save_token
 from fairway.engine.readiness import Readiness
 from fairway.engine.release import Release, find_release, versions_apart
-from fairway.engine.rights import render_request, rights_to_deploy
+from fairway.engine.rights import render_request, rights_to_deploy, rights_to_remove
 from fairway.errors import ConfigError, ConflictError, NotFoundError, UnsupportedError
 from fairway.kube.rights import Right
 from fairway.kube.server_manifests import SIGNING_KEY, TOKEN_PREFIX, VERSION, ServerPlan, labels, render_server
@@ -45,7 +45,7 @@ class Deployed(Record):
 
 @record
 class Lacking(Record):
-    """Rights that the caller has not, and the YAML with which an administrator gives them."""
+    """Rights that the caller has not, and the YAML with which an administrator gives them, and those to take the server away again."""
 
     missing: tuple[Right, ...]
     request: str
@@ -83,7 +83,10 @@ async def find_lacking(client: KubeClient, target: TargetSettings) -> Lacking | 
         shown = ".".join(map(str, found))
         raise UnsupportedError(f"the cluster runs Kubernetes {shown}", hint=f"Fairway needs {'.'.join(map(str, OLDEST))} or newer")
     missing = await client.can(rights_to_deploy(target))
-    return Lacking(tuple(missing), await render_request(client, missing)) if missing else None
+    if not missing:
+        return None
+    wanted = list(dict.fromkeys((*missing, *rights_to_remove(volume=True))))  # who may set it up should be able to take it away
+    return Lacking(tuple(missing), await render_request(client, wanted))
 
 
 async def deploy(

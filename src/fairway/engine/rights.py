@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from fairway.errors import FairwayError
@@ -46,6 +47,15 @@ def rights_to_remove(volume: bool) -> list[Right]:
     return [Right(verb, resource, group) for resource, group in kinds for verb in ("get", "delete")]
 
 
+def spell_rights(rights: Sequence[Right]) -> list[str]:
+    """A line for each resource: "get, create, patch secrets"."""
+    verbs: dict[str, list[str]] = {}
+    for right in rights:
+        what = f"{right.text.partition(' ')[2]}{f' {right.name}' if right.name else ''}"
+        verbs.setdefault(what, []).append(right.verb)
+    return [f"{', '.join(found)} {what}" for what, found in verbs.items()]
+
+
 async def find_caller(client: KubeClient) -> str:
     """The name by which the cluster knows the caller, "" if it does not say."""
     try:
@@ -56,7 +66,7 @@ async def find_caller(client: KubeClient) -> str:
 
 
 async def render_request(client: KubeClient, missing: list[Right]) -> str:
-    """The YAML that an administrator applies, so that the caller may do what is missing."""
+    """The YAML that an administrator applies, so that the caller may do these things."""
     from fairway.engine.manifest_text import render_yaml
 
     objects: list[dict[str, Any]] = role_for(missing, namespace=client.namespace, user=await find_caller(client))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from fairway.engine.credentials import cluster_key, forget_token
 from fairway.engine.deploy import is_ours
-from fairway.engine.rights import rights_to_remove
+from fairway.engine.rights import rights_to_remove, spell_rights
 from fairway.errors import FairwayError, ForbiddenError
 from fairway.kube.server_manifests import ServerPlan, pod_labels, render_server
 from fairway.spec.record import Record, record
@@ -54,7 +54,7 @@ async def undeploy(client: KubeClient, target: TargetSettings, *, volume: bool =
     """
     missing = await client.can(rights_to_remove(volume))
     if missing:
-        lacks = ", ".join(right.text for right in missing)
+        lacks = "; ".join(spell_rights(missing))
         raise ForbiddenError(f"you may not {lacks} in the namespace {client.namespace}", hint="nothing was removed; ask an administrator")
     gone: list[str] = []
     for kind, name in reversed(_objects(target, client.namespace)):  # the Deployment first: nothing starts again
