@@ -91,7 +91,7 @@ def plain_number(value: float | None, unit: str) -> str:
     """A figure with its unit, three significant digits: "0.152 s", "58.1 MB", "5.60 ms", "10 lines"."""
     if value is None:
         return "–"
-    if unit in ("lines", "distributions", "re-runs", "hangs", "errors") and value == int(value):
+    if unit in ("lines", "distributions", "re-runs", "hangs", "errors", "pods") and value == int(value):
         return f"{int(value)} {unit}"
     digits = 2 if value == 0 else max(0, 2 - math.floor(math.log10(abs(value))))
     return f"{value:,.{min(digits, 4)}f} {unit}".rstrip()

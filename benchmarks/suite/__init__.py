@@ -3,8 +3,47 @@
 from __future__ import annotations
 
 from benchmarks.session import Benchmark
-from benchmarks.suite import blobs, cached, chain, edits, failing, fan, heavy, hello, images, install, large, points, resume, table
+from benchmarks.suite import (
+    blobs,
+    cached,
+    chain,
+    cluster_blobs,
+    cluster_pools,
+    cluster_server,
+    cluster_steps,
+    edits,
+    failing,
+    fan,
+    heavy,
+    hello,
+    images,
+    install,
+    large,
+    points,
+    resume,
+    table,
+)
 
 BENCHMARKS: tuple[Benchmark, ...] = tuple(
-    module.BENCHMARK for module in (hello, chain, fan, heavy, large, table, cached, edits, failing, install, resume, points, images, blobs)
+    module.BENCHMARK
+    for module in (
+        hello,
+        chain,
+        fan,
+        heavy,
+        large,
+        table,
+        cached,
+        edits,
+        failing,
+        install,
+        resume,
+        points,
+        images,
+        blobs,
+        cluster_steps,
+        cluster_pools,
+        cluster_server,
+        cluster_blobs,
+    )
 )
