@@ -22,7 +22,7 @@ from fairway.spec.artifact import ArtifactRef
 from fairway.spec.environment import Environment
 from fairway.spec.graph import Expr, Graph, Node, StepDef
 from fairway.spec.layout import BLOBS, SCRATCH, STREAMS
-from fairway.spec.ports import ArtifactStore, run_now
+from fairway.spec.ports import ArtifactStore, Inventory, run_now
 from fairway.spec.record import Record, field, record, replace, to_plain
 
 if TYPE_CHECKING:
@@ -349,9 +349,9 @@ def _check(graph: Graph, services: Services) -> None:
         services.place.check_graph(graph)
     if all(s.resources.cpu <= 1 and not s.resources.memory_bytes and not s.resources.accelerators for s in graph.steps.values()):
         return
-    most = run_now(services.executor.inventory()).largest
+    inventory = run_now(services.executor.inventory())
     for step in graph.steps.values():
-        _check_step(step, most, services.place.machine if services.place is not None else "this machine")
+        _check_step(step, inventory, services.place.machine if services.place is not None else "this machine")
 
 
 def _find_secrets(graph: Graph, services: Services) -> tuple[str, ...]:
@@ -368,14 +368,17 @@ def _find_secrets(graph: Graph, services: Services) -> tuple[str, ...]:
     return tuple(where)
 
 
-def _check_step(step: StepDef, most: Any, machine: str) -> None:
-    asked = step.resources
+def _check_step(step: StepDef, inventory: Inventory, machine: str) -> None:
+    """Raises UnsupportedError for more than one attempt may ask for. An inventory that is "open" bounds only what it names."""
+    asked, most = step.resources, inventory.largest
     lacks: list[str] = []
     if asked.cpu > most.cpu:
         lacks.append(f"{asked.cpu:g} cpu ({machine} has {most.cpu:g})")
     if asked.memory_bytes > most.memory_bytes:
         lacks.append(f"{asked.memory_bytes / 2**30:.3g} GiB of memory ({machine} has {most.memory_bytes / 2**30:.3g} GiB)")
     for name, count in asked.accelerators.items():
+        if inventory.facts.get("open") and name not in most.accelerators:
+            continue
         if count > most.accelerators.get(name, 0):
             lacks.append(f"{count} {name} ({machine} has {most.accelerators.get(name, 0)})")
     if lacks:

@@ -192,10 +192,10 @@ class KubernetesExecutor:
         self._owners.release(run)
 
     async def inventory(self) -> Inventory:
-        """What the target's limits allow. What its nodes have is `kube.inventory`'s business."""
+        """What the target's limits allow; what they do not name has no bound. What its nodes have is `kube.inventory`'s business."""
         most = self.settings.target.limits
         bound = Resources(most.cpu or math.inf, most.memory_bytes or 1 << 60, 1 << 60, most.accelerators)
-        return Inventory(bound, bound, bound, {"namespace": self.settings.namespace, "kueue": self.settings.kueue})
+        return Inventory(bound, bound, bound, {"namespace": self.settings.namespace, "kueue": self.settings.kueue, "open": True})
 
     # Starting pods
 

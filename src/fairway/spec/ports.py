@@ -42,7 +42,8 @@ class Observation(Record):
 
 @record
 class Inventory(Record):
-    """What a target has. `largest` is the most that one attempt may ask for."""
+    """What a target has. `largest` is the most that one attempt may ask for; with the fact "open", of what it names: an accelerator that
+    it does not name has no bound here."""
 
     total: Resources
     free: Resources
