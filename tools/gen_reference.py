@@ -1,4 +1,4 @@
-"""Write docs/reference/{cli,errors,events,settings}.md from the code; with --check only say whether they are current."""
+"""Write docs/reference/{api,cli,errors,events,settings}.md from the code; with --check only say whether they are current."""
 
 from __future__ import annotations
 
@@ -112,7 +112,82 @@ def render_settings() -> str:
     )
 
 
-PAGES = {"cli.md": render_cli, "errors.md": render_errors, "events.md": render_events, "settings.md": render_settings}
+def render_api() -> str:
+    """Every endpoint of the server's API with its parameters, bodies and answers, from the OpenAPI document."""
+    from fairway.web.openapi import make_document
+
+    document = make_document()
+    text = (
+        "What a server answers under `/api/v1`; `/api/v1/openapi.json` is the same as an OpenAPI 3.1 document. Requests carry a user's "
+        "token in the header `Fairway-Token`. Errors are `application/problem+json` with a `code` of the [errors](errors.md). Lists come "
+        "in pages: `next` of one page is `cursor` of the next. The [guide](../guides/server-api.md) shows how it is used."
+    )
+    parts = [MADE, "# The server's API", text]
+    for tag in document["tags"]:
+        parts += [f"## {tag['name'].capitalize()}", tag["description"]]
+        for path, operations in document["paths"].items():
+            for method, operation in operations.items():
+                if tag["name"] in operation["tags"]:
+                    parts += _operation(method.upper(), path, operation, document)
+    parts.append("## Schemas")
+    for name, schema in sorted(document["components"]["schemas"].items()):
+        parts += [f"### {name}", *([schema["description"]] if schema.get("description") else [])]
+        rows = [
+            (f"`{field}`", _schema_type(inner), "yes" if field in schema.get("required", ()) else "")
+            for field, inner in schema.get("properties", {}).items()
+        ]
+        parts += [_table(("field", "is", "required"), rows)] if rows else []
+    return _join(parts)
+
+
+def _operation(method: str, path: str, operation: dict[str, Any], document: dict[str, Any]) -> list[str]:
+    parts = [f"### {method} {path}", operation["description"]]
+    rows = [
+        (f"`{one['name']}`", one["in"], _schema_type(one["schema"]), _json(one["schema"].get("default"))) for one in operation["parameters"]
+    ]
+    if rows:
+        parts.append(_table(("parameter", "in", "is", "default"), rows))
+    body = operation.get("requestBody", {}).get("content", {})
+    for media, content in body.items():
+        parts.append(f"Body: {_schema_type(content.get('schema', {})) or media}")
+    answers = []
+    for status, response in operation["responses"].items():
+        kinds = [
+            _schema_type(content.get("schema", {})) or f"`{media}`"
+            for media, content in response.get("content", {}).items()
+            if media != "application/problem+json"
+        ]
+        if status[0] in "23" or status in ("404", "409", "413", "416"):
+            answers.append(f"**{status}** {response['description']}{': ' if kinds else ''}{', '.join(kinds)}")
+    return [*parts, "Answers: " + "; ".join(answers)]
+
+
+def _schema_type(schema: dict[str, Any]) -> str:
+    """A schema in a few words."""
+    if "$ref" in schema:
+        name = schema["$ref"].rpartition("/")[2]
+        return f"[{name}](#{name.lower()})"
+    if "anyOf" in schema:
+        return " or ".join(dict.fromkeys(map(_schema_type, schema["anyOf"])))
+    if "enum" in schema:
+        return " \\| ".join(f"`{value!r}`".replace("'", '"') for value in schema["enum"])
+    if schema.get("type") == "array":
+        inner = schema.get("items") or next(iter(schema.get("prefixItems", [])), {})
+        return f"list of {_schema_type(inner) or 'anything'}" if inner else "list"
+    if schema.get("type") == "object":
+        inner = schema.get("additionalProperties")
+        return f"object of {_schema_type(inner)}" if isinstance(inner, dict) and inner else "object"
+    limits = [f"{word} {schema[name]}" for name, word in (("minimum", "≥"), ("maximum", "≤")) if name in schema]
+    return " ".join([schema.get("type", ""), *limits])
+
+
+def _json(value: Any) -> str:
+    import json
+
+    return "" if value in (None, "", [], {}) else f"`{json.dumps(value)}`"
+
+
+PAGES = {"api.md": render_api, "cli.md": render_cli, "errors.md": render_errors, "events.md": render_events, "settings.md": render_settings}
 
 
 def _commands(name: str, command: click.Command) -> Iterator[tuple[str, click.Command]]:

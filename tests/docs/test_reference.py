@@ -12,6 +12,7 @@ from fairway.cli.commands import ENTRIES
 from fairway.engine.settings import HOOK_SETTINGS, SETTINGS
 from fairway.engine.targets import KUBERNETES_SETTINGS, LOCAL_SETTINGS, SERVER_SETTINGS
 from fairway.spec import event
+from fairway.web.openapi import make_document
 from tests.docs.document import ROOT
 
 REFERENCE = ROOT / "docs" / "reference"
@@ -54,3 +55,18 @@ def test_each_option_of_each_command_is_documented(command: str) -> None:
     about = page.partition(f"### fairway {command}\n")[2].partition("\n### ")[0]
     options = [param for param in import_module(f"fairway.cli.{ENTRIES[command].module}").command.params if isinstance(param, click.Option)]
     assert [name for option in options for name in option.opts if name not in about] == []
+
+
+@pytest.mark.parametrize(("path", "method"), [(path, method) for path, methods in make_document()["paths"].items() for method in methods])
+def test_each_endpoint_is_documented_with_its_parameters(path: str, method: str) -> None:
+    page = (REFERENCE / "api.md").read_text(encoding="utf-8")
+    about = page.partition(f"### {method.upper()} {path}\n")[2].partition("\n### ")[0]
+    operation = make_document()["paths"][path][method]
+    assert operation["description"] in about
+    assert [one["name"] for one in operation["parameters"] if f"| `{one['name']}` |" not in about] == []
+
+
+def test_the_page_of_the_api_is_what_the_server_says_now() -> None:
+    from tools.gen_reference import render_api
+
+    assert (REFERENCE / "api.md").read_text(encoding="utf-8") == render_api()

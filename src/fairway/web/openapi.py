@@ -67,7 +67,7 @@ def _make() -> dict[str, Any]:
         "components": {
             "schemas": {name: _tidy(schema) for name, schema in components.items()},
             "securitySchemes": {
-                "token": {"type": "apiKey", "in": "header", "name": HEADER, "description": "A user's token; `fairway token` makes one."}
+                "token": {"type": "apiKey", "in": "header", "name": HEADER, "description": "A user's token; `fairway token add NAME` makes one."}
             },
         },
     }
@@ -82,7 +82,7 @@ def _operation(endpoint: Endpoint) -> dict[str, Any]:
     operation: dict[str, Any] = {
         "operationId": endpoint.operation,
         "summary": endpoint.summary,
-        "description": " ".join((inspect.getdoc(endpoint.handle) or "").split()),
+        "description": _words(endpoint.handle) + (f" {_words(endpoint.query)}" if endpoint.query is not NoQuery else ""),
         "tags": [endpoint.tag],
         "parameters": _parameters(endpoint),
         "responses": _responses(endpoint),
@@ -95,6 +95,11 @@ def _operation(endpoint: Endpoint) -> dict[str, Any]:
     if endpoint.public:
         operation["security"] = [{}, {"token": []}]
     return operation
+
+
+def _words(about: Any) -> str:
+    """A docstring in one line."""
+    return " ".join((inspect.getdoc(about) or "").split())
 
 
 def _parameters(endpoint: Endpoint) -> list[dict[str, Any]]:

@@ -31,7 +31,7 @@ def read_user(site: Site, request: Request, endpoint: Endpoint) -> str:
     raise Refused(
         401,
         f"the header {HEADER} has no valid token" if header else f"the header {HEADER} is missing",
-        hint="`fairway token` makes one for a user",
+        hint="`fairway token add NAME` makes one",
         code="FW-FORBIDDEN",
         headers={"www-authenticate": HEADER},
     )
