@@ -11,7 +11,9 @@ import asyncio
 import json
 import math
 import os
+import sys
 import time
+import traceback
 from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -468,7 +470,8 @@ class KubernetesExecutor:
             with suppress(FairwayError):
                 async for piece in self.client.logs(pod.name, manifests.MAIN, tail=_TAIL_LINES):
                     tail += piece
-        return explain_end(obj, pod.events, tail=tail, peak_bytes=programs.peak_of(self.streams, pod.run, pod.name))
+        peak = programs.peak_of(self.streams, pod.run, pod.name) if pod.run else 0
+        return explain_end(obj, pod.events, tail=tail, peak_bytes=peak)
 
     async def _delete_pod(self, pod: Pod, grace_s: float | None) -> None:
         pod.leaving = True
@@ -574,8 +577,12 @@ class KubernetesExecutor:
 
     async def _guarded(self, job: Coroutine[Any, Any, None]) -> None:
         async with self._busy:
-            with suppress(FairwayError):  # what the cluster did not do now is tended to again
+            try:
                 await job
+            except FairwayError as error:  # what the cluster did not do now is tended to again
+                print(f"pods: {error.message}", file=sys.stderr, flush=True)
+            except Exception:  # noqa: BLE001 - the boundary of a job: a defect must not end in silence, nor end the server
+                traceback.print_exc()
 
 
 def _cancelled(message: str) -> ErrorInfo:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from fairway.errors import JournalConflict, NotFoundError
+from fairway.errors import ConfigError, JournalConflict, NotFoundError
 from fairway.spec.event import Event
 from fairway.spec.ports import BlobStat, Command
 from fairway.spec.record import to_plain
@@ -187,14 +187,14 @@ class MemoryStreamStore:
         self.streams: dict[str, bytearray] = {}
 
     def append(self, stream: str, data: bytes) -> None:
-        self.streams.setdefault(stream, bytearray()).extend(data)
+        self.streams.setdefault(_checked(stream), bytearray()).extend(data)
 
     def read(self, stream: str, offset: int = 0, limit: int = 0) -> bytes:
-        data = self.streams.get(stream, bytearray())
+        data = self.streams.get(_checked(stream), bytearray())
         return bytes(data[offset : offset + limit] if limit else data[offset:])
 
     def size(self, stream: str) -> int:
-        return len(self.streams.get(stream, b""))
+        return len(self.streams.get(_checked(stream), b""))
 
     def list(self, prefix: str) -> Iterator[str]:
         return iter(sorted(name for name in self.streams if name.startswith(prefix)))
@@ -203,6 +203,13 @@ class MemoryStreamStore:
         below = prefix.rstrip("/") + "/"
         for name in [name for name in self.streams if name == prefix or name.startswith(below)]:
             del self.streams[name]
+
+
+def _checked(stream: str) -> str:
+    """What is no name to a folder is none here."""
+    if not all(stream.split("/")):
+        raise ConfigError(f"not the name of a stream: {stream!r}")
+    return stream
 
 
 def json_text(value: Any) -> str:
