@@ -7,7 +7,7 @@ from typing import Any
 
 from fairway.engine.recorded import get_inputs
 from fairway.engine.resolve import Library
-from fairway.engine.state import RunState, Scope
+from fairway.engine.state import RunState, Scope, TaskState
 from fairway.errors import FairwayError
 from fairway.spec.artifact import ArtifactRef
 from fairway.spec.event import Index, address
@@ -33,7 +33,7 @@ class Lineage:
     def up(self, digest: str, depth: int) -> None:
         """What made it, and what made that, `depth` times."""
         made: dict[str, list[Place]] = {}
-        for scope, node, index, task in self._state.tasks():
+        for scope, node, index, task in _tasks(self._state):
             for ref in (task.outputs or {}).values():
                 made.setdefault(ref.digest, []).append((scope, node, index))
         wanted = {digest, *(inner for _, _, ref in find_refs(self._state, digest) for inner in self._digests(ref))}
@@ -96,14 +96,14 @@ class Lineage:
 
     def _takers(self, digests: set[str]) -> Iterator[Place]:
         """Tasks that have one of these among their inputs. Only those are looked at whose wiring leads to one that made it."""
-        for scope in self._state.scopes.values():
+        for scope in list(self._state.scopes.values()):
             sources = self._sources(scope, digests)
             if not sources:
                 continue
             for node in scope.nodes.values():
                 if not any(self._leads(scope, expr, sources) for expr in node.node.inputs.values()):
                     continue
-                for index in node.items:
+                for index in list(node.items):
                     place = scope.name, node.node.id, index
                     if len(self._given) > MOST_TASKS * 4:
                         self.complete = False
@@ -116,7 +116,7 @@ class Lineage:
         found = {
             node.node.id
             for node in scope.nodes.values()
-            for task in node.items.values()
+            for task in list(node.items.values())
             for ref in (task.outputs or {}).values()
             if not digests.isdisjoint(self._digests(ref) if ref.format in ("list", "json") else (ref.digest,))
         }
@@ -140,13 +140,21 @@ def find_refs(state: RunState, digest: str) -> Iterator[tuple[str, str, Artifact
     for name, ref in state.params.items():
         if ref.digest == digest:
             yield "", f"params.{name}", ref
-    for scope, node, index, task in state.tasks():
+    for scope, node, index, task in _tasks(state):
         for name, ref in (task.outputs or {}).items():
             if ref.digest == digest:
                 yield address(scope, node, index), name, ref
     for name, ref in state.outputs.items():
         if ref.digest == digest:
             yield "", name, ref
+
+
+def _tasks(state: RunState) -> Iterator[tuple[str, str, Index, TaskState]]:
+    """Every task. The driver may go on meanwhile: what it adds is not seen."""
+    for scope in list(state.scopes.values()):
+        for node in scope.nodes.values():
+            for index, task in list(node.items.items()):
+                yield scope.name, node.node.id, index, task
 
 
 def _constants(node: Node) -> Iterable[ArtifactRef]:

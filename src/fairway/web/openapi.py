@@ -67,7 +67,12 @@ def _make() -> dict[str, Any]:
         "components": {
             "schemas": {name: _tidy(schema) for name, schema in components.items()},
             "securitySchemes": {
-                "token": {"type": "apiKey", "in": "header", "name": HEADER, "description": "A user's token; `fairway token add NAME` makes one."}
+                "token": {
+                    "type": "apiKey",
+                    "in": "header",
+                    "name": HEADER,
+                    "description": "A user's token; `fairway token add NAME` makes one.",
+                }
             },
         },
     }

@@ -3,26 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 from urllib.parse import quote
 
 from starlette.responses import Response
 
 from fairway.engine.state import RunState
-from fairway.errors import ConfigError, NotFoundError
+from fairway.errors import NotFoundError
 from fairway.spec.artifact import ArtifactRef, blob_key
 from fairway.spec.event import address
 from fairway.spec.ports import run_now
 from fairway.web.endpoint import BYTES, Call, Endpoint
 from fairway.web.lineage import Lineage, find_refs
+from fairway.web.places import select
 from fairway.web.ports import Site
 from fairway.web.preview import media_type, preview
 from fairway.web.records import full
 from fairway.web.respond import render_text
 from fairway.web.routes.blobs import send_blob
 from fairway.web.routes.runs import named_run
-from fairway.web.routes.tasks import places
 from fairway.web.schema.artifacts import (
     ArtifactDetail,
     ArtifactQuery,
@@ -40,19 +40,16 @@ async def list_artifacts(call: Call[ArtifactsQuery, None]) -> Any:
     """What the run's tasks have made, a page at a time; its own outputs come first."""
     query = call.query
     _, state = await call.site.states.get(await named_run(call))
-    found = _listed(state, query)
-    if query.cursor:
-        for name, *_ in found:
-            if name == query.cursor:
-                break
-        else:
-            raise ConfigError("this cursor is not of this list", hint="begin with the first page", where="query.cursor")
-    page: list[dict[str, Any]] = []
-    for name, task, output, ref in found:
-        if len(page) == query.limit:
-            return {"items": page, "next": page[-1]["artifact"]}
-        page.append({"artifact": name, "task": task, "output": output, "ref": full(ref)})
-    return {"items": page, "next": ""}
+    found = _outputs(state, query) if not query.task and not query.cursor else []
+    chosen = select(state, query.task, after=query.cursor, limit=query.limit)
+    for place in chosen.places:
+        task = address(*place)
+        refs = state.task(*place).outputs or {}
+        found += [(f"{task}.{name}", task, name, ref) for name, ref in refs.items() if _wanted(ref, query)]
+    return {
+        "items": [{"artifact": name, "task": task, "output": output, "ref": full(ref)} for name, task, output, ref in found],
+        "next": address(*chosen.places[-1]) if chosen.more else "",
+    }
 
 
 async def get_artifact(call: Call[ArtifactQuery, None]) -> Any:
@@ -62,7 +59,8 @@ async def get_artifact(call: Call[ArtifactQuery, None]) -> Any:
     refs: list[dict[str, Any]] = []
     if call.query.run:
         _, state = await call.site.states.get(call.query.run)
-        refs = [{"task": task, "output": output, "ref": full(ref)} for task, output, ref in find_refs(state, digest)][:100]
+        found = await asyncio.to_thread(list, islice(find_refs(state, digest), 100))
+        refs = [{"task": task, "output": output, "ref": full(ref)} for task, output, ref in found]
     if stat is None and not refs:
         raise NotFoundError(f"there is no artifact {digest[:12]}", hint="name the run that made it: ?run=ID")
     return {
@@ -98,7 +96,7 @@ async def trace_artifact(call: Call[LineageQuery, None]) -> Any:
     """What an artifact was made of and what was made of it, in one run; and which other runs name it."""
     digest, query = _digest(call), call.query
     _, state = await call.site.states.get(query.run)
-    if next(find_refs(state, digest), None) is None:
+    if await asyncio.to_thread(next, find_refs(state, digest), None) is None:
         raise NotFoundError(
             f"run {query.run} does not name the artifact {digest[:12]}", hint="GET its artifacts lists them", where="query.run"
         )
@@ -116,16 +114,9 @@ async def trace_artifact(call: Call[LineageQuery, None]) -> Any:
     return {"digest": digest, "run": query.run, "tasks": tasks, "complete": found.complete, "other_runs": others}
 
 
-def _listed(state: RunState, query: ArtifactsQuery) -> Iterator[tuple[str, str, str, ArtifactRef]]:
-    """(name, task, output, reference) of what the query means."""
-    if not query.task:
-        for name, ref in state.outputs.items():
-            if _wanted(ref, query):
-                yield name, "", name, ref
-    for task, scope, node, index in places(state, query.task):
-        for name, ref in (state.task(scope, node, index).outputs or {}).items():
-            if _wanted(ref, query):
-                yield f"{address(scope, node, index)}.{name}", task, name, ref
+def _outputs(state: RunState, query: ArtifactsQuery) -> list[tuple[str, str, str, ArtifactRef]]:
+    """(name, task, output, reference) of the run's own outputs."""
+    return [(name, "", name, ref) for name, ref in state.outputs.items() if _wanted(ref, query)]
 
 
 def _wanted(ref: ArtifactRef, query: ArtifactsQuery) -> bool:
@@ -135,8 +126,9 @@ def _wanted(ref: ArtifactRef, query: ArtifactsQuery) -> bool:
 async def _get_ref(call: Call[Any, Any], run: str) -> ArtifactRef:
     digest = _digest(call)
     _, state = await call.site.states.get(run)
-    for _, _, ref in find_refs(state, digest):
-        return ref
+    found = await asyncio.to_thread(next, find_refs(state, digest), None)
+    if found is not None:
+        return found[2]
     raise NotFoundError(f"run {run} does not name the artifact {digest[:12]}", hint="GET its artifacts lists them", where="query.run")
 
 

@@ -9,14 +9,15 @@ from typing import Any
 from fairway.engine.differ import diff
 from fairway.engine.history import read_history
 from fairway.errors import NotFoundError
+from fairway.spec.event import address
 from fairway.spec.ports import run_now
 from fairway.spec.summary import RunSummary
 from fairway.web.endpoint import Call, Endpoint
 from fairway.web.metrics import CurveReader, spell_curve
+from fairway.web.places import select
 from fairway.web.ports import Site
 from fairway.web.records import full
 from fairway.web.routes.runs import named_run
-from fairway.web.routes.tasks import places
 from fairway.web.schema.metrics import CompareQuery, Comparison, CurvesPage, CurvesQuery
 
 
@@ -25,17 +26,10 @@ async def list_curves(call: Call[CurvesQuery, None]) -> Any:
     query = call.query
     run = await named_run(call)
     head, state = await call.site.states.get(run)
-    wanted: list[tuple[str, str]] = []
-    more = ""
-    begun = not query.cursor
-    for task, scope, node, index in places(state, query.task):
-        attempts = state.task(scope, node, index).attempts
-        if begun and attempts:
-            if len(wanted) == query.limit:
-                more = wanted[-1][0]
-                break
-            wanted.append((task, attempts[-1]))
-        begun = begun or task == query.cursor
+    found = select(state, query.task, after=query.cursor, limit=query.limit)
+    last = {address(*place): state.task(*place).attempts[-1:] for place in found.places}
+    wanted = [(task, attempt) for task, attempts in last.items() for attempt in attempts]
+    more = address(*found.places[-1]) if found.more else ""
     items = await asyncio.to_thread(_read_curves, call.site.curves, run, wanted, query)
     return {"items": items, "next": more, "head": head}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from starlette.responses import Response
@@ -211,17 +212,20 @@ async def _check_same(call: Call[Any, Any], started: RunStarted) -> None:
 
 
 def _steps(state: RunState) -> list[dict[str, Any]]:
-    return [
-        {
-            "step": address(scope.name, node.node.id),
-            "status": status_of(node.counts),
-            "counts": {status: n for status, n in node.counts.items() if n},
-            "started_at": node.started_at,
-            "ended_at": node.ended_at,
-        }
-        for scope in state.scopes.values()
-        for node in scope.nodes.values()
-    ]
+    """Steps in order; those of graphs that mapped dynamic tasks have made are taken together, as they differ by their index alone."""
+    found: dict[str, dict[str, Any]] = {}
+    for scope in state.scopes.values():
+        above = _INDEX.sub("", scope.name)
+        for node in scope.nodes.values():
+            name = address(above, node.node.id)
+            row = found.setdefault(name, {"step": name, "status": "", "counts": {}, "started_at": 0.0, "ended_at": 0.0})
+            for status, n in node.counts.items():
+                if n:
+                    row["counts"][status] = row["counts"].get(status, 0) + n
+            if node.started_at and (not row["started_at"] or node.started_at < row["started_at"]):
+                row["started_at"] = node.started_at
+            row["ended_at"] = max(row["ended_at"], node.ended_at)
+    return [{**row, "status": status_of(row["counts"])} for row in found.values()]
 
 
 def _matches(summary: RunSummary, query: RunsQuery) -> bool:
@@ -233,6 +237,7 @@ def _matches(summary: RunSummary, query: RunsQuery) -> bool:
     )
 
 
+_INDEX = re.compile(r"\[[\d,]*\]")
 _BUSY = {409: "It changes too often just now"}
 
 ENDPOINTS = (

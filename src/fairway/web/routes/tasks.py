@@ -8,10 +8,10 @@ from typing import Any
 from fairway.engine.explain import why
 from fairway.engine.recorded import get_inputs
 from fairway.engine.state import RunState
-from fairway.engine.workspace import match_tasks
-from fairway.errors import ConfigError, NotFoundError
+from fairway.errors import NotFoundError
 from fairway.spec.event import Index, address
 from fairway.web.endpoint import Call, Endpoint
+from fairway.web.places import get_place, select
 from fairway.web.records import full
 from fairway.web.routes.runs import named_run
 from fairway.web.schema.tasks import TaskDetail, TasksPage, TasksQuery, Why, WhyQuery
@@ -22,20 +22,11 @@ async def list_tasks(call: Call[TasksQuery, None]) -> Any:
     """Tasks in the order of their steps, a page at a time."""
     query = call.query
     head, state = await call.site.states.get(await named_run(call))
-    found = places(state, query.match)
-    if query.status:
-        found = [place for place in found if state.task(*place[1:]).status == query.status]
-    start = 0
-    if query.cursor:
-        start = next((n for n, place in enumerate(found, 1) if place[0] == query.cursor), -1)
-        if start < 0:
-            raise ConfigError("this cursor is not of this list", hint="begin with the first page", where="query.cursor")
-    page = found[start : start + query.limit]
-    more = len(found) > start + query.limit
+    found = select(state, query.match, status=query.status, after=query.cursor, limit=query.limit)
     return {
-        "items": [task_row(state, *place[1:]) for place in page],
-        "next": page[-1][0] if more else "",
-        "total": len(found),
+        "items": [task_row(state, *place) for place in found.places],
+        "next": address(*found.places[-1]) if found.more else "",
+        "total": found.total,
         "head": head,
     }
 
@@ -44,7 +35,7 @@ async def get_task(call: Call[Any, None]) -> Any:
     """One task by its address."""
     run = await named_run(call)
     _, state = await call.site.states.get(run)
-    place = find_place(state, call.path["task"])
+    place = get_place(state, call.path["task"])
     detail = task_detail(state, *place)
     inputs = await asyncio.to_thread(_inputs, state, place, call.site.library)
     return {**detail, "inputs": inputs}
@@ -54,25 +45,9 @@ async def explain_task(call: Call[WhyQuery, None]) -> Any:
     """Why a task ran, or did not have to."""
     run = await named_run(call)
     _, state = await call.site.states.get(run)
-    place = find_place(state, call.query.task)
+    place = get_place(state, call.query.task)
     found = await asyncio.to_thread(why, call.site.workspace(), run, address(*place))
     return full(found)
-
-
-def places(state: RunState, match: str = "") -> list[tuple[str, str, str, Index]]:
-    """(address, scope, node, index) of the tasks that `match` means; [] if it means none."""
-    try:
-        return match_tasks(state, match)
-    except NotFoundError:
-        return []
-
-
-def find_place(state: RunState, task: str) -> tuple[str, str, Index]:
-    """Scope, node and index of the task with this address. Raises NotFoundError."""
-    for found, scope, node, index in places(state, task):
-        if found == task:
-            return scope, node, index
-    raise NotFoundError(f"run {state.run} has no task {task!r}", hint="GET its tasks lists them")
 
 
 def _inputs(state: RunState, place: tuple[str, str, Index], library: Any) -> dict[str, Any]:

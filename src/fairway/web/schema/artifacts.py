@@ -14,7 +14,8 @@ NeededRun = Annotated[str, Meta(min_length=1, max_length=1024)]
 
 
 class ArtifactsQuery(Query):
-    """`task`: a step, an address or a glob. `type`: the artifact's type or format. `cursor`: `next` of the page before."""
+    """`task`: a step, an address or a glob. `type`: the artifact's type or format. `limit`: tasks of one page. `cursor`: `next` of the page
+    before."""
 
     task: Word = ""
     type: Word = ""
