@@ -25,7 +25,9 @@ from tests.kube.emulator.rig import container, pod
 from tests.kube.talk import settings, talk
 
 # Answers "w" with its pod's name and "e…" with what follows. With a gate it first waits for a connection on that port.
-SERVER = """
+PORT = 7431  # of which no other program of this machine makes use
+SERVER = f"""
+PORT = {PORT}
 import os, socket, threading
 address, name, gate = os.environ["POD_IP"], os.environ["POD_NAME"], int(os.environ.get("GATE", "0"))
 if gate:
@@ -37,7 +39,7 @@ def serve(one):
     while kind == b"e" and (data := one.recv(1 << 16)):
         one.sendall(data)
     one.close()
-server = socket.create_server((address, 8080), backlog=64)
+server = socket.create_server((address, PORT), backlog=64)
 while True:
     threading.Thread(target=serve, args=server.accept()[:1], daemon=True).start()
 """
@@ -47,13 +49,13 @@ def server_pod(name: str, app: str, *, gate: int = 0, probe: bool = True) -> dic
     fields = {"POD_IP": "status.podIP", "POD_NAME": "metadata.name"}
     variables = [{"name": key, "valueFrom": {"fieldRef": {"fieldPath": path}}} for key, path in fields.items()]
     variables.append({"name": "GATE", "value": str(gate)})
-    more = {"readinessProbe": {"tcpSocket": {"port": 8080}, "periodSeconds": 1, "failureThreshold": 1000}} if probe else {}
+    more = {"readinessProbe": {"tcpSocket": {"port": PORT}, "periodSeconds": 1, "failureThreshold": 1000}} if probe else {}
     main = container("main", "python3", "-c", SERVER, env=variables, image="python:3.11-slim", **more)
     return pod(name, main, labels={"app": app}, terminationGracePeriodSeconds=0)
 
 
 def service(app: str) -> dict[str, Any]:
-    return {"apiVersion": "v1", "kind": "Service", "metadata": {"name": app}, "spec": {"selector": {"app": app}, "ports": [{"port": 8080}]}}
+    return {"apiVersion": "v1", "kind": "Service", "metadata": {"name": app}, "spec": {"selector": {"app": app}, "ports": [{"port": PORT}]}}
 
 
 @pytest.fixture(scope="module")
@@ -78,10 +80,10 @@ def is_ready(cluster: Emulator, name: str) -> bool:
 
 
 def forward(cluster: Emulator, app: str = "web", *, patience_s: float = 10.0) -> Forward:
-    return Forward(settings(cluster), app, [8080], patience_s=patience_s)
+    return Forward(settings(cluster), app, [PORT], patience_s=patience_s)
 
 
-def ask(made: Forward, said: bytes = b"w", port: int = 8080) -> bytes:
+def ask(made: Forward, said: bytes = b"w", port: int = PORT) -> bytes:
     """All that comes back on a new connection, or as much as was said after the first byte."""
     with socket.create_connection(("127.0.0.1", made.ports[port]), timeout=10) as one:
         one.sendall(said)
@@ -110,7 +112,7 @@ def test_bytes_are_carried_both_ways_on_many_connections_at_once(cluster: Emulat
 def test_a_large_body_arrives_as_it_was_sent(cluster: Emulator) -> None:
     body = bytes(range(256)) * 12_000  # three megabytes, larger than what is kept to be sent again
     with forward(cluster) as made:
-        with socket.create_connection(("127.0.0.1", made.ports[8080]), timeout=10) as one:
+        with socket.create_connection(("127.0.0.1", made.ports[PORT]), timeout=10) as one:
             sender = threading.Thread(target=one.sendall, args=(b"e" + body,))
             sender.start()
             got = bytearray()
@@ -122,7 +124,7 @@ def test_a_large_body_arrives_as_it_was_sent(cluster: Emulator) -> None:
 
 def test_a_connection_that_breaks_ends_and_the_next_one_works(cluster: Emulator) -> None:
     with forward(cluster) as made:
-        cluster.call(lambda: cluster.network.cut_after.update({8080: 1000}))
+        cluster.call(lambda: cluster.network.cut_after.update({PORT: 1000}))
         broken = ask(made, b"e" + b"x" * 200_000)
         assert len(broken) < 200_000
         assert ask(made) == b"web-1"
@@ -188,20 +190,20 @@ def test_a_right_that_is_missing_ends_the_connection_and_is_kept_to_be_shown(clu
 
 def test_closing_breaks_what_is_open_and_leaves_no_thread(cluster: Emulator) -> None:
     made = forward(cluster)
-    with socket.create_connection(("127.0.0.1", made.ports[8080]), timeout=10) as one:
+    with socket.create_connection(("127.0.0.1", made.ports[PORT]), timeout=10) as one:
         one.sendall(b"ehello")
         assert one.recv(5) == b"hello"
         made.close()
         assert one.recv(1) == b""
     made.close()
     with pytest.raises(OSError):
-        socket.create_connection(("127.0.0.1", made.ports[8080]), timeout=1)
+        socket.create_connection(("127.0.0.1", made.ports[PORT]), timeout=1)
     assert [one.name for one in threading.enumerate() if one.name.startswith("forward")] == []
 
 
 def test_one_connection_can_be_had_without_a_local_port(cluster: Emulator) -> None:
     async def work(client: KubeClient) -> bytes:
-        async with client.dial("web-1", 8080) as stream:
+        async with client.dial("web-1", PORT) as stream:
             await stream.write(b"w")
             await stream.ping()
             return await stream.read() + await stream.read()
@@ -252,9 +254,9 @@ async def read_all(stream: PodStream) -> bytes:
 
 @given(st.lists(st.binary(max_size=300), max_size=6), st.lists(st.integers(1, 40), max_size=200))
 def test_however_the_network_cuts_it_the_same_bytes_come_out(parts: list[bytes], sizes: list[int]) -> None:
-    number = (8080).to_bytes(2, "little")
+    number = PORT.to_bytes(2, "little")
     network = _Pieces(said_by_kubelet(b"\x00" + number, b"\x01" + number, *(b"\x00" + part for part in parts)), sizes)
-    stream = PodStream(network, "p", 8080)
+    stream = PodStream(network, "p", PORT)
     assert asyncio.run(read_all(stream)) == b"".join(parts)
     assert network.written[0] == 0x8A  # a pong
     assert not stream.refused
@@ -262,10 +264,10 @@ def test_however_the_network_cuts_it_the_same_bytes_come_out(parts: list[bytes],
 
 @given(st.lists(st.integers(1, 9), max_size=60))
 def test_a_refusal_is_told_as_one_only_while_nothing_has_come(sizes: list[int]) -> None:
-    number = (8080).to_bytes(2, "little")
+    number = PORT.to_bytes(2, "little")
     for data, refused in ((b"", True), (b"x", False)):
         network = _Pieces(said_by_kubelet(b"\x00" + number, b"\x01" + number, b"\x00" + data, b"\x01connection refused"), list(sizes))
-        stream = PodStream(network, "p", 8080)
+        stream = PodStream(network, "p", PORT)
         with pytest.raises(InfraError, match="connection refused"):
             asyncio.run(read_all(stream))
         assert stream.refused is refused
