@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import base64
 import os
+import select
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -417,3 +421,26 @@ def test_nothing_of_a_cluster_is_left_when_it_ends(tmp_path: Path) -> None:
         pid = int(log_of(cluster, "left").split()[1])
         os.kill(pid, signal.SIGCONT)
     assert not Path(f"/proc/{pid}").exists()
+
+
+def test_nothing_of_a_cluster_is_left_when_its_process_is_killed(tmp_path: Path) -> None:
+    program = f"""
+import os, signal
+from contextlib import suppress
+from pathlib import Path
+from tests.kube.emulator import Emulator
+from tests.kube.emulator.rig import container, pod
+with Emulator(Path({str(tmp_path)!r})) as cluster:
+    cluster.create(pod("left", container(script="echo $$; exec sleep 1000")))
+    cluster.wait(lambda: (cluster.find("Pod", "left")["status"].get("containerStatuses") or [{{"state": {{}}}}])[0]["state"].get("running"))
+    (run,) = cluster.kubelet.runs.values()
+    print(run.mains[0].process.pid, flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+    said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=30, check=False)
+    assert said.returncode == -signal.SIGKILL, said.stderr
+    pid = int(said.stdout)
+    with suppress(ProcessLookupError):
+        handle = os.pidfd_open(pid)
+        assert select.select([handle], [], [], 20)[0]
+        os.close(handle)

@@ -29,6 +29,7 @@ from tests.kube.emulator.kubelet import Kubelet
 from tests.kube.emulator.memory import Change, Memory, Object, now_text
 from tests.kube.emulator.mishaps import Mishaps
 from tests.kube.emulator.network import Network
+from tests.kube.emulator.process import Guard
 from tests.kube.emulator.quotas import Quotas
 from tests.kube.emulator.scheduler import Scheduler
 from tests.kube.emulator.volumes import Volumes
@@ -228,6 +229,7 @@ class Cluster:
     async def _serve(self) -> None:
         self._stop = asyncio.Event()
         self._assemble()
+        guard = Guard(self.images.cluster)
         # kmock's own Server would patch aiohttp's resolver in the whole process: two clusters could not stand side by side.
         async with self.api, RawTestServer(self.api) as server:
             self.url = str(server.make_url("")).rstrip("/")
@@ -244,6 +246,7 @@ class Cluster:
             self._seen.clear()
             self.api.cut_watches("*")
             await self.kubelet.close()
+            guard.close()
             await self.network.close()
 
     def _assemble(self) -> None:

@@ -97,7 +97,7 @@ class Container:
             self._fail_to_start(NO_PROGRAM.format(argv[0] if argv else ""))
             return
         try:
-            self.process = Process([program, *argv[1:]], variables, folder, self.log, self._id)
+            self.process = Process([program, *argv[1:]], variables, folder, self.log, self._id, images.cluster)
         except OSError as error:
             self._fail_to_start(f"failed to create containerd task: failed to create shim task: OCI runtime create failed: {error}")
             return

@@ -43,7 +43,7 @@ class Images:
     """By name; `refusals` holds what the registry says for a name instead."""
 
     def __init__(self, folder: Path, images: Iterable[Image]) -> None:
-        self._folder = folder
+        self._folder, self.cluster = folder, str(folder)
         self._known = {image.name: image for image in images}
         self.refusals: dict[str, str] = {}
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aiohttp import WSMsgType, web
@@ -220,13 +221,26 @@ class _Opening:
 
 
 def _take_block() -> tuple[socket.socket, int]:
-    """A number that no other cluster on this machine has: a listener holds it."""
+    """A number that no other cluster on this machine has: a listener holds it. One whose addresses still have listeners, left behind by
+    the pods of a cluster that was killed, is passed over."""
     for block in range(1, 255):
+        if _has_listeners(block):
+            continue
         try:
             return socket.create_server((f"127.1.{block}.255", 61999)), block
         except OSError:
             continue
     raise RuntimeError("all blocks of addresses are taken")
+
+
+def _has_listeners(block: int) -> bool:
+    """Whether a process listens on an address of a pod of that block, 127.2.BLOCK.x and on."""
+    try:
+        lines = Path("/proc/net/tcp").read_text().splitlines()[1:]
+    except OSError:  # not Linux
+        return False
+    listening = [line.split()[1] for line in lines if line.split()[3] == "0A"]
+    return any(address[6:8] == "7F" and address[4:6] >= "02" and address[2:4] == f"{block:02X}" for address in listening)
 
 
 def _address_of(pod: Object | None, *, ready: bool = True) -> str:

@@ -11,7 +11,28 @@ from collections.abc import AsyncIterator
 from contextlib import suppress
 from pathlib import Path
 
-MARK = "FAIRWAY_EMULATOR_CONTAINER"
+MARK = "EMULATOR_CONTAINER"
+CLUSTER = "EMULATOR_CLUSTER"
+_GUARD = """
+cat > /dev/null
+for process in /proc/[0-9]*; do
+  if grep -qzx "$1" "$process/environ" 2> /dev/null; then kill -KILL "${process#/proc/}"; fi
+done
+"""
+
+
+class Guard:
+    """Kills what a cluster has started if this process dies before it has ended it itself."""
+
+    def __init__(self, cluster: str) -> None:
+        self._started = subprocess.Popen(
+            ["sh", "-c", _GUARD, "guard", f"{CLUSTER}={cluster}"], stdin=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True
+        )
+
+    def close(self) -> None:
+        """All is ended: there is nothing to kill."""
+        self._started.kill()
+        self._started.communicate()
 
 
 class Log:
@@ -75,7 +96,7 @@ class Log:
 class Process:
     """One started command. `ended` has its exit code as a container runtime gives it; then nothing that it started lives on."""
 
-    def __init__(self, argv: list[str], variables: dict[str, str], folder: Path, log: Log, mark: str) -> None:
+    def __init__(self, argv: list[str], variables: dict[str, str], folder: Path, log: Log, mark: str, cluster: str) -> None:
         loop = asyncio.get_running_loop()
         self.ended: asyncio.Future[int] = loop.create_future()
         self._log, self._mark, self._loop = log, mark, loop
@@ -83,7 +104,7 @@ class Process:
         try:
             self._started = subprocess.Popen(
                 argv,
-                env=variables | {MARK: mark},
+                env=variables | {MARK: mark, CLUSTER: cluster},
                 cwd=folder,
                 stdin=subprocess.DEVNULL,
                 stdout=writing,

@@ -10,6 +10,9 @@ import pytest
 
 from tests.kube.semantics.rig import Campus, ClusterRig
 
+# Here each attempt has a pod of its own; elsewhere steps share warm workers.
+ONE_POD = {"test_outputs", "test_retries", "test_timeouts", "test_cancel", "test_checkpoint", "test_context"}
+
 
 @pytest.fixture(scope="session")
 def campus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Campus]:
@@ -19,7 +22,7 @@ def campus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Campus]:
 
 
 @pytest.fixture
-def rig(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, campus: Campus) -> Iterator[ClusterRig]:
+def rig(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, campus: Campus, request: pytest.FixtureRequest) -> Iterator[ClusterRig]:
     for name in ("FAIRWAY_HOME", "FAIRWAY_JOURNAL", "FAIRWAY_PROJECT", "FAIRWAY_TOKEN", "FORCE_COLOR", "FAIRWAY_DEBUG"):
         monkeypatch.delenv(name, raising=False)
     for name, value in campus.variables.items():
@@ -27,7 +30,7 @@ def rig(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, campus: Campus) -> Iter
     monkeypatch.setattr(sys, "path", list(sys.path))
     monkeypatch.chdir(tmp_path)
     before = set(sys.modules)
-    made = ClusterRig(tmp_path, campus)
+    made = ClusterRig(tmp_path, campus, pooled=request.module.__name__.rsplit(".", 1)[-1] not in ONE_POD)
     yield made
     made.close()
     for name in set(sys.modules) - before:

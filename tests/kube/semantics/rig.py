@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 from tests.kube.emulator import Emulator, Image
 from tests.semantics.rig import Rig
 
+POOL = 'fw.pool(2, idle="10s")'
 IMAGE = "fairway-tests:1"  # the interpreter of these tests, with all that is installed beside it
 
 
@@ -57,12 +59,24 @@ requests-per-second = 1000
 
 
 class ClusterRig(Rig):
-    """Everything runs in the cluster."""
+    """Everything runs in the cluster. `pooled`: steps run in warm workers, as a user would ask for where steps are small; else each attempt is
+    a pod."""
 
-    def __init__(self, root: Path, campus: Campus) -> None:
+    def __init__(self, root: Path, campus: Campus, *, pooled: bool) -> None:
         super().__init__(root)
-        self.campus = campus
+        self.campus, self.pooled = campus, pooled
         campus.write(root)
+
+    def write(self, source: str, name: str = "") -> Path:
+        path = super().write(source, name)
+        if self.pooled:
+            text = re.sub(r"^@fw\.step$", f"@fw.step(pool={POOL})", path.read_text(), flags=re.MULTILINE)
+            path.write_text(re.sub(r"^@fw\.step\((?!pool=)(?=\S)", f"@fw.step(pool={POOL}, ", text, flags=re.MULTILINE))
+        return path
+
+    def count_runs(self) -> int:
+        """Of this project: the server has those of all."""
+        return sum(each.project == self.root.name for each in self.workspace.all_summaries())
 
     def fairway(self, *words: str | Path, **variables: str) -> subprocess.CompletedProcess[str]:
         return super().fairway(*words, **(self.campus.variables | variables))
