@@ -205,6 +205,13 @@ def test_metrics_for_prometheus_count_runs_tasks_and_requests(server: Server, cl
     assert "flow" not in text
 
 
+def test_pods_are_counted_where_attempts_are_pods(tmp_path: Path) -> None:
+    with Server(tmp_path, pods=lambda: {("pool", "Running"): 8, ("attempt", "Pending"): 2}).client() as client:
+        lines = client.get("http://server/metrics").text.splitlines()
+        assert 'fairway_pods{role="attempt",phase="Pending"} 2' in lines
+        assert 'fairway_pods{role="pool",phase="Running"} 8' in lines
+
+
 def test_the_document_is_openapi_and_names_every_route(server: Server, client: TestClient) -> None:
     document = client.get("/openapi.json").json()
     assert document == json.loads(json.dumps(make_document()))

@@ -14,6 +14,7 @@ import os
 import sys
 import time
 import traceback
+from collections import Counter
 from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -118,6 +119,10 @@ class KubernetesExecutor:
         return RunView(self, run, pipeline=pipeline, user=user)
 
     # What the control channel calls
+
+    def count_pods(self) -> Mapping[tuple[str, str], int]:
+        """Pods that are there by role and phase."""
+        return Counter((pod.role, pod.phase) for pod in self._pods.values())
 
     def find_attempt(self, id: str) -> AttemptSpec | None:
         """The spec of a live attempt; None for one that has ended, or that no driver has asked for since the server started."""

@@ -28,7 +28,7 @@ SecretValues = Callable[[], Awaitable[Mapping[str, str]]]
 class Crew(Record):
     """`view` for each driver, `whole` for what concerns all of them, `workers` for those that call the server. `secret_values`: the users'
     secrets. `find_secret` reads the server's own, where that is not a mere folder. `facts`: what users may know of the target. `survey`:
-    what is seen of the cluster's nodes, quotas and waiting pods."""
+    what is seen of the cluster's nodes, quotas and waiting pods. `pods` counts those that are there by role and phase."""
 
     view: MakeView
     whole: Executor
@@ -37,6 +37,7 @@ class Crew(Record):
     find_secret: FindSecret | None
     facts: dict[str, Any]
     survey: Callable[[], Awaitable[Mapping[str, Any]]] | None = None
+    pods: Callable[[], Mapping[tuple[str, str], int]] | None = None
 
 
 @asynccontextmanager
@@ -110,6 +111,7 @@ async def _open_cluster(
                 find_secret=lambda: read_secret(server_secret(target.app)),
                 facts={"namespace": client.namespace, "machine": describe_here()},
                 survey=ServerSurvey(client).tell,
+                pods=executor.count_pods,
             )
         finally:
             await executor.close()

@@ -44,6 +44,9 @@ async def render_metrics(site: Site, meter: Meter) -> str:
         "fairway_tasks", "gauge", "Tasks of driven runs by status.", [(f'{{status="{s}"}}', n) for s, n in sorted(tasks.items())]
     )
     lines += _family("fairway_attempts_live", "gauge", "Attempts that have been planned and have not ended.", [("", live)])
+    if site.settings.pods is not None:
+        pods = [(f'{{role="{role}",phase="{phase}"}}', float(n)) for (role, phase), n in sorted(site.settings.pods().items())]
+        lines += _family("fairway_pods", "gauge", "Pods that are there by role and phase.", pods)
     lines += _family(
         "fairway_http_requests_total",
         "counter",

@@ -159,6 +159,7 @@ async def open_server(options: ServerOptions, stack: AsyncExitStack) -> Any:
         target={**to_plain(options.target), "name": options.target.name, "python": services.python, **crew.facts},
         secrets=secrets,
         cluster=crew.survey,
+        pods=crew.pods,
         signer=signer,
         blobs_port=blobs_port,
     )
