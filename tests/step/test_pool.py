@@ -312,3 +312,27 @@ def test_code_that_was_changed_on_its_way_does_not_run(pool: Yard) -> None:
     pool.server.store.put(f"bundle/{pool.bundle}", b"no archive")
     error = run(pool, spec).error
     assert error is not None and "damaged" in error.message and error.retryable
+
+
+def test_a_workers_disk_does_not_grow_with_what_it_has_run(yard: Yard) -> None:
+    yard.write(STEPS)
+    yard.worker(FAIRWAY_CACHE_BYTES="1000000")
+    home = yard.folder / "pool-1"
+    for n in range(6):
+        run(yard, yard.spec("big", 400_000 + n, name=f"big{n}"))
+    await_true(
+        lambda: sum(path.stat().st_size for path in (home / "blobs" / "sha256").rglob("*") if path.is_file()) <= 1_000_000, "it grew"
+    )
+    await_true(
+        lambda: not list((home / "streams").rglob("log")) and not list((home / "blobs" / "outcome").rglob("a*")), "something is left"
+    )
+
+
+def test_code_that_the_image_brings_along_is_not_fetched(yard: Yard, tmp_path: Path) -> None:
+    yard.write(STEPS)
+    packed = tmp_path / "image"
+    (packed / yard.bundle).mkdir(parents=True)
+    (packed / yard.bundle / "work.py").write_text(STEPS)
+    yard.worker(FAIRWAY_BUNDLES=str(packed))
+    assert value(run(yard, yard.spec("double", 4))) == 8
+    assert "/work/v1/blobs" not in [path for _, path in yard.server.requests]

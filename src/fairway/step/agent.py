@@ -21,15 +21,31 @@ from fairway.spec.tokens import worker_id
 from fairway.step import processes
 from fairway.step.control import Control
 from fairway.step.link import PATIENCE_S, Link
-from fairway.step.parcel import Parcels
 from fairway.step.remote import RemoteArtifactStore
 from fairway.step.tending import Site, Tended, WorkerDesk, encode_outcome
 from fairway.step.workerprocess import WorkerProcess
 
 _SECRET = "FAIRWAY_SECRET_"
-_OURS = ("URL", "BLOBS_URL", "TOKEN", "RUNTIME", "RUNTIMES", "HOME", "ATTEMPT", "POOL", "POD", "NODE", "SLOTS", "PATIENCE_S", "GRACE_S")
+_OURS = (
+    "URL",
+    "BLOBS_URL",
+    "TOKEN",
+    "RUNTIME",
+    "RUNTIMES",
+    "BUNDLES",
+    "HOME",
+    "ATTEMPT",
+    "POOL",
+    "POD",
+    "NODE",
+    "SLOTS",
+    "PATIENCE_S",
+    "GRACE_S",
+    "CACHE_BYTES",
+)
 _BLOBS_PORT = 8081
 _GRACE_S = 10.0
+_CACHE_BYTES = 4 << 30
 _LAST_WORDS_S = 4.0
 
 
@@ -42,11 +58,13 @@ class Settings:
         self.url, self.token = found["URL"].rstrip("/"), found["TOKEN"]
         self.blobs_url = found["BLOBS_URL"] or _at_port(self.url, _BLOBS_PORT)
         self.home = os.path.abspath(found["HOME"] or "/fairway")
+        self.bundles = found["BUNDLES"] or "/opt/fairway/bundles"
         named = worker_id(self.token)
         self.attempt, self.pool = found["ATTEMPT"] or named, found["POOL"] or named
         self.pod = found["POD"] or os.uname().nodename
         self.slots = int(found["SLOTS"] or 1)
         self.patience_s = float(found["PATIENCE_S"] or PATIENCE_S)
+        self.cache_bytes = int(found["CACHE_BYTES"] or _CACHE_BYTES)
         self.grace_s = float(found["GRACE_S"] or _GRACE_S)
 
 
@@ -70,9 +88,10 @@ class Agent:
         self.settings = settings
         office = Office(settings)
         self.link, self.control = office.link, office.control
-        self._site = Site(settings.home, office.store, settings.secrets)
+        self.store = office.store
+        self._site = Site(settings.home, office.store, settings.secrets, settings.bundles)
         self._worker = WorkerProcess(settings.home)
-        self._desk = WorkerDesk(self._queue, self._queue_end, say, Parcels())
+        self._desk = WorkerDesk(self._queue, self._queue_end, say)
         self._frames: deque[dict[str, Any]] = deque()
         self._done: deque[Tended] = deque()
         self.running: dict[str, Tended] = {}

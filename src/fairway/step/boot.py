@@ -12,9 +12,9 @@ import hashlib, http.client, io, os, random, signal, time, zipfile
 from urllib.parse import urlsplit
 signal.signal(15, lambda *_: sys.exit(143))
 env = os.environ
-digest, home, url = env["FAIRWAY_RUNTIME"], env.get("FAIRWAY_HOME", "/fairway"), env["FAIRWAY_URL"].rstrip("/")
-brought = env.get("FAIRWAY_RUNTIMES", "/opt/fairway/runtime") + "/" + digest
-root = brought if os.path.isdir(brought) else home + "/runtime/" + digest
+want, home, url = env["FAIRWAY_RUNTIME"], env.get("FAIRWAY_HOME", "/fairway"), env["FAIRWAY_URL"].rstrip("/")
+brought = env.get("FAIRWAY_RUNTIMES", "/opt/fairway/runtime") + "/" + want
+root = brought if os.path.isdir(brought) else home + "/runtime/" + want
 end = time.monotonic() + float(env.get("FAIRWAY_PATIENCE_S", "600"))
 def fetch():
     at, wait = urlsplit(url), 0.1
@@ -25,8 +25,8 @@ def fetch():
             link.request("GET", at.path + "/work/v1/runtime.zip", headers={"Fairway-Token": env.get("FAIRWAY_TOKEN", "")})
             answer = link.getresponse(); data = answer.read(); link.close()
             got = hashlib.sha256(data).hexdigest()
-            if answer.status == 200 and got == digest: return data
-            why = "it answers %d" % answer.status if answer.status != 200 else "its runtime is %s, not %s" % (got[:12], digest[:12])
+            if answer.status == 200 and got == want: return data
+            why = "it answers %d" % answer.status if answer.status != 200 else "its runtime is %s, not %s" % (got[:12], want[:12])
             if answer.status in (401, 403): sys.exit("fairway: no runtime from %s: %s" % (url, why))
         except (OSError, http.client.HTTPException) as error: why = str(error) or type(error).__name__
         if time.monotonic() > end: sys.exit("fairway: no runtime from %s: %s" % (url, why))
@@ -37,7 +37,8 @@ if not os.path.isdir(root):
     try: os.rename(part, root)
     except OSError:
         if not os.path.isdir(root): raise
-env["PYTHONPATH"] = sys.path[0] = root
+sys.path[0] = root
+env["PYTHONPATH"] = ":".join(filter(None, (root, env.get("PYTHONPATH"))))
 from fairway.step.__main__ import main
 sys.exit(main(sys.argv[1:]))
 """

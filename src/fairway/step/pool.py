@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Sequence
 from typing import Any
 
 from fairway.errors import InfraError
@@ -15,6 +16,7 @@ from fairway.step.agent import Agent, Settings, guarded, say
 from fairway.step.control import Poll
 from fairway.step.link import TRANSIENT, Patience
 from fairway.step.pod import TERMINATED
+from fairway.step.tending import Tended
 
 _WAIT_S = 25.0
 LONGEST_WAIT_S = 1.0  # a server that was started anew soon wants to know what runs
@@ -29,11 +31,12 @@ def work(settings: Settings) -> int:
     """See `main`."""
     agent = Agent(settings)
     agent.start()
-    asking = Asking(agent)
+    asking, disk = Asking(agent), Disk(agent, settings.cache_bytes)
     try:
         asking.ask()
         while True:
             ended = agent.run(None)
+            disk.tidy(ended)
             if agent.lost_worker and not agent.running:
                 say("fairway: the worker died; another pod takes its place")
                 return 1
@@ -52,6 +55,24 @@ def work(settings: Settings) -> int:
     finally:
         asking.close()
         agent.close()
+
+
+class Disk:
+    """Keeps a worker's disk from growing with the attempts that it has run."""
+
+    def __init__(self, agent: Agent, keep_bytes: int) -> None:
+        self._agent, self._keep_bytes = agent, keep_bytes
+        self._new_bytes = 0
+
+    def tidy(self, ended: Sequence[Tended]) -> None:
+        """What is with the server goes; of the blobs, what was not used for the longest time, once there may be too many."""
+        for tended in ended:
+            self._new_bytes += tended.size_bytes
+            if tended.outcome_stands:
+                tended.forget()
+        if self._new_bytes > self._keep_bytes // 8 and not self._agent.running:
+            self._agent.store.trim(self._keep_bytes)
+            self._new_bytes = 0
 
 
 class Asking:

@@ -102,9 +102,19 @@ class RemoteArtifactStore:
         finally:
             os.unlink(path)
 
+    def trim(self, keep_bytes: int) -> None:
+        """Remove from the folder what was used least lately, until no more than `keep_bytes` are left. Only while nothing uses it."""
+        blobs = sorted(self.cache.list(_DIGESTED), key=lambda blob: blob.modified_at)
+        excess = sum(blob.size_bytes for blob in blobs) - keep_bytes
+        for blob in blobs:
+            if excess <= 0:
+                return
+            self.cache.delete(blob.key)
+            excess -= blob.size_bytes
+
     def fetch(self, keys: Iterable[str]) -> None:
         """Bring blobs into the folder, several at a time. What is nowhere is left out: whoever wants to read it says so."""
-        missing = [key for key in dict.fromkeys(keys) if self.cache.stat(key) is None]
+        missing = [key for key in dict.fromkeys(keys) if not self.cache.touch(key)]
         for batch in _batches(missing):
             urls, _ = self._control.sign(get=batch)
             _in_parallel([partial(self._fetch_known, key, urls.get(key)) for key in batch])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import time
 from collections.abc import Sequence
 
@@ -97,6 +98,11 @@ class CheckpointShipper:
         for folder in self._folders:
             if os.path.isdir(f"{self._root}/{folder}"):
                 self._ship_folder(folder, now, all)
+
+    def forget(self) -> None:
+        """Remove them from this machine."""
+        for folder in self._folders:
+            shutil.rmtree(f"{self._root}/{folder}", ignore_errors=True)
 
     def _ship_folder(self, folder: str, now: float, all: bool) -> None:
         pointer = f"{folder}/{_POINTER}"

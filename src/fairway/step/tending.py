@@ -12,6 +12,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 from fairway.errors import FairwayError, NotFoundError, StoreUnavailable
@@ -24,18 +25,20 @@ from fairway.step.control import Control
 from fairway.step.folder import FolderStreamStore
 from fairway.step.install import IMAGE_LOCK, Environments
 from fairway.step.link import Refused
+from fairway.step.parcel import Parcels
 from fairway.step.remote import RemoteArtifactStore
 from fairway.step.shipping import LOG_EVERY_S, CheckpointShipper, StreamShipper
 
 _encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 _OVER = 410
+_RUNTIME = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 
 class Site:
-    """What all attempts of one agent share."""
+    """What all attempts of one agent share. `brought`: the folder with bundles that the image has brought along."""
 
-    def __init__(self, home: str, store: RemoteArtifactStore, secrets: Mapping[str, str]) -> None:
-        self.home, self.store, self.secrets = home, store, secrets
+    def __init__(self, home: str, store: RemoteArtifactStore, secrets: Mapping[str, str], brought: str = "") -> None:
+        self.home, self.store, self.secrets, self.brought = home, store, secrets, brought
         self.environments = Environments(home)
 
 
@@ -58,6 +61,14 @@ class Tended(threading.Thread):
         self._lock = threading.Lock()
         self._handed = False
         self.outcome_stands = False
+        self.size_bytes = 0  # of its inputs and outputs
+
+    def forget(self) -> None:
+        """Remove what is with the server by now: a warm worker's disk must not grow with the attempts it has run."""
+        spec, home = self.spec, self._site.home
+        self._site.store.cache.delete(self._key)
+        FolderStreamStore(f"{home}/{STREAMS}").delete(f"{spec.run}/{spec.id}")
+        self._checkpoints.forget()
 
     @property
     def id(self) -> str:
@@ -126,17 +137,15 @@ class Tended(threading.Thread):
             raise NotFoundError(f"there is no secret {missing[0]!r}", hint=f"set it: fairway secret set {missing[0]} --on TARGET")
         if spec.bundle:
             self._fetch_bundle()
-        frame = self._worker.parcels.frame(
+        frame = Parcels().frame(
             spec, grace_s=answer.get("grace_s", 10.0), queued_at=answer.get("queued_at", 0.0), source=answer.get("source", "")
         )
         if spec.environment.lock and spec.environment.lock != os.environ.get(IMAGE_LOCK):
             frame["python"] = self._site.environments.ensure(spec.environment, answer.get("lock_text", ""), self._say)
-        self._store.fetch_inputs(
-            given.ref
-            for inputs in (spec.inputs, *(item.inputs for item in spec.items))
-            for given in inputs.values()
-            if given.ref is not None
-        )
+            frame.setdefault("environ", {})["PYTHONPATH"] = _RUNTIME  # none of the image's own packages
+        refs = [given.ref for inputs in (spec.inputs, *(item.inputs for item in spec.items)) for given in inputs.values() if given.ref]
+        self.size_bytes += sum(ref.size_bytes for ref in refs)
+        self._store.fetch_inputs(refs)
         if spec.n > 1:
             self._checkpoints.restore()
         if spec.secrets:
@@ -145,8 +154,17 @@ class Tended(threading.Thread):
         return frame
 
     def _fetch_bundle(self) -> None:
-        if not os.path.isdir(f"{self._site.home}/{BUNDLES}/{self.spec.bundle}"):
-            unpack_bundle(self._store.read_bundle(self.spec.bundle), self.spec.bundle, self._site.home)
+        """To this machine, unless its image has brought it along."""
+        target, digest = f"{self._site.home}/{BUNDLES}/{self.spec.bundle}", self.spec.bundle
+        brought = f"{self._site.brought}/{digest}"
+        if os.path.isdir(target):
+            return
+        if not os.path.isdir(brought):
+            unpack_bundle(self._store.read_bundle(digest), digest, self._site.home)
+            return
+        os.makedirs(os.path.dirname(target), exist_ok=True)
+        with suppress(FileExistsError):
+            os.symlink(brought, target)
 
     def _hand_over(self, frame: dict[str, Any]) -> bool:
         """To the worker; False if it was stopped before."""
@@ -192,11 +210,10 @@ class Tended(threading.Thread):
 
     def _upload(self, outcome: Outcome) -> Outcome:
         """Its outputs, to the server. If the server's store does not take them, that is the outcome."""
-        items = outcome.items
+        refs = [ref for item in outcome.items for ref in item.outputs.values()]
+        self.size_bytes += sum(ref.size_bytes for ref in refs)
         try:
-            self._store.upload_outputs(
-                [ref for item in items for ref in item.outputs.values()], [item.graph for item in items if item.graph]
-            )
+            self._store.upload_outputs(refs, [item.graph for item in outcome.items if item.graph])
         except (StoreUnavailable, Refused) as error:
             if isinstance(error, Refused) and error.status == _OVER:
                 raise
@@ -243,7 +260,5 @@ def encode_outcome(outcome: Outcome) -> bytes:
 class WorkerDesk:
     """How the threads of attempts reach what is the agent's main thread's."""
 
-    def __init__(
-        self, send: Callable[[dict[str, Any]], None], done: Callable[[Tended], None], say: Callable[[str], None], parcels: Any
-    ) -> None:
-        self.send, self.done, self.say, self.parcels = send, done, say, parcels
+    def __init__(self, send: Callable[[dict[str, Any]], None], done: Callable[[Tended], None], say: Callable[[str], None]) -> None:
+        self.send, self.done, self.say = send, done, say

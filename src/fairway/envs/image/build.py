@@ -157,6 +157,7 @@ class _Builder:
             entries = [
                 Entry(f"{_ROOT}/runtime/fairway/{file.relative_to(package).as_posix()}", source=str(file)) for file in list_runtime(package)
             ]
+            entries.append(Entry(f"{_ROOT}/runtime/{digest}", link="."))  # where `step.boot` looks before it asks the server
             return write_layer(entries, self._cache / "blobs", compress=False, comment="Fairway's runtime")
 
         return remembered(self._cache, f"runtime-{digest}", make)
