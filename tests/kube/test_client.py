@@ -398,3 +398,30 @@ def test_never_more_than_sixteen_short_requests_are_under_way_however_many_are_w
         return there[1]
 
     assert asyncio.run(asyncio.wait_for(work(), 10)) == 16
+
+
+@pytest.mark.parametrize(("head", "kind"), [("200 OK", ConfigError), ("502 Bad Gateway", InfraError)])
+def test_a_server_that_is_no_kubernetes_is_told_apart_from_one_that_fails(tmp_path: Path, head: str, kind: type[FairwayError]) -> None:
+    async def work() -> None:
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.read(1 << 16)
+            writer.write(f"HTTP/1.1 {head}\r\nContent-Type: text/html\r\nContent-Length: 6\r\n\r\n<html>".encode())
+            await writer.drain()
+            writer.close()
+
+        server = await asyncio.start_server(serve, "127.0.0.1", 0)
+        path = write_kubeconfig(tmp_path, server.sockets[0].getsockname()[1])
+        client = KubeClient.from_settings(ClientSettings(kubeconfig=str(path), patience_s=0.0))
+        with pytest.raises(kind):
+            await client.version()
+        await client.close()
+        server.close()
+
+    asyncio.run(asyncio.wait_for(work(), 10))
+
+
+def test_whether_an_api_group_is_installed_can_be_asked(cluster: Emulator) -> None:
+    async def work(client: KubeClient) -> list[bool]:
+        return [await client.serves(group) for group in ("batch", "no.such.group")]
+
+    assert talk(cluster, work) == [True, False]

@@ -181,6 +181,14 @@ def test_a_service_that_is_not_there_or_may_not_be_read_is_told_at_once(cluster:
     assert [one.name for one in threading.enumerate() if one.name.startswith("forward")] == []
 
 
+def test_a_service_that_selects_no_pods_is_told_at_once(cluster: Emulator) -> None:
+    plain = service("outside")
+    del plain["spec"]["selector"]
+    cluster.create(plain)
+    with pytest.raises(NotFoundError, match="the service outside selects no pods"):
+        forward(cluster, "outside")
+
+
 def test_a_right_that_is_missing_ends_the_connection_and_is_kept_to_be_shown(cluster: Emulator) -> None:
     cluster.faults.deny("get", "pods/portforward")
     with forward(cluster) as made:

@@ -107,8 +107,9 @@ def test_a_pod_that_fits_nowhere_else_keeps_its_node() -> None:
     assert idle([node("n1"), node("n2"), node("n3")], pods)[1].keepers == ()
 
 
-def test_a_node_marked_as_never_to_be_removed_says_so() -> None:
-    (found,) = idle([node("n1", annotations={NEVER_DOWN: "true"})], [])
+@pytest.mark.parametrize("mark", [NEVER_DOWN, DO_NOT_DISRUPT])
+def test_a_node_marked_as_never_to_be_removed_says_so(mark: str) -> None:
+    (found,) = idle([node("n1", annotations={mark: "true"})], [])
     assert [(one.pod, one.reason) for one in found.keepers] == [("", "the node is marked as never to be removed")]
 
 
