@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
+import io
 import json
 import os
 import signal
@@ -14,6 +15,7 @@ import sys
 import textwrap
 import threading
 import time
+import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -101,7 +103,8 @@ class Server:
         (secrets / "signing-key").write_text(KEY)
         self.store = FolderArtifactStore(home / BLOBS)
         self.streams = FolderStreamStore(home / STREAMS)
-        self.runtime = runtime
+        self.runtime, self.runtimes = runtime, home / "runtimes"
+        zipfile.ZipFile(io.BytesIO(runtime[0])).extractall(self.runtimes / runtime[1])
         self.reset()
         self.port, self.blobs_port = _free_port(), _free_port()
         self._threads: list[threading.Thread] = []
@@ -220,6 +223,7 @@ class Yard:
             "FAIRWAY_BLOBS_URL": self.server.blobs_url,
             "FAIRWAY_TOKEN": self.server.token(id),
             "FAIRWAY_RUNTIME": self.server.runtime[1],
+            "FAIRWAY_RUNTIMES": str(self.server.runtimes),  # as an image that brings the runtime along: it is compiled once
             "FAIRWAY_HOME": str(self.folder / home),
             "FAIRWAY_PATIENCE_S": "30",
             "FAIRWAY_TEST_MARK": self.mark,

@@ -36,7 +36,7 @@ def test_the_runtime_zip_is_the_same_every_time_and_imports_from_nothing_else(tm
 def test_the_runtime_is_fetched_once_for_all_containers_of_a_pod(yard: Yard) -> None:
     yard.write("def double(x):\n    return 2 * x\n")
     for n in range(2):
-        yard.run(yard.spec("double", n, name=f"d{n}"))
+        yard.run(yard.spec("double", n, name=f"d{n}"), FAIRWAY_RUNTIMES="")
     assert [path for _, path in yard.server.requests].count("/work/v1/runtime.zip") == 1
 
 
@@ -53,7 +53,7 @@ def test_a_server_that_comes_later_is_waited_for(yard: Yard, server: Server) -> 
     spec = yard.spec("double")
     server.stop()
     with socket.create_server(("127.0.0.1", server.port)) as broken:
-        pod = yard.pod(spec)
+        pod = yard.pod(spec, FAIRWAY_RUNTIMES="")
         broken.accept()[0].close()
     server.start()
     assert end_of(pod) == (0, "")
@@ -69,7 +69,7 @@ def test_a_server_that_comes_later_is_waited_for(yard: Yard, server: Server) -> 
     ids=["another runtime", "a bad token", "no server"],
 )
 def test_what_is_wrong_is_said_in_one_line(yard: Yard, changed: dict[str, str], said: str) -> None:
-    code, text = end_of(yard.pod(yard.spec("double"), **changed))
+    code, text = end_of(yard.pod(yard.spec("double"), FAIRWAY_RUNTIMES="", **changed))
     assert code == 1
     assert said in text and text.startswith("fairway: no runtime from http://") and text.count("\n") == 1
 

@@ -93,7 +93,7 @@ def test_a_pod_runs_its_attempt_and_leaves_with_code_0(yard: Yard) -> None:
     assert value(yard.run(spec)) == 42
     assert yard.server.log(spec) == "doubling 21"
     kinds = [path.rpartition("/")[2] for _, path in yard.server.requests]
-    assert kinds == ["runtime.zip", spec.id, "blobs", "log", "outcome"]
+    assert kinds == [spec.id, "blobs", "log", "outcome"]
 
 
 def test_a_failure_of_the_step_is_an_outcome_and_code_0(yard: Yard) -> None:
