@@ -16,8 +16,8 @@ Object = dict[str, Any]
 
 
 class FakeCluster:
-    """`refuse` answers creations: called with the object, it returns an error or None. `largest` is the biggest object ever seen (bytes),
-    `most` the most pods at once."""
+    """`refuse` answers creations: called with the object, it returns an error or None; `late`: the object is made all the same. `largest`
+    is the biggest object ever seen (bytes), `most` the most pods at once."""
 
     def __init__(self, *, obedient: bool = False) -> None:
         self.namespace = "lab"
@@ -27,6 +27,7 @@ class FakeCluster:
         self.output: dict[str, bytes] = {}
         self.refuse: Any = lambda obj: None
         self.largest = self.most = 0
+        self.late = False
         self.groups: set[str] = set()
         self._obedient = obedient
         self._inboxes: list[tuple[str, asyncio.Queue[Change]]] = []
@@ -38,7 +39,7 @@ class FakeCluster:
         self.requests[f"create {obj['kind']}"] += 1
         key = (obj["kind"], obj["metadata"]["name"])
         refused: FairwayError | None = self.refuse(obj)
-        if refused is not None:
+        if refused is not None and not self.late:
             raise refused
         if key in self.objects:
             raise ConflictError(f"{key[1]} already exists")
@@ -51,6 +52,8 @@ class FakeCluster:
         self.largest = max(self.largest, len(json.dumps(made)))
         self.most = max(self.most, len(self.pods()))
         self._tell("added", made)
+        if refused is not None:
+            raise refused
         return copy.deepcopy(made)
 
     async def get(self, kind: str, name: str, *, namespace: str = "") -> Object:

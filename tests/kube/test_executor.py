@@ -268,6 +268,63 @@ def test_a_quota_is_waited_for_and_told() -> None:
     play(story())
 
 
+def test_a_quota_that_refuses_one_is_not_asked_for_all_the_others() -> None:
+    async def story() -> None:
+        rig = Rig()
+        view, specs = await rig.start(), [spec_of(n) for n in range(500)]
+        refused = QuotaExceeded('cannot create Pod: pods "x" is forbidden: exceeded quota: small, requested: pods=1, used: pods=5')
+        rig.cluster.refuse = lambda obj: refused if obj["kind"] == "Pod" and len(rig.cluster.pods()) >= 5 else None
+        await view.submit(specs)
+        await rig.told(view, specs[400], "queued", "quota does not allow it")
+        assert rig.cluster.requests["create Pod"] < 100
+        assert list(rig.cluster.pods()) == [spec.id for spec in specs[:5]]
+        rig.succeed(specs[0])
+        rig.cluster.finish(specs[0].id)
+        await rig.until(lambda: specs[5].id in rig.cluster.pods())
+        await rig.executor.close()
+
+    play(story())
+
+
+def test_a_pod_whose_creation_was_reported_as_failed_is_taken_for_what_it_is() -> None:
+    async def story() -> None:
+        rig = Rig()
+        view, spec = await rig.start(), spec_of()
+        rig.cluster.refuse = lambda obj: InfraError("no answer in time") if obj["kind"] == "Pod" else None
+        rig.cluster.late = True
+        await view.submit([spec])
+        await rig.told(view, spec, "starting")
+        rig.cluster.run(spec.id)
+        await rig.told(view, spec, "running")
+        assert rig.cluster.requests["create Pod"] == 1
+        await rig.executor.close()
+
+    play(story())
+
+
+def test_a_pod_whose_node_never_says_that_it_has_gone_is_lost() -> None:
+    async def story() -> None:
+        rig = Rig()
+        view, spec = await rig.start(), spec_of()
+        await rig.placed(view, spec)
+        rig.cluster.pod(spec.id)["metadata"]["deletionTimestamp"] = "2026-11-24T18:23:27Z"
+        rig.cluster.run(spec.id)
+        await rig.told(view, spec, "running")
+        await rig.executor.tend()
+        assert spec.id in await view.observe([spec.id])
+        rig.now += 75
+        await rig.executor.tend()
+        lost = await rig.settled(view, spec)
+        assert lost.error is not None
+        assert lost.error.kind == "lost"
+        assert "node is lost" in lost.error.message
+        await rig.until(lambda: not rig.cluster.pods())
+        assert rig.cluster.grace[spec.id] == 0
+        await rig.executor.close()
+
+    play(story())
+
+
 def test_what_admission_refuses_fails_at_once_and_is_not_tried_again() -> None:
     async def story() -> None:
         rig = Rig()

@@ -147,6 +147,17 @@ def test_what_is_there_already_counts() -> None:
     assert queue.take() == []
 
 
+def test_what_did_not_get_its_pod_after_all_waits_where_it_was() -> None:
+    queue = queue_of(Limits(max_pods=3))
+    for n in range(6):
+        queue.add(f"a{n}", "r", Ask())
+    assert queue.take() == ["a0", "a1", "a2"]
+    for id in ("a1", "a0", "a2"):
+        queue.put_back(id)
+    queue.put_back("unknown")
+    assert queue.take() == ["a0", "a1", "a2"]
+
+
 asks = st.builds(
     Ask,
     st.just(1),

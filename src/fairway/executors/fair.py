@@ -45,6 +45,8 @@ class FairQueue:
         self._used_by: dict[str, dict[str, int]] = {}
         self._reasons: dict[str, str] = {}
         self._served: dict[str, int] = {}  # run -> its last turn; of those that wait
+        self._came: dict[str, int] = {}  # in which order they were added
+        self._count = 0
 
     def __len__(self) -> int:
         """How many wait."""
@@ -58,6 +60,8 @@ class FairQueue:
         """Put it behind what its run has asked for before. One that waits or holds already stays as it is."""
         if id in self._waiting or id in self._held:
             return
+        self._count += 1
+        self._came[id] = self._count
         self._waiting[id] = (run, _units_of(ask))
         self._queues.setdefault(run, deque()).append(id)
 
@@ -67,13 +71,29 @@ class FairQueue:
             self._waiting.pop(id, None)
             self._keep(id, run, _units_of(ask))
 
+    def put_back(self, id: str) -> None:
+        """It did not get its pod after all, and waits again where it was. Unknown = fine."""
+        held = self._held.get(id)
+        if held is None:
+            return
+        came = self._came.get(id, 0)
+        self.give_back(id)
+        self._waiting[id], self._came[id] = held, came
+        queue = self._queues.setdefault(held[0], deque())
+        place = next((at for at, other in enumerate(queue) if self._came.get(other, 0) > came), len(queue))
+        queue.insert(place, id)
+
     def drop(self, id: str) -> bool:
         """It waits no longer; False if it did not."""
-        return self._waiting.pop(id, None) is not None
+        if self._waiting.pop(id, None) is None:
+            return False
+        self._came.pop(id, None)
+        return True
 
     def give_back(self, id: str) -> None:
         """Its pod is gone. Unknown = fine."""
         held = self._held.pop(id, None)
+        self._came.pop(id, None)
         if held is None:
             return
         run, ask = held

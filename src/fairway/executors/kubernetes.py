@@ -19,12 +19,13 @@ from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from fairway.errors import ConflictError, FairwayError, InfraError, UnschedulableError
+from fairway.errors import ConflictError, FairwayError, NotFoundError, UnschedulableError
 from fairway.executors import programs
-from fairway.executors.fair import Ask, FairQueue, ask_of
+from fairway.executors.fair import Ask, ask_of
+from fairway.executors.gate import Gate
 from fairway.executors.nodes import Nodes
 from fairway.executors.owners import Owners
-from fairway.executors.pods import Pod, Tracked, ask_of_pod, is_pooled
+from fairway.executors.pods import Pod, Tracked, ask_of_pod, cancelled, inventory_of, is_pooled
 from fairway.executors.pools import Pools
 from fairway.executors.runview import RunView
 from fairway.kube import manifests
@@ -35,7 +36,6 @@ from fairway.spec.attempt import AttemptSpec
 from fairway.spec.outcome import ErrorInfo, Outcome, outcome_key
 from fairway.spec.ports import ArtifactStore, Inventory, Observation, StreamStore
 from fairway.spec.record import to_plain
-from fairway.spec.resources import Resources
 
 if TYPE_CHECKING:
     from fairway.kube.client import KubeClient
@@ -44,8 +44,8 @@ Object = dict[str, Any]
 _BUSY = 32  # calls to the cluster at once; how many a second is the client's business
 _TAIL_LINES = 100
 _EVENTS_KEPT = 8
-_RETRY_S, _RETRY_MOST_S = 0.25, 30.0
 _TICK_S = 1.0
+_GONE_S = 60.0  # how long after its grace a pod that is being deleted may take to be gone
 _LINGER_S = 60.0  # how long a pod may go on after its outcome before it is ended
 _UNCLAIMED_S = 600.0  # how long after the start a pod may be there that no driver asks for
 _TOLD = 20  # of the attempts that wait in a pool, how many are told why
@@ -70,11 +70,12 @@ class KubernetesExecutor:
     ) -> None:
         self.client, self.artifacts, self.streams, self.settings = client, artifacts, streams, settings
         self.link, self.sign, self.clock = link, sign, clock
-        self._queue = FairQueue(settings.target.limits, settings.target.per_run)
+        self._gate = Gate(settings.target.limits, settings.target.per_run, self._dispatch)
+        self._queue = self._gate.queue
         self._pools = Pools(clock, lambda key: f"pool-{key}-{os.urandom(4).hex()}", lambda: len(self._queue) > 0)
         self._pools.on_start = self._note_started
         self._pools.on_want = self._want_worker
-        self._pools.on_stop = lambda id: self._end(id, _cancelled("cancelled"))
+        self._pools.on_stop = lambda id: self._end(id, cancelled("cancelled"))
         self._tracked: dict[str, Tracked] = {}
         self._pods: dict[str, Pod] = {}
         self._wanted: dict[str, tuple[str, AttemptSpec]] = {}  # workers that are asked for -> run, pattern
@@ -108,6 +109,7 @@ class KubernetesExecutor:
 
     async def close(self) -> None:
         """Stop following. Pods go on: the next server takes them up."""
+        self._gate.close()
         tasks = [*self._loops, *self._jobs, *self._programs.followers.values(), *self._nodes.looking]
         for task in tasks:
             task.cancel()
@@ -186,8 +188,8 @@ class KubernetesExecutor:
         tracked, pod = self._tracked.get(id), self._pods.get(id)
         if self._pools.cancel(id, grace_s):
             return
-        if tracked is not None and (self._queue.drop(id) or tracked.state in ("refused", "pooled")):
-            self._end(id, _cancelled("cancelled before it started"))
+        if tracked is not None and (self._queue.drop(id) or tracked.state == "pooled"):
+            self._end(id, cancelled("cancelled before it started"))
             return
         if tracked is not None:
             tracked.state = "ending"
@@ -200,9 +202,7 @@ class KubernetesExecutor:
 
     async def inventory(self) -> Inventory:
         """What the target's limits allow; what they do not name has no bound. What its nodes have is `kube.inventory`'s business."""
-        most = self.settings.target.limits
-        bound = Resources(most.cpu or math.inf, most.memory_bytes or 1 << 60, 1 << 60, most.accelerators)
-        return Inventory(bound, bound, bound, {"namespace": self.settings.namespace, "kueue": self.settings.kueue, "open": True})
+        return inventory_of(self.settings)
 
     # Starting pods
 
@@ -215,12 +215,12 @@ class KubernetesExecutor:
         """Why an attempt has no pod and no worker yet, "" if it has."""
         pool = self._pools.waits_in(id)
         if pool is None:
-            return self._queue.reason(id)
-        held = next((self._queue.reason(name) for name in pool.requested if name in self._queue), "")
+            return self._gate.reason(id)
+        held = next((self._gate.reason(name) for name in pool.requested if name in self._queue), "")
         return pool.trouble or held or "waits for a worker of its pool"
 
     def _dispatch(self) -> None:
-        for name in self._queue.take():
+        for name in self._gate.take():
             if name in self._wanted:
                 self._begin(self._create_worker(name))
             elif name in self._tracked:
@@ -231,19 +231,18 @@ class KubernetesExecutor:
 
     async def _create_attempt(self, tracked: Tracked) -> None:
         spec = tracked.spec
+        if self._gate.shut_for and tracked.state == "creating":
+            tracked.state = "held"
+            self._queue.put_back(spec.id)
+            return
         try:
             owner = await self._owners.of(spec.run, tracked.view)
             if tracked.state != "ending":
                 await self._create(self._render(spec, owner))
         except FairwayError as error:
-            self._queue.give_back(spec.id)
-            found = explain_refusal(error)
-            if found.hopeless:
-                self._end(spec.id, found.as_error())
-            else:
-                self._try_later(tracked, found)
-            self._dispatch()
+            self._note_refusal(tracked, explain_refusal(error))
         else:
+            self._gate.note_success()
             pod = self._pods.get(spec.id)
             if tracked.state != "ending":
                 self._claim(tracked, pod)
@@ -251,7 +250,7 @@ class KubernetesExecutor:
                 await self._delete_pod(pod, self.settings.target.grace_s)
             else:
                 self._queue.give_back(spec.id)
-                self._end(spec.id, _cancelled("cancelled before it started"))
+                self._end(spec.id, cancelled("cancelled before it started"))
 
     def _render(self, spec: AttemptSpec, owner: Object) -> Object:
         given: dict[str, Any] = {"link": self.link, "token": self.sign(spec.id), "owner": owner}
@@ -286,22 +285,18 @@ class KubernetesExecutor:
         else:
             self._explain(pod)
 
-    def _try_later(self, tracked: Tracked, found: Diagnosis) -> None:
-        """Quota, or an API server that does not answer: wait, and say why."""
-        if tracked.state == "ending":
-            self._end(tracked.spec.id, _cancelled("cancelled before it started"))
-            return
-        tracked.state = "refused"
-        self._observe(tracked, Observation("queued", found.line))
-        wait_s = min(_RETRY_S * 2**tracked.tries, _RETRY_MOST_S)
-        tracked.tries += 1
-        asyncio.get_running_loop().call_later(wait_s, self._try_again, tracked)
-
-    def _try_again(self, tracked: Tracked) -> None:
-        if tracked.state == "refused" and self._tracked.get(tracked.spec.id) is tracked:
-            tracked.state = "held"
-            self._queue.add(tracked.spec.id, tracked.spec.run, self._ask(tracked.spec))
+    def _note_refusal(self, tracked: Tracked, found: Diagnosis) -> None:
+        """The API server does not take its pod: never, or not now."""
+        id = tracked.spec.id
+        if tracked.state == "ending" or found.hopeless:
+            self._queue.give_back(id)
+            self._end(id, found.as_error() if found.hopeless else cancelled("cancelled before it started"))
             self._dispatch()
+        elif tracked.state == "creating":
+            tracked.state = "held"
+            self._queue.put_back(id)
+            self._gate.shut(found.line)
+            tracked.view.tell(id)
 
     # Workers of pools
 
@@ -315,7 +310,7 @@ class KubernetesExecutor:
         pool = self._pools.pool_of(name)
         try:
             if pool is None or not pool.backlog:
-                raise InfraError("nothing waits for it any more")
+                raise NotFoundError("nothing waits for it any more")
             owner = await self._owners.service()
             token = self.sign(pool.key)
             await self._create(
@@ -328,8 +323,9 @@ class KubernetesExecutor:
             if found.hopeless:
                 self._fail_pool(name, found)
             elif pool is not None and pool.backlog:
+                self._gate.shut(found.line)
                 self._tell_pool(name, found.line)
-            self._pools.refuse(name, _RETRY_MOST_S / 6)
+            self._pools.refuse(name, self._gate.wait_s)
         finally:
             self._wanted.pop(name, None)
 
@@ -393,8 +389,11 @@ class KubernetesExecutor:
         if pod is None:
             pod = self._pods[meta["name"]] = Pod(meta["name"], own.get(RUN, ""), own[ROLE], own.get(POOL, ""))
             self._queue.hold(pod.name, pod.run, ask_of_pod(obj))
+            if (tracked := self._tracked.get(pod.name)) is not None and tracked.state == "held":
+                tracked.state = "placed"  # its creation was reported as failed, and was none
         if pod.role == "pool":
             self._pools.appear(pod.name, pod.pool)
+        pod.dying_at = pod.dying_at or (self.clock() if meta.get("deletionTimestamp") else 0.0)
         pod.uid, pod.phase = meta["uid"], obj.get("status", {}).get("phase", "Pending")
         pod.obj = obj if pod.phase != "Running" or pod.role == "container" else None
         if pod.phase in _ENDED:
@@ -443,6 +442,7 @@ class KubernetesExecutor:
         name = obj["metadata"]["name"]
         pod = self._pods.pop(name, None)
         self._queue.give_back(name)
+        self._gate.note_room()
         if pod is not None:
             found = explain_end(obj, pod.events, gone=True)
             if pod.role == "pool":
@@ -501,6 +501,12 @@ class KubernetesExecutor:
 
     # Now and then
 
+    async def _bury(self, pod: Pod) -> None:
+        """Its node does not say that it has ended, and never may: the node is lost. What still runs there cannot change anything."""
+        obj = pod.obj or {"metadata": {"name": pod.name}, "status": {"reason": "NodeLost", "message": "it does not confirm the pod's end"}}
+        self._lose(obj)
+        await self.client.delete("Pod", pod.name, grace_s=0, uid=pod.uid)
+
     async def _keep_tending(self) -> None:
         while True:
             await asyncio.sleep(_TICK_S)
@@ -513,7 +519,9 @@ class KubernetesExecutor:
             if name in self._pods and not self._pods[name].leaving:
                 self._begin(self._delete_pod(self._pods[name], 1.0))
         for pod in list(self._pods.values()):
-            if pod.leaving:
+            if pod.dying_at and now - pod.dying_at > self.settings.target.grace_s + _GONE_S:
+                self._begin(self._bury(pod))
+            if pod.leaving or pod.dying_at:
                 continue
             tracked = self._tracked.get(pod.name)
             if pod.stuck_at and pod.found is not None and now - pod.stuck_at > self.settings.patience_s:
@@ -588,7 +596,3 @@ class KubernetesExecutor:
                 print(f"pods: {error.message}", file=sys.stderr, flush=True)
             except Exception:  # noqa: BLE001 - the boundary of a job: a defect must not end in silence, nor end the server
                 traceback.print_exc()
-
-
-def _cancelled(message: str) -> ErrorInfo:
-    return ErrorInfo("cancelled", "FW-TASK-CANCELLED", message, retryable=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,46 +10,36 @@ from fairway.executors.fair import Ask
 from fairway.executors.runview import RunView
 from fairway.kube.diagnose import Diagnosis
 from fairway.kube.quantity import asked_by
+from fairway.kube.target import ClusterSettings
 from fairway.spec.attempt import AttemptSpec
-from fairway.spec.ports import Observation
+from fairway.spec.outcome import ErrorInfo
+from fairway.spec.ports import Inventory, Observation
+from fairway.spec.resources import Resources
 
 _SAY_AGAIN_S = 30.0
 
 
 class Tracked:
-    """One attempt that a driver waits for. `state`: "held" (by limits), "creating", "refused" (by the API server, for now), "placed" (it
-    has a pod), "pooled", "ending". `told`: its driver knows why it is held."""
+    """One attempt that a driver waits for. `state`: "held" (by limits, or by the API server for now), "creating", "placed" (it has
+    a pod), "pooled", "ending". `told`: its driver knows why it is held."""
 
-    __slots__ = ("observation", "since", "spec", "state", "told", "tries", "view")
+    __slots__ = ("observation", "since", "spec", "state", "told", "view")
 
     def __init__(self, spec: AttemptSpec, view: RunView, now: float) -> None:
         self.spec, self.view, self.since = spec, view, now
         self.state = "held"
         self.told = False
         self.observation = Observation("queued")
-        self.tries = 0
 
 
 class Pod:
     """One pod of ours in the cluster. `obj`: its newest state, where that is still looked at. `settled_at`: when its attempt had its
-    outcome. `leaving`: we have asked for its deletion."""
+    outcome. `leaving`: we have asked for its deletion; `dying_at`: somebody has, and its node is to confirm."""
 
     __slots__ = (
-        "events",
-        "found",
-        "leaving",
-        "name",
-        "obj",
-        "phase",
-        "pool",
-        "role",
-        "run",
-        "settled_at",
-        "stuck_at",
-        "told",
-        "told_at",
-        "uid",
-    )
+        "dying_at", "events", "found", "leaving", "name", "obj", "phase", "pool", "role", "run", "settled_at", "stuck_at", "told",
+        "told_at", "uid",
+    )  # fmt: skip
 
     def __init__(self, name: str, run: str, role: str, pool: str = "") -> None:
         self.name, self.run, self.role, self.pool = name, run, role, pool
@@ -56,7 +47,7 @@ class Pod:
         self.obj: dict[str, Any] | None = None
         self.events: list[Mapping[str, Any]] = []
         self.found: Diagnosis | None = None
-        self.settled_at = self.stuck_at = self.told_at = 0.0
+        self.settled_at = self.stuck_at = self.told_at = self.dying_at = 0.0
         self.told = ""
         self.leaving = False
 
@@ -82,3 +73,15 @@ def ask_of_pod(obj: Mapping[str, Any]) -> Ask:
     asked = asked_by(obj)
     devices = {name: int(amount) for name, amount in asked.items() if "/" in name}
     return Ask(1, asked.get("cpu", 0.0), int(asked.get("memory", 0)), devices)
+
+
+def inventory_of(settings: ClusterSettings) -> Inventory:
+    """What the target's limits allow, without bound where they say nothing."""
+    most = settings.target.limits
+    bound = Resources(most.cpu or math.inf, most.memory_bytes or 1 << 60, 1 << 60, most.accelerators)
+    return Inventory(bound, bound, bound, {"namespace": settings.namespace, "kueue": settings.kueue, "open": True})
+
+
+def cancelled(message: str) -> ErrorInfo:
+    """The error of an attempt that was ended because somebody wished it."""
+    return ErrorInfo("cancelled", "FW-TASK-CANCELLED", message, retryable=False)
