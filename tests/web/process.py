@@ -1,7 +1,8 @@
-"""A real server in a process of its own, that runs attempts on this machine: started, killed, started again on the same port."""
+"""A real server in a process of its own: started, killed, started again on the same port. Its attempts run on this machine, or as pods."""
 
 from __future__ import annotations
 
+import json
 import os
 import selectors
 import signal
@@ -10,19 +11,33 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from fairway.spec.record import to_plain
+from fairway.spec.target import TargetSettings
 from fairway.spec.tokens import digest_token, make_user_token
 from fairway.store.serverapi import ServerApi
 
+KEY = "ab" * 32
+
 
 class ServerProcess:
-    """`python -m fairway.web --target local` below `folder`. `token` is that of the user ann."""
+    """`python -m fairway.web` below `folder`. `token` is that of the user ann. With a `cluster` (a kubeconfig) it stands outside of it, and
+    its attempts are pods there; else they are processes of this machine."""
 
-    def __init__(self, folder: Path, **secrets: str) -> None:
+    def __init__(self, folder: Path, *, cluster: str = "", namespace: str = "default", image: str = "", **secrets: str) -> None:
         self.folder, self.home = folder, folder / "home"
+        self.environ_of_server: dict[str, str] = {}
+        if cluster:
+            target = TargetSettings("campus", "kubernetes", image=image, requests_per_s=500.0)
+            self.environ_of_server = {
+                "KUBECONFIG": cluster,
+                "FAIRWAY_NAMESPACE": namespace,
+                "FAIRWAY_TARGET": json.dumps(to_plain(target)),
+                "FAIRWAY_HOST": "127.0.0.1",
+            }
         self.token = make_user_token("ann")
         kept = folder / "secrets"
         kept.mkdir(parents=True)
-        (kept / "signing-key").write_text("ab" * 32)
+        (kept / "signing-key").write_text(KEY)
         (kept / "token.ann").write_text(digest_token(self.token))
         (folder / "dotenv").write_text("".join(f"{name}={value}\n" for name, value in secrets.items()))
         self.port = 0
@@ -38,11 +53,18 @@ class ServerProcess:
 
     def start(self) -> None:
         """Returns when it listens and has taken its runs up."""
-        words = ["--target", "local", "--home", str(self.home), "--secrets", str(self.folder / "secrets"), "--port", str(self.port)]
+        words = [] if self.environ_of_server else ["--target", "local"]
+        words += ["--home", str(self.home), "--secrets", str(self.folder / "secrets"), "--port", str(self.port)]
         words += ["--blobs-port", "0", "--dotenv", str(self.folder / "dotenv")]
+        environ = {**os.environ, **self.environ_of_server}
         with (self.folder / "said").open("a") as said:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "fairway.web", *words], stdout=subprocess.PIPE, stderr=said, text=True, start_new_session=True
+                [sys.executable, "-m", "fairway.web", *words],
+                env=environ,
+                stdout=subprocess.PIPE,
+                stderr=said,
+                text=True,
+                start_new_session=True,
             )
         assert self.process.stdout is not None
         with selectors.DefaultSelector() as selector:
