@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import sys
 import time
@@ -18,18 +19,19 @@ from fairway.engine.host import Host
 from fairway.engine.library import StoreLibrary
 from fairway.engine.services import Services
 from fairway.errors import FairwayError, InternalError
-from fairway.web.endpoint import Call, Endpoint
+from fairway.web.endpoint import JSON, Call, Endpoint
 from fairway.web.metrics import CurveReader
 from fairway.web.ports import Auth, ServerSettings, Site
-from fairway.web.problem import Refused, render_problem
+from fairway.web.problem import Refused, encode, render_problem
 from fairway.web.prometheus import Meter, render_metrics
 from fairway.web.reading import check_accept, read_body, read_path, read_query, read_user
-from fairway.web.reply import Reply
-from fairway.web.respond import render_json, render_text
+from fairway.web.reply import Encoded, Reply
+from fairway.web.respond import render_text
 from fairway.web.routes import ENDPOINTS
 from fairway.web.states import States
 
 ROOT = "/api/v1"
+_LARGE_BYTES = 64 << 10
 
 
 def build_app(
@@ -77,7 +79,7 @@ class _Door:
             query = read_query(request, endpoint.query)
             body = await read_body(request, endpoint.body)
             answer = await endpoint.handle(Call(self._site, request, user, path, query, body))
-            return _render(request, answer, endpoint)
+            return await _render(request, answer, endpoint)
         except ClientDisconnect:
             return Response(status_code=400)
         except FairwayError as error:
@@ -86,12 +88,16 @@ class _Door:
             return _defect(request, error)
 
 
-def _render(request: Request, answer: Any, endpoint: Endpoint) -> Response:
+async def _render(request: Request, answer: Any, endpoint: Endpoint) -> Response:
     if isinstance(answer, Response):
         return answer
+    status, headers = endpoint.status, dict[str, str]()
     if isinstance(answer, Reply):
-        return render_json(request, answer.value, answer.status, answer.headers)
-    return render_json(request, answer, endpoint.status)
+        answer, status, headers = answer.value, answer.status, answer.headers
+    data = answer.data if isinstance(answer, Encoded) else encode(answer)
+    if len(data) < _LARGE_BYTES:
+        return render_text(request, data, JSON, status, headers)
+    return await asyncio.to_thread(render_text, request, data, JSON, status, headers)  # digesting and packing it takes a while
 
 
 def _document() -> list[BaseRoute]:

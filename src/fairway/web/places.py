@@ -34,18 +34,22 @@ def select(state: RunState, match: str = "", *, status: str = "", after: str = "
     total = 0
     more = False
     for scope, node, rule in _matching(state, _spelled(state, match)):
-        items = state.scopes[scope].nodes[node].items
-        count = len(items) if rule is True and not status else None
-        if count is None:
-            total += sum(1 for index in list(items) if _is_meant(state, (scope, node, index), rule, status))
+        found_node = state.scopes[scope].nodes[node]
+        items = found_node.items
+        if rule is True:
+            total += found_node.counts.get(status, 0) if status else len(items)
         else:
-            total += count
+            total += sum(1 for index in list(items) if _is_meant(state, (scope, node, index), rule, status))
+        if more:
+            continue
         begin = 0
         if start is not None:
             if (scope, node) != start[:2]:
                 continue
             begin = next(number for number, index in enumerate(items, 1) if index == start[2])
             start = None
+        if status and not found_node.counts.get(status):
+            continue
         for index in islice(list(items), begin, None):
             if _is_meant(state, (scope, node, index), rule, status):
                 if limit and len(found) == limit:

@@ -14,3 +14,10 @@ class Reply(Record):
     value: Any
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
+
+
+@record
+class Encoded(Record):
+    """JSON that has been encoded already, because there is much of it."""
+
+    data: bytes

@@ -4,24 +4,16 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-from typing import Any
 
 import zstandard
 from starlette.requests import Request
 from starlette.responses import Response
 
-from fairway.web.problem import encode
-
 COMPRESS_FROM_BYTES = 1024
 
 
-def render_json(request: Request, value: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    """`value` as JSON; 304 if the caller has it already."""
-    return render_text(request, encode(value), "application/json", status, headers)
-
-
 def render_text(request: Request, data: bytes, media: str, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    """`data` as it is."""
+    """`data` with an ETag of it; 304 if the caller has it already."""
     headers = {"cache-control": "no-cache", "vary": "accept-encoding, accept", **(headers or {})}
     if status == 200 and request.method in ("GET", "HEAD"):
         tag = headers.setdefault("etag", f'W/"{hashlib.blake2b(data, digest_size=12).hexdigest()}"')

@@ -3,17 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import OrderedDict
+from collections.abc import Sequence
 
 from fairway.engine.apply import apply
 from fairway.engine.host import Host
 from fairway.engine.state import RunState
 from fairway.errors import NotFoundError
-from fairway.spec.ports import Journal
+from fairway.spec.event import Event
+from fairway.spec.ports import Journal, run_now
 
 KEPT_EVENTS = 40_000
 """Of all kept states together; the one used last is always kept. An event costs about 2 KB."""
 _CHUNK = 1_000
+_SLICE_S = 0.005
+_FEW = 20
+
+
+async def read_events(journal: Journal, run: str, after: int, limit: int) -> Sequence[tuple[int, Event]]:
+    """At most `limit` events after number `after`; many of them are parsed beside the event loop."""
+    if limit <= _FEW:
+        return await journal.read(run, after, limit)
+    return await asyncio.to_thread(run_now, journal.read(run, after, limit))
 
 
 class States:
@@ -44,10 +56,13 @@ class States:
         if now < head:  # deleted, and begun again
             head, state = 0, RunState("")
         while head < now:
-            for number, event in await self._journal.read(run, head, _CHUNK):
+            rest = time.monotonic()
+            for number, event in await read_events(self._journal, run, head, min(now - head, _CHUNK)):
                 apply(state, event)
                 head = number
-            await asyncio.sleep(0)  # others may go on
+                if time.monotonic() - rest > _SLICE_S:
+                    await asyncio.sleep(0)  # others may go on
+                    rest = time.monotonic()
         if not head:
             raise NotFoundError(f"there is no run {run!r}", hint="`fairway runs` lists them")
         self._kept[run] = head, state

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 from starlette.responses import Response
@@ -13,14 +13,18 @@ from fairway.spec.event import Event
 from fairway.spec.record import to_plain
 from fairway.web.endpoint import EVENTS, JSON, Call, Endpoint
 from fairway.web.ports import Site
+from fairway.web.problem import encode
 from fairway.web.records import full
+from fairway.web.reply import Encoded
 from fairway.web.routes.runs import named_run
 from fairway.web.schema.events import EventsPage, EventsQuery
 from fairway.web.sse import HEARTBEAT, last_seen, render_event, stream
+from fairway.web.states import read_events
 
 _CHUNK = 1000
 _LISTED = 200
 _RUNS_EVERY_S = 0.25
+_FEW = 20
 
 
 async def list_events(call: Call[EventsQuery, None]) -> Any:
@@ -38,8 +42,9 @@ async def list_events(call: Call[EventsQuery, None]) -> Any:
         if head <= query.after and query.wait:
             await bell.wait(query.wait)
             head = await journal.head(run)
-    found = await journal.read(run, query.after, query.limit) if head > query.after else ()
-    return {"items": [_item(number, event) for number, event in found], "head": head}
+    few = head - query.after <= _FEW
+    found = await read_events(journal, run, query.after, min(query.limit, head - query.after)) if head > query.after else ()
+    return _page(found, head) if few else await asyncio.to_thread(_page, found, head)
 
 
 async def follow_runs(call: Call[Any, None]) -> Response:
@@ -53,10 +58,10 @@ async def _follow(site: Site, run: str, after: int) -> AsyncIterator[bytes]:
     journal = site.services.journal
     with site.host.bus.listen(run) as bell:
         while not site.host.bus.closed:
-            found = await journal.read(run, after, _CHUNK)
+            head = await journal.head(run)
+            found = await read_events(journal, run, after, min(head - after, _CHUNK)) if head > after else ()
             for number, event in found:
-                kind, fields = type(event).__name__, to_plain(event)
-                yield render_event(number, kind, {"seq": number, "type": kind, "event": fields})
+                yield render_event(number, type(event).__name__, _item(number, event))
                 after = number
             if not found and not await bell.wait(site.settings.heartbeat_s):
                 yield HEARTBEAT
@@ -84,6 +89,10 @@ async def _follow_runs(site: Site) -> AsyncIterator[bytes]:
                     number += 1
                     yield render_event(number, "deleted", {"run": run})
             known = rows
+
+
+def _page(found: Sequence[tuple[int, Event]], head: int) -> Encoded:
+    return Encoded(encode({"items": [_item(number, event) for number, event in found], "head": head}))
 
 
 def _item(number: int, event: Event) -> dict[str, Any]:
