@@ -105,6 +105,8 @@ def test_a_pod_that_fits_nowhere_else_keeps_its_node() -> None:
     (found,) = idle([node("n1"), node("n2")], pods)
     assert [(one.pod, one.reason) for one in found.keepers] == [("a", "no other node has room for it")]
     assert idle([node("n1"), node("n2"), node("n3")], pods)[1].keepers == ()
+    alone = idle([node("n1"), node("n3", unschedulable=True)], pods[:1])[1]
+    assert [one.reason for one in alone.keepers] == ["there is no other node for it"]
 
 
 @pytest.mark.parametrize("mark", [NEVER_DOWN, DO_NOT_DISRUPT])

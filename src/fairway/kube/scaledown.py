@@ -162,12 +162,13 @@ def _homeless(pod: Object, here: Stock, inventory: ClusterInventory) -> Keeper |
     """A pod that may be moved, and fits on no other node, keeps its node all the same."""
     wanted = pod["spec"].get("nodeSelector") or {}
     asked = {**asked_by(pod), "pods": 1.0}
-    for node in inventory.nodes:
-        selected = all(node.labels.get(label) == value for label, value in wanted.items())
-        if selected and node.name != here.name and not node.state and count_fits(asked, node.free):
+    others = [node for node in inventory.nodes if node.name != here.name and not node.state]
+    for node in others:
+        if all(node.labels.get(label) == value for label, value in wanted.items()) and count_fits(asked, node.free):
             return None
     metadata = pod["metadata"]
-    return Keeper(metadata["name"], metadata.get("namespace", ""), "no other node has room for it", "it can stay, or go: delete it")
+    reason = "no other node has room for it" if others else "there is no other node for it"
+    return Keeper(metadata["name"], metadata.get("namespace", ""), reason, "more room elsewhere, or to delete it")
 
 
 def _node_keepers(node: Object) -> list[Keeper]:
