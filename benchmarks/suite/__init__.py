@@ -20,6 +20,7 @@ from benchmarks.suite import (
     install,
     large,
     points,
+    restart,
     resume,
     table,
 )
@@ -38,6 +39,7 @@ BENCHMARKS: tuple[Benchmark, ...] = tuple(
         failing,
         install,
         resume,
+        restart,
         points,
         images,
         blobs,
