@@ -21,7 +21,7 @@ class Campus:
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder, self.config = folder, folder / "config"
-        self.cluster = Emulator(folder / "cluster", images=[Image(IMAGE, python=sys.executable)], pace=0.01)
+        self.cluster = Emulator(folder / "cluster", images=[Image(IMAGE, python=sys.executable)], pace=0.1)
         self.cluster.__enter__()
         self.write(folder)
         said = self.fairway("up")
@@ -59,8 +59,8 @@ requests-per-second = 1000
 
 
 class ClusterRig(Rig):
-    """Everything runs in the cluster. `pooled`: steps run in warm workers, as a user would ask for where steps are small; else each attempt is
-    a pod."""
+    """Everything runs in the cluster. `pooled`: steps run in warm workers, as a user would ask for where steps are small; else each
+    attempt is a pod."""
 
     def __init__(self, root: Path, campus: Campus, *, pooled: bool) -> None:
         super().__init__(root)
