@@ -60,6 +60,11 @@ def complete_task(ctx: click.Context, param: click.Parameter, incomplete: str) -
     return sorted({name for scope in state.scopes.values() for name in scope.nodes if name.startswith(incomplete)})
 
 
+def name_command(workspace: Workspace) -> str:
+    """ "fairway", with the target if the runs are elsewhere: the beginning of every command that is shown to go on with."""
+    return "fairway" if workspace.remote is None else f"fairway --on {workspace.project.target}"
+
+
 def _local_workspace(ctx: click.Context) -> Workspace | None:
     """The project's workspace; None if its runs are elsewhere: whoever types does not wait for a network."""
     project = load_project((ctx.find_root().params or {}).get("project") or "")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from fairway.cli.arguments import on_option, open_workspace, run_argument
+from fairway.cli.arguments import name_command, on_option, open_workspace, run_argument
 from fairway.errors import ConflictError
 from fairway.spec.resources import parse_duration
 
@@ -38,9 +38,9 @@ def command(folder: str, run: str, wait: str) -> None:
     wait_s = 0.0 if wait in ("0", "0s") else parse_duration(wait)
     status = found.wait(wait_s) if wait_s else "running"
     if status != "running":
-        click.echo(f"{found.id} ended: {status}; to go on: fairway resume {found.id}", err=True)
+        click.echo(f"{found.id} ended: {status}; to go on: {name_command(workspace)} resume {found.id}", err=True)
     elif wait_s:
         raise ConflictError(
             f"{found.id} has not ended within {wait}: its tasks take their time to stop",
-            hint="the wish is kept; `fairway show` says what runs",
+            hint=f"the wish is kept; `{name_command(workspace)} show {found.id}` says what runs",
         )

@@ -67,10 +67,9 @@ def drive(project: Project, open_session: Callable[[OnEvents], AnySession], outp
 
     session = open_session(on_events)
     try:
-        if session.remote:
+        if detach:
             session.begin()
-            if detach:
-                return _say_detached(session.run, command_prefix(project), output)
+            return _say_detached(session.run, command_prefix(project), output)
         from fairway.cli.display import LastingStream, open_display
 
         stderr, sys.stderr = sys.stderr, cast("TextIO", LastingStream(sys.stderr))

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from fairway.cli.arguments import on_option, open_workspace, output_option, run_argument
+from fairway.cli.arguments import name_command, on_option, open_workspace, output_option, run_argument
 from fairway.errors import ConfigError, ConflictError
 from fairway.spec.event import RunOptions
 from fairway.spec.record import replace
@@ -57,7 +57,7 @@ def command(
     state = history.state
     _refuse(more, state)
     if workspace.is_driven(found):
-        raise ConflictError(f"{found} is running", hint=f"watch it: fairway logs -f {found}")
+        raise ConflictError(f"{found} is running", hint=f"watch it: {name_command(workspace)} logs -f {found}")
     if state.status == "succeeded":
         raise ConfigError(
             f"{found} has succeeded: there is nothing to go on with", hint="`fairway run` starts a new run; what has not changed is cached"

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from fairway.cli.arguments import on_option, open_workspace, output_option, run_argument
+from fairway.cli.arguments import name_command, on_option, open_workspace, output_option, run_argument
 from fairway.cli.board import Board, Line
 from fairway.cli.lines import board_of, render_line
 from fairway.cli.listing import print_json
@@ -62,7 +62,7 @@ def command(folder: str, run: str, task: str | None, output: str | None) -> None
     else:
         width = find_width(sys.stdout)
         sys.stdout.write(join_lines(clip_painted(line, width) for line in render_run(state, time.time())))
-        _print_end(state, "fairway" if workspace.remote is None else f"fairway --on {workspace.project.target}")
+        _print_end(state, name_command(workspace))
 
 
 def render_run(state: Any, now: float) -> list[str]:

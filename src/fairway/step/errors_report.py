@@ -21,7 +21,8 @@ _RELATIVE_HINT = (
 
 
 class Origin:
-    """Where the user's code runs from (`root`, an unpacked bundle) and where the user edits it (`source`); what must not be shown."""
+    """Where the user's code runs from (`root`, an unpacked bundle) and where the user edits it (`source`, "" where that is not known here:
+    then paths begin in the bundle); what must not be shown."""
 
     def __init__(self, root: str, source: str = "", secrets: Iterable[str] = ()) -> None:
         self.root = os.path.realpath(root) if root else ""
@@ -42,15 +43,16 @@ class Origin:
 
     def show(self, path: str) -> str:
         """The file's path as the user knows it."""
-        if self.root and self.source:
+        if self.root:
             real = os.path.realpath(path)
             if real.startswith(self.root + os.sep):
-                return self.source + real[len(self.root) :]
+                inside = real[len(self.root) + 1 :]
+                return f"{self.source}{os.sep}{inside}" if self.source else inside
         return path
 
     def show_all(self, text: str) -> str:
         """`text` with the paths in it as the user knows them."""
-        return text.replace(self.root + os.sep, self.source + os.sep) if self.root and self.source else text
+        return text.replace(self.root + os.sep, self.source + os.sep if self.source else "") if self.root else text
 
 
 def describe_exception(error: BaseException, origin: Origin) -> ErrorInfo:
