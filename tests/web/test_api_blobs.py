@@ -11,8 +11,11 @@ from urllib.request import Request, urlopen
 import pytest
 from starlette.testclient import TestClient
 
+from fairway.errors import NotFoundError
 from fairway.spec.layout import SCRATCH
+from fairway.testing.memory import MemoryArtifactStore
 from fairway.web.ports import KeySigner
+from fairway.web.presence import claim
 from fairway.web.routes.blobs import UPLOAD_LIMIT_BYTES
 from tests.web.rig import Server, blob_port
 
@@ -60,6 +63,19 @@ def test_what_is_there_already_is_young_again(server: Server, client: TestClient
     assert stat is not None
     assert stat.modified_at > 1e9
     assert not store.delete(key_of(b"old"), unused_since=1e9)
+
+
+def test_a_blob_that_goes_while_it_is_claimed_is_not_there() -> None:
+    class Vanishing(MemoryArtifactStore):
+        def local_path(self, key: str) -> Path | None:
+            return Path("/nowhere") / key if key.endswith("gone") else None
+
+        def put(self, key: str, source: bytes | Path, **how: bool) -> bool:
+            raise NotFoundError(f"there is no file {source}")
+
+    store = Vanishing()
+    store.blobs = {"sha256/aa/gone": (b"", 0.0), "sha256/aa/far": (b"", 0.0)}
+    assert claim(store, ["sha256/aa/gone", "sha256/aa/far", "sha256/aa/never"]) == {"sha256/aa/far"}
 
 
 def test_a_server_without_a_blobs_port_says_so(tmp_path: Path) -> None:

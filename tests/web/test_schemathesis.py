@@ -98,3 +98,16 @@ def test_what_is_there_is_answered_as_described(case: Any, url: str) -> None:
         base_url=url, headers={"Fairway-Token": TOKEN}, timeout=10, excluded_checks=[positive_data_acceptance]
     )
     assert response.status_code != 404 or case.operation.path.startswith("/artifacts/"), response.text
+
+
+def test_whole_stories_keep_to_the_document(url: str) -> None:
+    class Story(real.as_state_machine()):  # type: ignore[misc]
+        """What one request answers is what the next one asks about."""
+
+        def get_call_kwargs(self, case: Any) -> dict[str, Any]:
+            return {"base_url": url, "headers": {"Fairway-Token": TOKEN}, "timeout": 10}
+
+        def validate_response(self, response: Any, case: Any, **more: Any) -> None:
+            case.validate_response(response, headers={"Fairway-Token": TOKEN}, excluded_checks=[positive_data_acceptance])
+
+    Story.run(settings=settings(quick, max_examples=8, stateful_step_count=6))

@@ -35,9 +35,9 @@ from fairway.store.bucket import BucketArtifactStore, BucketSigner
 from fairway.web.app import build_app
 from fairway.web.auth import TokenAuth
 from fairway.web.blobserver import BlobProcess
-from fairway.web.crew import open_crew
+from fairway.web.crew import Crew, open_crew
 from fairway.web.options import ServerOptions, python_of
-from fairway.web.ports import KeySigner, ServerSettings
+from fairway.web.ports import BlobSigner, KeySigner, ServerSettings
 from fairway.web.work import Channel, work_routes
 
 _WINDOW = 2_048
@@ -151,21 +151,26 @@ async def open_server(options: ServerOptions, stack: AsyncExitStack) -> Any:
         clock=time.time,
         grace_s=options.target.grace_s,
     )
+    settings = _describe(options, crew, services.python, signer, blobs_port)
+    app = build_app(services, host, settings, auth, more=work_routes(channel))
+    await host.take_up()
+    return _Introduced(app, auth, bus)
+
+
+def _describe(options: ServerOptions, crew: Crew, python: str, signer: BlobSigner, blobs_port: int) -> ServerSettings:
+    """What the API may tell of this server."""
 
     async def secrets() -> Sequence[str]:
         return sorted(await crew.secret_values())
 
-    settings = ServerSettings(
-        target={**to_plain(options.target), "name": options.target.name, "python": services.python, **crew.facts},
+    return ServerSettings(
+        target={**to_plain(options.target), "name": options.target.name, "python": python, **crew.facts},
         secrets=secrets,
         cluster=crew.survey,
         pods=crew.pods,
         signer=signer,
         blobs_port=blobs_port,
     )
-    app = build_app(services, host, settings, auth, more=work_routes(channel))
-    await host.take_up()
-    return _Introduced(app, auth, bus)
 
 
 class _Introduced:

@@ -30,6 +30,7 @@ from fairway.spec.record import Record, field, from_plain, record, to_plain
 from fairway.spec.tokens import HEADER, sign_token
 from fairway.web.auth import TokenAuth
 from fairway.web.ports import BlobSigner
+from fairway.web.presence import claim
 from fairway.web.problem import Refused, render_problem
 
 STREAMS = ("log", "metrics", "samples", "progress")
@@ -208,7 +209,7 @@ async def _sign_blobs(channel: Channel, request: Request, id: str) -> Response:
         if not _WRITABLE.fullmatch(key):
             raise Refused(403, f"a worker may not write {key!r}", code="FW-FORBIDDEN")
         wanted[key] = size
-    there = await asyncio.to_thread(lambda: {key for key in wanted if channel.artifacts.stat(key) is not None})  # a bucket is far away
+    there = await asyncio.to_thread(claim, channel.artifacts, wanted)  # a bucket is far away
     writable = {key: None if key in there else channel.signer.sign("PUT", key, size) for key, size in wanted.items()}
     return JSONResponse({"get": readable, "put": writable})
 

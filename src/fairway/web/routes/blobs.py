@@ -15,8 +15,8 @@ from starlette.responses import Response, StreamingResponse
 
 from fairway.errors import ConfigError, NotFoundError, UnsupportedError
 from fairway.spec.layout import SCRATCH
-from fairway.spec.ports import ArtifactStore
 from fairway.web.endpoint import BYTES, Call, Endpoint
+from fairway.web.presence import claim
 from fairway.web.ranges import find_range, unsatisfiable
 from fairway.web.reading import too_large
 from fairway.web.records import full
@@ -36,11 +36,15 @@ async def sign_blobs(call: Call[Any, SignBody]) -> Signed:
         raise UnsupportedError("this server has no blobs' port", hint="GET and PUT /blobs/KEY go through the API")
     for key, _ in call.body.put:
         _check_writable(key)
-    there = await asyncio.to_thread(_find_there, store, [key for key, _ in call.body.put])
-    return Signed(
-        get={key: signer.sign("GET", key) for key in call.body.get},
-        put={key: None if key in there else signer.sign("PUT", key, size) for key, size in call.body.put},
-    )
+
+    def work() -> Signed:
+        there = claim(store, [key for key, _ in call.body.put])
+        return Signed(
+            get={key: signer.sign("GET", key) for key in call.body.get},
+            put={key: None if key in there else signer.sign("PUT", key, size) for key, size in call.body.put},
+        )
+
+    return await asyncio.to_thread(work)  # a bucket is far away
 
 
 async def list_blobs(call: Call[BlobsQuery, None]) -> Any:
@@ -135,19 +139,6 @@ async def _chunks(file: BinaryIO, start: int, end: int) -> AsyncIterator[bytes]:
                 return
             start += len(data)
             yield data
-
-
-def _find_there(store: ArtifactStore, keys: list[str]) -> set[str]:
-    """Which of the blobs there are; their age starts anew, so that nobody collects what somebody relies on."""
-    there: set[str] = set()
-    for key in keys:
-        if store.stat(key) is not None:
-            try:
-                store.put(key, store.local_path(key) or store.get(key))
-            except NotFoundError:
-                continue
-            there.add(key)
-    return there
 
 
 def _check_writable(key: str) -> None:
