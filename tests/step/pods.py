@@ -118,6 +118,7 @@ class Server:
         self.ready = True
         self.locks: dict[str, str] = {}
         self.requests: list[tuple[str, str]] = []
+        self.on_request: Callable[[int], None] = lambda number: None
         self.channel = Channel(
             workers=self.crew,
             artifacts=self.store,
@@ -152,6 +153,7 @@ class Server:
             app = apps.get(id(channel)) or apps.setdefault(id(channel), Starlette(routes=work_routes(channel)))
             if scope["type"] == "http":
                 self.requests.append((scope["method"], scope["path"]))
+                self.on_request(len(self.requests))
             await app(scope, receive, send)
 
         config = uvicorn.Config(

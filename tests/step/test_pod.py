@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from fairway.spec.artifact import blob_key
 from fairway.spec.attempt import AttemptSpec
 from fairway.spec.outcome import Outcome
 from fairway.web.ports import KeySigner
@@ -158,6 +159,25 @@ def test_an_agent_that_was_killed_while_it_ran_runs_it_once_more_and_no_log_line
     fifo.write_text("second")
     assert end_of(again)[0] == 0
     assert value(yard.server.outcome(spec)) == "second"
+
+
+@pytest.mark.parametrize("number", range(1, 6))
+def test_an_agent_that_is_killed_at_any_of_its_requests_is_finished_by_the_next(yard: Yard, number: int) -> None:
+    spec = yard.spec("double", "x" * 1000)
+
+    def kill(seen: int) -> None:
+        if seen == number:
+            yard.pods[0].kill()
+
+    yard.server.on_request = kill
+    end_of(yard.pod(spec))
+    await_true(lambda: not yard.left(), "the agent's processes outlive it")
+    assert len(yard.server.requests) >= number, "it was killed"
+    outcome = yard.run(spec)
+    ref = outcome.items[0].outputs["result"]
+    assert yard.server.store.get(blob_key(ref.digest)) == b"x" * 2000
+    assert yard.server.log(spec).count("doubling") in (1, 2)
+    assert yard.server.streams.read(f"{spec.run}/{spec.id}/log").endswith(b"\n")
 
 
 def test_a_pod_on_a_new_disk_adds_to_the_log_of_the_one_before(yard: Yard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -201,3 +201,9 @@ def test_kills_for_memory_are_counted_where_the_kernel_says() -> None:
     assert (count >= 0) is tells
     counter = processes.OomKills()
     assert counter.read(0.0) == counter.read(60.0) >= count
+
+
+def test_a_hidden_process_cannot_be_looked_into() -> None:
+    code = "from fairway.step import processes; processes.hide(); print(processes._prctl(3, 0))"  # PR_GET_DUMPABLE
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "0\n"

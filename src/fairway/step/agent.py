@@ -72,7 +72,7 @@ class Office:
     """The way to the server, and what it knows of artifacts."""
 
     def __init__(self, settings: Settings) -> None:
-        self.link = Link(patience_s=settings.patience_s)
+        self.link = Link(patience_s=settings.patience_s, say=say)
         self.control = Control(self.link, settings.url, settings.token)
         self.store = RemoteArtifactStore(f"{settings.home}/{BLOBS}", self.control, settings.blobs_url)
 

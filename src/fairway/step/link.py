@@ -27,6 +27,7 @@ _BLOCK_BYTES = 1 << 20
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 0.05, 5.0
 _KEPT_OPEN = 8
 _CONNECT_S = 5.0
+_QUIET_S = 10.0  # a server that is away for less is not worth a word
 _PROBES = {"TCP_KEEPIDLE": 10, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3}
 _DAMAGED_TRIES = 3
 
@@ -69,6 +70,7 @@ class Patience:
 
     def __init__(self, link: Link, longest_wait_s: float = _LONGEST_WAIT_S) -> None:
         self._link, self._began, self._wait_s, self._longest_wait_s = link, time.monotonic(), _FIRST_WAIT_S, longest_wait_s
+        self._told = False
 
     def progress(self) -> None:
         """The last try got somewhere: start counting anew."""
@@ -76,21 +78,25 @@ class Patience:
 
     def wait(self, doing: str, why: BaseException) -> None:
         """Until the next try. Raises InfraError when the patience is used up."""
-        left = min(self._began + self._link.patience_s, self._link.give_up_at) - time.monotonic()
+        now = time.monotonic()
+        left = min(self._began + self._link.patience_s, self._link.give_up_at) - now
         if left <= 0:
             raise InfraError(
                 f"{doing} failed: {_words(why)}", hint="is the server of the target running? `fairway up` shows what it waits for"
             ) from why
         pause = max(self._wait_s * random.uniform(0.5, 1.0), getattr(why, "after_s", 0.0))
         self._wait_s = min(self._wait_s * 2, self._longest_wait_s)
+        if now - self._began > _QUIET_S and not self._told:
+            self._told = True
+            self._link.say(f"fairway: {doing}: {_words(why)}; trying again for up to {left:.0f} s")
         self._link.pause(min(pause, left))
 
 
 class Link:
-    """Connections to any number of servers, shared by all threads of a process."""
+    """Connections to any number of servers, shared by all threads of a process. `say` takes a line when a server is away for long."""
 
-    def __init__(self, *, patience_s: float = PATIENCE_S, timeout_s: float = 60.0) -> None:
-        self.patience_s, self.timeout_s = patience_s, timeout_s
+    def __init__(self, *, patience_s: float = PATIENCE_S, timeout_s: float = 60.0, say: Callable[[str], None] = lambda text: None) -> None:
+        self.patience_s, self.timeout_s, self.say = patience_s, timeout_s, say
         self.give_up_at = float("inf")
         self._idle: dict[tuple[str, str], list[http.client.HTTPConnection]] = {}
         self._lock = threading.Lock()

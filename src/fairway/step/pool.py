@@ -14,7 +14,7 @@ from typing import Any
 from fairway.errors import InfraError
 from fairway.step.agent import Agent, Settings, guarded, say
 from fairway.step.control import Poll
-from fairway.step.link import TRANSIENT, Patience
+from fairway.step.link import TRANSIENT, Patience, Refused
 from fairway.step.pod import TERMINATED
 from fairway.step.tending import Tended
 
@@ -47,11 +47,11 @@ def work(settings: Settings) -> int:
                     if id in agent.running:
                         agent.running[id].stop("cancelled", grace_s)
                 asking.leave = asking.leave or bool(answer.get("leave"))
-            if asking.failed is not None:
+            if asking.failed is not None and not agent.running:  # what runs ends first
                 raise asking.failed
             if (asking.leave or agent.terminated) and not agent.running:
                 return TERMINATED if agent.terminated else 0
-            asking.ask(anew=bool(ended))
+            asking.ask(anew=bool(ended) and asking.failed is None)
     finally:
         asking.close()
         agent.close()
@@ -132,6 +132,10 @@ class Asking:
         self._agent.wake()
 
     def _fail(self, poll: Poll, error: InfraError) -> None:
-        if not poll.dropped:
+        if poll.dropped:
+            return
+        if self._agent.running and not isinstance(error, Refused):
+            self._poll = None  # what runs may take longer than our patience: ask on
+        else:
             self.failed = error
-            self._agent.wake()
+        self._agent.wake()

@@ -16,6 +16,8 @@ from fairway.step.folder import FolderStreamStore
 
 LOG_EVERY_S = 0.15
 _EVERY_S = {"log": LOG_EVERY_S, "progress": 0.5, "metrics": 1.0, "samples": 5.0}
+_STEADY_S = 0.25  # for a log that is written all the time
+_SHARE = 10  # of the time at most one part in so many is spent on asking: a server that is busy is asked less often
 _PIECE_BYTES = 4 << 20
 _CHECKPOINTS_EVERY_S = 2.0
 _NEVER_RESTS_S = 30.0  # a file that is written all the time is shipped as it is, this often
@@ -41,16 +43,20 @@ class StreamShipper:
         now = time.monotonic()
         for kind, every_s in _EVERY_S.items():
             if all or now >= self._due[kind]:
-                self._due[kind] = now + every_s
-                self._ship(kind)
+                sent = self._ship(kind)
+                spent = time.monotonic() - now
+                self._due[kind] = now + max(every_s, _STEADY_S if sent else 0.0, spent * _SHARE)
 
-    def _ship(self, kind: str) -> None:
+    def _ship(self, kind: str) -> bool:
+        """Whether there was anything."""
+        before_all = self._sent[kind]
         stream = f"{self._prefix}/{kind}"
         while self._streams.size(stream) > self._sent[kind]:
             piece = self._streams.read(stream, self._sent[kind], _PIECE_BYTES)
             before = self._before[kind]
             there = self._control.append(self._attempt, kind, before + self._sent[kind], piece) - before
             self._sent[kind] = max(0, min(there, self._sent[kind] + len(piece)))
+        return self._sent[kind] != before_all
 
 
 class CheckpointShipper:
