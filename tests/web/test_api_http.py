@@ -205,11 +205,13 @@ def test_metrics_for_prometheus_count_runs_tasks_and_requests(server: Server, cl
     assert "flow" not in text
 
 
-def test_pods_are_counted_where_attempts_are_pods(tmp_path: Path) -> None:
-    with Server(tmp_path, pods=lambda: {("pool", "Running"): 8, ("attempt", "Pending"): 2}).client() as client:
+def test_pods_and_requests_to_the_cluster_are_counted_where_attempts_are_pods(tmp_path: Path) -> None:
+    counted = {("pool", "Running"): 8, ("attempt", "Pending"): 2}
+    with Server(tmp_path, pods=lambda: counted, asked=lambda: {"create Pod": 10, "get version": 1}).client() as client:
         lines = client.get("http://server/metrics").text.splitlines()
         assert 'fairway_pods{role="attempt",phase="Pending"} 2' in lines
         assert 'fairway_pods{role="pool",phase="Running"} 8' in lines
+        assert 'fairway_kubernetes_requests_total{verb="create",kind="Pod"} 10' in lines
 
 
 def test_the_document_is_openapi_and_names_every_route(server: Server, client: TestClient) -> None:

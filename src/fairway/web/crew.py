@@ -28,7 +28,8 @@ SecretValues = Callable[[], Awaitable[Mapping[str, str]]]
 class Crew(Record):
     """`view` for each driver, `whole` for what concerns all of them, `workers` for those that call the server. `secret_values`: the users'
     secrets. `find_secret` reads the server's own, where that is not a mere folder. `facts`: what users may know of the target. `survey`:
-    what is seen of the cluster's nodes, quotas and waiting pods. `pods` counts those that are there by role and phase."""
+    what is seen of the cluster's nodes, quotas and waiting pods. `pods` counts those that are there by role and phase, `asked` the
+    requests to the cluster's API."""
 
     view: MakeView
     whole: Executor
@@ -38,6 +39,7 @@ class Crew(Record):
     facts: dict[str, Any]
     survey: Callable[[], Awaitable[Mapping[str, Any]]] | None = None
     pods: Callable[[], Mapping[tuple[str, str], int]] | None = None
+    asked: Callable[[], Mapping[str, int]] | None = None
 
 
 @asynccontextmanager
@@ -112,6 +114,7 @@ async def _open_cluster(
                 facts={"namespace": client.namespace, "machine": describe_here()},
                 survey=ServerSurvey(client).tell,
                 pods=executor.count_pods,
+                asked=lambda: client.requests,
             )
         finally:
             await executor.close()

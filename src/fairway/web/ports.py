@@ -49,13 +49,15 @@ class ServerSettings(Record):
     """What a server knows of itself.
 
     `target`: settings of its target for users to see; no secrets among them. `secrets` lists the names of the users' secrets, `cluster`
-    the inventory beyond what the executor says, `pods` counts pods by role and phase. Without `signer` blobs go through the API alone.
+    the inventory beyond what the executor says, `pods` counts pods by role and phase, `asked` the requests
+    to the cluster's API ("create Pod" -> n). Without `signer` blobs go through the API alone.
     """
 
     target: dict[str, Any] = field(default_factory=dict)
     secrets: Callable[[], Awaitable[Sequence[str]]] | None = None
     cluster: Callable[[], Awaitable[Mapping[str, Any]]] | None = None
     pods: Callable[[], Mapping[tuple[str, str], int]] | None = None
+    asked: Callable[[], Mapping[str, int]] | None = None
     signer: BlobSigner | None = None
     blobs_port: int = 8081
     heartbeat_s: float = 15.0

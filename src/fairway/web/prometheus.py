@@ -47,6 +47,12 @@ async def render_metrics(site: Site, meter: Meter) -> str:
     if site.settings.pods is not None:
         pods = [(f'{{role="{role}",phase="{phase}"}}', float(n)) for (role, phase), n in sorted(site.settings.pods().items())]
         lines += _family("fairway_pods", "gauge", "Pods that are there by role and phase.", pods)
+    if site.settings.asked is not None:
+        asked = [
+            (f'{{verb="{what.partition(" ")[0]}",kind="{what.partition(" ")[2]}"}}', float(n))
+            for what, n in sorted(site.settings.asked().items())
+        ]
+        lines += _family("fairway_kubernetes_requests_total", "counter", "Requests to the cluster's API, tries counted each.", asked)
     lines += _family(
         "fairway_http_requests_total",
         "counter",

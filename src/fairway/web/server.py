@@ -168,6 +168,7 @@ def _describe(options: ServerOptions, crew: Crew, python: str, signer: BlobSigne
         secrets=secrets,
         cluster=crew.survey,
         pods=crew.pods,
+        asked=crew.asked,
         signer=signer,
         blobs_port=blobs_port,
     )
