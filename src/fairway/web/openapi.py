@@ -14,6 +14,8 @@ from fairway.spec.tokens import HEADER
 from fairway.web.endpoint import BYTES, EVENTS, JSON, Endpoint, NoQuery
 from fairway.web.problem import PROBLEM, Problem
 from fairway.web.routes import ENDPOINTS
+from fairway.web.schema.runs import RunsPage
+from fairway.web.schema.words import Summary
 
 _TEMPLATE = "#/components/schemas/{name}"
 _TAGS = {
@@ -163,7 +165,16 @@ def _success(endpoint: Endpoint, text: str) -> dict[str, Any]:
             content[JSON] = {"schema": schema}
         else:
             content[media.partition(";")[0]] = {}
-    return {"description": text, "content": content}
+    return {"description": text, "content": content, **({"links": links} if (links := _links(endpoint)) else {})}
+
+
+def _links(endpoint: Endpoint) -> dict[str, Any]:
+    """What may be asked next of the run that an answer names."""
+    pointer = {Summary: "/run", RunsPage: "/items/0/run"}.get(endpoint.answer)
+    if pointer is None:
+        return {}
+    about_a_run = [other for other in ENDPOINTS if re.findall(r"\{(\w+)", other.path) == ["run"] and other is not endpoint]
+    return {other.operation: {"operationId": other.operation, "parameters": {"run": f"$response.body#{pointer}"}} for other in about_a_run}
 
 
 def _problem(text: str) -> dict[str, Any]:
