@@ -137,7 +137,7 @@ def test_the_nodes_that_come_closest_are_named_where_nodes_may_be_read() -> None
     resources = {"requests": {"cpu": "24", "nvidia.com/gpu": "4"}}
     message = f"0/3 nodes are available: 3 Insufficient nvidia.com/gpu, 2 Insufficient cpu. {NO_CLAIMS}"
     found = why(explain_wait(unscheduled(message, resources=resources), nodes=nodes))
-    assert "no node has room for 4 nvidia.com/gpu, 24 cpu; closest: middle has 1 nvidia.com/gpu (" in found.message
+    assert "no node has room for 4 nvidia.com/gpu, 24 cpu; closest: middle has 1 nvidia.com/gpu in all (" in found.message
 
 
 def test_no_fitting_node_says_what_does_not_match() -> None:

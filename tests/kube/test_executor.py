@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
@@ -15,6 +16,11 @@ from fairway.spec.record import to_plain
 from fairway.spec.resources import Resources
 from fairway.spec.target import Limits, TargetSettings
 from tests.kube.executorrig import RUN, Rig, play, spec_of
+
+
+def unschedulable(message: str) -> dict[str, Any]:
+    condition = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": message}
+    return {"phase": "Pending", "conditions": [condition]}
 
 
 def test_an_attempt_is_a_pod_that_goes_when_its_outcome_is_there_and_it_has_ended() -> None:
@@ -50,7 +56,7 @@ def test_a_run_costs_one_object_and_each_of_its_attempts_two_requests() -> None:
             rig.succeed(spec)
             rig.cluster.finish(spec.id)
         await rig.until(lambda: not rig.cluster.pods())
-        assert before <= len(specs) + 4
+        assert before <= len(specs) + 5
         assert sum(rig.cluster.requests.values()) - before == len(specs)
         await rig.executor.close()
 
@@ -234,15 +240,35 @@ def test_the_same_cause_in_other_words_is_not_told_again_and_again() -> None:
         view, spec = await rig.start(), spec_of()
         await rig.placed(view, spec)
         for n in range(50):
-            message = f"0/{n + 1} nodes are available: {n + 1} Insufficient cpu."
-            condition = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": message}
-            rig.cluster.set_status(spec.id, {"phase": "Pending", "conditions": [condition]}, node="")
+            rig.cluster.set_status(spec.id, unschedulable(f"0/{n + 1} nodes are available: {n + 1} Insufficient cpu."), node="")
         rig.cluster.run(spec.id)
         heard: list[str] = []
         while (seen := (await view.observe([spec.id]))[spec.id]).phase != "running":
             heard.append(seen.reason)
             await view.wait(10)
         assert len({reason for reason in heard if "Insufficient" in reason}) <= 1
+        await rig.executor.close()
+
+    play(story())
+
+
+def test_nodes_that_may_be_read_are_named_and_say_which_models_there_are() -> None:
+    async def story() -> None:
+        rig = Rig()
+        node = {"kind": "Node", "metadata": {"name": "big", "labels": {"nvidia.com/gpu.product": "NVIDIA-X1"}}}
+        rig.cluster.objects["Node", "big"] = {**node, "status": {"allocatable": {"cpu": "8"}}}
+        view, spec = await rig.start(), spec_of(resources=Resources(accelerators={"nvidia.com/gpu": 1}, model="X1"))
+        await rig.placed(view, spec)
+        terms = rig.cluster.pod(spec.id)["spec"]["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
+        assert "NVIDIA-X1" in terms["nodeSelectorTerms"][0]["matchExpressions"][0]["values"]
+        condition = {
+            "type": "PodScheduled",
+            "status": "False",
+            "reason": "Unschedulable",
+            "message": "0/1 nodes are available: 1 Insufficient cpu.",
+        }
+        rig.cluster.set_status(spec.id, {"phase": "Pending", "conditions": [condition]}, node="")
+        await rig.told(view, spec, "starting", "closest: big has 8 cpu in all")
         await rig.executor.close()
 
     play(story())

@@ -146,8 +146,8 @@ class Office:
 
     async def clear(self) -> None:
         """Give up what a test has left waiting or running."""
-        for id in list(self.executor._tracked):
-            spec = self.executor._tracked[id].spec
+        for id in list(self.executor.tracked):
+            spec = self.executor.tracked[id].spec
             self.artifacts.put(outcome_key(spec.run, id), json_text(Outcome(id, "abandoned")).encode())
             await self.executor.cancel(id, 0.1)
 

@@ -163,3 +163,25 @@ def test_after_a_restart_a_pools_worker_goes_on_with_what_it_runs() -> None:
         await rig.executor.close()
 
     play(story())
+
+
+def test_a_pool_whose_workers_never_reach_the_server_fails_what_waits_in_the_end() -> None:
+    async def story() -> None:
+        rig = Rig()
+        view, spec = await rig.start(), spec_of(step=StepDef("train", pool=Pool(1, 30.0)))
+        await view.submit([spec])
+        for n in range(3):
+            await rig.until(rig.cluster.pods)
+            (name,) = rig.cluster.pods()
+            rig.cluster.finish(name, 1, message="fairway: no runtime from http://10.0.0.1:8080: timed out\n")
+            await rig.until(lambda: not rig.cluster.pods())
+            if n < 2:
+                await rig.told(view, spec, "queued", "no runtime from http://10.0.0.1:8080: timed out")
+                rig.now += 60
+                await rig.tended(rig.cluster.pods)
+        failed = await rig.settled(view, spec)
+        assert failed.error is not None
+        assert (failed.error.kind, failed.error.retryable) == ("lost", True)
+        await rig.executor.close()
+
+    play(story())

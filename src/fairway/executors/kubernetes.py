@@ -19,13 +19,14 @@ from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from fairway.errors import ConflictError, FairwayError, NotFoundError, UnschedulableError
+from fairway.errors import ConflictError, FairwayError, UnschedulableError
 from fairway.executors import programs
 from fairway.executors.fair import Ask, ask_of
 from fairway.executors.gate import Gate
 from fairway.executors.nodes import Nodes
 from fairway.executors.owners import Owners
 from fairway.executors.pods import Pod, Tracked, ask_of_pod, cancelled, inventory_of, is_pooled
+from fairway.executors.poolkeeper import PoolKeeper
 from fairway.executors.pools import Pools
 from fairway.executors.runview import RunView
 from fairway.kube import manifests
@@ -48,7 +49,6 @@ _TICK_S = 1.0
 _GONE_S = 60.0  # how long after its grace a pod that is being deleted may take to be gone
 _LINGER_S = 60.0  # how long a pod may go on after its outcome before it is ended
 _UNCLAIMED_S = 600.0  # how long after the start a pod may be there that no driver asks for
-_TOLD = 20  # of the attempts that wait in a pool, how many are told why
 _ENDED = ("Succeeded", "Failed")
 
 
@@ -70,16 +70,16 @@ class KubernetesExecutor:
     ) -> None:
         self.client, self.artifacts, self.streams, self.settings = client, artifacts, streams, settings
         self.link, self.sign, self.clock = link, sign, clock
-        self._gate = Gate(settings.target.limits, settings.target.per_run, self._dispatch)
-        self._queue = self._gate.queue
-        self._pools = Pools(clock, lambda key: f"pool-{key}-{os.urandom(4).hex()}", lambda: len(self._queue) > 0)
-        self._pools.on_start = self._note_started
-        self._pools.on_want = self._want_worker
-        self._pools.on_stop = lambda id: self._end(id, cancelled("cancelled"))
-        self._tracked: dict[str, Tracked] = {}
+        self.gate = Gate(settings.target.limits, settings.target.per_run, self.dispatch)
+        self.queue = self.gate.queue
+        self.pools = Pools(clock, lambda key: f"pool-{key}-{os.urandom(4).hex()}", lambda: len(self.queue) > 0)
+        self._keeper = PoolKeeper(self)
+        self.pools.on_start = self._keeper.note_started
+        self.pools.on_want = self._keeper.want
+        self.pools.on_stop = lambda id: self.end(id, cancelled("cancelled"))
+        self.tracked: dict[str, Tracked] = {}
         self._pods: dict[str, Pod] = {}
-        self._wanted: dict[str, tuple[str, AttemptSpec]] = {}  # workers that are asked for -> run, pattern
-        self._owners = Owners(client, settings)
+        self.owners = Owners(client, settings)
         self._nodes = Nodes(client, clock)
         self._programs = programs.Programs(client, artifacts, streams, settings.secrets)
         self._jobs: set[asyncio.Task[None]] = set()
@@ -96,20 +96,21 @@ class KubernetesExecutor:
     async def start(self) -> None:
         """Learn which pods there are, and follow them from now on. Raises FairwayError where the cluster does not let us."""
         self._started_at = self.clock()
-        await asyncio.gather(self._find_kueue(), self._owners.find())
+        self._nodes.look()
+        await asyncio.gather(self._find_kueue(), self.owners.find())
         watching = asyncio.create_task(self._watch_pods(), name="watch pods")
         synced = asyncio.create_task(self._synced.wait())
         await asyncio.wait({watching, synced}, return_when=asyncio.FIRST_COMPLETED)
         synced.cancel()
         if watching.done():
             watching.result()
-        self._pools.recover((pod.name, pod.pool) for pod in self._pods.values() if pod.role == "pool")
+        self.pools.recover((pod.name, pod.pool) for pod in self._pods.values() if pod.role == "pool")
         events = asyncio.create_task(self._watch_events(), name="watch events")
         self._loops = [watching, events, asyncio.create_task(self._keep_tending(), name="tend pods")]
 
     async def close(self) -> None:
         """Stop following. Pods go on: the next server takes them up."""
-        self._gate.close()
+        self.gate.close()
         tasks = [*self._loops, *self._jobs, *self._programs.followers.values(), *self._nodes.looking]
         for task in tasks:
             task.cancel()
@@ -128,7 +129,7 @@ class KubernetesExecutor:
 
     def find_attempt(self, id: str) -> AttemptSpec | None:
         """The spec of a live attempt; None for one that has ended, or that no driver has asked for since the server started."""
-        tracked = self._tracked.get(id)
+        tracked = self.tracked.get(id)
         return tracked.spec if tracked else None
 
     def note_outcome(self, run: str, id: str) -> None:
@@ -140,7 +141,7 @@ class KubernetesExecutor:
 
     def note_outputs(self, id: str, outputs: Mapping[str, Any], missing: Sequence[str]) -> None:
         """What a program has written; its outcome follows from that and its exit code."""
-        tracked, pod = self._tracked.get(id), self._pods.get(id)
+        tracked, pod = self.tracked.get(id), self._pods.get(id)
         if tracked is not None:
             programs.note_outputs(tracked.spec, outputs, missing, self.artifacts)
             if pod is not None and pod.obj is not None:
@@ -148,19 +149,19 @@ class KubernetesExecutor:
 
     async def poll(self, pool: str, worker: str, running: Sequence[str], free: int, wait_s: float) -> Mapping[str, Any]:
         """What a pool's worker is to do; see `Pools.poll`."""
-        return await self._pools.poll(pool, worker, running, free, wait_s)
+        return await self.pools.poll(pool, worker, running, free, wait_s)
 
     # What views call
 
     async def submit(self, view: RunView, attempts: Sequence[AttemptSpec]) -> None:
         """Take them on. Raises UnschedulableError for one that can never start under the limits."""
         for spec in attempts:
-            if spec.id in self._tracked:
+            if spec.id in self.tracked:
                 continue
-            excess = self._queue.find_excess(self._ask(spec))
+            excess = self.queue.find_excess(self.ask(spec))
             if excess:
                 raise UnschedulableError(f"step {spec.step.name!r} {excess}", hint="ask for less, or raise the target's limits")
-            tracked = self._tracked[spec.id] = Tracked(spec, view, self.clock())
+            tracked = self.tracked[spec.id] = Tracked(spec, view, self.clock())
             pod = self._pods.get(spec.id)
             if self._has_outcome(spec):
                 self.note_outcome(spec.run, spec.id)
@@ -168,16 +169,16 @@ class KubernetesExecutor:
                 self._claim(tracked, pod)
             elif is_pooled(spec):
                 tracked.state = "pooled"
-                self._pools.add(manifests.pool_of(spec, self.settings), spec)
+                self.pools.add(manifests.pool_of(spec, self.settings), spec)
             else:
-                self._queue.add(spec.id, spec.run, self._ask(spec))
-        self._dispatch()
+                self.queue.add(spec.id, spec.run, self.ask(spec))
+        self.dispatch()
 
     def observe(self, ids: Collection[str]) -> dict[str, Observation]:
         """Attempts that a driver has asked for since the server started."""
         seen: dict[str, Observation] = {}
         for id in ids:
-            tracked = self._tracked.get(id)
+            tracked = self.tracked.get(id)
             if tracked is not None:
                 why = self._why_held(id)
                 seen[id] = Observation("queued", why) if why else tracked.observation
@@ -185,11 +186,11 @@ class KubernetesExecutor:
 
     async def cancel(self, id: str, grace_s: float) -> None:
         """Its process gets SIGTERM, then SIGKILL; one that waits is dropped."""
-        tracked, pod = self._tracked.get(id), self._pods.get(id)
-        if self._pools.cancel(id, grace_s):
+        tracked, pod = self.tracked.get(id), self._pods.get(id)
+        if self.pools.cancel(id, grace_s):
             return
-        if tracked is not None and (self._queue.drop(id) or tracked.state == "pooled"):
-            self._end(id, cancelled("cancelled before it started"))
+        if tracked is not None and (self.queue.drop(id) or tracked.state == "pooled"):
+            self.end(id, cancelled("cancelled before it started"))
             return
         if tracked is not None:
             tracked.state = "ending"
@@ -198,7 +199,7 @@ class KubernetesExecutor:
 
     def release(self, run: str) -> None:
         """The run's driver has gone."""
-        self._owners.release(run)
+        self.owners.release(run)
 
     async def inventory(self) -> Inventory:
         """What the target's limits allow; what they do not name has no bound. What its nodes have is `kube.inventory`'s business."""
@@ -206,59 +207,60 @@ class KubernetesExecutor:
 
     # Starting pods
 
-    def _ask(self, spec: AttemptSpec) -> Ask:
+    def ask(self, spec: AttemptSpec) -> Ask:
         """What of the limits it takes. Where Kueue counts cores and memory, only pods are counted here."""
         queued = self.settings.kueue and (spec.step.placement.queue or self.settings.target.queue)
         return Ask() if queued else ask_of(spec)
 
     def _why_held(self, id: str) -> str:
         """Why an attempt has no pod and no worker yet, "" if it has."""
-        pool = self._pools.waits_in(id)
+        pool = self.pools.waits_in(id)
         if pool is None:
-            return self._gate.reason(id)
-        held = next((self._gate.reason(name) for name in pool.requested if name in self._queue), "")
+            return self.gate.reason(id)
+        held = next((self.gate.reason(name) for name in pool.requested if name in self.queue), "")
         return pool.trouble or held or "waits for a worker of its pool"
 
-    def _dispatch(self) -> None:
-        for name in self._gate.take():
-            if name in self._wanted:
-                self._begin(self._create_worker(name))
-            elif name in self._tracked:
-                self._tracked[name].state = "creating"
-                self._begin(self._create_attempt(self._tracked[name]))
+    def dispatch(self) -> None:
+        for name in self.gate.take():
+            if name in self._keeper.wanted:
+                self._begin(self._keeper.create(name))
+            elif name in self.tracked:
+                self.tracked[name].state = "creating"
+                self._begin(self._create_attempt(self.tracked[name]))
             else:
-                self._queue.give_back(name)
+                self.queue.give_back(name)
 
     async def _create_attempt(self, tracked: Tracked) -> None:
         spec = tracked.spec
-        if self._gate.shut_for and tracked.state == "creating":
+        if self.gate.shut_for and tracked.state == "creating":
             tracked.state = "held"
-            self._queue.put_back(spec.id)
+            self.queue.put_back(spec.id)
             return
         try:
-            owner = await self._owners.of(spec.run, tracked.view)
+            owner = await self.owners.of(spec.run, tracked.view)
             if tracked.state != "ending":
-                await self._create(self._render(spec, owner))
+                await self.create(self._render(spec, owner))
         except FairwayError as error:
             self._note_refusal(tracked, explain_refusal(error))
         else:
-            self._gate.note_success()
+            self.gate.note_success()
             pod = self._pods.get(spec.id)
             if tracked.state != "ending":
                 self._claim(tracked, pod)
             elif pod is not None:
                 await self._delete_pod(pod, self.settings.target.grace_s)
             else:
-                self._queue.give_back(spec.id)
-                self._end(spec.id, cancelled("cancelled before it started"))
+                self.queue.give_back(spec.id)
+                self.end(spec.id, cancelled("cancelled before it started"))
 
     def _render(self, spec: AttemptSpec, owner: Object) -> Object:
         given: dict[str, Any] = {"link": self.link, "token": self.sign(spec.id), "owner": owner}
+        self.settings.gpu_products = self._nodes.products
         if spec.step.kind != "container":
             return manifests.render_attempt(spec, self.settings, **given)
         return manifests.render_container_step(spec, self.settings, **given, argv=programs.argv_of(spec, self.artifacts))
 
-    async def _create(self, manifest: Object) -> None:
+    async def create(self, manifest: Object) -> None:
         """One pod; one of that name is this one, from before a restart or a lost answer."""
         meta = manifest["metadata"]
         name = meta["name"]
@@ -277,7 +279,7 @@ class KubernetesExecutor:
         """A driver waits for what this pod does."""
         tracked.state = "placed"
         if tracked.observation.phase == "queued":
-            self._observe(tracked, Observation("starting"))
+            self.tell(tracked, Observation("starting"))
         if pod is None:
             return
         if pod.phase in _ENDED and pod.obj is not None:
@@ -289,77 +291,14 @@ class KubernetesExecutor:
         """The API server does not take its pod: never, or not now."""
         id = tracked.spec.id
         if tracked.state == "ending" or found.hopeless:
-            self._queue.give_back(id)
-            self._end(id, found.as_error() if found.hopeless else cancelled("cancelled before it started"))
-            self._dispatch()
+            self.queue.give_back(id)
+            self.end(id, found.as_error() if found.hopeless else cancelled("cancelled before it started"))
+            self.dispatch()
         elif tracked.state == "creating":
             tracked.state = "held"
-            self._queue.put_back(id)
-            self._gate.shut(found.line)
+            self.queue.put_back(id)
+            self.gate.shut(found.line)
             tracked.view.tell(id)
-
-    # Workers of pools
-
-    def _want_worker(self, name: str, run: str, pattern: AttemptSpec) -> None:
-        self._wanted[name] = (run, pattern)
-        self._queue.add(name, run, self._ask(pattern))
-        self._dispatch()
-
-    async def _create_worker(self, name: str) -> None:
-        _, pattern = self._wanted[name]
-        pool = self._pools.pool_of(name)
-        try:
-            if pool is None or not pool.backlog:
-                raise NotFoundError("nothing waits for it any more")
-            owner = await self._owners.service()
-            token = self.sign(pool.key)
-            await self._create(
-                manifests.render_pool_worker(name, pool.key, pattern, self.settings, link=self.link, token=token, owner=owner)
-            )
-            self._pools.appear(name, pool.key)
-        except FairwayError as error:
-            self._queue.give_back(name)
-            found = explain_refusal(error)
-            if found.hopeless:
-                self._fail_pool(name, found)
-            elif pool is not None and pool.backlog:
-                self._gate.shut(found.line)
-                self._tell_pool(name, found.line)
-            self._pools.refuse(name, self._gate.wait_s)
-        finally:
-            self._wanted.pop(name, None)
-
-    def _note_started(self, id: str) -> None:
-        """A pool's worker has it."""
-        tracked = self._tracked.get(id)
-        if tracked is not None:
-            tracked.state = "pooled"
-            self._observe(tracked, Observation("running"))
-
-    def _tell_pool(self, name: str, trouble: str) -> None:
-        """Why a worker of a pool does not come, for those that wait for it."""
-        pool = self._pools.pool_of(name)
-        if pool is None or pool.trouble == trouble:
-            return
-        pool.trouble = trouble
-        for spec in self._pools.waiting_in(pool)[:_TOLD]:
-            self._observe(self._tracked[spec.id], Observation("queued", trouble))
-
-    def _fail_pool(self, name: str, found: Diagnosis) -> None:
-        """A pool whose workers can never start fails what waits for them."""
-        pool = self._pools.pool_of(name)
-        for spec in self._pools.waiting_in(pool) if pool is not None else ():
-            self._end(spec.id, found.as_error())
-
-    def _lose_worker(self, pod: Pod, found: Diagnosis) -> None:
-        """What a worker ran is lost with it, and tried again; unless that used more memory than there is."""
-        reported, troubled = self._pools.has_reported(pod.name), found.kind not in ("lost", "deleted")
-        if not reported and troubled and pod.phase == "Failed":
-            self._fail_pool(pod.name, found)
-        kept = found.kind == "oom"
-        error = found.as_error() if kept else ErrorInfo("lost", "FW-LOST", f"its pool's worker died: {found.message}", "it is tried again")
-        for spec in self._pools.vanish(pod.name):
-            self._end(spec.id, error)
 
     # Following pods
 
@@ -388,11 +327,11 @@ class KubernetesExecutor:
         pod = self._pods.get(meta["name"])
         if pod is None:
             pod = self._pods[meta["name"]] = Pod(meta["name"], own.get(RUN, ""), own[ROLE], own.get(POOL, ""))
-            self._queue.hold(pod.name, pod.run, ask_of_pod(obj))
-            if (tracked := self._tracked.get(pod.name)) is not None and tracked.state == "held":
+            self.queue.hold(pod.name, pod.run, ask_of_pod(obj))
+            if (tracked := self.tracked.get(pod.name)) is not None and tracked.state == "held":
                 tracked.state = "placed"  # its creation was reported as failed, and was none
         if pod.role == "pool":
-            self._pools.appear(pod.name, pod.pool)
+            self.pools.appear(pod.name, pod.pool)
         pod.dying_at = pod.dying_at or (self.clock() if meta.get("deletionTimestamp") else 0.0)
         pod.uid, pod.phase = meta["uid"], obj.get("status", {}).get("phase", "Pending")
         pod.obj = obj if pod.phase != "Running" or pod.role == "container" else None
@@ -404,13 +343,13 @@ class KubernetesExecutor:
 
     def _explain(self, pod: Pod) -> None:
         """Tell whoever waits for it what the pod does, or why not."""
-        tracked = self._tracked.get(pod.name)
+        tracked = self.tracked.get(pod.name)
         if pod.phase == "Running":
             pod.stuck_at = 0.0
             if pod.role == "pool":
-                self._tell_pool(pod.name, "")
+                self._keeper.tell(pod.name, "")
             elif tracked is not None:
-                self._observe(tracked, Observation("running"))
+                self.tell(tracked, Observation("running"))
                 if pod.role == "container" and pod.obj is not None:
                     self._settle_program(tracked, pod, pod.obj)
             return
@@ -419,9 +358,9 @@ class KubernetesExecutor:
         found = explain_wait(pod.obj, pod.events, self._nodes.known)
         pod.note(found, self.clock())
         if pod.role == "pool":
-            self._tell_pool(pod.name, found.line if found else "")
+            self._keeper.tell(pod.name, found.line if found else "")
         elif tracked is not None:
-            self._observe(tracked, Observation("starting", pod.told))
+            self.tell(tracked, Observation("starting", pod.told))
         if found is not None and found.hopeless:
             self._give_up(pod, found)
         elif found is not None and found.cause == "unschedulable":
@@ -432,30 +371,31 @@ class KubernetesExecutor:
         if pod.leaving:
             return
         if pod.role == "pool":
-            self._fail_pool(pod.name, found)
+            self._keeper.fail(pod.name, found)
         else:
-            self._end(pod.name, found.as_error())
+            self.end(pod.name, found.as_error())
         self._begin(self._delete_pod(pod, 1.0))
 
     def _lose(self, obj: Object) -> None:
         """The pod is gone from the cluster."""
         name = obj["metadata"]["name"]
         pod = self._pods.pop(name, None)
-        self._queue.give_back(name)
-        self._gate.note_room()
+        self.queue.give_back(name)
+        self.gate.note_room()
+        self._programs.forget(name)
         if pod is not None:
             found = explain_end(obj, pod.events, gone=True)
             if pod.role == "pool":
-                self._lose_worker(pod, found)
-            elif name in self._tracked:
-                self._end(name, found.as_error())
-        self._dispatch()
+                self._keeper.lose(pod, found)
+            elif name in self.tracked:
+                self.end(name, found.as_error())
+        self.dispatch()
 
     async def _finish(self, pod: Pod, obj: Object) -> None:
         """The pod has ended: its attempt has an outcome, or gets one that says why not."""
-        tracked = self._tracked.get(pod.name)
+        tracked = self.tracked.get(pod.name)
         if pod.role == "pool":
-            self._lose_worker(pod, await self._diagnose(pod, obj) if pod.phase == "Failed" else explain_end(obj, pod.events))
+            self._keeper.lose(pod, await self._diagnose(pod, obj) if pod.phase == "Failed" else explain_end(obj, pod.events))
         elif tracked is None:
             over = pod.settled_at or self.artifacts.stat(outcome_key(pod.run, pod.name)) is not None
             if not over and self.clock() - self._started_at < _UNCLAIMED_S:
@@ -464,7 +404,7 @@ class KubernetesExecutor:
             self._settle_program(tracked, pod, obj)
             return
         elif not self._has_outcome(tracked.spec):
-            self._end(pod.name, (await self._diagnose(pod, obj)).as_error())
+            self.end(pod.name, (await self._diagnose(pod, obj)).as_error())
         self._forget(pod.name)
         await self._delete_pod(pod, None)
 
@@ -515,7 +455,7 @@ class KubernetesExecutor:
     async def tend(self) -> None:
         """What only time tells: pods that do not start or end, or that nobody asks for; workers that are silent; why somebody waits."""
         now = self.clock()
-        for name in self._pools.tend():
+        for name in self.pools.tend():
             if name in self._pods and not self._pods[name].leaving:
                 self._begin(self._delete_pod(self._pods[name], 1.0))
         for pod in list(self._pods.values()):
@@ -523,23 +463,23 @@ class KubernetesExecutor:
                 self._begin(self._bury(pod))
             if pod.leaving or pod.dying_at:
                 continue
-            tracked = self._tracked.get(pod.name)
+            tracked = self.tracked.get(pod.name)
             if pod.stuck_at and pod.found is not None and now - pod.stuck_at > self.settings.patience_s:
                 self._give_up(pod, pod.found)
             elif self._is_overdue(pod, tracked, now):
                 self._begin(self._delete_pod(pod, self.settings.target.grace_s))
             elif tracked is not None and pod.role == "container" and (late := programs.find_overtime(tracked.spec, pod.obj, now)):
-                self._end(pod.name, late)
+                self.end(pod.name, late)
                 self._begin(self._delete_pod(pod, self.settings.target.grace_s))
-        for tracked in self._tracked.values():
+        for tracked in self.tracked.values():
             if not tracked.told and now - tracked.since > 2 * _TICK_S:
                 tracked.told = True  # once: that it waits for room; a line for each change of the queue would be many
                 if why := self._why_held(tracked.spec.id):
-                    self._observe(tracked, Observation("queued", why))
+                    self.tell(tracked, Observation("queued", why))
 
         if now - self._started_at > _UNCLAIMED_S:
-            self._owners.release_unclaimed()
-        await self._owners.clear(lambda: {pod.run for pod in self._pods.values()} | {one.spec.run for one in self._tracked.values()})
+            self.owners.release_unclaimed()
+        await self.owners.clear(lambda: {pod.run for pod in self._pods.values()} | {one.spec.run for one in self.tracked.values()})
 
     def _is_overdue(self, pod: Pod, tracked: Tracked | None, now: float) -> bool:
         """Its attempt ended a while ago, or no driver has asked for it since the server started."""
@@ -554,14 +494,14 @@ class KubernetesExecutor:
 
     # Telling drivers
 
-    def _observe(self, tracked: Tracked, seen: Observation) -> None:
+    def tell(self, tracked: Tracked, seen: Observation) -> None:
         if tracked.observation != seen:
             tracked.observation = seen
             tracked.view.tell(tracked.spec.id)
 
-    def _end(self, id: str, error: ErrorInfo) -> None:
+    def end(self, id: str, error: ErrorInfo) -> None:
         """Give an attempt that cannot write its own outcome one; one that is there stands."""
-        tracked = self._tracked.get(id)
+        tracked = self.tracked.get(id)
         if tracked is not None:
             self._store(tracked.spec, Outcome(id, "failed", error=error))
             self._forget(id)
@@ -572,9 +512,9 @@ class KubernetesExecutor:
 
     def _forget(self, id: str) -> None:
         """The attempt has ended; whoever drives it is told."""
-        tracked = self._tracked.pop(id, None)
-        self._queue.drop(id)
-        self._pools.end(id)
+        tracked = self.tracked.pop(id, None)
+        self.queue.drop(id)
+        self.pools.end(id)
         if tracked is not None:
             tracked.view.tell(id)
 

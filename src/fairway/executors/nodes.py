@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from fairway.kube.client import KubeClient
 
 _EVERY_S = 60.0
+_PRODUCT_LABELS = ("nvidia.com/gpu.product", "amd.com/gpu.product-name", "gpu.intel.com/product")
 
 
 class Nodes:
@@ -22,6 +23,12 @@ class Nodes:
         self.looking: set[asyncio.Task[None]] = set()
         self._client, self._clock = client, clock
         self._next_at = 0.0
+
+    @property
+    def products(self) -> tuple[str, ...]:
+        """The accelerators' models, as the nodes are labelled."""
+        found = {node["metadata"]["labels"].get(label) for node in self.known for label in _PRODUCT_LABELS}
+        return tuple(sorted(one for one in found if one))
 
     def look(self) -> None:
         """Ask for them, if it is time."""

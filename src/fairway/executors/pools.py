@@ -18,7 +18,7 @@ from fairway.spec.attempt import AttemptSpec
 
 RECOVER_S = 5.0
 SILENT_S = 120.0
-_PAUSE_S = 3.0
+_PAUSE_S, _PAUSE_MOST_S = 3.0, 60.0
 
 
 class Worker:
@@ -54,12 +54,13 @@ class Worker:
 class Pool:
     """`pattern`: an attempt like those that it runs. `requested`: workers that are asked for and have no pod yet."""
 
-    __slots__ = ("idle_s", "key", "pattern", "paused_until", "requested", "size", "trouble", "waiting", "workers")
+    __slots__ = ("failures", "idle_s", "key", "pattern", "paused_until", "requested", "size", "trouble", "waiting", "workers")
 
     def __init__(self, key: str, pattern: AttemptSpec) -> None:
         self.key, self.pattern = key, pattern
         self.size, self.idle_s, self.paused_until = 0, 0.0, 0.0
         self.trouble = ""  # why its workers do not come, in a line
+        self.failures = 0  # workers in a row that ended before they asked for work
         self.waiting: dict[str, deque[str]] = {}  # run -> its attempts, in order
         self.workers: dict[str, Worker] = {}
         self.requested: set[str] = set()
@@ -195,7 +196,8 @@ class Pools:
         if pool is not None:
             pool.workers.pop(name, None)
             if not worker.reported:  # it never came to work: the next one may fare no better
-                pool.paused_until = max(pool.paused_until, self._clock() + _PAUSE_S)
+                pool.failures += 1
+                pool.paused_until = max(pool.paused_until, self._clock() + min(_PAUSE_S * 2 ** (pool.failures - 1), _PAUSE_MOST_S))
         return [self._specs[id][0] for id in worker.held if id in self._specs]
 
     def tend(self) -> list[str]:
@@ -268,6 +270,7 @@ class Pools:
                 worker.cancels[id] = 0.0
         pool = self._pools.get(worker.pool)
         if pool is not None:
+            pool.failures = 0
             self._serve(pool)
 
     def _take(self, worker: Worker, free: int) -> list[AttemptSpec]:

@@ -58,7 +58,7 @@ def argv_of(spec: AttemptSpec, artifacts: ArtifactStore) -> list[str]:
         return value_text(ref, data)
 
     files = _bundle_files(spec.bundle, artifacts) if spec.bundle else frozenset[str]()
-    words = [word.replace("$(", "$$(") for word in fill_argv(spec.step.argv, refs, read, spec.bundle, files)]  # only ours is a reference
+    words = [word.replace("$", "$$") for word in fill_argv(spec.step.argv, refs, read, spec.bundle, files)]  # only ours is a reference
     for mark, reference in secrets.items():
         words = [word.replace(mark, reference) for word in words]
     return words
@@ -175,6 +175,12 @@ class Programs:
         """Carry its log lines into its stream from now on, if it runs or has run."""
         if spec.id not in self.followers and (started_at(pod) or exit_of(pod)):
             self.followers[spec.id] = asyncio.create_task(self._follow(spec), name=f"log of {spec.id}")
+
+    def forget(self, id: str) -> None:
+        """Its pod is gone, and with it what could be followed."""
+        follower = self.followers.pop(id, None)
+        if follower is not None:
+            follower.cancel()
 
     async def end(self, spec: AttemptSpec, pod: Object, events: Sequence[Object], queued_at: float) -> Outcome:
         """Its outcome, once its last log lines are there."""

@@ -156,7 +156,7 @@ def _explain_unscheduled(pod: Object, condition: Object, nodes: Sequence[Object]
     if not lacks:
         return Diagnosis("unschedulable", f"no node fits ({words})", _SELECT_CURE, "lost", "FW-UNSCHEDULABLE")
     wanted = ", ".join(_amount(name, asked[name]) for name in dict.fromkeys(lacks) if name in asked)
-    closest = _closest_node(asked, nodes) or _closest_words(text)
+    closest = _closest_node({name: asked[name] for name in lacks if name in asked}, nodes) or _closest_words(text)
     hint = "it starts when a node is free or the cluster grows; else ask for less"
     return Diagnosis("unschedulable", f"no node has room for {wanted or 'it'}{closest} ({words})", hint, "lost", "FW-UNSCHEDULABLE")
 
@@ -181,7 +181,7 @@ def _closest_node(asked: Mapping[str, float], nodes: Sequence[Object]) -> str:
             best.append((shares[least], node["metadata"]["name"], f"{_amount(least, has.get(least, 0.0))}"))
     best.sort(key=lambda one: (-one[0], one[1]))
     shown = ", ".join(f"{name} has {text}" for share, name, text in best[:2] if share > 0)
-    return f"; closest: {shown}" if shown else ""
+    return f"; closest: {shown} in all" if shown else ""
 
 
 def _explain_waiting(container: Object, waiting: Object, events: Sequence[Object]) -> Diagnosis | None:
