@@ -106,7 +106,7 @@ def render_container_step(
     main["env"] = [
         *_user_variables(placement),
         _variable("FAIRWAY_SEED", str(seed)),
-        *(_variable(name, value.replace("$(", "$$(")) for name, value in spec.environment.variables.items()),
+        *(_variable(name, value.replace("$", "$$")) for name, value in spec.environment.variables.items()),
         *(_secret_variable(name, name, settings) for name in spec.secrets),
     ]
     main["resources"] = render_resources(spec.resources, settings)

@@ -37,11 +37,11 @@ def expand(text: str, variables: dict[str, str]) -> str:
     """$(NAME) where it is known; $$ is a dollar sign."""
 
     def value(found: re.Match[str]) -> str:
-        if found[0].startswith("$$"):
-            return found[0][1:]
+        if found[0] == "$$":
+            return "$"
         return variables.get(found[1], found[0])
 
-    return re.sub(r"\$\$\([^)]*\)|\$\(([^)]*)\)", value, text)
+    return re.sub(r"\$\$|\$\(([^)]*)\)", value, text)
 
 
 def field_of(pod: Object, path: str) -> str:
