@@ -81,6 +81,10 @@ class Site:
         """What a coroutine of the site's event loop returns."""
         return asyncio.run_coroutine_threadsafe(asyncio.wait_for(coroutine, timeout_s), self._loop).result()
 
+    def call(self, function: Callable[[], object]) -> None:
+        """Have the site's event loop call it."""
+        self._loop.call_soon_threadsafe(function)
+
     def open(self) -> None:
         """Make the namespace."""
         labels = {"pod-security.kubernetes.io/enforce": "restricted"}
@@ -217,17 +221,16 @@ class Site:
         raise CommandError("the kubelet tells nothing of the server's pod")
 
     def kill_server(self) -> float:
-        """Delete the server's pod without grace; returns when (epoch seconds) the API of the next one first answered."""
+        """Delete the server's pod without grace; returns when (epoch seconds) the program of the next one was seen to run."""
         pod = self.server_pod()["metadata"]
         self.wait(self.kube.delete("Pod", pod["name"], grace_s=0, uid=pod["uid"]))
         return self.wait(self._next_server(pod["name"]))
 
     async def _next_server(self, before: str) -> float:
         async for change in self.kube.watch("Pod", labels="app.kubernetes.io/managed-by=fairway,!fairway.dev/role"):
-            if change.kind in ("added", "modified") and change.name != before:
-                for one in change.obj.get("status", {}).get("conditions") or ():
-                    if one["type"] == "Ready" and one["status"] == "True":
-                        return time.time()
+            states = change.obj.get("status", {}).get("containerStatuses") or () if change.obj else ()
+            if change.kind in ("added", "modified") and change.name != before and any("running" in one["state"] for one in states):
+                return time.time()
         raise CommandError("no new server")
 
 

@@ -8,7 +8,9 @@ from benchmarks.suite import (
     cached,
     chain,
     cluster_blobs,
+    cluster_hollow,
     cluster_pools,
+    cluster_restart,
     cluster_server,
     cluster_steps,
     edits,
@@ -47,5 +49,7 @@ BENCHMARKS: tuple[Benchmark, ...] = tuple(
         cluster_pools,
         cluster_server,
         cluster_blobs,
+        cluster_restart,
+        cluster_hollow,
     )
 )
