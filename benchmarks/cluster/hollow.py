@@ -20,6 +20,7 @@ from fairway.spec.tokens import HEADER
 LABEL = "fairway.dev/hollow"
 _AT_ONCE = 16
 _SIZE = {"cpu": "8", "memory": "32Gi", "pods": "110", "ephemeral-storage": "100Gi"}
+_READY = {"type": "Ready", "status": "True", "reason": "KubeletReady"}
 _RESULT = ArtifactRef(hashlib.sha256(b"1").hexdigest(), 1, "json", "int", name="result", inline="1")
 
 Object = dict[str, Any]

@@ -1,4 +1,4 @@
-"""Five thousand pods on a thousand nodes that are not there. Needs the right to make nodes, and a scheduler that may bind as fast as that."""
+"""Five thousand pods on a thousand nodes that are not there. Needs the right to make nodes, and a scheduler that keeps pace."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def _measure(session: Session, site: Site, items: int) -> None:
     kubelet = site.wait(_start(site, items))
     before, peaks = _asked(site), [_metric(site, "process_resident_memory_bytes")]
     run = site.detach("hollow.py", "--xs", json.dumps(list(range(items))))
-    with _sampler(lambda: peaks.append(_metric(site, "process_resident_memory_bytes"))):
+    with _Sampler(lambda: peaks.append(_metric(site, "process_resident_memory_bytes"))):
         site.wait(kubelet.all_there.wait())
         times = sorted(kubelet.created.values())
         site.call(kubelet.go.set)
@@ -61,7 +61,7 @@ async def _start(site: Site, items: int) -> HollowKubelet:
     return kubelet
 
 
-class _sampler:
+class _Sampler:
     """Calls something every second, beside what is measured."""
 
     def __init__(self, sample: Callable[[], None]) -> None:
