@@ -82,7 +82,7 @@ def test_an_exit_code_is_the_containers(cluster: Emulator) -> None:
 
 
 def test_a_signal_is_an_exit_code_above_128(cluster: Emulator) -> None:
-    found = run_pod(cluster, pod("dies", script="kill -9 $$"))
+    found = run_pod(cluster, pod("dies", script="kill -9 $$$$"))
     assert state(found)["terminated"]["exitCode"] == 137
 
 
@@ -431,7 +431,7 @@ from pathlib import Path
 from tests.kube.emulator import Emulator
 from tests.kube.emulator.rig import container, pod
 with Emulator(Path({str(tmp_path)!r})) as cluster:
-    cluster.create(pod("left", container(script="echo $$; exec sleep 1000")))
+    cluster.create(pod("left", container(script="echo $$$$; exec sleep 1000")))
     cluster.wait(lambda: (cluster.find("Pod", "left")["status"].get("containerStatuses") or [{{"state": {{}}}}])[0]["state"].get("running"))
     (run,) = cluster.kubelet.runs.values()
     print(run.mains[0].process.pid, flush=True)
