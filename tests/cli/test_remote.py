@@ -420,6 +420,14 @@ def test_a_project_may_send_its_runs_elsewhere_without_being_asked(project: Proj
     assert project.ask("runs", "--on", "local").text.startswith("nothing has been run here yet")
 
 
+def test_the_target_may_stand_before_the_command(project: Project) -> None:
+    said = project.ask("--on", "campus", "run", "flow.py", "--count", "6")
+    assert (said.status, said.out) == (0, 'result  "30"\n'), said.text
+    assert project.ask("--on", "campus", "runs", "-o", "json").data[0]["params"] == {"count": 6}
+    assert "is no cluster" in project.ask("--on", "campus", "up").err
+    assert project.ask("--on", "campus", "runs", "--on", "local").text.startswith("nothing has been run here yet")
+
+
 def test_a_target_that_is_not_there_is_named(project: Project) -> None:
     said = project.ask("show", "--on", "nowhere")
     assert said.status == 2

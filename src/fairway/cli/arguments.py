@@ -77,6 +77,11 @@ def note_target(ctx: click.Context, param: click.Parameter, value: str) -> None:
         ctx.meta[ON] = value
 
 
+def take_target(ctx: click.Context, param: click.Parameter, value: str | None) -> str:
+    """What `--on` says here, or before the command."""
+    return value or ctx.meta.get(ON, "")
+
+
 def on_option(function: F) -> F:
     """`--on TARGET`: the runs of that target."""
     about = "The target whose runs are meant: `local`, or one of fairway.toml."
@@ -107,7 +112,8 @@ def output_option(function: F) -> F:
 def cluster_option(function: F) -> F:
     """`--on TARGET`, a target of the kind "kubernetes"."""
     about = "A Kubernetes target of fairway.toml; the only one if left out."
-    return click.option("--on", default="", metavar="TARGET", help=about, shell_complete=complete_cluster)(function)
+    option = click.option("--on", default="", metavar="TARGET", help=about, callback=take_target, shell_complete=complete_cluster)
+    return option(function)
 
 
 def complete_cluster(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:

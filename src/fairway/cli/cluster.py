@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fairway.cli.arguments import output_option
+from fairway.cli.arguments import output_option, take_target
 from fairway.cli.listing import print_json, print_table
 from fairway.cli.style import paint, spell_count
 from fairway.engine.project import Project, load_project
@@ -31,7 +31,7 @@ _UNITS = ((4, "T"), (3, "G"), (2, "M"), (1, "K"))
 
 
 @click.command("cluster")
-@click.option("--on", "target", metavar="TARGET", help="A target; else the kubeconfig's context.")
+@click.option("--on", "target", metavar="TARGET", callback=take_target, help="A target; else the kubeconfig's context.")
 @click.option("--fits", metavar="SIZE", help="Say where such a step fits, and how often.")
 @click.option("--scale-down", is_flag=True, help="Let an autoscaler remove idle nodes.")
 @click.option("-y", "--yes", is_flag=True, help="Scale down without asking.")

@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from fairway.cli.arguments import output_option
+from fairway.cli.arguments import output_option, take_target
 from fairway.cli.listing import print_json
 from fairway.cli.style import paint, spell_size
 from fairway.cli.version import find_version
@@ -25,7 +25,7 @@ _MARKS = {"ok": ("✓", "green"), "note": ("·", "dim"), "warning": ("!", "yello
 
 @click.command("doctor")
 @click.argument("file", metavar="[FILE]", default="")
-@click.option("--on", default="", metavar="TARGET", help="Compare a target with this machine.")
+@click.option("--on", default="", metavar="TARGET", callback=take_target, help="Compare a target with this machine.")
 @output_option
 @click.pass_obj
 def command(folder: str, file: str, on: str, output: str | None) -> int:
