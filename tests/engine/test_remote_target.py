@@ -9,7 +9,8 @@ import pytest
 import fairway
 from fairway.engine.project import Project, load_project
 from fairway.engine.remote import check_version, open_connection
-from fairway.errors import ConfigError, InfraError, NotFoundError, UnsupportedError
+from fairway.engine.watching import ask_to_resume
+from fairway.errors import ConfigError, ConflictError, InfraError, NotFoundError, UnsupportedError
 
 
 def project(tmp_path: Path, text: str, target: str = "campus") -> Project:
@@ -57,3 +58,27 @@ def test_a_cluster_without_kubeconfig_is_a_mistake_of_settings(tmp_path: Path, m
     found = project(tmp_path, f'[targets.campus]\nkind = "kubernetes"\nkubeconfig = "{tmp_path}/nothing"\n')
     with pytest.raises((ConfigError, NotFoundError)):
         open_connection(found)
+
+
+class Answers:
+    """A connection whose server refuses to resume; it is at event `head`, and `driven` or not."""
+
+    def __init__(self, head: int, driven: bool) -> None:
+        self.api = self.journal = self
+        self._head, self._driven = head, driven
+
+    def send(self, method: str, path: str, body: object) -> None:
+        raise ConflictError("r1 is running")
+
+    def is_driven(self, run: str) -> bool:
+        return self._driven
+
+    async def head(self, run: str) -> int:
+        return self._head
+
+
+def test_a_resume_whose_answer_was_lost_is_not_refused() -> None:
+    ask_to_resume(Answers(12, driven=True), "r1", {}, 10)  # type: ignore[arg-type]
+    for there in (Answers(10, driven=True), Answers(12, driven=False)):
+        with pytest.raises(ConflictError):
+            ask_to_resume(there, "r1", {}, 10)  # type: ignore[arg-type]

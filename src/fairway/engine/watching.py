@@ -19,7 +19,7 @@ from fairway.engine.services import Services
 from fairway.engine.session import OnEvents, find_source, prepare_again
 from fairway.engine.state import RunState
 from fairway.engine.workspace import Workspace
-from fairway.errors import FairwayError
+from fairway.errors import ConflictError, FairwayError
 from fairway.spec.event import RunOptions
 from fairway.spec.ports import run_now
 from fairway.spec.record import replace, to_plain
@@ -172,11 +172,23 @@ def open_remote_resume(
             submission = _for_there(project, connection, prepare_again(project, services, history.state, load(source), workspace))
         resumption = submit.make_resumption(history.state, submission, options)
         body = {"resumed": to_plain(resumption[0])} if resumption else {}
-        begin = partial(connection.api.send, "POST", f"/runs/{quote(run)}/resume", body)
+        begin = partial(ask_to_resume, connection, run, body, history.head)
         return RemoteSession(run, project, services, connection, begin, on_events=on_events, history=history)
     except BaseException:
         connection.close()
         raise
+
+
+def ask_to_resume(connection: Connection, run: str, body: Mapping[str, Any], head: int) -> None:
+    """Ask the server to go on with the run, whose journal was at `head`. Raises ConflictError if it goes on already.
+
+    If the answer was lost on its way, the request is made again and refused, because the run goes on: then it is this one that does.
+    """
+    try:
+        connection.api.send("POST", f"/runs/{quote(run)}/resume", body)
+    except ConflictError:
+        if not connection.is_driven(run) or run_now(connection.journal.head(run)) <= head:
+            raise
 
 
 def remote_services(project: Project, connection: Connection) -> Services:
