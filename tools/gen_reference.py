@@ -84,6 +84,9 @@ def render_settings() -> str:
     )
     others = [
         ("`FAIRWAY_DEBUG=1`", "Errors show the whole traceback, with our frames."),
+        ("`FAIRWAY_TOKEN`", "Your token for a target's server, instead of the one that `fairway up` or `fairway token use` kept."),
+        ("`FAIRWAY_CONFIG`", "The folder in which your tokens are kept, instead of `~/.config/fairway`."),
+        ("`FAIRWAY_USER`", "Your name, in runs and for a new token, instead of your user name on this machine."),
         ("`NO_COLOR=1`, `FORCE_COLOR=1`", "Never colours; always colours."),
     ]
     return _join(
