@@ -114,7 +114,7 @@ class Site:
         )  # fmt: skip
         if done.returncode not in statuses:
             last = (done.stderr.strip().splitlines() or ["nothing"])[0]
-            raise CommandError(f"fairway {' '.join(words)}: exit status {done.returncode}: {last}")
+            raise CommandError(f"fairway {' '.join(words)[:80]}: exit status {done.returncode}: {last}")
         return done.stdout
 
     def start(self, *words: str) -> subprocess.Popen[str]:

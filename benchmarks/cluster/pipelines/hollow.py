@@ -2,7 +2,7 @@
 
 import fairway as fw
 
-NOWHERE = fw.place(nodes={"fairway.dev/hollow": "yes"}, patch={"spec": {"tolerations": [{"operator": "Exists"}]}})
+NOWHERE = fw.place(nodes={"fairway.dev/hollow": "yes"}, tolerations=[{"operator": "Exists"}])
 
 
 @fw.step(cpu=0.05, place=NOWHERE)
