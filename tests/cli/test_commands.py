@@ -102,8 +102,8 @@ def test_runs_tasks_and_parameters_are_completed(shop_with_run: Shop) -> None:
     assert completed([*root, "logs", FIRST_RUN], "tr") == ["train"]
     file = shop_with_run.root / "p.py"
     file.write_text("import fairway as fw\n\n\n@fw.pipeline\ndef p(depths: list[int] = [1], path: str = ''):\n    return None\n")
-    assert completed(["run", str(file)], "--de") == ["--depths"]
-    assert completed(["run", str(shop_with_run.root / "nowhere.py")], "--de") == []
+    assert completed(["run", str(file)], "--dep") == ["--depths"]
+    assert completed(["run", str(shop_with_run.root / "nowhere.py")], "--dep") == []
     assert set(completed(["artifacts"], "")) == {"ls", "get", "cat"}
 
 

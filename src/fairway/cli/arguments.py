@@ -84,7 +84,7 @@ def take_target(ctx: click.Context, param: click.Parameter, value: str | None) -
 
 def on_option(function: F) -> F:
     """`--on TARGET`: the runs of that target."""
-    about = "The target whose runs are meant: `local`, or one of fairway.toml."
+    about = "Look there: `local`, or a target of fairway.toml."
     option = click.option("--on", default="", metavar="TARGET", expose_value=False, callback=note_target, is_eager=True, help=about)
     return option(function)
 

@@ -18,7 +18,13 @@ from fairway.spec.target import TargetSettings
 
 @click.group("image")
 def command() -> None:
-    """Build container images, without a container daemon."""
+    """Build container images, without a container daemon.
+
+    \b
+    Examples:
+      fairway image build churn.py --on campus
+      fairway image build --server --to ghcr.io/team/fairway:0.1
+    """
 
 
 @command.command("build")

@@ -36,7 +36,7 @@ RUN_OPTIONS = (
     RunOption(("--timeout",), "text", "TIME", 'Stop the run after this long, such as "2h" or "90s".'),
     RunOption(("--max-parallel",), "count", "N", "Run at most N tasks at once."),
     RunOption(("--fail-fast",), "flag", "", "Cancel what runs as soon as one task has failed."),
-    RunOption(("--detach",), "flag", "", "Start the run at its target, print its id, and do not wait."),
+    RunOption(("--detach",), "flag", "", "Print the id of a run at a target; do not wait."),
     RunOption(("-p", "--param"), "many", "NAME=VALUE", "A parameter named like one of these options."),
     RunOption(("-o", "--output"), "text", "FORMAT", "`json`: write the result to stdout as JSON."),
 )

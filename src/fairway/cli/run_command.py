@@ -150,14 +150,12 @@ def _own_option(function: Any) -> Any:
 def command(folder: str, file: str, param: tuple[str, ...], **values: Any) -> int:
     """Run a pipeline. Its parameters are options: see `fairway run FILE --help`.
 
-    FILE is "churn.py", "churn.py:name" if it has several pipelines, a module
-    "pkg.churn:name", or a graph, "graph.yaml". Outputs go to stdout, progress
-    to stderr. Ctrl-C stops the run cleanly; pressed twice, at once.
+    FILE: "churn.py", "churn.py:name", a module "pkg.churn:name", "graph.yaml".
+    Outputs go to stdout. Ctrl-C stops the run cleanly; pressed twice, at once.
 
     \b
     Examples:
       fairway run pipeline.py --depths 2,4,8 --floor 0.7
-      fairway run pipeline.py --no-cache --name nightly --tag exp7
       fairway run pipeline.py -o json > result.json
       fairway run pipeline.py --on campus --detach
     """
