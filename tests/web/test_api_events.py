@@ -121,6 +121,16 @@ def test_waiting_for_events_ends_with_the_first(live: Live, server: Server) -> N
     assert page["items"][0]["seq"] == 3
 
 
+def test_head_of_a_stream_ends_at_once(live: Live, server: Server) -> None:
+    post(live, "/runs", started(RUN))
+    for path in (f"/runs/{RUN}/events", "/events"):
+        connection = http.client.HTTPConnection("127.0.0.1", live.port, timeout=20)
+        connection.request("HEAD", API + path, headers={"Fairway-Token": TOKEN, "Accept": "text/event-stream"})
+        response = connection.getresponse()
+        assert (response.status, response.headers["content-type"], response.read()) == (200, "text/event-stream; charset=utf-8", b"")
+        connection.close()
+
+
 def test_streams_end_when_the_server_goes(live: Live, server: Server) -> None:
     post(live, "/runs", started(RUN))
     (attempt,) = live.call(server.executor.submitted())

@@ -17,7 +17,7 @@ from starlette.testclient import TestClient
 
 from fairway.store.serverapi import parse_events
 from fairway.testing.memory import MemoryStreamStore
-from fairway.web.routes.logs import find_tail, read_lines
+from fairway.web.routes.logs import LINE_LIMIT_BYTES, find_tail, read_lines
 from fairway.web.schema.streams import LogQuery
 from tests.web.rig import API, TOKEN, Live, Server, started
 
@@ -177,7 +177,6 @@ def test_the_tail_begins_where_its_first_line_begins(lines: list[bytes], wanted:
     streams = MemoryStreamStore()
     data = b"".join(line + b"\n" for line in lines) + (b"unfinished" if cut else b"")
     streams.append("r/a/log", data)
-    every = data.splitlines(keepends=True) if b"\r" not in data else [part + b"\n" for part in data.split(b"\n")]
     every = [part + b"\n" for part in data.split(b"\n")]
     every = every[:-1] if data.endswith(b"\n") or not data else [*every[:-1], every[-1][:-1]]
     assert data[find_tail(streams, "r/a/log", len(data), wanted) :] == b"".join(every[-wanted:])
@@ -196,6 +195,28 @@ def test_lines_are_read_piece_by_piece_without_a_gap(texts: list[str], limit: in
         seen += [line["text"] for line in found["items"]]
         position = found["next"]
     assert seen == texts
+
+
+def test_a_line_that_never_ends_comes_in_pieces() -> None:
+    streams = MemoryStreamStore()
+    streams.append("r/a/log", b"before\n" + b"x" * (2 * LINE_LIMIT_BYTES + 5))
+    found = read_lines(streams, "r/a/log", 0, LogQuery())
+    assert found["items"][0]["text"] == "before"
+    pieces = [len(item["text"]) for item in found["items"][1:]]
+    assert min(pieces) >= LINE_LIMIT_BYTES
+    assert found["next"] == 7 + sum(pieces)
+    streams.append("r/a/log", b"y\n")
+    rest = read_lines(streams, "r/a/log", found["next"], LogQuery())["items"]
+    assert "".join(item["text"] for item in found["items"][1:] + rest) == "x" * (2 * LINE_LIMIT_BYTES + 5) + "y"
+
+
+def test_a_line_that_never_ends_is_followed(caller: Caller) -> None:
+    name = f"{RUN}/{caller.attempt}/log"
+    caller.server.services.streams.append(name, b"x" * (LINE_LIMIT_BYTES + 1))
+    caller.end()
+    status, data, _ = caller.log("", Accept="text/event-stream")
+    lines = [line["text"] for _, kind, line in parse_events(data.splitlines(keepends=True)) if kind == "line"]
+    assert (status, "".join(lines)) == (200, "x" * (LINE_LIMIT_BYTES + 1))
 
 
 def test_a_log_of_a_client_in_this_process(server: Server) -> None:

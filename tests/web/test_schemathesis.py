@@ -96,7 +96,7 @@ def _find_names(server: Server, runs: list[str]) -> None:
 
 
 quick = settings(
-    max_examples=10, deadline=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck), database=None, derandomize=True
+    max_examples=6, deadline=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck), database=None, derandomize=True
 )
 
 

@@ -60,9 +60,9 @@ async def _follow(site: Site, run: str, after: int) -> AsyncIterator[bytes]:
         while not site.host.bus.closed:
             head = await journal.head(run)
             found = await read_events(journal, run, after, min(head - after, _CHUNK)) if head > after else ()
-            for number, event in found:
-                yield render_event(number, type(event).__name__, _item(number, event))
-                after = number
+            if found:
+                yield _render(found) if len(found) <= _FEW else await asyncio.to_thread(_render, found)
+                after = found[-1][0]
             if not found and not await bell.wait(site.settings.heartbeat_s):
                 yield HEARTBEAT
 
@@ -89,6 +89,10 @@ async def _follow_runs(site: Site) -> AsyncIterator[bytes]:
                     number += 1
                     yield render_event(number, "deleted", {"run": run})
             known = rows
+
+
+def _render(found: Sequence[tuple[int, Event]]) -> bytes:
+    return b"".join(render_event(number, type(event).__name__, _item(number, event)) for number, event in found)
 
 
 def _page(found: Sequence[tuple[int, Event]], head: int) -> Encoded:

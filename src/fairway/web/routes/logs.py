@@ -19,6 +19,8 @@ from fairway.web.schema.streams import LogLines, LogQuery, StreamsData, StreamsP
 from fairway.web.sse import HEARTBEAT, last_seen, render_event, stream
 
 CHUNK_BYTES = 256 << 10
+LINE_LIMIT_BYTES = 1 << 20
+"""A line that is longer comes in pieces: what a program prints need never end."""
 POLL_S = 0.2
 """How soon lines are seen that another process has appended to the same files. What comes through this server is seen at once."""
 
@@ -112,20 +114,17 @@ def read_lines(streams: StreamStore, name: str, start: int, query: LogQuery) -> 
     items: list[dict[str, Any]] = []
     position, size = start, streams.size(name)
     rest = b""
-    while position < size and len(items) < query.limit:
-        data = rest + streams.read(name, position + len(rest), CHUNK_BYTES)
-        whole, end, _ = data.rpartition(b"\n")
-        if not end:
-            if position + len(data) >= size or len(data) >= CHUNK_BYTES * 4:
-                break
-            rest = data
-            continue
-        rest = b""
-        for raw in whole.split(b"\n"):
+    while position + len(rest) < size and len(items) < query.limit:
+        *lines, rest = (rest + streams.read(name, position + len(rest), CHUNK_BYTES)).split(b"\n")
+        ended = [(raw, len(raw) + 1) for raw in lines]
+        if len(rest) >= LINE_LIMIT_BYTES:
+            ended.append((rest, len(rest)))
+            rest = b""
+        for raw, length in ended:
             if not wanted or wanted in raw.lower():
                 line = parse_log_line(raw, "", "")
                 items.append({"offset": position, "at": line.at, "text": line.text})
-            position += len(raw) + 1
+            position += length
             if len(items) >= query.limit:
                 break
     return {"items": items, "next": position, "size": size}
@@ -177,8 +176,12 @@ async def _follow_lines(site: Site, run: str, name: str, offset: int) -> AsyncIt
             yield HEARTBEAT
             continue
         *lines, rest = (rest + data).split(b"\n")
-        for raw in lines:
-            offset += len(raw) + 1
+        ended = [(raw, len(raw) + 1) for raw in lines]
+        if len(rest) >= LINE_LIMIT_BYTES:
+            ended.append((rest, len(rest)))
+            rest = b""
+        for raw, length in ended:
+            offset += length
             line = parse_log_line(raw, "", "")
             yield render_event(offset, "line", {"at": line.at, "text": line.text})
     if site.host.bus.closed:
