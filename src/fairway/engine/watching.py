@@ -137,10 +137,12 @@ def open_remote_run(
     on_events: OnEvents | None = None,
 ) -> RemoteSession:
     """As `session.open_run`, for a target that is elsewhere. What cannot run there is refused before anything is sent."""
-    connection = open_connection(project)
+    opening = _Opening(project)
+    pipeline = load()
+    connection = opening.get()
     try:
         services = remote_services(project, connection)
-        submission = _for_there(project, connection, submit.prepare(load(), params, project, services, source=source))
+        submission = _for_there(project, connection, submit.prepare(pipeline, params, project, services, source=source))
         run = new_run_id()
         wanted = options or RunOptions(max_parallel=project.max_parallel, timeout_s=project.timeout_s)
         started = submit.make_start(run, submission, project, options=wanted, **(labels or {}))
@@ -149,6 +151,34 @@ def open_remote_run(
     except BaseException:
         connection.close()
         raise
+
+
+class _Opening:
+    """The way to the server is made while the pipeline's modules are imported, which may take seconds of their own."""
+
+    def __init__(self, project: Project) -> None:
+        self._project = project
+        self._found: Connection | BaseException | None = None
+        self._thread = threading.Thread(target=self._open, name="open connection", daemon=True)
+        self._thread.start()
+
+    def get(self) -> Connection:
+        """The connection, when it is there. Raises what kept it from being made."""
+        self._thread.join()
+        if isinstance(self._found, Connection):
+            return self._found
+        assert self._found is not None
+        raise self._found
+
+    def _open(self) -> None:
+        try:
+            connection = open_connection(self._project)
+            self._found = connection
+            _ = connection.facts
+        except BaseException as error:  # noqa: BLE001 - it is raised again in the thread that asked
+            if isinstance(self._found, Connection):
+                self._found.close()
+            self._found = error
 
 
 def open_remote_resume(
