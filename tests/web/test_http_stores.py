@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from fairway.errors import UnsupportedError
+from fairway.errors import ConfigError, UnsupportedError
+from fairway.spec.artifact import blob_key
 from fairway.spec.event import ClockAdvanced
 from fairway.spec.layout import STREAMS
 from fairway.spec.ports import run_now
@@ -59,6 +61,43 @@ class TestHttpArtifactStore(ArtifactReaderContract):
     def writer(self, server: Server) -> object:
         return server.services.artifacts
 
+    def test_what_one_puts_another_reads(self, server: Server, api: ServerApi, store: HttpArtifactStore, tmp_path: Path) -> None:
+        data = b"line\n" * 100_000
+        key = blob_key(hashlib.sha256(data).hexdigest())
+        path = tmp_path / "source"
+        path.write_bytes(data)
+        assert store.put(key, path)
+        assert server.services.artifacts.get(key) == data
+        other = HttpArtifactStore(api, tmp_path / "elsewhere")
+        found = other.local_path(key)
+        assert found is not None
+        assert (found.read_bytes(), str(found).startswith(str(tmp_path / "elsewhere"))) == (data, True)
+
+    def test_what_was_fetched_is_read_from_the_folder_here(self, server: Server, store: HttpArtifactStore) -> None:
+        key = blob_key(hashlib.sha256(b"kept").hexdigest())
+        server.services.artifacts.put(key, b"kept")
+        assert store.get(key) == b"kept"
+        server.services.artifacts.delete(key)
+        assert store.get(key) == b"kept"
+        assert store.stat(key) is None  # the server's word counts
+
+    def test_what_the_server_lost_is_sent_again(self, server: Server, store: HttpArtifactStore) -> None:
+        key = blob_key(hashlib.sha256(b"lost").hexdigest())
+        store.put(key, b"lost")
+        server.services.artifacts.delete(key)
+        store.upload([key])
+        assert server.services.artifacts.get(key) == b"lost"
+
+    def test_bundles_are_put_and_nothing_else_is(self, server: Server, store: HttpArtifactStore) -> None:
+        key = f"bundle/{'ab' * 32}"
+        assert store.put(key, b"archive")
+        assert not store.put(key, b"archive")
+        assert store.get(key) == b"archive"
+        with pytest.raises(ConfigError):
+            store.put("outcome/r/a-1", b"{}")
+        with pytest.raises(UnsupportedError):
+            store.delete(key)
+
 
 class TestHttpStreamStore(StreamReaderContract):
     @pytest.fixture
@@ -68,6 +107,12 @@ class TestHttpStreamStore(StreamReaderContract):
     @pytest.fixture
     def writer(self, server: Server) -> StreamsOfRuns:
         return StreamsOfRuns(server)
+
+    def test_only_attempts_write(self, streams: HttpStreamStore) -> None:
+        with pytest.raises(UnsupportedError):
+            streams.append("r/a-1/log", b"x")
+        with pytest.raises(UnsupportedError):
+            streams.delete("r")
 
 
 class StreamsOfRuns(FolderStreamStore):
