@@ -283,7 +283,7 @@ async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
             await writer.drain()
         if writer.can_write_eof():
             writer.write_eof()
-    except ConnectionError:
+    except OSError:
         writer.transport.abort()
     finally:
         if reader.at_eof() and writer.transport.is_closing():

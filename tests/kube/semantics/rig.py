@@ -6,9 +6,10 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
-from tests.kube.emulator import Emulator, Image
+from tests.kube.emulator import Emulator, Image, Node
 from tests.semantics.rig import Rig
 
 POOL = 'fw.pool(2, idle="10s")'
@@ -18,10 +19,10 @@ IMAGE = "fairway-tests:1"  # the interpreter of these tests, with all that is in
 class Campus:
     """A cluster with a server in it, set up by `fairway up` from an image that has Fairway."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, nodes: Iterable[Node] = (Node(),)) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder, self.config = folder, folder / "config"
-        self.cluster = Emulator(folder / "cluster", images=[Image(IMAGE, python=sys.executable)], pace=0.1)
+        self.cluster = Emulator(folder / "cluster", nodes=nodes, images=[Image(IMAGE, python=sys.executable)], pace=0.1)
         self.cluster.__enter__()
         self.write(folder)
         said = self.fairway("up")
