@@ -134,6 +134,11 @@ def test_blobs_are_listed_in_pages(server: Server, client: TestClient) -> None:
             break
     assert seen == keys
     assert client.get("/blobs", params={"prefix": "outcome/"}).json()["items"] == []
+    for key in ("outcome/r1/a", "outcome/r1-x/a"):  # a folder lists these in the other order
+        server.services.artifacts.put(key, b"")
+    first = client.get("/blobs", params={"prefix": "outcome/", "limit": 1}).json()
+    rest = client.get("/blobs", params={"prefix": "outcome/", "cursor": first["next"]}).json()
+    assert [item["key"] for item in first["items"] + rest["items"]] == ["outcome/r1-x/a", "outcome/r1/a"]
 
 
 @pytest.mark.parametrize("key", ["sha256/aa/absent", "%2e%2e/fairway.db", "..%2f..%2fetc/passwd"])

@@ -8,6 +8,7 @@ import os
 import re
 import tempfile
 from collections.abc import AsyncIterator
+from heapq import nsmallest
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -15,6 +16,7 @@ from starlette.responses import Response, StreamingResponse
 
 from fairway.errors import ConfigError, NotFoundError, UnsupportedError
 from fairway.spec.layout import SCRATCH
+from fairway.spec.ports import BlobStat
 from fairway.web.endpoint import BYTES, Call, Endpoint
 from fairway.web.presence import claim
 from fairway.web.ranges import find_range, unsatisfiable
@@ -51,14 +53,8 @@ async def list_blobs(call: Call[BlobsQuery, None]) -> Any:
     """Blobs by the beginning of their keys."""
     query, store = call.query, call.site.services.artifacts
 
-    def work() -> list[Any]:
-        found: list[Any] = []
-        for stat in store.list(query.prefix):
-            if stat.key > query.cursor:
-                found.append(stat)
-                if len(found) > query.limit:
-                    break
-        return found
+    def work() -> list[BlobStat]:  # a store lists in an order of its own
+        return nsmallest(query.limit + 1, (stat for stat in store.list(query.prefix) if stat.key > query.cursor), key=lambda stat: stat.key)
 
     found = await asyncio.to_thread(work)
     page = found[: query.limit]
