@@ -74,6 +74,13 @@ def test_what_is_wrong_is_said_in_one_line(yard: Yard, changed: dict[str, str], 
     assert said in text and text.startswith("fairway: no runtime from http://") and text.count("\n") == 1
 
 
+def test_a_home_that_cannot_be_written_is_named(yard: Yard, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("no folder")
+    code, text = end_of(yard.pod(yard.spec("double"), home="file/home", FAIRWAY_RUNTIMES=""))
+    assert code == 1
+    assert text.startswith(f"fairway: cannot unpack the runtime below {tmp_path}/file/home: ") and text.count("\n") == 1
+
+
 def test_an_old_python_is_told_what_is_needed() -> None:
     code = "import sys; sys.version_info = (3, 9, 2, 'final', 0); exec(sys.stdin.read())"
     done = subprocess.run([sys.executable, "-c", code], input=BOOT, capture_output=True, text=True, check=False)

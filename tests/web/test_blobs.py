@@ -296,6 +296,18 @@ def test_more_peers_than_places_are_served_in_turn(bench: Bench, monkeypatch: py
         sock.close()
 
 
+def test_it_can_be_stopped_while_all_places_are_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(blobs, "CONNECTIONS", 2)
+    bench = Bench(tmp_path)
+    idle = [socket.create_connection(("127.0.0.1", bench.port)) for _ in range(4)]
+    await_true(lambda: len(bench.server._open) == 2)
+    began = time.monotonic()
+    bench.close()
+    assert time.monotonic() - began < 3.0, "long before the idle ones are closed"
+    for sock in idle:
+        sock.close()
+
+
 def test_the_process_ends_well_when_told_and_finishes_what_it_does(tmp_path: Path) -> None:
     (tmp_path / "key").write_text(KEY + "\n")
     with serving(tmp_path, "-m", "fairway.web.blobs") as (process, port):

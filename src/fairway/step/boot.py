@@ -7,36 +7,38 @@ It fetches the runtime (one zip, named by its SHA-256) from the server, checks i
 from __future__ import annotations
 
 BOOT = r"""import sys
-if sys.version_info < (3, 11): sys.exit("fairway: this image has Python %d.%d; steps need 3.11 or newer" % sys.version_info[:2])
+def fail(text, *of): sys.exit("fairway: " + text % of)
+if sys.version_info < (3, 11): fail("this image has Python %d.%d; steps need 3.11 or newer", *sys.version_info[:2])
 import hashlib, http.client, io, os, random, signal, time, zipfile
 from urllib.parse import urlsplit
 signal.signal(15, lambda *_: sys.exit(143))
 env = os.environ
 want, home, url = env["FAIRWAY_RUNTIME"], env.get("FAIRWAY_HOME", "/fairway"), env["FAIRWAY_URL"].rstrip("/")
-brought = env.get("FAIRWAY_RUNTIMES", "/opt/fairway/runtime") + "/" + want
-root = brought if os.path.isdir(brought) else home + "/runtime/" + want
+root = env.get("FAIRWAY_RUNTIMES", "/opt/fairway/runtime") + "/" + want
+if not os.path.isdir(root): root = home + "/runtime/" + want
 end = time.monotonic() + float(env.get("FAIRWAY_PATIENCE_S", "600"))
 def fetch():
     at, wait = urlsplit(url), 0.1
     kind = http.client.HTTPSConnection if at.scheme == "https" else http.client.HTTPConnection
     while True:
+        code = 0
         try:
             link = kind(at.netloc, timeout=30)
-            link.request("GET", at.path + "/work/v1/runtime.zip", headers={"Fairway-Token": env.get("FAIRWAY_TOKEN", "")})
+            link.request("GET", at.path + "/work/v1/runtime.zip", headers={"Fairway-Token": env["FAIRWAY_TOKEN"]})
             answer = link.getresponse(); data = answer.read(); link.close()
-            got = hashlib.sha256(data).hexdigest()
-            if answer.status == 200 and got == want: return data
-            why = "it answers %d" % answer.status if answer.status != 200 else "its runtime is %s, not %s" % (got[:12], want[:12])
-            if answer.status in (401, 403): sys.exit("fairway: no runtime from %s: %s" % (url, why))
+            got, code = hashlib.sha256(data).hexdigest(), answer.status
+            if code == 200 and got == want: return data
+            why = "it answers %d" % code if code != 200 else "its runtime is %s, not %s" % (got[:12], want[:12])
         except (OSError, http.client.HTTPException) as error: why = str(error) or type(error).__name__
-        if time.monotonic() > end: sys.exit("fairway: no runtime from %s: %s" % (url, why))
-        time.sleep(wait * random.uniform(0.5, 1)); wait = min(wait * 2, 5)
+        if code in (401, 403) or time.monotonic() > end: fail("no runtime from %s: %s", url, why)
+        time.sleep(wait * random.random()); wait = min(wait * 2, 5)
 if not os.path.isdir(root):
-    part = root + ".%d" % os.getpid()
-    zipfile.ZipFile(io.BytesIO(fetch())).extractall(part)
-    try: os.rename(part, root)
-    except OSError:
-        if not os.path.isdir(root): raise
+    data, part = fetch(), root + ".%d" % os.getpid()
+    try:
+        zipfile.ZipFile(io.BytesIO(data)).extractall(part)
+        os.rename(part, root)
+    except OSError as error:
+        if not os.path.isdir(root): fail("cannot unpack the runtime below %s: %s", home, error)
 sys.path[0] = root
 env["PYTHONPATH"] = ":".join(filter(None, (root, env.get("PYTHONPATH"))))
 from fairway.step.__main__ import main

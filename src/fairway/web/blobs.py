@@ -64,7 +64,10 @@ class BlobServer(HTTPServer):
 
     def process_request(self, request: Any, client_address: Any) -> None:
         """In a thread of its own, when there is a place."""
-        self._places.acquire()
+        while not self._places.acquire(timeout=0.2):
+            if self.stopping:
+                self.shutdown_request(request)
+                return
         threading.Thread(target=self._serve, args=(request, client_address), daemon=True).start()
 
     def is_crowded(self) -> bool:
