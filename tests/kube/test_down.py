@@ -224,7 +224,7 @@ def test_an_exported_pipeline_runs_by_apply_alone(campus: Campus) -> None:
     assert said.status == 0, said.text
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     objects = list(yaml.safe_load_all(path.read_text()))
-    for minor in (28, 29, 33, 37):
+    for minor in range(28, 38):
         for one in objects:
             kubernetes_validate.validate(one, f"1.{minor}", strict=True)
     apply(campus, objects)

@@ -237,6 +237,22 @@ def test_a_server_that_no_node_can_hold_is_told_for_as_long_as_it_waits(empty: C
         set_up(empty, timeout_s=1.0)
 
 
+def test_a_volume_that_nobody_makes_is_told(empty: Campus) -> None:
+    empty.cluster.claims.bind = False
+    try:
+        with pytest.raises(InfraError, match=r"was not ready after 1 s: its volume claim has no volume yet"):
+            set_up(empty, timeout_s=1.0)
+    finally:
+        empty.cluster.claims.bind = True
+
+
+def test_a_secret_for_the_journal_that_is_not_there_is_told(empty: Campus) -> None:
+    empty.write('journal = "secret:postgres/url"\n')
+    with pytest.raises(InfraError, match=r"there is no secret 'postgres'") as caught:
+        set_up(empty)
+    assert "kubectl create secret generic postgres" in caught.value.hint
+
+
 def test_a_quota_that_lets_no_pod_in_is_told(empty: Campus) -> None:
     quota = {"kind": "ResourceQuota", "apiVersion": "v1", "metadata": {"name": "none", "namespace": empty.namespace}}
     empty.cluster.create({**quota, "spec": {"hard": {"pods": "0"}}})

@@ -69,12 +69,9 @@ async def _look(target: TargetSettings) -> tuple[ClusterInventory, bool | None]:
 
     async def find_kueue() -> bool | None:
         try:
-            await client.list("LocalQueue")
-        except NotFoundError:
-            return False
+            return await client.serves("kueue.x-k8s.io")
         except FairwayError:
             return None
-        return True
 
     try:
         nodes, quotas, kueue = await asyncio.gather(read("Node"), read("ResourceQuota"), find_kueue())
