@@ -29,7 +29,7 @@ def fetch():
             got, code = hashlib.sha256(data).hexdigest(), answer.status
             if code == 200 and got == want: return data
             why = "it answers %d" % code if code != 200 else "its runtime is %s, not %s" % (got[:12], want[:12])
-        except (OSError, http.client.HTTPException) as error: why = str(error) or type(error).__name__
+        except (OSError, http.client.HTTPException) as e: why = str(e) or type(e).__name__
         if code in (401, 403) or time.monotonic() > end: fail("no runtime from %s: %s", url, why)
         time.sleep(wait * random.random()); wait = min(wait * 2, 5)
 if not os.path.isdir(root):
@@ -37,8 +37,8 @@ if not os.path.isdir(root):
     try:
         zipfile.ZipFile(io.BytesIO(data)).extractall(part)
         os.rename(part, root)
-    except OSError as error:
-        if not os.path.isdir(root): fail("cannot unpack the runtime below %s: %s", home, error)
+    except OSError as e:
+        if not os.path.isdir(root): fail("cannot unpack the runtime below %s: %s", home, e)
 sys.path[0] = root
 env["PYTHONPATH"] = ":".join(filter(None, (root, env.get("PYTHONPATH"))))
 from fairway.step.__main__ import main
