@@ -34,9 +34,11 @@ def measure(session: Session) -> None:
 def _measure(session: Session, site: Site, items: int) -> None:
     kubelet = site.wait(_start(site, items))
     before, peaks = _asked(site), [_metric(site, "process_resident_memory_bytes")]
+    cpu_s = [_metric(site, "process_cpu_seconds_total")]
     run = site.detach("hollow.py", "--xs", json.dumps(list(range(items))))
     with _Sampler(lambda: peaks.append(_metric(site, "process_resident_memory_bytes"))):
         site.wait(kubelet.all_there.wait())
+        cpu_s.append(_metric(site, "process_cpu_seconds_total"))
         times = sorted(kubelet.created.values())
         site.call(kubelet.go.set)
         began = time.perf_counter()
@@ -45,12 +47,17 @@ def _measure(session: Session, site: Site, items: int) -> None:
     while site.pods("fairway.dev/run"):
         time.sleep(1)
     asked = _asked(site) - before
+    cpu_s.append(_metric(site, "process_cpu_seconds_total"))
     others = [len(json.dumps(one)) for kind in ("ConfigMap", "Secret") for one in site.wait(site.kube.list(kind))]
     site.wait(kubelet.close())
     pace_ms = (times[-1] - times[0]) / (len(times) - 1) * 1000
     note = f"{items:,} items, {1000 / pace_ms:.0f} pods/s; then {items / took_s:.0f} outcomes/s"
     session.record(PACE.name, OURS, "ms", [pace_ms], note)
     session.record(REQUESTS.name, OURS, "requests", [asked / items])
+    created_ms, all_ms = ((cpu_s[n] - cpu_s[0]) / items * 1000 for n in (1, 2))
+    session.record(
+        "cluster-hollow-cpu", OURS, "ms", [all_ms], f"CPU of the server for each item, {created_ms:.1f} ms until its pod was there"
+    )
     session.record(MEMORY.name, OURS, "MB", [max(peaks) / 1e6], f"{peaks[0] / 1e6:.0f} MB before")
     session.record(OBJECT.name, OURS, "kB", [max(kubelet.largest, *others) / 1000])
 
