@@ -231,6 +231,21 @@ def test_a_cancelled_attempt_is_told_to_its_worker_with_its_grace() -> None:
     play(story())
 
 
+def test_a_worker_that_may_not_have_heard_of_a_cancel_is_told_again() -> None:
+    async def story() -> None:
+        rig = Rig()
+        rig.add("a1", size=1)
+        rig.come()
+        await rig.starts("w1")
+        assert rig.pools.cancel("a1", 3.0)
+        assert (await rig.poll("w1", "a1", free=0, wait_s=0.0))["cancel"] == [["a1", 3.0]]
+        assert (await rig.poll("w1", "a1", free=0, wait_s=0.0))["cancel"] == [], "it ends the attempt"
+        rig.now += 2.0
+        assert (await rig.poll("w1", "a1", free=0, wait_s=0.0))["cancel"] == [["a1", 3.0]]
+
+    play(story())
+
+
 def test_one_that_no_worker_has_is_not_the_pools_to_cancel() -> None:
     rig = Rig()
     rig.add("a1")

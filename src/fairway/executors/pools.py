@@ -18,6 +18,7 @@ from fairway.spec.attempt import AttemptSpec
 
 RECOVER_S = 5.0
 SILENT_S = 120.0
+_UNHEARD_S = 1.0
 _PAUSE_S, _PAUSE_MOST_S = 3.0, 60.0
 
 
@@ -44,7 +45,7 @@ class Worker:
         self.held: dict[str, None] = {}
         self.running: set[str] = set()
         self.cancels: dict[str, float] = {}
-        self.cancelled: set[str] = set()
+        self.cancelled: dict[str, tuple[float, float]] = {}  # id -> grace, and when the worker was told
         self.seen_at = self.idle_since = now
         self.reported = self.leaving = False
         self.question = 0
@@ -155,7 +156,7 @@ class Pools:
         if worker is None:
             return False
         worker.cancels[id] = grace_s
-        worker.cancelled.add(id)
+        worker.cancelled[id] = (grace_s, self._clock())
         worker.bell.set()
         return True
 
@@ -256,8 +257,14 @@ class Pools:
             worker.reported, worker.idle_since = True, self._clock()
         self._unheard.discard(worker.name)
         worker.running = set(running)
-        for id in [id for id in worker.cancelled if id not in worker.running]:
-            worker.cancelled.discard(id)
+        now = self._clock()
+        for id, (grace_s, told_at) in list(worker.cancelled.items()):
+            if id in worker.running:
+                if now - told_at >= _UNHEARD_S:  # the answer may have got lost
+                    worker.cancels[id] = grace_s
+                    worker.cancelled[id] = (grace_s, now)
+                continue
+            del worker.cancelled[id]
             if id in worker.held:
                 self.on_stop(id)
         for id in running:
