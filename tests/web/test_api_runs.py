@@ -80,6 +80,8 @@ def test_another_start_under_the_same_id_is_a_conflict(client: TestClient) -> No
         ({"run": "not an id"}, "body.started.run"),
         ({"surprise": 1}, "body.started"),
         ({"tags": [1]}, "body.started.tags[0]"),
+        ({"tags": ["a", "b\0"]}, "body.started.tags[1]"),
+        ({"name": "\0"}, "body.started.name"),
         ({"options": {"max_parallel": "many"}}, "body.started.options.max_parallel"),
         ({"params": {"depth": to_plain({"digest": "ab", "size_bytes": 1, "format": "json"})}}, "body.started.params"),
     ],

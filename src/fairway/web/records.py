@@ -9,14 +9,20 @@ from typing import Annotated, Any
 import msgspec
 
 from fairway.spec.event import RunStarted
+from fairway.spec.graph import Graph
 from fairway.spec.record import Record, from_plain, to_plain
 from fairway.spec.summary import CacheEntry, RunSummary
 
 RunId = Annotated[str, msgspec.Meta(pattern=r"^\d{8}-\d{6}-[0-9a-z]{5}$", examples=["20261124-081503-x7kq3"])]
+Word = Annotated[str, msgspec.Meta(max_length=1024, pattern=r"^[^\u0000]*$")]
+"""What a database may have to look up: no database stores a NUL."""
 Values = dict[str, float | str | bool | None]
 """Of metrics: a value that is no number is kept as a text, or as null."""
 _HINTS: dict[tuple[type[Record], str], Any] = {
     (RunStarted, "run"): RunId,
+    (RunStarted, "name"): Word,
+    (Graph, "name"): Word,
+    (RunStarted, "tags"): tuple[Word, ...],
     (RunSummary, "metrics"): Values,
     (CacheEntry, "metrics"): Values,
 }

@@ -7,8 +7,9 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
+from fairway.web.records import Word
 from fairway.web.schema.tasks import Origin
-from fairway.web.schema.words import Limit, Query, Ref, Word
+from fairway.web.schema.words import Limit, Query, Ref
 
 NeededRun = Annotated[str, Meta(min_length=1, max_length=1024)]
 

@@ -7,7 +7,8 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from fairway.web.schema.words import DifferenceData, Query, Summary, Word
+from fairway.web.records import Word
+from fairway.web.schema.words import DifferenceData, Query, Summary
 
 
 class CurvesQuery(Query):

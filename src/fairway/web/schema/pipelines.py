@@ -8,8 +8,8 @@ import msgspec
 from msgspec import Meta
 
 from fairway.spec.summary import RunTally
-from fairway.web.records import struct_of
-from fairway.web.schema.words import Body, Entry, Limit, Query, Word
+from fairway.web.records import Word, struct_of
+from fairway.web.schema.words import Body, Entry, Limit, Query
 
 
 class PipelineRow(msgspec.Struct, kw_only=True):

@@ -8,8 +8,8 @@ import msgspec
 from msgspec import Meta
 
 from fairway.spec.event import RunResumed, RunStarted
-from fairway.web.records import RunId, struct_of
-from fairway.web.schema.words import Body, Error, Limit, Query, Ref, RunStatus, Summary, Text, Word
+from fairway.web.records import RunId, Word, struct_of
+from fairway.web.schema.words import Body, Error, Limit, Query, Ref, RunStatus, Summary, Text
 
 
 class RunsQuery(Query):

@@ -7,7 +7,8 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from fairway.web.schema.words import Body, Count, Word
+from fairway.web.records import Word
+from fairway.web.schema.words import Body, Count
 
 
 class GcBody(Body):

@@ -9,8 +9,8 @@ from msgspec import Meta
 
 from fairway.engine.explain import Explanation
 from fairway.spec.outcome import Usage
-from fairway.web.records import Values, struct_of
-from fairway.web.schema.words import Error, Limit, Query, Ref, ResourcesData, Word
+from fairway.web.records import Values, Word, struct_of
+from fairway.web.schema.words import Error, Limit, Query, Ref, ResourcesData
 
 TaskStatus = Literal["", "waiting", "running", "retrying", "succeeded", "cached", "skipped", "failed", "cancelled"]
 

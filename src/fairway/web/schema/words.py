@@ -17,7 +17,7 @@ from fairway.web.records import struct_of
 
 Count = Annotated[int, Meta(ge=0, le=2**53)]
 Limit = Annotated[int, Meta(ge=1, le=1000)]
-Word = Annotated[str, Meta(max_length=1024)]
+
 Text = Annotated[str, Meta(max_length=65536)]
 Digest = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
 Key = Annotated[str, Meta(pattern="^[A-Za-z0-9._/-]{1,512}$")]
