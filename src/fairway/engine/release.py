@@ -6,7 +6,6 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
     from importlib.metadata import Distribution
 
 _KEPT = 6
+_LEVEL = 1  # half a second less than zlib's own choice, for a megabyte more
 _OLD_MANYLINUX = {"manylinux1": (2, 5), "manylinux2010": (2, 12), "manylinux2014": (2, 17)}
 _UV_GLIBC = (17, 28, 31, 32, 33, 34, 35, 36, 37, 38, 39, 40)
 _PIP_GLIBC = (5, 12, 17, 24, 26, 27, 28, 31, 34, 35, 38, 39)
@@ -292,12 +292,10 @@ def _walk(folder: str) -> Iterator[str]:
 def _write_zip(path: str, files: Iterable[tuple[str, str]]) -> None:
     import zipfile
 
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=3) as made:
+    with zipfile.ZipFile(path, "w") as made:
         for name, source in sorted(dict(files).items()):
-            about = zipfile.ZipInfo(name)
-            about.compress_type = zipfile.ZIP_DEFLATED
-            with open(source, "rb") as file, made.open(about, "w") as out:
-                shutil.copyfileobj(file, out)
+            with open(source, "rb") as file:
+                made.writestr(zipfile.ZipInfo(name), file.read(), zipfile.ZIP_DEFLATED, _LEVEL)
 
 
 def _forget_old(folder: str) -> None:
