@@ -66,7 +66,8 @@ class _Door:
         endpoint = self._methods.get("GET" if request.method == "HEAD" else request.method)
         response = await self._answer(request, endpoint)
         name = endpoint.path if endpoint else next(iter(self._methods.values())).path
-        self._meter.count(request.method, name, response.status_code, time.perf_counter() - began)
+        took_s = None if endpoint is not None and endpoint.waits else time.perf_counter() - began
+        self._meter.count(request.method, name, response.status_code, took_s)
         await response(scope, receive, send)
 
     async def _answer(self, request: Request, endpoint: Endpoint | None) -> Response:

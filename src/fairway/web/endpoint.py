@@ -47,6 +47,7 @@ class Endpoint(Record):
     `path` is below the API's root, with `{name}` for parameters and `{name:path}` for one that may contain slashes. `query` and `body` are
     structs; `answer` is the type of the JSON answer. `media` lists what it may answer with, the usual first. `also` are further statuses,
     each with its meaning. `public`: no token is asked for. `raw`: the handler reads the body by itself.
+    `waits`: it may wait for news, so that how long it took says nothing.
     """
 
     method: str
@@ -62,6 +63,7 @@ class Endpoint(Record):
     also: dict[int, str] = field(default_factory=dict)
     public: bool = False
     raw: bool = False
+    waits: bool = False
 
     @property
     def operation(self) -> str:

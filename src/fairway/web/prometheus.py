@@ -19,10 +19,12 @@ class Meter:
         self.requests: dict[tuple[str, str, int], int] = {}
         self.seconds: dict[str, list[float]] = {}  # endpoint -> buckets, then the sum
 
-    def count(self, method: str, path: str, status: int, took_s: float) -> None:
-        """One request."""
+    def count(self, method: str, path: str, status: int, took_s: float | None) -> None:
+        """One request; `took_s` None where it says nothing."""
         key = method if method.isalpha() and len(method) < 10 else "OTHER", path, status
         self.requests[key] = self.requests.get(key, 0) + 1
+        if took_s is None:
+            return
         buckets = self.seconds.setdefault(path, [0.0] * (len(_BOUNDS_S) + 2))
         buckets[bisect_left(_BOUNDS_S, took_s)] += 1
         buckets[-1] += took_s

@@ -106,7 +106,7 @@ def _item(number: int, event: Event) -> dict[str, Any]:
 ENDPOINTS = (
     Endpoint(
         "GET", "/runs/{run}/events", list_events, "Events of a run, by page or as they come", "events",
-        query=EventsQuery, answer=EventsPage, media=(JSON, EVENTS),
+        query=EventsQuery, answer=EventsPage, media=(JSON, EVENTS), waits=True,
     ),
     Endpoint("GET", "/events", follow_runs, "Summaries of runs as they change", "events", media=(EVENTS,)),
 )  # fmt: skip
