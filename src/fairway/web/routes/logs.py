@@ -242,7 +242,10 @@ ENDPOINTS = (
         query=LogQuery, answer=LogLines, media=(TEXT, JSON, EVENTS), also={206: "A range of it", 416: "No such range"},
     ),
     Endpoint("GET", "/runs/{run}/streams", list_streams, "Streams of a run", "streams", query=StreamsQuery, answer=StreamsPage),
-    Endpoint("POST", "/runs/{run}/streams", read_streams, "New bytes of many streams", "streams", body=StreamsReadBody, answer=StreamsData, waits=True),
+    Endpoint(
+        "POST", "/runs/{run}/streams", read_streams, "New bytes of many streams", "streams",
+        body=StreamsReadBody, answer=StreamsData, waits=True,
+    ),
     Endpoint(
         "GET", "/runs/{run}/streams/{name:path}", read_stream, "Bytes of a stream", "streams",
         media=(BYTES,), also={206: "A range of it", 416: "No such range"},
