@@ -45,7 +45,8 @@ class ResumeBody(Body):
 
 
 class RerunBody(Body):
-    """A new run of the same graph, code and parameters. `cache` False: nothing is taken from the cache."""
+    """A new run of the same graph, code and parameters. `run`: its id; give one, so that a request whose answer was lost can be repeated.
+    `cache` False: nothing is taken from the cache."""
 
     run: RunId | None = None
     name: Word = ""
