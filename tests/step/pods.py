@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import hashlib
 import io
+import itertools
 import json
 import os
 import signal
@@ -190,11 +191,13 @@ class Server:
 class Yard:
     """A server, a bundle of the user's code on it, and pods that were started here."""
 
-    def __init__(self, folder: Path, server: Server) -> None:
+    def __init__(self, folder: Path, server: Server, *, shared: bool = False) -> None:
+        """`shared` by several tests: each attempt has a name of its own."""
         self.folder, self.server = folder, server
         self.mark = os.urandom(8).hex()
         self.bundle = ""
         self.pods: list[subprocess.Popen[bytes]] = []
+        self.names = iter(()) if not shared else (f"-{n}" for n in itertools.count())
 
     def write(self, source: str, module: str = "work") -> None:
         """The user's module, as one bundle on the server."""
@@ -213,7 +216,8 @@ class Yard:
         inputs = more.pop("inputs_of", None) or json_input
         items = tuple(AttemptItem(f"{function}[{i}]", {"x": inputs(v)}, seed=i + 1) for i, v in enumerate(values or (1,)))
         run = f"{RUN}-{self.mark[:6]}"
-        spec = AttemptSpec(attempt_id(run, name or function, n), run, function, n, step, self.bundle, items, **more)
+        name = (name or function) + next(self.names, "")
+        spec = AttemptSpec(attempt_id(run, name, n), run, function, n, step, self.bundle, items, **more)
         self.server.crew.live[spec.id] = spec
         return spec
 

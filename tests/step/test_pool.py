@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,11 +14,10 @@ from fairway.spec.artifact import ArtifactRef, blob_key
 from fairway.spec.attempt import AttemptSpec, Input
 from fairway.spec.graph import Port, StepDef
 from fairway.spec.outcome import Outcome
-from fairway.step import artifacts
 from fairway.step.link import Link, Patience
 from fairway.step.pool import LONGEST_WAIT_S
 from fairway.step.processes import find_descendants
-from tests.step.pods import Yard, await_true, end_of, terminate
+from tests.step.pods import Server, Yard, await_true, end_of, terminate
 
 STEPS = """
 import os, signal, sys, threading
@@ -95,6 +95,18 @@ def pool(yard: Yard) -> Yard:
     return yard
 
 
+@pytest.fixture(scope="module")
+def warm(tmp_path_factory: pytest.TempPathFactory, runtime: tuple[bytes, str]) -> Iterator[Yard]:
+    """A worker for the tests that neither end it nor leave it busy."""
+    folder = tmp_path_factory.mktemp("warm")
+    yard = Yard(folder, Server(folder / "server", runtime), shared=True)
+    yard.write(STEPS)
+    yard.worker()
+    yield yard
+    yard.close()
+    yard.server.stop()
+
+
 def run(yard: Yard, spec: AttemptSpec) -> Outcome:
     yard.work(spec)
     return yard.await_outcome(spec)
@@ -111,18 +123,18 @@ def test_attempt_after_attempt_in_one_worker(pool: Yard) -> None:
     assert len(bundles) == 1, "the bundle is fetched once, and inline values ask for nothing"
 
 
-def test_how_an_attempt_ends_is_told_as_on_a_laptop(pool: Yard) -> None:
-    failed = run(pool, pool.spec("fails", 7))
+def test_how_an_attempt_ends_is_told_as_on_a_laptop(warm: Yard) -> None:
+    failed = run(warm, warm.spec("fails", 7))
     error = failed.items[0].error
     assert error is not None and (error.kind, error.message) == ("ValueError", "no 7")
     assert error.frames[-1].own and error.frames[-1].source == 'raise ValueError(f"no {x}")'
-    crashed = run(pool, pool.spec("crashes"))
+    crashed = run(warm, warm.spec("crashes"))
     assert crashed.error is not None and crashed.error.kind == "crash" and "SIGSEGV" in crashed.error.message
-    left = run(pool, pool.spec("leaves"))
+    left = run(warm, warm.spec("leaves"))
     assert left.error is not None and left.error.kind == "exit:3"
-    late = run(pool, pool.spec("blocks", timeout_s=0.2))
+    late = run(warm, warm.spec("blocks", timeout_s=0.2))
     assert late.error is not None and late.error.kind == "timeout"
-    batch = run(pool, pool.spec("double", 1, 2, 3, name="batch"))
+    batch = run(warm, warm.spec("double", 1, 2, 3, name="batch"))
     assert [value(batch, n) for n in range(3)] == [2, 4, 6]
 
 
@@ -135,13 +147,13 @@ def test_outputs_and_inputs_travel_by_digest(pool: Yard) -> None:
     assert [value(outcome) for outcome in counted] == [300_000] * 2
 
 
-def test_what_a_dynamic_task_made_is_on_the_server(pool: Yard) -> None:
+def test_what_a_dynamic_task_made_is_on_the_server(warm: Yard) -> None:
     step = StepDef("grows", "dynamic", module="work", qualname="grows", inputs=(Port("x", "int"),))
-    item = run(pool, pool.spec("grows", 1, step=step)).items[0]
+    item = run(warm, warm.spec("grows", 1, step=step)).items[0]
     assert item.status == "succeeded", item.error
-    graph = json.loads(pool.server.store.get(blob_key(item.graph)))
+    graph = json.loads(warm.server.store.get(blob_key(item.graph)))
     found = [ref for ref in _refs(graph) if "inline" not in ref]
-    assert [pool.server.store.get(blob_key(ref["digest"])) for ref in found] == [b"y" * 4000]
+    assert [warm.server.store.get(blob_key(ref["digest"])) for ref in found] == [b"y" * 4000]
 
 
 def _refs(plain: object) -> list[dict[str, str]]:
@@ -152,16 +164,16 @@ def _refs(plain: object) -> list[dict[str, str]]:
     return []
 
 
-def test_points_progress_and_log_arrive_whole(pool: Yard) -> None:
-    spec = pool.spec("counts", 500)
-    assert run(pool, spec).metrics == {"loss": 499.0}
-    streams = pool.server.streams
+def test_points_progress_and_log_arrive_whole(warm: Yard) -> None:
+    spec = warm.spec("counts", 500)
+    assert run(warm, spec).metrics == {"loss": 499.0}
+    streams = warm.server.streams
     assert streams.read(f"{spec.run}/{spec.id}/metrics").count(b"\n") >= 1
     assert b"1.0" in streams.read(f"{spec.run}/{spec.id}/progress")
 
 
-def test_a_step_sees_neither_tokens_nor_other_secrets(pool: Yard) -> None:
-    assert value(run(pool, pool.spec("variables"))) == ["FAIRWAY_TEST_MARK", "FAIRWAY_WORKER"]
+def test_a_step_sees_neither_tokens_nor_other_secrets(warm: Yard) -> None:
+    assert value(run(warm, warm.spec("variables"))) == ["FAIRWAY_TEST_MARK", "FAIRWAY_WORKER"]
 
 
 def test_a_secret_reaches_its_step_and_no_log(yard: Yard) -> None:
@@ -181,26 +193,26 @@ def test_a_log_line_is_there_while_the_attempt_runs(pool: Yard) -> None:
     assert spec.id not in pool.server.crew.outcomes
 
 
-def test_a_cancelled_attempt_says_so_and_the_worker_goes_on(pool: Yard) -> None:
-    spec = pool.spec("blocks")
-    pool.work(spec)
-    await_true(lambda: pool.server.log(spec) == "blocking", "it did not begin")
-    pool.server.crew.cancelled[spec.id] = 5.0
-    pool.server.crew.tell()
-    error = pool.await_outcome(spec).error
+def test_a_cancelled_attempt_says_so_and_the_worker_goes_on(warm: Yard) -> None:
+    spec = warm.spec("blocks")
+    warm.work(spec)
+    await_true(lambda: warm.server.log(spec) == "blocking", "it did not begin")
+    warm.server.crew.cancelled[spec.id] = 5.0
+    warm.server.crew.tell()
+    error = warm.await_outcome(spec).error
     assert error is not None and (error.kind, error.retryable) == ("cancelled", False)
-    pool.server.crew.cancelled.clear()
-    assert value(run(pool, pool.spec("double", 4))) == 8
+    warm.server.crew.cancelled.clear()
+    assert value(run(warm, warm.spec("double", 4))) == 8
 
 
-def test_an_attempt_that_nobody_wants_any_more_is_ended(pool: Yard) -> None:
-    spec = pool.spec("ticks")
-    pool.work(spec)
-    await_true(lambda: "tick" in pool.server.log(spec), "it did not begin")
-    del pool.server.crew.live[spec.id]  # the server answers 410 from now on
-    pool.server.channel.recent.clear()
-    assert value(run(pool, pool.spec("double", 4))) == 8  # there is room for one at a time: the other is gone
-    assert spec.id not in pool.server.crew.outcomes
+def test_an_attempt_that_nobody_wants_any_more_is_ended(warm: Yard) -> None:
+    spec = warm.spec("ticks")
+    warm.work(spec)
+    await_true(lambda: "tick" in warm.server.log(spec), "it did not begin")
+    del warm.server.crew.live[spec.id]  # the server answers 410 from now on
+    warm.server.channel.recent.clear()
+    assert value(run(warm, warm.spec("double", 4))) == 8  # there is room for one at a time: the other is gone
+    assert spec.id not in warm.server.crew.outcomes
 
 
 def test_several_at_once(yard: Yard, tmp_path: Path) -> None:
@@ -298,19 +310,18 @@ def test_a_pool_that_is_no_more_ends_its_workers(yard: Yard) -> None:
     assert code == 1 and "401" in said and len(said.strip().splitlines()) == 1
 
 
-def test_an_input_that_is_gone_is_named(pool: Yard) -> None:
+def test_an_input_that_is_gone_is_named(warm: Yard) -> None:
     gone = ArtifactRef("ab" * 32, 5000, "bytes")
-    item = run(pool, pool.spec("length", gone, inputs_of=Input)).items[0]
+    item = run(warm, warm.spec("length", gone, inputs_of=Input)).items[0]
     assert item.error is not None and "input 'x' is gone from the store" in item.error.message
 
 
-def test_code_that_was_changed_on_its_way_does_not_run(pool: Yard) -> None:
-    pool.bundle = "0" * 64
-    spec = pool.spec("double")
-    other = artifacts.find_serializer("bytes")
-    assert other is not None
-    pool.server.store.put(f"bundle/{pool.bundle}", b"no archive")
-    error = run(pool, spec).error
+def test_code_that_was_changed_on_its_way_does_not_run(warm: Yard) -> None:
+    good, warm.bundle = warm.bundle, "0" * 64
+    spec = warm.spec("double")
+    warm.server.store.put(f"bundle/{warm.bundle}", b"no archive")
+    error = run(warm, spec).error
+    warm.bundle = good
     assert error is not None and "damaged" in error.message and error.retryable
 
 
