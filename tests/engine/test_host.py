@@ -1,4 +1,4 @@
-"""Many drivers in one loop: runs go on whoever watches, a driver's trouble is said and tried again, a new host goes on where one stopped."""
+"""Many drivers in one loop: runs go on whoever watches, a driver's trouble is said and tried again, a new host goes on."""
 
 from __future__ import annotations
 

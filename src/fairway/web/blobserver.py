@@ -73,7 +73,7 @@ class BlobProcess:
         options = self._options
         words = ["--home", options.home, "--host", options.host, "--port", str(self.port), "--key-file", f"{options.secrets}/{SIGNING_KEY}"]
         program = (sys.executable, "-m", "fairway.web.blobs", *words, "--until-eof")
-        # A signal to the terminal's whole group is for the server alone, which ends this one last; a server that is killed lets the pipe go.
+        # A signal to the whole group is for the server alone, which ends this one last; a server that is killed lets the pipe go.
         self._process = await asyncio.create_subprocess_exec(*program, stdin=asyncio.subprocess.PIPE, start_new_session=True)
 
     async def _answers(self) -> bool:
