@@ -34,6 +34,12 @@ def test_the_most_frequent_reason_stands_for_all_attempts_of_a_step_that_wait():
     assert find_waits(attempts) == {("", "train"): f"waits: {IMAGE} (and 2 more)"}
 
 
+def test_a_reason_that_is_a_sentence_of_its_own_stands_as_it_is():
+    waiting = AttemptState("a-1", "", "train", ((0,),))
+    waiting.phase, waiting.reason = "queued", "waits for a worker of its pool"
+    assert find_waits([waiting]) == {("", "train"): "waits for a worker of its pool"}
+
+
 def test_a_run_shows_below_its_step_what_that_waits_for():
     lines = render_run(fold([*BEGIN, AttemptObserved("a-1", "starting", IMAGE, 2.0)]), 3.0)
     (at,) = [n for n, line in enumerate(lines) if "load" in line]

@@ -19,4 +19,5 @@ def find_waits(attempts: Iterable[Any]) -> dict[tuple[str, str], str]:
 def _spell(reasons: dict[str, int]) -> str:
     reason = max(reasons, key=lambda one: reasons[one])
     others = sum(reasons.values()) - 1
-    return f"waits: {reason}" + (f" (and {others:,} more)" if others else "")
+    said = reason if reason.startswith("waits") else f"waits: {reason}"
+    return said + (f" (and {others:,} more)" if others else "")
