@@ -65,6 +65,9 @@ class Crew:
     def find_attempt(self, id: str) -> AttemptSpec | None:
         return self.live.get(id)
 
+    def find_queued_at(self, id: str) -> float:
+        return 0.0
+
     async def poll(self, pool: str, worker: str, running: Sequence[str], free: int, wait_s: float) -> Mapping[str, Any]:
         self._loop, until = asyncio.get_running_loop(), time.monotonic() + wait_s
         mine = self._latest[worker] = self._latest.get(worker, 0) + 1

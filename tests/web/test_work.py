@@ -44,6 +44,9 @@ class Crew:
     def find_attempt(self, id: str) -> AttemptSpec | None:
         return self.live.get(id)
 
+    def find_queued_at(self, id: str) -> float:
+        return NOW - 5.0 if id in self.live else 0.0
+
     async def poll(self, pool: str, worker: str, running: Sequence[str], free: int, wait_s: float) -> Mapping[str, Any]:
         self.told.append((pool, worker, list(running), free, wait_s))
         return self.answer
@@ -139,7 +142,7 @@ def test_an_attempt_is_told_all_it_needs(bench: Bench) -> None:
     spec = bench.attempt(environment=Environment(lock=digest), resources=Resources(2.0, 1 << 30))
     answer = bench.call("GET", f"attempts/{ID}").json()
     assert from_plain(AttemptSpec, answer["spec"]) == spec
-    assert (answer["lock_text"], answer["machine"]["memory_bytes"]) == (lock, 1 << 30)
+    assert (answer["lock_text"], answer["machine"]["memory_bytes"], answer["queued_at"]) == (lock, 1 << 30, NOW - 5.0)
 
 
 def test_an_attempt_that_has_an_outcome_is_not_begun_again(bench: Bench) -> None:

@@ -24,6 +24,8 @@ def follow_logs(run: Any, pattern: str, render: Render) -> None:
     Of a run at a server, which tells when there is something, all streams are read in one exchange; on this machine files are looked at.
     """
     follower = _Follower(run, pattern, render)
+    if run.workspace.remote is not None:
+        run.workspace.remote.be_patient(lambda text: print(text, file=sys.stderr))
     streams = run.workspace.streams
     read_many = getattr(streams, "read_many", None)
     while True:

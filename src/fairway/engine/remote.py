@@ -6,7 +6,7 @@ What reads and acts here speaks to the server's API alone: through a port-forwar
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 API_PORT, BLOBS_PORT = 8080, 8081
 PATIENCE_S = 60.0
+WATCH_PATIENCE_S = 900.0
 
 
 class Connection:
@@ -103,6 +104,12 @@ class Connection:
         """Have all that the attempt reads in the home's blobs."""
         given = [*spec.inputs.values(), *(one for item in spec.items for one in item.inputs.values())]
         self.artifacts.fetch_inputs([one.ref for one in given if one.ref is not None])
+
+    def be_patient(self, say: Callable[[str], None] | None = None) -> None:
+        """From now on wait out what may take minutes: a server that moves to another node. `say` takes a line when it is away for long."""
+        self.api.link.patience_s = WATCH_PATIENCE_S
+        if say is not None:
+            self.api.link.say = say
 
     def close(self) -> None:
         """Let the way to the server go. Idempotent."""

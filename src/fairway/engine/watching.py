@@ -73,6 +73,7 @@ class RemoteSession:
     def drive(self) -> RunState:
         """Follow the run until it has ended; returns its state. A connection that breaks is made again."""
         self.begin()
+        self.connection.be_patient(self.on_problem)
         while True:
             events = self._next()
             if not events:

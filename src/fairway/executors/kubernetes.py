@@ -132,6 +132,11 @@ class KubernetesExecutor:
         tracked = self.tracked.get(id)
         return tracked.spec if tracked else None
 
+    def find_queued_at(self, id: str) -> float:
+        """When a driver asked for it: after a restart of the server, asked again."""
+        tracked = self.tracked.get(id)
+        return tracked.since if tracked else 0.0
+
     def note_outcome(self, run: str, id: str) -> None:
         """An outcome was stored: its driver hears of it at once. Its pod may still send what it has to say."""
         pod = self._pods.get(id)

@@ -45,6 +45,10 @@ class SharedLocalExecutor:
         """What is waiting or running under this id."""
         return self._attempts.get(id)
 
+    def find_queued_at(self, id: str) -> float:
+        """The worker is told with the attempt."""
+        return 0.0
+
     def note_outcome(self, run: str, id: str) -> None:
         """The worker tells by itself."""
 

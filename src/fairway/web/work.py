@@ -54,6 +54,10 @@ class Workers(Protocol):
         """What a pool's worker is to do: {"start": [AttemptSpec…], "cancel": [[id, grace_s]…], "leave": bool}; waits for news."""
         ...
 
+    def find_queued_at(self, id: str) -> float:
+        """When the attempt was asked for (epoch seconds), 0.0 if that is not known."""
+        ...
+
     def note_outcome(self, run: str, id: str) -> None:
         """An outcome is in the store."""
         ...
@@ -146,7 +150,7 @@ def describe_attempt(channel: Channel, spec: AttemptSpec) -> dict[str, Any]:
     machine = {"cpu": spec.resources.cpu, "memory_bytes": spec.resources.memory_bytes, "disk_bytes": spec.resources.disk_bytes}
     return {
         "spec": to_plain(spec),
-        "queued_at": spec.context.get("queued_at", 0.0),
+        "queued_at": channel.workers.find_queued_at(spec.id),
         "grace_s": channel.grace_s,
         "lock_text": channel.lock_text(lock) if lock else "",
         "machine": machine,
