@@ -22,6 +22,9 @@ import fairway as fw
 from fairway.engine.credentials import save_token
 from fairway.engine.project import load_project
 from fairway.engine.workspace import Workspace
+from fairway.spec.event import RunStarted
+from fairway.spec.graph import Graph, Node, StepDef
+from fairway.spec.record import to_plain
 from tests.cli.project import Project
 from tests.web.process import ServerProcess
 
@@ -426,6 +429,22 @@ def test_the_target_may_stand_before_the_command(project: Project) -> None:
     assert project.ask("--on", "campus", "runs", "-o", "json").data[0]["params"] == {"count": 6}
     assert "is no cluster" in project.ask("--on", "campus", "up").err
     assert project.ask("--on", "campus", "runs", "--on", "local").text.startswith("nothing has been run here yet")
+
+
+def test_a_driver_that_does_not_get_on_says_why(project: Project, server: ServerProcess) -> None:
+    digest, run = "ab" * 32, "20261124-081503-x7kq3"
+    server.api.call("PUT", f"/blobs/bundle/{digest}", body=b"not a bundle at all")
+    step = StepDef("load", module="flow", qualname="load", code="c0de")
+    started = RunStarted(run, Graph("flow", steps={"load": step}, nodes=(Node("load", "load"),)), {}, digest, 1.0)
+    server.api.send("POST", "/runs", {"started": to_plain(started)})
+    while not server.api.get(f"/runs/{run}")["problem"]:
+        server.api.call("GET", f"/runs/{run}/events", query={"after": 2**40, "wait": 1}, timeout_s=10)  # it rings when there is news
+    said = project.ask("show", run, "--on", "campus")
+    assert "the server has trouble with this run, and tries again: the bundle abababababab arrived damaged" in said.out, said.text
+    assert b"the driver stopped" in Workspace(load_project(str(project.root), overrides={"target": "campus"})).streams.read(
+        f"{run}/driver/log"
+    )
+    assert project.ask("cancel", run, "--on", "campus").status == 0
 
 
 def test_a_target_that_is_not_there_is_named(project: Project) -> None:

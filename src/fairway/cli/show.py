@@ -63,6 +63,8 @@ def command(folder: str, run: str, task: str | None, output: str | None) -> None
         width = find_width(sys.stdout)
         sys.stdout.write(join_lines(clip_painted(line, width) for line in render_run(state, time.time())))
         _print_end(state, name_command(workspace))
+        if workspace.remote is not None and state.status == "running" and (problem := workspace.remote.find_problem(found.id)):
+            sys.stdout.write(f"\nthe server has trouble with this run, and tries again: {problem}\n")
 
 
 def render_run(state: Any, now: float) -> list[str]:
