@@ -12,7 +12,7 @@ import pytest
 from fairway.engine.bus import RUNS, Bus
 from fairway.engine.host import Host
 from fairway.engine.services import Services
-from fairway.errors import ConflictError, JournalConflict, NotFoundError, StoreUnavailable
+from fairway.errors import ConflictError, JournalConflict, NotFoundError, StoreUnavailable, UnschedulableError
 from fairway.spec import event as ev
 from fairway.spec.artifact import ArtifactRef
 from fairway.spec.attempt import AttemptSpec
@@ -205,6 +205,33 @@ def test_a_drivers_trouble_is_said_kept_with_the_run_and_tried_again() -> None:
     assert "a defect of Fairway: ValueError: a defect" in kept
     assert any("Traceback" in line for line in place.said), "a defect is said with its whole story"
     assert len(place.pods.began) == 2, "nothing ran twice"
+
+
+def test_what_the_executor_can_never_run_fails_and_the_rest_goes_on() -> None:
+    class Small(Pods):
+        def view(self, run: str, *, pipeline: str = "", user: str = "") -> PodView:
+            pods = self
+
+            class SmallView(PodView):
+                async def submit(self, attempts: Sequence[AttemptSpec]) -> None:
+                    if any(spec.n and spec.items[0].task == "each[1]" for spec in attempts):
+                        raise UnschedulableError("step 'work' asks for 4000 cores", hint="ask for less")
+                    await super().submit(attempts)
+
+            pods.views[run] = SmallView(pods)
+            return pods.views[run]
+
+    async def scene(place: Place) -> None:
+        place.pods = Small(place.artifacts)
+        host = place.host()
+        await host.start(begin(of=mapped(3)))
+        await place.pods.end_all(2)
+        summary = await ended(host, "r1")
+        assert (summary.status, summary.counts) == ("failed", {"succeeded": 2, "failed": 1})
+        assert "asks for 4000 cores" in summary.error
+        assert len(place.pods.began) == 2
+
+    play(scene)
 
 
 def test_what_is_wrong_can_be_asked_while_the_driver_waits_and_a_command_ends_the_wait() -> None:

@@ -20,7 +20,7 @@ from fairway.engine.resolve import Library
 from fairway.engine.services import Services
 from fairway.engine.state import AttemptState, NodeState, RunState, Scope
 from fairway.engine.summarise import summarise
-from fairway.errors import FairwayError, JournalConflict
+from fairway.errors import FairwayError, JournalConflict, UnschedulableError, UserError
 from fairway.spec import event as ev
 from fairway.spec.artifact import ArtifactRef, blob_key
 from fairway.spec.attempt import AttemptSpec, Input
@@ -270,7 +270,7 @@ class Driver:
         """The effects of what is now recorded."""
         specs, self._submit = self._submit, []
         if specs:
-            await self.services.executor.submit([s for s in specs if s.id not in self.state.given_up])
+            await self._submit_all([s for s in specs if s.id not in self.state.given_up])
         given_up, self._give_up = self._give_up, []
         for name in given_up:
             reason = self.state.given_up[name]
@@ -278,6 +278,19 @@ class Driver:
             await self.services.executor.cancel(name, self.services.grace_s)
             self._leaving.append(name)
             self._end(name, outcome)
+
+    async def _submit_all(self, specs: Sequence[AttemptSpec]) -> None:
+        """Hand attempts to the executor; one that it can never run has failed, and the others go on."""
+        try:
+            await self.services.executor.submit(specs)
+        except (UserError, UnschedulableError) as error:
+            if len(specs) > 1:
+                for spec in specs:
+                    await self._submit_all([spec])
+                return
+            info = ErrorInfo("unschedulable", error.code, error.message, error.hint, retryable=False)
+            for spec in specs:
+                self._end(spec.id, settle_outcome(self.services.artifacts, self.run, Outcome(spec.id, "failed", error=info)))
 
     async def _see_off(self) -> None:
         """Let attempts that were given up clean up behind themselves, for as long as they were promised."""
