@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,6 +23,7 @@ from fairway.spec.ports import Inventory, Observation
 from fairway.spec.record import to_plain
 from fairway.spec.resources import Resources
 from fairway.spec.summary import RunSummary
+from fairway.store.live import LiveMark, live_runs
 from fairway.testing.memory import MemoryArtifactStore, MemoryJournal, MemoryStreamStore
 from tests.engine.build import call, graph, mapped, out
 
@@ -282,6 +284,29 @@ def test_a_new_host_takes_up_what_goes_on_and_runs_nothing_twice() -> None:
             assert (await ended(second, f"r{n}")).status == "succeeded"
         assert second.settled
         assert len(place.pods.began) == len(set(place.pods.began)) == 15
+
+    play(scene)
+
+
+def test_runs_that_other_processes_drive_are_theirs(tmp_path: Path) -> None:
+    marks = str(tmp_path)
+
+    async def scene(place: Place) -> None:
+        first = place.host(marks=marks)
+        await first.start(begin("r1"))
+        await first.start(begin("r2"))
+        assert live_runs(marks) == {"r1", "r2"}, "commands see that they are driven"
+        await first.close()
+        assert live_runs(marks) == set()
+        theirs = LiveMark(marks, "r1")
+        second = place.host(marks=marks)
+        assert await second.take_up() == ["r2"]
+        with pytest.raises(ConflictError, match="r1 is running"):
+            await second.resume("r1")
+        theirs.close()
+        await second.resume("r1")
+        assert second.driven == {"r1", "r2"}
+        await second.close()
 
     play(scene)
 

@@ -24,6 +24,7 @@ from fairway.spec import event as ev
 from fairway.spec.ports import Executor
 from fairway.spec.record import Record, from_plain, record, replace, to_plain
 from fairway.spec.summary import RunSummary
+from fairway.store.live import LiveMark, live_runs
 
 DRIVER_LOG = "driver/log"
 RETRY_FIRST_S, RETRY_MOST_S = 1.0, 60.0
@@ -56,8 +57,9 @@ class _Driven:
     live when the run was taken up is known to the executor again.
     """
 
-    def __init__(self, executor: Executor) -> None:
+    def __init__(self, executor: Executor, mark: LiveMark | None) -> None:
         self.executor = executor
+        self.mark = mark
         self.settled = False
         self.task: asyncio.Task[None] | None = None
         self.driver: Driver | None = None
@@ -70,7 +72,8 @@ class _Driven:
 class Host:
     """Drives runs. `services` are the stores that all share; `view` gives each run (with its pipeline and user) a view of one executor.
 
-    All calls are made in one event loop. A run is driven once however often it is started, resumed or taken up.
+    All calls are made in one event loop. A run is driven once however often it is started, resumed or taken up. `marks`: the folder in
+    which processes of this machine mark the runs that they drive, where others may drive runs of the same journal; "" where nobody may.
     """
 
     def __init__(
@@ -80,6 +83,7 @@ class Host:
         bus: Bus,
         *,
         on_end: OnEnd | None = None,
+        marks: str = "",
         retry_first_s: float = RETRY_FIRST_S,
         say: Callable[[str], None] = lambda line: print(line, file=sys.stderr, flush=True),
     ) -> None:
@@ -89,6 +93,7 @@ class Host:
         self._services = services
         self._view = view
         self._on_end = on_end
+        self._marks = marks
         self._retry_first_s = retry_first_s
         self._say = say
         self._runs: dict[str, _Driven] = {}
@@ -128,7 +133,9 @@ class Host:
     async def resume(self, run: str, begin: ev.RunResumed | None = None) -> None:
         """Go on with a run that has ended (`begin` says how) or that nobody drives. Raises NotFoundError; ConflictError if it goes on."""
         if run in self._runs:
-            raise ConflictError(f"{run} is running", hint=f"watch it: fairway logs -f {run}")
+            raise _runs_already(run)
+        if self._marks and run in live_runs(self._marks):
+            raise _runs_already(run)
         history = await read_history(self.journal, run)
         if not history.head:
             raise _no_run(run)
@@ -139,7 +146,8 @@ class Host:
     async def take_up(self) -> list[str]:
         """Drive every run that the journal says goes on; returns them. For the start of a server."""
         rows = await self.journal.summaries(status="running", archived=True, limit=0)
-        found = [row for row in rows if row.run not in self._runs]
+        others = live_runs(self._marks) if self._marks else set[str]()
+        found = [row for row in rows if row.run not in self._runs and row.run not in others]
         for row in found:
             self._spawn(self._driven(row.run, row.pipeline, row.created_by), row.run, [], None)
         self.taken_up = True
@@ -189,7 +197,8 @@ class Host:
         """Nobody else drives the run from now on."""
         if self._closing:
             raise ConflictError("the server is going down", hint="try again in a moment")
-        driven = self._runs[run] = _Driven(self._view(run, pipeline=pipeline, user=user))
+        mark = LiveMark(self._marks, run) if self._marks else None
+        driven = self._runs[run] = _Driven(self._view(run, pipeline=pipeline, user=user), mark)
         return driven
 
     async def _begin(self, driven: _Driven, run: str, begin: Sequence[ev.Event], history: History | None) -> None:
@@ -222,6 +231,8 @@ class Host:
             await driven.executor.close()
             driven.started.cancel()
             del self._runs[run]
+            if driven.mark is not None:
+                driven.mark.close()
             self._publish(run)
 
     async def _drive_once(self, run: str, driven: _Driven, begin: Sequence[ev.Event], history: History | None) -> None:
@@ -299,6 +310,10 @@ class Host:
     def _publish(self, run: str) -> None:
         self.bus.publish(run)
         self.bus.publish(RUNS)
+
+
+def _runs_already(run: str) -> ConflictError:
+    return ConflictError(f"{run} is running", hint=f"watch it: fairway logs -f {run}")
 
 
 def _no_run(run: str) -> NotFoundError:

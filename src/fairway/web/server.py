@@ -24,7 +24,7 @@ from fairway.engine.services import Services
 from fairway.envs.runtime import build_runtime_zip
 from fairway.errors import InfraError
 from fairway.spec.artifact import blob_key
-from fairway.spec.layout import BLOBS, DATABASE, STREAMS
+from fairway.spec.layout import BLOBS, DATABASE, LOCKS, STREAMS
 from fairway.spec.ports import ArtifactStore
 from fairway.spec.record import to_plain
 from fairway.spec.summary import RunSummary
@@ -132,7 +132,8 @@ async def open_server(options: ServerOptions, stack: AsyncExitStack) -> Any:
     async def on_end(summary: RunSummary, environment: Mapping[str, Any]) -> Sequence[str]:
         return await asyncio.to_thread(run_server_hooks, summary, environment, {**os.environ, **await crew.secret_values()})
 
-    host = Host(services, crew.view, bus, on_end=on_end)
+    marks = str(home / LOCKS) if options.local else ""  # on a laptop commands drive runs of the same home
+    host = Host(services, crew.view, bus, on_end=on_end, marks=marks)
     stack.push_async_callback(host.close)
     blobs = BlobProcess(options)
     blobs_port = await blobs.start()
