@@ -38,8 +38,9 @@ class Container:
         self.name: str = spec["name"]
         self.state: dict[str, Any] = {"waiting": {"reason": "PodInitializing"}}
         self.last_state: dict[str, Any] = {}
-        self.restarts = 0
-        self.ready = False
+        self.restarts = self.crashes = 0
+        self.was_ready = False  # in its latest run
+        self._ready = False
         self.up = asyncio.Event()  # its process has started
         self.started = False
         self.image_id = ""
@@ -50,6 +51,15 @@ class Container:
         self.killed_as = ""  # the reason to show instead of Error
         self._began = ""
         self._id = ""
+
+    @property
+    def ready(self) -> bool:
+        return self._ready
+
+    @ready.setter
+    def ready(self, value: bool) -> None:
+        self._ready = value
+        self.was_ready = self.was_ready or value
 
     @property
     def running(self) -> bool:
@@ -90,7 +100,7 @@ class Container:
         if self.state.get("terminated") or self.restarts:
             self.previous = self.log
         self.log = Log()
-        self.killed_as = ""
+        self.killed_as, self.was_ready = "", False
         self.context = Context(images, image, variables, paths, folder)
         program = images.find_program(image, argv[0], variables["PATH"]) if argv else None
         if program is None:

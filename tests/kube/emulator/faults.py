@@ -86,9 +86,11 @@ class Faults:
     async def before(self, verb: str, kind: str, name: str) -> None:
         """Called by the API for each request."""
         if any(rule.take(verb, kind, name) for rule in self._hanging):
+            self._cluster.ask_waiters()
             await asyncio.Event().wait()
         for rule, make in self._answers:
             if rule.take(verb, kind, name):
+                self._cluster.ask_waiters()
                 raise make()
 
     def loses(self, verb: str, kind: str, name: str) -> bool:

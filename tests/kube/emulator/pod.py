@@ -106,7 +106,9 @@ class PodRun:
                 return
             container.restarts += 1
             container.last_state = container.state
-            seconds = min(10 * 2 ** (container.restarts - 1), 300)
+            # A kubelet forgets after ten good minutes; here, once a container has got as far as ready.
+            container.crashes = 1 if container.was_ready else container.crashes + 1
+            seconds = min(10 * 2 ** (container.crashes - 1), 300)
             if code:
                 words = f"back-off {seconds}s restarting failed container={container.name} pod={self.name}_{self.namespace}({self.uid})"
                 container.wait_as("CrashLoopBackOff", words)
