@@ -27,6 +27,7 @@ from fairway.spec.summary import RunSummary
 from fairway.store.live import LiveMark, live_runs
 
 DRIVER_LOG = "driver/log"
+ENDING_S = 30.0
 RETRY_FIRST_S, RETRY_MOST_S = 1.0, 60.0
 _LABEL_TRIES = 5
 
@@ -132,6 +133,7 @@ class Host:
 
     async def resume(self, run: str, begin: ev.RunResumed | None = None) -> None:
         """Go on with a run that has ended (`begin` says how) or that nobody drives. Raises NotFoundError; ConflictError if it goes on."""
+        await self._await_end(run)
         if run in self._runs:
             raise _runs_already(run)
         if self._marks and run in live_runs(self._marks):
@@ -192,6 +194,12 @@ class Host:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _await_end(self, run: str) -> None:
+        """A run that has ended is let go once its hooks are done: who has seen its end need not know that."""
+        driven = self._runs.get(run)
+        if driven is not None and driven.task is not None and driven.driver is not None and driven.driver.state.status != "running":
+            await asyncio.wait([driven.task], timeout=ENDING_S)
 
     def _driven(self, run: str, pipeline: str, user: str) -> _Driven:
         """Nobody else drives the run from now on."""
