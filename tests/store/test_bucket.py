@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
-import socket
-import subprocess
-import sys
 import time
 import urllib.error
 import urllib.request
@@ -18,68 +14,15 @@ import pytest
 from fairway.errors import ConfigError, NotFoundError, StoreUnavailable
 from fairway.store.bucket import BucketArtifactStore, BucketSigner
 from fairway.testing.contracts.artifacts import ArtifactStoreContract
+from tests.store.seaweed import serve_s3
 
-_PORTS = (
-    *(f"{part}.port{kind}" for part in ("master", "volume", "filer", "s3") for kind in ("", ".grpc")),
-    "s3.port.iceberg",
-    "s3.port.lance",
-)
 _numbers = itertools.count(1)
-
-
-def free_ports(count: int) -> list[int]:
-    sockets = [socket.socket() for _ in range(count)]
-    for each in sockets:
-        each.bind(("127.0.0.1", 0))
-    ports = [each.getsockname()[1] for each in sockets]
-    for each in sockets:
-        each.close()
-    return ports
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The server's URL, once it answers; the bucket `tests` is there."""
-    folder = tmp_path_factory.mktemp("weed")
-    keys = [{"name": "t", "credentials": [{"accessKey": "AK", "secretKey": "SK"}], "actions": ["Admin", "Read", "Write", "List"]}]
-    (folder / "s3.json").write_text(json.dumps({"identities": keys}))
-    ports = dict(zip(_PORTS, free_ports(len(_PORTS)), strict=True))
-    words = [f"-{name}={port}" for name, port in ports.items()]
-    process = subprocess.Popen(
-        [Path(sys.executable).with_name("weed"), "server", f"-dir={folder}", "-s3", "-s3.config=s3.json", "-ip=127.0.0.1", *words],
-        cwd=folder,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        make = urllib.request.Request(f"http://127.0.0.1:{ports['filer.port']}/buckets/tests/", method="POST")
-        for url in (make, f"http://127.0.0.1:{ports['s3.port']}/healthz"):
-            answer(url, process)
-        yield f"http://127.0.0.1:{ports['s3.port']}"
-    finally:
-        process.kill()
-        process.wait(30)
-
-
-def answer(url: str | urllib.request.Request, process: subprocess.Popen[bytes]) -> None:
-    """Ask until the server answers."""
-    until = time.monotonic() + 60
-    while True:
-        try:
-            urllib.request.urlopen(url, timeout=5).close()
-        except urllib.error.HTTPError as error:
-            if error.code < 500:
-                return
-        except OSError:
-            pass
-        else:
-            return
-        assert process.poll() is None, "the S3 server has ended"
-        assert time.monotonic() < until, f"no answer from {url}"
-        try:
-            process.wait(0.1)
-        except subprocess.TimeoutExpired:
-            continue
+    with serve_s3(tmp_path_factory.mktemp("weed")) as url:
+        yield url
 
 
 @pytest.fixture
