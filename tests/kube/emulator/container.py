@@ -77,20 +77,19 @@ class Container:
     def start(self, images: Images, image: Image, variables: dict[str, str], paths: Paths, home: Path) -> None:
         """Start the command; one that cannot be started ends as the runtime says."""
         spec = self.spec
-        variables = {"PATH": images.path(image), **image.env, **variables}
-        if "HOME" not in variables:
-            variables["HOME"] = "/root" if image.user == 0 else "/"
+        address, config = variables.pop("EMULATOR_POD_IP"), variables.pop("EMULATOR_KUBECONFIG")
+        variables = {**image.env, **variables}
         words = [expand(text, variables) for text in (spec.get("command") or image.command)]
         words += [expand(text, variables) for text in (spec.get("args") or ())]
-        scratch = paths.find("/tmp")
-        if scratch and "TMPDIR" not in variables:
-            variables["TMPDIR"] = str(scratch)
-        address = variables.pop("EMULATOR_POD_IP")
         argv = [paths.local(word).replace("0.0.0.0", address) for word in words]
-        config = variables.get("KUBECONFIG", "")
         variables = {name: address if value == "0.0.0.0" else paths.local(value) for name, value in variables.items()}
+        # What stands for the image's own surroundings is of this machine already.
+        variables.setdefault("PATH", images.path(image))
+        variables.setdefault("HOME", "/root" if image.user == 0 else "/")
+        if scratch := paths.find("/tmp"):
+            variables.setdefault("TMPDIR", str(scratch))
         if config:
-            variables["KUBECONFIG"] = config  # it may lie below what a pod mounts: it is this machine's
+            variables.setdefault("KUBECONFIG", config)
         folder = Path(paths.local(spec.get("workingDir") or "")) if spec.get("workingDir") else home
         if not folder.is_dir():
             folder = home

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import sys
@@ -26,7 +27,7 @@ class Image(NamedTuple):
 
     @property
     def digest(self) -> str:
-        return "sha256:" + self.name.encode().hex().ljust(64, "0")[:64]
+        return "sha256:" + hashlib.sha256(self.name.encode()).hexdigest()
 
 
 BARE = str(Path(sys.base_prefix) / "bin" / f"python3.{sys.version_info[1]}")
@@ -68,7 +69,7 @@ class Images:
 
     def path(self, image: Image) -> str:
         """The PATH of a container: a folder of links to the image's programs, made once."""
-        folder = self._folder / image.digest.split(":")[1][-60:]
+        folder = self._folder / image.digest.split(":")[1]
         if not folder.exists():
             folder.mkdir(parents=True)
             for name, target in image.programs.items():

@@ -147,10 +147,9 @@ class PodRun:
                 continue
             break
         variables |= {"HOSTNAME": self.pod["spec"].get("hostname") or self.name, "EMULATOR_POD_IP": self.address}
+        variables["EMULATOR_KUBECONFIG"] = self.cluster.kubeconfig_for(self.pod)
         home = self.folder / container.name
         home.mkdir(exist_ok=True)
-        if self.cluster.kubeconfig_for(self.pod) and "KUBECONFIG" not in variables:
-            variables["KUBECONFIG"] = self.cluster.kubeconfig_for(self.pod)
         container.start(self.cluster.images, image, variables, Paths(container.spec, self._volumes), home)
         self.cluster.record(self.pod, "Started", f"Started container {container.name}")
         if container.running and "startupProbe" not in container.spec:
