@@ -208,6 +208,14 @@ class Site:
         at = datetime.fromisoformat(found["cpu"]["time"]).timestamp()
         return found["memory"]["workingSetBytes"] / (1 << 20), found["cpu"]["usageCoreNanoSeconds"] / 1e9, at
 
+    def usage_after(self, at: float) -> tuple[float, float, float]:
+        """The first `usage` that was measured after that time: a kubelet looks every ten seconds or so."""
+        while True:
+            found = self.usage()
+            if found[2] >= at and found[0] > 0:
+                return found
+            time.sleep(2)
+
     def rss(self) -> float:
         """MiB of anonymous memory of the server's pod: what is in use without the kernel's cache of files."""
         return self._stats()["memory"]["rssBytes"] / (1 << 20)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 
 from benchmarks.cluster.site import Site, open_site
 from benchmarks.figures import OURS, Bar
@@ -34,6 +35,7 @@ def measure(session: Session) -> None:
     with open_site(session) as site:
         for _ in range(session.long_runs):
             put, get = times(site, 1)
+            site.usage_after(time.time())
             stop, peaks = threading.Event(), [site.rss()]
             sampler = threading.Thread(target=_sample, args=(site, stop, peaks))
             sampler.start()

@@ -32,18 +32,9 @@ def up_s(site: Site) -> float:
 
 def idle(site: Site) -> tuple[float, float]:
     """MiB, and thousandths of a core over half a minute in which nothing happens."""
-    before = _usage_after(site, time.time())
-    now = _usage_after(site, before[2] + _REST_S)
+    before = site.usage_after(time.time())
+    now = site.usage_after(before[2] + _REST_S)
     return now[0], (now[1] - before[1]) / (now[2] - before[2]) * 1000
-
-
-def _usage_after(site: Site, at: float) -> tuple[float, float, float]:
-    """What the kubelet has measured since then: it looks every ten seconds or so."""
-    while True:
-        found = site.usage()
-        if found[2] >= at:
-            return found
-        time.sleep(2)
 
 
 @contextmanager
