@@ -424,13 +424,13 @@ def test_a_pod_that_fits_nowhere_says_which_resource_and_how_many_nodes(tmp_path
         call.create(asking("wide", {"cpu": "16"}))
         assert unschedulable(cluster, "wide") == (
             "0/2 nodes are available: 1 Insufficient cpu, 1 node(s) had untolerated taint(s). "
-            "preemption: 0/2 nodes are available: 2 Preemption is not helpful for scheduling."
+            "no new claims to deallocate, preemption: 0/2 nodes are available: 2 Preemption is not helpful for scheduling."
         )
         call.create(asking("gpu", {"nvidia.com/gpu": "1"}, tolerations=[{"key": "nvidia.com/gpu", "operator": "Exists"}]))
         cluster.wait(lambda: is_ready(cluster, "gpu"))
         call.create(asking("gpu-2", {"nvidia.com/gpu": "1"}, tolerations=[{"key": "nvidia.com/gpu", "operator": "Exists"}]))
         assert unschedulable(cluster, "gpu-2") == (
-            "0/2 nodes are available: 2 Insufficient nvidia.com/gpu. preemption: 0/2 nodes are available: "
+            "0/2 nodes are available: 2 Insufficient nvidia.com/gpu. no new claims to deallocate, preemption: 0/2 nodes are available: "
             "1 No preemption victims found for incoming pod, 1 Preemption is not helpful for scheduling."
         )
         call.create(asking("picky", {"cpu": "1"}, nodeSelector={"zone": "moon"}))

@@ -212,7 +212,9 @@ def test_a_token_is_mounted_unless_the_pod_wants_none(cluster: Emulator) -> None
 def test_an_image_that_is_not_there_is_backed_off_from_with_the_registrys_words(cluster: Emulator) -> None:
     cluster.create(pod("pulls", container(script="true", image="nowhere/none:1")))
     message = waiting(cluster, "pulls", "ImagePullBackOff")
-    assert message.startswith('Back-off pulling image "nowhere/none:1": ErrImagePull: failed to pull image "nowhere/none:1": ')
+    assert message.startswith(
+        'Back-off pulling image "nowhere/none:1": ErrImagePull: failed to pull and unpack image "docker.io/nowhere/none:1": '
+    )
     assert "docker.io/nowhere/none:1" in message and "pull access denied" in message
     cluster.create(pod("tags", container(script="true", image="busybox:0.1")))
     assert waiting(cluster, "tags", "ImagePullBackOff").endswith("docker.io/library/busybox:0.1: not found")
@@ -406,7 +408,7 @@ def test_a_log_that_is_not_there_is_refused_in_the_api_servers_words(cluster: Em
     waiting(cluster, "unstarted", "ImagePullBackOff")
     answer = call("GET", "pods/unstarted/log")
     assert answer.code == 400
-    assert answer.body["message"] == 'container "main" in pod "unstarted" is waiting to start: trying and failing to pull image'
+    assert answer.body["message"] == 'container "main" in pod "unstarted" is waiting to start: image can\'t be pulled'
     run_pod(cluster, pod("two", container("a", script="echo a"), container("b", script="echo b")))
     assert call("GET", "pods/two/log").body["message"] == "a container name must be specified for pod two, choose one of: [a b]"
     assert call("GET", "pods/two/log?container=c").body["message"] == "container c is not valid for pod two"

@@ -60,7 +60,7 @@ class Images:
         image = self._known.get(name) or self._known.get(plain)
         if image is not None:
             return image, ""
-        tagged = f'failed to pull and unpack image "{full}": failed to resolve reference "{full}"'
+        tagged = f'failed to pull and unpack image "{full}": failed to resolve image'
         if any(known.rsplit(":", 1)[0] == plain.rsplit(":", 1)[0] for known in self._known):
             return None, f"{tagged}: {full}: not found"
         words = "pull access denied, repository does not exist or may require authorization: "

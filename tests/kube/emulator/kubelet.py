@@ -82,7 +82,7 @@ class Kubelet:
         assert container is not None
         waiting = container.state.get("waiting")
         if waiting and not container.restarts:
-            problem = "trying and failing to pull image" if waiting["reason"] in ("ErrImagePull", "ImagePullBackOff") else waiting["reason"]
+            problem = "image can't be pulled" if waiting["reason"] in ("ErrImagePull", "ImagePullBackOff") else waiting["reason"]
             raise ApiError(400, f'container "{name}" in pod "{pod_name}" is waiting to start: {problem}')
         return container
 

@@ -126,7 +126,7 @@ class PodRun:
                 if container.spec.get("imagePullPolicy") == "Never":
                     container.wait_as("ErrImageNeverPull", f'Container image "{full}" is not present with pull policy of Never')
                 else:
-                    words = f'failed to pull image "{container.spec["image"]}": {refusal}'
+                    words = refusal
                     container.wait_as("ErrImagePull", words)
                     self.cluster.record(self.pod, "Failed", f'Failed to pull image "{container.spec["image"]}": {refusal}', warning=True)
                     self.publish()

@@ -143,7 +143,8 @@ def unschedulable(refusals: dict[str, list[Refusal]]) -> str:
     hopeless = sum(any(refusal.hopeless for refusal in found) for found in refusals.values())
     victims = [f"{number - hopeless} No preemption victims found for incoming pod"] if number > hopeless else []
     victims += [f"{hopeless} Preemption is not helpful for scheduling"] if hopeless else []
-    return f"0/{number} nodes are available: {listed}. preemption: 0/{number} nodes are available: {', '.join(sorted(victims))}."
+    both = f"0/{number} nodes are available: "
+    return f"{both}{listed}. no new claims to deallocate, preemption: {both}{', '.join(sorted(victims))}."
 
 
 def _set_condition(pod: Object, condition: dict[str, Any]) -> None:
