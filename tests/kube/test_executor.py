@@ -351,6 +351,28 @@ def test_a_pod_whose_node_never_says_that_it_has_gone_is_lost() -> None:
     play(story())
 
 
+def test_a_pod_whose_node_the_cluster_gave_up_is_lost_soon_after_its_grace() -> None:
+    async def story() -> None:
+        rig = Rig()
+        view, spec = await rig.start(), spec_of()
+        await rig.placed(view, spec)
+        rig.cluster.pod(spec.id)["metadata"]["deletionTimestamp"] = "2026-11-24T18:23:27Z"
+        taken = {"type": "DisruptionTarget", "status": "True", "reason": "DeletionByTaintManager", "message": "Taint manager: deleting"}
+        rig.cluster.set_status(spec.id, {"phase": "Running", "conditions": [taken]})
+        await rig.told(view, spec, "running")
+        rig.now += 9
+        await rig.executor.tend()
+        assert spec.id in await view.observe([spec.id])
+        rig.now += 7
+        await rig.executor.tend()
+        lost = await rig.settled(view, spec)
+        assert lost.error is not None
+        assert lost.error.kind == "lost"
+        await rig.executor.close()
+
+    play(story())
+
+
 def test_what_admission_refuses_fails_at_once_and_is_not_tried_again() -> None:
     async def story() -> None:
         rig = Rig()

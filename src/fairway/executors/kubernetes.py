@@ -25,7 +25,7 @@ from fairway.executors.fair import Ask, ask_of
 from fairway.executors.gate import Gate
 from fairway.executors.nodes import Nodes
 from fairway.executors.owners import Owners
-from fairway.executors.pods import Pod, Tracked, ask_of_pod, cancelled, inventory_of, is_pooled
+from fairway.executors.pods import Pod, Tracked, ask_of_pod, cancelled, inventory_of, is_pooled, is_unheard
 from fairway.executors.poolkeeper import PoolKeeper
 from fairway.executors.pools import Pools
 from fairway.executors.runview import RunView
@@ -47,6 +47,7 @@ _TAIL_LINES = 100
 _EVENTS_KEPT = 8
 _TICK_S = 1.0
 _GONE_S = 60.0  # how long after its grace a pod that is being deleted may take to be gone
+_UNHEARD_S = 5.0  # the same, where the cluster itself has given its node up
 _LINGER_S = 60.0  # how long a pod may go on after its outcome before it is ended
 _UNCLAIMED_S = 600.0  # how long after the start a pod may be there that no driver asks for
 _ENDED = ("Succeeded", "Failed")
@@ -337,6 +338,7 @@ class KubernetesExecutor:
                 tracked.state = "placed"  # its creation was reported as failed, and was none
         if pod.role == "pool":
             self.pools.appear(pod.name, pod.pool)
+        pod.unheard = is_unheard(obj)
         pod.dying_at = pod.dying_at or (self.clock() if meta.get("deletionTimestamp") else 0.0)
         pod.uid, pod.phase = meta["uid"], obj.get("status", {}).get("phase", "Pending")
         pod.obj = obj if pod.phase != "Running" or pod.role == "container" else None
@@ -464,7 +466,7 @@ class KubernetesExecutor:
             if name in self._pods and not self._pods[name].leaving:
                 self._begin(self._delete_pod(self._pods[name], 1.0))
         for pod in list(self._pods.values()):
-            if pod.dying_at and now - pod.dying_at > self.settings.target.grace_s + _GONE_S:
+            if pod.dying_at and now - pod.dying_at > self.settings.target.grace_s + (_UNHEARD_S if pod.unheard else _GONE_S):
                 self._begin(self._bury(pod))
             if pod.leaving or pod.dying_at:
                 continue

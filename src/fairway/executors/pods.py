@@ -38,7 +38,7 @@ class Pod:
 
     __slots__ = (
         "dying_at", "events", "found", "leaving", "name", "obj", "phase", "pool", "role", "run", "settled_at", "stuck_at", "told",
-        "told_at", "uid",
+        "told_at", "uid", "unheard",
     )  # fmt: skip
 
     def __init__(self, name: str, run: str, role: str, pool: str = "") -> None:
@@ -49,7 +49,7 @@ class Pod:
         self.found: Diagnosis | None = None
         self.settled_at = self.stuck_at = self.told_at = self.dying_at = 0.0
         self.told = ""
-        self.leaving = False
+        self.leaving = self.unheard = False
 
     def note(self, found: Diagnosis | None, now: float) -> None:
         """Why it does not start. The words for one and the same cause change with every look at the nodes: they are told anew only now and
@@ -85,3 +85,9 @@ def inventory_of(settings: ClusterSettings) -> Inventory:
 def cancelled(message: str) -> ErrorInfo:
     """The error of an attempt that was ended because somebody wished it."""
     return ErrorInfo("cancelled", "FW-TASK-CANCELLED", message, retryable=False)
+
+
+def is_unheard(obj: Mapping[str, Any]) -> bool:
+    """Has the cluster given up the pod's node, which may never confirm that the pod has ended?"""
+    conditions = obj.get("status", {}).get("conditions") or ()
+    return any(one.get("type") == "DisruptionTarget" and one.get("reason") == "DeletionByTaintManager" for one in conditions)
