@@ -219,6 +219,10 @@ class Cluster:
         asyncio.set_event_loop(self.loop)
         try:
             self.loop.run_until_complete(self._serve())
+            left = asyncio.all_tasks(self.loop)
+            for task in left:
+                task.cancel()
+            self.loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
         except BaseException as error:
             if not self._ready.done():
                 self._ready.set_exception(error)

@@ -272,7 +272,11 @@ async def _pump_both(reader: asyncio.StreamReader, writer: asyncio.StreamWriter,
     except OSError:
         writer.transport.abort()
         return
-    await asyncio.gather(_pump(reader, inner_writer), _pump(inner_reader, writer))
+    try:
+        await asyncio.gather(_pump(reader, inner_writer), _pump(inner_reader, writer))
+    finally:
+        writer.close()
+        inner_writer.close()
 
 
 async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -285,9 +289,6 @@ async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
             writer.write_eof()
     except OSError:
         writer.transport.abort()
-    finally:
-        if reader.at_eof() and writer.transport.is_closing():
-            writer.close()
 
 
 async def _from_client(socket_: web.WebSocketResponse, writers: dict[int, asyncio.StreamWriter]) -> None:
