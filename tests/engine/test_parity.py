@@ -148,6 +148,12 @@ def test_a_step_that_fits_an_empty_node_is_not_refused_because_others_are_busy()
     assert check(graph(step(resources=Resources(cpu=8))), facts) == []
 
 
+def test_a_step_whose_pod_is_patched_is_not_refused_for_where_it_would_have_been_placed() -> None:
+    patched = step(resources=Resources(cpu=64), placement=Placement(patch={"spec": {"tolerations": [{"operator": "Exists"}]}}))
+    ((level, what),) = found(graph(patched), cluster(node("n1")))
+    assert level == "warning" and "no node of the cluster could hold that" in what
+
+
 def test_a_cluster_that_grows_may_get_such_a_node() -> None:
     ((level, what),) = found(graph(step(resources=Resources(cpu=64))), cluster(node("n1"), growing=True))
     assert level == "warning" and "no node of the cluster could hold that" in what

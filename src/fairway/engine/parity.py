@@ -264,6 +264,8 @@ def _check_fit(step: StepDef, facts: Facts, inventory: ClusterInventory) -> Iter
     level, hint = "problem", "ask for less or for other nodes: `fairway cluster` shows what there is"
     if facts.growing:
         level, hint = "warning", "it waits until the cluster has grown by such a node"
+    elif step.placement.patch:  # the last way out: what it makes of the pod is the cluster's to judge
+        level, hint = "warning", "its patch may place it all the same"
     yield Finding(level, f"{_steps([step])} asks for {asks}, and no node of the cluster could hold that ({lacks})", hint, step.where)
 
 
