@@ -55,6 +55,8 @@ PROMISED = {
     "resume-first-task": (1, "s"),
     "resume-twice": (0, "re-runs"),
     "log-point": (5, "µs"),
+    "restart-goes-on": (5, "s"),
+    "restart-twice": (0, "tasks"),
     "cluster-pods": (1, "pods"),
     "cluster-step": (1.25, "×"),
     "cluster-chain": (2, "s"),
