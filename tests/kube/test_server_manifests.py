@@ -183,3 +183,7 @@ def test_placement_and_storage_are_those_of_the_target() -> None:
     assert spec["imagePullSecrets"] == [{"name": "pull"}]
     claim = find(FULL, "PersistentVolumeClaim")["spec"]
     assert (claim["storageClassName"], claim["resources"]["requests"]["storage"]) == ("fast", "50Gi")
+
+
+def test_a_server_that_has_come_back_is_seen_to_be_ready_within_a_second() -> None:
+    assert container(PLAIN)["readinessProbe"]["periodSeconds"] == 1

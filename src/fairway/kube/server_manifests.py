@@ -209,7 +209,8 @@ def _container(plan: ServerPlan) -> dict[str, Any]:
         },
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "livenessProbe": _probe("/livez", initialDelaySeconds=10, periodSeconds=15, timeoutSeconds=10, failureThreshold=6),
-        "readinessProbe": _probe("/readyz", periodSeconds=5, timeoutSeconds=5, failureThreshold=3),
+        # Often: clients come back through a port-forward to a pod that is ready, and wait for as long as this takes to notice.
+        "readinessProbe": _probe("/readyz", periodSeconds=1, timeoutSeconds=5, failureThreshold=15),
         "volumeMounts": [
             {"name": "home", "mountPath": HOME},
             {"name": "secret", "mountPath": SECRET_FOLDER, "readOnly": True},
