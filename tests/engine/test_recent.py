@@ -19,8 +19,10 @@ class Far(MemoryStreamStore):
         self.came = threading.Event()
         self.blocked = threading.Event()
         self.blocked.set()
+        self.asking = threading.Semaphore(0)
 
     def read_many(self, run: str, offsets: Mapping[str, int], *, wait_s: float = 0.0) -> dict[str, bytes]:
+        self.asking.release()
         assert self.blocked.wait(10)
         self.asked.append(dict(offsets))
         found = {name: self.read(f"{run}/{name}", offset) for name, offset in offsets.items()}
@@ -41,6 +43,24 @@ def test_what_is_asked_for_is_followed_and_nothing_waits_for_it() -> None:
     recent.refresh()
     assert find_last_line(recent, "r1", "a1") == "two"
     assert far.asked[-1]["a1/log"] > 0, "what has come is not sent again"
+
+
+def test_two_that_fetch_the_same_at_once_keep_it_once() -> None:
+    far = Far()
+    far.append("r1/a1/log", b"one\n")
+    recent = RecentStreams(far)
+    far.blocked.clear()
+    recent.size("r1/a1/log")  # begins to be followed
+    others = [threading.Thread(target=recent.refresh) for _ in range(3)]
+    for other in others:
+        other.start()
+    for _ in others:
+        assert far.asking.acquire(timeout=10)
+    far.blocked.set()
+    for other in others:
+        other.join()
+    recent.refresh()
+    assert recent.read("r1/a1/log") == b"one\n"
 
 
 def test_all_streams_of_a_run_come_in_one_exchange() -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import gc
 import json
 import stat
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +19,8 @@ import yaml
 from fairway.engine.credentials import find_token, server_key
 from fairway.engine.deploy import connect, deploy
 from fairway.engine.parity import LEVELS
+from fairway.engine.project import load_project
+from fairway.engine.remote import open_connection
 from fairway.errors import ConflictError, FairwayError, ImageUnavailable, InfraError, NotFoundError
 from fairway.kube.server_call import call_pod
 from fairway.kube.server_manifests import ServerPlan, render_server
@@ -378,3 +382,17 @@ def test_what_cannot_run_is_refused_at_submit_in_under_a_second(campus: Campus, 
     said = campus.ask("run", str(file), "--on", "campus")
     assert said.err.startswith("error: the image python:3.11-slim has no uvicorn, which step 'small' imports\n"), said.text
     assert json.loads(campus.ask("runs", "--on", "campus", "-o", "json").out) == []
+
+
+def test_a_connection_that_nobody_holds_any_more_lets_its_forward_go(campus: Campus, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A notebook opens one with each `fw.runs`, and closes none."""
+    monkeypatch.setenv("FAIRWAY_CONFIG", str(campus.config))
+    monkeypatch.setenv("FAIRWAY_TARGET", "campus")
+    before = set(threading.enumerate())
+    connection = open_connection(load_project(str(campus.folder)))
+    assert connection.facts["version"]
+    (thread,) = {one for one in threading.enumerate() if one.name.startswith("forward")} - before
+    del connection
+    gc.collect()
+    thread.join(10)
+    assert not thread.is_alive()

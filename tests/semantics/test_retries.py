@@ -124,6 +124,7 @@ def test_a_try_that_leaves_a_half_written_file_does_not_see_it_again(rig: Rig) -
     assert outputs(run) == {"result": False}
 
 
+PATIENCE = "500ms"
 WAITING = """
 @fw.step(retry=fw.retry(3, backoff="1h", jitter=0))
 def far() -> int:
@@ -143,7 +144,7 @@ def main():
 
 def test_a_run_that_only_waits_for_a_retry_ends_by_its_timeout(rig: Rig) -> None:
     source = WAITING.format(mark=str(rig.root / "mark")).replace("return [far(), near()]", "far()\n    return near()")
-    run = rig.run(source, timeout="500ms")
+    run = rig.run(source, timeout=PATIENCE)
     assert run.status == "timeout"
     assert run.tasks["far"].status == "skipped"
     assert outputs(run) == {"result": 1}

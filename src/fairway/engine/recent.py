@@ -77,7 +77,7 @@ class RecentStreams:
             for rest, data in self._far.read_many(run, offsets, wait_s=wait_s).items():
                 with self._lock:
                     one = wanted[f"{run}/{rest}"]
-                    whole = one.data + data
+                    whole = one.data + data[max(0, one.start + len(one.data) - offsets[rest]) :]  # another thread may have been quicker
                     one.start += max(0, len(whole) - KEPT_BYTES)
                     one.data = whole[-KEPT_BYTES:]
         return bool(wanted)

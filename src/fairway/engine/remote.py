@@ -6,6 +6,7 @@ What reads and acts here speaks to the server's API alone: through a port-forwar
 from __future__ import annotations
 
 import os
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -147,7 +148,9 @@ def open_connection(project: Project, *, patience_s: float = PATIENCE_S) -> Conn
             f"there is no server in the namespace {there.namespace} ({error.message})", hint=f"put it there: fairway up --on {target.name}"
         ) from None
     urls = [f"http://127.0.0.1:{forward.ports[port]}" for port in (API_PORT, BLOBS_PORT)]
-    return Connection(project, target, ServerApi(urls[0], token, blobs_url=urls[1], patience_s=patience_s), forward)
+    made = Connection(project, target, ServerApi(urls[0], token, blobs_url=urls[1], patience_s=patience_s), forward)
+    weakref.finalize(made, forward.stop)  # a notebook opens many, and closes none
+    return made
 
 
 def check_version(server: str, target: str) -> None:

@@ -50,10 +50,14 @@ class Forward:
 
     def close(self) -> None:
         """Stop listening and break what is open. Idempotent."""
+        self.stop()
+        self._thread.join()
+
+    def stop(self) -> None:
+        """As `close`, without waiting for the end: may be called from any thread, also while garbage is collected."""
         if self._loop is not None and self._stop is not None:
             with suppress(RuntimeError):  # the loop has ended already
                 self._loop.call_soon_threadsafe(self._stop.set)
-        self._thread.join()
 
     def _run(self) -> None:
         try:
