@@ -141,6 +141,7 @@ BREED = """
 import os, signal
 
 def breed():
+    reader, writer = os.pipe()
     for _ in range(100):
         if os.fork() == 0:
             os.setsid()
@@ -148,8 +149,12 @@ def breed():
             if os.fork() == 0:
                 os.setsid()
                 signal.signal(signal.SIGTERM, signal.SIG_IGN)
+            os.write(writer, b".")
             while True:
                 signal.pause()
+    came = 0
+    while came < 200:  # all are there before the step goes on
+        came += len(os.read(reader, 200))
 """
 
 

@@ -241,7 +241,7 @@ def test_kept_failures_are_left_out_and_the_run_succeeds(rig: Rig) -> None:
 def test_without_keep_one_failure_fails_the_run_and_what_gathers_does_not_run(rig: Rig) -> None:
     run = rig.run(PARTIAL.replace(', on_error="keep"', ""))
     assert run.status == "failed"
-    assert error_of(run).message == "1 is odd"
+    assert error_of(run).message in ("1 is odd", "3 is odd"), "they run side by side: whichever failed first"
     assert statuses(run)["keep"] == "skipped"
     assert statuses(run)["add_one[2]"] == "succeeded", "what does not need the failed item goes on"
 
