@@ -96,7 +96,7 @@ class HollowKubelet:
         async with self._limit:
             await self._set_phase(name, "Running")
             answer = await self._http.put(
-                f"{given['FAIRWAY_URL']}/work/v1/attempts/{name}/outcome",
+                f"{given['FAIRWAY_URL']}/worker/v1/attempts/{name}/outcome",
                 content=json.dumps(to_plain(outcome)),
                 headers={HEADER: given["FAIRWAY_TOKEN"], "Content-Type": "application/json"},
             )

@@ -85,7 +85,7 @@ class Waiting:
         connection = http.client.HTTPConnection("127.0.0.1", self.server.port, timeout=30)
         for id in attempts:
             while True:
-                connection.request("GET", f"/work/v1/attempts/{id}", headers={HEADER: sign_token(KEY, id, time.time() + 600)})
+                connection.request("GET", f"/worker/v1/attempts/{id}", headers={HEADER: sign_token(KEY, id, time.time() + 600)})
                 answer = connection.getresponse()
                 answer.read()
                 if answer.status == 200:
@@ -99,7 +99,7 @@ class Waiting:
         for id in attempts:
             body = json.dumps(to_plain(Outcome(id, "ended", (ItemOutcome("succeeded", {"result": _RESULT}),))))
             headers = {HEADER: sign_token(KEY, id, time.time() + 600), "Content-Type": "application/json"}
-            connection.request("PUT", f"/work/v1/attempts/{id}/outcome", body, headers)
+            connection.request("PUT", f"/worker/v1/attempts/{id}/outcome", body, headers)
             answer = connection.getresponse()
             answer.read()
             assert answer.status == 201, f"{id}: {answer.status}"

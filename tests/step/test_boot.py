@@ -37,7 +37,7 @@ def test_the_runtime_is_fetched_once_for_all_containers_of_a_pod(yard: Yard) -> 
     yard.write("def double(x):\n    return 2 * x\n")
     for n in range(2):
         yard.run(yard.spec("double", n, name=f"d{n}"), FAIRWAY_RUNTIMES="")
-    assert [path for _, path in yard.server.requests].count("/work/v1/runtime.zip") == 1
+    assert [path for _, path in yard.server.requests].count("/worker/v1/runtime.zip") == 1
 
 
 def test_an_image_that_brings_the_runtime_along_fetches_nothing(yard: Yard, tmp_path: Path) -> None:
@@ -45,7 +45,7 @@ def test_an_image_that_brings_the_runtime_along_fetches_nothing(yard: Yard, tmp_
     zipfile.ZipFile(io.BytesIO(data)).extractall(tmp_path / "image" / digest)
     yard.write("def double(x):\n    return 2 * x\n")
     yard.run(yard.spec("double"), FAIRWAY_RUNTIMES=str(tmp_path / "image"))
-    assert "/work/v1/runtime.zip" not in [path for _, path in yard.server.requests]
+    assert "/worker/v1/runtime.zip" not in [path for _, path in yard.server.requests]
 
 
 def test_a_server_that_comes_later_is_waited_for(yard: Yard, server: Server) -> None:

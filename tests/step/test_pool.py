@@ -119,7 +119,7 @@ def test_attempt_after_attempt_in_one_worker(pool: Yard) -> None:
     assert [value(pool.server.outcome(spec)) for spec in specs] == [2 * n for n in range(8)]
     assert [pool.server.log(spec) for spec in specs] == [f"doubling {n}" for n in range(8)]
     assert {pool.server.outcome(spec).worker.partition(":")[0] for spec in specs} == {os.uname().nodename}
-    bundles = [path for _, path in pool.server.requests if path == "/work/v1/blobs"]
+    bundles = [path for _, path in pool.server.requests if path == "/worker/v1/blobs"]
     assert len(bundles) == 1, "the bundle is fetched once, and inline values ask for nothing"
 
 
@@ -346,4 +346,4 @@ def test_code_that_the_image_brings_along_is_not_fetched(yard: Yard, tmp_path: P
     (packed / yard.bundle / "work.py").write_text(STEPS)
     yard.worker(FAIRWAY_BUNDLES=str(packed))
     assert value(run(yard, yard.spec("double", 4))) == 8
-    assert "/work/v1/blobs" not in [path for _, path in yard.server.requests]
+    assert "/worker/v1/blobs" not in [path for _, path in yard.server.requests]

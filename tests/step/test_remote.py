@@ -127,9 +127,9 @@ def test_many_blobs_travel_with_few_questions(server: Server, store: RemoteArtif
         store.cache.put(key_of(data), data)
     store.upload(map(key_of, many))
     assert all(server.store.stat(key_of(data)) for data in many)
-    assert server.requests == [("POST", "/work/v1/blobs")] * 2
+    assert server.requests == [("POST", "/worker/v1/blobs")] * 2
     store.upload(map(key_of, many))
-    assert server.requests == [("POST", "/work/v1/blobs")] * 4
+    assert server.requests == [("POST", "/worker/v1/blobs")] * 4
 
 
 def test_of_many_readers_at_once_one_fetches(server: Server, store: RemoteArtifactStore) -> None:
@@ -142,7 +142,7 @@ def test_of_many_readers_at_once_one_fetches(server: Server, store: RemoteArtifa
     for thread in threads:
         thread.join()
     assert seen == [data] * 6
-    assert server.requests == [("POST", "/work/v1/blobs")]
+    assert server.requests == [("POST", "/worker/v1/blobs")]
 
 
 def test_bytes_that_are_damaged_in_the_store_are_refused(server: Server, store: RemoteArtifactStore) -> None:

@@ -139,7 +139,13 @@ def test_a_dead_blob_process_is_replaced_on_the_same_port(server: ServerProcess)
 
 def test_strangers_are_told_nothing(server: ServerProcess) -> None:
     connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=5)
-    for path, status in (("/api/v1/runs", 401), ("/api/v1/target", 401), ("/work/v1/runtime.zip", 401), ("/livez", 200), ("/readyz", 200)):
+    for path, status in (
+        ("/api/v1/runs", 401),
+        ("/api/v1/target", 401),
+        ("/worker/v1/runtime.zip", 401),
+        ("/livez", 200),
+        ("/readyz", 200),
+    ):
         connection.request("GET", path)
         answer = connection.getresponse()
         answer.read()

@@ -93,7 +93,7 @@ class Bench:
 
     def call(self, method: str, path: str, *, token: str | None = None, id: str = ID, **more: Any) -> Any:
         headers = {"Fairway-Token": sign_token(KEY, id, NOW + 60) if token is None else token}
-        return self._client.request(method, f"/work/v1/{path}", headers={**headers, **more.pop("headers", {})}, **more)
+        return self._client.request(method, f"/worker/v1/{path}", headers={**headers, **more.pop("headers", {})}, **more)
 
 
 @pytest.fixture

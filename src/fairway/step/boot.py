@@ -24,7 +24,7 @@ def fetch():
         code = 0
         try:
             link = kind(at.netloc, timeout=30)
-            link.request("GET", at.path + "/work/v1/runtime.zip", headers={"Fairway-Token": env["FAIRWAY_TOKEN"]})
+            link.request("GET", at.path + "/worker/v1/runtime.zip", headers={"Fairway-Token": env["FAIRWAY_TOKEN"]})
             answer = link.getresponse(); data = answer.read(); link.close()
             got, code = hashlib.sha256(data).hexdigest(), answer.status
             if code == 200 and got == want: return data

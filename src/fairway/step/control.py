@@ -74,7 +74,7 @@ class Control:
 
     def path_url(self, path: str) -> str:
         """The address of something of the channel's."""
-        return f"{self.url}/work/v1/{path}"
+        return f"{self.url}/worker/v1/{path}"
 
 
 class Poll:

@@ -98,10 +98,10 @@ class Channel(Record):
 
 def work_routes(channel: Channel) -> list[Route]:
     """The routes of the channel."""
-    one = "/work/v1/attempts/{id}"
+    one = "/worker/v1/attempts/{id}"
     table: tuple[tuple[str, str, Handler], ...] = (
-        ("GET", "/work/v1/runtime.zip", _get_runtime),
-        ("POST", "/work/v1/blobs", _sign_blobs),
+        ("GET", "/worker/v1/runtime.zip", _get_runtime),
+        ("POST", "/worker/v1/blobs", _sign_blobs),
         ("GET", one, _get_attempt),
         ("GET", f"{one}/outcome", _get_outcome),
         ("PUT", f"{one}/outcome", _put_outcome),
@@ -111,7 +111,7 @@ def work_routes(channel: Channel) -> list[Route]:
         ("PUT", f"{one}/checkpoint/{{path:path}}", _put_checkpoint),
         ("DELETE", f"{one}/checkpoint/{{path:path}}", _delete_checkpoint),
         ("PUT", f"{one}/outputs", _put_outputs),
-        ("POST", "/work/v1/pools/{pool}/poll", _poll),
+        ("POST", "/worker/v1/pools/{pool}/poll", _poll),
     )
     return [Route(path, _guarded(channel, handle), methods=[method]) for method, path, handle in table]
 
