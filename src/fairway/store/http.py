@@ -22,6 +22,7 @@ from fairway.spec.record import from_plain, to_plain
 from fairway.spec.summary import CacheEntry, RunSummary, RunTally
 from fairway.step.remote import RemoteArtifactStore
 from fairway.store.serverapi import LONGEST_WAIT_S, SLACK_S, ServerApi, UnsatisfiableRange
+from fairway.store.wire import render_events
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -62,6 +63,11 @@ class HttpJournal:
             if not items or out[-1][0] >= page["head"] or (limit and len(out) >= limit):
                 return out
             after = out[-1][0]
+
+    async def read_text(self, run: str, after: int = 0, limit_bytes: int = 0) -> Sequence[tuple[int, str]]:
+        """A page of events as one batch, or all; see the port."""
+        found = await self.read(run, after, _EVENTS_PAGE if limit_bytes else 0)
+        return [(found[0][0], render_events([event for _, event in found]))] if found else []
 
     async def head(self, run: str) -> int:
         """The number of the last event, 0 if there is no such run."""

@@ -23,6 +23,7 @@ T = TypeVar("T")
 _SCHEMA = 1
 _DEFAULT_NAME = "fairway"
 _POLL_S = 0.05
+_TEXTS = 500
 _RETRY_PAUSES_S = (0.1, 0.5, 2.0)
 
 
@@ -117,6 +118,15 @@ class PostgresJournal:
             if limit and len(out) >= limit:
                 return out[:limit]
         return out
+
+    async def read_text(self, run: str, after: int = 0, limit_bytes: int = 0) -> Sequence[tuple[int, str]]:
+        """Batches with events above `after`, as they were written; see the port."""
+        if not limit_bytes:
+            return await self._batches(run, after)
+        sizes = "sum(octet_length(events)) OVER (ORDER BY last) - octet_length(events) AS before"
+        some = f"SELECT first, last, events, {sizes} FROM batches WHERE run = %s AND last > %s ORDER BY last LIMIT {_TEXTS}"
+        sql = f"SELECT first, events FROM ({some}) AS found WHERE before < %s ORDER BY last"
+        return await self._rows(sql, (run, after, limit_bytes))
 
     async def head(self, run: str) -> int:
         """The number of the last event, 0 if there is no such run."""

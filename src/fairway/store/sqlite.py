@@ -131,6 +131,10 @@ class SqliteJournal:
                 return out[:limit]
         return out
 
+    async def read_text(self, run: str, after: int = 0, limit_bytes: int = 0) -> Sequence[tuple[int, str]]:
+        """Batches with events above `after`, as they were written; see the port."""
+        return self._batches(run, after, limit_bytes=limit_bytes)
+
     async def head(self, run: str) -> int:
         """The number of the last event, 0 if there is no such run."""
         return self._read(lambda db: db.execute("SELECT head FROM runs WHERE run = ?", (run,)).fetchone() or (0,))[0]
@@ -254,8 +258,8 @@ class SqliteJournal:
                 self._opened.close()
                 self._opened = None
 
-    def _batches(self, run: str, after: int, limit: int = 0) -> list[tuple[int, str]]:
-        """Batches with events above `after`: all, or as many as hold `limit` of them."""
+    def _batches(self, run: str, after: int, limit: int = 0, limit_bytes: int = 0) -> list[tuple[int, str]]:
+        """Batches with events above `after`: all, or as many as hold `limit` of them or `limit_bytes`."""
 
         def work(db: sqlite3.Connection) -> list[tuple[int, str]]:
             row = db.execute("SELECT no FROM runs WHERE run = ?", (run,)).fetchone()
@@ -263,9 +267,11 @@ class SqliteJournal:
                 return []
             low, high = row[0] << 32 | after, (row[0] + 1) << 32
             rows: list[tuple[int, str]] = []
+            size = 0
             for id, first, text in db.execute("SELECT id, first, events FROM batches WHERE id > ? AND id < ? ORDER BY id", (low, high)):
                 rows.append((first, text))
-                if limit and (id & 0xFFFFFFFF) - after >= limit:
+                size += len(text)
+                if (limit and (id & 0xFFFFFFFF) - after >= limit) or 0 < limit_bytes <= size:
                     break
             return rows
 

@@ -62,6 +62,17 @@ class MemoryJournal:
         ]
         return out[:limit] if limit else out
 
+    async def read_text(self, run: str, after: int = 0, limit_bytes: int = 0) -> Sequence[tuple[int, str]]:
+        out: list[tuple[int, str]] = []
+        size = 0
+        for first, last, _, text in self._batches.get(run, ()):
+            if last > after:
+                out.append((first, text))
+                size += len(text)
+                if 0 < limit_bytes <= size:
+                    break
+        return out
+
     async def head(self, run: str) -> int:
         batches = self._batches.get(run)
         return batches[-1][1] if batches else 0

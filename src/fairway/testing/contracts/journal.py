@@ -14,6 +14,7 @@ from fairway.spec.graph import Graph
 from fairway.spec.ports import Journal, run_now
 from fairway.spec.record import replace
 from fairway.spec.summary import CacheEntry, RunSummary, RunTally
+from fairway.store.wire import parse_events
 
 _REF = ArtifactRef("ab" * 32, 3, "json", "int", inline="123", meta={"rows": 2})
 
@@ -61,6 +62,23 @@ class JournalReaderContract:
         assert [n for n, _ in self.run(journal.read("r1", 1))] == [2, 3, 4, 5, 6]
         assert [(n, e.at) for n, e in self.run(journal.read("r1", 1, 3))] == [(2, 2.0), (3, 3.0), (4, 4.0)]
         assert list(self.run(journal.read("r1", 6))) == []
+
+    def test_batches_are_read_as_text_in_portions(self, journal: Journal, writer: Journal) -> None:
+        head = self.run(writer.append("r1", 0, [_started("r1"), *_ticks(2)], "b1"))
+        for n in range(6):
+            head = self.run(writer.append("r1", head, _ticks(10, n), f"b{n + 2}"))
+        wanted = list(self.run(journal.read("r1")))
+        for limit_bytes in (0, 1, 600):
+            after, found = 0, []
+            while texts := self.run(journal.read_text("r1", after, limit_bytes)):
+                assert limit_bytes == 0 or sum(len(text) for _, text in texts[:-1]) < limit_bytes
+                for first, text in texts:
+                    found += parse_events(text, first, after)
+                    after = found[-1][0]
+            assert found == wanted
+        (first, text), *_ = self.run(journal.read_text("r1", 1))
+        assert parse_events(text, first, 1)[0][0] == 2
+        assert list(self.run(journal.read_text("r2", 0, 10))) == []
 
     def test_runs_do_not_mix(self, journal: Journal, writer: Journal) -> None:
         self.run(writer.append("r1", 0, _ticks(2), "b"))
