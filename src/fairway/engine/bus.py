@@ -15,10 +15,17 @@ class Bell:
 
     def __init__(self) -> None:
         self._event = asyncio.Event()
+        self._rung: set[str] = set()
 
-    def ring(self) -> None:
+    def ring(self, topic: str = RUNS) -> None:
         """Wake the listener, now or when it next waits."""
+        self._rung.add(topic)
         self._event.set()
+
+    def take(self) -> set[str]:
+        """The topics that there was news of since this was last asked."""
+        rung, self._rung = self._rung, set()
+        return rung
 
     async def wait(self, timeout_s: float) -> bool:
         """True as soon as there was news since the last wait, False when `timeout_s` is over."""
@@ -42,7 +49,7 @@ class Bus:
     def publish(self, topic: str) -> None:
         """Wake whoever listens to `topic`. Costs nothing where nobody does."""
         for bell in self._listeners.get(topic, ()):
-            bell.ring()
+            bell.ring(topic)
 
     def close(self) -> None:
         """Wake all listeners for the last time."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+from functools import cache
+from typing import Any
 
-import zstandard
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -43,11 +44,21 @@ def not_modified(tag: str) -> Response:
 def compress(data: bytes, accepted: str) -> tuple[bytes, str]:
     """(data, coding) in the best coding that is accepted; coding is "" if the data stays as it is."""
     codings = _accepted(accepted)
-    if codings.get("zstd", 0.0) > 0:
-        return zstandard.ZstdCompressor(level=3).compress(data), "zstd"
+    if codings.get("zstd", 0.0) > 0 and (zstd := _zstd()) is not None:
+        return zstd.ZstdCompressor(level=3).compress(data), "zstd"
     if codings.get("gzip", 0.0) > 0:
         return gzip.compress(data, 4, mtime=0), "gzip"
     return data, ""
+
+
+@cache
+def _zstd() -> Any:
+    """The library, None where it is not installed: a laptop does without."""
+    try:
+        import zstandard
+    except ImportError:
+        return None
+    return zstandard
 
 
 def _accepted(header: str) -> dict[str, float]:

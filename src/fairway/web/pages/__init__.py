@@ -1,0 +1,15 @@
+"""The dashboard's pages: one file a noun; this table joins them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from importlib import import_module
+
+from fairway.web.pages.page import Page
+
+_FILES = ("home", "runs")
+
+
+def load_pages(files: Iterable[str] = _FILES) -> tuple[Page, ...]:
+    """All rows of the page table."""
+    return tuple(page for name in files for page in import_module(f"fairway.web.pages.{name}").PAGES)

@@ -1,0 +1,75 @@
+"""Numbers, sizes and times in words, as the pages show them. Pure."""
+
+from __future__ import annotations
+
+import math
+import time
+
+
+def spell_ago(at: float, now: float = 0.0) -> str:
+    """How long ago `at` (epoch seconds) was: "12 s ago", "3 h ago", "2026-11-24" when it is long ago."""
+    if not at:
+        return ""
+    passed = (now or time.time()) - at
+    if passed < -1:
+        return f"in {spell_duration(-passed)}"
+    if passed < 10:
+        return "just now"
+    if passed < 7 * 86400:
+        unit, name = next((unit, name) for unit, name in ((86400, "d"), (3600, "h"), (60, "min"), (1, "s")) if passed >= unit)
+        return f"{int(passed // unit)} {name} ago"
+    return time.strftime("%Y-%m-%d", time.gmtime(at))
+
+
+def spell_duration(seconds: float | None) -> str:
+    """ "34 ms", "4.2 s", "3 min 5 s", "2 h 4 min", "3 d 2 h"."""
+    if seconds is None or seconds != seconds:
+        return ""
+    seconds = max(seconds, 0.0)
+    if seconds < 0.9995:
+        return f"{seconds * 1000:.0f} ms"
+    if seconds < 59.95:
+        return f"{seconds:.1f} s" if seconds < 9.95 else f"{seconds:.0f} s"
+    whole = round(seconds)
+    if whole < 3600:
+        return _two(whole // 60, "min", whole % 60, "s")
+    if whole < 86400:
+        return _two(whole // 3600, "h", whole % 3600 // 60, "min")
+    return _two(whole // 86400, "d", whole % 86400 // 3600, "h")
+
+
+def spell_size(size_bytes: float) -> str:
+    """ "512 B", "3.4 kB", "1.2 GB": powers of a thousand."""
+    size = float(size_bytes)
+    if size < 1000:
+        return f"{size:.0f} B"
+    for unit in ("kB", "MB", "GB", "TB"):
+        size /= 1000
+        if size < 999.5:
+            break
+    else:
+        unit = "PB"
+        size /= 1000
+    return f"{size:.1f} {unit}" if size < 9.95 else f"{size:.0f} {unit}"
+
+
+def spell_number(value: object) -> str:
+    """A number as people read it: 12,345 · 0.8123 · 1.2e-07; anything else as text."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return "" if value is None else str(value)
+    if isinstance(value, int):
+        return f"{value:,}" if abs(value) < 10**15 else f"{value:.4g}"
+    if not math.isfinite(value):
+        return {math.inf: "∞", -math.inf: "−∞"}.get(value, "NaN")
+    if value == int(value) and abs(value) < 10**15:
+        return f"{int(value):,}"
+    size = abs(value)
+    if size >= 1e6 or size < 1e-4:
+        return f"{value:.4g}"
+    if size >= 1000:
+        return f"{value:,.1f}"
+    return f"{value:.4g}"
+
+
+def _two(first: int, first_unit: str, second: int, second_unit: str) -> str:
+    return f"{first} {first_unit} {second} {second_unit}" if second else f"{first} {first_unit}"
