@@ -21,6 +21,9 @@ from fairway.engine.services import Services
 from fairway.errors import FairwayError, InternalError
 from fairway.web.endpoint import JSON, Call, Endpoint
 from fairway.web.metrics import CurveReader
+from fairway.web.pages import load_pages
+from fairway.web.pages.assets import asset_routes
+from fairway.web.pages.door import page_routes, render_failure
 from fairway.web.ports import Auth, ServerSettings, Site
 from fairway.web.problem import Refused, encode, render_problem
 from fairway.web.prometheus import Meter, render_metrics
@@ -46,8 +49,9 @@ def build_app(
         by_path.setdefault(endpoint.path, {})[endpoint.method] = endpoint
     routes: list[BaseRoute] = [Route(ROOT + path, _Door(site, meter, methods)) for path, methods in by_path.items()]
     routes += [_plain("/livez", _live), _plain("/readyz", _ready(site)), _plain("/metrics", _metrics(site, meter)), *_document()]
+    routes += [*asset_routes(), *page_routes(site, meter, load_pages())]
     app = Starlette(routes=[*routes, *more], lifespan=lifespan)
-    app.add_exception_handler(HTTPException, _no_route)
+    app.add_exception_handler(HTTPException, _no_route(site))
     app.add_exception_handler(Exception, _defect)
     return app
 
@@ -141,14 +145,17 @@ def _metrics(site: Site, meter: Meter) -> Any:
     return metrics
 
 
-def _no_route(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
-    code = "FW-NOT-FOUND" if error.status_code == 404 else "FW-UNSUPPORTED" if error.status_code == 405 else "FW-USER"
-    path = re.sub(r"[^ -~]", "?", request.url.path)[:200]
-    detail = f"there is nothing at {path}" if error.status_code == 404 else error.detail
-    return render_problem(
-        Refused(error.status_code, detail, hint=f"{ROOT}/openapi.json lists all there is", code=code, headers=error.headers)
-    )
+def _no_route(site: Site) -> Any:
+    def answer(request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        code = "FW-NOT-FOUND" if error.status_code == 404 else "FW-UNSUPPORTED" if error.status_code == 405 else "FW-USER"
+        path = re.sub(r"[^ -~]", "?", request.url.path)[:200]
+        detail = f"there is nothing at {path}" if error.status_code == 404 else error.detail
+        hint = f"{ROOT}/openapi.json lists all there is" if path.startswith("/api") else "/runs lists all runs"
+        refused = Refused(error.status_code, detail, hint=hint, code=code, headers=error.headers)
+        return render_problem(refused) if path.startswith("/api") else render_failure(site, request, "", refused)
+
+    return answer
 
 
 def _defect(request: Request, error: Exception) -> Response:

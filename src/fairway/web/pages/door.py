@@ -19,7 +19,6 @@ from fairway.web.ports import Site
 from fairway.web.problem import Refused, render_problem, status_of
 from fairway.web.prometheus import Meter
 from fairway.web.reading import read_path
-from fairway.web.respond import render_text
 
 FORM_LIMIT_BYTES = 1 << 20
 
@@ -104,7 +103,9 @@ def read_fields(kind: type[msgspec.Struct], items: Sequence[tuple[str, str]], wh
     except msgspec.ValidationError as error:
         text = str(error)
         said, _, field = text.partition(" - at `$.")
-        raise Refused(422, said, where=f"{where}.{field.rstrip('`')}", hint="mend the address, or start from /runs", code="FW-CONFIG") from None
+        raise Refused(
+            422, said, where=f"{where}.{field.rstrip('`')}", hint="mend the address, or start from /runs", code="FW-CONFIG"
+        ) from None
 
 
 async def _read_form(request: Request, kind: type[msgspec.Struct]) -> Any:
@@ -127,8 +128,3 @@ def _holds_many(hint: Any) -> bool:
     import typing
 
     return typing.get_origin(hint) in (list, tuple)
-
-
-async def page_missing(site: Site, request: Request, error: FairwayError) -> Response:
-    """There is nothing at this address."""
-    return render_text(request, b"", "text/html", 404) if request.method == "HEAD" else render_failure(site, request, "", error)

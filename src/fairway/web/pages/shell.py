@@ -20,17 +20,19 @@ from fairway.web.pages.words import spell_ago, spell_duration, spell_number, spe
 from fairway.web.respond import render_text
 
 HTML = "text/html; charset=utf-8"
-NAVIGATION = (("runs", "Runs", "/runs"), ("pipelines", "Pipelines", "/pipelines"), ("artifacts", "Artifacts", "/artifacts"), ("system", "System", "/system"))
+NAVIGATION = (
+    ("runs", "Runs", "/runs"),
+    ("pipelines", "Pipelines", "/pipelines"),
+    ("artifacts", "Artifacts", "/artifacts"),
+    ("system", "System", "/system"),
+)
 
 
 def render_page(visit: Visit, template: str, context: Mapping[str, Any], *, block: str = "", status: int = 200) -> Response:
     """The whole page, or one block of its template."""
     loaded = environment().get_template(template)
     values = {**frame(visit), **context}
-    if block:
-        text = "".join(loaded.blocks[block](loaded.new_context(values)))
-    else:
-        text = loaded.render(values)
+    text = "".join(loaded.blocks[block](loaded.new_context(values))) if block else loaded.render(values)
     return render_text(visit.request, text.encode("utf-8", "replace"), HTML, status, {"vary": "accept-encoding, accept, hx-request"})
 
 
@@ -54,19 +56,33 @@ def frame(visit: Visit) -> dict[str, Any]:
 @cache
 def environment() -> Environment:
     """Jinja2 with our filters; a name that is missing is an error."""
-    made = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, auto_reload=False)
-    made.filters |= {
+    made = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        auto_reload=False,
+    )
+    filters: dict[str, Any] = {
         "ago": spell_ago,
         "duration": spell_duration,
         "size": spell_size,
         "number": spell_number,
         "when": render_time,
         "q": lambda text: quote(str(text), safe=""),
-        "query": lambda values: urlencode({k: v for k, v in values.items() if v not in ("", None)}, doseq=True),
+        "query": spell_query,
         "short": lambda run: str(run).rpartition("-")[2] or str(run),
     }
-    made.globals |= {"static": asset_url, "icon": draw_icon}
+    made.filters.update(filters)
+    helpers: dict[str, Any] = {"static": asset_url, "icon": draw_icon}
+    made.globals.update(helpers)
     return made
+
+
+def spell_query(values: Mapping[str, Any]) -> str:
+    """An address's query of the values that there are."""
+    return urlencode({name: value for name, value in values.items() if value not in ("", None, [], ())}, doseq=True)
 
 
 def render_time(at: float, now: float = 0.0) -> Markup:

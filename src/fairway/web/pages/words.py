@@ -43,14 +43,12 @@ def spell_size(size_bytes: float) -> str:
     size = float(size_bytes)
     if size < 1000:
         return f"{size:.0f} B"
-    for unit in ("kB", "MB", "GB", "TB"):
+    units = ["kB", "MB", "GB", "TB", "PB"]
+    size /= 1000
+    while size >= 999.5 and len(units) > 1:
         size /= 1000
-        if size < 999.5:
-            break
-    else:
-        unit = "PB"
-        size /= 1000
-    return f"{size:.1f} {unit}" if size < 9.95 else f"{size:.0f} {unit}"
+        units.pop(0)
+    return f"{size:.1f} {units[0]}" if size < 9.95 else f"{size:.0f} {units[0]}"
 
 
 def spell_number(value: object) -> str:

@@ -1,0 +1,25 @@
+"""The stream of news that open pages listen to."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+from starlette.responses import Response
+
+from fairway.web.live import TOPICS_LIMIT, follow
+from fairway.web.pages.page import Page, Visit
+
+
+class LiveQuery(msgspec.Struct, kw_only=True):
+    """`topic`: as in `fairway.web.live`, any number of times."""
+
+    topic: Annotated[list[str], msgspec.Meta(max_length=TOPICS_LIMIT)] = []
+
+
+async def send_news(visit: Visit) -> Response:
+    """Server-sent events on the topics."""
+    return follow(visit.site, visit.query.topic, visit.request)
+
+
+PAGES = (Page("GET", "/live", send_news, query=LiveQuery),)

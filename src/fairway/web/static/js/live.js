@@ -1,0 +1,86 @@
+// News of the server: one connection for all pages of this browser, which the shared worker holds (a browser opens only six to a server).
+// `onLive(topic, call)`; in HTML, data-live="TOPIC" on an element gets the event "live". Hidden pages catch up when they are seen again.
+
+const listeners = new Map(); // topic -> Set of functions
+const missed = new Map(); // topic -> stand, while the page is hidden
+let port = null;
+
+/** Call `call(stand)` whenever `topic` has news; returns a function that ends it. */
+export function onLive(topic, call) {
+  if (!listeners.has(topic)) listeners.set(topic, new Set());
+  listeners.get(topic).add(call);
+  tell();
+  return () => {
+    listeners.get(topic)?.delete(call);
+    if (!listeners.get(topic)?.size) listeners.delete(topic);
+    tell();
+  };
+}
+
+function topics() {
+  const inPage = [...document.querySelectorAll("[data-live]")].map((element) => element.dataset.live);
+  return [...new Set([...listeners.keys(), ...inPage])].filter(Boolean);
+}
+
+let told = "";
+function tell() {
+  const wanted = topics();
+  const text = wanted.join(" ");
+  if (text === told) return;
+  told = text;
+  connect().postMessage({ topics: wanted });
+}
+
+function connect() {
+  if (port) return port;
+  const url = document.body.dataset.worker;
+  if (window.SharedWorker) {
+    port = new SharedWorker(url, { name: "fairway-live", type: "module" }).port;
+  } else {
+    const worker = new Worker(url, { type: "module" });
+    port = worker;
+  }
+  port.onmessage = (event) => hear(event.data);
+  port.start?.();
+  return port;
+}
+
+function hear({ news, connected }) {
+  if (connected !== undefined) show(connected);
+  for (const [topic, stand] of Object.entries(news ?? {})) {
+    if (document.hidden) missed.set(topic, stand);
+    else ring(topic, stand);
+  }
+}
+
+function ring(topic, stand) {
+  for (const call of listeners.get(topic) ?? []) call(stand);
+  for (const element of document.querySelectorAll("[data-live]")) {
+    if (element.dataset.live === topic) element.dispatchEvent(new CustomEvent("live", { detail: { topic, stand } }));
+  }
+}
+
+function show(connected) {
+  let bar = document.getElementById("offline");
+  if (connected) {
+    bar?.remove();
+  } else if (!bar) {
+    bar = document.createElement("div");
+    bar.id = "offline";
+    bar.className = "offline";
+    bar.setAttribute("role", "status");
+    bar.textContent = "The server does not answer; trying again …";
+    document.body.append(bar);
+  }
+}
+
+document.addEventListener("visibilitychange", () => {
+  if (document.hidden) return;
+  const all = [...missed];
+  missed.clear();
+  for (const [topic, stand] of all) ring(topic, stand);
+});
+document.addEventListener("htmx:afterSettle", tell);
+addEventListener("pagehide", () => { port?.postMessage({ bye: true }); });
+addEventListener("pageshow", (event) => { if (event.persisted) { told = ""; tell(); } });
+tell();
