@@ -33,6 +33,7 @@ SECTIONS: dict[str, tuple[Entry, ...]] = {
         Entry("cancel", "cancel", "Stop a run cleanly."),
     ),
     "Look": (
+        Entry("ui", "ui", "Open the dashboard in a browser."),
         Entry("runs", "runs", "List runs."),
         Entry("show", "show", "Draw a run's graph with states and times."),
         Entry("logs", "logs", "Print what a run's tasks wrote; -f follows."),

@@ -10,6 +10,8 @@ from fairway.errors import FairwayError
 
 def main() -> int:
     """Serve until SIGTERM; returns the exit status."""
+    if any(word.startswith("--settings") for word in sys.argv[1:]):
+        os.setsid()  # a local server outlives its starter's terminal, and hears no Ctrl-C of it
     try:
         from fairway.web.options import read_options
         from fairway.web.server import serve

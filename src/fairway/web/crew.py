@@ -6,20 +6,19 @@ import base64
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fairway.engine.host import MakeView
 from fairway.engine.surroundings import describe_here
 from fairway.errors import UnsupportedError
-from fairway.executors.local import LocalExecutor
-from fairway.executors.secrets import parse_dotenv
-from fairway.executors.shared import SharedLocalExecutor
 from fairway.spec.ports import ArtifactStore, Executor, StreamStore
 from fairway.spec.record import Record, record
 from fairway.spec.target import server_secret, user_secrets
 from fairway.web.auth import FindSecret, TokenAuth
 from fairway.web.options import API_PORT, BLOBS_PORT, ServerOptions
-from fairway.web.work import Workers, worker_token
+
+if TYPE_CHECKING:
+    from fairway.web.work import Workers
 
 SecretValues = Callable[[], Awaitable[Mapping[str, str]]]
 
@@ -59,11 +58,15 @@ async def open_crew(
 
 @asynccontextmanager
 async def _open_local(options: ServerOptions, artifacts: ArtifactStore) -> AsyncGenerator[Crew]:
+    from fairway.executors.local import LocalExecutor
+    from fairway.executors.shared import SharedLocalExecutor
+
     limits = options.target.limits
     given = {"cpu": limits.cpu, "memory": limits.memory_bytes, "accelerators": limits.accelerators}
     settings = {"dotenv": options.dotenv, "grace": options.target.grace_s, **{name: value for name, value in given.items() if value}}
     shared = SharedLocalExecutor(LocalExecutor(options.home, settings=settings), artifacts)
-    await shared.start()
+    if not options.own:
+        await shared.start()  # the local server of a home is looked at more often than it is given work
 
     async def secret_values() -> Mapping[str, str]:
         return _read_dotenv(options.dotenv)
@@ -83,6 +86,7 @@ async def _open_cluster(
     from fairway.kube.manifests import Link
     from fairway.kube.survey import ServerSurvey
     from fairway.kube.target import ClusterSettings
+    from fairway.web.work import worker_token
 
     target = options.target
     client = KubeClient.connect(namespace=options.namespace, requests_per_s=target.requests_per_s)
@@ -124,6 +128,8 @@ async def _open_cluster(
 
 def _read_dotenv(path: str) -> Mapping[str, str]:
     from pathlib import Path
+
+    from fairway.executors.secrets import parse_dotenv
 
     try:
         return parse_dotenv(Path(path).read_text(encoding="utf-8")) if path else {}

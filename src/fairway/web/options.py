@@ -9,11 +9,13 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from fairway.errors import ConfigError
+from fairway.spec.layout import SERVER
 from fairway.spec.record import Record, field, from_plain, record
 from fairway.spec.target import TargetSettings
 from fairway.web.auth import SECRETS_FOLDER
 
 API_PORT, BLOBS_PORT = 8080, 8081
+IDLE_S = 3600.0
 _MINOR = re.compile(r"(?:^|[/:-])python:(3\.\d+)")
 
 
@@ -21,7 +23,10 @@ _MINOR = re.compile(r"(?:^|[/:-])python:(3\.\d+)")
 class ServerOptions(Record):
     """`target` says where attempts run: its kind is "kubernetes", or "local" for this machine. `secrets`: the folder with the signing key
     and the users' tokens. `journal`: a PostgreSQL URL, "" for SQLite in the home. `store`: an object store's URL, "" for the home.
-    `dotenv`: the file with users' secrets for attempts on this machine. Port 0: any that is free."""
+    `dotenv`: the file with users' secrets for attempts on this machine. Port 0: any that is free.
+
+    `settings`: what a local server was told by its starter, as text; "" for any other server. `root`, `project`: the folder and name of the
+    project that it serves. `idle_s`: it ends when nobody has used it for so long; 0: never."""
 
     home: str
     target: TargetSettings = field(default_factory=TargetSettings)
@@ -34,6 +39,16 @@ class ServerOptions(Record):
     namespace: str = ""
     pod: str = ""
     dotenv: str = ""
+    settings: str = ""
+    root: str = ""
+    project: str = ""
+    durability: str = "process"
+    idle_s: float = 0.0
+
+    @property
+    def own(self) -> bool:
+        """Is this the local server of a home, which its user starts and finds without being asked anything?"""
+        return bool(self.settings)
 
     @property
     def local(self) -> bool:
@@ -44,6 +59,8 @@ class ServerOptions(Record):
 def read_options(words: list[str], variables: Mapping[str, str]) -> ServerOptions:
     """Flags beat variables. Raises ConfigError."""
     flags = _read_flags(words)
+    if "settings" in flags:
+        return _read_own(flags)
     home = flags.get("home") or variables.get("FAIRWAY_HOME", "")
     if not home:
         raise ConfigError("a server needs a home", hint="set FAIRWAY_HOME, or give --home FOLDER")
@@ -75,7 +92,7 @@ def python_of(target: TargetSettings) -> str:
     return target.python or (named[1] if named else own)
 
 
-_FLAGS = ("target", "home", "host", "port", "blobs-port", "secrets", "dotenv")
+_FLAGS = ("target", "home", "host", "port", "blobs-port", "secrets", "dotenv", "settings", "idle")
 
 
 def _read_flags(words: list[str]) -> dict[str, str]:
@@ -87,6 +104,32 @@ def _read_flags(words: list[str]) -> dict[str, str]:
             raise ConfigError(f"a server knows no {word!r}", hint=f"known: {', '.join('--' + flag for flag in _FLAGS)}")
         found[name] = value if equals else next(rest, "")
     return found
+
+
+def _read_own(flags: Mapping[str, str]) -> ServerOptions:
+    """Those of a local server: its starter has written them down. The variables are for the runs that it will drive."""
+    try:
+        text = Path(flags["settings"]).read_text(encoding="utf-8")
+        told = json.loads(text)
+        target = from_plain(TargetSettings, told["target"]) if told["target"] else TargetSettings()
+        idle_s = float(flags.get("idle") or IDLE_S)
+        home = str(Path(flags["home"]).absolute())
+        root, project, journal, dotenv, durability = (str(told[name]) for name in ("root", "name", "journal", "dotenv", "durability"))
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise ConfigError(f"these are no settings of a local server: {error}", hint="`fairway ui` starts it") from None
+    return ServerOptions(
+        home=home,
+        target=target,
+        port=_port(flags.get("port", ""), 0),
+        secrets=str(Path(home) / SERVER),
+        journal=journal,
+        dotenv=dotenv,
+        settings=text,
+        root=root,
+        project=project,
+        durability=durability,
+        idle_s=idle_s,
+    )
 
 
 def _read_target(name: str, text: str) -> TargetSettings:

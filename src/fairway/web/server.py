@@ -9,41 +9,36 @@ import asyncio
 import os
 import signal
 import socket
-import time
 from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import AsyncExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import uvicorn
 
 from fairway.engine.bus import Bus
-from fairway.engine.ending import run_server_hooks
 from fairway.engine.host import Host
 from fairway.engine.services import Services
-from fairway.envs.runtime import build_runtime_zip
 from fairway.errors import InfraError
-from fairway.spec.artifact import blob_key
 from fairway.spec.layout import BLOBS, DATABASE, LOCKS, STREAMS
 from fairway.spec.ports import ArtifactStore
-from fairway.spec.record import to_plain
+from fairway.spec.record import Record, record, to_plain
 from fairway.spec.summary import RunSummary
-from fairway.spec.tokens import HEADER
 from fairway.step.folder import FolderArtifactStore, FolderStreamStore
 from fairway.store import open_journal
-from fairway.store.bucket import BucketArtifactStore, BucketSigner
 from fairway.web.app import build_app
 from fairway.web.auth import TokenAuth
-from fairway.web.blobserver import BlobProcess
 from fairway.web.crew import Crew, open_crew
 from fairway.web.options import ServerOptions, python_of
-from fairway.web.ports import BlobSigner, KeySigner, ServerSettings
-from fairway.web.work import Channel, work_routes
+from fairway.web.own import Attendance, Closing, OwnFolder
+from fairway.web.ports import ServerSettings
+
+if TYPE_CHECKING:
+    from fairway.web.podside import PodSide
 
 _WINDOW = 2_048
 _INBOX_EVERY_S = 30.0  # every command comes through this process, which wakes the driver: looking is for the lost only
 _GOODBYE_S = 5
-_TOKEN_HEADER = HEADER.lower().encode()
 
 
 def serve(options: ServerOptions) -> int:
@@ -55,20 +50,51 @@ def serve(options: ServerOptions) -> int:
 
 
 async def _serve(options: ServerOptions) -> int:
+    folder = OwnFolder(options.home) if options.own else None
     async with AsyncExitStack() as stack:
-        listening = [_listen(options.host, options.port)]
-        app = await open_server(options, stack)
+        sock = _listen_where_last(options, folder) if folder is not None else _listen(options.host, options.port)
+        opened = await open_server(options, stack)
+        attendance = Attendance(opened.app)
         config = uvicorn.Config(
-            app, log_level="warning", access_log=False, lifespan="off", ws="none", timeout_graceful_shutdown=_GOODBYE_S, server_header=False
+            attendance,
+            log_level="warning",
+            access_log=False,
+            lifespan="off",
+            ws="none",
+            timeout_graceful_shutdown=_GOODBYE_S,
+            server_header=False,
         )
         server = _Server(config)
-        server.goodbye = app.goodbye
+        server.goodbye = opened.bus.close
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, server.stop)
-        host, port = listening[0].getsockname()[:2]
-        print(f"listening on http://{'[' + host + ']' if ':' in host else host}:{port}", flush=True)
-        await server.serve(listening)
+        host, port = sock.getsockname()[:2]
+        url = f"http://{'[' + host + ']' if ':' in host else host}:{port}"
+        if folder is not None:
+            folder.introduce(url, options.settings)
+            stack.callback(folder.leave)
+            closing = Closing(folder, attendance, options.idle_s, is_busy=lambda: bool(opened.host.driven), stop=server.stop)
+            closing.look()
+            stack.callback(closing.close)
+        _say_listening(url, own=folder is not None)
+        await server.serve([sock])
     return 0
+
+
+def _say_listening(url: str, *, own: bool) -> None:
+    """Tell who has started us. The starter of a local server goes away, maybe before it has heard this."""
+    with suppress(BrokenPipeError):
+        print(f"listening on {url}", flush=True)
+    if own:
+        os.dup2(2, 1)
+
+
+def _listen_where_last(options: ServerOptions, folder: OwnFolder) -> socket.socket:
+    """At the port that was asked for; else where the last server of this home was, so that bookmarks hold; else at any that is free."""
+    if not options.port and folder.last_port:
+        with suppress(InfraError):
+            return _listen(options.host, folder.last_port)
+    return _listen(options.host, options.port)
 
 
 class _Server(uvicorn.Server):
@@ -102,7 +128,16 @@ def _listen(host: str, port: int) -> socket.socket:
     return sock
 
 
-async def open_server(options: ServerOptions, stack: AsyncExitStack) -> Any:
+@record
+class Opened(Record):
+    """A server that is ready: its application, what drives its runs, and who is told of news."""
+
+    app: Any
+    host: Host
+    bus: Bus
+
+
+async def open_server(options: ServerOptions, stack: AsyncExitStack) -> Opened:
     """The application, with its runs taken up. What it opens is closed with `stack`, the drivers first."""
     home = Path(options.home)
     home.mkdir(parents=True, exist_ok=True)
@@ -112,10 +147,9 @@ async def open_server(options: ServerOptions, stack: AsyncExitStack) -> Any:
     artifacts = _open_artifacts(options)
     streams = FolderStreamStore(home / STREAMS)
     auth = TokenAuth(options.secrets)
-    signer = BucketSigner(artifacts) if isinstance(artifacts, BucketArtifactStore) else KeySigner(auth.signing_key)
     bus = Bus()
-    runtime = build_runtime_zip()
-    crew = await stack.enter_async_context(open_crew(options, artifacts, streams, auth, runtime[1]))
+    pods = _open_pod_side(options, artifacts, auth)
+    crew = await stack.enter_async_context(open_crew(options, artifacts, streams, auth, pods.runtime[1] if pods is not None else ""))
     auth.find_secret = crew.find_secret
     services = Services(
         home=options.home,
@@ -130,35 +164,29 @@ async def open_server(options: ServerOptions, stack: AsyncExitStack) -> Any:
     )
 
     async def on_end(summary: RunSummary, environment: Mapping[str, Any]) -> Sequence[str]:
+        from fairway.engine.ending import run_server_hooks
+
         return await asyncio.to_thread(run_server_hooks, summary, environment, {**os.environ, **await crew.secret_values()})
 
     marks = str(home / LOCKS) if options.local else ""  # on a laptop commands drive runs of the same home
     host = Host(services, crew.view, bus, on_end=on_end, marks=marks)
     stack.push_async_callback(host.close)
-    blobs = BlobProcess(options)
-    blobs_port = await blobs.start()
-    stack.push_async_callback(blobs.close)
-    channel = Channel(
-        workers=crew.workers,
-        artifacts=artifacts,
-        streams=streams,
-        signer=signer,
-        auth=auth,
-        bus=bus,
-        home=options.home,
-        ready=lambda: host.settled,
-        lock_text=lambda digest: artifacts.get(blob_key(digest)).decode(),
-        runtime=runtime,
-        clock=time.time,
-        grace_s=options.target.grace_s,
-    )
-    settings = _describe(options, crew, services.python, signer, blobs_port)
-    app = build_app(services, host, settings, auth, more=work_routes(channel))
+    routes = await pods.open(stack, crew, host, bus, streams) if pods is not None else []
+    app = build_app(services, host, _describe(options, crew, services.python, pods), auth, more=routes)
     await host.take_up()
-    return _Introduced(app, auth, bus)
+    return Opened(app, host, bus)
 
 
-def _describe(options: ServerOptions, crew: Crew, python: str, signer: BlobSigner, blobs_port: int) -> ServerSettings:
+def _open_pod_side(options: ServerOptions, artifacts: ArtifactStore, auth: TokenAuth) -> PodSide | None:
+    """None for the local server of a home: nobody but its owner talks to it, and it is to start at once."""
+    if options.own:
+        return None
+    from fairway.web.podside import PodSide
+
+    return PodSide(options, artifacts, auth)
+
+
+def _describe(options: ServerOptions, crew: Crew, python: str, pods: PodSide | None) -> ServerSettings:
     """What the API may tell of this server."""
 
     async def secrets() -> Sequence[str]:
@@ -170,24 +198,16 @@ def _describe(options: ServerOptions, crew: Crew, python: str, signer: BlobSigne
         cluster=crew.survey,
         pods=crew.pods,
         asked=crew.asked,
-        signer=signer,
-        blobs_port=blobs_port,
+        signer=pods.signer if pods is not None else None,
+        blobs_port=pods.blobs_port if pods is not None else 0,
     )
-
-
-class _Introduced:
-    """Before the application looks at a user's token, one that is new here is looked up."""
-
-    def __init__(self, app: Any, auth: TokenAuth, bus: Bus) -> None:
-        self._app, self._auth, self.goodbye = app, auth, bus.close
-
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        if scope["type"] == "http":
-            await self._auth.find_user(next((value.decode("latin-1") for name, value in scope["headers"] if name == _TOKEN_HEADER), ""))
-        await self._app(scope, receive, send)
 
 
 def _open_artifacts(options: ServerOptions) -> ArtifactStore:
     """In a bucket what is named by its content; the rest, and without one all of it, in the home."""
     folder = Path(options.home) / BLOBS
-    return BucketArtifactStore(options.store, folder) if options.store else FolderArtifactStore(folder)
+    if not options.store:
+        return FolderArtifactStore(folder, durability=options.durability)
+    from fairway.store.bucket import BucketArtifactStore
+
+    return BucketArtifactStore(options.store, folder)

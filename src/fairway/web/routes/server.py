@@ -18,6 +18,7 @@ async def get_health(call: Call[Any, None]) -> Health:
         status="ok" if host.taken_up else "starting",
         version=fairway.__version__,
         drivers=len(host.driven),
+        driven=sorted(host.driven) if call.user else [],
         problems=problems if call.user else {},
     )
 

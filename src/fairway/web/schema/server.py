@@ -10,11 +10,12 @@ from fairway.web.schema.words import ResourcesData
 
 
 class Health(msgspec.Struct, kw_only=True):
-    """`drivers`: runs that are driven now; `problems`: by run, why it does not get on."""
+    """`drivers`: how many runs are driven now; `driven`: which; `problems`: by run, why it does not get on. The last two for users only."""
 
     status: Literal["ok", "starting"]
     version: str
     drivers: int
+    driven: list[str]
     problems: dict[str, str]
 
 
