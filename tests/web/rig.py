@@ -30,17 +30,29 @@ from fairway.store import open_journal
 from fairway.testing.memory import json_text
 from fairway.web.app import build_app
 from fairway.web.blobs import BlobServer
+from fairway.web.identity import Account, Identity
 from fairway.web.ports import ServerSettings
 
 TOKEN = "u1.ann.secret"
 API = "/api/v1"
 
 
-class OneUser:
-    """`web.ports.Auth` for one user and one token."""
+class Users:
+    """`web.ports.Auth` for users by their tokens; ann may do everything."""
 
-    def check(self, header: str) -> str | None:
-        return "ann" if header == TOKEN else None
+    signing_key = "5a" * 32
+
+    def __init__(self, **more: Identity) -> None:
+        self.by_token = {TOKEN: Identity("ann", "admin"), **more}
+
+    async def find_identity(self, header: str) -> Identity | None:
+        return self.by_token.get(header)
+
+    def find_account(self, user: str) -> Account | None:
+        for token, identity in self.by_token.items():
+            if identity.user == user:
+                return Account(identity, token)
+        return None
 
 
 class HeldExecutor:
@@ -138,6 +150,7 @@ class Server:
         self.home = home
         artifacts = FolderArtifactStore(home / BLOBS)
         self.executor = HeldExecutor(artifacts)
+        self.users = Users()
         self.services = Services(
             str(home),
             open_journal(home / DATABASE),
@@ -147,7 +160,9 @@ class Server:
             inbox_every_s=30.0,
         )
         self.host = Host(self.services, self.executor.view, Bus())  # type: ignore[arg-type]
-        self.app = build_app(self.services, self.host, ServerSettings(target={"name": "campus"}, **settings), OneUser())
+        self.app = build_app(
+            self.services, self.host, ServerSettings(**{"target": {"name": "campus"}, "hosts": ("server",), **settings}), self.users
+        )
 
     @contextmanager
     def client(self, token: str = TOKEN) -> Iterator[TestClient]:

@@ -11,6 +11,7 @@ import pytest
 from fairway.errors import ConfigError, InfraError
 from fairway.spec.tokens import digest_token, make_user_token
 from fairway.web.auth import TokenAuth
+from fairway.web.identity import Identity
 
 ANN, BEN = make_user_token("ann"), make_user_token("ben")
 
@@ -23,7 +24,7 @@ def mount(folder: Path, **values: str) -> TokenAuth:
 
 def test_a_user_is_who_has_the_token_whose_digest_is_kept(tmp_path: Path) -> None:
     auth = mount(tmp_path, **{"token.ann": digest_token(ANN)})
-    assert auth.check(ANN) == "ann"
+    assert auth.check(ANN) == Identity("ann", "admin")
     assert [auth.check(wrong) for wrong in ("", BEN, ANN[:-1] + "x", "u1.ann.", "w1.a.1.b", make_user_token("ann"))] == [None] * 6
 
 
@@ -37,7 +38,7 @@ def test_a_renewed_folder_is_read_again(tmp_path: Path) -> None:
     assert auth.check(BEN) is None
     (tmp_path / "token.ben").write_text(digest_token(BEN))
     (tmp_path / "token.ann").unlink()
-    assert (auth.check(BEN), auth.check(ANN)) == ("ben", None)
+    assert (auth.check(BEN), auth.check(ANN)) == (Identity("ben", "admin"), None)
 
 
 def test_a_token_made_a_moment_ago_is_looked_up_once_and_then_known(tmp_path: Path) -> None:
@@ -50,10 +51,10 @@ def test_a_token_made_a_moment_ago_is_looked_up_once_and_then_known(tmp_path: Pa
 
     auth.find_secret = find_secret
     assert auth.check(BEN) is None
-    assert asyncio.run(auth.find_user(BEN)) == "ben"
-    assert auth.check(BEN) == "ben"
-    assert asyncio.run(auth.find_user(BEN)) == "ben"
-    assert asyncio.run(auth.find_user("w1.a-1.99.ff")) is None
+    assert asyncio.run(auth.find_identity(BEN)) == Identity("ben", "admin")
+    assert auth.check(BEN) == Identity("ben", "admin")
+    assert asyncio.run(auth.find_identity(BEN)) == Identity("ben", "admin")
+    assert asyncio.run(auth.find_identity("w1.a-1.99.ff")) is None
     assert len(asked) == 1
 
 
@@ -69,10 +70,10 @@ def test_strangers_cannot_make_the_server_ask_the_cluster_all_the_time(tmp_path:
 
     auth.find_secret = find_secret
     for _ in range(50):
-        assert asyncio.run(auth.find_user(make_user_token("eve"))) is None
+        assert asyncio.run(auth.find_identity(make_user_token("eve"))) is None
     assert len(asked) == 1
     now[0] += 3
-    assert asyncio.run(auth.find_user(make_user_token("eve"))) is None
+    assert asyncio.run(auth.find_identity(make_user_token("eve"))) is None
     assert len(asked) == 2
 
 
@@ -83,8 +84,8 @@ def test_a_cluster_that_does_not_answer_lets_nobody_in_and_nobody_fall(tmp_path:
         raise InfraError("no answer")
 
     auth.find_secret = find_secret
-    assert asyncio.run(auth.find_user(BEN)) is None
-    assert asyncio.run(auth.find_user(ANN)) == "ann"
+    assert asyncio.run(auth.find_identity(BEN)) is None
+    assert asyncio.run(auth.find_identity(ANN)) == Identity("ann", "admin")
 
 
 def test_a_server_without_a_key_does_not_start(tmp_path: Path) -> None:

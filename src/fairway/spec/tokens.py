@@ -8,16 +8,66 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import json
 import os
 import re
 from collections.abc import Mapping
 from urllib.parse import parse_qsl, quote
 
 from fairway.errors import ConfigError
+from fairway.spec.record import Record, record
 
+ROLES = ("view", "run", "admin")
+"""What somebody may do: each may what those before it may."""
 HEADER = "Fairway-Token"
 _KIND = "w1"
 _USER_TOKEN = re.compile(r"u1\.([a-z0-9][a-z0-9_-]{0,62})\.([A-Za-z0-9_-]{16,200})")
+
+
+@record
+class KeptToken(Record):
+    """What the server keeps of a user's token: its digest, and what its owner may do. `projects` () are all."""
+
+    digest: str
+    role: str = "admin"
+    projects: tuple[str, ...] = ()
+
+
+def render_kept(kept: KeptToken) -> str:
+    """What stands in the server's Secret: a bare digest is a token that may do everything."""
+    if kept.role == "admin" and not kept.projects:
+        return kept.digest
+    return json.dumps({"digest": kept.digest, "role": kept.role, "projects": list(kept.projects)})
+
+
+def parse_kept(text: str) -> KeptToken | None:
+    """The inverse of `render_kept`; None for what is neither: a token that cannot be read lets nobody in."""
+    text = text.strip()
+    if not text.startswith("{"):
+        return KeptToken(text) if text else None
+    try:
+        found = json.loads(text)
+        digest, role, projects = found["digest"], found.get("role", "view"), found.get("projects", [])
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return None
+    texts = isinstance(digest, str) and isinstance(projects, list) and all(isinstance(one, str) for one in projects)
+    return KeptToken(digest, role, tuple(projects)) if texts and digest and role in ROLES else None
+
+
+def derive_key(key: str, purpose: str) -> str:
+    """A key for one purpose: what is signed for one cannot be passed off as what is signed for another."""
+    return hmac.digest(key.encode(), f"fairway {purpose}".encode(), "sha256").hex()
+
+
+def sign_text(key: str, text: str) -> str:
+    """ "TEXT.SIGNATURE", for text without blanks."""
+    return f"{text}.{_sign(key, text)}"
+
+
+def check_text(key: str, signed: str) -> str | None:
+    """The text that was signed with `key`; None if it was not."""
+    text, dot, signature = signed.rpartition(".")
+    return text if dot and _same(signature, _sign(key, text)) else None
 
 
 def make_user_token(user: str) -> str:

@@ -7,10 +7,12 @@ import re
 import sys
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
@@ -19,7 +21,15 @@ from fairway.engine.host import Host
 from fairway.engine.library import StoreLibrary
 from fairway.engine.services import Services
 from fairway.errors import FairwayError, InternalError
+from fairway.spec.layout import SERVER
+from fairway.web.access import SAFE, address_of, check_csrf, check_role, find_identity
+from fairway.web.audit import Audit
+from fairway.web.content import content_routes
 from fairway.web.endpoint import JSON, Call, Endpoint
+from fairway.web.grants import Grants
+from fairway.web.guard import Guard
+from fairway.web.identity import NOBODY, Identity
+from fairway.web.limits import LoginLimit
 from fairway.web.metrics import CurveReader
 from fairway.web.pages import load_pages
 from fairway.web.pages.assets import asset_routes
@@ -27,10 +37,11 @@ from fairway.web.pages.door import page_routes, render_failure
 from fairway.web.ports import Auth, ServerSettings, Site
 from fairway.web.problem import Refused, encode, render_problem
 from fairway.web.prometheus import Meter, render_metrics
-from fairway.web.reading import check_accept, read_body, read_path, read_query, read_user
+from fairway.web.reading import check_accept, read_body, read_path, read_query
 from fairway.web.reply import Encoded, Reply
 from fairway.web.respond import render_text
 from fairway.web.routes import ENDPOINTS
+from fairway.web.sessions import ENDED, Sessions
 from fairway.web.states import States
 
 ROOT = "/api/v1"
@@ -42,15 +53,28 @@ def build_app(
 ) -> Starlette:
     """The API over these services. `more` are further routes (what workers talk to, pages); `lifespan` is Starlette's."""
     states, curves = States(services.journal, host), CurveReader(services.streams)
-    site = Site(services, host, settings, auth, states, curves, StoreLibrary(services.artifacts))
+    site = Site(
+        services,
+        host,
+        settings,
+        auth,
+        states,
+        curves,
+        StoreLibrary(services.artifacts),
+        sessions=Sessions(auth, Path(services.home) / SERVER / ENDED),
+        grants=Grants(auth.signing_key),
+        audit=Audit(services.home),
+        logins=LoginLimit(),
+    )
     meter = Meter()
     by_path: dict[str, dict[str, Endpoint]] = {}
     for endpoint in ENDPOINTS:
         by_path.setdefault(endpoint.path, {})[endpoint.method] = endpoint
     routes: list[BaseRoute] = [Route(ROOT + path, _Door(site, meter, methods)) for path, methods in by_path.items()]
     routes += [_plain("/livez", _live), _plain("/readyz", _ready(site)), _plain("/metrics", _metrics(site, meter)), *_document()]
-    routes += [*asset_routes(), *page_routes(site, meter, load_pages())]
-    app = Starlette(routes=[*routes, *more], lifespan=lifespan)
+    routes += [*asset_routes(), *content_routes(site), *page_routes(site, meter, load_pages())]
+    guard = Middleware(Guard, hosts=settings.hosts)  # type: ignore[arg-type]
+    app = Starlette(routes=[*routes, *more], middleware=[guard], lifespan=lifespan)
     app.add_exception_handler(HTTPException, _no_route(site))
     app.add_exception_handler(Exception, _defect)
     return app
@@ -63,27 +87,41 @@ class _Door:
         self._site, self._meter, self._methods = site, meter, methods
         names = [*methods, *(["HEAD"] if "GET" in methods else [])]
         self._allow = ", ".join(sorted(names))
+        self._path = next(iter(methods.values())).path
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         request = Request(scope, receive)
         began = time.perf_counter()
         endpoint = self._methods.get("GET" if request.method == "HEAD" else request.method)
-        response = await self._answer(request, endpoint)
-        name = endpoint.path if endpoint else next(iter(self._methods.values())).path
+        identity, response = await self._admit(request, endpoint)
+        if request.method not in SAFE and identity.user and (endpoint is None or endpoint.needed != "view"):
+            self._site.audit.note(identity, f"{request.method} {self._path}", request.url.path, response.status_code, address_of(request))
         took_s = None if endpoint is not None and endpoint.waits else time.perf_counter() - began
-        self._meter.count(request.method, name, response.status_code, took_s)
+        self._meter.count(request.method, self._path, response.status_code, took_s)
         await response(scope, receive, send)
 
-    async def _answer(self, request: Request, endpoint: Endpoint | None) -> Response:
+    async def _admit(self, request: Request, endpoint: Endpoint | None) -> tuple[Identity, Response]:
+        identity = NOBODY
         try:
             if endpoint is None:
                 raise Refused(405, f"{request.method} is not for this", code="FW-UNSUPPORTED", headers={"allow": self._allow})
-            user = read_user(self._site, request, endpoint)
+            identity = await find_identity(self._site, request)
+            if not endpoint.public:
+                check_role(request, identity, endpoint.needed)
+            check_csrf(self._site, request)
+        except FairwayError as error:
+            return identity, render_problem(error)
+        except Exception as error:  # noqa: BLE001 - as below
+            return identity, _defect(request, error)
+        return identity, await self._answer(request, endpoint, identity)
+
+    async def _answer(self, request: Request, endpoint: Endpoint, identity: Identity) -> Response:
+        try:
             check_accept(request, endpoint)
             path = read_path(request)
             query = read_query(request, endpoint.query)
             body = await read_body(request, endpoint.body)
-            answer = await endpoint.handle(Call(self._site, request, user, path, query, body))
+            answer = await endpoint.handle(Call(self._site, request, identity, path, query, body))
             return await _render(request, answer, endpoint)
         except ClientDisconnect:
             return Response(status_code=400)
@@ -153,7 +191,7 @@ def _no_route(site: Site) -> Any:
         detail = f"there is nothing at {path}" if error.status_code == 404 else error.detail
         hint = f"{ROOT}/openapi.json lists all there is" if path.startswith("/api") else "/runs lists all runs"
         refused = Refused(error.status_code, detail, hint=hint, code=code, headers=error.headers)
-        return render_problem(refused) if path.startswith("/api") else render_failure(site, request, "", refused)
+        return render_problem(refused) if path.startswith("/api") else render_failure(site, request, NOBODY, refused)
 
     return answer
 

@@ -12,13 +12,15 @@ from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 
 from fairway.errors import ConfigError, FairwayError
-from fairway.spec.tokens import check_token, digest_token, user_of
+from fairway.spec.tokens import KeptToken, check_token, digest_token, parse_kept, user_of
+from fairway.web.identity import Account, Identity
 
 SECRETS_FOLDER = "/etc/fairway/server"
 SIGNING_KEY = "signing-key"
 JOURNAL_KEY = "journal"
 TOKEN_PREFIX = "token."
 LOOK_UP_EVERY_S = 2.0
+_MARK_LENGTH = 16
 
 FindSecret = Callable[[], Awaitable[Mapping[str, str]]]
 """The Secret's keys and values as they are now."""
@@ -35,28 +37,30 @@ class TokenAuth:
         self.find_secret = find_secret
         self._clock = clock
         self._looked_up_at = -LOOK_UP_EVERY_S
-        self._mounted: dict[str, str] = {}
-        self._found: dict[str, str] = {}
+        self._mounted: dict[str, KeptToken] = {}
+        self._found: dict[str, KeptToken] = {}
         self._version: tuple[int, ...] = ()
         self.signing_key = self._read(SIGNING_KEY)
         if not self.signing_key:
             raise ConfigError(f"there is no {SIGNING_KEY} in {folder}", hint="`fairway up` makes one; it is a Secret of the server's")
 
-    def check(self, header: str) -> str | None:
-        """The user whose token it is, None if it is nobody's, as far as is known here."""
+    def check(self, header: str) -> Identity | None:
+        """Whose token it is, None if it is nobody's, as far as is known here."""
         user = user_of(header)
         if not user:
             return None
         self._refresh()
-        known = (self._mounted.get(user, ""), self._found.get(user, ""))
         digest = digest_token(header)
-        return user if any(hmac.compare_digest(digest, one) for one in known if one) else None
+        for kept in (self._found.get(user), self._mounted.get(user)):
+            if kept is not None and hmac.compare_digest(digest, kept.digest):
+                return Identity(user, kept.role, kept.projects)
+        return None
 
-    async def find_user(self, header: str) -> str | None:
+    async def find_identity(self, header: str) -> Identity | None:
         """As `check`; a token that is not known here may have been made a moment ago."""
-        user = self.check(header)
-        if user is not None or not user_of(header) or self.find_secret is None:
-            return user
+        found = self.check(header)
+        if found is not None or not user_of(header) or self.find_secret is None:
+            return found
         now = self._clock()
         if now - self._looked_up_at < LOOK_UP_EVERY_S:
             return None
@@ -65,8 +69,14 @@ class TokenAuth:
             secret = await self.find_secret()
         except FairwayError:
             return None  # what is mounted holds
-        self._found = {key.removeprefix(TOKEN_PREFIX): value.strip() for key, value in secret.items() if key.startswith(TOKEN_PREFIX)}
+        self._found = _read_kept({key: value for key, value in secret.items() if key.startswith(TOKEN_PREFIX)})
         return self.check(header)
+
+    def find_account(self, user: str) -> Account | None:
+        """What the token of `user` stands for now, None if there is none (any more)."""
+        self._refresh()
+        kept = self._found.get(user) or self._mounted.get(user)
+        return Account(Identity(user, kept.role, kept.projects), kept.digest[:_MARK_LENGTH]) if kept is not None else None
 
     def find_worker(self, header: str) -> str | None:
         """The attempt or pool that a worker's token speaks for, None if it is not valid (any more)."""
@@ -82,11 +92,17 @@ class TokenAuth:
             return
         if version != self._version:
             self._version = version
-            self._mounted = {path.name.removeprefix(TOKEN_PREFIX): self._read(path.name) for path in names}
+            self._mounted = _read_kept({path.name: self._read(path.name) for path in names})
             self._found = {}
 
     def _read(self, name: str) -> str:
         try:
-            return (Path(self._folder) / name).read_text(encoding="ascii").strip()
+            return (Path(self._folder) / name).read_text(encoding="utf-8").strip()
         except (OSError, UnicodeDecodeError):
             return ""
+
+
+def _read_kept(values: Mapping[str, str]) -> dict[str, KeptToken]:
+    """User -> what is kept of the token, by the Secret's keys."""
+    found = {key.removeprefix(TOKEN_PREFIX): parse_kept(value) for key, value in values.items()}
+    return {user: kept for user, kept in found.items() if kept is not None}

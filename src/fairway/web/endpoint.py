@@ -9,6 +9,7 @@ import msgspec
 from starlette.requests import Request
 
 from fairway.spec.record import Record, field, record
+from fairway.web.identity import Identity
 from fairway.web.ports import Site
 
 JSON = "application/json"
@@ -25,12 +26,17 @@ class NoQuery(msgspec.Struct, frozen=True):
 
 
 class Call(Generic[Q, B]):
-    """One request, checked: `path` parameters, `query` and `body` as the endpoint's structs, the `user` who calls."""
+    """One request, checked: `path` parameters, `query` and `body` as the endpoint's structs, the `identity` that calls."""
 
-    __slots__ = ("body", "path", "query", "request", "site", "user")
+    __slots__ = ("body", "identity", "path", "query", "request", "site")
 
-    def __init__(self, site: Site, request: Request, user: str, path: Mapping[str, str], query: Q, body: B) -> None:
-        self.site, self.request, self.user, self.path, self.query, self.body = site, request, user, path, query, body
+    def __init__(self, site: Site, request: Request, identity: Identity, path: Mapping[str, str], query: Q, body: B) -> None:
+        self.site, self.request, self.identity, self.path, self.query, self.body = site, request, identity, path, query, body
+
+    @property
+    def user(self) -> str:
+        """The name of who calls; "" where nobody need be known."""
+        return self.identity.user
 
     def wants(self, media: str) -> bool:
         """Does the caller ask for `media` by name?"""
@@ -47,7 +53,8 @@ class Endpoint(Record):
     `path` is below the API's root, with `{name}` for parameters and `{name:path}` for one that may contain slashes. `query` and `body` are
     structs; `answer` is the type of the JSON answer. `media` lists what it may answer with, the usual first. `also` are further statuses,
     each with its meaning. `public`: no token is asked for. `raw`: the handler reads the body by itself.
-    `waits`: it may wait for news, so that how long it took says nothing.
+    `waits`: it may wait for news, so that how long it took says nothing. `role`: the least that is needed; "" follows from the method:
+    who may look may GET, who may run may do the rest.
     """
 
     method: str
@@ -64,6 +71,12 @@ class Endpoint(Record):
     public: bool = False
     raw: bool = False
     waits: bool = False
+    role: str = ""
+
+    @property
+    def needed(self) -> str:
+        """The role that is needed."""
+        return self.role or ("view" if self.method == "GET" else "run")
 
     @property
     def operation(self) -> str:

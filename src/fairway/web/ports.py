@@ -13,15 +13,26 @@ from fairway.engine.services import Services
 from fairway.engine.workspace import Workspace
 from fairway.spec.record import Record, field, record
 from fairway.spec.tokens import blob_url, sign_url
+from fairway.web.audit import Audit
+from fairway.web.grants import Grants
+from fairway.web.identity import Account, Identity
+from fairway.web.limits import LoginLimit
 from fairway.web.metrics import CurveReader
+from fairway.web.sessions import Sessions
 from fairway.web.states import States
 
 
 class Auth(Protocol):
-    """Tells users by the header `Fairway-Token`."""
+    """Knows users' tokens. What the server signs is signed with `signing_key`, or with keys that are derived from it."""
 
-    def check(self, header: str) -> str | None:
-        """The user that the token belongs to, None if it is nobody's. "" stands for no header."""
+    signing_key: str
+
+    async def find_identity(self, header: str) -> Identity | None:
+        """Whose token it is, None if it is nobody's. "" stands for no header."""
+        ...
+
+    def find_account(self, user: str) -> Account | None:
+        """What the token of `user` stands for now, None if there is none (any more)."""
         ...
 
 
@@ -50,7 +61,8 @@ class ServerSettings(Record):
 
     `target`: settings of its target for users to see; no secrets among them. `secrets` lists the names of the users' secrets, `cluster`
     the inventory beyond what the executor says, `pods` counts pods by role and phase, `asked` the requests
-    to the cluster's API ("create Pod" -> n). Without `signer` blobs go through the API alone.
+    to the cluster's API ("create Pod" -> n). Without `signer` blobs go through the API alone. `hosts`: names under which browsers may
+    ask for it; `address`: the URL that people know it by, "" where that is none.
     """
 
     target: dict[str, Any] = field(default_factory=dict)
@@ -61,6 +73,8 @@ class ServerSettings(Record):
     signer: BlobSigner | None = None
     blobs_port: int = 8081
     heartbeat_s: float = 15.0
+    hosts: tuple[str, ...] = ()
+    address: str = ""
 
 
 @record
@@ -74,6 +88,10 @@ class Site(Record):
     states: States
     curves: CurveReader
     library: StoreLibrary
+    sessions: Sessions
+    grants: Grants
+    audit: Audit
+    logins: LoginLimit
     clock: Callable[[], float] = time.time
 
     def workspace(self) -> Workspace:

@@ -1,4 +1,4 @@
-"""Checks a request: token, path, query, body, what the caller accepts. What is wrong is said by field."""
+"""Checks a request: path, query, body, what the caller accepts. What is wrong is said by field."""
 
 from __future__ import annotations
 
@@ -8,33 +8,12 @@ from typing import Any, TypeVar
 import msgspec
 from starlette.requests import Request
 
-from fairway.spec.tokens import HEADER
 from fairway.web.endpoint import JSON, Endpoint
-from fairway.web.ports import Site
 from fairway.web.problem import Refused
 
 S = TypeVar("S", bound=msgspec.Struct)
 BODY_LIMIT_BYTES = 16 << 20
 _NAME_LIMIT = 1024
-
-
-def read_user(site: Site, request: Request, endpoint: Endpoint) -> str:
-    """Who calls; "" where nobody need say. Raises 401, or 403 for a worker's token."""
-    header = request.headers.get(HEADER, "")
-    user = site.auth.check(header)
-    if endpoint.public:
-        return user or ""
-    if user is not None:
-        return user
-    if header.startswith("w1."):
-        raise Refused(403, "this token speaks for a worker, not for a user", hint="users have tokens of their own", code="FW-FORBIDDEN")
-    raise Refused(
-        401,
-        f"the header {HEADER} has no valid token" if header else f"the header {HEADER} is missing",
-        hint="`fairway token add NAME` makes one",
-        code="FW-FORBIDDEN",
-        headers={"www-authenticate": HEADER},
-    )
 
 
 def read_path(request: Request) -> dict[str, str]:

@@ -14,6 +14,9 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from fairway.errors import FairwayError, InternalError
+from fairway.spec.tokens import HEADER
+from fairway.web.access import SAFE, address_of, check_csrf, check_role, find_identity, lead_to_login
+from fairway.web.identity import NOBODY, Identity
 from fairway.web.pages.page import Page, Visit
 from fairway.web.ports import Site
 from fairway.web.problem import Refused, render_problem, status_of
@@ -41,26 +44,37 @@ class PageDoor:
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         request = Request(scope, receive)
         began = time.perf_counter()
-        response = await self._answer(request)
+        identity, response = await self._admit(request)
+        if request.method not in SAFE and identity.user:
+            self._site.audit.note(identity, f"{request.method} {self._path}", request.url.path, response.status_code, address_of(request))
         self._meter.count(request.method, self._path, response.status_code, time.perf_counter() - began)
         await response(scope, receive, send)
 
-    async def _answer(self, request: Request) -> Response:
-        user = ""
+    async def _admit(self, request: Request) -> tuple[Identity, Response]:
+        identity = NOBODY
         try:
             page = self._methods.get("GET" if request.method == "HEAD" else request.method)
             if page is None:
                 raise Refused(405, f"{request.method} is not for this page", code="FW-UNSUPPORTED")
-            user = self._site.auth.check(request.headers.get("fairway-token", "")) or ""
-            query = read_fields(page.query, request.query_params.multi_items(), "query")
-            form = await _read_form(request, page.form) if page.form is not None else None
-            return await page.handle(Visit(self._site, request, user, read_path(request), query, form))
+            identity = await find_identity(self._site, request)
+            if not page.public:
+                if not identity.user and not request.headers.get(HEADER):
+                    return identity, lead_to_login(request)
+                check_role(request, identity, page.role)
+            return identity, await self._answer(request, page, identity)
         except ClientDisconnect:
-            return Response(status_code=400)
+            return identity, Response(status_code=400)
         except FairwayError as error:
-            return render_failure(self._site, request, user, error)
+            return identity, render_failure(self._site, request, identity, error)
         except Exception as error:  # noqa: BLE001 - the server's boundary: one page's defect is not the other runs'
-            return render_failure(self._site, request, user, say_defect(request, error))
+            return identity, render_failure(self._site, request, identity, say_defect(request, error))
+
+    async def _answer(self, request: Request, page: Page, identity: Identity) -> Response:
+        query = read_fields(page.query, request.query_params.multi_items(), "query")
+        items = await _read_form(request) if page.form is not None else []
+        check_csrf(self._site, request, dict(items).get("csrf", ""))
+        form = read_fields(page.form, items, "form") if page.form is not None else None
+        return await page.handle(Visit(self._site, request, identity, read_path(request), query, form))
 
 
 def say_defect(request: Request, error: Exception) -> InternalError:
@@ -72,13 +86,13 @@ def say_defect(request: Request, error: Exception) -> InternalError:
     return InternalError("a defect of Fairway; the server's log has more", hint="please report it")
 
 
-def render_failure(site: Site, request: Request, user: str, error: FairwayError) -> Response:
+def render_failure(site: Site, request: Request, identity: Identity, error: FairwayError) -> Response:
     """An error as a page, as a part of one, or as a problem for who wants no HTML."""
     accepted = request.headers.get("accept", "")
     if "text/html" not in accepted and request.headers.get("hx-request") != "true":
         return render_problem(error)
     status = status_of(error)
-    visit = Visit(site, request, user, {}, None)
+    visit = Visit(site, request, identity, {}, None)
     shown = {"error": error, "status": status, "phrase": HTTPStatus(status).phrase}
     response = visit.html("error.html", block="message" if visit.fragment else "", status=status, **shown)
     response.headers["cache-control"] = "no-store"
@@ -108,7 +122,7 @@ def read_fields(kind: type[msgspec.Struct], items: Sequence[tuple[str, str]], wh
         ) from None
 
 
-async def _read_form(request: Request, kind: type[msgspec.Struct]) -> Any:
+async def _read_form(request: Request) -> list[tuple[str, str]]:
     media = request.headers.get("content-type", "").partition(";")[0].strip()
     if media not in ("application/x-www-form-urlencoded", ""):
         raise Refused(415, f"a form is expected, not {media[:80]}", code="FW-UNSUPPORTED")
@@ -118,10 +132,9 @@ async def _read_form(request: Request, kind: type[msgspec.Struct]) -> Any:
         if len(data) > FORM_LIMIT_BYTES:
             raise Refused(413, f"a form may have {FORM_LIMIT_BYTES >> 20} MiB at most", code="FW-USER")
     try:
-        items = parse_qsl(data.decode("utf-8"), keep_blank_values=True, max_num_fields=10_000)
+        return parse_qsl(data.decode("utf-8"), keep_blank_values=True, max_num_fields=10_000)
     except ValueError:
         raise Refused(422, "the form cannot be read", code="FW-CONFIG") from None
-    return read_fields(kind, items, "form")
 
 
 def _holds_many(hint: Any) -> bool:

@@ -10,7 +10,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from fairway.spec.record import Record, record
+from fairway.web.access import csrf_token
 from fairway.web.endpoint import Call, NoQuery
+from fairway.web.identity import Identity
 from fairway.web.ports import Site
 
 
@@ -19,13 +21,18 @@ class Visit(Call[Any, Any]):
 
     __slots__ = ()
 
-    def __init__(self, site: Site, request: Request, user: str, path: Mapping[str, str], query: Any, body: Any = None) -> None:
-        super().__init__(site, request, user, path, query, body)
+    def __init__(self, site: Site, request: Request, identity: Identity, path: Mapping[str, str], query: Any, body: Any = None) -> None:
+        super().__init__(site, request, identity, path, query, body)
 
     @property
     def form(self) -> Any:
         """What was sent with a POST, as the page's struct."""
         return self.body
+
+    @property
+    def csrf(self) -> str:
+        """What forms of this session carry in their field "csrf"; "" without a session."""
+        return csrf_token(self.site, self.request)
 
     @property
     def fragment(self) -> bool:

@@ -48,7 +48,7 @@ def frame(visit: Visit) -> dict[str, Any]:
         "project": str(target.get("project", "")),
         "nav": next((key for key, _, url in NAVIGATION if path == url or path.startswith(url + "/")), ""),
         "navigation": NAVIGATION,
-        "csrf": getattr(visit, "csrf", ""),
+        "csrf": visit.csrf,
         "now": visit.site.clock(),
     }
 
