@@ -23,7 +23,7 @@ from fairway.spec.ports import Inventory, Observation
 from fairway.spec.record import to_plain
 from fairway.spec.resources import Resources
 from fairway.spec.summary import RunSummary
-from fairway.store.live import LiveMark, live_runs
+from fairway.store.live import LiveMark, live_runs, served_runs
 from fairway.testing.memory import MemoryArtifactStore, MemoryJournal, MemoryStreamStore
 from tests.engine.build import call, graph, mapped, out
 
@@ -307,6 +307,69 @@ def test_runs_that_other_processes_drive_are_theirs(tmp_path: Path) -> None:
         await second.resume("r1")
         assert second.driven == {"r1", "r2"}
         await second.close()
+
+    play(scene)
+
+
+def test_of_many_runs_a_host_takes_up_those_that_a_host_had(tmp_path: Path) -> None:
+    marks = str(tmp_path)
+
+    async def scene(place: Place) -> None:
+        first = place.host(marks=marks)
+        await first.start(begin("ours"))
+        await first.start(begin("over"))
+        await first.close()
+        place.pods.live = {id: spec for id, spec in place.pods.live.items() if spec.run != "over"}
+        other = place.host()  # as a command does: it bears no mark of a server
+        await other.start(begin("theirs"))
+        await other.close()
+        await place.journal.delete_run("over")
+        second = place.host(marks=marks)
+        assert await second.take_up() == ["ours"]
+        assert served_runs(marks) == {"ours"}, "what is no more is forgotten"
+        await second.resume("theirs")
+        assert served_runs(marks) == {"ours", "theirs"}, "who resumes a run has it"
+        await place.pods.end_all(4)
+        for run in ("ours", "theirs"):
+            assert (await ended(second, run)).status == "succeeded"
+        assert served_runs(marks) == set(), "what has ended need not be taken up"
+        await second.close()
+
+    play(scene)
+
+
+def test_what_others_drive_is_asked_to_end_and_labelled_through_its_inbox(tmp_path: Path) -> None:
+    marks = str(tmp_path)
+
+    async def scene(place: Place) -> None:
+        other = place.host()
+        await other.start(begin("theirs"))
+        await other.close()
+        theirs = LiveMark(marks, "theirs")
+        host = place.host(marks=marks)
+        assert host.is_driven("theirs")
+        assert host.list_driven() == {"theirs"}
+        await host.cancel("theirs", by="ann")
+        await host.label("theirs", ev.RunLabelled(1.0, "ann", ("best",)))
+        assert [command.kind for command in await place.journal.inbox("theirs")] == ["cancel", "label"]
+        theirs.close()
+        assert not host.is_driven("theirs")
+        with pytest.raises(ConflictError, match="nobody drives theirs any more"):
+            await host.cancel("theirs")
+        head = await place.journal.head("theirs")
+        await host.label("theirs", ev.RunLabelled(1.0, "ann", ("late",)))
+        assert await place.journal.head("theirs") == head + 1, "nobody drives it: the label is put on at once"
+
+    play(scene)
+
+
+def test_a_wish_that_others_wrote_into_the_journal_is_seen_when_it_is_told() -> None:
+    async def scene(place: Place) -> None:
+        host = place.host()
+        await host.start(begin())
+        await place.journal.send("r1", "cancel", {"at": 1.0, "by": "ann", "reason": ""})
+        host.look_again()
+        assert (await ended(host, "r1")).status == "cancelled"
 
     play(scene)
 

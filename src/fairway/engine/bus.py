@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 
 RUNS = ""
@@ -39,12 +39,19 @@ class Bell:
 class Bus:
     """Topics are run ids (events were recorded), stream names "RUN/ATTEMPT/log" (bytes were added) and `RUNS`. Of one event loop.
 
-    `closed`: nothing more will be told; whoever listens is to stop.
+    `closed`: nothing more will be told; whoever listens is to stop. `on_interest` is told of a topic that has its first listener (True,
+    before that one looks) or has lost its last (False): for who must find out by himself what is new.
     """
 
     def __init__(self) -> None:
         self.closed = False
+        self.on_interest: Callable[[str, bool], None] | None = None
         self._listeners: dict[str, set[Bell]] = {}
+
+    @property
+    def topics(self) -> tuple[str, ...]:
+        """What somebody listens to now."""
+        return tuple(self._listeners)
 
     def publish(self, topic: str) -> None:
         """Wake whoever listens to `topic`. Costs nothing where nobody does."""
@@ -63,12 +70,15 @@ class Bus:
         """A bell that rings for any of the topics while the block lasts."""
         bell = Bell()
         for topic in topics:
-            self._listeners.setdefault(topic, set()).add(bell)
+            heard = self._listeners.setdefault(topic, set())
+            heard.add(bell)
+            if len(heard) == 1 and self.on_interest is not None:
+                self.on_interest(topic, True)
         try:
             yield bell
         finally:
             for topic in topics:
                 heard = self._listeners.get(topic, set())
                 heard.discard(bell)
-                if not heard:
-                    self._listeners.pop(topic, None)
+                if not heard and self._listeners.pop(topic, None) is not None and self.on_interest is not None:
+                    self.on_interest(topic, False)

@@ -24,7 +24,7 @@ from fairway.spec import event as ev
 from fairway.spec.ports import Executor
 from fairway.spec.record import Record, from_plain, record, replace, to_plain
 from fairway.spec.summary import RunSummary
-from fairway.store.live import LiveMark, live_runs
+from fairway.store.live import LiveMark, forget_served, is_live, keep_served, live_runs, served_runs
 
 DRIVER_LOG = "driver/log"
 ENDING_S = 30.0
@@ -75,6 +75,7 @@ class Host:
 
     All calls are made in one event loop. A run is driven once however often it is started, resumed or taken up. `marks`: the folder in
     which processes of this machine mark the runs that they drive, where others may drive runs of the same journal; "" where nobody may.
+    With marks only runs that a host drove before are taken up: those that others began are theirs to go on with.
     """
 
     def __init__(
@@ -105,6 +106,14 @@ class Host:
         """Runs that are driven here now, those whose driver waits to be started again included."""
         return frozenset(self._runs)
 
+    def is_driven(self, run: str) -> bool:
+        """Is the run driven now, here or by another process of this machine?"""
+        return run in self._runs or (bool(self._marks) and is_live(self._marks, run))
+
+    def list_driven(self) -> frozenset[str]:
+        """All runs that are driven now, here or by other processes of this machine."""
+        return self.driven | live_runs(self._marks) if self._marks else self.driven
+
     @property
     def settled(self) -> bool:
         """Has every run been taken up, and its executor been told of all that is live? An attempt not known then is over."""
@@ -134,9 +143,7 @@ class Host:
     async def resume(self, run: str, begin: ev.RunResumed | None = None) -> None:
         """Go on with a run that has ended (`begin` says how) or that nobody drives. Raises NotFoundError; ConflictError if it goes on."""
         await self._await_end(run)
-        if run in self._runs:
-            raise _runs_already(run)
-        if self._marks and run in live_runs(self._marks):
+        if self.is_driven(run):
             raise _runs_already(run)
         history = await read_history(self.journal, run)
         if not history.head:
@@ -146,18 +153,35 @@ class Host:
         await self._begin(driven, run, [wanted] if wanted is not None else [], history)
 
     async def take_up(self) -> list[str]:
-        """Drive every run that the journal says goes on; returns them. For the start of a server."""
+        """Drive every run that the journal says goes on and that nobody else has; returns them. For the start of a server."""
         rows = await self.journal.summaries(status="running", archived=True, limit=0)
-        others = live_runs(self._marks) if self._marks else set[str]()
-        found = [row for row in rows if row.run not in self._runs and row.run not in others]
+        if self._marks:
+            ours = served_runs(self._marks)
+            for run in ours - {row.run for row in rows}:
+                forget_served(self._marks, run)
+            rows = [row for row in rows if row.run in ours and not is_live(self._marks, row.run)]
+        found = [row for row in rows if row.run not in self._runs]
         for row in found:
             self._spawn(self._driven(row.run, row.pipeline, row.created_by), row.run, [], None)
         self.taken_up = True
         return [row.run for row in found]
 
-    async def cancel(self, run: str, *, by: str = "", reason: str = "") -> None:
-        """Ask for the run's end; the wish is durable when this returns. A run that has ended stays as it is."""
-        await self.send(run, "cancel", {"at": time.time(), "by": by, "reason": reason})
+    async def cancel(self, run: str, *, by: str = "", reason: str = "") -> int:
+        """Ask for the run's end; the wish is durable when this returns its id. A run that has ended stays as it is.
+
+        Raises ConflictError for one whose driver, a process of this machine, was killed: nothing of it runs.
+        """
+        if self._marks and not self.is_driven(run):
+            summary = await self.journal.find_summary(run)
+            if summary is not None and summary.status == "running":
+                hint = f"nothing of it runs; `fairway resume {run}` goes on with it"
+                raise ConflictError(f"nobody drives {run} any more: its process was killed", hint=hint)
+        return await self.send(run, "cancel", {"at": time.time(), "by": by, "reason": reason})
+
+    def look_again(self) -> None:
+        """Others have written to the journal: let every driver look into its inbox now."""
+        for run in self._runs:
+            self._wake(run)
 
     async def send(self, run: str, kind: str, body: Mapping[str, Any]) -> int:
         """Put a command into the run's inbox and let its driver look at once; returns the command's id. Raises NotFoundError."""
@@ -176,7 +200,7 @@ class Host:
             if summary is None:
                 raise _no_run(run)
             labelled = labelled_summary(summary, event)
-            if run in self._runs:
+            if self.is_driven(run):
                 await self.send(run, "label", to_plain(event))
                 return labelled
             try:
@@ -205,6 +229,8 @@ class Host:
         """Nobody else drives the run from now on."""
         if self._closing:
             raise ConflictError("the server is going down", hint="try again in a moment")
+        if self._marks:
+            keep_served(self._marks, run)
         mark = LiveMark(self._marks, run) if self._marks else None
         driven = self._runs[run] = _Driven(self._view(run, pipeline=pipeline, user=user), mark)
         return driven
@@ -229,10 +255,12 @@ class Host:
                 except Exception as error:  # noqa: BLE001 - the driver's boundary: whatever happens to one run, it is said and tried again
                     if begin and not driven.started.done():
                         driven.started.set_exception(error)
+                        self._let_go(run)
                         return
                     await self._pause(run, driven, error)
                     begin, history = (), None
             driven.problem = None
+            self._let_go(run)
             await self._settle(run)
             await self._end(run, driven)
         finally:
@@ -242,6 +270,11 @@ class Host:
             if driven.mark is not None:
                 driven.mark.close()
             self._publish(run)
+
+    def _let_go(self, run: str) -> None:
+        """No later server need take it up."""
+        if self._marks:
+            forget_served(self._marks, run)
 
     async def _drive_once(self, run: str, driven: _Driven, begin: Sequence[ev.Event], history: History | None) -> None:
         def on_events(state: Any, events: Sequence[ev.Event]) -> None:

@@ -33,12 +33,14 @@ class Session:
     on_problem: Callable[[str], None] | None = None
 
     def __init__(self, run: str, project: Project, services: Services, make_driver: Callable[[], Any]) -> None:
-        from fairway.store.live import LiveMark
+        from fairway.store.live import LiveMark, forget_served
 
         self.run = run
         self.project = project
         self.services = services
-        self._mark = LiveMark(os.path.join(project.home, LOCKS), run)
+        locks = os.path.join(project.home, LOCKS)
+        self._mark = LiveMark(locks, run)
+        forget_served(locks, run)
         try:
             self.driver = make_driver()
         except BaseException:

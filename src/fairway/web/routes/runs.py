@@ -73,7 +73,7 @@ async def get_run_detail(call: Call[Any, None]) -> dict[str, Any]:
     return {
         "summary": full(await find_summary(call, run)),
         "head": head,
-        "driven": run in host.driven,
+        "driven": host.is_driven(run),
         "problem": problem.message if problem else "",
         "steps": steps,
         "outputs": outputs,
@@ -151,7 +151,7 @@ async def rerun(call: Call[Any, RerunBody]) -> Reply:
 async def delete_run(call: Call[Any, None]) -> Response:
     """Delete a run that has ended. Its artifacts go with the next collection."""
     run = await named_run(call)
-    if run in call.site.host.driven:
+    if call.site.host.is_driven(run):
         raise ConflictError(f"{run} is running", hint=f"stop it first: fairway cancel {run}")
     await call.site.services.journal.delete_run(run)
     return Response(status_code=204)
@@ -163,7 +163,7 @@ async def send_command(call: Call[Any, CommandBody]) -> CommandSent:
     host, body = call.site.host, call.body
     if body.kind == "cancel":
         reason = convert(body.body, CancelBody, "body.body").reason
-        return CommandSent(id=await host.send(run, "cancel", {"by": call.user, "at": call.site.clock(), "reason": reason}))
+        return CommandSent(id=await host.cancel(run, by=call.user, reason=reason))
     wanted = convert(body.body, LabelBody, "body.body")
     event = RunLabelled(call.site.clock(), call.user, wanted.add_tags, wanted.remove_tags, wanted.note, wanted.archived)
     await host.label(run, event)

@@ -20,7 +20,7 @@ async def collect_garbage(call: Call[Any, GcBody]) -> Any:
     for run in body.runs:
         if run not in known:
             raise NotFoundError(f"there is no run {run!r}", hint="GET /runs lists them", where="body.runs")
-        if run in host.driven:
+        if host.is_driven(run):
             raise ConflictError(f"{run} is running", hint=f"stop it first: fairway cancel {run}")
     doomed = list(body.runs)
     if body.archived:
