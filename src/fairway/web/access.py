@@ -75,10 +75,15 @@ def check_csrf(site: Site, request: Request, form_token: str = "") -> None:
 
 
 def check_origin(request: Request) -> None:
-    """Raises 403 for what a browser says another site has made it send. Ports count: a page of another port is another site's."""
+    """Raises 403 for what a browser says another site has made it send. Ports count: a page of another port is another site's.
+    Reading is not asked about: what another site's script has made a browser fetch, it cannot see."""
+    if request.method in SAFE:
+        return
     site = request.headers.get("sec-fetch-site", "same-origin")
-    origin = request.headers.get("origin", "")
-    if site not in ("same-origin", "none") or (origin and urlsplit(origin).netloc.lower() != request.headers.get("host", "").lower()):
+    origin = request.headers.get("origin")
+    if site not in ("same-origin", "none") or (
+        origin is not None and urlsplit(origin).netloc.lower() != request.headers.get("host", "").lower()
+    ):
         raise Refused(403, "another site has made your browser send this", hint="send it from a page of this server", code="FW-CSRF")
 
 

@@ -32,7 +32,7 @@ class Identity(Record):
         return not self.projects
 
 
-NOBODY = Identity("")
+NOBODY = Identity("", via="")
 
 
 @record

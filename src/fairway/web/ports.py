@@ -62,7 +62,8 @@ class ServerSettings(Record):
     `target`: settings of its target for users to see; no secrets among them. `secrets` lists the names of the users' secrets, `cluster`
     the inventory beyond what the executor says, `pods` counts pods by role and phase, `asked` the requests
     to the cluster's API ("create Pod" -> n). Without `signer` blobs go through the API alone. `hosts`: names under which browsers may
-    ask for it; `address`: the URL that people know it by, "" where that is none.
+    ask for it; `address`: the URL that people know it by, "" where that is none; `provider`: what
+    people call the identity provider that lets them in, "" where there is none.
     """
 
     target: dict[str, Any] = field(default_factory=dict)
@@ -75,6 +76,7 @@ class ServerSettings(Record):
     heartbeat_s: float = 15.0
     hosts: tuple[str, ...] = ()
     address: str = ""
+    provider: str = ""
 
 
 @record
@@ -93,6 +95,10 @@ class Site(Record):
     audit: Audit
     logins: LoginLimit
     clock: Callable[[], float] = time.time
+
+    def driven(self, run: str) -> bool:
+        """Does anybody drive the run now: this server, or on its machine another process?"""
+        return self.host.is_driven(run)
 
     def workspace(self) -> Workspace:
         """The stores as the readers of `engine` want them; for a thread, as its calls may block."""

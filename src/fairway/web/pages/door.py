@@ -15,7 +15,7 @@ from starlette.routing import BaseRoute, Route
 
 from fairway.errors import FairwayError, InternalError
 from fairway.spec.tokens import HEADER
-from fairway.web.access import SAFE, address_of, check_csrf, check_role, find_identity, lead_to_login
+from fairway.web.access import SAFE, address_of, check_csrf, check_origin, check_role, find_identity, lead_to_login
 from fairway.web.identity import NOBODY, Identity
 from fairway.web.pages.page import Page, Visit
 from fairway.web.ports import Site
@@ -44,16 +44,16 @@ class PageDoor:
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         request = Request(scope, receive)
         began = time.perf_counter()
-        identity, response = await self._admit(request)
-        if request.method not in SAFE and identity.user:
+        page = self._methods.get("GET" if request.method == "HEAD" else request.method)
+        identity, response = await self._admit(request, page)
+        if request.method not in SAFE and identity.user and page is not None and not page.public:
             self._site.audit.note(identity, f"{request.method} {self._path}", request.url.path, response.status_code, address_of(request))
         self._meter.count(request.method, self._path, response.status_code, time.perf_counter() - began)
         await response(scope, receive, send)
 
-    async def _admit(self, request: Request) -> tuple[Identity, Response]:
+    async def _admit(self, request: Request, page: Page | None) -> tuple[Identity, Response]:
         identity = NOBODY
         try:
-            page = self._methods.get("GET" if request.method == "HEAD" else request.method)
             if page is None:
                 raise Refused(405, f"{request.method} is not for this page", code="FW-UNSUPPORTED")
             identity = await find_identity(self._site, request)
@@ -72,7 +72,10 @@ class PageDoor:
     async def _answer(self, request: Request, page: Page, identity: Identity) -> Response:
         query = read_fields(page.query, request.query_params.multi_items(), "query")
         items = await _read_form(request) if page.form is not None else []
-        check_csrf(self._site, request, dict(items).get("csrf", ""))
+        if page.public:
+            check_origin(request)
+        else:
+            check_csrf(self._site, request, dict(items).get("csrf", ""))
         form = read_fields(page.form, items, "form") if page.form is not None else None
         return await page.handle(Visit(self._site, request, identity, read_path(request), query, form))
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import fairway
+from fairway.errors import ForbiddenError
 from fairway.web.endpoint import Call, Endpoint
 from fairway.web.records import full
-from fairway.web.schema.server import Cluster, Health, Secrets, Target
+from fairway.web.reply import Reply
+from fairway.web.schema.server import Cluster, Health, Secrets, SessionCode, Target
+from fairway.web.sessions import CODE_S
 
 
 async def get_health(call: Call[Any, None]) -> Health:
@@ -21,6 +24,13 @@ async def get_health(call: Call[Any, None]) -> Health:
         driven=sorted(host.driven) if call.user else [],
         problems=problems if call.user else {},
     )
+
+
+async def make_session_code(call: Call[Any, None]) -> Reply:
+    """A code that signs a browser in as you, once, within the next minute: `/login#code=CODE`. Asked for with a token, not from a browser."""
+    if call.identity.via != "token":
+        raise ForbiddenError("a browser's session makes no codes for others", hint="ask with a token: fairway ui")
+    return Reply(SessionCode(code=call.site.sessions.make_code(call.identity), expires_in_s=CODE_S), 201)
 
 
 async def get_target(call: Call[Any, None]) -> Target:
@@ -52,6 +62,9 @@ async def list_secrets(call: Call[Any, None]) -> Secrets:
 ENDPOINTS = (
     Endpoint("GET", "/health", get_health, "Is the server up?", "server", answer=Health, public=True),
     Endpoint("GET", "/target", get_target, "What this server is", "server", answer=Target),
+    Endpoint(
+        "POST", "/session-code", make_session_code, "A code to sign a browser in", "server", answer=SessionCode, status=201, role="view",
+    ),
     Endpoint("GET", "/cluster", get_cluster, "What the target has and what is free", "server", answer=Cluster),
-    Endpoint("GET", "/secrets", list_secrets, "Names of secrets", "server", answer=Secrets),
-)
+    Endpoint("GET", "/secrets", list_secrets, "Names of secrets", "server", answer=Secrets, role="run"),
+)  # fmt: skip

@@ -30,6 +30,13 @@ class Target(msgspec.Struct, kw_only=True):
     settings: dict[str, Any]
 
 
+class SessionCode(msgspec.Struct, kw_only=True):
+    """`code`: for the fragment of the address of the login page, `/login#code=CODE`."""
+
+    code: str
+    expires_in_s: float
+
+
 class Cluster(msgspec.Struct, kw_only=True):
     """What the target has, what is free, the most that one attempt may ask for; `facts` and `more` as far as they are known."""
 
