@@ -77,7 +77,9 @@ class PageDoor:
         else:
             check_csrf(self._site, request, dict(items).get("csrf", ""))
         form = read_fields(page.form, items, "form") if page.form is not None else None
-        return await page.handle(Visit(self._site, request, identity, read_path(request), query, form))
+        visit = Visit(self._site, request, identity, read_path(request), query, form)
+        visit.items = items
+        return await page.handle(visit)
 
 
 def say_defect(request: Request, error: Exception) -> InternalError:
