@@ -32,7 +32,7 @@ class OwnFolder:
     def __init__(self, home: str) -> None:
         self._folder = Path(make_folder(home))
         try:
-            self._lock = os.open(self._folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            self._lock = os.open(self.lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             self._take()
             self._make_keys()
         except OSError as error:
@@ -76,6 +76,11 @@ class OwnFolder:
         return int(text) if text.isdigit() and len(text) < 6 and int(text) < 65536 else 0
 
     @property
+    def lock_path(self) -> Path:
+        """A file that is there for as long as the folder is ours."""
+        return self._folder / LOCK
+
+    @property
     def is_kept(self) -> bool:
         """Is the server to stay when nobody uses it?"""
         return (self._folder / KEPT).exists()
@@ -84,7 +89,7 @@ class OwnFolder:
     def is_there(self) -> bool:
         """Is the folder still where it was, and ours?"""
         try:
-            return os.path.samestat((self._folder / LOCK).stat(), os.fstat(self._lock))
+            return os.path.samestat(self.lock_path.stat(), os.fstat(self._lock))
         except OSError:
             return False
 

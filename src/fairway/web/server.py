@@ -18,6 +18,7 @@ import uvicorn
 
 from fairway.engine.bus import Bus
 from fairway.engine.host import Host
+from fairway.engine.outside import Outside
 from fairway.engine.services import Services
 from fairway.errors import InfraError
 from fairway.spec.layout import BLOBS, DATABASE, LOCKS, STREAMS
@@ -63,6 +64,7 @@ async def _serve(options: ServerOptions) -> int:
             ws="none",
             timeout_graceful_shutdown=_GOODBYE_S,
             server_header=False,
+            date_header=not options.own,
         )
         server = _Server(config)
         server.goodbye = opened.bus.close
@@ -76,6 +78,9 @@ async def _serve(options: ServerOptions) -> int:
             closing = Closing(folder, attendance, options.idle_s, is_busy=lambda: bool(opened.host.driven), stop=server.stop)
             closing.look()
             stack.callback(closing.close)
+            outside = Outside(options.home, opened.host.journal, opened.bus, opened.host)
+            stack.callback(outside.close)
+            asyncio.get_running_loop().call_soon(outside.call_at, str(folder.lock_path), closing.look)
         _say_listening(url, own=folder is not None)
         await server.serve([sock])
     return 0
@@ -102,9 +107,21 @@ class _Server(uvicorn.Server):
 
     goodbye: Callable[[], None]
 
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self._stopped = asyncio.Event()
+
     def stop(self) -> None:
         self.should_exit = True
+        self._stopped.set()
         self.goodbye()  # what would go on for as long as somebody listens ends now
+
+    async def main_loop(self) -> None:
+        """Until `stop`. uvicorn's own wakes ten times a second to see whether it is time, and to write the date into its headers."""
+        if self.config.date_header:
+            await super().main_loop()
+        else:
+            await self._stopped.wait()
 
     @contextmanager
     def capture_signals(self) -> Generator[None]:
