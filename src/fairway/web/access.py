@@ -8,7 +8,6 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from fairway.errors import NotFoundError
-from fairway.spec.summary import RunSummary
 from fairway.spec.tokens import HEADER
 from fairway.web.identity import NOBODY, Identity
 from fairway.web.ports import Site
@@ -121,24 +120,26 @@ def safe_next(path: str) -> str:
 
 async def check_run(site: Site, identity: Identity, run: str) -> None:
     """Raises NotFoundError for a run that is not there, and in the same words for one that is not for these eyes."""
-    if await site.services.journal.head(run) and (identity.sees_all or await _sees(site, identity, run)):
+    if await site.services.journal.head(run) and await site.sight.sees_run(identity, run):
         return
     raise NotFoundError(f"there is no run {run!r}", hint="GET /runs?match=… finds runs by the beginning or end of an id, or by name")
 
 
-async def can_see(site: Site, identity: Identity, run: str) -> bool:
-    """May the run be seen? One that is not there may, where all runs may: it has nothing to hide."""
-    return identity.sees_all or await _sees(site, identity, run)
+def check_project(identity: Identity, project: str) -> None:
+    """May runs of this project be started? Raises 403."""
+    if not identity.sees(project):
+        raise Refused(
+            403,
+            f"your token is not for the project {project!r}",
+            hint=f"it is for: {', '.join(identity.projects)}",
+            code="FW-FORBIDDEN",
+        )
 
 
-def visible(identity: Identity, rows: list[RunSummary] | tuple[RunSummary, ...]) -> list[RunSummary]:
-    """Those of the rows that may be seen."""
-    return [row for row in rows if identity.sees(row.project)]
-
-
-async def _sees(site: Site, identity: Identity, run: str) -> bool:
-    summary = await site.services.journal.find_summary(run)
-    return summary is not None and identity.sees(summary.project)
+def check_all_projects(identity: Identity) -> None:
+    """Raises 403 for who may not touch what belongs to all projects."""
+    if not identity.sees_all:
+        raise Refused(403, "this concerns all projects, and your token is not for all of them", code="FW-FORBIDDEN")
 
 
 def address_of(request: Request) -> str:

@@ -22,6 +22,7 @@ from fairway.engine.library import StoreLibrary
 from fairway.engine.services import Services
 from fairway.errors import FairwayError, InternalError
 from fairway.spec.layout import SERVER
+from fairway.store import gc
 from fairway.web.access import SAFE, address_of, check_csrf, check_role, find_identity
 from fairway.web.audit import Audit
 from fairway.web.content import content_routes
@@ -31,6 +32,7 @@ from fairway.web.guard import Guard
 from fairway.web.identity import NOBODY, Identity
 from fairway.web.limits import LoginLimit
 from fairway.web.metrics import CurveReader
+from fairway.web.overviews import Overviews
 from fairway.web.pages import load_pages
 from fairway.web.pages.assets import asset_routes
 from fairway.web.pages.door import page_routes, render_failure
@@ -42,7 +44,10 @@ from fairway.web.reply import Encoded, Reply
 from fairway.web.respond import render_text
 from fairway.web.routes import ENDPOINTS
 from fairway.web.sessions import ENDED, Sessions
+from fairway.web.sight import Sight
 from fairway.web.states import States
+from fairway.web.storesize import StoreMeter
+from fairway.web.versions import VersionReader
 
 ROOT = "/api/v1"
 _LARGE_BYTES = 64 << 10
@@ -65,6 +70,10 @@ def build_app(
         grants=Grants(auth.signing_key),
         audit=Audit(services.home),
         logins=LoginLimit(),
+        overviews=Overviews(services.journal, services.home),
+        sight=Sight(services.journal, services.artifacts),
+        versions=VersionReader(services.journal),
+        meter=StoreMeter(lambda: gc.Places(services.home, (services.journal,), services.artifacts, services.streams, host.driven)),
     )
     meter = Meter()
     by_path: dict[str, dict[str, Endpoint]] = {}

@@ -18,8 +18,12 @@ from fairway.web.grants import Grants
 from fairway.web.identity import Account, Identity
 from fairway.web.limits import LoginLimit
 from fairway.web.metrics import CurveReader
+from fairway.web.overviews import Overviews
 from fairway.web.sessions import Sessions
+from fairway.web.sight import Sight
 from fairway.web.states import States
+from fairway.web.storesize import StoreMeter
+from fairway.web.versions import VersionReader
 
 
 class Auth(Protocol):
@@ -94,6 +98,10 @@ class Site(Record):
     grants: Grants
     audit: Audit
     logins: LoginLimit
+    overviews: Overviews
+    sight: Sight
+    versions: VersionReader
+    meter: StoreMeter
     clock: Callable[[], float] = time.time
 
     def driven(self, run: str) -> bool:

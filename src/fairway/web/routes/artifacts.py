@@ -14,10 +14,10 @@ from fairway.errors import NotFoundError
 from fairway.spec.artifact import ArtifactRef, blob_key
 from fairway.spec.event import address
 from fairway.spec.ports import run_now
+from fairway.web.access import check_run
 from fairway.web.endpoint import BYTES, Call, Endpoint
 from fairway.web.lineage import Lineage, find_refs
 from fairway.web.places import select
-from fairway.web.ports import Site
 from fairway.web.preview import media_type, preview
 from fairway.web.records import full
 from fairway.web.respond import render_text
@@ -55,6 +55,7 @@ async def list_artifacts(call: Call[ArtifactsQuery, None]) -> Any:
 async def get_artifact(call: Call[ArtifactQuery, None]) -> Any:
     """What is known of an artifact: where the run names it, and whether its bytes are there."""
     digest = _digest(call)
+    await _check_seen(call, call.query.run)
     stat = await asyncio.to_thread(call.site.services.artifacts.stat, blob_key(digest))
     refs: list[dict[str, Any]] = []
     if call.query.run:
@@ -80,6 +81,7 @@ async def preview_artifact(call: Call[PreviewQuery, None]) -> Any:
 async def read_artifact(call: Call[ContentQuery, None]) -> Response:
     """An artifact's bytes, by `Range`; of one that is a folder or a list, its manifest."""
     digest, query = _digest(call), call.query
+    await _check_seen(call, query.run)
     ref = await _get_ref(call, query.run) if query.run else None
     name = quote(query.name, safe="") if query.name else ""
     if ref is not None and ref.inline is not None:
@@ -95,6 +97,7 @@ async def read_artifact(call: Call[ContentQuery, None]) -> Response:
 async def trace_artifact(call: Call[LineageQuery, None]) -> Any:
     """What an artifact was made of and what was made of it, in one run; and which other runs name it."""
     digest, query = _digest(call), call.query
+    await check_run(call.site, call.identity, query.run)
     _, state = await call.site.states.get(query.run)
     if await asyncio.to_thread(next, find_refs(state, digest), None) is None:
         raise NotFoundError(
@@ -110,7 +113,7 @@ async def trace_artifact(call: Call[LineageQuery, None]) -> Any:
         return found.rows()
 
     tasks = await asyncio.to_thread(work)
-    others = await asyncio.to_thread(_other_runs, call.site, query.run, digest, query.runs) if query.runs else []
+    others = await asyncio.to_thread(_other_runs, call, query.run, digest, query.runs) if query.runs else []
     return {"digest": digest, "run": query.run, "tasks": tasks, "complete": found.complete, "other_runs": others}
 
 
@@ -125,6 +128,7 @@ def _wanted(ref: ArtifactRef, query: ArtifactsQuery) -> bool:
 
 async def _get_ref(call: Call[Any, Any], run: str) -> ArtifactRef:
     digest = _digest(call)
+    await check_run(call.site, call.identity, run)
     _, state = await call.site.states.get(run)
     found = await asyncio.to_thread(next, find_refs(state, digest), None)
     if found is not None:
@@ -132,9 +136,18 @@ async def _get_ref(call: Call[Any, Any], run: str) -> ArtifactRef:
     raise NotFoundError(f"run {run} does not name the artifact {digest[:12]}", hint="GET its artifacts lists them", where="query.run")
 
 
-def _other_runs(site: Site, run: str, digest: str, runs: int) -> list[str]:
-    journal = site.services.journal
+async def _check_seen(call: Call[Any, Any], run: str) -> None:
+    """An artifact may be looked at through a run that may be seen; by its digest alone if any such run reaches it."""
+    if run:
+        await check_run(call.site, call.identity, run)
+    else:
+        await call.site.sight.check_blob(call.identity, blob_key(call.path["digest"]))
+
+
+def _other_runs(call: Call[Any, Any], run: str, digest: str, runs: int) -> list[str]:
+    journal = call.site.services.journal
     rows = run_now(journal.summaries(archived=True, limit=runs))
+    rows = [row for row in rows if call.identity.sees(row.project)]
     return [row.run for row in rows if row.run != run and digest in run_now(journal.digests(row.run))]
 
 

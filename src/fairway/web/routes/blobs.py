@@ -14,9 +14,10 @@ from typing import Any, BinaryIO
 
 from starlette.responses import Response, StreamingResponse
 
-from fairway.errors import ConfigError, NotFoundError, UnsupportedError
+from fairway.errors import ConfigError, ForbiddenError, NotFoundError, UnsupportedError
 from fairway.spec.layout import SCRATCH
 from fairway.spec.ports import BlobStat
+from fairway.web.access import check_all_projects
 from fairway.web.endpoint import BYTES, Call, Endpoint
 from fairway.web.presence import claim
 from fairway.web.ranges import find_range, unsatisfiable
@@ -36,8 +37,12 @@ async def sign_blobs(call: Call[Any, SignBody]) -> Signed:
     signer, store = call.site.settings.signer, call.site.services.artifacts
     if signer is None:
         raise UnsupportedError("this server has no blobs' port", hint="GET and PUT /blobs/KEY go through the API")
+    if call.body.put and not call.identity.may("run"):
+        raise ForbiddenError("this needs the role 'run': blobs are put for runs", hint="ask whoever runs the server for it")
     for key, _ in call.body.put:
         _check_writable(key)
+    for key in call.body.get:
+        await call.site.sight.check_blob(call.identity, key)
 
     def work() -> Signed:
         there = claim(store, [key for key, _ in call.body.put])
@@ -51,6 +56,7 @@ async def sign_blobs(call: Call[Any, SignBody]) -> Signed:
 
 async def list_blobs(call: Call[BlobsQuery, None]) -> Any:
     """Blobs by the beginning of their keys."""
+    check_all_projects(call.identity)
     query, store = call.query, call.site.services.artifacts
 
     def work() -> list[BlobStat]:  # a store lists in an order of its own
@@ -63,6 +69,7 @@ async def list_blobs(call: Call[BlobsQuery, None]) -> Any:
 
 async def read_blob(call: Call[Any, None]) -> Response:
     """A blob's bytes, by `Range`."""
+    await call.site.sight.check_blob(call.identity, call.path["key"])
     return await send_blob(call, call.path["key"])
 
 
@@ -151,7 +158,7 @@ def _http_date(at: float) -> str:
 
 
 ENDPOINTS = (
-    Endpoint("POST", "/blobs", sign_blobs, "Signed URLs of blobs", "blobs", body=SignBody, answer=Signed),
+    Endpoint("POST", "/blobs", sign_blobs, "Signed URLs of blobs", "blobs", body=SignBody, answer=Signed, role="view"),
     Endpoint("GET", "/blobs", list_blobs, "List blobs", "blobs", query=BlobsQuery, answer=BlobsPage),
     Endpoint(
         "GET", "/blobs/{key:path}", read_blob, "Bytes of a blob", "blobs", media=(BYTES,),

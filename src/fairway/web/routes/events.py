@@ -12,6 +12,7 @@ from fairway.engine.bus import RUNS
 from fairway.spec.event import Event
 from fairway.spec.record import to_plain
 from fairway.web.endpoint import EVENTS, JSON, Call, Endpoint
+from fairway.web.identity import Identity
 from fairway.web.ports import Site
 from fairway.web.problem import encode
 from fairway.web.records import full
@@ -51,7 +52,7 @@ async def follow_runs(call: Call[Any, None]) -> Response:
     """Summaries of runs as they change, for a page that lists them. What changed while nobody listened is not repeated."""
     if call.request.method == "HEAD":
         return Response(media_type=EVENTS)
-    return stream(_follow_runs(call.site))
+    return stream(_follow_runs(call.site, call.identity))
 
 
 async def _follow(site: Site, run: str, after: int) -> AsyncIterator[bytes]:
@@ -67,10 +68,9 @@ async def _follow(site: Site, run: str, after: int) -> AsyncIterator[bytes]:
                 yield HEARTBEAT
 
 
-async def _follow_runs(site: Site) -> AsyncIterator[bytes]:
-    journal = site.services.journal
+async def _follow_runs(site: Site, identity: Identity) -> AsyncIterator[bytes]:
     with site.host.bus.listen(RUNS) as bell:
-        known = {row.run: row for row in await journal.summaries(limit=_LISTED, archived=True)}
+        known = {row.run: row for row in await site.sight.summaries(identity, limit=_LISTED, archived=True, before="")}
         number = 0
         yield HEARTBEAT
         while not site.host.bus.closed:
@@ -78,7 +78,7 @@ async def _follow_runs(site: Site) -> AsyncIterator[bytes]:
                 yield HEARTBEAT
                 continue
             await asyncio.sleep(_RUNS_EVERY_S)  # a busy driver records hundreds of times a second: nobody can read that
-            rows = {row.run: row for row in await journal.summaries(limit=_LISTED, archived=True)}
+            rows = {row.run: row for row in await site.sight.summaries(identity, limit=_LISTED, archived=True, before="")}
             for run, row in rows.items():
                 if known.get(run) != row:
                     number += 1

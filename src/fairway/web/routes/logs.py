@@ -244,7 +244,7 @@ ENDPOINTS = (
     Endpoint("GET", "/runs/{run}/streams", list_streams, "Streams of a run", "streams", query=StreamsQuery, answer=StreamsPage),
     Endpoint(
         "POST", "/runs/{run}/streams", read_streams, "New bytes of many streams", "streams",
-        body=StreamsReadBody, answer=StreamsData, waits=True,
+        body=StreamsReadBody, answer=StreamsData, waits=True, role="view",
     ),
     Endpoint(
         "GET", "/runs/{run}/streams/{name:path}", read_stream, "Bytes of a stream", "streams",

@@ -41,7 +41,7 @@ async def compare_runs(call: Call[CompareQuery, None]) -> Any:
     rows: list[RunSummary] = []
     for run in runs:
         summary = await journal.find_summary(run)
-        if summary is None:
+        if summary is None or not call.identity.sees(summary.project):
             raise NotFoundError(f"there is no run {run!r}", hint="GET /runs lists them", where="query.run")
         rows.append(summary)
     differences = await asyncio.to_thread(_diff, call.site, runs[0], runs[1]) if len(runs) == 2 else []

@@ -6,6 +6,7 @@ from typing import Any
 
 from starlette.responses import Response
 
+from fairway.web.access import check_all_projects
 from fairway.web.endpoint import Call, Endpoint
 from fairway.web.records import full
 from fairway.web.schema.pipelines import CacheFound, CachePage, CacheQuery, KeysBody, PipelinesPage
@@ -13,7 +14,7 @@ from fairway.web.schema.pipelines import CacheFound, CachePage, CacheQuery, Keys
 
 async def list_pipelines(call: Call[Any, None]) -> Any:
     """Pipelines, the one that ran last first."""
-    tally = await call.site.services.journal.tally()
+    tally = await call.site.sight.tally(call.identity)
     found: dict[str, dict[str, Any]] = {}
     for row in tally:
         if not row.archived:
@@ -27,20 +28,23 @@ async def list_pipelines(call: Call[Any, None]) -> Any:
 async def find_cached(call: Call[Any, KeysBody]) -> Any:
     """Entries of the cache's index by key."""
     found = await call.site.services.journal.find_cached(call.body.keys)
-    return {"entries": {key: full(entry) for key, entry in found.items()}}
+    seen = await call.site.sight.entries(call.identity, found.values())
+    return {"entries": {entry.key: full(entry) for entry in seen}}
 
 
 async def list_cached(call: Call[CacheQuery, None]) -> Any:
     """Entries of the cache's index, by key."""
     query = call.query
-    found = sorted(await call.site.services.journal.cached(orphaned=query.orphaned), key=lambda entry: entry.key)
-    rest = [entry for entry in found if entry.key > query.cursor]
+    found = await call.site.services.journal.cached(orphaned=query.orphaned)
+    rest = sorted((entry for entry in found if entry.key > query.cursor), key=lambda entry: entry.key)
+    rest = await call.site.sight.entries(call.identity, rest)
     page = rest[: query.limit]
     return {"items": [full(entry) for entry in page], "next": page[-1].key if len(rest) > query.limit else ""}
 
 
 async def forget_cached(call: Call[Any, KeysBody]) -> Response:
     """Remove entries of the cache's index: what they stand for is done again when it is next needed. Absent = success."""
+    check_all_projects(call.identity)
     await call.site.services.journal.forget_cached(call.body.keys)
     return Response(status_code=204)
 
@@ -48,6 +52,6 @@ async def forget_cached(call: Call[Any, KeysBody]) -> Response:
 ENDPOINTS = (
     Endpoint("GET", "/pipelines", list_pipelines, "Pipelines", "pipelines", answer=PipelinesPage),
     Endpoint("GET", "/cache", list_cached, "The cache's index", "store", query=CacheQuery, answer=CachePage),
-    Endpoint("POST", "/cache/find", find_cached, "Look keys up in the cache", "store", body=KeysBody, answer=CacheFound),
-    Endpoint("POST", "/cache/forget", forget_cached, "Forget keys of the cache", "store", body=KeysBody, status=204),
+    Endpoint("POST", "/cache/find", find_cached, "Look keys up in the cache", "store", body=KeysBody, answer=CacheFound, role="view"),
+    Endpoint("POST", "/cache/forget", forget_cached, "Forget keys of the cache", "store", body=KeysBody, status=204, role="admin"),
 )

@@ -14,6 +14,7 @@ from fairway.spec.event import RunLabelled, RunResumed, RunStarted, address
 from fairway.spec.record import replace, to_plain
 from fairway.spec.summary import RunSummary
 from fairway.store.runs import new_run_id
+from fairway.web.access import check_project, check_run
 from fairway.web.checks import check_graph, check_started
 from fairway.web.endpoint import Call, Endpoint
 from fairway.web.reading import convert
@@ -41,8 +42,12 @@ async def list_runs(call: Call[RunsQuery, None]) -> dict[str, Any]:
     query, journal = call.query, call.site.services.journal
     if query.match:
         found = [await find_summary(call, run) for run in await journal.find_runs(query.match)]
-        return {"items": [full(summary) for summary in found if _matches(summary, query)], "next": ""}
-    rows = await journal.summaries(
+        return {
+            "items": [full(summary) for summary in found if _matches(summary, query) and call.identity.sees(summary.project)],
+            "next": "",
+        }
+    rows = await call.site.sight.summaries(
+        call.identity,
         pipeline=query.pipeline,
         status=query.status,
         tag=query.tag,
@@ -57,6 +62,7 @@ async def list_runs(call: Call[RunsQuery, None]) -> dict[str, Any]:
 async def start_run(call: Call[Any, StartBody]) -> Reply:
     """Start a run. The same run again is answered with what there is."""
     asked = replace(read_record(RunStarted, call.body.started), created_by=call.user, at=call.site.clock())
+    check_project(call.identity, asked.project)
     started = check_started(asked, call.site)
     return await _start(call, started)
 
@@ -182,10 +188,10 @@ async def list_digests(call: Call[Any, None]) -> Digests:
 
 
 async def named_run(call: Call[Any, Any]) -> str:
-    """The run of the path, by its whole id: what is changed or deleted is never guessed. Raises NotFoundError."""
+    """The run of the path, by its whole id: what is changed or deleted is never guessed. Raises NotFoundError, also for one that the
+    caller may not see."""
     run = call.path["run"]
-    if not await call.site.services.journal.head(run):
-        raise NotFoundError(f"there is no run {run!r}", hint="GET /runs?match=… finds runs by the beginning or end of an id, or by name")
+    await check_run(call.site, call.identity, run)
     return run
 
 
@@ -248,7 +254,9 @@ ENDPOINTS = (
     ),
     Endpoint("GET", "/runs/{run}", get_run_detail, "One run", "runs", answer=RunDetail),
     Endpoint("PATCH", "/runs/{run}", label_run, "Tags, note, archive", "runs", body=LabelBody, answer=Summary, also=_BUSY),
-    Endpoint("DELETE", "/runs/{run}", delete_run, "Delete a run that has ended", "runs", status=204, also={409: "It is running"}),
+    Endpoint(
+        "DELETE", "/runs/{run}", delete_run, "Delete a run that has ended", "runs", status=204, also={409: "It is running"}, role="admin",
+    ),
     Endpoint("GET", "/runs/{run}/summary", get_summary, "A run's summary", "runs", answer=Summary),
     Endpoint("GET", "/runs/{run}/graph", get_graph, "The pipeline of a run", "runs", answer=GraphData),
     Endpoint("POST", "/runs/{run}/cancel", cancel_run, "Ask for a run's end", "runs", body=CancelBody, answer=Summary, status=202),

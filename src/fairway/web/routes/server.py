@@ -16,18 +16,19 @@ from fairway.web.sessions import CODE_S
 async def get_health(call: Call[Any, None]) -> Health:
     """Is the server up, and do its runs get on?"""
     host = call.site.host
-    problems = {run: problem.message for run in host.driven if (problem := host.find_problem(run)) is not None}
+    seen = [run for run in sorted(host.driven) if call.user and await call.site.sight.sees_run(call.identity, run)]
+    problems = {run: problem.message for run in seen if (problem := host.find_problem(run)) is not None}
     return Health(
         status="ok" if host.taken_up else "starting",
         version=fairway.__version__,
         drivers=len(host.driven),
-        driven=sorted(host.driven) if call.user else [],
-        problems=problems if call.user else {},
+        driven=seen,
+        problems=problems,
     )
 
 
 async def make_session_code(call: Call[Any, None]) -> Reply:
-    """A code that signs a browser in as you, once, within the next minute: `/login#code=CODE`. Asked for with a token, not from a browser."""
+    """A code that signs a browser in as you, once, within the next minute: `/login#code=CODE`. Only for who has a token."""
     if call.identity.via != "token":
         raise ForbiddenError("a browser's session makes no codes for others", hint="ask with a token: fairway ui")
     return Reply(SessionCode(code=call.site.sessions.make_code(call.identity), expires_in_s=CODE_S), 201)

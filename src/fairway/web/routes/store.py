@@ -8,12 +8,14 @@ from typing import Any
 from fairway.errors import ConflictError, NotFoundError
 from fairway.spec.ports import run_now
 from fairway.store import gc
+from fairway.web.access import check_all_projects
 from fairway.web.endpoint import Call, Endpoint
 from fairway.web.schema.store import GcBody, GcDone
 
 
 async def collect_garbage(call: Call[Any, GcBody]) -> Any:
     """Delete what no kept run needs; with `dry_run` only say what that is."""
+    check_all_projects(call.identity)
     body, services, host = call.body, call.site.services, call.site.host
     rows = await services.journal.summaries(archived=True, limit=0)
     known = {row.run for row in rows}
@@ -40,7 +42,7 @@ async def collect_garbage(call: Call[Any, GcBody]) -> Any:
 
 ENDPOINTS = (
     Endpoint(
-        "POST", "/gc", collect_garbage, "Delete what no kept run needs", "store", body=GcBody, answer=GcDone,
+        "POST", "/gc", collect_garbage, "Delete what no kept run needs", "store", body=GcBody, answer=GcDone, role="admin",
         also={404: "There is no such run", 409: "It is running"},
     ),
 )  # fmt: skip

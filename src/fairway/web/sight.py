@@ -1,0 +1,144 @@
+"""What somebody whose projects are limited may see of what belongs to no single run: lists, counts, the cache, blobs."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator
+
+from fairway.errors import NotFoundError
+from fairway.spec.artifact import blob_key
+from fairway.spec.ports import ArtifactStore, Journal, run_now
+from fairway.spec.record import replace
+from fairway.spec.summary import CacheEntry, RunSummary, RunTally
+from fairway.store import wire
+from fairway.web.identity import Identity
+
+_ARTIFACT = re.compile(r"sha256/([0-9a-f]{2})/([0-9a-f]{62})")
+_BUNDLE = re.compile(r"bundle/([0-9a-f]{64})")
+_OUTCOME = re.compile(r"outcome/([^/]+)/.+")
+_KEPT_DIGESTS = 200_000
+_MANIFEST_LIMIT_BYTES = 32 << 20
+
+
+class Sight:
+    """Asks the journal. Digests that runs reach are kept for a while: which run names a blob is not written anywhere."""
+
+    def __init__(self, journal: Journal, artifacts: ArtifactStore) -> None:
+        self._journal, self._artifacts = journal, artifacts
+        self._named: OrderedDict[str, tuple[int, frozenset[bytes]]] = OrderedDict()
+        self._inside: OrderedDict[str, tuple[int, frozenset[bytes]]] = OrderedDict()
+
+    async def sees_run(self, identity: Identity, run: str) -> bool:
+        """May it see the run? One that is not there is seen by who sees all."""
+        if identity.sees_all:
+            return True
+        summary = await self._journal.find_summary(run)
+        return summary is not None and identity.sees(summary.project)
+
+    async def summaries(
+        self, identity: Identity, *, pipeline: str = "", status: str = "", tag: str = "", archived: bool = False, limit: int, before: str
+    ) -> list[RunSummary]:
+        """As the journal's, without those that are not to be seen."""
+        found: list[RunSummary] = []
+        while len(found) < limit:
+            rows = await self._journal.summaries(pipeline=pipeline, status=status, tag=tag, archived=archived, limit=limit, before=before)
+            found += [row for row in rows if identity.sees(row.project)]
+            if len(rows) < limit:
+                break
+            before = rows[-1].run
+        return found[:limit]
+
+    async def tally(self, identity: Identity) -> list[RunTally]:
+        """As the journal's, of the runs that may be seen."""
+        if identity.sees_all:
+            return list(await self._journal.tally())
+        return await asyncio.to_thread(self._count, identity)
+
+    async def entries(self, identity: Identity, entries: Iterable[CacheEntry]) -> list[CacheEntry]:
+        """Those whose run may be seen."""
+        if identity.sees_all:
+            return list(entries)
+        runs: dict[str, bool] = {}
+        found: list[CacheEntry] = []
+        for entry in entries:
+            if entry.run not in runs:
+                runs[entry.run] = await self.sees_run(identity, entry.run)
+            if runs[entry.run]:
+                found.append(entry)
+        return found
+
+    async def check_blob(self, identity: Identity, key: str) -> None:
+        """Raises NotFoundError for a blob that no run reaches which may be seen."""
+        if identity.sees_all or await self._sees_blob(identity, key):
+            return
+        raise NotFoundError(f"there is no blob {key[:100]}", hint="it may have been collected; run the pipeline again")
+
+    async def _sees_blob(self, identity: Identity, key: str) -> bool:
+        outcome = _OUTCOME.fullmatch(key)
+        if outcome is not None:
+            return await self.sees_run(identity, outcome[1])
+        found = _ARTIFACT.fullmatch(key) or _BUNDLE.fullmatch(key)
+        if found is None:
+            return False
+        return await asyncio.to_thread(self._reaches, identity, bytes.fromhex("".join(found.groups())))
+
+    def _reaches(self, identity: Identity, digest: bytes) -> bool:
+        """Is it named in an event of a run that may be seen, or in a manifest that is? The newest runs are asked first."""
+        runs = [row.run for row in self._visible(identity)]
+        return any(digest in self._digests(run) for run in runs) or any(digest in self._digests_inside(run) for run in runs)
+
+    def _visible(self, identity: Identity) -> Iterator[RunSummary]:
+        rows = run_now(self._journal.summaries(archived=True, limit=0))
+        return (row for row in rows if identity.sees(row.project))
+
+    def _count(self, identity: Identity) -> list[RunTally]:
+        found: dict[tuple[str, str, bool], RunTally] = {}
+        for row in self._visible(identity):
+            key = row.pipeline, row.status, row.archived
+            known = found.get(key) or RunTally(*key, 0, "")
+            found[key] = replace(known, runs=known.runs + 1, newest=max(known.newest, row.run))
+        return list(found.values())
+
+    def _digests(self, run: str) -> frozenset[bytes]:
+        """Digests named in the run's events."""
+        head = run_now(self._journal.head(run))
+        known = self._named.get(run)
+        if known is None or known[0] != head:
+            known = head, frozenset(map(bytes.fromhex, run_now(self._journal.digests(run))))
+            _keep(self._named, run, known)
+        return known[1]
+
+    def _digests_inside(self, run: str) -> frozenset[bytes]:
+        """Digests in the manifests that the run names, and in theirs."""
+        named = self._digests(run)
+        head = self._named[run][0] if run in self._named else 0
+        known = self._inside.get(run)
+        if known is None or known[0] != head:
+            found: set[bytes] = set()
+            pending = list(named)
+            while pending:
+                new = set(map(bytes.fromhex, wire.find_digests(self._texts(pending.pop().hex())))) - found - named
+                found |= new
+                pending += new
+            known = head, frozenset(found)
+            _keep(self._inside, run, known)
+        return known[1]
+
+    def _texts(self, digest: str) -> Iterator[str]:
+        """The text of a blob that could be a manifest."""
+        key = blob_key(digest)
+        stat = self._artifacts.stat(key)
+        if stat is None or stat.size_bytes > _MANIFEST_LIMIT_BYTES:
+            return
+        with self._artifacts.open(key) as file:
+            if file.read(1) in (b"{", b"["):
+                yield file.read().decode("latin-1")
+
+
+def _keep(table: OrderedDict[str, tuple[int, frozenset[bytes]]], run: str, found: tuple[int, frozenset[bytes]]) -> None:
+    table[run] = found
+    table.move_to_end(run)
+    while len(table) > 1 and sum(len(digests) for _, digests in table.values()) > _KEPT_DIGESTS:
+        table.popitem(last=False)
