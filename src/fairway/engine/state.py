@@ -85,30 +85,7 @@ class Scope:
 
     def indices(self, axes: tuple[str, ...], fixed: Mapping[str, int]) -> Iterator[Index]:
         """All known indices on `axes` that agree with `fixed`, row-major."""
-        if not axes:
-            yield ()
-            return
-        found: dict[str, int] = {}
-        lengths, graph = self.lengths, self.graph
-
-        def walk(position: int) -> Iterator[Index]:
-            if position == len(axes):
-                yield tuple(found[a] for a in axes)
-                return
-            axis = axes[position]
-            count = lengths[axis].get(tuple(found[a] for a in graph.axes[axis].axes))
-            if count is None or count <= 0:
-                return
-            if axis in fixed:
-                if fixed[axis] < count:
-                    found[axis] = fixed[axis]
-                    yield from walk(position + 1)
-                return
-            for i in range(count):
-                found[axis] = i
-                yield from walk(position + 1)
-
-        yield from walk(0)
+        return walk_indices(self.graph, self.lengths, axes, fixed)
 
     def expanded(self, axes: tuple[str, ...], fixed: Mapping[str, int]) -> bool:
         """Every axis among `axes` has a known length wherever it exists under `fixed`: so also beside an axis that is empty."""
@@ -144,6 +121,35 @@ class Scope:
             return True
 
         return walk(0)
+
+
+def walk_indices(
+    graph: Graph, lengths: Mapping[str, Mapping[Index, int]], axes: tuple[str, ...], fixed: Mapping[str, int]
+) -> Iterator[Index]:
+    """All indices on `axes` as far as the axes' `lengths` are known, those that agree with `fixed`, row-major."""
+    if not axes:
+        yield ()
+        return
+    found: dict[str, int] = {}
+
+    def walk(position: int) -> Iterator[Index]:
+        if position == len(axes):
+            yield tuple(found[a] for a in axes)
+            return
+        axis = axes[position]
+        count = lengths[axis].get(tuple(found[a] for a in graph.axes[axis].axes))
+        if count is None or count <= 0:
+            return
+        if axis in fixed:
+            if fixed[axis] < count:
+                found[axis] = fixed[axis]
+                yield from walk(position + 1)
+            return
+        for i in range(count):
+            found[axis] = i
+            yield from walk(position + 1)
+
+    yield from walk(0)
 
 
 class AttemptState:

@@ -10,3 +10,4 @@ SCRATCH = "scratch"  # NAME/, the working folder of one attempt at a time
 LOCKS = "locks"  # marks of drivers; ATTEMPT.items, the results of a batch that runs
 ATTEMPT_LOCKS = "attempts"  # in LOCKS: one byte of it is locked for each attempt that runs
 SERVER = "server"  # what the local server needs to be found by its owner, and by nobody else
+CACHE = "cache"  # what can be made again: overviews/RUN
