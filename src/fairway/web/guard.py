@@ -70,7 +70,7 @@ class Guard:
 def is_ours(host: str, known: Collection[str]) -> bool:
     """Is the Host header one under which no stranger's page can reach us: an address, `localhost`, or a name that is known?"""
     name = host.lower()
-    name = name[1 : name.find("]")] if name.startswith("[") else name.rpartition(":")[0] if ":" in name else name
+    name = name[1:].partition("]")[0] if name.startswith("[") and "]" in name else name.partition(":")[0]
     if name == "localhost" or name.endswith(".localhost") or name in known:
         return True
     try:
