@@ -15,6 +15,7 @@ RUN_HELP = "RUN is a run's id, its beginning or end, the run's name, or \"last\"
 
 
 ON = "fairway.on"
+LOCAL = "local"
 
 
 def open_project(folder: str) -> Project:
@@ -112,6 +113,13 @@ def output_option(function: F) -> F:
 def cluster_option(function: F) -> F:
     """`--on TARGET`, a target of the kind "kubernetes"."""
     about = "A Kubernetes target of fairway.toml; the only one if left out."
+    option = click.option("--on", default="", metavar="TARGET", help=about, callback=take_target, shell_complete=complete_cluster)
+    return option(function)
+
+
+def server_option(function: F) -> F:
+    """`--on TARGET`, where a server can be put: a target of the kind "kubernetes", or LOCAL."""
+    about = "A Kubernetes target of fairway.toml, the only one if left out; or `local`, this machine."
     option = click.option("--on", default="", metavar="TARGET", help=about, callback=take_target, shell_complete=complete_cluster)
     return option(function)
 

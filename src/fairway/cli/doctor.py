@@ -13,7 +13,7 @@ import click
 
 from fairway.cli.arguments import output_option, take_target
 from fairway.cli.listing import print_json
-from fairway.cli.style import paint, spell_size
+from fairway.cli.style import paint, spell_count, spell_size
 from fairway.cli.version import find_version
 from fairway.engine.parity import Finding
 from fairway.engine.project import Project, load_project
@@ -72,7 +72,7 @@ def examine(folder: str) -> Iterator[Finding]:
         return
     settings = os.path.relpath(project.settings_file, project.root) if project.settings_file else "no settings file, defaults hold"
     yield Finding("ok", f"project {project.name} in {project.root} ({settings})")
-    checks: tuple[Callable[[Project], Iterator[Finding]], ...] = (_home, _journal, _environments, _hooks)
+    checks: tuple[Callable[[Project], Iterator[Finding]], ...] = (_home, _journal, _server, _environments, _hooks)
     for check in checks:
         try:
             yield from check(project)
@@ -119,6 +119,22 @@ def _journal(project: Project) -> Iterator[Finding]:
         yield Finding(
             "warning", f"{len(dead)} of them were left by a killed process, the newest is {dead[0]}", f"go on: fairway resume {dead[0]}"
         )
+
+
+def _server(project: Project) -> Iterator[Finding]:
+    """The local server: is there one, does it answer, is it of this Fairway?"""
+    from fairway.engine.localserver import find_server, fingerprint, list_driven, render_settings
+
+    found = find_server(project.home)
+    if found is None:
+        yield Finding("ok", "local server: none runs; fairway ui starts one")
+        return
+    driven = list_driven(found)
+    stays = "until fairway down --on local" if found.kept else "until nobody uses it"
+    yield Finding("ok", f"local server: {found.url} (process {found.pid}), drives {spell_count(len(driven), 'run')}, stays {stays}")
+    if found.made_with != fingerprint(render_settings(project)):
+        what = "another Fairway or Python, or older settings" if found.version == find_version() else f"Fairway {found.version}"
+        yield Finding("note", f"the local server is of {what}", "it is replaced when it drives no runs: fairway ui")
 
 
 def _environments(project: Project) -> Iterator[Finding]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fairway.cli.arguments import cluster_option
+from fairway.cli.arguments import LOCAL, server_option
 from fairway.cli.style import spell_count
 from fairway.engine.project import load_project
 from fairway.engine.targets import get_cluster
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 @click.command("down")
-@cluster_option
+@server_option
 @click.option("--volume", is_flag=True, help="Delete its volume too: all runs, artifacts and logs.")
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 @click.pass_obj
@@ -32,12 +32,22 @@ def command(folder: str, on: str, volume: bool, yes: bool) -> int:
     The volume with runs, artifacts and logs stays, and `fairway up` finds it again,
     unless --volume is given and confirmed. Warns about runs that are going on.
 
+    With --on local: end the server of this project on this machine, if one runs.
+
     \b
     Examples:
       fairway down --on campus
       fairway down --on campus --volume
+      fairway down --on local
     """
-    return asyncio.run(_down(get_cluster(load_project(folder), on), volume, yes))
+    project = load_project(folder)
+    if on == LOCAL:
+        if volume:
+            raise ConfigError(f"runs of this machine are kept in {project.home}, not on a volume", hint="leave out --volume")
+        from fairway.cli.localserver import down
+
+        return down(project, yes=yes)
+    return asyncio.run(_down(get_cluster(project, on), volume, yes))
 
 
 async def _down(target: TargetSettings, volume: bool, yes: bool) -> int:

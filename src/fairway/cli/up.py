@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fairway.cli.arguments import cluster_option, output_option
+from fairway.cli.arguments import LOCAL, output_option, server_option
 from fairway.cli.listing import print_json
 from fairway.cli.style import spell_count, spell_duration
 from fairway.engine.project import load_project
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @click.command("up")
-@cluster_option
+@server_option
 @click.option("--dry-run", is_flag=True, help="Print the YAML, apply nothing.")
 @click.option("--user", default="", metavar="NAME", help="The name that your token bears, instead of your user name here.")
 @click.option("--timeout", default="10m", metavar="TIME", help="How long to wait for the server.", show_default=True)
@@ -33,12 +33,22 @@ def command(folder: str, on: str, dry_run: bool, user: str, timeout: str, output
     Says what it waits for. Where you lack rights, lists them, and writes to stdout
     what an administrator may apply for you. No administrator is needed else.
 
+    With --on local: a server of your own on this machine, which stays until `fairway down --on local`.
+
     \b
     Examples:
       fairway up --on campus
       fairway up --on campus --dry-run > server.yaml
+      fairway up --on local
     """
-    target = get_cluster(load_project(folder), on)
+    project = load_project(folder)
+    if on == LOCAL:
+        if dry_run:
+            raise ConfigError("the server on this machine is a process: there is no YAML of it", hint="leave out --dry-run")
+        from fairway.cli.localserver import up
+
+        return up(project, output)
+    target = get_cluster(project, on)
     if dry_run:
         sys.stdout.write(_render(target))
         return 0
