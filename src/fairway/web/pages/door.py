@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
-from typing import Any
+from typing import Annotated, Any, get_args, get_origin
 from urllib.parse import parse_qsl
 
 import msgspec
@@ -98,7 +98,7 @@ def render_failure(site: Site, request: Request, identity: Identity, error: Fair
         return render_problem(error)
     status = status_of(error)
     visit = Visit(site, request, identity, {}, None)
-    shown = {"error": error, "status": status, "phrase": HTTPStatus(status).phrase}
+    shown = {"error": error, "number": status, "phrase": HTTPStatus(status).phrase}
     response = visit.html("error.html", block="message" if visit.fragment else "", status=status, **shown)
     response.headers["cache-control"] = "no-store"
     response.headers.update(error.headers if isinstance(error, Refused) else {})
@@ -143,6 +143,5 @@ async def _read_form(request: Request) -> list[tuple[str, str]]:
 
 
 def _holds_many(hint: Any) -> bool:
-    import typing
-
-    return typing.get_origin(hint) in (list, tuple)
+    bare = get_args(hint)[0] if get_origin(hint) is Annotated else hint
+    return get_origin(bare) in (list, tuple)
