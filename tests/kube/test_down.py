@@ -17,7 +17,7 @@ import yaml
 
 from fairway.engine.deploy import connect
 from fairway.kube.server_manifests import ServerPlan, render_server
-from fairway.spec.tokens import digest_token, user_of
+from fairway.spec.tokens import KeptToken, digest_token, parse_kept, user_of
 from tests.kube.emulator import Emulator, Image
 from tests.kube.uprig import Campus
 
@@ -155,16 +155,29 @@ def test_a_token_is_written_once_and_only_its_digest_is_kept(campus: Campus) -> 
     assert (said.status, user_of(token)) == (0, "bob")
     assert token not in said.err and token not in campus.everything()
     data = campus.find("Secret", "fairway-server")["data"]
-    assert base64.b64decode(data["token.bob"]).decode() == digest_token(token)
+    assert parse_kept(base64.b64decode(data["token.bob"]).decode()) == KeptToken(digest_token(token), "run")
     assert base64.b64decode(data["signing-key"]).decode() == "ab" * 32
     assert campus.ask("token", "add", "bob").err.startswith("error: the user 'bob' has a token already\n")
     other = campus.ask("token", "add", "bob", "--replace").out.strip()
     assert user_of(other) == "bob" and other != token
-    assert campus.ask("token", "list").out == "bob\n"
-    assert json.loads(campus.ask("token", "list", "-o", "json").out) == ["bob"]
+    assert campus.ask("token", "list").out == "user  role  projects\nbob   run   all\n"
+    assert json.loads(campus.ask("token", "list", "-o", "json").out) == [{"name": "bob", "role": "run", "projects": []}]
     assert campus.ask("token", "remove", "bob").err == "bob has no token any more\n"
-    assert campus.ask("token", "list").out == ""
+    assert campus.ask("token", "list").out == "user  role  projects\n"
     assert campus.ask("token", "remove", "bob").status == 2
+
+
+def test_a_token_has_a_role_and_projects(campus: Campus) -> None:
+    place(campus)
+    said = campus.ask("token", "add", "eve", "--role", "view", "--project", "churn", "--project", "fraud")
+    assert said.err.startswith("eve has the role 'view'; hand over the token safely")
+    admin = campus.ask("token", "add", "ada", "--role", "admin").out.strip()
+    kept = {name: base64.b64decode(value).decode() for name, value in campus.find("Secret", "fairway-server")["data"].items()}
+    assert parse_kept(kept["token.eve"]) == KeptToken(digest_token(said.out.strip()), "view", ("churn", "fraud"))
+    assert kept["token.ada"] == digest_token(admin), "the form that all servers read"
+    assert campus.ask("token", "list").out.splitlines()[1:] == ["ada   admin  all", "eve   view   churn, fraud"]
+    assert campus.ask("token", "add", "bob", "--role", "owner").status == 2
+    assert campus.ask("token", "add", "bob", "--project", "").err.startswith("error: a project needs a name\n")
 
 
 def test_a_token_that_one_was_given_is_read_from_stdin(campus: Campus) -> None:

@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from fairway.kube.server_boot import BOOT
-from fairway.spec.tokens import digest_token, make_user_token
+from fairway.spec.tokens import KeptToken, digest_token, make_user_token, render_kept
 
 TOKEN = make_user_token("ada")
 SAYS = "import os, sys\nprint('served by', os.path.dirname(os.path.dirname(os.path.dirname(__file__))), flush=True)\n"
@@ -104,6 +104,14 @@ def test_it_says_what_it_is_to_who_has_a_token(pod: Pod) -> None:
 def test_it_says_and_takes_nothing_without_one(pod: Pod, token: str) -> None:
     assert pod.call("GET", "/boot", token=token)[0] == 401
     assert pod.call("PUT", "/boot", release(), token=token)[0] == 401
+    assert pod.releases == []
+
+
+def test_only_who_may_do_everything_brings_the_servers_code(pod: Pod, tmp_path: Path) -> None:
+    for role, projects in (("run", ()), ("admin", ("churn",))):
+        token = make_user_token("bob")
+        (tmp_path / "secrets" / "token.bob").write_text(render_kept(KeptToken(digest_token(token), role, projects)))
+        assert pod.call("PUT", "/boot", release(), token=token)[0] == 401
     assert pod.releases == []
 
 

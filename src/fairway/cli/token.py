@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 import click
 
 from fairway.cli.arguments import cluster_option, output_option
-from fairway.cli.listing import print_json
+from fairway.cli.listing import print_json, print_table
 from fairway.engine.project import load_project
 from fairway.engine.targets import get_cluster
 
@@ -51,10 +51,15 @@ def command() -> None:
 @command.command("add")
 @click.argument("name")
 @cluster_option
+@click.option("--role", type=click.Choice(["view", "run", "admin"]), default="run", show_default=True, help="What its owner may do.")
+@click.option("--project", "projects", multiple=True, metavar="NAME", help="Only runs of this project; may be repeated.")
 @click.option("--replace", is_flag=True, help="Make the user's old token void.")
 @click.pass_obj
-def add(folder: str, name: str, on: str, replace: bool) -> int:
+def add(folder: str, name: str, on: str, role: str, projects: tuple[str, ...], replace: bool) -> int:
     """Make a token for NAME and write it to stdout, this once.
+
+    Who may view sees runs, logs and artifacts. Who may run starts, stops and
+    labels them, too. An admin also deletes them and sees the audit log.
 
     Hand it over safely. Its owner keeps it with `fairway token use`, or sets
     FAIRWAY_TOKEN.
@@ -62,12 +67,13 @@ def add(folder: str, name: str, on: str, replace: bool) -> int:
     \b
     Examples:
       fairway token add ada --on campus > ada.token
+      fairway token add eve --role view --project churn > eve.token
     """
     from fairway.engine.secretkeys import add_user
 
-    token = on_cluster(folder, on, lambda client, target: add_user(client, target, name, replace=replace))
+    token = on_cluster(folder, on, lambda client, target: add_user(client, target, name, role=role, projects=projects, replace=replace))
     sys.stdout.write(f"{token}\n")
-    click.echo(f"{name} may use the server; hand over the token safely: fairway token use < FILE", err=True)
+    click.echo(f"{name} has the role {role!r}; hand over the token safely: fairway token use < FILE", err=True)
     return 0
 
 
@@ -104,7 +110,7 @@ def use(folder: str, on: str) -> int:
 @output_option
 @click.pass_obj
 def list_(folder: str, on: str, output: str | None) -> int:
-    """List who has a token.
+    """List who has a token, in which role, for which projects.
 
     \b
     Examples:
@@ -112,11 +118,11 @@ def list_(folder: str, on: str, output: str | None) -> int:
     """
     from fairway.engine.secretkeys import list_users
 
-    names = on_cluster(folder, on, list_users)
+    users = on_cluster(folder, on, list_users)
     if output == "json":
-        print_json(names)
+        print_json(users)
     else:
-        sys.stdout.write("".join(f"{name}\n" for name in names))
+        print_table(("user", "role", "projects"), [(user.name, user.role or "none", ", ".join(user.projects) or "all") for user in users])
     return 0
 
 

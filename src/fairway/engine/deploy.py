@@ -18,7 +18,7 @@ from fairway.kube.rights import Right
 from fairway.kube.server_manifests import SIGNING_KEY, TOKEN_PREFIX, VERSION, ServerPlan, labels, render_server
 from fairway.spec.record import Record, record
 from fairway.spec.target import TargetSettings, server_secret
-from fairway.spec.tokens import digest_token, make_user_token, user_of
+from fairway.spec.tokens import digest_token, make_user_token, parse_kept, user_of
 
 if TYPE_CHECKING:
     from fairway.kube.client import KubeClient
@@ -144,7 +144,7 @@ async def _apply_secret(client: KubeClient, target: TargetSettings, user: str, t
         values = read_secret(there)
         tokens = {key.removeprefix(TOKEN_PREFIX): value for key, value in values.items() if key.startswith(TOKEN_PREFIX)}
         token = _choose_token(tokens, user, token)
-        tokens[user_of(token)] = digest_token(token)
+        tokens[user_of(token)] = digest_token(token)  # in every role: who may write this Secret is an admin anyway
         plan = plan_for(target, client.namespace, signing_key=values.get(SIGNING_KEY) or os.urandom(32).hex(), tokens=tokens)
         secret = render_server(plan)[0]
         if there is not None:
@@ -164,9 +164,15 @@ def _no_namespace(namespace: str, target: TargetSettings) -> str:
     return f'kubectl create namespace {namespace}; or name another: namespace = "…" below [targets.{target.name}]'
 
 
+def _is_kept(tokens: dict[str, str], token: str) -> bool:
+    """Does the server know this very token, in whatever role?"""
+    kept = parse_kept(tokens.get(user_of(token), ""))
+    return kept is not None and kept.digest == digest_token(token)
+
+
 def _choose_token(tokens: dict[str, str], user: str, token: str) -> str:
     """The caller's known token if it can be the one of `user` ("" = whoever it is), else a new one under a name that is free."""
-    if user_of(token) and (not user or user_of(token) == user) and tokens.get(user_of(token), "") in ("", digest_token(token)):
+    if user_of(token) and (not user or user_of(token) == user) and (user_of(token) not in tokens or _is_kept(tokens, token)):
         return token
     wanted = user or default_user()
     if user and user in tokens:

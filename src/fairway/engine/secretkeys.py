@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from fairway.engine.deploy import is_ours
 from fairway.errors import ConfigError, ConflictError, NotFoundError
 from fairway.kube.server_manifests import TOKEN_PREFIX, labels
+from fairway.spec.record import Record, record
 from fairway.spec.target import TargetSettings, server_secret, user_secrets
-from fairway.spec.tokens import digest_token, make_user_token
+from fairway.spec.tokens import ROLES, KeptToken, digest_token, make_user_token, parse_kept, render_kept
 
 if TYPE_CHECKING:
     from fairway.kube.client import KubeClient
@@ -17,25 +19,48 @@ if TYPE_CHECKING:
 _LONGEST = 1_000_000  # what etcd takes of one object, with room for the rest
 
 
-async def list_users(client: KubeClient, target: TargetSettings) -> list[str]:
+@record
+class User(Record):
+    """Who has a token, and what it is good for: a role of ROLES ("" for one that cannot be read, which lets nobody in), and projects; () are
+    all."""
+
+    name: str
+    role: str
+    projects: tuple[str, ...]
+
+
+async def list_users(client: KubeClient, target: TargetSettings) -> list[User]:
     """Who has a token, by name. Raises NotFoundError if there is no server."""
-    keys = (await _get_server_secret(client, target)).get("data") or {}
-    return sorted(key.removeprefix(TOKEN_PREFIX) for key in keys if key.startswith(TOKEN_PREFIX))
+    data = (await _get_server_secret(client, target)).get("data") or {}
+    found: list[User] = []
+    for key in sorted(key for key in data if key.startswith(TOKEN_PREFIX)):
+        kept = parse_kept(base64.b64decode(data[key]).decode("utf-8", "replace")) or KeptToken("", "")
+        found.append(User(key.removeprefix(TOKEN_PREFIX), kept.role, kept.projects))
+    return found
 
 
-async def add_user(client: KubeClient, target: TargetSettings, name: str, *, replace: bool = False) -> str:
-    """A new token for `name`, of which the server keeps the digest. Raises ConflictError if there is one and it is not to be replaced."""
+async def add_user(
+    client: KubeClient, target: TargetSettings, name: str, *, role: str = "run", projects: Sequence[str] = (), replace: bool = False
+) -> str:
+    """A new token for `name`, of which the server keeps the digest; `projects` () are all. Raises ConflictError if there is one and it is
+    not to be replaced, ConfigError for a role or a project that cannot be."""
+    if role not in ROLES:
+        raise ConfigError(f"there is no role {role!r}", hint=f"the roles: {', '.join(ROLES)}")
+    if not all(project and project.isprintable() for project in projects):
+        raise ConfigError("a project needs a name", hint="--project churn")
     token = make_user_token(name)
     secret = await _get_server_secret(client, target)
     if f"{TOKEN_PREFIX}{name}" in (secret.get("data") or {}) and not replace:
         raise ConflictError(f"the user {name!r} has a token already", hint="--replace makes a new one; the old one is void then")
-    await _set_key(client, server_secret(target.app), f"{TOKEN_PREFIX}{name}", digest_token(token))
+    await _set_key(
+        client, server_secret(target.app), f"{TOKEN_PREFIX}{name}", render_kept(KeptToken(digest_token(token), role, tuple(projects)))
+    )
     return token
 
 
 async def remove_user(client: KubeClient, target: TargetSettings, name: str) -> None:
     """Make the user's token void. Raises NotFoundError if there is none."""
-    if name not in await list_users(client, target):
+    if name not in [user.name for user in await list_users(client, target)]:
         raise NotFoundError(f"no user {name!r} has a token", hint="`fairway token list` names those who have")
     await _set_key(client, server_secret(target.app), f"{TOKEN_PREFIX}{name}", None)
 

@@ -21,7 +21,6 @@ from fairway.engine.host import Host
 from fairway.engine.library import StoreLibrary
 from fairway.engine.services import Services
 from fairway.errors import FairwayError, InternalError
-from fairway.spec.layout import SERVER
 from fairway.store import gc
 from fairway.web.access import SAFE, address_of, check_csrf, check_role, find_identity
 from fairway.web.audit import Audit
@@ -66,7 +65,7 @@ def build_app(
         states,
         curves,
         StoreLibrary(services.artifacts),
-        sessions=Sessions(auth, Path(services.home) / SERVER / ENDED),
+        sessions=Sessions(auth, Path(services.home) / ENDED),
         grants=Grants(auth.signing_key),
         audit=Audit(services.home),
         logins=LoginLimit(),
