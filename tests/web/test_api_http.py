@@ -167,7 +167,7 @@ def test_health_says_whether_the_runs_were_taken_up(server: Server, client: Test
     assert client.get("http://server/livez").text == "ok\n"
     assert client.get("http://server/readyz").status_code == 200
     client.post("/runs", json=started(RUN))
-    assert client.get("/health").json() | {"version": ""} == {"status": "ok", "version": "", "drivers": 1, "problems": {}}
+    assert client.get("/health").json() | {"version": ""} == {"status": "ok", "version": "", "drivers": 1, "driven": [RUN], "problems": {}}
     server.host.taken_up = False
     assert client.get("http://server/readyz").status_code == 503
     assert client.get("/health").json()["status"] == "starting"

@@ -21,7 +21,7 @@ _LONGEST = 1_000_000  # what etcd takes of one object, with room for the rest
 
 @record
 class User(Record):
-    """Who has a token, and what it is good for: a role of ROLES ("" for one that cannot be read, which lets nobody in), and projects; () are
+    """Who has a token, and what it is good for: a role of ROLES ("" for one that cannot be read, which lets nobody in); `projects` () are
     all."""
 
     name: str
