@@ -17,7 +17,7 @@ from fairway.cli.commands import ENTRIES, render_help
 from tests.cli.conftest import FIRST_RUN, Shop
 
 NAMES = set(
-    "init run runs show logs cancel resume rerun why diff graph artifacts params tag note archive gc doctor "
+    "init run ui runs show logs cancel resume rerun why diff graph artifacts params tag note archive gc doctor "
     "up down export cluster image token secret".split()
 )
 

@@ -1,6 +1,6 @@
 """The command line. `main` is its entry point.
 
-What is typed most often must not wait: the help page and a plain `fairway run` import neither click nor rich.
+What is typed most often must not wait: the help page, a plain `fairway run` and `fairway ui` import neither click nor rich.
 """
 
 from __future__ import annotations
@@ -39,6 +39,12 @@ def _dispatch(words: list[str], completing: bool) -> int:
             from fairway.cli.run import run_pipeline
 
             return run_pipeline(request)
+    if words[:1] == ["ui"] and not completing:
+        from fairway.cli.dashboard import open_dashboard, parse_plain
+
+        wanted = parse_plain(words[1:])
+        if wanted is not None:
+            return open_dashboard("", **wanted)
     from fairway.cli.app import app
 
     return app.main(words, prog_name="fairway", complete_var=COMPLETION_VARIABLE, standalone_mode=False) or 0

@@ -16,6 +16,7 @@ class Entry(Record):
     line: str = ""
 
 
+_AGAIN = "Go on with a run that stopped; do a task again (--pdb)."
 _WHY = "Say why a task ran; what differs between two runs."
 _PIPELINE = "Write a pipeline as SVG, Mermaid, YAML; list parameters."
 _LABELS = "Tag a run, write a note on it."
@@ -28,8 +29,8 @@ SECTIONS: dict[str, tuple[Entry, ...]] = {
     "Run": (
         Entry("init", "init", "Make a small project that works, to start from."),
         Entry("run", "run_command", "Run a pipeline; its parameters are options."),
-        Entry("resume", "resume", "Go on with a run that failed, was cancelled or killed."),
-        Entry("rerun", "rerun", "Do one task again with its inputs; --pdb debugs it."),
+        Entry("resume", "resume", "Go on with a run that failed, was cancelled or killed.", _AGAIN),
+        Entry("rerun", "rerun", "Do one task again with its inputs; --pdb debugs it.", _AGAIN),
         Entry("cancel", "cancel", "Stop a run cleanly."),
     ),
     "Look": (

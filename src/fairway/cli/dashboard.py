@@ -4,13 +4,30 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fairway.engine.project import load_project
 
 if TYPE_CHECKING:
     from fairway.engine.localserver import LocalServer
     from fairway.engine.project import Project
+
+
+def parse_plain(words: list[str]) -> dict[str, Any] | None:
+    """The arguments of `open_dashboard`, if `words` are of the plain form; click reads all others, and says what is wrong with them."""
+    wanted: dict[str, Any] = {"on": "", "browser": True, "port": 0}
+    rest = iter(words)
+    for word in rest:
+        name, equals, value = word.partition("=")
+        if word == "--no-open":
+            wanted["browser"] = False
+        elif name == "--on" and (value or not equals):
+            wanted["on"] = value or next(rest, "")
+            if not wanted["on"] or wanted["on"].startswith("-"):
+                return None
+        else:
+            return None
+    return wanted
 
 
 def open_dashboard(folder: str, on: str, *, browser: bool = True, port: int = 0) -> int:

@@ -31,13 +31,11 @@ def command(folder: str, on: str, dry_run: bool, user: str, timeout: str, output
     """Set up Fairway's server in a namespace of a Kubernetes cluster; upgrade it in place.
 
     Says what it waits for. Where you lack rights, lists them, and writes to stdout
-    what an administrator may apply for you. No administrator is needed else.
-
-    With --on local: a server of your own on this machine, which stays until `fairway down --on local`.
+    what an administrator may apply for you. With --on local: a server of your own
+    on this machine, which stays until `fairway down --on local`.
 
     \b
     Examples:
-      fairway up --on campus
       fairway up --on campus --dry-run > server.yaml
       fairway up --on local
     """
