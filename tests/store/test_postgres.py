@@ -202,12 +202,17 @@ def test_passwords_are_hidden_wherever_they_stand() -> None:
 def test_listing_a_hundred_thousand_runs_is_quick(postgres_url: str) -> None:
     journal = PostgresJournal(postgres_url)
     run_now(journal.append("r", 0, [ClockAdvanced(1.0)], "b"))
-    sql = """INSERT INTO runs (run, head, pipeline, status, tags, summary)
-        SELECT '20260101-' || lpad(n::text, 6, '0') || '-aaaaa', 1, 'p' || n % 50, CASE WHEN n % 3 = 0 THEN 'failed' ELSE 'succeeded' END,
-        CASE WHEN n % 997 = 0 THEN ARRAY['gold'] ELSE '{}' END, '{"run":"' || n || '","pipeline":"p","status":"succeeded"}'
-        FROM generate_series(0, 99999) AS n"""
-    run_now(journal._call("write", lambda db: db.execute(sql)))
-    run_now(journal._call("write", lambda db: db.execute("ANALYZE runs")))
+    run = "'20260101-' || lpad(n::text, 6, '0') || '-aaaaa'"
+    summary = """'{"run":"' || n || '","pipeline":"p","status":"succeeded"}'"""
+    status = "CASE WHEN n % 3 = 0 THEN 'failed' ELSE 'succeeded' END"
+    for sql in (
+        f"INSERT INTO runs (run, head, summary) SELECT {run}, 1, {summary} FROM generate_series(0, 99999) AS n",
+        f"""INSERT INTO listed (run, pipeline, status, archived, project, target, created_by, name, started_at, words)
+        SELECT {run}, 'p' || n % 50, {status}, 0, '', 'local', '', '', 0, {run} FROM generate_series(0, 99999) AS n""",
+        "INSERT INTO run_tags (tag, no) SELECT 'gold', no FROM listed WHERE no % 997 = 0",
+        "ANALYZE",
+    ):
+        run_now(journal._call("write", lambda db, sql=sql: db.execute(sql)))
     for filters in (
         {},
         {"pipeline": "p7"},

@@ -238,12 +238,14 @@ def test_listing_a_hundred_thousand_runs_is_quick(tmp_path: Path) -> None:
     run_now(journal.append("r", 0, [ClockAdvanced(1.0)], "b"))
     db = sqlite3.connect(tmp_path / "fairway.db")
     text = '{"run":"%s","pipeline":"p","status":"succeeded","counts":{"succeeded":12},"metrics":{"auc":0.77}}'
-    rows = (
-        (f"20260101-{n:06}-aaaaa", f"p{n % 50}", ("succeeded", "failed", "running")[n % 3 if n % 1000 else 2], text % n)
-        for n in range(100_000)
+    runs = [(n + 10, f"20260101-{n:06}-aaaaa", text % n) for n in range(100_000)]
+    db.executemany("INSERT INTO runs (no, run, head, summary) VALUES (?, ?, 1, ?)", runs)
+    listed = (
+        (no, run, f"p{no % 50}", ("succeeded", "failed", "running")[no % 3 if no % 1000 else 2], f"{run}\np{no % 50}")
+        for no, run, _ in runs
     )
-    db.executemany("INSERT INTO runs (run, head, pipeline, status, summary) VALUES (?, 1, ?, ?, ?)", rows)
-    db.executemany("INSERT INTO tags VALUES ('gold', ?)", [(f"20260101-{n:06}-aaaaa",) for n in range(0, 100_000, 997)])
+    db.executemany("INSERT INTO listed VALUES (?, ?, ?, ?, 0, '', 'local', '', '', 0.0, NULL, ?)", listed)
+    db.executemany("INSERT INTO run_tags VALUES ('gold', ?)", [(n + 10,) for n in range(0, 100_000, 997)])
     db.commit()
     db.close()
     for filters in (

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, TypeVar
 
 from fairway.spec.attempt import AttemptSpec
 from fairway.spec.event import Event
+from fairway.spec.query import Facets, PipelineStats, RunQuery, RunsFound
 from fairway.spec.record import Record, record
 from fairway.spec.resources import Resources
 from fairway.spec.summary import CacheEntry, RunSummary, RunTally
@@ -149,6 +150,18 @@ class Journal(Protocol):
         self, *, pipeline: str = "", status: str = "", tag: str = "", archived: bool = False, limit: int = 50, before: str = ""
     ) -> Sequence[RunSummary]:
         """Newest first (run ids sort by time); archived ones too only if `archived`; `limit` 0 = all; `before` is a run id."""
+        ...
+
+    async def search(self, query: RunQuery) -> RunsFound:
+        """One page of the runs that the query asks for, and how many there are. ConfigError: not an order, not a cursor."""
+        ...
+
+    async def facets(self, projects: Sequence[str] = ()) -> Facets:
+        """Which names there are to ask for, of all runs or of those of some projects."""
+        ...
+
+    async def pipeline_stats(self, pipeline: str, projects: Sequence[str] = ()) -> PipelineStats:
+        """How often the pipeline's runs (of some projects) succeed, and how long they take."""
         ...
 
     async def find_summary(self, run: str) -> RunSummary | None: ...

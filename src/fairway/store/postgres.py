@@ -16,11 +16,13 @@ from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 from fairway.errors import ConfigError, JournalConflict, StoreUnavailable, UnsupportedError
 from fairway.spec.event import Event
 from fairway.spec.ports import Command
+from fairway.spec.query import Facets, PipelineStats, RunQuery, RunsFound
 from fairway.spec.summary import CacheEntry, RunSummary, RunTally
-from fairway.store import wire
+from fairway.store import postgres_search, wire
+from fairway.store.listing import listed_alike
 
 T = TypeVar("T")
-_SCHEMA = 1
+_SCHEMA = 2
 _DEFAULT_NAME = "fairway"
 _POLL_S = 0.05
 _TEXTS = 500
@@ -35,6 +37,7 @@ class PostgresJournal:
         self.place = hide_password(url)
         self._lock = Lock()
         self._opened: Any = None
+        self._known: dict[str, tuple[int, RunSummary]] = {}  # run -> (head, summary), as last written here
 
     async def append(
         self,
@@ -70,7 +73,15 @@ class PostgresJournal:
                 db.execute("DELETE FROM inbox WHERE run = %s AND id <= %s", (run, handled))
             return head
 
-        return await self._call("write", work)
+        try:
+            head = await self._call("write", work)
+        except BaseException:
+            self._known.pop(run, None)  # what was rolled back is not known
+            raise
+        known = self._known.get(run)
+        if latest := summary or (known[1] if known and known[0] == after else None):
+            self._known[run] = (head, latest)
+        return head
 
     def _move_head(self, db: Any, run: str, after: int, head: int, summary: RunSummary | None) -> bool:
         """Compare and swap. Where another writer is at it, wait for its end, then see its head."""
@@ -79,21 +90,12 @@ class PostgresJournal:
         if summary is None:
             done = db.execute("UPDATE runs SET head = %s WHERE run = %s AND head = %s", (head, run, after))
         else:
-            done = db.execute(
-                "UPDATE runs SET head = %s, summary = %s, pipeline = %s, status = %s, name = %s, archived = %s, tags = %s"
-                " WHERE run = %s AND head = %s",
-                (
-                    head,
-                    wire.render_summary(summary),
-                    _clean(summary.pipeline),
-                    summary.status,
-                    _clean(summary.name),
-                    summary.archived,
-                    [_clean(tag) for tag in summary.tags],
-                    run,
-                    after,
-                ),
-            )
+            text = wire.render_summary(summary)
+            done = db.execute("UPDATE runs SET head = %s, summary = %s WHERE run = %s AND head = %s", (head, text, run, after))
+            known = self._known.get(run)
+            before = known[1] if known and known[0] == after else None  # else somebody else has written meanwhile
+            if done.rowcount and not (before and listed_alike(before, summary)):
+                postgres_search.write_listing(db, summary, before)
         return bool(done.rowcount)
 
     def _find_reply(self, db: Any, run: str, after: int, batch: str) -> int:
@@ -180,16 +182,27 @@ class PostgresJournal:
         self, *, pipeline: str = "", status: str = "", tag: str = "", archived: bool = False, limit: int = 50, before: str = ""
     ) -> Sequence[RunSummary]:
         """Newest first; archived ones only where `archived` is set, `limit` 0 = all; `before` is a run id."""
-        clauses = ["summary IS NOT NULL"]
-        values: list[Any] = []
-        for clause, value in (("pipeline = %s", pipeline), ("status = %s", status), ("run < %s", before), ("tags @> ARRAY[%s]", tag)):
-            if value:
-                clauses.append(clause)
-                values.append(value)
-        if not archived:
-            clauses.append("NOT archived")
-        sql = f"SELECT summary FROM runs WHERE {' AND '.join(clauses)} ORDER BY run DESC LIMIT %s"
-        return [wire.parse_summary(text) for (text,) in await self._rows(sql, (*values, limit or None))]
+        query = RunQuery(
+            pipelines=(pipeline,) if pipeline else (),
+            statuses=(status,) if status else (),
+            tags=(tag,) if tag else (),
+            archived=None if archived else False,
+            limit=limit,
+            cursor=before,
+        )
+        return (await self._call("read", lambda db: postgres_search.search(db, query, counted=False))).rows
+
+    async def search(self, query: RunQuery) -> RunsFound:
+        """One page of the runs that the query asks for, and how many there are; see the port."""
+        return await self._call("read", lambda db: postgres_search.search(db, query))
+
+    async def facets(self, projects: Sequence[str] = ()) -> Facets:
+        """Which names there are to ask for; see the port."""
+        return await self._call("read", lambda db: postgres_search.facets(db, projects))
+
+    async def pipeline_stats(self, pipeline: str, projects: Sequence[str] = ()) -> PipelineStats:
+        """How often the pipeline's runs succeed, and how long they take."""
+        return await self._call("read", lambda db: postgres_search.pipeline_stats(db, pipeline, projects))
 
     async def find_summary(self, run: str) -> RunSummary | None:
         """The run's summary, None if there is no such run."""
@@ -200,13 +213,13 @@ class PostgresJournal:
         """Run ids that begin or end with `prefix`, or whose name it is; newest first, at most 20."""
         sql = (
             "SELECT run FROM runs WHERE starts_with(run, %(part)s) OR right(run, length(%(part)s)) = %(part)s"
-            " OR (name = %(part)s AND name <> '') ORDER BY run DESC LIMIT 20"
+            " OR run IN (SELECT run FROM listed WHERE name = %(part)s AND name <> '') ORDER BY run DESC LIMIT 20"
         )
         return [run for (run,) in await self._rows(sql, {"part": prefix})]
 
     async def tally(self) -> Sequence[RunTally]:
         """Runs counted by pipeline, status and archive mark."""
-        sql = "SELECT pipeline, status, archived, count(*), max(run) FROM runs WHERE summary IS NOT NULL GROUP BY 1, 2, 3 ORDER BY 1, 2, 3"
+        sql = "SELECT pipeline, status, archived = 1, count(*), max(run) FROM listed GROUP BY 1, 2, 3 ORDER BY 1, 2, 3"
         return [RunTally(*row) for row in await self._rows(sql, {})]
 
     async def digests(self, run: str) -> set[str]:
@@ -217,10 +230,11 @@ class PostgresJournal:
         """Remove its events, summary and inbox; its cache entries stay, as orphans. Absent = success."""
 
         def work(db: Any) -> None:
-            for table in ("runs", "batches", "inbox"):
+            for table in ("runs", "listed", "batches", "inbox"):
                 db.execute(f"DELETE FROM {table} WHERE run = %s", (run,))
 
         await self._call("write", work)
+        self._known.pop(run, None)
 
     async def close(self) -> None:
         """Let the connection go. A later call opens another."""
@@ -295,6 +309,8 @@ class PostgresJournal:
             for number, sql in wire.read_migrations(os.path.join(os.path.dirname(__file__), "postgres_schema")):
                 if number > found:
                     db.execute(sql)
+                    if number == 2:
+                        postgres_search.fill_listings(db)
                     db.execute("INSERT INTO schema_version (number) VALUES (%s)", (number,))
 
     def _explain(self, error: Exception, verb: str) -> StoreUnavailable:
@@ -348,8 +364,3 @@ def _passes(psycopg: Any, error: Exception) -> bool:
         psycopg.errors.CannotConnectNow,
     )
     return isinstance(error, kinds)
-
-
-def _clean(text: str) -> str:
-    """A column cannot hold NUL or lone surrogates; the summary's JSON can."""
-    return text.replace("\0", "").encode("utf-8", "replace").decode("utf-8")

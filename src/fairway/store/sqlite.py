@@ -16,14 +16,15 @@ from typing import Any, NoReturn, TypeVar
 from fairway.errors import JournalConflict, StoreUnavailable
 from fairway.spec.event import Event
 from fairway.spec.ports import Command
+from fairway.spec.query import Facets, PipelineStats, RunQuery, RunsFound
 from fairway.spec.summary import CacheEntry, RunSummary, RunTally
-from fairway.store import wire
+from fairway.store import sqlite_listing, wire
+from fairway.store.listing import listed_alike
 
 T = TypeVar("T")
-_SCHEMA = 1
+_SCHEMA = 2
 _CHUNK = 500
 _POLL_S = 0.02
-_LISTED = "SELECT summary FROM runs WHERE "
 
 
 class SqliteJournal:
@@ -41,7 +42,7 @@ class SqliteJournal:
         self._exclusive = ""
         self._alone = exclusive
         self._sent = 0
-        self._known: dict[str, tuple[Any, ...]] = {}  # run -> what its indexed columns hold, as last written here
+        self._known: dict[str, tuple[int, RunSummary]] = {}  # run -> (head, summary), as last written here
         self._numbers: dict[str, int] = {}  # run -> runs.no
 
     async def append(
@@ -91,24 +92,19 @@ class SqliteJournal:
         if summary is None:
             done = db.execute("UPDATE runs SET head = ? WHERE run = ? AND head = ?", (head, run, after))
         else:
-            indexed = (summary.pipeline, summary.status, summary.name, int(summary.archived), summary.tags)
             text = wire.render_summary(summary)
-            if self._known.get(run) == indexed:
-                done = db.execute("UPDATE runs SET head = ?, summary = ? WHERE run = ? AND head = ?", (head, text, run, after))
-            else:
-                done = db.execute(
-                    "UPDATE runs SET head = ?, summary = ?, pipeline = ?, status = ?, name = ?, archived = ? WHERE run = ? AND head = ?",
-                    (head, text, *indexed[:4], run, after),
-                )
-                if done.rowcount:
-                    db.execute("DELETE FROM tags WHERE run = ?", (run,))
-                    db.executemany("INSERT OR IGNORE INTO tags VALUES (?, ?)", [(tag, run) for tag in summary.tags])
-                    self._known[run] = indexed
+            done = db.execute("UPDATE runs SET head = ?, summary = ? WHERE run = ? AND head = ?", (head, text, run, after))
         if not done.rowcount:
             return 0
         if not no:
             no = db.execute("SELECT no FROM runs WHERE run = ?", (run,)).fetchone()[0]
             self._numbers[run] = no
+        known = self._known.get(run)
+        before = known[1] if known and known[0] == after else None  # else somebody else has written meanwhile
+        if summary is not None and not (before and listed_alike(before, summary)):
+            sqlite_listing.write_listing(db, no, summary, before)
+        if latest := summary or before:
+            self._known[run] = (head, latest)
         return no
 
     def _find_reply(self, db: sqlite3.Connection, run: str, after: int, batch: str) -> int:
@@ -196,20 +192,35 @@ class SqliteJournal:
         self, *, pipeline: str = "", status: str = "", tag: str = "", archived: bool = False, limit: int = 50, before: str = ""
     ) -> Sequence[RunSummary]:
         """Newest first; archived ones only where `archived` is set, `limit` 0 = all; `before` is a run id."""
-        clauses = ["summary IS NOT NULL"]
-        values: list[Any] = []
-        for clause, value in (("pipeline = ?", pipeline), ("status = ?", status), ("run < ?", before)):
-            if value:
-                clauses.append(clause)
-                values.append(value)
-        if tag:
-            clauses.append("run IN (SELECT run FROM tags WHERE tag = ?)")
-            values.append(tag)
-        if not archived:
-            clauses.append("archived = 0")
-        sql = f"{_LISTED}{' AND '.join(clauses)} ORDER BY run DESC LIMIT ?"
-        values.append(limit or -1)
-        return [wire.parse_summary(text) for (text,) in self._read(lambda db: db.execute(sql, values).fetchall())]
+        from fairway.store import sqlite_search  # what only starts a run need not import it
+
+        query = RunQuery(
+            pipelines=(pipeline,) if pipeline else (),
+            statuses=(status,) if status else (),
+            tags=(tag,) if tag else (),
+            archived=None if archived else False,
+            limit=limit,
+            cursor=before,
+        )
+        return self._read(lambda db: sqlite_search.search(db, query, counted=False)).rows
+
+    async def search(self, query: RunQuery) -> RunsFound:
+        """One page of the runs that the query asks for, and how many there are; see the port."""
+        from fairway.store import sqlite_search
+
+        return self._read(lambda db: sqlite_search.search(db, query))
+
+    async def facets(self, projects: Sequence[str] = ()) -> Facets:
+        """What runs (of these projects) have, for who wants to ask for it; see the port."""
+        from fairway.store import sqlite_search
+
+        return self._read(lambda db: sqlite_search.facets(db, projects))
+
+    async def pipeline_stats(self, pipeline: str, projects: Sequence[str] = ()) -> PipelineStats:
+        """How often the pipeline's runs succeed, and how long they take."""
+        from fairway.store import sqlite_search
+
+        return self._read(lambda db: sqlite_search.pipeline_stats(db, pipeline, projects))
 
     async def find_summary(self, run: str) -> RunSummary | None:
         """The run's summary, None if there is no such run."""
@@ -220,7 +231,7 @@ class SqliteJournal:
         """Run ids that begin or end with `prefix`, or whose name it is; newest first, at most 20."""
         sql = (
             "SELECT run FROM runs WHERE run >= ?1 AND run < ?2"
-            " UNION SELECT run FROM runs WHERE name = ?1 AND name <> ''"
+            " UNION SELECT run FROM listed WHERE name = ?1 AND name <> ''"
             " UNION SELECT run FROM runs WHERE substr(run, -length(?1)) = ?1 ORDER BY run DESC LIMIT 20"
         )
         if not prefix:
@@ -230,7 +241,7 @@ class SqliteJournal:
 
     async def tally(self) -> Sequence[RunTally]:
         """Runs counted by pipeline, status and archive mark."""
-        sql = "SELECT pipeline, status, archived, count(*), max(run) FROM runs WHERE summary IS NOT NULL GROUP BY 1, 2, 3 ORDER BY 1, 2, 3"
+        sql = "SELECT pipeline, status, archived, count(*), max(run) FROM listed GROUP BY 1, 2, 3 ORDER BY 1, 2, 3"
         rows = self._read(lambda db: db.execute(sql).fetchall())
         return [RunTally(pipeline, status, bool(archived), runs, newest) for pipeline, status, archived, runs, newest in rows]
 
@@ -244,7 +255,8 @@ class SqliteJournal:
         def work(db: sqlite3.Connection) -> None:
             for (no,) in db.execute("SELECT no FROM runs WHERE run = ?", (run,)).fetchall():
                 db.execute("DELETE FROM batches WHERE id > ? AND id < ?", (no << 32, (no + 1) << 32))
-            for table in ("inbox", "tags", "runs"):
+                sqlite_listing.remove_listing(db, no)
+            for table in ("inbox", "runs"):
                 db.execute(f"DELETE FROM {table} WHERE run = ?", (run,))
 
         self._write(work)
@@ -355,7 +367,11 @@ class SqliteJournal:
             found = db.execute("PRAGMA user_version").fetchone()[0]
             for number, sql in wire.read_migrations(os.path.join(os.path.dirname(__file__), "sqlite_schema")):
                 if number > found:
-                    db.executescript(f"BEGIN IMMEDIATE; {sql}; PRAGMA user_version = {number}; COMMIT")
+                    db.executescript(f"BEGIN IMMEDIATE; {sql}")
+                    if number == 2:
+                        sqlite_listing.fill_listings(db)
+                    db.execute(f"PRAGMA user_version = {number}")
+                    db.execute("COMMIT")
         finally:
             os.close(lock)
 

@@ -11,9 +11,10 @@ from typing import Any, BinaryIO
 from fairway.errors import ConfigError, JournalConflict, NotFoundError
 from fairway.spec.event import Event
 from fairway.spec.ports import BlobStat, Command
+from fairway.spec.query import COUNTED, Facets, PipelineStats, RecentRun, RunQuery, RunsFound
 from fairway.spec.record import to_plain
 from fairway.spec.summary import CacheEntry, RunSummary, RunTally
-from fairway.store import wire
+from fairway.store import listing, wire
 
 
 class MemoryJournal:
@@ -115,6 +116,55 @@ class MemoryJournal:
         ]
         return out[:limit] if limit else out
 
+    async def search(self, query: RunQuery) -> RunsFound:
+        order = listing.check_query(query)
+        found = [one for one in self._summaries.values() if listing.matches(listing.list_summary(one), query)]
+        ranked = [(*_rank(one, order), one) for one in found]
+        down = not query.ascending
+        ranked.sort(key=lambda row: (row[1], row[2]), reverse=down)
+        ranked.sort(key=lambda row: row[0])
+        phase, key, tie = (
+            (0, None, query.cursor) if not query.sort else listing.parse_cursor(query.cursor) if query.cursor else (0, None, "")
+        )
+        if query.cursor:
+            place = (key if key is not None else 0, tie)
+            ranked = [row for row in ranked if row[0] > phase or (row[0] == phase and _beyond((row[1], row[2]), place, down))]
+        page = ranked[: query.limit] if query.limit else ranked
+        next = ""
+        if len(page) < len(ranked):
+            phase, key, tie, _ = page[-1]
+            next = listing.render_cursor(phase, key, tie) if query.sort else tie
+        return RunsFound(tuple(row[3] for row in page), next, min(len(found), COUNTED), len(found) <= COUNTED)
+
+    async def facets(self, projects: Sequence[str] = ()) -> Facets:
+        from collections import Counter
+
+        some = [one for _, one in sorted(self._summaries.items()) if not projects or one.project in projects]
+        counts: dict[str, Counter[str]] = {name: Counter() for name in Facets.record_fields}
+        for one in some:
+            counts["tags"].update(one.tags)
+            counts["params"].update(one.params)
+            counts["metrics"].update(one.metrics)
+            for name, value in zip(
+                ("pipelines", "users", "targets", "projects"), (one.pipeline, one.created_by, one.target, one.project), strict=True
+            ):
+                counts[name][value] += 1
+        return Facets(**{name: listing.most_used(counter.items()) for name, counter in counts.items()})
+
+    async def pipeline_stats(self, pipeline: str, projects: Sequence[str] = ()) -> PipelineStats:
+        found = [
+            one
+            for _, one in sorted(self._summaries.items(), reverse=True)
+            if one.pipeline == pipeline and not one.archived and (not projects or one.project in projects)
+        ]
+        counts: dict[str, int] = {}
+        for one in found:
+            counts[one.status] = counts.get(one.status, 0) + 1
+        took = [(one, listing.duration_of(one)) for one in found]
+        succeeded = [seconds for one, seconds in took if one.status == "succeeded" and seconds is not None]
+        recent = [RecentRun(one.run, one.status, one.started_at, seconds or 0.0) for one, seconds in took[: listing.RECENT]]
+        return listing.make_stats(pipeline, counts, succeeded[: listing.USUAL_RUNS], recent)
+
     async def find_summary(self, run: str) -> RunSummary | None:
         return self._summaries.get(run)
 
@@ -214,6 +264,25 @@ class MemoryStreamStore:
         below = prefix.rstrip("/") + "/"
         for name in [name for name in self.streams if name == prefix or name.startswith(below)]:
             del self.streams[name]
+
+
+def _rank(summary: RunSummary, order: tuple[str, str]) -> tuple[int, Any, str]:
+    """(phase, key, run): where the run stands in the order."""
+    kind, name = order
+    keys = {"": 0, "pipeline": summary.pipeline, "status": summary.status, "started": summary.started_at}
+    if kind in keys:
+        return 0, keys[kind], summary.run
+    if kind == "duration":
+        took = listing.duration_of(summary)
+        return (0, took, summary.run) if took is not None else (1, 0, summary.run)
+    number, text = listing.list_summary(summary).values.get((kind, name), (None, None))
+    if number is not None:
+        return 0, number, summary.run
+    return (1, text, summary.run) if text is not None else (2, 0, summary.run)
+
+
+def _beyond(place: tuple[Any, str], last: tuple[Any, str], down: bool) -> bool:
+    return place < last if down else place > last
 
 
 def _checked(stream: str) -> str:

@@ -1,0 +1,58 @@
+"""What runs are found by, written into SQLite: only what has changed."""
+
+from __future__ import annotations
+
+import sqlite3
+
+from fairway.spec.summary import RunSummary
+from fairway.store import wire
+from fairway.store.listing import COLUMNS, Value, list_summary
+
+_UPSERT = (
+    f"INSERT INTO listed (no, {', '.join(COLUMNS)}) VALUES (?{', ?' * len(COLUMNS)})"
+    f" ON CONFLICT (no) DO UPDATE SET {', '.join(f'{name} = excluded.{name}' for name in COLUMNS)}"
+)
+
+
+def write_listing(db: sqlite3.Connection, no: int, summary: RunSummary, before: RunSummary | None) -> None:
+    """Bring what the run is found by from `before` (None: whatever there is) to `summary`."""
+    new = list_summary(summary)
+    old = list_summary(before) if before else None
+    if old is None:
+        db.execute(_UPSERT, (no, *new.columns))
+        db.execute("DELETE FROM run_tags WHERE no = ?", (no,))
+        db.execute("DELETE FROM run_values WHERE no = ?", (no,))
+    elif old.columns != new.columns:
+        changed = [(name, value) for name, value, was in zip(COLUMNS, new.columns, old.columns, strict=True) if value != was]
+        sets = ", ".join(f"{name} = ?" for name, _ in changed)
+        db.execute(f"UPDATE listed SET {sets} WHERE no = ?", (*(value for _, value in changed), no))
+    if old is None or old.tags != new.tags:
+        if old:
+            db.execute("DELETE FROM run_tags WHERE no = ?", (no,))
+        db.executemany("INSERT INTO run_tags (tag, no) VALUES (?, ?)", [(tag, no) for tag in new.tags])
+    were = old.values if old else {}
+    for key, value in new.values.items():
+        if were.get(key) != value:
+            _write_value(db, no, key, value)
+    for kind, name in were.keys() - new.values.keys():
+        db.execute(
+            "DELETE FROM run_values WHERE no = ? AND name IN (SELECT id FROM value_names WHERE kind = ? AND name = ?)", (no, kind, name)
+        )
+
+
+def _write_value(db: sqlite3.Connection, no: int, key: tuple[str, str], value: Value) -> None:
+    found = db.execute("SELECT id FROM value_names WHERE kind = ? AND name = ?", key).fetchone()
+    id = found[0] if found else db.execute("INSERT INTO value_names (kind, name) VALUES (?, ?)", key).lastrowid
+    db.execute("INSERT OR REPLACE INTO run_values (no, name, number, text) VALUES (?, ?, ?, ?)", (no, id, *value))
+
+
+def remove_listing(db: sqlite3.Connection, no: int) -> None:
+    """The run is no longer found."""
+    for table in ("listed", "run_tags", "run_values"):
+        db.execute(f"DELETE FROM {table} WHERE no = ?", (no,))
+
+
+def fill_listings(db: sqlite3.Connection) -> None:
+    """List all runs of a journal that was written before there were listings."""
+    for no, text in db.execute("SELECT no, summary FROM runs WHERE summary IS NOT NULL ORDER BY no"):
+        write_listing(db, no, wire.parse_summary(text), None)
