@@ -1,0 +1,116 @@
+"""What a row of the runs' table shows: its duration beside the usual one, the parameters that tell it apart. Pure."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from fairway.spec.query import PipelineStats
+from fairway.spec.record import Record, record
+from fairway.spec.summary import RunSummary
+from fairway.web.pages.words import spell_number
+
+SLOW_SHARE = 1.5
+SLOW_S = 0.5
+"""So much longer than usual is slow: a share of the usual's upper quartile, and a time below which it is noise."""
+CHIPS = 4
+_VALUE_LIMIT = 32
+
+
+@record
+class Gauge(Record):
+    """A duration on a scale of 0 to 100 on which the usual one stands near the middle: where it ends (`at`), the quartiles `low` and `high`
+    and the median `usual` of its pipeline. `slow`: far longer than usual."""
+
+    at: float
+    low: float
+    usual: float
+    high: float
+    slow: bool
+
+
+def gauge(duration_s: float, stats: PipelineStats | None) -> Gauge | None:
+    """The duration beside what is usual; None if nothing is."""
+    if stats is None or not stats.usual_s > 0:
+        return None
+    high_s = max(stats.usual_high_s, stats.usual_s)
+    scale = 100 / max(2 * stats.usual_s, 1.2 * high_s)
+    slow = duration_s > max(SLOW_SHARE * high_s, high_s + SLOW_S)
+    return Gauge(
+        min(100.0, max(duration_s, 0.0) * scale), min(stats.usual_low_s, stats.usual_s) * scale, stats.usual_s * scale, high_s * scale, slow
+    )
+
+
+@record
+class Chip(Record):
+    """One parameter: `text` fits a chip, `whole` is all of it. `apart`: its value is not the one that most of its pipeline's runs have."""
+
+    name: str
+    text: str
+    whole: str
+    apart: bool = False
+
+
+@record
+class Chips(Record):
+    """The parameters of one run: those worth seeing, and how many are left out."""
+
+    shown: tuple[Chip, ...] = ()
+    more: int = 0
+    whole: str = ""
+
+
+def tell_apart(rows: Sequence[RunSummary]) -> dict[str, Chips]:
+    """run -> its chips. Of runs of one pipeline those parameters are shown that are not the same in all of them, else the first ones."""
+    by_pipeline: dict[str, list[RunSummary]] = {}
+    for row in rows:
+        by_pipeline.setdefault(row.pipeline, []).append(row)
+    found: dict[str, Chips] = {}
+    for group in by_pipeline.values():
+        most = {name: _most_common(row.params.get(name, ...) for row in group) for name in _names(group)}
+        varied = [name for name, (_, kinds) in most.items() if kinds > 1]
+        for row in group:
+            found[row.run] = _chips(row.params, varied or list(most), {name: value for name, (value, _) in most.items()})
+    return found
+
+
+def _chips(params: Mapping[str, Any], names: Sequence[str], most: Mapping[str, str]) -> Chips:
+    shown = [
+        Chip(name, clip_value(params[name]), spell_value(params[name]), _text(params[name]) != most[name])
+        for name in names
+        if name in params
+    ]
+    shown.sort(key=lambda chip: not chip.apart)
+    whole = "\n".join(f"{name} = {spell_value(value)}" for name, value in params.items())
+    return Chips(tuple(shown[:CHIPS]), len(params) - min(CHIPS, len(shown)), whole)
+
+
+def _names(rows: Iterable[RunSummary]) -> list[str]:
+    return list(dict.fromkeys(name for row in rows for name in row.params))
+
+
+def _most_common(values: Iterable[Any]) -> tuple[str, int]:
+    """(the value that most have as text, how many different ones there are)."""
+    counts = Counter(_text(value) for value in values)
+    return counts.most_common(1)[0][0], len(counts)
+
+
+def _text(value: Any) -> str:
+    return "" if value is ... else json.dumps(value, sort_keys=True, default=str)
+
+
+def spell_value(value: Any) -> str:
+    """A parameter's value as it would be typed."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return spell_number(value)
+    return json.dumps(value, ensure_ascii=False, default=str)
+
+
+def clip_value(value: Any) -> str:
+    """As `spell_value`, short enough for a chip."""
+    text = " ".join(spell_value(value).split())
+    return text if len(text) <= _VALUE_LIMIT else text[: _VALUE_LIMIT - 1] + "…"
