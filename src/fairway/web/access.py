@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
 from urllib.parse import quote, urlsplit
 
 from starlette.requests import Request
@@ -123,6 +125,29 @@ async def check_run(site: Site, identity: Identity, run: str) -> None:
     if await site.services.journal.head(run) and await site.sight.sees_run(identity, run):
         return
     raise NotFoundError(f"there is no run {run!r}", hint="GET /runs?match=… finds runs by the beginning or end of an id, or by name")
+
+
+async def check_named_runs(site: Site, identity: Identity, path: Mapping[str, str], *parts: Any) -> None:
+    """Raises NotFoundError if the request names a run that these eyes may not see, in its path or in a field "run" or "runs" of its parts.
+
+    Every request passes here, whatever its handler looks at. What is no whole id is the handler's to find, among what may be seen.
+    """
+    if identity.sees_all:
+        return
+    named = [path.get("run", "")]
+    for part in parts:
+        for name in ("run", "runs"):
+            value = getattr(part, name, "")
+            named += (
+                [value]
+                if isinstance(value, str)
+                else [one for one in value if isinstance(one, str)]
+                if isinstance(value, list | tuple)
+                else []
+            )
+    for run in named:
+        if run and await site.services.journal.head(run):
+            await check_run(site, identity, run)
 
 
 def check_project(identity: Identity, project: str) -> None:

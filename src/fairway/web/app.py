@@ -22,7 +22,7 @@ from fairway.engine.library import StoreLibrary
 from fairway.engine.services import Services
 from fairway.errors import FairwayError, InternalError
 from fairway.store import gc
-from fairway.web.access import SAFE, address_of, check_csrf, check_role, find_identity
+from fairway.web.access import SAFE, address_of, check_csrf, check_named_runs, check_role, find_identity
 from fairway.web.audit import Audit
 from fairway.web.content import content_routes
 from fairway.web.endpoint import JSON, Call, Endpoint
@@ -129,6 +129,7 @@ class _Door:
             path = read_path(request)
             query = read_query(request, endpoint.query)
             body = await read_body(request, endpoint.body)
+            await check_named_runs(self._site, identity, path, query, body)
             answer = await endpoint.handle(Call(self._site, request, identity, path, query, body))
             return await _render(request, answer, endpoint)
         except ClientDisconnect:

@@ -15,7 +15,7 @@ from starlette.routing import BaseRoute, Route
 
 from fairway.errors import FairwayError, InternalError
 from fairway.spec.tokens import HEADER
-from fairway.web.access import SAFE, address_of, check_csrf, check_origin, check_role, find_identity, lead_to_login
+from fairway.web.access import SAFE, address_of, check_csrf, check_named_runs, check_origin, check_role, find_identity, lead_to_login
 from fairway.web.identity import NOBODY, Identity
 from fairway.web.pages.page import Page, Visit
 from fairway.web.ports import Site
@@ -77,7 +77,9 @@ class PageDoor:
         else:
             check_csrf(self._site, request, dict(items).get("csrf", ""))
         form = read_fields(page.form, items, "form") if page.form is not None else None
-        visit = Visit(self._site, request, identity, read_path(request), query, form)
+        path = read_path(request)
+        await check_named_runs(self._site, identity, path, query, form)
+        visit = Visit(self._site, request, identity, path, query, form)
         visit.items = items
         return await page.handle(visit)
 

@@ -7,7 +7,7 @@ from typing import Annotated
 import msgspec
 from starlette.responses import Response
 
-from fairway.web.live import TOPICS_LIMIT, follow
+from fairway.web.live import TOPICS_LIMIT, follow, run_of
 from fairway.web.pages.page import Page, Visit
 
 
@@ -19,7 +19,9 @@ class LiveQuery(msgspec.Struct, kw_only=True):
 
 async def send_news(visit: Visit) -> Response:
     """Server-sent events on the topics."""
-    return follow(visit.site, visit.query.topic, visit.request)
+    site, identity = visit.site, visit.identity
+    topics = [topic for topic in visit.query.topic if not (run := run_of(topic)) or await site.sight.sees_run(identity, run)]
+    return follow(site, topics, visit.request)
 
 
 PAGES = (Page("GET", "/live", send_news, query=LiveQuery),)

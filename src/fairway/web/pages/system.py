@@ -18,6 +18,7 @@ from fairway.spec.event import address
 from fairway.spec.query import RunQuery
 from fairway.spec.resources import Resources
 from fairway.spec.summary import RunSummary
+from fairway.web.access import check_all_projects
 from fairway.web.pages.page import Page, Visit
 
 RUNS_SHOWN = 20
@@ -73,7 +74,8 @@ async def show_store(visit: Visit) -> Response:
 
 
 async def show_audit(visit: Visit) -> Response:
-    """Who did what; for admins."""
+    """Who did what; for admins of all projects."""
+    check_all_projects(visit.identity)
     query = visit.query
     entries = await asyncio.to_thread(visit.site.audit.read, limit=AUDIT_SHOWN + 1, before=query.before, user=query.user)
     return visit.html("audit.html", entries=entries[:AUDIT_SHOWN], more=len(entries) > AUDIT_SHOWN, of=query.user)

@@ -67,5 +67,5 @@ ENDPOINTS = (
         "POST", "/session-code", make_session_code, "A code to sign a browser in", "server", answer=SessionCode, status=201, role="view",
     ),
     Endpoint("GET", "/cluster", get_cluster, "What the target has and what is free", "server", answer=Cluster),
-    Endpoint("GET", "/secrets", list_secrets, "Names of secrets", "server", answer=Secrets, role="run"),
+    Endpoint("GET", "/secrets", list_secrets, "Names of secrets", "server", answer=Secrets),
 )  # fmt: skip
