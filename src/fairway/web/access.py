@@ -135,16 +135,9 @@ async def check_named_runs(site: Site, identity: Identity, path: Mapping[str, st
     if identity.sees_all:
         return
     named = [path.get("run", "")]
-    for part in parts:
-        for name in ("run", "runs"):
-            value = getattr(part, name, "")
-            named += (
-                [value]
-                if isinstance(value, str)
-                else [one for one in value if isinstance(one, str)]
-                if isinstance(value, list | tuple)
-                else []
-            )
+    for value in (getattr(part, name, "") for part in parts for name in ("run", "runs")):
+        several = value if isinstance(value, list | tuple) else (value,)
+        named += [one for one in several if isinstance(one, str)]
     for run in named:
         if run and await site.services.journal.head(run):
             await check_run(site, identity, run)
