@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect, sync_playwright
 
 from tests.pages.pipelines import FILES
 
@@ -34,9 +34,8 @@ TIMEOUT_MS = 15_000
 
 def fairway(project: Path, *words: str, check: bool = True) -> str:
     """Run the command line in the project; returns what it wrote to stdout."""
-    done = subprocess.run(
-        [sys.executable, "-m", "fairway", "-C", str(project), *words], capture_output=True, text=True, timeout=120, cwd=project
-    )
+    command = [sys.executable, "-m", "fairway", "-C", str(project), *words]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=120, cwd=project)
     if check and done.returncode:
         raise AssertionError(f"fairway {' '.join(words)}: {done.stderr}")
     return done.stdout
@@ -56,9 +55,8 @@ class Dashboard:
 
     def start(self, *words: str) -> subprocess.Popen[str]:
         """`fairway run` beside the server."""
-        return subprocess.Popen(
-            [sys.executable, "-m", "fairway", "-C", str(self.folder), "run", *words], stdout=subprocess.PIPE, text=True, cwd=self.folder
-        )
+        command = [sys.executable, "-m", "fairway", "-C", str(self.folder), "run", *words]
+        return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=self.folder)
 
 
 @pytest.fixture(scope="session")
@@ -115,10 +113,7 @@ class Visitor:
         given = {"viewport": {"width": 1440, "height": 900}, "storage_state": self._state, "base_url": self._dashboard.url, **options}
         context = self._browser.new_context(**given)
         context.set_default_timeout(TIMEOUT_MS)
-        context.on(
-            "console",
-            lambda message: self.complaints.append(f"{message.type}: {message.text}") if message.type in ("error", "warning") else None,
-        )
+        context.on("console", self._hear)
         context.on("weberror", lambda error: self.complaints.append(f"uncaught: {error.error}"))
         self._contexts.append(context)
         return context
@@ -128,6 +123,10 @@ class Visitor:
         page = self.context(**options).new_page()
         page.goto(path)
         return page
+
+    def _hear(self, message: ConsoleMessage) -> None:
+        if message.type in ("error", "warning"):
+            self.complaints.append(f"{message.type}: {message.text}")
 
     def close(self) -> None:
         for context in self._contexts:

@@ -17,7 +17,7 @@ def load(rows: int) -> list[dict]:
     """Measurements of wines, made up."""
     draw = random.Random(7)
     print(f"\\x1b[32mloaded\\x1b[0m {rows} rows")
-    return [{"acid": round(draw.gauss(3, 0.4), 3), "sugar": round(draw.expovariate(0.5), 3), "good": draw.random() < 0.4} for _ in range(rows)]
+    return [{"acid": round(draw.gauss(3, 0.4), 3), "good": draw.random() < 0.4} for _ in range(rows)]
 
 
 @fw.step

@@ -77,6 +77,7 @@ def environment() -> Environment:
     made.filters.update(filters)
     helpers: dict[str, Any] = {"static": asset_url, "icon": draw_icon}
     made.globals.update(helpers)
+    made.globals["ui"] = made.get_template("_ui.html").module  # type: ignore[assignment] - where a block is rendered alone, no template imports it
     return made
 
 

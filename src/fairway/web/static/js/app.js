@@ -1,6 +1,9 @@
 // What every page does: colours, copying, dialogs, times that grow older, messages, keys.
 import "./live.js";
 import "./keys.js";
+import { spellDuration } from "./words.js";
+
+export { spellDuration };
 
 const THEMES = ["auto", "light", "dark"];
 const THEME_ICONS = {
@@ -75,17 +78,6 @@ function spellAgo(at) {
   return "just now";
 }
 
-/** "34 ms", "4.2 s", "3 min 5 s", as the server spells it. */
-export function spellDuration(seconds) {
-  if (seconds < 0.9995) return `${Math.round(Math.max(seconds, 0) * 1000)} ms`;
-  if (seconds < 59.95) return seconds < 9.95 ? `${seconds.toFixed(1)} s` : `${Math.round(seconds)} s`;
-  const whole = Math.round(seconds);
-  const two = (a, unit, b, small) => (b ? `${a} ${unit} ${b} ${small}` : `${a} ${unit}`);
-  if (whole < 3600) return two(Math.floor(whole / 60), "min", whole % 60, "s");
-  if (whole < 86400) return two(Math.floor(whole / 3600), "h", Math.floor((whole % 3600) / 60), "min");
-  return two(Math.floor(whole / 86400), "d", Math.floor((whole % 86400) / 3600), "h");
-}
-
 function growOlder() {
   if (document.hidden) return;
   for (const time of document.querySelectorAll("time[data-at]")) {
@@ -116,6 +108,7 @@ document.addEventListener("htmx:responseError", (event) => {
     location.assign(`/login?next=${encodeURIComponent(location.pathname + location.search)}`);
     return;
   }
+  if (xhr.status === 422) return; // what is wrong stands in the page itself
   const shown = new DOMParser().parseFromString(xhr.responseText, "text/html").querySelector(".message");
   say(shown?.textContent.trim().replace(/\s+/g, " ") || `The server answered ${xhr.status}`, "bad");
 });
