@@ -237,6 +237,9 @@ def _start(folder: str, project: Project, port: int, made_with: str) -> LocalSer
         os.close(writer)
     said = _read_line(reader)
     if not said.startswith("listening on "):
+        found = find_server(project.home)  # one whose starter was killed may have come first
+        if found is not None and _suits(found, made_with, port):
+            return found
         raise InfraError(f"the local server did not start: {_last_words(log)}", hint=f"what it said is in {log}")
     found = _read_record(folder)
     if found is None or found.pid != pid:

@@ -154,7 +154,7 @@ class KernelNews:
             watch = self._watches.pop(folder, None)
             if watch is not None:
                 self._folders.pop(watch, None)
-                self._library.inotify_rm_watch(self._file, watch)
+                self._library.inotify_rm_watch(self._file, watch)  # of a folder that is deleted it says that there is none: fine
 
     def _read(self) -> None:
         """All that the kernel has to say now; each path is told once."""
@@ -178,13 +178,11 @@ class KernelNews:
         """Followed paths that an event is about; folders that have come or gone are followed from where they are now."""
         users = self._users.get(folder, set())
         if mask & _GONE:
-            self._folders.pop(watch := self._watches.pop(folder, -1), None)
-            self._users.pop(folder, None)
-            if mask & _MOVE_SELF:
-                self._library.inotify_rm_watch(self._file, watch)
-            for path in users:
+            lost = [path for path in self._followed if path.startswith(f"{folder}/")]  # those in its folders have moved away with it
+            for path in lost:
+                self._release(self._followed[path], path)
                 self._watch_for(path)
-            return users
+            return lost
         at = f"{folder}/{name}"
         found = [path for path in (at, f"{folder}/") if path in users]
         if f"{folder}/" in found:

@@ -6,7 +6,8 @@ import base64
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, cast
 
 from fairway.engine.host import MakeView
 from fairway.engine.surroundings import describe_here
@@ -18,6 +19,7 @@ from fairway.web.auth import FindSecret, TokenAuth
 from fairway.web.options import API_PORT, BLOBS_PORT, ServerOptions
 
 if TYPE_CHECKING:
+    from fairway.executors.shared import SharedLocalExecutor
     from fairway.web.work import Workers
 
 SecretValues = Callable[[], Awaitable[Mapping[str, str]]]
@@ -56,25 +58,51 @@ async def open_crew(
         raise UnsupportedError(f"a server cannot run attempts on a target of the kind {options.target.kind!r}", hint="on a cluster it can")
 
 
+class _LateCrew:
+    """The executor of this machine, made when it is first needed: a server is looked at more often than it is given work."""
+
+    def __init__(self, options: ServerOptions, artifacts: ArtifactStore) -> None:
+        self._options, self._artifacts = options, artifacts
+
+    @cached_property
+    def shared(self) -> SharedLocalExecutor:
+        from fairway.executors.local import LocalExecutor
+        from fairway.executors.shared import SharedLocalExecutor
+
+        target, dotenv = self._options.target, self._options.dotenv
+        limits = target.limits
+        given = {"cpu": limits.cpu, "memory": limits.memory_bytes, "accelerators": limits.accelerators}
+        settings = {"dotenv": dotenv, "grace": target.grace_s, **{name: value for name, value in given.items() if value}}
+        return SharedLocalExecutor(LocalExecutor(self._options.home, settings=settings), self._artifacts)
+
+    def view(self, run: str, *, pipeline: str = "", user: str = "") -> Executor:
+        """See `engine.host.MakeView`."""
+        return self.shared.view(run, pipeline=pipeline, user=user)
+
+    def __getattr__(self, name: str) -> Any:
+        """What is asked of all runs' executor."""
+        return getattr(self.shared.view(""), name)
+
+    async def close(self) -> None:
+        """Kill what runs and wait until the worker is gone, if there ever was one."""
+        if "shared" in self.__dict__:
+            await self.shared.close()
+
+
 @asynccontextmanager
 async def _open_local(options: ServerOptions, artifacts: ArtifactStore) -> AsyncGenerator[Crew]:
-    from fairway.executors.local import LocalExecutor
-    from fairway.executors.shared import SharedLocalExecutor
-
-    limits = options.target.limits
-    given = {"cpu": limits.cpu, "memory": limits.memory_bytes, "accelerators": limits.accelerators}
-    settings = {"dotenv": options.dotenv, "grace": options.target.grace_s, **{name: value for name, value in given.items() if value}}
-    shared = SharedLocalExecutor(LocalExecutor(options.home, settings=settings), artifacts)
+    late = _LateCrew(options, artifacts)
     if not options.own:
-        await shared.start()  # the local server of a home is looked at more often than it is given work
+        await late.shared.start()
 
     async def secret_values() -> Mapping[str, str]:
         return _read_dotenv(options.dotenv)
 
     try:
-        yield Crew(shared.view, shared.view(""), shared, secret_values, None, {"machine": describe_here()})
+        whole, workers = cast("Executor", late), cast("Workers", late if options.own else late.shared)
+        yield Crew(late.view, whole, workers, secret_values, None, {"machine": describe_here()})
     finally:
-        await shared.close()
+        await late.close()
 
 
 @asynccontextmanager

@@ -80,7 +80,8 @@ async def _serve(options: ServerOptions) -> int:
             stack.callback(closing.close)
             outside = Outside(options.home, opened.host.journal, opened.bus, opened.host)
             stack.callback(outside.close)
-            asyncio.get_running_loop().call_soon(outside.call_at, str(folder.lock_path), closing.look)
+            for path in (folder.lock_path, folder.lock_path.parent):
+                asyncio.get_running_loop().call_soon(outside.call_at, str(path), closing.look)
         _say_listening(url, own=folder is not None)
         await server.serve([sock])
     return 0
