@@ -356,7 +356,7 @@ def _resumed(state: RunState, event: ev.RunResumed, touches: list[Touch]) -> Non
         _open(state, "", event.graph, None, touches)
         return
     for scope in list(state.scopes.values()):
-        if scope.name in state.scopes:
+        if scope.name in state.scopes and not (scope.owner is not None and scope.ended):  # its task has its outputs, for good
             _reopen(state, scope, touches)
     state.totals = {}
     for *_, task in state.tasks():

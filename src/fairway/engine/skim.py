@@ -373,7 +373,7 @@ def _resumed(o: Overview, number: int, event: Any) -> None:
         _open(o, "", event.graph, None)
         return
     for scope in list(o.scopes.values()):
-        if scope.name in o.scopes:
+        if scope.name in o.scopes and not (scope.owner is not None and scope.ended):
             _reopen(o, scope)
     o.totals = [sum(node.counts[code] for scope in o.scopes.values() for node in scope.nodes.values()) for code in range(len(o.totals))]
 
