@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
+from functools import cache
 from http import HTTPStatus
 from typing import Any
 
@@ -38,6 +39,7 @@ _ALWAYS = {
 }
 
 
+@cache
 def render_document() -> bytes:
     """The document as JSON."""
     return msgspec.json.encode(_make())

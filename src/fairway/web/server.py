@@ -6,6 +6,7 @@ It may be killed at any moment. What runs goes on where it runs; the next server
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 import socket
@@ -82,7 +83,11 @@ async def _serve(options: ServerOptions) -> int:
             stack.callback(outside.close)
             for path in (folder.lock_path, folder.lock_path.parent):
                 asyncio.get_running_loop().call_soon(outside.call_at, str(path), closing.look)
+        gc.freeze()
+        gc.enable()
         _say_listening(url, own=folder is not None)
+        if folder is not None:
+            asyncio.get_running_loop().run_in_executor(None, _load_first_page)  # while its starter still opens a browser
         await server.serve([sock])
     return 0
 
@@ -93,6 +98,12 @@ def _say_listening(url: str, *, own: bool) -> None:
         print(f"listening on {url}", flush=True)
     if own:
         os.dup2(2, 1)
+
+
+def _load_first_page() -> None:
+    from fairway.web.pages.shell import environment
+
+    environment().get_template("runs.html")
 
 
 def _listen_where_last(options: ServerOptions, folder: OwnFolder) -> socket.socket:
@@ -211,7 +222,7 @@ def _describe(options: ServerOptions, crew: Crew, python: str, pods: PodSide | N
         return sorted(await crew.secret_values())
 
     return ServerSettings(
-        target={**to_plain(options.target), "name": options.target.name, "python": python, **crew.facts},
+        target={**to_plain(options.target), "name": options.target.name, "project": options.project, "python": python, **crew.facts},
         secrets=secrets,
         cluster=crew.survey,
         pods=crew.pods,
