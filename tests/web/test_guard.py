@@ -87,3 +87,11 @@ def test_the_pages_policy_lets_in_nothing_inline_and_nothing_from_elsewhere() ->
     assert "unsafe" not in PAGE_POLICY and "*" not in PAGE_POLICY and "http" not in PAGE_POLICY
     for directive in ("default-src 'none'", "frame-ancestors 'none'", "base-uri 'none'", "form-action 'self'"):
         assert directive in PAGE_POLICY
+
+
+def test_an_answer_without_news_leaves_the_page_that_a_browser_keeps_as_it_is(tmp_path: Path) -> None:
+    with Server(tmp_path).client() as client:
+        page = client.get("http://server/pipelines", headers={"accept": "text/html"})
+        again = client.get("http://server/pipelines", headers={"accept": "text/html", "if-none-match": page.headers["etag"]})
+    assert again.status_code == 304
+    assert "content-security-policy" not in again.headers, "a browser takes it for the policy of the page that it has"

@@ -47,7 +47,7 @@ class Guard:
             return
 
         async def guarded(message: Message) -> None:
-            if message["type"] == "http.response.start":
+            if message["type"] == "http.response.start" and message["status"] != 304:  # it would change the headers of what is kept
                 message["headers"] = _add_headers(list(message.get("headers", ())))
             await send(message)
 
