@@ -1,0 +1,172 @@
+"""Parts of a run's page: what failed, what came out, its steps in order, the tasks of a mapped step as a strip of cells. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from fairway.engine.nodecolumns import STATUSES
+from fairway.engine.overview import NodeView, Overview
+from fairway.spec.artifact import ArtifactRef
+from fairway.spec.record import Record, field, record
+from fairway.spec.summary import RunSummary
+
+MOST_CELLS = 2_000
+_SHOWN_VALUE = 60
+_SEVERITY = ("failed", "retrying", "running", "cancelled", "waiting", "skipped", "cached", "succeeded")
+
+
+@record
+class Failure(Record):
+    """Why a run did not succeed, in a line: `task` is the one that failed first, "" where none did; `more` others failed, too."""
+
+    task: str
+    step: str
+    kind: str
+    code: str
+    message: str
+    hint: str
+    more: int = 0
+
+
+@record
+class Output(Record):
+    """One result of a run. `value` is what it is, where that is short."""
+
+    name: str
+    ref: ArtifactRef
+    value: str
+
+
+@record
+class StepRow(Record):
+    """One line of the list of steps: a node, or with `group` a heading above those in it. `depth` counts the groups around it."""
+
+    id: str
+    label: str
+    depth: int
+    status: str
+    kind: str = ""
+    group: bool = False
+    mapped: bool = False
+    total: int = 0
+    counts: dict[str, int] = field(default_factory=dict)
+    started_at: float = 0.0
+    ended_at: float = 0.0
+    note: str = ""
+    doc: str = ""
+
+
+@record
+class Cell(Record):
+    """Neighbouring tasks of a mapped step in one cell of the strip: numbers `first` to `last`, `status` the worst among them."""
+
+    first: int
+    last: int
+    status: str
+
+
+def find_failure(overview: Overview, summary: RunSummary) -> Failure | None:
+    """What failed first; of a run that ended by itself, its own error."""
+    found = overview.failures(1)
+    if found and summary.status != "succeeded":
+        task, kind, code, message, hint = found[0]
+        return Failure(task, task.partition("[")[0], kind, code, message, hint, max(0, summary.counts.get("failed", 0) - 1))
+    error = overview.error
+    if error is not None and summary.status in ("failed", "timeout", "cancelled"):
+        return Failure("", "", error.kind, error.code, error.message, error.hint)
+    return None
+
+
+def list_outputs(overview: Overview) -> tuple[Output, ...]:
+    """The run's results by name."""
+    return tuple(Output(name, ref, spell_value(ref)) for name, ref in overview.outputs.items())
+
+
+def spell_value(ref: ArtifactRef) -> str:
+    """A small artifact's value in a word, "" for one that is larger or no plain value."""
+    text = ref.inline or ""
+    return text if 0 < len(text) <= _SHOWN_VALUE and text[:1] not in "[{" else ""
+
+
+def split_step(step: str) -> tuple[str, str]:
+    """(scope, node) of a step's address."""
+    scope, _, node = step.rpartition("/")
+    return scope, node
+
+
+def read_step(overview: Overview, step: str) -> NodeView | None:
+    """The node of this address, if it is one that is mapped: of others the one task has the same address."""
+    scope, name = split_step(step)
+    found = overview.scopes.get(scope)
+    node = found.nodes.get(name) if found is not None else None
+    return overview.node(scope, name) if node is not None and node.node.axes else None
+
+
+def list_rows(data: Mapping[str, Any]) -> tuple[StepRow, ...]:
+    """The steps of `graph_data` in order, those of a group together under its heading."""
+    groups = {group["id"]: group for group in data["groups"]}
+    rows: list[StepRow] = []
+    members: dict[str, list[Mapping[str, Any]]] = {}
+    for node in data["nodes"]:
+        members.setdefault(node.get("group", ""), []).append(node)
+    inner: dict[str, list[str]] = {}
+    for group in groups.values():
+        inner.setdefault(group["parent"], []).append(group["id"])
+
+    def first_place(group: str) -> int:
+        """Of a group without steps: after all."""
+        return min(
+            [places[node["id"]] for node in members.get(group, ())] + [first_place(one) for one in inner.get(group, ())],
+            default=len(places),
+        )
+
+    places = {node["id"]: place for place, node in enumerate(data["nodes"])}
+
+    def add(group: str, depth: int) -> None:
+        parts: list[tuple[int, Mapping[str, Any] | str]] = [(places[node["id"]], node) for node in members.get(group, ())]
+        parts += [(first_place(one), one) for one in inner.get(group, ())]
+        for _, part in sorted(parts, key=lambda item: item[0]):
+            if isinstance(part, str):
+                if first_place(part) < len(places):
+                    found = groups[part]
+                    rows.append(StepRow(part, found["label"], depth, found["status"], kind=found["kind"], group=True))
+                    add(part, depth + 1)
+            else:
+                rows.append(_row(part, depth))
+
+    add("", 0)
+    return tuple(rows)
+
+
+def _row(node: Mapping[str, Any], depth: int) -> StepRow:
+    error = node.get("error")
+    return StepRow(
+        node["id"],
+        node["label"],
+        depth,
+        node["status"],
+        kind=node["kind"],
+        mapped=bool(node.get("mapped")),
+        total=node.get("total", 0),
+        counts=node["counts"],
+        started_at=node.get("started_at", 0.0),
+        ended_at=node.get("ended_at", 0.0),
+        note=error["message"].split("\n", 1)[0] if error else f"if {node['guard']}" if node.get("guard") else "",
+        doc=node.get("doc", "").split("\n", 1)[0],
+    )
+
+
+def list_cells(overview: Overview, scope: str, name: str) -> tuple[Cell, ...]:
+    """All tasks of a node in at most MOST_CELLS cells, each as bad as the worst of its tasks."""
+    node = overview.scopes[scope].nodes[name]
+    codes = b"".join(bytes(overview.columns.status[start : start + count]) for start, count in node.blocks.values())
+    if not codes:
+        return ()
+    width = -(-len(codes) // MOST_CELLS)
+    ranks = bytes(_SEVERITY.index(status) for status in STATUSES)
+    ranked = codes.translate(ranks + bytes(256 - len(ranks)))
+    return tuple(
+        Cell(first, min(first + width, len(codes)) - 1, _SEVERITY[min(ranked[first : first + width])])
+        for first in range(0, len(codes), width)
+    )

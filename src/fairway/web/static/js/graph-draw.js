@@ -1,0 +1,227 @@
+// Draws a graph as SVG and keeps what is drawn up to date in place: nodes as cards, groups as frames, edges as curves.
+
+import { shareDone, spellNote, spellWhole } from "./graph-model.js";
+
+const SVG = "http://www.w3.org/2000/svg";
+const RING = 2 * Math.PI * 13;
+
+export function svg(name, attributes = {}, ...children) {
+  const element = document.createElementNS(SVG, name);
+  for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
+  element.append(...children);
+  return element;
+}
+
+let ruler = null;
+const measured = new Map();
+
+/** The text, cut so that it is no wider than `room` pixels. `weight`: of the font. */
+export function clip(text, room, weight = 400, size = 13) {
+  const key = `${weight} ${size} ${room} ${text}`;
+  if (measured.has(key)) return measured.get(key);
+  ruler ??= document.createElement("canvas").getContext("2d");
+  ruler.font = `${weight} ${size}px ${getComputedStyle(document.body).fontFamily}`;
+  let found = text;
+  if (ruler.measureText(text).width > room) {
+    let low = 0, high = text.length;
+    while (low < high) {
+      const middle = (low + high + 1) >> 1;
+      if (ruler.measureText(`${text.slice(0, middle)}…`).width <= room) low = middle;
+      else high = middle - 1;
+    }
+    found = `${text.slice(0, low).trimEnd()}…`;
+  }
+  if (measured.size > 5000) measured.clear();
+  measured.set(key, found);
+  return found;
+}
+
+/** The path of an edge: bends between ranks, is straight along them. */
+export function curve(points, across) {
+  if (points.length < 4) return "";
+  let path = `M${round(points[0])} ${round(points[1])}`;
+  for (let n = 2; n < points.length; n += 2) {
+    const x0 = points[n - 2], y0 = points[n - 1], x = points[n], y = points[n + 1];
+    const straight = (n / 2) % 2 === 0 || (across ? y === y0 : x === x0);
+    if (straight) path += `L${round(x)} ${round(y)}`;
+    else if (across) path += `C${round((x0 + x) / 2)} ${round(y0)} ${round((x0 + x) / 2)} ${round(y)} ${round(x)} ${round(y)}`;
+    else path += `C${round(x0)} ${round((y0 + y) / 2)} ${round(x)} ${round((y0 + y) / 2)} ${round(x)} ${round(y)}`;
+  }
+  return path;
+}
+
+function round(value) {
+  return Math.round(value * 10) / 10;
+}
+
+/** Paths of the icons of states, out of the page's template: the server has them. */
+function stateIcons() {
+  const found = {};
+  for (const badge of document.getElementById("state-icons").content.querySelectorAll("[data-state]")) found[badge.dataset.state] = badge.querySelector("path").getAttribute("d");
+  return found;
+}
+
+export class Drawing {
+  /** @param {(id: string) => string} address of the page with this node chosen */
+  constructor(address) {
+    this.address = address;
+    this.icons = stateIcons();
+    this.frames = svg("g", { class: "g-groups" });
+    this.lines = svg("g", { class: "g-edges" });
+    this.cards = svg("g", { class: "g-nodes" });
+    this.root = svg("g", { class: "g-root" }, this.frames, this.lines, this.cards);
+    this.nodes = new Map(); // id -> {element, parts, node, at}
+    this.groups = new Map();
+    this.edges = [];
+  }
+
+  /** Show the model in these places; nodes that are there already move to theirs. */
+  show(model, layout, across) {
+    this.across = across;
+    const wanted = new Map(model.nodes.map((node) => [node.id, node]));
+    for (const [id, one] of this.nodes) {
+      if (wanted.has(id) && Boolean(one.node.fold) === Boolean(wanted.get(id).fold)) continue;
+      one.element.remove();
+      this.nodes.delete(id);
+    }
+    let before = null;
+    for (const node of model.nodes) {
+      const known = this.nodes.get(node.id) ?? this.#makeNode(node);
+      known.at = layout.nodes[node.id] ?? [0, 0];
+      known.box = [...known.at, node.w, node.h];
+      known.element.style.transform = `translate(${round(known.at[0])}px, ${round(known.at[1])}px)`;
+      if (before ? before.nextSibling !== known.element : this.cards.firstChild !== known.element) this.cards.insertBefore(known.element, before ? before.nextSibling : this.cards.firstChild);
+      before = known.element;
+    }
+    this.#showGroups(model, layout);
+    this.#showEdges(model, layout);
+    this.patch(model);
+  }
+
+  /** New states in the same places. */
+  patch(model, now = Date.now() / 1000) {
+    for (const node of model.nodes) {
+      const known = this.nodes.get(node.id);
+      if (known) this.#write(known, node, now);
+    }
+    for (const group of model.groups) {
+      const known = this.groups.get(group.id);
+      if (known && known.element.dataset.state !== group.status) known.element.dataset.state = group.status;
+    }
+    model.edges.forEach((edge, n) => {
+      const known = this.edges[n];
+      if (known && known.element.dataset.state !== edge.state) known.element.dataset.state = edge.state;
+    });
+  }
+
+  /** What runs has run longer by now. */
+  tick(now = Date.now() / 1000) {
+    for (const known of this.nodes.values()) if (known.node.status === "running" || known.node.status === "retrying") this.#write(known, known.node, now);
+  }
+
+  #makeNode(node) {
+    const link = svg("a", { class: "g-node", tabindex: "-1", "data-node": node.id });
+    if (node.fold) link.setAttribute("role", "button");
+    else link.setAttribute("href", this.address(node.id));
+    if (node.mapped || node.fold) link.append(svg("rect", { class: "g-behind", x: 4, y: 4, width: node.w, height: node.h, rx: 10 }));
+    const card = svg("rect", { class: "g-card", width: node.w, height: node.h, rx: 10 });
+    const disc = svg("circle", { class: "g-disc", cx: 25, cy: 24, r: node.mapped || node.fold ? 10 : 12 });
+    const icon = svg("path", { class: "g-icon", transform: "translate(17 16)" });
+    const label = svg("text", { class: "g-label", x: 46, y: 20 });
+    const note = svg("text", { class: "g-note", x: 46, y: 36 });
+    const title = svg("title");
+    link.append(title, card, disc, icon, label, note);
+    const known = { element: link, node: {}, icon, label, note, title };
+    if (node.mapped || node.fold) {
+      known.track = svg("circle", { class: "g-track", cx: 25, cy: 24, r: 13 });
+      known.well = svg("circle", { class: "g-ring", cx: 25, cy: 24, r: 13, transform: "rotate(-90 25 24)" });
+      known.badly = svg("circle", { class: "g-ring bad", cx: 25, cy: 24, r: 13, transform: "rotate(-90 25 24)" });
+      link.append(known.track, known.well, known.badly);
+    }
+    if (node.guard) link.classList.add("guarded");
+    this.nodes.set(node.id, known);
+    return known;
+  }
+
+  #write(known, node, now) {
+    const { element } = known;
+    const note = spellNote(node, now);
+    if (known.node.label !== node.label || known.node.w !== node.w) known.label.textContent = clip(node.label, node.w - 58, 600);
+    if (known.note.dataset.whole !== note || known.node.w !== node.w) {
+      known.note.dataset.whole = note;
+      known.note.textContent = clip(note, node.w - 56, 400, 11.5);
+      const whole = spellWhole(node, now);
+      element.setAttribute("aria-label", whole);
+      known.title.textContent = node.doc ? `${whole}\n${node.doc}` : whole;
+    }
+    if (element.dataset.state !== node.status) {
+      element.dataset.state = node.status;
+      known.icon.setAttribute("d", this.icons[node.status] ?? this.icons.waiting);
+    }
+    if (known.track) {
+      const { well, badly } = shareDone(node);
+      known.well.setAttribute("stroke-dasharray", `${round(well * RING)} ${round(RING)}`);
+      known.badly.setAttribute("stroke-dasharray", `${round(badly * RING)} ${round(RING)}`);
+      known.badly.setAttribute("stroke-dashoffset", round(-well * RING));
+    }
+    known.node = node;
+  }
+
+  #showGroups(model, layout) {
+    const wanted = new Set(model.groups.map((group) => group.id));
+    for (const [id, one] of this.groups) {
+      if (wanted.has(id) && layout.groups[id]) continue;
+      one.element.remove();
+      this.groups.delete(id);
+    }
+    for (const group of model.groups) {
+      const at = layout.groups[group.id];
+      if (!at) continue;
+      let known = this.groups.get(group.id);
+      if (!known) {
+        const frame = svg("rect", { class: "g-frame", rx: 14 });
+        const head = svg("g", { class: "g-fold", role: "button", tabindex: "-1", "data-fold": group.id, "aria-expanded": "true", "aria-label": `fold ${group.label}` },
+          svg("rect", { class: "g-fold-hit", x: 6, y: 4, height: 22, rx: 6 }), svg("path", { class: "g-chevron", d: "m4 6 4 4 4-4", transform: "translate(10 7)" }), svg("text", { class: "g-group-label", x: 30, y: 19 }));
+        known = { element: svg("g", { class: "g-group", "data-kind": group.kind }, frame, head), frame, head };
+        this.groups.set(group.id, known);
+      }
+      const text = clip({ condition: `if ${group.label}`, dynamic: `${group.label} · made while running` }[group.kind] ?? group.label, Math.max(40, at[2] - 44), 600, 12);
+      known.head.lastChild.textContent = text;
+      known.head.firstChild.setAttribute("width", Math.min(at[2] - 12, 34 + text.length * 7));
+      known.frame.setAttribute("width", round(at[2]));
+      known.frame.setAttribute("height", round(at[3]));
+      known.element.style.transform = `translate(${round(at[0])}px, ${round(at[1])}px)`;
+      known.box = at;
+      this.frames.append(known.element);
+    }
+  }
+
+  #showEdges(model, layout) {
+    this.lines.replaceChildren();
+    this.edges = model.edges.map((edge, n) => {
+      const points = layout.edges[n] ?? [];
+      const element = svg("path", { class: "g-edge", d: curve(points, this.across), "data-state": edge.state });
+      if (points.length) element.setAttribute("marker-end", "url(#g-arrow)");
+      let box = [Infinity, Infinity, -Infinity, -Infinity];
+      for (let at = 0; at < points.length; at += 2) box = [Math.min(box[0], points[at]), Math.min(box[1], points[at + 1]), Math.max(box[2], points[at]), Math.max(box[3], points[at + 1])];
+      return { element, edge, box };
+    });
+    this.lines.append(...this.edges.map((one) => one.element));
+  }
+
+  /** Hide what is outside of this part of the drawing: [x, y, width, height]. */
+  cull([x, y, w, h]) {
+    const right = x + w, bottom = y + h;
+    for (const known of this.nodes.values()) {
+      const [nx, ny] = known.at;
+      show(known, nx < right && ny < bottom && nx + known.box[2] > x && ny + known.box[3] > y);
+    }
+    for (const known of this.edges) show(known, known.box[0] < right && known.box[1] < bottom && known.box[2] > x && known.box[3] > y);
+  }
+}
+
+function show(known, seen) {
+  if (known.hidden === !seen) return;
+  known.hidden = !seen;
+  known.element.classList.toggle("away", !seen);
+}
