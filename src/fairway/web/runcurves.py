@@ -1,0 +1,57 @@
+"""Metric curves of several runs, laid over each other: by metric, one curve a task."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+from fairway.engine.overview import Overview
+from fairway.web.curves import downsample
+from fairway.web.metrics import CurveReader
+from fairway.web.ports import Site
+
+TASKS_LIMIT = 24
+"""Tasks of one run whose curves are drawn: of a step that is mapped over thousands, the first ones."""
+POINTS_IN_ALL = 40_000
+POINTS_LEAST, POINTS_MOST = 60, 600
+
+
+async def read_curves(site: Site, runs: Sequence[str], x: str) -> dict[str, Any]:
+    """{"metrics": {name: [{"run", "task", "points": [[x, y], …]}, …]}, "more": tasks left out}."""
+    places: list[tuple[str, str, str]] = []
+    more = 0
+    for run in runs:
+        some, left = list_attempts(await site.overviews.get(run))
+        places += [(run, task, attempt) for task, attempt in some]
+        more += left
+    return {"metrics": await asyncio.to_thread(_read, site.curves, places, x), "more": more}
+
+
+def list_attempts(overview: Overview) -> tuple[list[tuple[str, str]], int]:
+    """((task, its last attempt), …) of tasks that have one, and how many tasks are left out."""
+    found: list[tuple[str, str]] = []
+    more = 0
+    for node in overview.nodes:
+        items, _ = overview.items(node.scope, node.node.id, limit=TASKS_LIMIT)
+        more += max(0, node.total - len(items))
+        found += [(item.address, item.attempt) for item in items if item.attempt]
+    return found[:TASKS_LIMIT], more + max(0, len(found) - TASKS_LIMIT)
+
+
+def _read(curves: CurveReader, places: Sequence[tuple[str, str, str]], x: str) -> dict[str, list[dict[str, Any]]]:
+    read = [(run, task, curves.read(run, attempt)) for run, task, attempt in places]
+    count = sum(len(one.by_step) for _, _, one in read)
+    limit = min(POINTS_MOST, max(POINTS_LEAST, POINTS_IN_ALL // max(count, 1)))
+    found: dict[str, list[dict[str, Any]]] = {}
+    for run, task, one in read:
+        with one.lock:
+            for metric, curve in (one.by_time if x == "time" else one.by_step).items():
+                points = [[_short(at), _short(value)] for at, value in downsample(curve.points(), limit)]
+                found.setdefault(metric, []).append({"run": run, "task": task, "points": points})
+    return found
+
+
+def _short(number: float) -> float:
+    """Six digits are more than a screen shows."""
+    return float(f"{number:.6g}")
