@@ -53,6 +53,12 @@ class Dashboard:
         """A link that lets a browser in, once."""
         return fairway(self.folder, "ui", "--no-open").strip()
 
+    def artifact(self, output: str, run: str = "first") -> str:
+        """The address of what a run has put out."""
+        rows = json.loads(fairway(self.folder, "artifacts", "ls", self.runs[run], "-o", "json"))
+        digest = next(row["digest"] for row in rows if row["artifact"] == output)
+        return f"/artifacts/{digest}?run={self.runs[run]}"
+
     def start(self, *words: str) -> subprocess.Popen[str]:
         """`fairway run` beside the server."""
         command = [sys.executable, "-m", "fairway", "-C", str(self.folder), "run", *words]

@@ -38,6 +38,8 @@ def test_a_run_started_from_the_form_is_watched_to_its_end(visitor: Visitor, das
     assert seed.wait(60) == 0
     gate.unlink()
     page = visitor.open("/pipelines/gated?tab=start")
+    page.get_by_text("Name, tags, cache").click()
+    page.get_by_label("Take from the cache").uncheck()
     page.get_by_role("button", name="Start", exact=True).click()
     page.wait_for_url(re.compile(r"/runs/\d{8}-\d{6}-\w{5}"))
     main = page.get_by_role("main")
