@@ -16,7 +16,7 @@ import click
 from fairway import errors
 from fairway.cli.commands import SECTIONS, render_help
 from fairway.engine.settings import HOOK_SETTINGS, SETTINGS, Setting
-from fairway.engine.targets import KIND_SETTING, KUBERNETES_SETTINGS, LIMIT_SETTINGS, LOCAL_SETTINGS, SERVER_SETTINGS
+from fairway.engine.targets import KIND_SETTING, KUBERNETES_SETTINGS, LIMIT_SETTINGS, LOCAL_SETTINGS, OIDC_SETTINGS, SERVER_SETTINGS
 from fairway.spec import event
 
 FOLDER = Path(__file__).resolve().parent.parent / "docs" / "reference"
@@ -107,6 +107,8 @@ def render_settings() -> str:
             _settings_table(KUBERNETES_SETTINGS),
             "The table `per-run`:",
             _settings_table(LIMIT_SETTINGS),
+            "The table `oidc`:",
+            _settings_table(OIDC_SETTINGS),
             "### A server that runs already",
             _settings_table(SERVER_SETTINGS),
             "## Other variables",

@@ -67,6 +67,8 @@ def release_for(target: TargetSettings) -> Release:
         extras.append("postgres")
     if target.store:
         extras.append("buckets")
+    if target.oidc.issuer:
+        extras.append("oidc")
     return find_release(extras)
 
 

@@ -10,8 +10,8 @@ from fairway.engine.deploy import is_ours
 from fairway.errors import ConfigError, ConflictError, NotFoundError
 from fairway.kube.server_manifests import TOKEN_PREFIX, labels
 from fairway.spec.record import Record, record
-from fairway.spec.target import TargetSettings, server_secret, user_secrets
-from fairway.spec.tokens import ROLES, KeptToken, digest_token, make_user_token, parse_kept, render_kept
+from fairway.spec.target import ROLES, TargetSettings, server_secret, user_secrets
+from fairway.spec.tokens import KeptToken, digest_token, make_user_token, parse_kept, render_kept
 
 if TYPE_CHECKING:
     from fairway.kube.client import KubeClient

@@ -11,7 +11,7 @@ from fairway.engine.project import SETTINGS_FILE, Project
 from fairway.engine.settings import Setting, nearest
 from fairway.errors import ConfigError, FairwayError
 from fairway.spec.placement import Toleration
-from fairway.spec.target import DEFAULT_IMAGE, KINDS, Limits, TargetSettings
+from fairway.spec.target import DEFAULT_IMAGE, KINDS, ROLES, Limits, OidcSettings, TargetSettings
 
 LOCAL_SETTINGS = (
     Setting("cpu", "number", "Cores that runs may take of this machine.", "", "all"),
@@ -54,10 +54,23 @@ KUBERNETES_SETTINGS = (
     Setting("pull-secrets", "list of names", "Secrets of the namespace to pull images with."),
     Setting("service-account", "name", "The service account of worker pods; its token is not given to them."),
     *LIMIT_SETTINGS,
+    Setting("address", "URL", "Where browsers reach the server, such as `https://fairway.example.org`, if something leads there."),
+    Setting("oidc", "table", "An OpenID Connect provider whose users may sign in to the pages; see below."),
     Setting("per-run", "table", "`max-pods`, `cpu`, `memory`, `accelerators` that one run may have at once."),
     Setting("disk", "amount", "Scratch space of a worker pod whose step asks for none."),
     Setting("grace", "duration", "How long a step has between SIGTERM and SIGKILL.", "", "10s"),
     Setting("requests-per-second", "number", "The most requests a second that the server makes to the Kubernetes API.", "", 20),
+)
+OIDC_SETTINGS = (
+    Setting("issuer", "URL", "The provider's issuer, as its discovery document spells it."),
+    Setting("client-id", "text", "What the provider calls this server."),
+    Setting("client-secret", "text", "The client's secret, as `secret:NAME/KEY` of a Secret in the namespace. None for a public client."),
+    Setting("name", "text", "What the login page calls the provider.", "", "its host"),
+    Setting("user-claim", "text", "The claim that names a user. `email` counts only if the provider has verified it.", "", "email"),
+    Setting("groups-claim", "text", "The claim that lists a user's groups.", "", "groups"),
+    Setting("roles", "table of texts", 'A role by group: `{ "ml-admins" = "admin", "ml" = "run", "*" = "view" }`; `*` is everybody.'),
+    Setting("domains", "list of texts", "Domains of verified e-mail addresses that are let in; all of them if left out."),
+    Setting("scopes", "list of texts", "What the provider is asked for.", "", ["openid", "email", "profile"]),
 )
 SERVER_SETTINGS = (Setting("url", "URL", "Where the server answers, such as `http://127.0.0.1:8080`."),)
 KIND_SETTING = Setting("kind", "text", f"One of: {', '.join(f'`{kind}`' for kind in KINDS)}.", "", "`local` for the target `local`")
@@ -71,6 +84,8 @@ _IMAGE = re.compile(_REPOSITORY.pattern + r"(:\w[\w.-]*)?(@sha256:[0-9a-f]{64})?
 _LABEL_KEY = re.compile(r"([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-\w.]{0,61}[A-Za-z0-9])?")
 _LABEL_VALUE = re.compile(r"([A-Za-z0-9]([-\w.]{0,61}[A-Za-z0-9])?)?")
 _JOURNAL = re.compile(rf"secret:{_NAME.pattern}/[-\w.]+")
+_URL = re.compile(r"https?://[^\s/?#@]+[^\s?#@]*")
+_ADDRESS = re.compile(r"https?://[^\s/?#@]+/?")
 _STORE = re.compile(r"(s3|gs|az)://\S+")
 _TAINT = re.compile(r"([^=:\s]+)(?:=([^:\s]*))?(?::(NoSchedule|PreferNoSchedule|NoExecute))?")
 PLATFORMS = ("linux/amd64", "linux/arm64")
@@ -151,7 +166,7 @@ def _read_target(name: str, table: Mapping[str, Any], root: str) -> TargetSettin
 
 def _server(name: str, read: _Table) -> TargetSettings:
     url = read.text("url")
-    if not re.fullmatch(r"https?://[^\s/?#@]+[^\s?#@]*", url):
+    if not _URL.fullmatch(url):
         raise _Wrong(
             "url" if url else name,
             f"targets.{name}.url must be an http(s) URL without credentials, not {url!r}",
@@ -197,7 +212,42 @@ def _kubernetes(name: str, read: _Table, root: str) -> TargetSettings:
         disk_bytes=read.memory("disk"),
         grace_s=read.duration("grace", 10.0),
         requests_per_s=read.number("requests-per-second", 20.0),
+        address=read.matching("address", _ADDRESS, "an http(s) URL without a path", "https://fairway.example.org").rstrip("/"),
+        oidc=_oidc(read),
         python=read.matching("python", re.compile(r"3\.(1[1-9]|[2-9]\d)"), "a Python minor version from 3.11", "3.12"),
+    )
+
+
+def _oidc(read: _Table) -> OidcSettings:
+    table = read.table.get("oidc")
+    if table is None:
+        return OidcSettings()
+    if not isinstance(table, dict):
+        raise read.wrong("oidc", "must be a table", table, 'write oidc = { issuer = "…", client-id = "…", roles = { "*" = "view" } }')
+    allowed = [setting.key for setting in OIDC_SETTINGS]
+    for key in table:
+        if key not in allowed:
+            raise _Wrong(f"oidc.{key}", f"there is no setting {read.path}.oidc.{key}", nearest(key, tuple(allowed)))
+    inner = _Table(f"{read.path}.oidc", table, "oidc.")
+    issuer = inner.matching("issuer", _URL, "an http(s) URL", "https://login.example.org")
+    for key, value in (("issuer", issuer), ("client-id", inner.text("client-id"))):
+        if not value:
+            raise _Wrong("oidc", f"{read.path}.oidc has no {key}", f'write {key} = "…"')
+    if not read.text("address"):
+        raise _Wrong("oidc", f"{read.path}.oidc needs an address to come back to", 'write address = "https://fairway.example.org"')
+    roles = table.get("roles", {})
+    if not isinstance(roles, dict) or not roles or not all(role in ROLES for role in roles.values()):
+        raise inner.wrong("roles", f"must give groups one of the roles {', '.join(ROLES)}", roles, 'write roles = { "*" = "view" }')
+    return OidcSettings(
+        issuer=issuer,
+        client_id=inner.text("client-id"),
+        client_secret=inner.matching("client-secret", _JOURNAL, "secret:NAME/KEY", "secret:fairway-oidc/client-secret"),
+        name=inner.text("name"),
+        user_claim=inner.text("user-claim", "email"),
+        groups_claim=inner.text("groups-claim", "groups"),
+        roles=dict(roles),
+        domains=tuple(domain.lower() for domain in inner.texts("domains")),
+        scopes=inner.texts("scopes", OidcSettings().scopes),
     )
 
 
@@ -235,6 +285,12 @@ class _Table:
 
     def name(self, key: str, default: str = "") -> str:
         return self.matching(key, _NAME, "a name of small letters, digits and hyphens", "fairway", default) or default
+
+    def texts(self, key: str, default: tuple[str, ...] = ()) -> tuple[str, ...]:
+        value = self.table.get(key, list(default))
+        if not isinstance(value, list) or not all(isinstance(item, str) and item for item in value):
+            raise self.wrong(key, "must be a list of texts", value, f'write {key} = ["…"]')
+        return tuple(value)
 
     def names(self, key: str) -> tuple[str, ...]:
         value = self.table.get(key, [])

@@ -247,9 +247,10 @@ def _variables(plan: ServerPlan) -> list[dict[str, Any]]:
     fields = {"FAIRWAY_NAMESPACE": "metadata.namespace", "FAIRWAY_POD": "metadata.name", "POD_IP": "status.podIP"}
     found: list[dict[str, Any]] = [{"name": name, "value": value} for name, value in given.items()]
     found += [{"name": name, "valueFrom": {"fieldRef": {"fieldPath": path}}} for name, path in fields.items()]
-    if target.journal:
-        name, _, key = target.journal.removeprefix("secret:").partition("/")
-        found.append({"name": "FAIRWAY_JOURNAL", "valueFrom": {"secretKeyRef": {"name": name, "key": key}}})
+    for variable, reference in (("FAIRWAY_JOURNAL", target.journal), ("FAIRWAY_OIDC_SECRET", target.oidc.client_secret)):
+        if reference:
+            name, _, key = reference.removeprefix("secret:").partition("/")
+            found.append({"name": variable, "valueFrom": {"secretKeyRef": {"name": name, "key": key}}})
     return found
 
 

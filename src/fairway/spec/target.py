@@ -7,6 +7,8 @@ from fairway.spec.record import Record, field, record
 
 KINDS = ("local", "kubernetes", "server")
 DEFAULT_IMAGE = "python:3.11-slim"
+ROLES = ("view", "run", "admin")
+"""What somebody may do on a server: each may what those before it may."""
 
 
 @record
@@ -20,6 +22,26 @@ class Limits(Record):
 
 
 @record
+class OidcSettings(Record):
+    """An OpenID Connect provider whose users may use the server's pages; `issuer` "" is none.
+
+    `client_secret`: "secret:NAME/KEY", "" for a public client. `user_claim` names a user, `groups_claim` lists their groups, `roles` gives
+    a role by group ("*" is everybody). `domains`: those of verified e-mail addresses that are let in; () are all. `name`: what the login
+    page calls it.
+    """
+
+    issuer: str = ""
+    client_id: str = ""
+    client_secret: str = ""
+    name: str = ""
+    user_claim: str = "email"
+    groups_claim: str = "groups"
+    roles: dict[str, str] = field(default_factory=dict)
+    domains: tuple[str, ...] = ()
+    scopes: tuple[str, ...] = ("openid", "email", "profile")
+
+
+@record
 class TargetSettings(Record):
     """One target of a project; the settings of its kind, checked. The kinds are KINDS.
 
@@ -27,7 +49,7 @@ class TargetSettings(Record):
     steps that name none. `server_image`: of the server, "" = `image`, into which `fairway up` puts the server. `store` "" is the built-in
     one; `store_secret` names the Secret whose keys are the server's variables for that store. `journal` "" is SQLite on the volume, else
     "secret:NAME/KEY", which holds a PostgreSQL URL. `service_account`: of worker pods. `python`: the Python minor of `image`, "" if unsaid.
-    `platforms`: what images that are pushed to `registry` are built for.
+    `platforms`: what images that are pushed to `registry` are built for. `address`: the URL that browsers know the server by, "" for none.
     """
 
     name: str = "local"
@@ -57,6 +79,8 @@ class TargetSettings(Record):
     grace_s: float = 10.0
     requests_per_s: float = 20.0
     python: str = ""
+    address: str = ""
+    oidc: OidcSettings = field(default_factory=OidcSettings)
 
 
 def volume_claim(app: str) -> str:

@@ -16,9 +16,8 @@ from urllib.parse import parse_qsl, quote
 
 from fairway.errors import ConfigError
 from fairway.spec.record import Record, record
+from fairway.spec.target import ROLES
 
-ROLES = ("view", "run", "admin")
-"""What somebody may do: each may what those before it may."""
 HEADER = "Fairway-Token"
 _KIND = "w1"
 _USER_TOKEN = re.compile(r"u1\.([a-z0-9][a-z0-9_-]{0,62})\.([A-Za-z0-9_-]{16,200})")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import quote, urlsplit
 
@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from fairway.errors import NotFoundError
+from fairway.spec.summary import RunSummary
 from fairway.spec.tokens import HEADER
 from fairway.web.identity import NOBODY, Identity
 from fairway.web.ports import Site
@@ -71,7 +72,7 @@ def check_csrf(site: Site, request: Request, form_token: str = "") -> None:
     token = request.headers.get(CSRF_HEADER, "") or form_token
     if not site.sessions.is_form_token(session, token):
         raise Refused(
-            403, "this form is not from a page of your session", hint="load the page again, and send it from there", code="FW-CSRF"
+            403, "this form is not from a page of your session", hint="load the page again, and send it from there", code="FW-FORBIDDEN"
         )
 
 
@@ -85,7 +86,7 @@ def check_origin(request: Request) -> None:
     if site not in ("same-origin", "none") or (
         origin is not None and urlsplit(origin).netloc.lower() != request.headers.get("host", "").lower()
     ):
-        raise Refused(403, "another site has made your browser send this", hint="send it from a page of this server", code="FW-CSRF")
+        raise Refused(403, "another site has made your browser send this", hint="send it from a page of this server", code="FW-FORBIDDEN")
 
 
 def find_session(request: Request) -> Session | None:
@@ -125,6 +126,11 @@ async def check_run(site: Site, identity: Identity, run: str) -> None:
     if await site.services.journal.head(run) and await site.sight.sees_run(identity, run):
         return
     raise NotFoundError(f"there is no run {run!r}", hint="GET /runs?match=… finds runs by the beginning or end of an id, or by name")
+
+
+def visible(identity: Identity, rows: Iterable[RunSummary]) -> list[RunSummary]:
+    """Those of the rows that may be seen."""
+    return [row for row in rows if identity.sees(row.project)]
 
 
 async def check_named_runs(site: Site, identity: Identity, path: Mapping[str, str], *parts: Any) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fairway.spec.record import Record, record
-from fairway.spec.tokens import ROLES
+from fairway.spec.target import ROLES
 
 
 @record

@@ -23,7 +23,8 @@ _MINOR = re.compile(r"(?:^|[/:-])python:(3\.\d+)")
 class ServerOptions(Record):
     """`target` says where attempts run: its kind is "kubernetes", or "local" for this machine. `secrets`: the folder with the signing key
     and the users' tokens. `journal`: a PostgreSQL URL, "" for SQLite in the home. `store`: an object store's URL, "" for the home.
-    `dotenv`: the file with users' secrets for attempts on this machine. Port 0: any that is free.
+    `dotenv`: the file with users' secrets for attempts on this machine. Port 0: any that is free. `oidc_secret`: what the identity provider
+    knows this server by.
 
     `settings`: what a local server was told by its starter, as text; "" for any other server. `root`, `project`: the folder and name of the
     project that it serves. `idle_s`: it ends when nobody has used it for so long; 0: never."""
@@ -39,6 +40,7 @@ class ServerOptions(Record):
     namespace: str = ""
     pod: str = ""
     dotenv: str = ""
+    oidc_secret: str = ""
     settings: str = ""
     root: str = ""
     project: str = ""
@@ -80,6 +82,7 @@ def read_options(words: list[str], variables: Mapping[str, str]) -> ServerOption
         namespace=variables.get("FAIRWAY_NAMESPACE", ""),
         pod=variables.get("FAIRWAY_POD", ""),
         dotenv=flags.get("dotenv") or variables.get("FAIRWAY_SECRETS_FILE", ""),
+        oidc_secret=variables.get("FAIRWAY_OIDC_SECRET", ""),
     )
 
 

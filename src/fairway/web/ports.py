@@ -18,6 +18,7 @@ from fairway.web.grants import Grants
 from fairway.web.identity import Account, Identity
 from fairway.web.limits import LoginLimit
 from fairway.web.metrics import CurveReader
+from fairway.web.oidc import OidcLogin
 from fairway.web.overviews import Overviews
 from fairway.web.sessions import Sessions
 from fairway.web.sight import Sight
@@ -66,8 +67,8 @@ class ServerSettings(Record):
     `target`: settings of its target for users to see; no secrets among them. `secrets` lists the names of the users' secrets, `cluster`
     the inventory beyond what the executor says, `pods` counts pods by role and phase, `asked` the requests
     to the cluster's API ("create Pod" -> n). Without `signer` blobs go through the API alone. `hosts`: names under which browsers may
-    ask for it; `address`: the URL that people know it by, "" where that is none; `provider`: what
-    people call the identity provider that lets them in, "" where there is none.
+    ask for it; `address`: the URL that people know it by, "" where that is none; `oidc`: the
+    identity provider that people may sign in at.
     """
 
     target: dict[str, Any] = field(default_factory=dict)
@@ -80,7 +81,7 @@ class ServerSettings(Record):
     heartbeat_s: float = 15.0
     hosts: tuple[str, ...] = ()
     address: str = ""
-    provider: str = ""
+    oidc: OidcLogin | None = None
 
 
 @record

@@ -14,6 +14,7 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import AsyncExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import uvicorn
 
@@ -31,6 +32,8 @@ from fairway.store import open_journal
 from fairway.web.app import build_app
 from fairway.web.auth import TokenAuth
 from fairway.web.crew import Crew, open_crew
+from fairway.web.guard import service_names
+from fairway.web.oidc import OidcLogin
 from fairway.web.options import ServerOptions, python_of
 from fairway.web.own import Attendance, Closing, OwnFolder
 from fairway.web.ports import ServerSettings
@@ -201,7 +204,7 @@ async def open_server(options: ServerOptions, stack: AsyncExitStack) -> Opened:
     host = Host(services, crew.view, bus, on_end=on_end, marks=marks)
     stack.push_async_callback(host.close)
     routes = await pods.open(stack, crew, host, bus, streams) if pods is not None else []
-    app = build_app(services, host, _describe(options, crew, services.python, pods), auth, more=routes)
+    app = build_app(services, host, _describe(options, crew, services.python, pods, auth), auth, more=routes)
     await host.take_up()
     return Opened(app, host, bus)
 
@@ -215,20 +218,26 @@ def _open_pod_side(options: ServerOptions, artifacts: ArtifactStore, auth: Token
     return PodSide(options, artifacts, auth)
 
 
-def _describe(options: ServerOptions, crew: Crew, python: str, pods: PodSide | None) -> ServerSettings:
+def _describe(options: ServerOptions, crew: Crew, python: str, pods: PodSide | None, auth: TokenAuth) -> ServerSettings:
     """What the API may tell of this server."""
 
     async def secrets() -> Sequence[str]:
         return sorted(await crew.secret_values())
 
+    target, login = options.target, options.target.oidc
+    own_name = urlsplit(target.address).hostname
+    shown = {name: value for name, value in to_plain(target).items() if name != "oidc"}
     return ServerSettings(
-        target={**to_plain(options.target), "name": options.target.name, "project": options.project, "python": python, **crew.facts},
+        target={**shown, "name": target.name, "project": options.project, "python": python, **crew.facts},
         secrets=secrets,
         cluster=crew.survey,
         pods=crew.pods,
         asked=crew.asked,
         signer=pods.signer if pods is not None else None,
         blobs_port=pods.blobs_port if pods is not None else 0,
+        hosts=(*service_names(target.app, options.namespace), *([own_name] if own_name else [])),
+        address=target.address,
+        oidc=OidcLogin(login, address=target.address, secret=options.oidc_secret, signing_key=auth.signing_key) if login.issuer else None,
     )
 
 

@@ -8,10 +8,12 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
+from fairway.errors import NotFoundError
 from fairway.spec.tokens import HEADER
 from fairway.web.access import address_of, find_session, safe_next
 from fairway.web.endpoint import NoQuery
 from fairway.web.identity import NOBODY, Identity
+from fairway.web.oidc import CALLBACK, FLOW_S, OidcLogin
 from fairway.web.pages.page import Page, Visit
 from fairway.web.ports import Site
 from fairway.web.problem import Refused
@@ -57,6 +59,43 @@ async def begin_session(visit: Visit) -> Response:
     return response
 
 
+async def leave_for_provider(visit: Visit) -> Response:
+    """To the identity provider, which sends the browser back to the callback."""
+    oidc = _get_oidc(visit)
+    url, cookie = await oidc.begin(safe_next(visit.query.next))
+    response = visit.go(url)
+    # Who comes back comes from another site: this cookie has to come along, and it opens nothing.
+    response.set_cookie(
+        oidc.cookie,
+        cookie,
+        max_age=int(FLOW_S),
+        path=CALLBACK,
+        httponly=True,
+        samesite="lax",
+        secure=is_secure(visit.site, visit.request),
+    )
+    response.headers["cache-control"] = "no-store"
+    return response
+
+
+async def return_from_provider(visit: Visit) -> Response:
+    """Back from the provider. The answer is a page that goes on by itself: so the next request is our own, and has the session's cookie."""
+    site, request, oidc = visit.site, visit.request, _get_oidc(visit)
+    place = address_of(request)
+    site.logins.check(place)
+    try:
+        identity, next = await oidc.finish(request.query_params, request.cookies.get(oidc.cookie, ""))
+    except Refused as error:
+        site.logins.fail(place)
+        site.audit.note(NOBODY, "login", CALLBACK, error.status, place)
+        raise
+    site.logins.succeed(place)
+    response = visit.html("signed_in.html", next=safe_next(next), who=identity)
+    response.delete_cookie(oidc.cookie, path=CALLBACK, httponly=True, samesite="lax", secure=is_secure(site, request))
+    sign_in(site, request, response, identity)
+    return response
+
+
 async def tell_session(visit: Visit) -> Response:
     """Who is signed in, as JSON. A link from another site comes without the cookie, which the login page finds out here."""
     session = find_session(visit.request)
@@ -96,8 +135,16 @@ def is_secure(site: Site, request: Request) -> bool:
     return request.url.scheme == "https" or site.settings.address.startswith("https://")
 
 
+def _get_oidc(visit: Visit) -> OidcLogin:
+    oidc = visit.site.settings.oidc
+    if oidc is None:
+        raise NotFoundError("this server knows no identity provider", hint="sign in with a token")
+    return oidc
+
+
 def _show(visit: Visit, next: str, *, wrong: str = "", status: int = 200) -> Response:
-    told: dict[str, Any] = {"next": safe_next(next), "wrong": wrong, "provider": visit.site.settings.provider}
+    oidc = visit.site.settings.oidc
+    told: dict[str, Any] = {"next": safe_next(next), "wrong": wrong, "provider": oidc.name if oidc is not None else ""}
     response = visit.html("login.html", status=status, **told)
     response.headers["cache-control"] = "no-store"
     return response
@@ -109,6 +156,8 @@ def _wants_page(request: Request) -> bool:
 
 PAGES = (
     Page("GET", "/login", show_login, query=LoginQuery, public=True),
+    Page("GET", "/oidc/start", leave_for_provider, query=LoginQuery, public=True),
+    Page("GET", CALLBACK, return_from_provider, public=True),
     Page("GET", "/session", tell_session, public=True),
     Page("POST", "/session", begin_session, form=SessionForm, public=True),
     Page("POST", "/logout", end_session, form=NoQuery),
