@@ -1,4 +1,4 @@
-"""Every page: nothing that keeps people out, nothing that runs over the edge, light and dark, from a telephone to a wall. Pictures are kept."""
+"""Every page: nothing keeps people out, nothing runs over the edge, light and dark, telephone to wall. Pictures are kept."""
 
 from __future__ import annotations
 
