@@ -41,13 +41,13 @@ class Outside:
         self._heads: dict[str, int] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._delay_s = 0.0
-        bus.on_interest = self._note_interest
 
     def start(self) -> None:
         """Begin to tell. Idempotent."""
         if self._news is not None:
             return
         self._news = open_news(self._hear, self._loop)
+        self._bus.on_interest = self._note_interest
         os.makedirs(self._marks, exist_ok=True)
         self._news.follow(self._marks)
         if self._path:
@@ -72,7 +72,6 @@ class Outside:
             self._news.close()
 
     def _note_interest(self, topic: str, wanted: bool) -> None:
-        self.start()
         assert self._news is not None
         if "/" in topic:
             path = f"{self._home}/{STREAMS}/{topic}"

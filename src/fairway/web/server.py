@@ -76,14 +76,16 @@ async def _serve(options: ServerOptions) -> int:
             asyncio.get_running_loop().add_signal_handler(number, server.stop)
         host, port = sock.getsockname()[:2]
         url = f"http://{'[' + host + ']' if ':' in host else host}:{port}"
+        outside = Outside(options.home, opened.host.journal, opened.bus, opened.host)
+        stack.callback(outside.close)
+        if options.local:  # what commands and attempts of this machine write comes past us
+            asyncio.get_running_loop().call_soon(outside.start)
         if folder is not None:
             folder.introduce(url, options.settings)
             stack.callback(folder.leave)
             closing = Closing(folder, attendance, options.idle_s, is_busy=lambda: bool(opened.host.driven), stop=server.stop)
             closing.look()
             stack.callback(closing.close)
-            outside = Outside(options.home, opened.host.journal, opened.bus, opened.host)
-            stack.callback(outside.close)
             for path in (folder.lock_path, folder.lock_path.parent):
                 asyncio.get_running_loop().call_soon(outside.call_at, str(path), closing.look)
         gc.freeze()

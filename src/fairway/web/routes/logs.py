@@ -21,8 +21,6 @@ from fairway.web.sse import HEARTBEAT, last_seen, render_event, stream
 CHUNK_BYTES = 256 << 10
 LINE_LIMIT_BYTES = 1 << 20
 """A line that is longer comes in pieces: what a program prints need never end."""
-POLL_S = 0.2
-"""How soon lines are seen that another process has appended to the same files. What comes through this server is seen at once."""
 
 
 async def read_log(call: Call[LogQuery, None]) -> Any:
@@ -47,7 +45,7 @@ async def read_log(call: Call[LogQuery, None]) -> Any:
         return Response(text.encode("utf-8", "replace"), media_type=TEXT)
     if query.follow:
         return StreamingResponse(_follow_bytes(call.site, run, name, start), media_type=TEXT, headers={"cache-control": "no-store"})
-    return _send(call, name, start, size, TEXT)
+    return send_range(call, name, start, size, TEXT)
 
 
 async def list_streams(call: Call[StreamsQuery, None]) -> Any:
@@ -66,7 +64,7 @@ async def read_stream(call: Call[Any, None]) -> Response:
     """A stream's bytes, by `Range`. One that does not exist is empty."""
     run = await named_run(call)
     name = f"{run}/{call.path['name']}"
-    return _send(call, name, 0, call.site.services.streams.size(name), BYTES)
+    return send_range(call, name, 0, call.site.services.streams.size(name), BYTES)
 
 
 async def read_streams(call: Call[Any, StreamsReadBody]) -> Any:
@@ -83,7 +81,7 @@ async def read_streams(call: Call[Any, StreamsReadBody]) -> Any:
             now = await site.services.journal.head(run)
             if found or left <= 0 or now != head or site.host.bus.closed:
                 return {"items": found, "head": now}
-            await bell.wait(min(left, POLL_S))
+            await bell.wait(left)
 
 
 def find_tail(streams: StreamStore, name: str, size: int, lines: int) -> int:
@@ -142,7 +140,7 @@ def _read_new(streams: StreamStore, names: dict[str, str], body: StreamsReadBody
     return found
 
 
-def _send(call: Call[Any, Any], name: str, start: int, size: int, media: str) -> Response:
+def send_range(call: Call[Any, Any], name: str, start: int, size: int, media: str) -> Response:
     """Bytes from `start` to `size`, or the part of them that `Range` asks for."""
     wanted = find_range(call.request, size)
     headers = {"accept-ranges": "bytes", "cache-control": "no-cache", "x-stream-size": str(size)}
@@ -216,7 +214,7 @@ async def _grow(site: Site, run: str, name: str, offset: int) -> AsyncIterator[b
             if loop.time() - quiet_since >= site.settings.heartbeat_s:
                 quiet_since = loop.time()
                 yield b""
-            await bell.wait(POLL_S)
+            await bell.wait(quiet_since + site.settings.heartbeat_s - loop.time())
 
 
 async def _has_ended(site: Site, run: str, attempt: str) -> bool:
