@@ -10,7 +10,7 @@ from fairway.engine.project import Project, load_project
 from fairway.engine.targets import get_cluster, get_target
 from fairway.errors import ConfigError
 from fairway.spec.placement import Toleration
-from fairway.spec.target import Limits, TargetSettings
+from fairway.spec.target import Limits, OidcSettings, TargetSettings
 
 CAMPUS = """
 [targets.campus]
@@ -41,6 +41,18 @@ per-run = {{ max-pods = 20, cpu = 16.5, memory = "64Gi", accelerators = {{ "nvid
 disk = "1Gi"
 grace = "30s"
 requests-per-second = 50
+address = "https://fairway.example.org/"
+
+[targets.campus.oidc]
+issuer = "https://login.example.org/realms/uni"
+client-id = "fairway"
+client-secret = "secret:fairway-oidc/client-secret"
+name = "the university's login"
+user-claim = "preferred_username"
+groups-claim = "roles"
+roles = {{ "ml-admins" = "admin", "*" = "view" }}
+domains = ["Example.org"]
+scopes = ["openid", "groups"]
 """.format(digest="ab" * 32)
 
 
@@ -80,6 +92,18 @@ def test_every_setting_of_a_cluster_is_read(tmp_path: Path) -> None:
         grace_s=30.0,
         requests_per_s=50.0,
         python="3.12",
+        address="https://fairway.example.org",
+        oidc=OidcSettings(
+            "https://login.example.org/realms/uni",
+            "fairway",
+            "secret:fairway-oidc/client-secret",
+            "the university's login",
+            "preferred_username",
+            "roles",
+            {"ml-admins": "admin", "*": "view"},
+            ("example.org",),
+            ("openid", "groups"),
+        ),
     )
 
 
@@ -156,6 +180,14 @@ WRONG = [
     ("per-run = { cpu = 0 }", "cpu", "targets.t.per-run.cpu must be a number of cores, not 0"),
     ('disk = "x"', "disk", "targets.t.disk: not an amount of memory: 'x'"),
     ('grace = "soon"', "grace", "targets.t.grace: not a duration: 'soon'"),
+    ('address = "fairway.example.org"', "address", "targets.t.address must be an http(s) URL without a path, not 'fairway.example.org'"),
+    ('address = "https://a.example/x"', "address", "targets.t.address must be an http(s) URL without a path"),
+    ('oidc = "https://login.example.org"', "oidc", "targets.t.oidc must be a table, not 'https://login.example.org'"),
+    ('oidc = { issuer = "login.example.org" }', "issuer", "targets.t.oidc.issuer must be an http(s) URL, not 'login.example.org'"),
+    ('oidc = { client-id = "fairway" }', "oidc", "targets.t.oidc has no issuer"),
+    ('oidc = { issuer = "https://l.example" }', "oidc", "targets.t.oidc has no client-id"),
+    ('oidc = { issuer = "https://l.example", client-id = "f" }', "oidc", "targets.t.oidc needs an address to come back to"),
+    ('oidc = { issuers = "https://l.example" }', "issuers", "there is no setting targets.t.oidc.issuers"),
     ("requests-per-second = 0", "requests-per-second", "targets.t.requests-per-second must be a number above 0, not 0"),
 ]
 
@@ -169,6 +201,33 @@ def test_a_wrong_setting_of_a_cluster_is_refused_at_its_own_line(tmp_path: Path,
     assert caught.value.message.startswith(message)
     assert caught.value.hint
     assert caught.value.where == f"{tmp_path}/fairway.toml:{len(text.splitlines())}"
+
+
+OIDC = """[targets.t]
+kind = "kubernetes"
+address = "https://fairway.example.org"
+[targets.t.oidc]
+issuer = "https://login.example.org"
+client-id = "fairway"
+"""
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("", "targets.t.oidc.roles must give groups one of the roles view, run, admin, not {}"),
+        ('roles = { "ml" = "owner" }', "targets.t.oidc.roles must give groups one of the roles view, run, admin, not {'ml': 'owner'}"),
+        ('roles = ["admin"]', "targets.t.oidc.roles must give groups one of the roles"),
+        ('client-secret = "hunter2"', "targets.t.oidc.client-secret must be secret:NAME/KEY"),
+        ('domains = "example.org"', "targets.t.oidc.domains must be a list of texts"),
+    ],
+)
+def test_a_wrong_setting_of_a_provider_is_refused(tmp_path: Path, line: str, message: str) -> None:
+    roles = "" if not line or line.startswith("roles") else 'roles = { "*" = "view" }\n'
+    with pytest.raises(ConfigError) as caught:
+        load(tmp_path, OIDC + roles + line)
+    assert caught.value.message.startswith(message) and caught.value.hint
+    assert caught.value.where.startswith(f"{tmp_path}/fairway.toml:")
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from fairway.kube.rights import Right
 from fairway.kube.server_manifests import ServerPlan, labels, pod_labels, render_server, server_rights
 from fairway.spec.placement import Toleration
 from fairway.spec.record import from_plain, replace
-from fairway.spec.target import Limits, TargetSettings
+from fairway.spec.target import Limits, OidcSettings, TargetSettings
 
 PLAIN = ServerPlan(TargetSettings("campus", "kubernetes"), "team", "0.1.0", "r1", "ab" * 32, {"ada": "cd" * 32})
 FULL = replace(
@@ -37,6 +37,8 @@ FULL = replace(
         pull_secrets=("pull",),
         service_account="worker",
         limits=Limits(100, 64.0),
+        address="https://fairway.example.org",
+        oidc=OidcSettings("https://login.example.org", "fairway", "secret:oidc/client", roles={"*": "view"}),
     ),
 )
 PLANS = pytest.mark.parametrize("plan", [PLAIN, FULL], ids=["bare image", "every setting"])
@@ -158,7 +160,8 @@ def test_a_journal_and_a_store_elsewhere_come_from_secrets() -> None:
     assert told["FAIRWAY_JOURNAL"] == {"secretKeyRef": {"name": "postgres", "key": "url"}}
     assert told["FAIRWAY_STORE"] == "s3://bucket/prefix"
     assert container(FULL)["envFrom"] == [{"secretRef": {"name": "bucket"}}]
-    assert not {"FAIRWAY_JOURNAL", "FAIRWAY_STORE"} & set(variables(PLAIN))
+    assert told["FAIRWAY_OIDC_SECRET"] == {"secretKeyRef": {"name": "oidc", "key": "client"}}
+    assert not {"FAIRWAY_JOURNAL", "FAIRWAY_STORE", "FAIRWAY_OIDC_SECRET"} & set(variables(PLAIN))
 
 
 def test_a_named_server_image_is_used_as_it_is() -> None:

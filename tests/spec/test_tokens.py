@@ -7,7 +7,23 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fairway.spec.tokens import blob_url, check_token, check_url, sign_token, sign_url, worker_id
+from fairway.spec.target import ROLES
+from fairway.spec.tokens import (
+    KeptToken,
+    blob_url,
+    check_text,
+    check_token,
+    check_url,
+    derive_key,
+    digest_token,
+    make_user_token,
+    parse_kept,
+    render_kept,
+    sign_text,
+    sign_token,
+    sign_url,
+    worker_id,
+)
 
 KEY, OTHER = "5e" * 32, "00" * 32
 NOW = 1_700_000_000.0
@@ -68,3 +84,52 @@ def test_any_other_query_is_refused(query: str) -> None:
 def test_a_blobs_address_holds_its_key(key: str) -> None:
     at = urlsplit(blob_url(key, "e=1&s=2"))
     assert unquote(at.path) == f"/b/{key}" and at.query == "e=1&s=2"
+
+
+@given(st.sampled_from(ROLES), st.lists(st.text(min_size=1, max_size=20), max_size=4))
+def test_what_a_token_may_is_kept_with_its_digest(role: str, projects: list[str]) -> None:
+    kept = KeptToken(digest_token(make_user_token("ann")), role, tuple(projects))
+    assert parse_kept(render_kept(kept)) == kept
+
+
+def test_a_bare_digest_is_a_token_that_may_everything() -> None:
+    digest = digest_token("u1.ann.0123456789abcdef")
+    assert parse_kept(f" {digest}\n") == KeptToken(digest, "admin", ())
+    assert render_kept(KeptToken(digest)) == digest
+
+
+@given(st.text(max_size=80))
+def test_what_cannot_be_read_lets_nobody_in(text: str) -> None:
+    wrong = (
+        "",
+        "{",
+        "{}",
+        '{"digest": 1}',
+        '{"digest": ""}',
+        '{"digest": "d", "role": "owner"}',
+        '{"digest": "d", "projects": "a"}',
+        "{" + text,
+    )
+    assert [parse_kept(one) for one in wrong] == [None] * len(wrong)
+
+
+def test_a_role_that_is_not_said_is_the_least() -> None:
+    assert parse_kept('{"digest": "d"}') == KeptToken("d", "view", ())
+
+
+@given(
+    st.text(st.characters(codec="ascii", categories=("L", "N"), include_characters="-._"), min_size=1),
+    st.integers(0, 300),
+    st.characters(codec="ascii"),
+)
+def test_signed_text_is_what_was_signed(text: str, place: int, with_: str) -> None:
+    signed = sign_text(KEY, text)
+    assert check_text(KEY, signed) == text
+    assert check_text(derive_key(KEY, "other"), signed) is None
+    place %= len(signed)
+    changed = signed[:place] + with_ + signed[place + 1 :]
+    assert (check_text(KEY, changed) is None) == (changed != signed)
+
+
+def test_a_key_for_one_purpose_is_not_that_for_another() -> None:
+    assert len({KEY, derive_key(KEY, "session"), derive_key(KEY, "content"), derive_key(OTHER, "session")}) == 4
