@@ -40,7 +40,7 @@ RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"
 def open_page(visitor: Visitor, dashboard: Dashboard, name: str, **options: Any) -> Page:
     """The page, with all that comes by itself."""
     page = visitor.open(PAGES[name].format(**dashboard.runs, table=dashboard.artifact("table")), **options)
-    page.wait_for_function("document.querySelectorAll('.htmx-request, .htmx-settling').length === 0")
+    page.wait_for_function("() => document.querySelectorAll('.htmx-request, .htmx-settling').length === 0")
     if name == "missing":
         visitor.complaints.clear()  # the browser notes the answer 404
     return page
