@@ -106,10 +106,14 @@ class OwnFolder:
         save_private(str(self._folder), PORT, url.rpartition(":")[2])
         save_private(str(self._folder), RECORD, json.dumps(plain))
 
-    def leave(self) -> None:
-        """Nobody needs look here any more."""
+    def hide(self) -> None:
+        """Be found no more. Who comes now waits until we are gone, which the end of the lock says: the next server then begins."""
         if self.is_there:
             (self._folder / RECORD).unlink(missing_ok=True)
+
+    def leave(self) -> None:
+        """Let another one have it. Not for a server: what it drives is let go last of all, with its process."""
+        self.hide()
         os.close(self._lock)
 
 

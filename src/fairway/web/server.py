@@ -71,7 +71,7 @@ async def _serve(options: ServerOptions) -> int:
             date_header=not options.own,
         )
         server = _Server(config)
-        server.goodbye = opened.bus.close
+        server.goodbye.append(opened.bus.close)  # what would go on for as long as somebody listens ends now
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, server.stop)
         host, port = sock.getsockname()[:2]
@@ -82,7 +82,7 @@ async def _serve(options: ServerOptions) -> int:
             asyncio.get_running_loop().call_soon(outside.start)
         if folder is not None:
             folder.introduce(url, options.settings)
-            stack.callback(folder.leave)
+            server.goodbye.append(folder.hide)
             closing = Closing(folder, attendance, options.idle_s, is_busy=lambda: bool(opened.host.driven), stop=server.stop)
             closing.look()
             stack.callback(closing.close)
@@ -122,16 +122,16 @@ def _listen_where_last(options: ServerOptions, folder: OwnFolder) -> socket.sock
 class _Server(uvicorn.Server):
     """Leaves signals to us: uvicorn would raise them again when it has ended, before anything of ours could be put in order."""
 
-    goodbye: Callable[[], None]
-
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
+        self.goodbye: list[Callable[[], None]] = []
         self._stopped = asyncio.Event()
 
     def stop(self) -> None:
         self.should_exit = True
         self._stopped.set()
-        self.goodbye()  # what would go on for as long as somebody listens ends now
+        for call in self.goodbye:
+            call()
 
     async def main_loop(self) -> None:
         """Until `stop`. uvicorn's own wakes ten times a second to see whether it is time, and to write the date into its headers."""
