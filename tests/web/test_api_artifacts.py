@@ -12,7 +12,7 @@ from starlette.testclient import TestClient
 
 from fairway.spec.artifact import ArtifactRef, blob_key
 from fairway.testing.memory import MemoryArtifactStore, json_text
-from fairway.web.preview import TEXT_LIMIT_BYTES, preview
+from fairway.web.previews.brief import TEXT_LIMIT_BYTES, preview
 from tests.web.rig import Server
 
 

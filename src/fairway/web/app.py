@@ -36,6 +36,7 @@ from fairway.web.pages import load_pages
 from fairway.web.pages.assets import asset_routes
 from fairway.web.pages.door import page_routes, render_failure
 from fairway.web.ports import Auth, ServerSettings, Site
+from fairway.web.previews.looker import Looker
 from fairway.web.problem import Refused, encode, render_problem
 from fairway.web.prometheus import Meter, render_metrics
 from fairway.web.reading import check_accept, read_body, read_path, read_query
@@ -69,6 +70,7 @@ def build_app(
         grants=Grants(auth.signing_key),
         audit=Audit(services.home),
         logins=LoginLimit(),
+        looker=Looker(services.home, services.artifacts),
         overviews=Overviews(services.journal, services.home),
         sight=Sight(services.journal, services.artifacts),
         versions=VersionReader(services.journal),

@@ -21,7 +21,8 @@ from fairway.web.grants import ROOT, Grant
 from fairway.web.identity import NOBODY
 from fairway.web.lineage import find_refs
 from fairway.web.ports import Site
-from fairway.web.preview import MANIFEST_LIMIT_BYTES, media_type
+from fairway.web.previews.brief import MANIFEST_LIMIT_BYTES
+from fairway.web.previews.media import media_type
 from fairway.web.problem import Refused, status_of
 from fairway.web.respond import render_text
 from fairway.web.routes.blobs import send_blob

@@ -74,6 +74,10 @@ class Lineage:
             )
         return out
 
+    def members(self, ref: ArtifactRef) -> list[str]:
+        """The digests of an artifact, and of what it lists."""
+        return list(self._digests(ref))
+
     def _visit(self, place: Place) -> bool:
         if place in self.tasks:
             return False

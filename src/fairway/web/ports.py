@@ -20,6 +20,8 @@ from fairway.web.limits import LoginLimit
 from fairway.web.metrics import CurveReader
 from fairway.web.oidc import OidcLogin
 from fairway.web.overviews import Overviews
+from fairway.web.previews.looker import Looker
+from fairway.web.remembered import Remembered
 from fairway.web.sessions import Sessions
 from fairway.web.sight import Sight
 from fairway.web.states import States
@@ -99,11 +101,13 @@ class Site(Record):
     grants: Grants
     audit: Audit
     logins: LoginLimit
+    looker: Looker
     overviews: Overviews
     sight: Sight
     versions: VersionReader
     meter: StoreMeter
     clock: Callable[[], float] = time.time
+    remembered: Remembered = field(default_factory=Remembered)
 
     def driven(self, run: str) -> bool:
         """Does anybody drive the run now: this server, or on its machine another process?"""

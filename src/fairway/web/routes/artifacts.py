@@ -18,7 +18,8 @@ from fairway.web.access import check_run
 from fairway.web.endpoint import BYTES, Call, Endpoint
 from fairway.web.lineage import Lineage, find_refs
 from fairway.web.places import select
-from fairway.web.preview import media_type, preview
+from fairway.web.previews.brief import preview
+from fairway.web.previews.media import media_type
 from fairway.web.records import full
 from fairway.web.respond import render_text
 from fairway.web.routes.blobs import send_blob
@@ -75,7 +76,7 @@ async def get_artifact(call: Call[ArtifactQuery, None]) -> Any:
 async def preview_artifact(call: Call[PreviewQuery, None]) -> Any:
     """The beginning of an artifact, as data that can be drawn."""
     ref = await _get_ref(call, call.query.run)
-    return await asyncio.to_thread(preview, ref, call.site.services.artifacts, call.query.rows)
+    return await asyncio.to_thread(preview, ref, call.site.services.artifacts, call.query.rows, call.site.looker)
 
 
 async def read_artifact(call: Call[ContentQuery, None]) -> Response:

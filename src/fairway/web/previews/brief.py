@@ -1,4 +1,4 @@
-"""The beginning of an artifact, as JSON that a page can draw: by its format, without the libraries that made it."""
+"""The beginning of an artifact, as the API tells it: by its format, without the libraries that made it, but for the rows of tables."""
 
 from __future__ import annotations
 
@@ -8,37 +8,21 @@ from typing import Any
 from fairway.errors import NotFoundError
 from fairway.spec.artifact import ArtifactRef, blob_key
 from fairway.spec.ports import ArtifactStore
+from fairway.web.previews.kinds import kind_of, table_form
+from fairway.web.previews.looker import Looker, Subject
+from fairway.web.previews.media import media_type
 
 VALUE_LIMIT_BYTES = 256 << 10
 TEXT_LIMIT_BYTES = 64 << 10
 MANIFEST_LIMIT_BYTES = 32 << 20
 PICTURE_LIMIT_BYTES = 20 << 20
 
-MEDIA = {
-    "json": "application/json",
-    "metrics": "application/json",
-    "table": "application/json",
-    "graph": "application/json",
-    "text": "text/plain; charset=utf-8",
-    "markdown": "text/markdown; charset=utf-8",
-    "html": "text/html; charset=utf-8",
-    "arrow": "application/vnd.apache.arrow.file",
-}
-_PICTURES = {"svg": "image/svg+xml", "png": "image/png", "plotly": "application/json", "vega-lite": "application/json"}
 _TEXTS = ("text", "markdown", "html")
 
 
-def media_type(ref: ArtifactRef | None) -> str:
-    """What a browser is told that the bytes are."""
-    if ref is None:
-        return "application/octet-stream"
-    if ref.format == "figure":
-        return _PICTURES.get(str(ref.meta.get("kind", "")), "application/octet-stream")
-    return MEDIA.get(ref.format, "application/octet-stream")
-
-
-def preview(ref: ArtifactRef, store: ArtifactStore, rows: int) -> dict[str, Any]:
-    """`kind` says which of the fields are set; `complete`: there is no more than this. For a thread: it reads files."""
+def preview(ref: ArtifactRef, store: ArtifactStore, rows: int, looker: Looker | None = None) -> dict[str, Any]:
+    """`kind` says which of the fields are set; `complete`: there is no more than this. `looker` reads tables
+    of data frames; without it they are told by their columns alone. For a thread: it reads files."""
     shown: dict[str, Any] = {
         "kind": "none",
         "complete": False,
@@ -49,11 +33,11 @@ def preview(ref: ArtifactRef, store: ArtifactStore, rows: int) -> dict[str, Any]
         "files": [],
         "total": 0,
     }
-    found = _show(ref, store, rows)
+    found = _show(ref, store, rows, looker)
     return {**shown, "media": media_type(ref), "meta": ref.meta, **found}
 
 
-def _show(ref: ArtifactRef, store: ArtifactStore, rows: int) -> dict[str, Any]:
+def _show(ref: ArtifactRef, store: ArtifactStore, rows: int, looker: Looker | None) -> dict[str, Any]:
     if ref.format in ("json", "metrics"):
         return _value(ref, store)
     if ref.format == "table":
@@ -70,6 +54,12 @@ def _show(ref: ArtifactRef, store: ArtifactStore, rows: int) -> dict[str, Any]:
     if ref.format in ("list", "tree"):
         items = _manifest(ref, store).get("items", [])
         return {"kind": "items", "rows": [[item] for item in items[:rows]], "total": len(items), "complete": len(items) <= rows}
+    if looker is not None and kind_of(ref) == "table":
+        seen = looker.look(
+            "rows", Subject(ref.digest, ref.size_bytes, ref.inline, str(ref.meta.get("name", ""))), {"form": table_form(ref), "limit": rows}
+        )
+        if "problem" not in seen:
+            return _rows_of(seen)
     if ref.meta.get("columns"):
         count = ref.meta.get("rows")
         return {"kind": "table", "columns": list(map(str, ref.meta["columns"])), "total": count if isinstance(count, int) else 0}
@@ -80,6 +70,18 @@ def _show(ref: ArtifactRef, store: ArtifactStore, rows: int) -> dict[str, Any]:
         except UnicodeDecodeError:
             pass
     return {}
+
+
+def _rows_of(seen: dict[str, Any]) -> dict[str, Any]:
+    """A page of a table that was looked into. Of CSV it is not known how many rows there are."""
+    total = max(seen["total"], len(seen["rows"]))
+    return {
+        "kind": "table",
+        "columns": [column["name"] for column in seen["columns"]],
+        "rows": seen["rows"],
+        "total": total,
+        "complete": seen["total"] == len(seen["rows"]) and not seen["more_columns"],
+    }
 
 
 def _value(ref: ArtifactRef, store: ArtifactStore) -> dict[str, Any]:

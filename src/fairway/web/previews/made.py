@@ -1,0 +1,149 @@
+"""What runs made, the newest first: their own outputs, read from the ends of their journals."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterator
+from typing import Any, Protocol
+
+from fairway.spec.artifact import ArtifactRef
+from fairway.spec.event import RunEnded
+from fairway.spec.ports import Journal, run_now
+from fairway.spec.record import Record, from_plain, record
+from fairway.spec.summary import RunSummary
+from fairway.web.access import visible
+from fairway.web.identity import Identity
+from fairway.web.ports import Site
+from fairway.web.previews.finding import texts
+from fairway.web.previews.kinds import kind_of
+from fairway.web.previews.shown import facts_of
+
+ROWS = 100
+LOOK_RUNS = 300
+DEEP_RUNS = 60
+OTHER_RUNS = 40
+_STEP = 50
+_TAIL = 64
+_HEX = frozenset("0123456789abcdef")
+_PREFIX = 6
+
+
+class Asked(Protocol):
+    """What is looked for."""
+
+    q: str
+    pipeline: str
+    type: str
+    before: str
+
+
+@record
+class Row(Record):
+    """One output of a run."""
+
+    name: str
+    ref: ArtifactRef
+    kind: str
+    facts: str
+    run: RunSummary
+
+
+@record
+class Made(Record):
+    """`next`: the run to go on before, "" at the end. `looked`: how many runs were looked at."""
+
+    rows: tuple[Row, ...]
+    next: str
+    looked: int
+    pipelines: tuple[str, ...]
+    kinds: tuple[str, ...]
+
+
+async def find_made(site: Site, identity: Identity, asked: Asked) -> Made:
+    """A page of outputs that fit what is asked for; at most LOOK_RUNS runs are looked at."""
+    return await asyncio.to_thread(_find, site.services.journal, identity, asked)
+
+
+def _find(journal: Journal, identity: Identity, asked: Asked) -> Made:
+    words = asked.q.lower().split()
+    digest = words[0] if len(words) == 1 and len(words[0]) >= _PREFIX and set(words[0]) <= _HEX else ""
+    rows: list[Row] = []
+    pipelines: dict[str, None] = {}
+    kinds: dict[str, None] = {}
+    looked, before = 0, asked.before
+    while looked < (DEEP_RUNS if digest else LOOK_RUNS) and len(rows) < ROWS:
+        found = run_now(journal.summaries(pipeline=asked.pipeline, limit=_STEP, before=before))
+        for run in visible(identity, found):
+            made = [_row(run, name, ref) for name, ref in (_named(journal, run, digest) if digest else _outputs(journal, run.run))]
+            pipelines.setdefault(run.pipeline)
+            kinds.update(dict.fromkeys(row.kind for row in made))
+            rows += [row for row in made if _fits(row, asked.type, [] if digest else words)]
+            before = run.run
+            looked += 1
+            if len(rows) >= ROWS:
+                break
+        else:
+            before = found[-1].run if found else ""
+        if len(found) < _STEP and len(rows) < ROWS:
+            before = ""
+            break
+    return Made(tuple(rows), before, looked, tuple(sorted(pipelines)), tuple(sorted(kinds)))
+
+
+@record
+class Others(Record):
+    """Runs that name an artifact too; the newest `looked` were looked at."""
+
+    runs: tuple[RunSummary, ...]
+    looked: int
+
+
+def find_others(journal: Journal, identity: Identity, run: str, digest: str) -> Others:
+    """Other runs that name the artifact, among the newest OTHER_RUNS that may be seen. For a thread."""
+    rows = visible(identity, run_now(journal.summaries(archived=True, limit=OTHER_RUNS)))
+    return Others(tuple(row for row in rows if row.run != run and any(digest in text for text in texts(journal, row.run))), len(rows))
+
+
+def _row(run: RunSummary, name: str, ref: ArtifactRef) -> Row:
+    return Row(name, ref, kind_of(ref), facts_of(ref), run)
+
+
+def _fits(row: Row, kind: str, words: list[str]) -> bool:
+    if kind and kind not in (row.kind, row.ref.type, row.ref.format):
+        return False
+    text = f"{row.name} {row.ref.type} {row.ref.format} {row.kind} {row.run.pipeline} {row.run.run} {row.run.name}".lower()
+    return all(word in text for word in words)
+
+
+def _outputs(journal: Journal, run: str) -> list[tuple[str, ArtifactRef]]:
+    """The run's own outputs, "" while it goes on: what is labelled after its end stands behind it."""
+    head = run_now(journal.head(run))
+    for _, event in reversed(run_now(journal.read(run, max(0, head - _TAIL)))):
+        if isinstance(event, RunEnded):
+            return list(event.outputs.items())
+    return []
+
+
+def _named(journal: Journal, run: RunSummary, digest: str) -> Iterator[tuple[str, ArtifactRef]]:
+    """Every artifact of the run whose digest begins so."""
+    seen: set[str] = set()
+    for text in texts(journal, run.run):
+        if f'"{digest}' not in text:
+            continue
+        for name, ref in _refs(json.loads(text), ""):
+            if ref["digest"].startswith(digest) and ref["digest"] not in seen:
+                seen.add(ref["digest"])
+                yield name, from_plain(ArtifactRef, ref)
+
+
+def _refs(value: Any, name: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    if isinstance(value, dict):
+        if isinstance(value.get("digest"), str) and isinstance(value.get("format"), str):
+            yield name, value
+            return
+        for key, inner in value.items():
+            yield from _refs(inner, key)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _refs(inner, name)
