@@ -77,6 +77,7 @@ class Overview:
         self.options = RunOptions()
         self.project = self.created_by = self.triggered_by = self.name = self.source = ""
         self.target = "local"
+        self.environment: dict[str, Any] = {}
         self.tags: tuple[str, ...] = ()
         self.note = ""
         self.archived = False

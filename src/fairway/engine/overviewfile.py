@@ -23,12 +23,13 @@ from fairway.spec.outcome import ErrorInfo
 from fairway.spec.record import from_plain, to_plain
 from fairway.spec.resources import Retry
 
-MAGIC = b"fairway overview 1\n"
+MAGIC = b"fairway overview 2\n"
 _DIGEST = 32
 _LENGTH = 8
 _PLAIN = (
     "run", "head", "status", "bundle", "project", "created_by", "triggered_by", "name", "source", "target", "note", "archived",
-    "started_at", "resumed_at", "ended_at", "now", "idle_s", "resumes", "stopping", "broken", "metrics", "totals", "live", "known_reasons",
+    "started_at", "resumed_at", "ended_at", "now", "idle_s", "resumes", "stopping", "broken", "metrics",
+    "environment", "totals", "live", "known_reasons",
 )  # fmt: skip
 _NODE = ("started_at", "ended_at", "counts", "spent", "attempts", "first_failed")
 _BROKEN_FILE = (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError, msgspec.MsgspecError)

@@ -56,21 +56,14 @@ class Seen:
         self.starting_at = self.running_at = 0.0
 
 
+_BEGUN = (
+    "run", "graph", "params", "bundle", "options", "project", "created_by", "triggered_by", "target", "name", "source", "tags",
+    "environment",
+)  # fmt: skip
+
+
 def _started(o: Overview, number: int, event: Any) -> None:
-    for name in (
-        "run",
-        "graph",
-        "params",
-        "bundle",
-        "options",
-        "project",
-        "created_by",
-        "triggered_by",
-        "target",
-        "name",
-        "source",
-        "tags",
-    ):
+    for name in _BEGUN:
         setattr(o, name, getattr(event, name))
     o.status, o.started_at = "running", event.at
     _open(o, "", event.graph, None)
@@ -362,6 +355,8 @@ def _resumed(o: Overview, number: int, event: Any) -> None:
     o.resumes += 1
     if event.options is not None:
         o.options = event.options
+    if event.environment:
+        o.environment = dict(event.environment)
     if event.graph is not None:
         o.graph = event.graph
         o.bundle = event.bundle or o.bundle
