@@ -151,8 +151,14 @@ def phrase_two(lines: Sequence[Line]) -> list[Phrase]:
             good = one.good if one.delta else other.good
             if one.delta:  # the baseline is the second
                 good = None if good is None else not good
-            found.append(Phrase("", line.name, f"{one.text or 'none'} → {other.text or 'none'}", good))
+            found.append(Phrase("", line.name, _spell_change(line.kind, one.text, other.text), good))
     return found
+
+
+def _spell_change(kind: str, before: str, after: str) -> str:
+    if kind == "package" and not (before and after):
+        return f"{after} added" if after else f"{before} removed"
+    return f"{before or 'none'} → {after or 'none'}"
 
 
 def phrase_many(line: Line, runs: Sequence[str], values: Sequence[Any]) -> Phrase | None:
@@ -192,14 +198,23 @@ def phrase_steps(codes: Sequence[Mapping[str, str]]) -> list[Phrase]:
     return found
 
 
+def phrase_names(names: Sequence[str], what: str, tab: str) -> list[Phrase]:
+    """Things that differ in a way that words cannot say: "outputs roc, model differ"."""
+    if not names:
+        return []
+    several = len(names) > 1
+    return [Phrase(tab, f"{what}{'s' if several else ''} {_listed(names)}", "differ" if several else "differs")]
+
+
 def _listed(names: Sequence[str]) -> str:
     more = f" and {len(names) - SAID} more" if len(names) > SAID else ""
     return ", ".join(names[:SAID]) + more
 
 
-def shorten(phrases: Sequence[Phrase], tab: str, what: str) -> list[Phrase]:
+def shorten(phrases: Sequence[Phrase], tab: str, what: str, said: int = SAID) -> list[Phrase]:
     """The first of them, and how many there are beyond."""
-    some = [Phrase(tab, one.name, one.text, one.good) for one in phrases[:SAID]]
-    if len(phrases) > SAID:
-        some.append(Phrase(tab, f"{len(phrases) - SAID} more {what}", ""))
+    shown = phrases if len(phrases) <= said + 1 else phrases[:said]
+    some = [Phrase(tab, one.name, one.text, one.good) for one in shown]
+    if len(phrases) > len(shown):
+        some.append(Phrase(tab, f"{len(phrases) - len(shown)} more {what}", ""))
     return some

@@ -17,16 +17,19 @@ from starlette.responses import Response
 from fairway.engine.codediff import Snapshot, compare
 from fairway.engine.differ import shown
 from fairway.errors import NotFoundError
+from fairway.spec.artifact import ArtifactRef
 from fairway.spec.query import RunQuery
 from fairway.spec.record import replace
 from fairway.web.access import check_run
 from fairway.web.comparison import (
+    SAID,
     Line,
     Phrase,
     as_key,
     compare_maps,
     compare_values,
     phrase_many,
+    phrase_names,
     phrase_steps,
     phrase_two,
     shorten,
@@ -146,23 +149,31 @@ def _phrases(sides: Sequence[Side]) -> dict[str, list[Phrase]]:
     two = len(sides) == 2
     found: dict[str, list[Phrase]] = {"given": [], "results": []}
 
-    def tell(where: str, tab: str, what: str, some: Sequence[Line]) -> None:
+    def tell(where: str, tab: str, what: str, some: Sequence[Line], said: int = SAID) -> None:
         named = [side.run.rpartition("-")[2] for side in sides]
         phrases = phrase_two(some) if two else [one for line in some if (one := phrase_many(line, named, _values(sides, line)))]
-        found[where] += shorten(phrases, tab, what)
+        found[where] += shorten(phrases, tab, what, said)
 
     tell("given", "table", "facts", [facts["pipeline"]])
     tell("given", "table", "parameters", lines["param"])
     found["given"] += phrase_steps([side.codes for side in sides])
     if packages:
-        tell("given", "environment", "packages", packages)
+        tell("given", "environment", "packages", packages, 2)
     tell("results", "table", "facts", [facts["status"]])
-    tell("results", "table", "metrics", lines["metric"])
+    tell("results", "table", "metrics", sorted(lines["metric"], key=lambda line: line.better == 0))
     metrics = {line.name for line in lines["metric"]}
-    tell("results", "table", "outputs", [line for line in lines["output"] if line.name not in metrics])
+    outputs = [line for line in lines["output"] if not line.same and line.name not in metrics]
+    told = [line for line in outputs if all(name_is_value(side, line.name) for side in sides)]
+    tell("results", "table", "outputs", told)
+    found["results"] += phrase_names([line.name for line in outputs if line not in told], "output", "results")
     if not two or _much(sides):
         tell("results", "table", "facts", [facts["duration"]])
     return found
+
+
+def name_is_value(side: Side, name: str) -> bool:
+    """Is this output a small value, which can be said in words, or missing?"""
+    return name not in side.outputs or side.outputs[name].inline is not None
 
 
 def _much(sides: Sequence[Side]) -> bool:
@@ -207,8 +218,15 @@ def _lines(sides: Sequence[Side], base: int, flipped: Sequence[str]) -> dict[str
         "fact": lines,
         "metric": compare_maps("metric", [one.metrics for one in summaries], base, flipped, spell_number),
         "param": compare_maps("param", [one.params for one in summaries], base),
-        "output": compare_maps("output", [{name: shown(ref) for name, ref in side.outputs.items()} for side in sides], base),
+        "output": compare_maps("output", [{name: spell_output(ref) for name, ref in side.outputs.items()} for side in sides], base),
     }
+
+
+def spell_output(ref: ArtifactRef) -> Any:
+    """A small value itself; of anything else its size and what tells it from others."""
+    if ref.inline is not None and ref.format == "json":
+        return shown(ref)
+    return f"{spell_size(ref.size_bytes)} · {ref.digest[:7]}"
 
 
 async def _table(visit: Visit, sides: Sequence[Side], base: int) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from fairway.web.pages.words import spell_number
 SLOW_SHARE = 1.5
 SLOW_S = 0.5
 """So much longer than usual is slow: a share of the usual's upper quartile, and a time below which it is noise."""
-CHIPS = 4
+CHIPS = 3
 _VALUE_LIMIT = 32
 
 

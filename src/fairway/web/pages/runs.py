@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 from typing import Annotated, Any, Literal
 from urllib.parse import unquote
 
@@ -14,6 +16,7 @@ from starlette.responses import Response
 from fairway.engine.query import parse_query, parse_sort, render_query
 from fairway.errors import ConfigError, DefinitionError, FairwayError
 from fairway.spec.event import RunLabelled
+from fairway.spec.ports import run_now
 from fairway.spec.query import RUN_STATUSES, Facets, PipelineStats, RunQuery, RunsFound
 from fairway.spec.record import replace
 from fairway.web.access import check_run
@@ -24,9 +27,14 @@ from fairway.web.pages.rowviews import gauge, spell_value, tell_apart
 from fairway.web.pages.shell import spell_query
 
 PAGE_ROWS = 50
+FRESH_S = 5.0
+"""So long what is usual, and what there is to choose from, stays as it was."""
+COUNTS_FRESH_S, COUNTS_WAIT_S = 0.8, 0.03
 SHOWN_LIMIT = 500
 """So many rows one page holds and keeps up to date; what is older has an address of its own."""
 LABELLED_LIMIT = 500
+MISTAKE = "fairway-mistake"
+"""The header of a part that says why there is no list."""
 HEADS = (("status", "State"), ("", "Run"), ("pipeline", "Pipeline"), ("started", "Started"), ("duration", "Duration"))
 
 
@@ -64,7 +72,7 @@ async def show_runs(visit: Visit) -> Response:
     context: dict[str, Any] = {**await _table(visit, asked, query, found, columns), "mistake": None}
     if asked.part == "rows":
         return visit.html("runs.html", block="rows", **context)
-    context["states"] = await _states(visit, query)
+    context |= await _states(visit, query)
     return visit.html("runs.html", block="list" if visit.fragment else "", **context)
 
 
@@ -96,7 +104,8 @@ async def _columns(visit: Visit, asked: RunsQuery) -> tuple[Column, ...]:
 
 async def get_facets(visit: Visit) -> Facets:
     """Names to choose from."""
-    return await visit.site.services.journal.facets(visit.identity.projects)
+    journal, projects = visit.site.services.journal, visit.identity.projects
+    return await visit.site.remembered.get(("facets", projects), lambda: journal.facets(projects), FRESH_S)
 
 
 def cookie_name(visit: Visit) -> str:
@@ -143,34 +152,43 @@ async def _table(visit: Visit, asked: RunsQuery, query: RunQuery, found: RunsFou
 
 async def _usual(visit: Visit, pipelines: set[str]) -> dict[str, PipelineStats]:
     """Of each pipeline on the page, what is usual."""
-    journal, projects = visit.site.services.journal, visit.identity.projects
-    return {name: await journal.pipeline_stats(name, projects) for name in sorted(pipelines)}
+    journal, projects, found = visit.site.services.journal, visit.identity.projects, dict[str, PipelineStats]()
+    for name in sorted(pipelines):
+        ask = partial(journal.pipeline_stats, name, projects)
+        found[name] = await visit.site.remembered.get(("usual", name, projects), ask, FRESH_S)
+    return found
 
 
-async def _states(visit: Visit, query: RunQuery) -> list[tuple[str, int | None, str, bool]]:
-    """(state, runs in it or None where that is not known, address, is it chosen) of the buttons above the list."""
+async def _states(visit: Visit, query: RunQuery) -> dict[str, Any]:
+    """The buttons above the list: (state, runs in it or None where that is not known, address, is it chosen). `counting`: the numbers will
+    be better in a moment."""
     asked: RunsQuery = visit.query
     now = visit.site.clock()
-    counts = await _count_states(visit, query)
+    counts, fresh = await _count_states(visit, query)
     found: list[tuple[str, int | None, str, bool]] = []
     for status in RUN_STATUSES:
         chosen = query.statuses == (status,)
         if counts is None or counts[status] or chosen:
             url = _link({"q": asked.q, "cols": asked.cols, "sort": asked.sort}, q=only_state(asked.q, "" if chosen else status, now))
             found.append((status, counts[status] if counts is not None else None, url, chosen))
-    return found
+    return {"states": found, "counting": not fresh}
 
 
-async def _count_states(visit: Visit, query: RunQuery) -> Counter[str] | None:
-    """Runs by state, whatever state is asked for; None where counting them would mean to look for them five times."""
+async def _count_states(visit: Visit, query: RunQuery) -> tuple[Counter[str] | None, bool]:
+    """(runs by state, whatever state is asked for, are they new?); None where counting them would mean to look for them five times."""
     plain = RunQuery(statuses=query.statuses, pipelines=query.pipelines, archived=query.archived)
     if visit.identity.projects or replace(query, sort="", ascending=False, limit=plain.limit, cursor="") != plain:
-        return None
+        return None, True
+    journal = visit.site.services.journal
+    ask = partial(asyncio.to_thread, lambda: run_now(journal.tally()))
+    tallies, fresh = await visit.site.remembered.get_soon("tally", ask, COUNTS_FRESH_S, COUNTS_WAIT_S)
+    if tallies is None:
+        return None, False
     counts: Counter[str] = Counter()
-    for tally in await visit.site.services.journal.tally():
+    for tally in tallies:
         if (not query.pipelines or tally.pipeline in query.pipelines) and query.archived in (None, tally.archived):
             counts[tally.status] += tally.runs
-    return counts
+    return counts, fresh
 
 
 async def _show_mistake(visit: Visit, asked: RunsQuery, error: FairwayError) -> Response:
@@ -178,9 +196,11 @@ async def _show_mistake(visit: Visit, asked: RunsQuery, error: FairwayError) -> 
     at = error_position(error, asked.q)
     mistake = {"before": asked.q[:at], "after": asked.q[at:], "words": error_words(error), "hint": error.hint}
     if visit.fragment:
-        return visit.html("runs.html", block="mistake", status=422, mistake=mistake)
+        response = visit.html("runs.html", block="mistake", mistake=mistake)
+        response.headers[MISTAKE] = "1"
+        return response
     context = await _table(visit, asked, RunQuery(), RunsFound(), ())
-    context |= {"states": [], "mistake": mistake}
+    context |= {"states": [], "counting": False, "mistake": mistake}
     return visit.html("runs.html", status=422, **context)
 
 

@@ -59,8 +59,8 @@ function curveOptions(tools, some) {
   });
   const shown = series.filter((one) => !one.silent).map((one) => one.name);
   return {
-    grid: { left: 8, right: 16, top: shown.length > 1 ? 34 : 12, bottom: 22, containLabel: true },
-    legend: { show: shown.length > 1 && shown.length <= 12, data: shown, top: 0, left: 0, itemHeight: 8, itemWidth: 14 },
+    grid: { left: 8, right: 16, top: tasks.size > 1 && shown.length <= 12 ? 34 : 12, bottom: 22, containLabel: true },
+    legend: { show: tasks.size > 1 && shown.length <= 12, data: shown, top: 0, left: 0, itemHeight: 8, itemWidth: 14 },
     tooltip: { trigger: shown.length > 12 ? "item" : "axis", valueFormatter: spell, order: "valueDesc" },
     xAxis: { type: "value", name: curves.x === "time" ? "seconds" : "step", nameLocation: "middle", nameGap: 24, min: "dataMin", max: "dataMax" },
     yAxis: { type: log ? "log" : "value", scale: true },
@@ -116,20 +116,20 @@ function scatterOptions(x, y) {
   };
 }
 
-function rocOptions(some) {
+function rocOptions(some, wide) {
   const known = sides();
   const parts = new Set(some.map((one) => one.part));
   return {
-    grid: { left: 12, right: 16, top: 36, bottom: 30, containLabel: true },
-    legend: { show: some.length <= 12, top: 0, left: 0 },
+    grid: { left: 30, right: wide ? 260 : 16, top: wide ? 12 : 36, bottom: 30, containLabel: true },
+    legend: wide ? { orient: "vertical", right: 0, top: 8, bottom: 8, width: 240, icon: "circle", itemHeight: 8 } : { top: 0, left: 0, icon: "circle", itemHeight: 8 },
     tooltip: { trigger: "item" },
     xAxis: { type: "value", min: 0, max: 1, name: "false positive rate", nameLocation: "middle", nameGap: 26 },
-    yAxis: { type: "value", min: 0, max: 1, name: "true positive rate" },
+    yAxis: { type: "value", min: 0, max: 1, name: "true positive rate", nameLocation: "middle", nameGap: 32 },
     series: [
       ...some.map(({ run, part, points }) => {
         const place = known.findIndex((side) => side.run === run);
         const area = points.slice(1).reduce((sum, [x, y], n) => sum + ((x - points[n][0]) * (y + points[n][1])) / 2, 0);
-        return { type: "line", name: `${known[place]?.short}${parts.size > 1 ? ` ${part}` : ""} · ${area.toFixed(3)}`, showSymbol: false, color: colour(place), data: points, emphasis: { focus: "series" } };
+        return { type: "line", name: `${spellRun(known[place] ?? { short: run })}${parts.size > 1 ? ` ${part}` : ""} · area ${area.toFixed(3)}`, showSymbol: false, color: colour(place), data: points, emphasis: { focus: "series" } };
       }),
       { type: "line", data: [[0, 0], [1, 1]], showSymbol: false, silent: true, color: token("--line-strong"), lineStyle: { type: "dashed", width: 1 } },
     ],
@@ -146,7 +146,7 @@ function start() {
   if (scatter) startScatter(scatter);
   for (const element of body.querySelectorAll("[data-chart=roc]")) {
     const some = JSON.parse(element.querySelector("script").textContent);
-    chart(element, () => rocOptions(some));
+    chart(element, () => rocOptions(some, element.clientWidth > 600));
   }
   follow();
 }

@@ -5,6 +5,8 @@ import { onLive } from "./live.js";
 import { suggestions } from "./suggest.js";
 
 const TYPED_MS = 120;
+const PATIENCE_MS = 400;
+const COUNTED_MS = 900; // until then the server has counted what was too much to count at once
 const SHOWN_LIMIT = 500;
 const box = document.getElementById("q");
 const list = document.getElementById("runs");
@@ -13,6 +15,7 @@ const bar = document.getElementById("picked");
 const picked = new Set(); // run ids, also of rows that are not shown just now
 let flight = null; // the request under way
 let again = false; // news came meanwhile
+let wrong = 0; // says what is wrong with the query, soon
 let last = null; // the checkbox that was pressed last
 
 const head = () => list.querySelector(".runs-head");
@@ -36,7 +39,7 @@ async function ask(url) {
     const answer = await fetch(url, { headers: { "HX-Request": "true", Accept: "text/html" }, signal: mine.signal });
     const text = await answer.text();
     if (answer.headers.get("hx-redirect")) location.assign(answer.headers.get("hx-redirect"));
-    return flight === mine ? { status: answer.status, ok: answer.ok, text } : null;
+    return flight === mine ? { status: answer.status, ok: answer.ok, mistake: answer.headers.has("fairway-mistake"), text } : null;
   } catch (error) {
     if (error.name !== "AbortError" && flight === mine) say("The server does not answer; is it running? `fairway ui` starts it", "bad");
     return null;
@@ -53,9 +56,12 @@ async function ask(url) {
 async function show(url, history, fresh = false) {
   const answer = await ask(url);
   if (!answer) return;
-  if (answer.status === 422) {
-    mistake.innerHTML = answer.text;
-    box.setAttribute("aria-invalid", "true");
+  clearTimeout(wrong);
+  if (answer.mistake) { // who is still typing need not be told yet
+    wrong = setTimeout(() => {
+      mistake.innerHTML = answer.text;
+      box.setAttribute("aria-invalid", "true");
+    }, mistake.firstElementChild ? 0 : PATIENCE_MS);
     return;
   }
   if (!answer.ok) {
@@ -77,6 +83,7 @@ function draw(html, fresh) {
   document.getElementById(at ?? "")?.classList.add("at");
   if (fresh) for (const row of rows()) if (!known.has(row.id)) row.classList.add("fresh");
   drawPicked();
+  countSoon();
 }
 
 function refresh() {
@@ -143,6 +150,11 @@ document.getElementById("filter").addEventListener("submit", (event) => {
   filter("push");
 });
 suggestions(box, document.getElementById("suggestions"));
+box.addEventListener("keydown", (event) => {
+  if (event.key !== "Escape" || event.defaultPrevented) return;
+  event.preventDefault(); // a browser would empty the box and leave the list as it is
+  box.blur();
+});
 addEventListener("popstate", () => {
   const query = new URLSearchParams(location.search);
   box.value = query.get("q") ?? "";
@@ -276,5 +288,12 @@ function setColumns(text, kept) {
   show(address({ cols: text }), "replace");
 }
 
+let counted = 0;
+function countSoon() {
+  clearTimeout(counted);
+  if (head()?.dataset.counting !== undefined) counted = setTimeout(refresh, COUNTED_MS);
+}
+
 onLive("runs", refresh);
 drawPicked();
+countSoon();

@@ -33,7 +33,7 @@ export function offers(part, facets) {
   }
   const all = [
     ...facets.states.map((name) => [name, "state", true]),
-    ...Object.entries(KEYS).filter(([, kind]) => facets[kind].length).map(([name, kind]) => [name, facets[kind].slice(0, 3).join(", "), false]),
+    ...Object.entries(KEYS).filter(([name, kind]) => facets[kind].length > (["pipeline:", "tag:"].includes(name) ? 0 : 1)).map(([name, kind]) => [name, facets[kind].slice(0, 3).join(", "), false]),
     ...facets.metrics.map((name) => [`${spell(name)}>`, "metric", false]),
     ...facets.params.map((name) => [`${spell(name)}=`, "parameter", false]),
     ...OTHERS.map(([text, said]) => [text, said, true]),
