@@ -32,7 +32,7 @@ def test_without_a_session_every_page_leads_to_the_login(browser: Browser, dashb
     page = context.new_page()
     page.goto("/pipelines")
     page.wait_for_url(re.compile("/login"))
-    expect(page.get_by_label("Your token")).to_be_visible()
+    expect(page.get_by_text("Or use a token")).to_be_visible()
     context.close()
 
 

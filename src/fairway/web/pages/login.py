@@ -9,7 +9,6 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from fairway.errors import NotFoundError
-from fairway.spec.tokens import HEADER
 from fairway.web.access import address_of, find_session, safe_next
 from fairway.web.endpoint import NoQuery
 from fairway.web.identity import NOBODY, Identity
@@ -97,11 +96,12 @@ async def return_from_provider(visit: Visit) -> Response:
 
 
 async def tell_session(visit: Visit) -> Response:
-    """Who is signed in, as JSON. A link from another site comes without the cookie, which the login page finds out here."""
+    """Who is signed in, as JSON; nobody: "". A link from another site comes without the cookie, which the login page finds out here."""
     session = find_session(visit.request)
-    if session is None:
-        raise Refused(401, "nobody is signed in", hint="/login is the way in", code="FW-FORBIDDEN", headers={"www-authenticate": HEADER})
-    return visit.json({"user": session.identity.user, "role": session.identity.role, "expires_at": session.expires_at})
+    found = {"user": "", "role": ""} if session is None else {"user": session.identity.user, "role": session.identity.role}
+    response = visit.json(found)
+    response.headers["cache-control"] = "no-store"
+    return response
 
 
 async def end_session(visit: Visit) -> Response:

@@ -28,7 +28,7 @@ async function signIn() {
 /** Whoever comes by a link on another site comes without the cookie, and has it here. */
 async function goOn() {
   const answer = await fetch("/session", { headers: { accept: "application/json" } }).catch(() => null);
-  if (answer?.ok) location.replace(login.dataset.next);
+  if (answer?.ok && (await answer.json()).user) location.replace(login.dataset.next);
 }
 
 if (code) signIn();
