@@ -1,0 +1,38 @@
+// The panel of one task: its parts are set up when they come into the page, and its tab is fetched anew when the task has got on.
+import { say } from "./app.js";
+
+const PARTS = [
+  ["[data-log]", async (element) => new (await import("./log.js")).LogView(element)],
+  ["[data-curves]", async (element) => (await import("./curves.js")).showCurves(element)],
+  ["[data-usage]", async (element) => (await import("./curves.js")).showUsage(element)],
+];
+const known = new WeakSet();
+
+function setUp() {
+  for (const [selector, make] of PARTS) {
+    for (const element of document.querySelectorAll(selector)) {
+      if (known.has(element)) continue;
+      known.add(element);
+      make(element).catch((error) => say(`This part of the page could not be loaded: ${error.message}`, "bad"));
+    }
+  }
+}
+
+let stamp = "";
+/** The task has begun, ended, or is tried again: its tab shows what there is now. */
+function lookAtStamp() {
+  const head = document.querySelector("#task-state [data-stamp]");
+  const now = head ? `${head.closest("#task")?.dataset.task} ${head.dataset.stamp}` : "";
+  const moved = stamp && now && stamp !== now && stamp.split(" ")[0] === now.split(" ")[0];
+  stamp = now;
+  if (!moved) return;
+  const tab = document.querySelector("#task-body .task-tabs [aria-current]");
+  const view = document.querySelector("#task-body [data-log]");
+  const attempts = document.querySelectorAll("#task-state .attempt").length;
+  if (view && view.dataset.attempts === String(attempts)) return; // the log goes on by itself
+  if (tab && !document.querySelector("#task-body input:focus")) window.htmx.trigger(tab, "click");
+}
+
+document.addEventListener("htmx:afterSettle", () => { setUp(); lookAtStamp(); });
+setUp();
+lookAtStamp();
