@@ -134,11 +134,8 @@ def test_what_a_task_waits_for_and_why_it_waits_is_told() -> None:
     events = [begin, ev.AttemptPlanned("a-1", "", "a", ((),), 1, 2.0), ev.AttemptObserved("a-1", "queued", "no room", 3.0)]
     run_now(world.journal.append(begin.run, 0, events, "b"))
     first, second = tell(world, "a"), tell(world, "b")
-    assert (first.attempts[0].phase, first.attempts[0].reason, first.attempts[0].observed) == (
-        "queued",
-        "no room",
-        ((3.0, "queued", "no room"),),
-    )
+    live = first.attempts[0]
+    assert (live.status, live.phase, live.reason, live.observed) == ("queued", "queued", "no room", ((3.0, "queued", "no room"),))
     assert (second.status, second.needs, second.inputs) == ("waiting", ("a",), {})
 
 

@@ -139,12 +139,17 @@ class Columns:
 
     def attempts_of(self, slot: int) -> list[int]:
         """Rows of the item's attempts, first one first."""
-        rows: list[int] = []
+        return [row for row, _ in self.tries_of(slot)]
+
+    def tries_of(self, slot: int) -> list[tuple[int, int]]:
+        """(row, position among the attempt's items) of the item's attempts, first one first."""
+        tries: list[tuple[int, int]] = []
         found = self.last[slot]
         while found:
-            rows.append(bisect_right(self.first, found - 1) - 1)
+            row = bisect_right(self.first, found - 1) - 1
+            tries.append((row, found - 1 - self.first[row]))
             found = self.try_before[found - 1]
-        return rows[::-1]
+        return tries[::-1]
 
     def observations_of(self, row: int) -> list[int]:
         """Numbers of the events that told of the attempt while it lived, in order."""

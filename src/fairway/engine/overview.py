@@ -99,6 +99,7 @@ class Overview:
         self.seen: dict[int, Seen] = {}
         self.retries: list[tuple[float, int, int, tuple[int, ...]]] = []
         self.lost: dict[int, int] = {}
+        self.cached_graphs: dict[int, int] = {}  # slot -> number of the event that took its graph from the cache
         self.failed: array[int] = array("I")
         self.tolerated: array[int] = array("I")
         self.errors: dict[int, int] = {}

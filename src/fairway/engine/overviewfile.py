@@ -23,7 +23,7 @@ from fairway.spec.outcome import ErrorInfo
 from fairway.spec.record import from_plain, to_plain
 from fairway.spec.resources import Retry
 
-MAGIC = b"fairway overview 2\n"
+MAGIC = b"fairway overview 3\n"
 _DIGEST = 32
 _LENGTH = 8
 _PLAIN = (
@@ -111,6 +111,7 @@ def _header(o: Overview) -> dict[str, Any]:
         "seen": [[row, seen.phase, seen.reason, seen.starting_at, seen.running_at] for row, seen in o.seen.items()],
         "retries": o.retries,
         "lost": list(o.lost.items()),
+        "cached_graphs": list(o.cached_graphs.items()),
         "failed": list(o.failed),
         "tolerated": list(o.tolerated),
         "errors": list(o.errors.items()),
@@ -168,6 +169,7 @@ def _restore(header: Mapping[str, Any]) -> Overview:
         seen.phase, seen.reason, seen.starting_at, seen.running_at = phase, reason, starting_at, running_at
     o.retries = [(due_at, n, row, tuple(slots)) for due_at, n, row, slots in header["retries"]]
     o.lost = dict(header["lost"])
+    o.cached_graphs = dict(header["cached_graphs"])
     o.failed.extend(header["failed"])
     o.tolerated.extend(header["tolerated"])
     o.errors = dict(header["errors"])

@@ -121,9 +121,9 @@ def _task(overview: Overview, part: Part, slot: int, *, outputs: bool = False) -
         error = overview.error_of(slot)
         task.error = ErrorInfo(*error) if error is not None else None
         if outputs and columns.status[slot] in DONE_WELL:
-            rows = columns.attempts_of(slot)
-            if rows and columns.ended_no[rows[-1]] > columns.told[slot]:
-                part.want(columns.ended_no[rows[-1]], task, index, columns.slots_of(rows[-1]).index(slot))
+            row, position = (columns.tries_of(slot) or [(-1, -1)])[-1]
+            if row >= 0 and columns.ended_no[row] > columns.told[slot]:
+                part.want(columns.ended_no[row], task, index, position)
             else:
                 part.want(columns.told[slot], task, index)
     return task
@@ -132,7 +132,7 @@ def _task(overview: Overview, part: Part, slot: int, *, outputs: bool = False) -
 def _attempts(overview: Overview, part: Part, slot: int, task: TaskState) -> None:
     columns = overview.columns
     scope, node, index = overview.place(slot)
-    for row in columns.attempts_of(slot):
+    for row, position in columns.tries_of(slot):
         attempt = AttemptState(columns.id(row), scope, node, ())
         attempt.n, attempt.planned_at = columns.n[row], columns.planned_at[row]
         part.attempts.append(attempt)
@@ -142,10 +142,10 @@ def _attempts(overview: Overview, part: Part, slot: int, task: TaskState) -> Non
             part.state.live[attempt.id] = attempt
         task.attempts = (*task.attempts, attempt.id)
         task.n = attempt.n
-        position = columns.slots_of(row).index(slot)
         for number in (columns.planned_no[row], *columns.observations_of(row), columns.ended_no[row]):
             part.want(number, task, index, position, attempt)
-    part.want(columns.told[slot], task, index)
+    for number in {columns.told[slot], overview.cached_graphs.get(slot, 0)}:
+        part.want(number, task, index)
     for due_at, n, row, slots in overview.retries:
         if slot in slots:
             part.state.push_retry(due_at, n, overview.nodes[row].scope, overview.nodes[row].node.id, (index,))

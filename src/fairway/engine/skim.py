@@ -265,6 +265,7 @@ def _cached(o: Overview, number: int, event: Any) -> None:
         o.columns.told[slot] = number
         if item.graph:
             o.set_reason(slot, "graph")
+            o.cached_graphs[slot] = number
         groups.setdefault(RUNNING if item.graph else SUCCEEDED if item.run == o.run else CACHED, []).append(slot)
     for status, slots in groups.items():
         _move(o, node, slots, status)

@@ -14,6 +14,8 @@ import msgspec
 from fairway.engine.lean import read_lean
 from fairway.engine.overview import Overview, graph_data, timeline_data
 from fairway.engine.overviewfile import dump_overview, load_overview, remove_file, save_overview
+from fairway.engine.resolve import Library
+from fairway.engine.story import TaskStory, plan_story, tell_story
 from fairway.errors import NotFoundError
 from fairway.spec.layout import CACHE
 from fairway.spec.ports import Journal, run_now
@@ -84,6 +86,11 @@ class Overviews:
         if kept is None:  # not even its first event has been read
             return Overview(run), 0.0
         return kept.overview, min(1.0, kept.overview.head / kept.wanted) if kept.wanted and not task.done() else 1.0
+
+    async def story(self, run: str, task: str, library: Library | None = None) -> TaskStory:
+        """The task with this address as it is now; with its inputs if there is a `library`. Raises NotFoundError."""
+        plan = plan_story(await self.get(run), task)
+        return await asyncio.to_thread(run_now, tell_story(self._journal, plan, library))
 
     async def graph_json(self, run: str) -> bytes:
         """`graph_data` of the run as it is now."""
