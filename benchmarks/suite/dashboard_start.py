@@ -9,7 +9,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -120,7 +120,7 @@ _SERVERS = {
 
 
 @contextmanager
-def _serving(python: Path, name: str, folder: Path) -> Iterator[tuple[float, int]]:
+def _serving(python: Path, name: str, folder: Path) -> Generator[tuple[float, int]]:
     """(seconds to its first page, bytes that it takes) of a peer's server, which is ended after the block."""
     (folder / "logs").mkdir(parents=True, exist_ok=True)
     port = _free_port()
