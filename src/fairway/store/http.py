@@ -18,6 +18,7 @@ from fairway.errors import NotFoundError, UnsupportedError
 from fairway.spec.artifact import ArtifactRef
 from fairway.spec.event import Event, parse_event
 from fairway.spec.ports import BlobStat, Command
+from fairway.spec.query import Facets, PipelineStats, RunQuery, RunsFound, render_query
 from fairway.spec.record import from_plain, to_plain
 from fairway.spec.summary import CacheEntry, RunSummary, RunTally
 from fairway.step.remote import RemoteArtifactStore
@@ -141,6 +142,26 @@ class HttpJournal:
             before = page["next"]
             if not before or (limit and len(out) >= limit):
                 return out
+
+    async def search(self, query: RunQuery) -> RunsFound:
+        """One page of the runs that the query asks for, and how many there are; see the port."""
+        rows: list[RunSummary] = []
+        text, cursor = render_query(query), query.cursor
+        while True:
+            wanted = min(query.limit - len(rows), _PAGE) if query.limit else _PAGE
+            page = self.api.get("/runs", q=text, limit=wanted, cursor=cursor)
+            rows += [from_plain(RunSummary, row) for row in page["items"]]
+            cursor = page["next"]
+            if not cursor or (query.limit and len(rows) >= query.limit):
+                return RunsFound(tuple(rows), cursor, page["total"], page["exact"])
+
+    async def facets(self, projects: Sequence[str] = ()) -> Facets:
+        """Which names there are to ask for; see the port."""
+        return from_plain(Facets, self.api.get("/facets", project=projects))
+
+    async def pipeline_stats(self, pipeline: str, projects: Sequence[str] = ()) -> PipelineStats:
+        """How often the pipeline's runs succeed, and how long they take."""
+        return from_plain(PipelineStats, self.api.get(f"/pipelines/{quote(pipeline, safe='')}/stats", project=projects))
 
     async def find_summary(self, run: str) -> RunSummary | None:
         """The run's summary, None if there is no such run."""

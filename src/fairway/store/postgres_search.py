@@ -115,7 +115,7 @@ def search(db: Any, query: RunQuery, *, counted: bool = True) -> RunsFound:
     total = 0
     if counted:
         where = " AND ".join(held) or "true"
-        counting = f"SELECT count(*) FROM (SELECT 1 FROM listed l WHERE {where} LIMIT {COUNTED + 1}) some"
+        counting = f"SELECT count(*) FROM (SELECT 1 FROM listed l WHERE {where} LIMIT {COUNTED + 1}) AS found"
         total = db.execute(counting, values).fetchone()[0]
     numbers = [row[0] for row in rows]
     found = db.execute("SELECT l.no, r.summary FROM listed l JOIN runs r ON r.run = l.run WHERE l.no = ANY(%s)", (numbers,)).fetchall()

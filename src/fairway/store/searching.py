@@ -19,13 +19,12 @@ NameIds = Callable[[Sequence[str], str], Sequence[int]]
 
 @record
 class Condition(Record):
-    """`sql` over alias l. `driver`: SQL that gives the `no` of all runs for which it may hold, each once, from an index; "" = there is
-    none. `covered`: the index of runs by id has all it needs."""
+    """`sql` over alias l. `driver`: SQL that gives the `no` of the runs for which it holds, each once, from an index alone; "" = there is
+    none. A driver gives no archived runs where the query wants none. `covered`: the index of runs by id has all that `sql` needs."""
 
     sql: str
     values: tuple[Any, ...] = ()
     driver: str = ""
-    driver_values: tuple[Any, ...] = ()
     covered: bool = False
 
 
@@ -59,8 +58,13 @@ class Dialect:
 
 
 def make_conditions(query: RunQuery, dialect: Dialect, ids: NameIds) -> list[Condition] | None:
-    """What must hold of a run; None if nothing can."""
+    """What must hold of a run, the archive mark first; None if nothing can."""
     out: list[Condition] = []
+    live = ""
+    if query.archived is not None:
+        live = f" AND archived = {int(query.archived)}"
+        driver = f"SELECT no FROM listed{dialect.by('listed_archived')} WHERE archived = 1" if query.archived else ""
+        out.append(Condition(f"l.archived = {int(query.archived)}", (), driver, covered=True))
     columns = (
         ("pipeline", "pipeline", query.pipelines),
         ("status", "status", query.statuses),
@@ -72,26 +76,23 @@ def make_conditions(query: RunQuery, dialect: Dialect, ids: NameIds) -> list[Con
         if wanted:
             values = tuple(dict.fromkeys(map(clean, wanted)))
             asked = f"{column} IN ({dialect.marks(values)})"
-            driver = f"SELECT no FROM listed{dialect.by(f'listed_by_{index}')} WHERE {asked}"
-            out.append(Condition(f"l.{asked}", values, driver, values, covered=True))
-    if query.archived is not None:
-        driver = f"SELECT no FROM listed{dialect.by('listed_archived')} WHERE archived = 1" if query.archived else ""
-        out.append(Condition(f"l.archived = {int(query.archived)}", (), driver, covered=True))
+            driver = f"SELECT no FROM listed{dialect.by(f'listed_by_{index}')} WHERE {asked}{live}"
+            out.append(Condition(f"l.{asked}", values, driver, covered=True))
     if query.tags:
         tags = tuple(dict.fromkeys(map(clean, query.tags)))
         some = f"tag IN ({dialect.marks(tags)})"
         distinct = "DISTINCT " if len(tags) > 1 else ""
         held = f"EXISTS (SELECT 1 FROM run_tags t WHERE t.no = l.no AND t.{some})"
-        out.append(Condition(held, tags, f"SELECT {distinct}no FROM run_tags WHERE {some}", tags))
+        out.append(Condition(held, tags, f"SELECT {distinct}no FROM run_tags WHERE {some}{live}"))
     for column, index, low, high in (
         ("started_at", "started", query.since, query.until),
         ("duration_s", "duration", query.longer_s, query.shorter_s),
     ):
         bounds = [(op, value) for op, value in ((">=", low), ("<", high)) if value]
         if bounds:
-            asked, values = (" AND ".join(f"@{column} {op} {dialect.mark}" for op, _ in bounds), tuple(value for _, value in bounds))
-            driver = f"SELECT no FROM listed{dialect.by(f'listed_by_{index}')} WHERE {asked.replace('@', '')}"
-            out.append(Condition(asked.replace("@", "l."), values, driver, values))
+            asked = " AND ".join(f"@{column} {op} {dialect.mark}" for op, _ in bounds)
+            driver = f"SELECT no FROM listed{dialect.by(f'listed_by_{index}')} WHERE {asked.replace('@', '')}{live}"
+            out.append(Condition(asked.replace("@", "l."), tuple(value for _, value in bounds), driver))
     for word in query.words:
         out.append(Condition(f"{dialect.contains}(l.words, {dialect.mark}) > 0", (clean(word.lower()),)))
     for kinds, compared in comparisons_of(query):
@@ -99,41 +100,32 @@ def make_conditions(query: RunQuery, dialect: Dialect, ids: NameIds) -> list[Con
             names = tuple(ids(kinds, clean(one.name)))
             if not names:
                 return None
-            out.append(_compare(one, names, dialect))
+            out.append(_compare(one, names, dialect, live))
     return out
 
 
-def _compare(one: Comparison, names: tuple[int, ...], dialect: Dialect) -> Condition:
+def _compare(one: Comparison, names: tuple[int, ...], dialect: Dialect, live: str) -> Condition:
     """A run has a value, under one of the names, that compares so."""
-    sql, values, index = _compare_value(one, dialect)
+    sql, value, index = _compare_value(one, dialect)
     some = f"name IN ({dialect.marks(names)})"
     held = f"EXISTS (SELECT 1 FROM run_values v WHERE v.no = l.no AND v.{some} AND {sql.replace('@', 'v.')})"
-    bare = sql.replace("@", "")
+    driver = ""
     if index:
         distinct = "DISTINCT " if len(names) > 1 else ""
-        driver = f"SELECT {distinct}no FROM run_values{dialect.by(index)} WHERE {some} AND {bare}"
-        return Condition(held, (*names, *values), driver, (*names, *values))
-    driver = " UNION ".join(
-        f"SELECT no FROM run_values{dialect.by(f'run_values_by_{column}')} WHERE {some} AND {column} IS NOT NULL"
-        for column in ("number", "text")
-    )
-    return Condition(held, (*names, *values), driver, (*names, *names))
+        driver = f"SELECT {distinct}no FROM run_values{dialect.by(index)} WHERE {some} AND {sql.replace('@', '')}{live}"
+    return Condition(held, (*names, value), driver)
 
 
-def _compare_value(one: Comparison, dialect: Dialect) -> tuple[str, tuple[Any, ...], str]:
-    """(SQL with @ for the alias's dot, its values, the index that can find them or "")."""
-    number = not isinstance(one.value, str | bool)
-    wanted: Any = float(one.value) if number else text_of(one.value)
+def _compare_value(one: Comparison, dialect: Dialect) -> tuple[str, Any, str]:
+    """(SQL with @ for the alias and its dot, its value, the index that has all of it or "")."""
     mark = dialect.mark
     if one.op == "~":
-        return f"@text IS NOT NULL AND {dialect.contains}(lower(@text), {mark}) > 0", (text_of(one.value).lower(),), "run_values_by_text"
-    if number:
-        if one.op == "!=":
-            return f"(@number IS NULL OR @number <> {mark})", (wanted,), ""
-        return f"@number {one.op} {mark}", (wanted,), "run_values_by_number"
+        return f"@text IS NOT NULL AND {dialect.contains}(lower(@text), {mark}) > 0", text_of(one.value).lower(), "run_values_by_text"
+    column = "text" if isinstance(one.value, str | bool) else "number"
+    wanted = text_of(one.value) if isinstance(one.value, str | bool) else float(one.value)
     if one.op == "!=":
-        return f"(@text IS NULL OR @text <> {mark})", (wanted,), ""
-    return f"@text = {mark}", (wanted,), "run_values_by_text"
+        return f"(@{column} IS NULL OR @{column} <> {mark})", wanted, ""
+    return f"@{column} {one.op} {mark}", wanted, f"run_values_by_{column}"
 
 
 def make_phases(query: RunQuery, dialect: Dialect, ids: NameIds) -> list[Phase]:

@@ -117,7 +117,8 @@ class ServerApi:
         self.link.close()
 
     def _url(self, path: str, query: Mapping[str, Any]) -> str:
-        given = {name: _spell(value) for name, value in query.items() if value not in ("", None, False)}
+        several = [(name, each) for name, value in query.items() for each in (value if isinstance(value, list | tuple) else (value,))]
+        given = [(name, _spell(value)) for name, value in several if value not in ("", None, False)]
         return f"{self.url}/api/v1{path}" + (f"?{urlencode(given)}" if given else "")
 
 

@@ -241,7 +241,9 @@ class SqliteJournal:
 
     async def tally(self) -> Sequence[RunTally]:
         """Runs counted by pipeline, status and archive mark."""
-        sql = "SELECT pipeline, status, archived, count(*), max(run) FROM listed GROUP BY 1, 2, 3 ORDER BY 1, 2, 3"
+        sql = (
+            "SELECT pipeline, status, archived, count(*), max(run) FROM listed INDEXED BY listed_by_kind GROUP BY 1, 2, 3 ORDER BY 1, 2, 3"
+        )
         rows = self._read(lambda db: db.execute(sql).fetchall())
         return [RunTally(pipeline, status, bool(archived), runs, newest) for pipeline, status, archived, runs, newest in rows]
 

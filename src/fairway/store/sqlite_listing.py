@@ -6,7 +6,7 @@ import sqlite3
 
 from fairway.spec.summary import RunSummary
 from fairway.store import wire
-from fairway.store.listing import COLUMNS, Value, list_summary
+from fairway.store.listing import COLUMNS, list_summary
 
 _UPSERT = (
     f"INSERT INTO listed (no, {', '.join(COLUMNS)}) VALUES (?{', ?' * len(COLUMNS)})"
@@ -20,30 +20,28 @@ def write_listing(db: sqlite3.Connection, no: int, summary: RunSummary, before: 
     old = list_summary(before) if before else None
     if old is None:
         db.execute(_UPSERT, (no, *new.columns))
-        db.execute("DELETE FROM run_tags WHERE no = ?", (no,))
-        db.execute("DELETE FROM run_values WHERE no = ?", (no,))
     elif old.columns != new.columns:
         changed = [(name, value) for name, value, was in zip(COLUMNS, new.columns, old.columns, strict=True) if value != was]
         sets = ", ".join(f"{name} = ?" for name, _ in changed)
         db.execute(f"UPDATE listed SET {sets} WHERE no = ?", (*(value for _, value in changed), no))
+    archived = int(summary.archived)
+    if before is None or before.archived != summary.archived:
+        old = None
     if old is None or old.tags != new.tags:
-        if old:
-            db.execute("DELETE FROM run_tags WHERE no = ?", (no,))
-        db.executemany("INSERT INTO run_tags (tag, no) VALUES (?, ?)", [(tag, no) for tag in new.tags])
+        db.execute("DELETE FROM run_tags WHERE no = ?", (no,))
+        db.executemany("INSERT INTO run_tags (tag, no, archived) VALUES (?, ?, ?)", [(tag, no, archived) for tag in new.tags])
+    if old is None:
+        db.execute("DELETE FROM run_values WHERE no = ?", (no,))
     were = old.values if old else {}
-    for key, value in new.values.items():
-        if were.get(key) != value:
-            _write_value(db, no, key, value)
-    for kind, name in were.keys() - new.values.keys():
-        db.execute(
-            "DELETE FROM run_values WHERE no = ? AND name IN (SELECT id FROM value_names WHERE kind = ? AND name = ?)", (no, kind, name)
-        )
+    rows = [(no, _name_id(db, key), *value, archived) for key, value in new.values.items() if were.get(key) != value]
+    db.executemany("INSERT OR REPLACE INTO run_values (no, name, number, text, archived) VALUES (?, ?, ?, ?, ?)", rows)
+    gone = [(no, _name_id(db, key)) for key in were.keys() - new.values.keys()]
+    db.executemany("DELETE FROM run_values WHERE no = ? AND name = ?", gone)
 
 
-def _write_value(db: sqlite3.Connection, no: int, key: tuple[str, str], value: Value) -> None:
+def _name_id(db: sqlite3.Connection, key: tuple[str, str]) -> int:
     found = db.execute("SELECT id FROM value_names WHERE kind = ? AND name = ?", key).fetchone()
-    id = found[0] if found else db.execute("INSERT INTO value_names (kind, name) VALUES (?, ?)", key).lastrowid
-    db.execute("INSERT OR REPLACE INTO run_values (no, name, number, text) VALUES (?, ?, ?, ?)", (no, id, *value))
+    return found[0] if found else db.execute("INSERT INTO value_names (kind, name) VALUES (?, ?)", key).lastrowid or 0
 
 
 def remove_listing(db: sqlite3.Connection, no: int) -> None:

@@ -1,7 +1,8 @@
 """How runs are found in SQLite.
 
-SQLite has no statistics here, so the driver of each search is chosen by counting: a filter that few runs pass gives these runs, which are
-then looked at one by one; where no filter is that narrow, runs are read in the order of the page until it is full.
+SQLite has no statistics here, so what drives a search is chosen by counting: a filter that few runs pass gives these runs, which are then
+looked at one by one. Where no filter is that narrow, runs are read in the order of the page; should the first few thousand not fill it, the
+narrowest filter gives the runs after all.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from fairway.spec.query import COUNTED, Facets, PipelineStats, RecentRun, RunQuery, RunsFound
+from fairway.spec.record import Record, record
 from fairway.store import wire
 from fairway.store.listing import (
     FACET_NAMES,
@@ -25,63 +27,95 @@ from fairway.store.listing import (
 from fairway.store.searching import Condition, Dialect, Phase, after_cursor, make_conditions, make_phases, order_of, read_cursor
 
 _SQLITE = Dialect("?", "instr", hints=True)
-_FEW = 20_000
+_FEW = 1000
+_MANY = 20_000
+_WINDOW = 3000
+
+
+@record
+class _Driver(Record):
+    """SQL that gives the `no` of so many `runs` ("" = it would be too many); `rest`: what is still to be asked of them."""
+
+    sql: str
+    values: tuple[Any, ...]
+    rest: tuple[Condition, ...]
+    runs: int
 
 
 def search(db: sqlite3.Connection, query: RunQuery, *, counted: bool = True) -> RunsFound:
-    """See `spec.ports.Journal.search`. Without `counted` the total is 0."""
-    ids = _name_ids(db)
+    """See `spec.ports.Journal.search`. Without `counted` the total may be 0."""
+
+    def ids(kinds: Sequence[str], name: str) -> list[int]:
+        sql = f"SELECT id FROM value_names WHERE kind IN ({_SQLITE.marks(kinds)}) AND name = ?"
+        return [id for (id,) in db.execute(sql, (*kinds, name))]
+
     phases = make_phases(query, _SQLITE, ids)
     conditions = make_conditions(query, _SQLITE, ids)
     if conditions is None:
         return RunsFound()
-    driver, rest = _choose_driver(db, conditions)
-    rows, next = _page(db, query, phases, driver, rest)
-    total = _count(db, conditions, driver, rest) if counted else 0
-    summaries = dict[int, str](_select(db, "SELECT no, summary FROM runs WHERE no IN", rows))
+    driver = _choose_driver(db, conditions, _FEW)
+    total = -1
+    if driver is None and any(each.sql.startswith("instr(l.words") for each in conditions):
+        driver = _read_words(db, conditions)
+        total = driver.runs
+    plain = all(each.covered for each in conditions) and (not query.sort or len(conditions) <= (query.archived is not None))
+    rows, next = _page(db, query, phases, conditions, driver, plain=plain)
+    if not next and not query.cursor:
+        total = len(rows)
+    exact = True
+    if total < 0 and counted:
+        total, exact = _count(db, conditions, driver)
+    texts = db.execute("SELECT no, summary FROM runs WHERE no IN (SELECT value FROM json_each(?))", (wire.render_json(rows),))
+    summaries = dict[int, str](texts.fetchall())
     found = tuple(wire.parse_summary(summaries[no]) for no in rows if summaries.get(no))
-    return RunsFound(found, next, min(total, COUNTED), total <= COUNTED)
+    return RunsFound(found, next, min(max(total, len(rows)), COUNTED), exact and total <= COUNTED)
 
 
-def _name_ids(db: sqlite3.Connection) -> Any:
-    def find(kinds: Sequence[str], name: str) -> list[int]:
-        sql = f"SELECT id FROM value_names WHERE kind IN ({_SQLITE.marks(kinds)}) AND name = ?"
-        return [id for (id,) in db.execute(sql, (*kinds, name))]
-
-    return find
-
-
-def _choose_driver(db: sqlite3.Connection, conditions: list[Condition]) -> tuple[Condition | None, list[Condition]]:
-    """(the condition that gives few runs or None, all others)."""
-    best, fewest = None, _FEW + 1
+def _choose_driver(db: sqlite3.Connection, conditions: list[Condition], most: int) -> _Driver | None:
+    """The condition that gives the fewest runs; None if all give more than `most`."""
+    best, fewest = None, most + 1
     for each in conditions:
-        if each.driver and fewest > 200:
-            counted = db.execute(f"SELECT count(*) FROM ({each.driver} LIMIT {fewest})", each.driver_values).fetchone()[0]
+        if each.driver and fewest > 100:
+            counted = db.execute(f"SELECT count(*) FROM ({each.driver} LIMIT {fewest})", each.values).fetchone()[0]
             if counted < fewest:
                 best, fewest = each, counted
-    if best is None and any(each.sql.startswith("instr(") for each in conditions):
-        where, values = _where(conditions)
-        rows = db.execute(f"SELECT l.no FROM listed l NOT INDEXED WHERE {where} ORDER BY l.no DESC LIMIT {_FEW + 1}", values).fetchall()
-        if len(rows) <= _FEW:
-            found = wire.render_json([no for (no,) in rows])
-            return Condition("", (), "SELECT value AS no FROM json_each(?)", (found,)), []
-    exact = best is not None and " UNION " not in best.driver
-    return best, [each for each in conditions if each is not best or not exact]
+    return _Driver(best.driver, best.values, _others(conditions, best), fewest) if best else None
+
+
+def _others(conditions: list[Condition], driver: Condition) -> tuple[Condition, ...]:
+    """What a driver leaves open: it looks after the archive mark."""
+    return tuple(each for each in conditions if each is not driver and not each.sql.startswith("l.archived"))
+
+
+def _read_words(db: sqlite3.Connection, conditions: list[Condition]) -> _Driver:
+    """The runs that have the words, and all else that is wanted: no index knows words, so all are read, until enough are counted."""
+    where, values = _where(conditions)
+    sql = f"SELECT l.no FROM listed l NOT INDEXED WHERE {where} ORDER BY l.no DESC LIMIT {COUNTED + 1}"
+    numbers = [no for (no,) in db.execute(sql, values)]
+    if len(numbers) > COUNTED:
+        return _Driver("", (), tuple(conditions), len(numbers))
+    return _Driver("SELECT value AS no FROM json_each(?)", (wire.render_json(numbers),), (), len(numbers))
 
 
 def _page(
-    db: sqlite3.Connection, query: RunQuery, phases: list[Phase], driver: Condition | None, rest: list[Condition]
+    db: sqlite3.Connection, query: RunQuery, phases: list[Phase], conditions: list[Condition], driver: _Driver | None, *, plain: bool
 ) -> tuple[list[int], str]:
-    """(numbers of the page's runs, the next cursor)."""
+    """(numbers of the page's runs, the next cursor). `plain`: reading runs in order is quick whatever the conditions."""
     at, key, tie = read_cursor(query)
     rows: list[tuple[int, Any, Any, int]] = []
     for number, phase in enumerate(phases[at:], at):
-        beyond, places = after_cursor(phase, key, tie, query, _SQLITE) if number == at else ("", ())
-        where, values = _where(rest, phase.sql, beyond)
-        source = f"({driver.driver}) d CROSS JOIN listed l ON l.no = d.no{phase.join}" if driver else phase.source
-        sql = f"SELECT l.no, {phase.key or 'NULL'}, {phase.tie} FROM {source} WHERE {where} ORDER BY {order_of(phase, query)} LIMIT ?"
+        beyond = after_cursor(phase, key, tie, query, _SQLITE) if number == at else ("", ())
         left = query.limit + 1 - len(rows) if query.limit else -1
-        found = db.execute(sql, (*(driver.driver_values if driver else ()), *values, *places, left))
+        if driver and driver.runs <= _FEW:
+            found = _collect(db, query, phase, beyond, driver, left)
+        elif plain or left < 0:
+            found = _scan(db, query, phase, beyond, conditions, left)
+        else:
+            found = _look(db, query, phase, beyond, conditions, left)
+            if found is None:
+                narrow = driver if driver and driver.sql else _choose_driver(db, conditions, _MANY)
+                args = db, query, phase, beyond
+                found = _collect(*args, narrow, left) if narrow else _scan(*args, conditions, left)
         rows += [(no, key, tie, number) for no, key, tie in found]
         if query.limit and len(rows) > query.limit:
             _, key, tie, number = rows[query.limit - 1]
@@ -89,33 +123,65 @@ def _page(
     return [row[0] for row in rows], ""
 
 
-def _count(db: sqlite3.Connection, conditions: list[Condition], driver: Condition | None, rest: list[Condition]) -> int:
-    """How many runs there are, at most COUNTED + 1."""
-    if driver and not rest:
-        sql, values = driver.driver, driver.driver_values
-    elif driver:
-        where, values = _where(rest)
-        sql, values = (
-            f"SELECT 1 FROM ({driver.driver}) d CROSS JOIN listed l ON l.no = d.no WHERE {where}",
-            (*driver.driver_values, *values),
-        )
-    elif all(each.covered for each in conditions):
+_Beyond = tuple[str, tuple[Any, ...]]
+
+
+def _collect(db: sqlite3.Connection, query: RunQuery, phase: Phase, beyond: _Beyond, driver: _Driver, limit: int) -> list[Any]:
+    """Look at each run that the driver gives, and put them in order."""
+    where, values = _where(driver.rest, phase.sql, beyond[0])
+    source = f"({driver.sql}) d CROSS JOIN listed l ON l.no = d.no{phase.join}"
+    sql = f"SELECT l.no, {phase.key or 'NULL'}, {phase.tie} FROM {source} WHERE {where} ORDER BY {order_of(phase, query)} LIMIT ?"
+    return db.execute(sql, (*driver.values, *values, *beyond[1], limit)).fetchall()
+
+
+def _scan(db: sqlite3.Connection, query: RunQuery, phase: Phase, beyond: _Beyond, conditions: list[Condition], limit: int) -> list[Any]:
+    """Read all runs in order until there are enough."""
+    where, values = _where(conditions, phase.sql, beyond[0])
+    sql = f"SELECT l.no, {phase.key or 'NULL'}, {phase.tie} FROM {phase.source} WHERE {where} ORDER BY {order_of(phase, query)} LIMIT ?"
+    return db.execute(sql, (*values, *beyond[1], limit)).fetchall()
+
+
+def _look(
+    db: sqlite3.Connection, query: RunQuery, phase: Phase, beyond: _Beyond, conditions: list[Condition], limit: int
+) -> list[Any] | None:
+    """Read the first of all runs in order; None if there are more and those were not enough."""
+    first, _ = _where((), phase.sql, beyond[0])
+    where, values = _where(conditions)
+    window = f"SELECT l.no AS no, {phase.key or 'NULL'} AS key, {phase.tie} AS tie FROM {phase.source}"
+    window += f" WHERE {first} ORDER BY {order_of(phase, query)} LIMIT {_WINDOW}"
+    way = "ASC" if query.ascending else "DESC"
+    sql = f"SELECT w.no, w.key, w.tie FROM ({window}) w CROSS JOIN listed l ON l.no = w.no WHERE {where}"
+    sql += f" ORDER BY w.key {way}, w.tie {way} LIMIT ?"
+    found = db.execute(sql, (*beyond[1], *values, limit)).fetchall()
+    if len(found) >= limit:
+        return found
+    more = db.execute(f"SELECT 1 FROM {phase.source} WHERE {first} LIMIT 1 OFFSET {_WINDOW}", beyond[1]).fetchone()
+    return None if more else found
+
+
+def _count(db: sqlite3.Connection, conditions: list[Condition], driver: _Driver | None) -> tuple[int, bool]:
+    """(how many runs there are, at most COUNTED + 1; is it so, or are there more)."""
+    wide = [each for each in conditions if not each.sql.startswith("l.archived")]
+    limit = f"LIMIT {COUNTED + 1}"
+    if len(wide) == 1 and wide[0].driver:
+        return db.execute(f"SELECT count(*) FROM ({wide[0].driver} {limit})", wide[0].values).fetchone()[0], True
+    if all(each.covered for each in conditions):
         where, values = _where(conditions)
-        sql = f"SELECT 1 FROM listed l INDEXED BY listed_by_run WHERE {where}"
-    else:
-        wide = next((each for each in conditions if not each.covered and each.driver), None)
-        source = f"({wide.driver}) d CROSS JOIN listed l ON l.no = d.no" if wide else "listed l NOT INDEXED"
-        where, values = _where(
-            conditions if wide is None or " UNION " in wide.driver else [each for each in conditions if each is not wide]
-        )
-        sql, values = f"SELECT 1 FROM {source} WHERE {where}", (*(wide.driver_values if wide else ()), *values)
-    return db.execute(f"SELECT count(*) FROM ({sql} LIMIT {COUNTED + 1})", values).fetchone()[0]
+        return db.execute(
+            f"SELECT count(*) FROM (SELECT 1 FROM listed l INDEXED BY listed_by_run WHERE {where} {limit})", values
+        ).fetchone()[0], True
+    driver = driver or _choose_driver(db, conditions, _MANY)
+    some = f"{driver.sql}" if driver else "SELECT no FROM listed INDEXED BY listed_by_run ORDER BY run DESC"
+    where, values = _where(driver.rest if driver else conditions)
+    sql = f"SELECT count(*) FROM (SELECT 1 FROM ({some} LIMIT {_MANY}) d CROSS JOIN listed l ON l.no = d.no WHERE {where} {limit})"
+    counted = db.execute(sql, (*(driver.values if driver else ()), *values)).fetchone()[0]
+    return counted, driver is not None or counted > COUNTED
 
 
 def _where(conditions: Iterable[Condition], *more: str) -> tuple[str, tuple[Any, ...]]:
     conditions = list(conditions)
-    parts = [each.sql for each in conditions if each.sql] + [each for each in more if each]
-    return " AND ".join(parts) or "1", tuple(value for each in conditions if each.sql for value in each.values)
+    parts = [*(each.sql for each in conditions), *(each for each in more if each)]
+    return " AND ".join(parts) or "1", tuple(value for each in conditions for value in each.values)
 
 
 def facets(db: sqlite3.Connection, projects: Sequence[str]) -> Facets:
@@ -205,7 +271,3 @@ def pipeline_stats(db: sqlite3.Connection, pipeline: str, projects: Sequence[str
     ).fetchall()
     recent = db.execute(f"SELECT run, status, started_at, coalesce(duration_s, 0.0) {base} {newest} {RECENT}", values)
     return make_stats(pipeline, counts, [seconds for (seconds,) in took], [RecentRun(*row) for row in recent])
-
-
-def _select(db: sqlite3.Connection, sql: str, numbers: list[int]) -> list[Any]:
-    return db.execute(f"{sql} (SELECT value FROM json_each(?))", (wire.render_json(numbers),)).fetchall()

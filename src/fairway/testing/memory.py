@@ -121,14 +121,11 @@ class MemoryJournal:
         found = [one for one in self._summaries.values() if listing.matches(listing.list_summary(one), query)]
         ranked = [(*_rank(one, order), one) for one in found]
         down = not query.ascending
-        ranked.sort(key=lambda row: (row[1], row[2]), reverse=down)
-        ranked.sort(key=lambda row: row[0])
-        phase, key, tie = (
-            (0, None, query.cursor) if not query.sort else listing.parse_cursor(query.cursor) if query.cursor else (0, None, "")
-        )
+        phases = [sorted((row for row in ranked if row[0] == n), key=lambda row: row[1:3], reverse=down) for n in range(3)]
+        ranked = [row for phase in phases for row in phase]
         if query.cursor:
-            place = (key if key is not None else 0, tie)
-            ranked = [row for row in ranked if row[0] > phase or (row[0] == phase and _beyond((row[1], row[2]), place, down))]
+            n, key, tie = listing.parse_cursor(query.cursor) if query.sort else (0, 0, query.cursor)
+            ranked = [row for row in ranked if row[0] > n or (row[0] == n and ((key, tie) > row[1:3] if down else row[1:3] > (key, tie)))]
         page = ranked[: query.limit] if query.limit else ranked
         next = ""
         if len(page) < len(ranked):
@@ -143,8 +140,8 @@ class MemoryJournal:
         counts: dict[str, Counter[str]] = {name: Counter() for name in Facets.record_fields}
         for one in some:
             counts["tags"].update(one.tags)
-            counts["params"].update(one.params)
-            counts["metrics"].update(one.metrics)
+            counts["params"].update(list(one.params))
+            counts["metrics"].update(list(one.metrics))
             for name, value in zip(
                 ("pipelines", "users", "targets", "projects"), (one.pipeline, one.created_by, one.target, one.project), strict=True
             ):
@@ -279,10 +276,6 @@ def _rank(summary: RunSummary, order: tuple[str, str]) -> tuple[int, Any, str]:
     if number is not None:
         return 0, number, summary.run
     return (1, text, summary.run) if text is not None else (2, 0, summary.run)
-
-
-def _beyond(place: tuple[Any, str], last: tuple[Any, str], down: bool) -> bool:
-    return place < last if down else place > last
 
 
 def _checked(stream: str) -> str:

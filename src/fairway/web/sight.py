@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from fairway.errors import NotFoundError
 from fairway.spec.artifact import blob_key
 from fairway.spec.ports import ArtifactStore, Journal, run_now
+from fairway.spec.query import RunQuery, RunsFound
 from fairway.spec.record import replace
 from fairway.spec.summary import CacheEntry, RunSummary, RunTally
 from fairway.store import wire
@@ -49,6 +50,11 @@ class Sight:
                 break
             before = rows[-1].run
         return found[:limit]
+
+    async def search(self, identity: Identity, query: RunQuery) -> RunsFound:
+        """As the journal's, of the runs that may be seen."""
+        projects = seen_projects(identity, query.projects)
+        return RunsFound() if projects is None else await self._journal.search(replace(query, projects=projects))
 
     async def tally(self, identity: Identity) -> list[RunTally]:
         """As the journal's, of the runs that may be seen."""
@@ -135,6 +141,15 @@ class Sight:
         with self._artifacts.open(key) as file:
             if file.read(1) in (b"{", b"["):
                 yield file.read().decode("latin-1")
+
+
+def seen_projects(identity: Identity, wanted: Iterable[str]) -> tuple[str, ...] | None:
+    """Those of the projects `wanted` (none = all) that may be seen, () = all; None where that leaves none."""
+    wanted = tuple(wanted)
+    if identity.sees_all:
+        return wanted
+    seen = tuple(project for project in wanted if identity.sees(project)) if wanted else identity.projects
+    return seen or None
 
 
 def _keep(table: OrderedDict[str, tuple[int, frozenset[bytes]]], run: str, found: tuple[int, frozenset[bytes]]) -> None:

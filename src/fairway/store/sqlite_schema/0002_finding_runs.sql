@@ -16,18 +16,20 @@ CREATE TABLE listed (
 );
 CREATE UNIQUE INDEX listed_by_run ON listed (run, archived, status, pipeline, project, target, created_by);
 CREATE INDEX listed_by_pipeline ON listed (pipeline, run, archived, status, project);
-CREATE INDEX listed_by_status ON listed (status, run);
-CREATE INDEX listed_by_user ON listed (created_by, project);
-CREATE INDEX listed_by_target ON listed (target, project);
-CREATE INDEX listed_by_project ON listed (project);
-CREATE INDEX listed_by_started ON listed (started_at);
-CREATE INDEX listed_by_duration ON listed (duration_s);
+CREATE INDEX listed_by_status ON listed (status, archived);
+CREATE INDEX listed_by_user ON listed (created_by, project, archived);
+CREATE INDEX listed_by_target ON listed (target, project, archived);
+CREATE INDEX listed_by_project ON listed (project, archived);
+CREATE INDEX listed_by_started ON listed (started_at, archived);
+CREATE INDEX listed_by_duration ON listed (duration_s, archived);
+CREATE INDEX listed_by_kind ON listed (pipeline, status, archived, run);
 CREATE INDEX listed_by_name ON listed (name) WHERE name <> '';
 CREATE INDEX listed_archived ON listed (run) WHERE archived = 1;
 
 CREATE TABLE run_tags (
     tag TEXT NOT NULL,
     no INTEGER NOT NULL,
+    archived INTEGER NOT NULL,                    -- as in `listed`, so that it need not be asked
     PRIMARY KEY (tag, no)
 ) WITHOUT ROWID;
 CREATE INDEX run_tags_by_run ON run_tags (no);
@@ -43,10 +45,11 @@ CREATE TABLE run_values (
     name INTEGER NOT NULL,                        -- value_names.id
     number REAL,
     text TEXT,
+    archived INTEGER NOT NULL,
     PRIMARY KEY (no, name)
 ) WITHOUT ROWID;
-CREATE INDEX run_values_by_number ON run_values (name, number) WHERE number IS NOT NULL;
-CREATE INDEX run_values_by_text ON run_values (name, text) WHERE text IS NOT NULL;
+CREATE INDEX run_values_by_number ON run_values (name, number, no, archived) WHERE number IS NOT NULL;
+CREATE INDEX run_values_by_text ON run_values (name, text, no, archived) WHERE text IS NOT NULL;
 
 -- The columns that moved go; a table made anew, as DROP COLUMN is not in every SQLite there is.
 CREATE TABLE runs_2 (

@@ -15,6 +15,7 @@ from fairway.spec.ports import Journal, run_now
 from fairway.spec.record import replace
 from fairway.spec.summary import CacheEntry, RunSummary, RunTally
 from fairway.store.wire import parse_events
+from fairway.testing.contracts.finding import FindingContract
 
 _REF = ArtifactRef("ab" * 32, 3, "json", "int", inline="123", meta={"rows": 2})
 
@@ -31,7 +32,7 @@ def _summary(run: str, **fields: Any) -> RunSummary:
     return replace(RunSummary(run, "p"), **fields)
 
 
-class JournalReaderContract:
+class JournalReaderContract(FindingContract):
     """What everybody may ask of a journal. Subclass it and give the fixture `journal`; `writer`, the same journal as its drivers see it,
     only where that is another object."""
 

@@ -6,10 +6,14 @@ from typing import Any
 
 from starlette.responses import Response
 
+from fairway.spec.query import PipelineStats
 from fairway.web.access import check_all_projects
 from fairway.web.endpoint import Call, Endpoint
 from fairway.web.records import full
 from fairway.web.schema.pipelines import CacheFound, CachePage, CacheQuery, KeysBody, PipelinesPage
+from fairway.web.schema.runs import FacetsQuery
+from fairway.web.schema.words import PipelineStatsData
+from fairway.web.sight import seen_projects
 
 
 async def list_pipelines(call: Call[Any, None]) -> Any:
@@ -23,6 +27,12 @@ async def list_pipelines(call: Call[Any, None]) -> Any:
             one["by_status"][row.status] = row.runs
             one["newest"] = max(one["newest"], row.newest)
     return {"items": sorted(found.values(), key=lambda one: one["newest"], reverse=True), "tally": [full(row) for row in tally]}
+
+
+async def get_stats(call: Call[FacetsQuery, None]) -> Any:
+    """How often the pipeline's runs succeed, how long they usually take, and the newest of them."""
+    projects, name = seen_projects(call.identity, call.query.project), call.path["pipeline"]
+    return full(PipelineStats(name) if projects is None else await call.site.services.journal.pipeline_stats(name, projects))
 
 
 async def find_cached(call: Call[Any, KeysBody]) -> Any:
@@ -51,7 +61,11 @@ async def forget_cached(call: Call[Any, KeysBody]) -> Response:
 
 ENDPOINTS = (
     Endpoint("GET", "/pipelines", list_pipelines, "Pipelines", "pipelines", answer=PipelinesPage),
+    Endpoint(
+        "GET", "/pipelines/{pipeline}/stats", get_stats, "A pipeline's runs in figures", "pipelines", query=FacetsQuery,
+        answer=PipelineStatsData,
+    ),
     Endpoint("GET", "/cache", list_cached, "The cache's index", "store", query=CacheQuery, answer=CachePage),
     Endpoint("POST", "/cache/find", find_cached, "Look keys up in the cache", "store", body=KeysBody, answer=CacheFound, role="view"),
     Endpoint("POST", "/cache/forget", forget_cached, "Forget keys of the cache", "store", body=KeysBody, status=204, role="admin"),
-)
+)  # fmt: skip

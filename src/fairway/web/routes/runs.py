@@ -8,9 +8,11 @@ from typing import Any
 from starlette.responses import Response
 
 from fairway.engine.client import status_of
+from fairway.engine.query import parse_query, parse_sort
 from fairway.engine.state import RunState
-from fairway.errors import ConflictError, NotFoundError
+from fairway.errors import ConfigError, ConflictError, NotFoundError
 from fairway.spec.event import RunLabelled, RunResumed, RunStarted, address
+from fairway.spec.query import Facets, RunQuery, RunsFound
 from fairway.spec.record import replace, to_plain
 from fairway.spec.summary import RunSummary
 from fairway.store.runs import new_run_id
@@ -25,6 +27,7 @@ from fairway.web.schema.runs import (
     CommandBody,
     CommandSent,
     Digests,
+    FacetsQuery,
     Inbox,
     LabelBody,
     RerunBody,
@@ -34,29 +37,26 @@ from fairway.web.schema.runs import (
     RunsQuery,
     StartBody,
 )
-from fairway.web.schema.words import GraphData, Summary
+from fairway.web.schema.words import FacetsData, GraphData, Summary
+from fairway.web.sight import seen_projects
 
 
 async def list_runs(call: Call[RunsQuery, None]) -> dict[str, Any]:
-    """Runs, newest first, a page at a time."""
-    query, journal = call.query, call.site.services.journal
-    if query.match:
-        found = [await find_summary(call, run) for run in await journal.find_runs(query.match)]
-        return {
-            "items": [full(summary) for summary in found if _matches(summary, query) and call.identity.sees(summary.project)],
-            "next": "",
-        }
-    rows = await call.site.sight.summaries(
-        call.identity,
-        pipeline=query.pipeline,
-        status=query.status,
-        tag=query.tag,
-        archived=query.archived,
-        limit=query.limit + 1,
-        before=query.cursor,
-    )
-    page = rows[: query.limit]
-    return {"items": [full(row) for row in page], "next": page[-1].run if len(rows) > query.limit else ""}
+    """Runs, newest first unless another order is asked for, a page at a time."""
+    asked = call.query
+    if asked.match:
+        found = [await find_summary(call, run) for run in await call.site.services.journal.find_runs(asked.match)]
+        items = [full(summary) for summary in found if _matches(summary, asked) and call.identity.sees(summary.project)]
+        return {"items": items, "next": "", "total": len(items), "exact": True}
+    query = _read_query(asked, call.site.clock())
+    page = await call.site.sight.search(call.identity, query) if query else RunsFound()
+    return {"items": [full(row) for row in page.rows], "next": page.next, "total": page.total, "exact": page.exact}
+
+
+async def list_facets(call: Call[FacetsQuery, None]) -> Any:
+    """Names that can be asked for: pipelines, tags, users, parameters, metrics, targets, projects."""
+    projects = seen_projects(call.identity, call.query.project)
+    return full(Facets() if projects is None else await call.site.services.journal.facets(projects))
 
 
 async def start_run(call: Call[Any, StartBody]) -> Reply:
@@ -234,6 +234,24 @@ def _steps(state: RunState) -> list[dict[str, Any]]:
     return [{**row, "status": status_of(row["counts"])} for row in found.values()]
 
 
+def _read_query(asked: RunsQuery, now: float) -> RunQuery | None:
+    """What the parameters ask for together; None where they exclude each other. Raises ConfigError."""
+    query = parse_query(asked.q, now)
+    if asked.sort:
+        sort, ascending = parse_sort(asked.sort)
+        query = replace(query, sort=sort, ascending=ascending)
+    if asked.tag and query.tags not in ((), (asked.tag,)):
+        raise ConfigError("the tag is asked for twice", hint="as `tag` or in `q`")
+    for name, value in (("pipelines", asked.pipeline), ("statuses", asked.status), ("tags", asked.tag)):
+        there: tuple[str, ...] = getattr(query, name)
+        if value and there and value not in there:
+            return None
+        if value:
+            query = replace(query, **{name: (value,)})
+    archived = None if asked.archived and query.archived is False else query.archived
+    return replace(query, archived=archived, limit=asked.limit, cursor=asked.cursor)
+
+
 def _matches(summary: RunSummary, query: RunsQuery) -> bool:
     return (
         (not query.pipeline or summary.pipeline == query.pipeline)
@@ -247,7 +265,8 @@ _INDEX = re.compile(r"\[[\d,]*\]")
 _BUSY = {409: "It changes too often just now"}
 
 ENDPOINTS = (
-    Endpoint("GET", "/runs", list_runs, "List runs, newest first", "runs", query=RunsQuery, answer=RunsPage),
+    Endpoint("GET", "/runs", list_runs, "Find runs, newest first", "runs", query=RunsQuery, answer=RunsPage),
+    Endpoint("GET", "/facets", list_facets, "Names to find runs by", "runs", query=FacetsQuery, answer=FacetsData),
     Endpoint(
         "POST", "/runs", start_run, "Start a run", "runs", body=StartBody, answer=Summary, status=201,
         also={200: "This very run was there", 409: "Another run has this id"},

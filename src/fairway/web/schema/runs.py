@@ -13,9 +13,12 @@ from fairway.web.schema.words import Body, Error, Limit, Query, Ref, RunStatus, 
 
 
 class RunsQuery(Query):
-    """`match`: the beginning or end of an id, or a name. `tag`, `pipeline`, `status`: exactly this one. `cursor`: `next` of the page
+    """`q`: a query as in `fairway runs QUERY`, such as "failed auc>0.8 since:2d"; `sort`: an order as in its `sort:`. `match`: beginning or
+    end of an id, or a name. `tag`, `pipeline`, `status`: exactly this one. `archived`: archived ones too. `cursor`: `next` of the page
     before."""
 
+    q: Text = ""
+    sort: Word = ""
     pipeline: Word = ""
     status: RunStatus = ""
     tag: Word = ""
@@ -26,10 +29,18 @@ class RunsQuery(Query):
 
 
 class RunsPage(msgspec.Struct, kw_only=True):
-    """`next` is the cursor of the next page, "" on the last one."""
+    """`next` is the cursor of the next page, "" on the last one. `total`: how many runs there are in all pages; more if not `exact`."""
 
     items: list[Summary]  # type: ignore[valid-type]
     next: str
+    total: int
+    exact: bool
+
+
+class FacetsQuery(Query):
+    """`project`: only of runs of these projects."""
+
+    project: Annotated[tuple[Word, ...], Meta(max_length=1000)] = ()
 
 
 class StartBody(Body):

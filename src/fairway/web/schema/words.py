@@ -11,6 +11,7 @@ from fairway.engine.differ import Difference
 from fairway.spec.artifact import ArtifactRef
 from fairway.spec.graph import Graph
 from fairway.spec.outcome import ErrorInfo
+from fairway.spec.query import Facets, PipelineStats
 from fairway.spec.resources import Resources
 from fairway.spec.summary import CacheEntry, RunSummary
 from fairway.web.records import struct_of
@@ -28,6 +29,8 @@ Summary = struct_of(RunSummary)
 Error = struct_of(ErrorInfo)
 Entry = struct_of(CacheEntry)
 GraphData = struct_of(Graph)
+FacetsData = struct_of(Facets)
+PipelineStatsData = struct_of(PipelineStats)
 DifferenceData = struct_of(Difference)
 ResourcesData = struct_of(Resources)
 
