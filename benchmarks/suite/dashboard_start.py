@@ -12,7 +12,7 @@ import time
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
 from benchmarks.dashboard.site import seeded
 from benchmarks.figures import OURS, Bar
@@ -161,7 +161,7 @@ def _answers(port: int) -> bool:
             link.close()
         if answer.status == 200:
             return True
-        path = urlsplit(answer.getheader("location") or "/").path
+        path = urljoin(path, urlsplit(answer.getheader("location") or "/").path)
     return False
 
 
