@@ -7,7 +7,7 @@ from importlib import import_module
 
 from fairway.web.pages.page import Page
 
-_FILES = ("artifacts", "home", "login", "news", "pipelines", "system", "runs", "compare", "run", "task", "logs")
+_FILES = ("artifacts", "home", "login", "news", "pipelines", "system", "runs", "compare", "run", "task", "logs", "actions")
 
 
 def load_pages(files: Iterable[str] = _FILES) -> tuple[Page, ...]:

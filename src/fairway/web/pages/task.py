@@ -30,7 +30,7 @@ TABS = (
     ("io", "Inputs & outputs"),
     ("metrics", "Metrics"),
     ("resources", "Resources"),
-    ("code", "Code & environment"),
+    ("code", "Code"),
     ("cache", "Cache"),
 )
 Address = Annotated[str, msgspec.Meta(max_length=2048)]

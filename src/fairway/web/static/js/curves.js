@@ -42,11 +42,18 @@ export function spellSize(bytes) {
   return `${size < 9.95 ? size.toFixed(1) : Math.round(size)} ${units[0]}`;
 }
 
+/** The next number with one digit that counts, or 2.5 of it. */
+function roundUp(value) {
+  const unit = 10 ** Math.floor(Math.log10(value));
+  return [1, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 10].find((step) => step * unit >= value) * unit;
+}
+
 function lineOptions(points, { log = false, x, y, colour, area = false, limit = null, name }) {
   return {
-    grid: { top: 12, right: 14, bottom: 4, left: 4 },
+    legend: { show: false },
+    grid: { top: limit ? 20 : 12, right: 14, bottom: 4, left: 4 },
     xAxis: { type: "value", min: "dataMin", max: "dataMax", axisLabel: { formatter: x }, splitLine: { show: false } },
-    yAxis: { type: log ? "log" : "value", scale: !area, min: area ? 0 : undefined, max: limit && area ? ({ max }) => Math.max(max, limit) : undefined, splitNumber: 3, axisLabel: { formatter: y } },
+    yAxis: { type: log ? "log" : "value", scale: !area, min: area ? 0 : undefined, max: limit && area ? ({ max }) => roundUp(Math.max(max, limit) * 1.05) : undefined, splitNumber: 3, axisLabel: { formatter: y } },
     tooltip: { trigger: "axis", formatter: ([one]) => `${x(one.value[0])}   ${y(one.value[1])}` },
     series: [{
       name, type: "line", data: log ? points.filter((point) => point[1] > 0) : points, showSymbol: points.length < 3, symbolSize: 5, lineStyle: { width: 1.75 }, itemStyle: { color: colour },
@@ -59,14 +66,14 @@ function lineOptions(points, { log = false, x, y, colour, area = false, limit = 
 /** Metrics of the attempt that `element` names. */
 export async function showCurves(element) {
   const { run, attempt } = element.dataset;
-  const grid = element.querySelector(".curve-grid");
+  const grid = element.querySelector(".task-curve-grid");
   const state = { by: "step", log: false, items: [] };
   const draw = () => {
     for (const item of state.items) {
       const figure = [...grid.children].find((one) => one.dataset.metric === item.metric) ?? addFigure(grid, item.metric);
-      figure.querySelector(".curve-last").textContent = item.points.length ? spellValue(item.points[item.points.length - 1][1]) : "";
+      figure.querySelector(".task-curve-last").textContent = item.points.length ? spellValue(item.points[item.points.length - 1][1]) : "";
       const x = state.by === "time" ? (value) => spellDuration(value) : (value) => spellValue(value);
-      chart(figure.querySelector(".curve-chart"), () => lineOptions(item.points, { log: state.log, x, y: spellValue, colour: token("--series-1"), name: item.metric }));
+      chart(figure.querySelector(".task-curve-chart"), () => lineOptions(item.points, { log: state.log, x, y: spellValue, colour: token("--series-1"), name: item.metric }));
     }
   };
   const load = async () => {
@@ -93,17 +100,17 @@ export async function showCurves(element) {
 
 function addFigure(grid, metric) {
   const figure = document.createElement("figure");
-  figure.className = "curve";
+  figure.className = "task-curve";
   figure.dataset.metric = metric;
   const caption = document.createElement("figcaption");
   const name = document.createElement("span");
   name.className = "mono clip";
   name.textContent = metric;
   const last = document.createElement("span");
-  last.className = "value curve-last";
+  last.className = "value task-curve-last";
   caption.append(name, last);
   const canvas = document.createElement("div");
-  canvas.className = "curve-chart";
+  canvas.className = "task-curve-chart";
   figure.append(caption, canvas);
   grid.append(figure);
   return figure;

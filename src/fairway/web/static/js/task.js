@@ -1,9 +1,11 @@
 // The panel of one task: its parts are set up when they come into the page, and its tab is fetched anew when the task has got on.
+import "./actions.js";
 import { say } from "./app.js";
 
 const PARTS = [
   ["[data-log]", async (element) => new (await import("./log.js")).LogView(element)],
   ["[data-curves]", async (element) => (await import("./curves.js")).showCurves(element)],
+  [".io-preview", async () => import("./artifact.js")],
   ["[data-usage]", async (element) => (await import("./curves.js")).showUsage(element)],
 ];
 const known = new WeakSet();
