@@ -10,7 +10,14 @@ from typing import Any
 from benchmarks.dashboard.site import Site
 from benchmarks.process import CommandError
 
-FLAGS = ("--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync")
+FLAGS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
 
 
 @contextmanager
@@ -49,6 +56,5 @@ def transferred(context: Any, path: str, ready: str) -> dict[str, int]:
     session.on("Network.loadingFinished", add)
     page.goto(path)
     page.wait_for_selector(ready)
-    page.wait_for_load_state("networkidle") if "live" not in path else None
     page.close()
     return found

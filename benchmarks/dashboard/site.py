@@ -32,7 +32,9 @@ class Site:
 
     def link(self) -> str:
         """A new link that lets a browser in."""
-        done = subprocess.run([self._fairway, "-C", self.project, "ui", "--no-open"], capture_output=True, text=True, check=False, timeout=60)
+        done = subprocess.run(
+            [self._fairway, "-C", self.project, "ui", "--no-open"], capture_output=True, text=True, check=False, timeout=60
+        )
         if done.returncode:
             raise CommandError(done.stderr.strip())
         return done.stdout.strip()
