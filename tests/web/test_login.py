@@ -9,11 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from starlette.requests import Request
 from starlette.testclient import TestClient
 
-from fairway.web.access import safe_next
+from fairway.web.access import find_identity, safe_next, while_known
 from fairway.web.identity import Identity
 from fairway.web.limits import FREE
+from fairway.web.live import _follow
+from fairway.web.sse import HEARTBEAT
 from tests.web.rig import API, TOKEN, Server, started
 
 PAGE = {"accept": "text/html,application/xhtml+xml"}
@@ -158,6 +161,33 @@ def test_behind_tls_the_cookie_is_for_tls_only(tmp_path: Path) -> None:
     with Server(tmp_path, address="https://server").client("") as client:
         answer = client.post("http://server/session", data={"token": TOKEN}, headers=DATA)
         assert "; Secure" in answer.headers["set-cookie"]
+
+
+def test_behind_a_proxy_each_visitor_has_an_address(tmp_path: Path) -> None:
+    """The last address is the proxy's own word. Without a proxy nobody is believed."""
+    for address, sources in (("https://server", ["10.0.0.7", "10.0.0.8"]), ("", ["testclient", "testclient"])):
+        server = Server(tmp_path / (address[:5] or "plain"), address=address)
+        with server.client("") as client:
+            for said in ("1.2.3.4, 10.0.0.7", "10.0.0.8"):
+                client.post("http://server/session", data={"code": "wrong"}, headers={**DATA, "x-forwarded-for": said})
+        lines = (server.home / "audit.jsonl").read_text().splitlines()
+        assert [json.loads(line)["source"] for line in lines] == sources
+
+
+@pytest.mark.asyncio
+async def test_an_answer_without_end_ends_with_its_token(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fairway.web.access.LOOK_EVERY_S", 0.0)
+    server = Server(tmp_path, heartbeat_s=0.001)
+    site = next(route.app._site for route in server.app.routes if getattr(route, "path", "") == f"{API}/runs")  # type: ignore[attr-defined]
+    scope = {"type": "http", "method": "GET", "path": "/live", "query_string": b"", "headers": [(b"fairway-token", TOKEN.encode())]}
+    request = Request(scope)
+    identity = await find_identity(site, request)
+    parts = while_known(site, request, identity, _follow(site, ["runs"]))
+    assert (await anext(parts)).startswith(b"id: 0\n")
+    assert await anext(parts) == HEARTBEAT
+    server.users.by_token[TOKEN] = Identity("ann", "view")
+    assert [part async for part in parts] == [], "who may do something else now has to ask anew"
+    await server.services.journal.close()
 
 
 def test_what_is_done_is_written_down(browser: TestClient, server: Server) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import time
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping
 from typing import Any
 from urllib.parse import quote, urlsplit
 
@@ -19,6 +20,7 @@ from fairway.web.sessions import Session
 
 CSRF_HEADER = "X-CSRF-Token"
 LOGIN = "/login"
+LOOK_EVERY_S = 15.0
 SAFE = ("GET", "HEAD", "OPTIONS")
 _SESSION = "fairway.session"
 
@@ -166,6 +168,27 @@ def check_all_projects(identity: Identity) -> None:
         raise Refused(403, "this concerns all projects, and your token is not for all of them", code="FW-FORBIDDEN")
 
 
-def address_of(request: Request) -> str:
-    """Where the request came from, as far as is known: of what is in front of the server, that one's address."""
+async def while_known(site: Site, request: Request, identity: Identity, parts: AsyncIterable[Any]) -> AsyncIterator[Any]:
+    """The parts of an answer that may go on for hours, for as long as who asked for it may still have it."""
+    looked_at = time.monotonic()
+    async for part in parts:
+        if time.monotonic() - looked_at >= LOOK_EVERY_S:
+            looked_at = time.monotonic()
+            if await find_identity(site, request) != identity:
+                return
+        yield part
+
+
+def address_of(site: Site, request: Request) -> str:
+    """Where the request came from. Where something stands before the server, which then has an `address` of its own, what that says: the
+    last that it has written into the header, for whoever asks may write the others."""
+    said = ",".join(request.headers.getlist("x-forwarded-for")).rpartition(",")[2].strip()
+    if said and site.settings.address:
+        return said[:64]
     return request.client.host if request.client is not None else ""
+
+
+def note_done(site: Site, request: Request, identity: Identity, path: str, status: int) -> None:
+    """Write down that somebody known has done something, or was refused; `path` is the route's."""
+    if request.method not in SAFE and identity.user:
+        site.audit.note(identity, f"{request.method} {path}", request.url.path, status, address_of(site, request))

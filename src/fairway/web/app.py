@@ -14,7 +14,7 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 from starlette.routing import BaseRoute, Route
 
 from fairway.engine.host import Host
@@ -22,7 +22,7 @@ from fairway.engine.library import StoreLibrary
 from fairway.engine.services import Services
 from fairway.errors import FairwayError, InternalError
 from fairway.store import gc
-from fairway.web.access import SAFE, address_of, check_csrf, check_named_runs, check_role, find_identity
+from fairway.web.access import check_csrf, check_named_runs, check_role, find_identity, note_done, while_known
 from fairway.web.audit import Audit
 from fairway.web.content import content_routes
 from fairway.web.endpoint import JSON, Call, Endpoint
@@ -104,8 +104,8 @@ class _Door:
         began = time.perf_counter()
         endpoint = self._methods.get("GET" if request.method == "HEAD" else request.method)
         identity, response = await self._admit(request, endpoint)
-        if request.method not in SAFE and identity.user and (endpoint is None or endpoint.needed != "view"):
-            self._site.audit.note(identity, f"{request.method} {self._path}", request.url.path, response.status_code, address_of(request))
+        if endpoint is None or endpoint.needed != "view":
+            note_done(self._site, request, identity, self._path, response.status_code)
         took_s = None if endpoint is not None and endpoint.waits else time.perf_counter() - began
         self._meter.count(request.method, self._path, response.status_code, took_s)
         await response(scope, receive, send)
@@ -123,7 +123,10 @@ class _Door:
             return identity, render_problem(error)
         except Exception as error:  # noqa: BLE001 - as below
             return identity, _defect(request, error)
-        return identity, await self._answer(request, endpoint, identity)
+        response = await self._answer(request, endpoint, identity)
+        if isinstance(response, StreamingResponse):
+            response.body_iterator = while_known(self._site, request, identity, response.body_iterator)
+        return identity, response
 
     async def _answer(self, request: Request, endpoint: Endpoint, identity: Identity) -> Response:
         try:

@@ -34,7 +34,7 @@ _TAGS = {
 _ALWAYS = {
     "400": "The request cannot be read",
     "401": "The token is missing or wrong",
-    "403": "The token is not a user's",
+    "403": "The token is not a user's, or its role does not allow this",
     "406": "None of what is accepted can be answered with",
 }
 
@@ -88,10 +88,11 @@ def spell_path(path: str) -> str:
 
 
 def _operation(endpoint: Endpoint) -> dict[str, Any]:
+    needs = "" if endpoint.public else f" Needs the role {endpoint.needed!r}."
     operation: dict[str, Any] = {
         "operationId": endpoint.operation,
         "summary": endpoint.summary,
-        "description": _words(endpoint.handle) + (f" {_words(endpoint.query)}" if endpoint.query is not NoQuery else ""),
+        "description": _words(endpoint.handle) + (f" {_words(endpoint.query)}" if endpoint.query is not NoQuery else "") + needs,
         "tags": [endpoint.tag],
         "parameters": _parameters(endpoint),
         "responses": _responses(endpoint),

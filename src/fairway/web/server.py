@@ -68,6 +68,7 @@ async def _serve(options: ServerOptions) -> int:
             ws="none",
             timeout_graceful_shutdown=_GOODBYE_S,
             server_header=False,
+            proxy_headers=False,  # anybody on this machine, or behind a port-forward, could write them
             date_header=not options.own,
         )
         server = _Server(config)

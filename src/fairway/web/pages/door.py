@@ -10,12 +10,12 @@ from urllib.parse import parse_qsl
 
 import msgspec
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 from starlette.routing import BaseRoute, Route
 
 from fairway.errors import FairwayError, InternalError
 from fairway.spec.tokens import HEADER
-from fairway.web.access import SAFE, address_of, check_csrf, check_named_runs, check_origin, check_role, find_identity, lead_to_login
+from fairway.web.access import check_csrf, check_named_runs, check_origin, check_role, find_identity, lead_to_login, note_done, while_known
 from fairway.web.identity import NOBODY, Identity
 from fairway.web.pages.page import Page, Visit
 from fairway.web.ports import Site
@@ -46,8 +46,8 @@ class PageDoor:
         began = time.perf_counter()
         page = self._methods.get("GET" if request.method == "HEAD" else request.method)
         identity, response = await self._admit(request, page)
-        if request.method not in SAFE and identity.user and page is not None and not page.public:
-            self._site.audit.note(identity, f"{request.method} {self._path}", request.url.path, response.status_code, address_of(request))
+        if page is not None and not page.public:
+            note_done(self._site, request, identity, self._path, response.status_code)
         self._meter.count(request.method, self._path, response.status_code, time.perf_counter() - began)
         await response(scope, receive, send)
 
@@ -61,7 +61,10 @@ class PageDoor:
                 if not identity.user and not request.headers.get(HEADER):
                     return identity, lead_to_login(request)
                 check_role(request, identity, page.role)
-            return identity, await self._answer(request, page, identity)
+            response = await self._answer(request, page, identity)
+            if isinstance(response, StreamingResponse):
+                response.body_iterator = while_known(self._site, request, identity, response.body_iterator)
+            return identity, response
         except ClientDisconnect:
             return identity, Response(status_code=400)
         except FairwayError as error:

@@ -42,7 +42,7 @@ async def begin_session(visit: Visit) -> Response:
     """Sign in. Who asks for JSON is told where to go on; a form is led there."""
     form: SessionForm = visit.form
     site, request = visit.site, visit.request
-    place = address_of(request)
+    place = address_of(site, request)
     site.logins.check(place)
     identity = site.sessions.take_code(form.code.strip()) if form.code else await site.auth.find_identity(form.token.strip())
     if identity is None:
@@ -80,7 +80,7 @@ async def leave_for_provider(visit: Visit) -> Response:
 async def return_from_provider(visit: Visit) -> Response:
     """Back from the provider. The answer is a page that goes on by itself: so the next request is our own, and has the session's cookie."""
     site, request, oidc = visit.site, visit.request, _get_oidc(visit)
-    place = address_of(request)
+    place = address_of(site, request)
     site.logins.check(place)
     try:
         identity, next = await oidc.finish(request.query_params, request.cookies.get(oidc.cookie, ""))
@@ -127,7 +127,7 @@ def sign_in(site: Site, request: Request, response: Response, identity: Identity
         secure=is_secure(site, request),
     )
     response.headers["cache-control"] = "no-store"
-    site.audit.note(session.identity, "login", request.url.path, response.status_code, address_of(request))
+    site.audit.note(session.identity, "login", request.url.path, response.status_code, address_of(site, request))
 
 
 def is_secure(site: Site, request: Request) -> bool:
