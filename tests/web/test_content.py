@@ -174,6 +174,17 @@ def test_an_artifact_that_its_run_does_not_name_is_not_there(files: Files, brows
     assert browser.get(f"http://server{with_run}").status_code == 404
 
 
+def test_a_server_that_was_started_anew_knows_what_is_meant(recorded: tuple[Path, dict[str, str]]) -> None:
+    server = Server(recorded[0])
+    with server.client() as client:
+        run = recorded[1]["first"]
+        (ref,) = [one["ref"] for one in client.get(f"/runs/{run}/artifacts").json()["items"] if one["artifact"] == "table"]
+        url = Grants(server.users.signing_key).make(run, ref["digest"], "table.json", ANN)
+        answer = client.get(f"http://server{url}")
+        assert (answer.status_code, answer.headers["content-type"]) == (200, "application/json")
+        assert len(answer.json()["rows"]) == 3
+
+
 def test_bytes_that_are_gone_are_said_to_be(files: Files, browser: TestClient) -> None:
     url = files.url(files.page, "report.html")
     files.server.services.artifacts.delete(blob_key(files.page.digest))
