@@ -139,6 +139,10 @@ export class Drawing {
       link.append(known.track, known.well, known.badly);
     }
     if (node.guard) link.classList.add("guarded");
+    if (node.inner?.length) {
+      link.append(svg("g", { class: "g-unfold", "data-unfold": node.id, transform: `translate(${node.w - 28} 12)` },
+        svg("rect", { class: "g-fold-hit", width: 24, height: 24, rx: 6 }), svg("path", { class: "g-chevron", d: "m10 8 4 4-4 4" })));
+    }
     this.nodes.set(node.id, known);
     return known;
   }
@@ -146,10 +150,11 @@ export class Drawing {
   #write(known, node, now) {
     const { element } = known;
     const note = spellNote(node, now);
-    if (known.node.label !== node.label || known.node.w !== node.w) known.label.textContent = clip(node.label, node.w - 58, 600);
+    const room = node.w - (node.inner?.length ? 78 : 58);
+    if (known.node.label !== node.label || known.node.w !== node.w) known.label.textContent = clip(node.label, room, 600);
     if (known.note.dataset.whole !== note || known.node.w !== node.w) {
       known.note.dataset.whole = note;
-      known.note.textContent = clip(note, node.w - 56, 400, 11.5);
+      known.note.textContent = clip(note, room + 2, 400, 11.5);
       const whole = spellWhole(node, now);
       element.setAttribute("aria-label", whole);
       known.title.textContent = node.doc ? `${whole}\n${node.doc}` : whole;
@@ -185,7 +190,9 @@ export class Drawing {
         known = { element: svg("g", { class: "g-group", "data-kind": group.kind }, frame, head), frame, head };
         this.groups.set(group.id, known);
       }
-      const text = clip({ condition: `if ${group.label}`, dynamic: `${group.label} · made while running` }[group.kind] ?? group.label, Math.max(40, at[2] - 44), 600, 12);
+      const long = group.kind === "dynamic" ? `${group.label} · made while running` : "";
+      const room = Math.max(40, at[2] - 44);
+      const text = long && clip(long, room, 600, 12) === long ? long : clip(group.kind === "condition" ? `if ${group.label}` : group.label, room, 600, 12);
       known.head.lastChild.textContent = text;
       known.head.firstChild.setAttribute("width", Math.min(at[2] - 12, 34 + text.length * 7));
       known.frame.setAttribute("width", round(at[2]));

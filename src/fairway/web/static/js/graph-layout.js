@@ -3,7 +3,8 @@
 
 import { align } from "./layout-align.js";
 import { order } from "./layout-order.js";
-import { rankNodes, addDummies } from "./layout-ranks.js";
+import { addDummies, rankNodes } from "./layout-ranks.js";
+import { leastWidth, relax, widthOf } from "./layout-relax.js";
 
 /**
  * @typedef {{id: string, w: number, h: number, group?: string}} Box
@@ -13,6 +14,7 @@ import { rankNodes, addDummies } from "./layout-ranks.js";
  *   groups: Record<string, [number, number, number, number]>, edges: number[][]}} Layout
  */
 
+const TOO_WIDE = 1.6;
 export const GAP = { node: 26, rank: 50, dummy: 12, inset: 16, head: 28 };
 
 /**
@@ -79,6 +81,7 @@ function placeLevel(levels, id, routes, across) {
   const graph = addDummies(items, net, ports.map(({ n, side, key }) => ({ n, side, node: index.get(key) })));
   order(graph);
   align(graph, GAP);
+  if (widthOf(graph) > TOO_WIDE * leastWidth(graph, GAP)) relax(graph, GAP);
   const level = measure(graph, items, id !== "", across);
   for (const chain of graph.chains) for (const n of chain.n) routes[n] = { n, level, chain };
   return level;
@@ -150,24 +153,43 @@ function reach(level, n, edge, side) {
   return [[level.x + level.graph.x[n], level.y + middle + (side === "out" ? item.h : -item.h) / 2]];
 }
 
-/** Ranks alone, and a grid by them: what is shown until the layout is there. Places as in `layout`; edges are straight. */
-export function sketch({ nodes, edges, dir }) {
+/** Ranks of a drawing without its groups, as `layout` makes them; sizes as if from top to bottom. */
+function rankDrawing({ nodes, edges, dir }) {
+  const items = nodes.map(({ w, h }) => (dir === "right" ? { w: h, h: w } : { w, h }));
   const index = new Map(nodes.map((node, n) => [node.id, n]));
   const links = edges.filter(([from, to]) => index.has(from) && index.has(to) && from !== to).map(([from, to]) => ({ n: [], from: index.get(from), to: index.get(to) }));
-  const { rank } = rankNodes(nodes.length, links);
-  const used = [], places = {};
-  const across = dir === "right";
-  nodes.forEach(({ id, w, h }, n) => {
-    const at = used[rank[n]] ?? 0;
-    used[rank[n]] = at + (across ? h : w) + GAP.node;
-    const along = rank[n] * ((across ? w : h) + GAP.rank);
-    places[id] = across ? [along, at] : [at, along];
+  const net = rankNodes(items.length, links);
+  const high = new Float64Array(net.ranks);
+  items.forEach((item, node) => { high[net.rank[node]] = Math.max(high[net.rank[node]], item.h); });
+  return { items, net, high, height: high.reduce((all, one) => all + one, 0) + GAP.rank * Math.max(0, net.ranks - 1) };
+}
+
+/** About how large the layout of a graph without groups will be: cheap, also where the layout is not. */
+export function estimate(drawing) {
+  const { items, net, height } = rankDrawing(drawing);
+  const graph = addDummies(items, net, []);
+  const wide = new Float64Array(net.ranks);
+  graph.rank.forEach((at, node) => { wide[at] += graph.w[node] + (node < graph.real ? GAP.node : GAP.dummy); });
+  const width = Math.max(0, ...wide);
+  return drawing.dir === "right" ? { width: height, height: width } : { width, height };
+}
+
+/** Ranks alone, each packed around the middle: what is shown until the layout is there. As `layout`; groups and edges have no places. */
+export function sketch(drawing) {
+  const { items, net, high, height } = rankDrawing(drawing);
+  const across = drawing.dir === "right";
+  const wide = new Float64Array(net.ranks), top = new Float64Array(net.ranks);
+  for (let at = 1; at < net.ranks; at += 1) top[at] = top[at - 1] + high[at - 1] + GAP.rank;
+  const left = items.map((item, node) => {
+    const at = net.rank[node];
+    wide[at] += item.w + (wide[at] ? GAP.node : 0);
+    return wide[at] - item.w;
   });
-  const widest = Math.max(0, ...used.map((one) => one ?? 0)) - GAP.node;
-  for (const { id } of nodes) {
-    const slack = (widest - (used[rank[index.get(id)]] - GAP.node)) / 2;
-    places[id][across ? 1 : 0] += slack;
-  }
-  const deep = used.length * ((nodes[0] ? (across ? nodes[0].w : nodes[0].h) : 0) + GAP.rank) - GAP.rank;
-  return { width: across ? deep : widest, height: across ? widest : deep, nodes: places, groups: {}, edges: edges.map(() => []) };
+  const width = Math.max(0, ...wide);
+  const nodes = {};
+  drawing.nodes.forEach(({ id }, node) => {
+    const x = left[node] + (width - wide[net.rank[node]]) / 2, y = top[net.rank[node]];
+    nodes[id] = across ? [y, x] : [x, y];
+  });
+  return { width: across ? height : width, height: across ? width : height, nodes, groups: {}, edges: drawing.edges.map(() => []) };
 }

@@ -19,22 +19,27 @@ export function makeModel(data, folded) {
   const standIn = (group) => {
     if (!group) return "";
     if (stand.has(group.id)) return stand.get(group.id);
-    const above = standIn(groups.get(group.parent ?? ""));
-    stand.set(group.id, above || (folded.has(group.id) ? makerOf(group, known) || group.id : ""));
+    stand.set(group.id, ""); // should they go round in a circle
+    const maker = makerOf(group, known);
+    const above = standIn(groups.get(known.get(maker)?.group ?? group.parent ?? ""));
+    stand.set(group.id, above || (folded.has(group.id) ? maker || group.id : ""));
     return stand.get(group.id);
   };
-  for (const group of data.groups) standIn(group);
+  const inner = new Map();
+  for (const group of data.groups) {
+    standIn(group);
+    const maker = makerOf(group, known);
+    if (maker) inner.set(maker, [...(inner.get(maker) ?? []), group.id]);
+  }
   const nodes = new Map();
-  for (const node of data.nodes) if (!stand.get(node.group)) nodes.set(node.id, { ...node, w: widthOf(node.label), h: NODE_HEIGHT });
   const full = new Set();
   for (const node of data.nodes) {
-    const fold = stand.get(node.group);
     for (let at = node.group; at && groups.has(at) && !full.has(at); at = groups.get(at).parent) full.add(at);
-    if (!fold) continue;
-    stand.set(node.id, fold);
-    const group = groups.get(fold);
-    if (!nodes.has(fold) && !group) stand.set(node.id, stand.get(known.get(fold)?.group) ?? "");
-    else addFolded(nodes, fold, group, node);
+    const fold = stand.get(node.group);
+    if (fold) {
+      stand.set(node.id, fold);
+      addFolded(nodes, fold, groups.get(fold), node);
+    } else nodes.set(node.id, { ...node, w: widthOf(node.label, inner.has(node.id)), h: NODE_HEIGHT, inner: inner.get(node.id) ?? [] });
   }
   const open = data.groups.filter((group) => !stand.get(group.id) && full.has(group.id));
   const edges = drawnEdges(data, (id) => stand.get(id) || id, nodes, open, known);
@@ -51,6 +56,7 @@ function makerOf(group, known) {
 
 function addFolded(nodes, fold, group, node) {
   let one = nodes.get(fold);
+  if (!one && !group) return; // a step that comes after what it made: it does not
   if (!one) {
     one = { id: fold, label: group.label, group: group.parent ?? "", fold: true, kind: group.kind, status: group.status, counts: group.counts ?? {}, w: widthOf(group.label), h: NODE_HEIGHT };
     nodes.set(fold, one);
@@ -84,8 +90,8 @@ function drawnEdges(data, stand, nodes, open, known) {
 }
 
 /** Wide enough for most labels; the same for labels of about the same length, so that ranks look even. */
-function widthOf(label) {
-  return Math.min(232, Math.max(136, 16 * Math.ceil((62 + label.length * 7.4) / 16)));
+function widthOf(label, more = false) {
+  return Math.min(232, Math.max(136, 16 * Math.ceil((62 + (more ? 20 : 0) + label.length * 7.4) / 16)));
 }
 
 /** `state` of each edge: "stopped" from what failed to what therefore never ran, "busy" into what runs now, "done" where both have ended well. */
@@ -127,12 +133,12 @@ export function spellNote(node, now) {
   const took = node.started_at ? spellDuration(Math.max(0, (node.ended_at || now) - node.started_at)) : "";
   const parts = [];
   if (node.fold) parts.push(`${node.steps} step${node.steps === 1 ? "" : "s"}`);
-  else if (node.steps) parts.push(`made ${node.steps} step${node.steps === 1 ? "" : "s"}`);
+  else if (node.steps) parts.push(`+${node.steps} step${node.steps === 1 ? "" : "s"}`);
   if (node.mapped && node.total) {
     const done = WELL.reduce((all, name) => all + (node.counts[name] ?? 0), 0);
     parts.push(`${done.toLocaleString("en")}/${node.total.toLocaleString("en")}`);
     if (node.counts.failed) parts.push(`${node.counts.failed.toLocaleString("en")} failed`);
-  } else if (node.status === "failed" && node.error) {
+  } else if (node.status === "failed" && node.error && !node.fold) {
     return node.error.message.split("\n", 1)[0] || node.error.code;
   }
   if (!["succeeded", "running"].includes(node.status) && !(node.mapped && node.counts.failed)) parts.push(node.status);

@@ -195,6 +195,11 @@ export class GraphView {
     this.host.addEventListener("click", (event) => {
       const head = event.target.closest("[data-fold]");
       if (head) return this.fold(head.dataset.fold);
+      const more = event.target.closest("[data-unfold]");
+      if (more) {
+        event.preventDefault();
+        return this.foldMade(more.dataset.unfold);
+      }
       const link = event.target.closest(".g-node");
       if (!link || event.metaKey || event.ctrlKey || event.shiftKey) return undefined;
       event.preventDefault();
@@ -248,8 +253,11 @@ export class GraphView {
     else if (event.key === "End") next = ids.at(-1);
     else if (event.key === "PageDown" || event.key === "n") next = ids[Math.min(ids.length - 1, at + 1)];
     else if (event.key === "PageUp" || event.key === "p") next = ids[Math.max(0, at - 1)];
-    else if (event.key === "f" && this.drawing.nodes.get(link.dataset.node).node.group) return this.fold(this.drawing.nodes.get(link.dataset.node).node.group);
-    else return undefined;
+    else if (event.key === "f") {
+      const { node } = this.drawing.nodes.get(link.dataset.node);
+      if (node.inner?.length) this.foldMade(node.id);
+      else if (node.fold || node.group) this.fold(node.fold ? node.id : node.group);
+    } else return undefined;
     event.preventDefault();
     event.stopPropagation();
     if (next) {
@@ -261,6 +269,8 @@ export class GraphView {
 
   /** Fold the group, or open it. */
   fold(id) {
+    const maker = this.model.nodes.find((node) => node.inner?.includes(id));
+    if (maker) return this.foldMade(maker.id);
     if (this.folded.has(id)) this.folded.delete(id);
     else this.folded.add(id);
     this.#keepFolds();
@@ -268,6 +278,21 @@ export class GraphView {
     this.kept = id;
     this.setData(this.data);
     if (had && !had.isConnected) (this.drawing.nodes.get(id)?.element ?? this.drawing.groups.get(id)?.head)?.focus({ preventScroll: true });
+    return undefined;
+  }
+
+  /** Open what a dynamic step has made, or fold it back into the step. */
+  foldMade(id) {
+    const { inner } = this.drawing.nodes.get(id).node;
+    const open = inner.some((group) => !this.folded.has(group));
+    for (const group of inner) {
+      if (open) this.folded.add(group);
+      else this.folded.delete(group);
+    }
+    this.#keepFolds();
+    this.kept = id;
+    this.setData(this.data);
+    this.drawing.nodes.get(id)?.element.focus({ preventScroll: true });
   }
 
   /** Fold all groups, or open all. */

@@ -1,7 +1,13 @@
 // Ranks of a layered layout, and the dummies that stand for long edges in the ranks between.
 
+/** A rank holds no more than this of so many nodes: a graph is to be about as wide as it is high. */
+function roomOf(count) {
+  return Math.max(16, Math.ceil(1.15 * Math.sqrt(count)));
+}
+
 /**
- * Ranks: as early as what a node needs allows; a node that needs little and that many wait for stands close to those. Cycles are cut.
+ * Ranks: as early as what a node needs allows, and as there is room (Coffman and Graham, 1972); a node that needs little and that many wait
+ * for stands close to those. Cycles are cut.
  * @param {number} count
  * @param {{n: number[], from: number, to: number}[]} given edges; `n` are their numbers. Those between the same two are merged.
  */
@@ -22,13 +28,36 @@ export function rankNodes(count, given) {
     after[link.top].push(link.end);
     before[link.end].push(link.top);
   }
-  const rank = new Int32Array(count);
-  for (const node of sorted) for (const other of before[node]) rank[node] = Math.max(rank[node], rank[other] + 1);
+  const rank = new Int32Array(count), held = [];
+  const room = roomOf(count);
+  for (const node of sorted) {
+    let at = 0;
+    for (const other of before[node]) at = Math.max(at, rank[other] + 1);
+    while ((held[at] ?? 0) >= room) at += 1;
+    rank[node] = at;
+    held[at] = (held[at] ?? 0) + 1;
+  }
   for (let n = count - 1; n >= 0; n -= 1) {
     const node = sorted[n];
-    if (after[node].length > before[node].length) rank[node] = Math.min(...after[node].map((other) => rank[other])) - 1;
+    if (after[node].length <= before[node].length) continue;
+    const at = Math.min(...after[node].map((other) => rank[other])) - 1;
+    if (at === rank[node] || held[at] >= room) continue;
+    held[rank[node]] -= 1;
+    held[at] = (held[at] ?? 0) + 1;
+    rank[node] = at;
   }
-  return { links, rank, ranks: count ? Math.max(...rank) + 1 : 0 };
+  return { links, rank: closeGaps(rank, held), ranks: held.filter(Boolean).length };
+}
+
+/** Ranks that have lost all their nodes are no ranks. */
+function closeGaps(rank, held) {
+  let next = 0;
+  const place = Array.from(held, (some) => {
+    if (!some) return -1;
+    next += 1;
+    return next - 1;
+  });
+  return rank.map((at) => place[at]);
 }
 
 function merge(given) {

@@ -1,6 +1,6 @@
 // Layouts by the shape of their graph: kept in the browser, small ones made at once, others in a worker.
 
-import { layout, sketch } from "./graph-layout.js";
+import { estimate, layout, sketch } from "./graph-layout.js";
 import { chooseDirection } from "./graph-model.js";
 
 const VERSION = 1; // of what is kept: another one after a change of the layout
@@ -19,7 +19,7 @@ export function describe(model, { width, height }) {
   const groups = model.groups.map(({ id, parent = "" }) => ({ id, parent }));
   const edges = model.edges.map(({ from, to }) => [from, to]);
   const plain = { nodes, groups, edges };
-  const lay = nodes.length <= AT_ONCE ? layout : sketch;
+  const lay = nodes.length <= AT_ONCE ? layout : estimate;
   const dir = chooseDirection({ right: lay({ ...plain, dir: "right" }), down: lay({ ...plain, dir: "down" }) }, width, height);
   return { ...plain, dir };
 }

@@ -187,9 +187,17 @@ addEventListener("popstate", () => {
   if (view !== state.view) show(view, false);
   choose(query.get("task") ?? "", { push: false, tab: query.get("tab") ?? "" });
 });
-// a panel's own tabs change the address by themselves
-document.addEventListener("htmx:pushedIntoHistory", () => { state.tab = new URLSearchParams(location.search).get("tab") ?? ""; });
-document.addEventListener("htmx:replacedInHistory", () => { state.tab = new URLSearchParams(location.search).get("tab") ?? ""; });
+/** The panel's own tabs change the address by themselves; which view it is they do not know. */
+function addressChanged() {
+  const query = new URLSearchParams(location.search);
+  if (query.get("task") !== state.task) return;
+  state.tab = query.get("tab") ?? "";
+  if (state.view === "graph" || query.get("view") === state.view) return;
+  query.set("view", state.view);
+  history.replaceState(history.state, "", `${location.pathname}?${query}${location.hash}`);
+}
+document.addEventListener("htmx:pushedIntoHistory", addressChanged);
+document.addEventListener("htmx:replacedInHistory", addressChanged);
 narrow.addEventListener("change", () => drawPanel(false));
 
 /** The strip of a step's tasks: a cell opens its task; of a cell with many the list of them begins there. */

@@ -13,8 +13,8 @@ export function phasesOf(bar, now) {
   let from = bar.planned_at;
   for (const phase of PHASES) {
     const known = bar[ENDS[phase]];
-    const later = PHASES.slice(PHASES.indexOf(phase) + 1).map((other) => bar[ENDS[other]]).find(Boolean);
-    const reached = known || (later && phase !== "running" ? from : end); // it failed before it wrote: it ran until its end
+    const later = PHASES.slice(PHASES.indexOf(phase) + 1, -1).some((other) => bar[ENDS[other]]);
+    const reached = known || (later ? from : end); // what failed in this phase was in it until its end
     const to = Math.min(Math.max(reached, from), Math.max(end, from));
     if (to > from) found.push({ phase, from, to });
     from = to;
@@ -85,7 +85,7 @@ function spellTick(seconds) {
  * @returns {{id: string, from: number, to: number}[]} each from when the one before had ended
  */
 export function longestChain(rows, edges, now) {
-  const known = new Map(rows.filter((row) => row.from).map((row) => [row.id, { id: row.id, from: row.from, to: row.to || now }]));
+  const known = new Map(rows.filter((row) => row.from !== undefined).map((row) => [row.id, { id: row.id, from: row.from, to: row.to ?? now }]));
   const before = new Map();
   for (const { from, to } of edges) if (known.has(from) && known.has(to)) before.set(to, [...(before.get(to) ?? []), known.get(from)]);
   const last = (some) => some.reduce((a, b) => (!a || b.to > a.to ? b : a), null);

@@ -1,6 +1,7 @@
 // A surface that is moved and scaled: drag, wheel, pinch, keys. Holds a transform; whoever draws hears of each change.
 
 const LEAST = 0.04, MOST = 2.5;
+const KEPT = 80; // pixels of the content that cannot be moved out of sight
 
 export class Viewport {
   /**
@@ -28,11 +29,18 @@ export class Viewport {
     return { width: this.host.clientWidth, height: this.host.clientHeight };
   }
 
+  /** Move there; some of the content always stays in sight. */
   set(x, y, k, eased = false) {
-    this.k = Math.min(MOST, Math.max(LEAST, k));
-    this.x = x;
-    this.y = y;
-    this.change({ x, y, k: this.k }, eased);
+    const { width, height } = this.size;
+    const { content } = this;
+    const within = (at, from, size, room) => {
+      const seen = Math.min(KEPT, (size * k) / 2, room / 2);
+      return Math.min(room - seen - from * k, Math.max(seen - (from + size) * k, at));
+    };
+    this.k = k;
+    this.x = within(x, content.x, content.width, width);
+    this.y = within(y, content.y, content.height, height);
+    this.change({ x: this.x, y: this.y, k }, eased);
   }
 
   /** Show all of the content, no larger than life. */
@@ -65,7 +73,7 @@ export class Viewport {
   zoom(by, at, eased = false) {
     const { width, height } = this.size;
     const [cx, cy] = at ?? [width / 2, height / 2];
-    const k = Math.min(MOST, Math.max(LEAST, this.k * by));
+    const k = Math.min(MOST, Math.max(Math.min(LEAST, this.k), this.k * by));
     this.touched = true;
     this.set(cx - ((cx - this.x) * k) / this.k, cy - ((cy - this.y) * k) / this.k, k, eased);
   }
