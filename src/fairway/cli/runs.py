@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from typing import Any
 
 import click
@@ -12,41 +11,48 @@ from fairway.cli.arguments import on_option, open_workspace, output_option
 from fairway.cli.listing import print_json, print_table
 from fairway.cli.style import COLOURS, SYMBOLS, clip, spell_age, spell_duration, spell_number
 from fairway.engine.project import RUN_STATES
+from fairway.engine.query import parse_query, parse_sort
+from fairway.errors import ConfigError
+from fairway.spec.query import RunQuery, RunsFound
+from fairway.spec.record import replace
 from fairway.spec.summary import RunSummary
 
 
 @click.command("runs")
+@click.argument("query", nargs=-1, metavar="[QUERY]...")
 @click.option("--pipeline", default="", metavar="NAME", help="Only runs of this pipeline.")
 @click.option("--status", type=click.Choice(["running", *RUN_STATES]), help="Only runs in this state.")
 @click.option("--tag", default="", metavar="TAG", help="Only runs with this tag.")
 @click.option("--archived", is_flag=True, help="Only archived runs.")
+@click.option("--sort", default="", metavar="ORDER", help="duration, started, metric.NAME, param.NAME, …; smallest first: duration-asc.")
 @click.option("-n", "--limit", default=20, show_default=True, type=click.IntRange(min=1), help="At most this many, newest first.")
 @click.option("--before", default="", metavar="RUN", help="Only runs older than this one (for the next page).")
 @output_option
 @on_option
 @click.pass_obj
-def command(folder: str, pipeline: str, status: str | None, tag: str, archived: bool, limit: int, before: str, output: str | None) -> None:
+def command(folder: str, query: tuple[str, ...], limit: int, before: str, output: str | None, **flags: Any) -> None:
     """List runs, newest first.
+
+    QUERY: words, and filters such as failed, tag:best, pipeline:churn, by:ann, since:2d, duration>10m, depth=4, "auc>0.8"; all must hold.
+    What has < or > in it needs quotes in a shell.
 
     \b
     Examples:
       fairway runs
-      fairway runs --status failed --pipeline churn
+      fairway runs failed since:2d
+      fairway runs pipeline:churn 'auc>0.8' --sort metric.auc
       fairway runs --tag nightly -o json | jq '.[0].metrics'
     """
     workspace = open_workspace(folder)
-    rows: Sequence[RunSummary] = ()
+    asked = _read_query(" ".join(query), limit, flags)
+    found = RunsFound()
     if not workspace.is_new:
-        asked: dict[str, Any] = {
-            "pipeline": pipeline,
-            "status": status or "",
-            "tag": tag,
-            "archived": archived,
-            "limit": 0 if archived else limit,
-        }
-        rows = workspace.wait(workspace.journal.summaries(**asked, before=workspace.get_run(before) if before else ""))
-    if archived:
-        rows = [row for row in rows if row.archived][:limit]
+        if before:
+            if asked.sort or asked.ascending:
+                raise ConfigError("--before goes with the newest first alone", hint="leave --sort out, or ask for more with -n")
+            asked = replace(asked, cursor=workspace.get_run(before))
+        found = workspace.wait(workspace.journal.search(asked))
+    rows = found.rows
     if output == "json":
         print_json(list(rows))
         return
@@ -60,6 +66,23 @@ def command(folder: str, pipeline: str, status: str | None, tag: str, archived: 
         right=(4, 5),
         colours=[{2: COLOURS.get(row.status, "")} for row in rows],
     )
+    if query and found.next:
+        click.echo(f"{len(rows)} of {'' if found.exact else 'more than '}{found.total:,}; -n shows more", err=True)
+
+
+def _read_query(text: str, limit: int, flags: dict[str, Any]) -> RunQuery:
+    """What the words and the flags ask for together. Raises ConfigError."""
+    asked = parse_query(text, time.time())
+    for name, flag in (("pipelines", "pipeline"), ("statuses", "status"), ("tags", "tag")):
+        value: str = flags[flag] or ""
+        if value and getattr(asked, name) not in ((), (value,)):
+            raise ConfigError(f"{flag} is asked for twice", hint=f"as --{flag} or in the query")
+        if value:
+            asked = replace(asked, **{name: (value,)})
+    if flags["sort"]:
+        sort, ascending = parse_sort(flags["sort"])
+        asked = replace(asked, sort=sort, ascending=ascending)
+    return replace(asked, limit=limit, archived=flags["archived"] or asked.archived)
 
 
 def _cells(row: RunSummary, now: float) -> tuple[str, ...]:
