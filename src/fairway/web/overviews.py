@@ -100,6 +100,10 @@ class Overviews:
         """`timeline_data` of the run as it is now."""
         return await self._text(run, "timeline", timeline_data)
 
+    async def settle(self) -> None:
+        """Return when all files that are being written are there."""
+        await asyncio.gather(*self._saving)
+
     async def _text(self, run: str, what: str, make: Callable[[Overview], Any]) -> bytes:
         overview = await self.get(run)
         kept = self._kept[run]
