@@ -19,9 +19,10 @@ from fairway.spec.ports import ArtifactStore
 from fairway.web.endpoint import BYTES, Call
 from fairway.web.grants import ROOT, Grant
 from fairway.web.identity import NOBODY
-from fairway.web.lineage import find_refs
 from fairway.web.ports import Site
 from fairway.web.previews.brief import MANIFEST_LIMIT_BYTES
+from fairway.web.previews.finding import find_places
+from fairway.web.previews.frames import FRAME, is_frame, send_frame
 from fairway.web.previews.media import media_type
 from fairway.web.problem import Refused, status_of
 from fairway.web.respond import render_text
@@ -108,6 +109,8 @@ async def _send(site: Site, request: Request) -> Response:
         )
     ref = await _get_ref(site, grant)
     call: Call[Any, Any] = Call(site, request, NOBODY, {}, None, None)
+    if grant.name == FRAME and is_frame(ref, path):
+        return await send_frame(site, request, ref, path)
     if _has_files(ref):
         files = await asyncio.to_thread(read_manifest, site.services.artifacts, ref.digest)
         if path not in files:
@@ -150,9 +153,8 @@ async def _get_ref(site: Site, grant: Grant) -> ArtifactRef:
     known = site.grants.recall(grant.run, grant.digest)
     if known is not None:
         return known
-    _, state = await site.states.get(grant.run)
-    found = await asyncio.to_thread(next, find_refs(state, grant.digest), None)
-    if found is None:
+    places = await asyncio.to_thread(find_places, site.services.journal, grant.run, grant.digest)
+    if not places:
         raise NotFoundError(f"run {grant.run} does not name this artifact any more")
-    site.grants.remember(grant.run, found[2])
-    return found[2]
+    site.grants.remember(grant.run, places[0].ref)
+    return places[0].ref

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -78,17 +79,28 @@ class Drawing(Record):
 def tell_origin(state: RunState, library: Library, digest: str) -> Origin:
     """The making of the artifact in this run. For a thread: it may read lists from the store."""
     places = list(_made_by(state, digest))
-    if not places:
-        given = next((name for name, ref in state.params.items() if ref.digest == digest), "")
-        return Origin(given=given)
     lineage = Lineage(state, library)
     lineage.up(digest, DEPTH_LIMIT)
     names = Names(state, lineage)
+    if not places:
+        given = next((name for name, ref in state.params.items() if ref.digest == digest), "")
+        raw, first = _roots(lineage, names)
+        return Origin(inputs=tuple(names.inside(digest)), raw=raw, first=first, given=given)
     inputs: dict[str, Named] = {}
     params: dict[str, Named] = {}
     for name, ref in lineage.given(places[0]).items():
         for one in names.of_input(name, ref):
             (params if one.kind == "param" else inputs)[one.id] = one
+    raw, first = _roots(lineage, names)
+    task = state.task(*places[0])
+    return Origin(
+        address(*places[0]), tuple(inputs.values()), tuple(params.values()), raw, first, task.cached or ("", ""), "",
+        lineage.complete,
+    )  # fmt: skip
+
+
+def _roots(lineage: Lineage, names: Names) -> tuple[tuple[Named, ...], tuple[str, ...]]:
+    """(what people gave, tasks that began with no data at all) among what was followed."""
     raw: dict[str, Named] = {}
     first: list[str] = []
     for place in lineage.tasks:
@@ -96,11 +108,7 @@ def tell_origin(state: RunState, library: Library, digest: str) -> Origin:
         raw.update({one.id: one for one in given if one.kind == "data"})
         if not any(one.kind in ("data", "made", "group") for one in given):
             first.append(address(*place))
-    task = state.task(*places[0])
-    return Origin(
-        address(*places[0]), tuple(inputs.values()), tuple(params.values()), tuple(raw.values()), tuple(first), task.cached or ("", ""), "",
-        lineage.complete,
-    )  # fmt: skip
+    return tuple(raw.values()), tuple(first)
 
 
 def draw_lineage(state: RunState, library: Library, digest: str, *, up: int, down: int) -> Drawing:
@@ -125,6 +133,9 @@ def draw_lineage(state: RunState, library: Library, digest: str, *, up: int, dow
                     continue
                 spots.setdefault(other.id, other)
                 edges[other.id, one.id] = None
+    for one in names.inside(digest):
+        spots.setdefault(one.id, one)
+        edges[one.id, subject.id] = None
     return _place(subject, spots, edges, complete=lineage.complete)
 
 
@@ -156,6 +167,14 @@ class Names:
                 return self._given(output[7:], ref)
             return self._named(ref, f"{task}.{output}" if task and output != "result" else task or output, "made", task=task)
         return Named(digest, digest[:12])
+
+    def inside(self, digest: str) -> list[Named]:
+        """What tasks made of the list `digest`, where it was only collected."""
+        if digest in self._makers:
+            return []
+        ref = next((ref for _, _, ref in find_refs(self._state, digest)), None)
+        found = [self._makers[inner] for inner in self._lineage.members(ref) if inner in self._makers] if ref is not None else []
+        return list({one.id: one for one in (self.of_output(*maker) for maker in found)}.values())
 
     def of_output(self, place: Place, name: str, ref: ArtifactRef) -> Named:
         """What a task made."""
@@ -193,7 +212,7 @@ class Names:
 
     def _named(self, ref: ArtifactRef, label: str, kind: str, task: str = "") -> Named:
         facts = facts_of(ref)
-        note = " · ".join(part for part in ((ref.type or ref.format).rpartition(".")[2], facts if facts != label else "") if part)
+        note = " · ".join(part for part in (_short_type(ref), facts if facts != label else "") if part)
         return Named(ref.digest, label, note, kind, task, self._url(ref.digest), ref.digest)
 
     def _url(self, digest: str) -> str:
@@ -203,6 +222,11 @@ class Names:
         from urllib.parse import quote
 
         return f"/runs/{quote(self._state.run)}?{urlencode({'task': task})}"
+
+
+def _short_type(ref: ArtifactRef) -> str:
+    """ "Model" of "fairway.Model", "list[Model]" of "list[fairway.Model]"."""
+    return re.sub(r"[\w.]+\.(?=\w)", "", ref.type or ref.format)
 
 
 def _made_by(state: RunState, digest: str) -> Iterator[Place]:

@@ -53,7 +53,7 @@ def see_sparse(source: Source, args: dict[str, Any]) -> dict[str, Any]:
         data = archive["data"]
         layout = archive["format"].item() if "format" in names else b"?"
         layout = layout.decode() if isinstance(layout, bytes) else str(layout)
-        nonzero = int(data.size)
+        nonzero = int(data.size) if layout in ("csr", "csc", "coo") else int(np.count_nonzero(data))  # others store zeros, too
         every = math.prod(shape)
         shown: dict[str, Any] = {
             "shape": shape, "dtype": str(data.dtype), "nonzero": nonzero, "layout": layout, "density": nonzero / every if every else 0.0,

@@ -16,9 +16,11 @@ NOTE = b"fairway.pandas"
 
 
 class ArrowFile(Protocol):
-    """`total`: its rows, -1 if that is known at the end only. `json_columns`: those whose bytes are JSON texts."""
+    """`names`: what its columns are called. `total`: its rows, -1 if that is known at the end only. `json_columns`: those whose bytes are
+    JSON texts."""
 
     schema: Any
+    names: list[str]
     total: int
     json_columns: frozenset[int]
 
@@ -48,20 +50,25 @@ class IpcFile:
             raise CannotSee("this table is too large to be fetched for a preview", "Parquet files are read in parts, wherever they lie")
         else:
             opened = pa.PythonFile(source.open(), mode="r")
-        self._reader = pa.ipc.open_file(opened)
-        self.schema = self._reader.schema
-        self._batches = [self._reader.get_batch(n) for n in range(self._reader.num_record_batches)]
+        reader = pa.ipc.open_file(opened)
+        self._batches = [reader.get_batch(n) for n in range(reader.num_record_batches)]
+        note = _pandas_note(reader.schema)
+        own = len(note.get("columns", reader.schema))
+        self._order = [*range(own, len(reader.schema)), *range(own)]  # a data frame's index stands before its columns
+        self.schema = pa.schema([reader.schema.field(n) for n in self._order])
+        index = len(reader.schema) - own
+        self.names = [_spell_index(field.name, n, index) if n < index else field.name for n, field in enumerate(self.schema)]
         self.total = sum(batch.num_rows for batch in self._batches)
-        self.json_columns = frozenset(_json_columns(self.schema))
+        kept = [n for n, one in enumerate(note.get("columns", [])) if one.get("kind") == "objects" and one.get("as") == "json"]
+        self.json_columns = frozenset(self._order.index(n) for n in kept)
 
     def scan(self, columns: Sequence[int], start: int = 0) -> Iterator[tuple[int, Any]]:
         import pyarrow as pa
 
         first = 0
+        schema = pa.schema([self.schema.field(n) for n in columns])
         for batch in self._batches:
-            chosen = pa.RecordBatch.from_arrays(
-                [batch.column(n) for n in columns], schema=pa.schema([self.schema.field(n) for n in columns])
-            )
+            chosen = pa.RecordBatch.from_arrays([batch.column(self._order[n]) for n in columns], schema=schema)
             for at in range(max(0, start - first), batch.num_rows, PIECE_ROWS):
                 yield first + at, chosen.slice(at, PIECE_ROWS)
             first += batch.num_rows
@@ -79,6 +86,7 @@ class ParquetFile:
         self.schema = self._file.schema_arrow
         self.total = self._file.metadata.num_rows
         self.json_columns = frozenset[int]()
+        self.names = list(self.schema.names)
         self._groups = [self._file.metadata.row_group(n).num_rows for n in range(self._file.num_row_groups)]
 
     def scan(self, columns: Sequence[int], start: int = 0) -> Iterator[tuple[int, Any]]:
@@ -104,6 +112,7 @@ class CsvFile:
         self.total = -1
         self.json_columns = frozenset[int]()
         self.schema = self._open().schema
+        self.names = list(self.schema.names)
 
     def _open(self) -> Any:
         from pyarrow import csv
@@ -126,19 +135,13 @@ class CsvFile:
             first += batch.num_rows
 
 
-def _json_columns(schema: Any) -> Iterator[int]:
-    """Columns of Python objects that a data frame's writer has kept as JSON."""
-    found = (schema.metadata or {}).get(NOTE)
-    if found is None:
-        return
-    for number, note in enumerate(json.loads(found).get("columns", [])):
-        if note.get("kind") == "objects" and note.get("as") == "json":
-            yield number
+def _pandas_note(schema: Any) -> dict[str, Any]:
+    """What a data frame's writer has noted beside it."""
+    return json.loads((schema.metadata or {}).get(NOTE, b"{}"))
 
 
-def spell_index(schema: Any) -> list[str]:
-    """The names of the columns, those of a data frame's unnamed index as "index"."""
-    note = json.loads((schema.metadata or {}).get(NOTE, b"{}"))
-    names = [field.name for field in schema]
-    own = len(note.get("columns", names))
-    return [name if n < own or not name.startswith("__index_") else f"index {name[8:].partition('_')[0]}" for n, name in enumerate(names)]
+def _spell_index(name: str, number: int, levels: int) -> str:
+    """An index's own name, or "index"."""
+    if not name.startswith("__index_"):
+        return name
+    return "index" if levels == 1 else f"index {number}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from fairway.web.previews.arrowfiles import ArrowFile, spell_index
+from fairway.web.previews.arrowfiles import ArrowFile
 from fairway.web.previews.cells import show_cell
 from fairway.web.previews.sights import CannotSee
 from fairway.web.previews.tablequery import COLUMNS_SHOWN, Column, TableQuery, Test
@@ -23,9 +23,8 @@ class ArrowTable:
 
     def __init__(self, file: ArrowFile) -> None:
         self._file = file
-        names = spell_index(file.schema)
         self.columns = tuple(
-            Column(names[n], _spell_type(field.type), "text" if n in file.json_columns else _kind(field.type))
+            Column(file.names[n], _spell_type(field.type), "text" if n in file.json_columns else _kind(field.type))
             for n, field in enumerate(file.schema)
         )
         self._shown = list(range(min(len(self.columns), COLUMNS_SHOWN)))
@@ -34,7 +33,7 @@ class ArrowTable:
         if query.plain:
             return self._plain_page(query, budget)
         numbers, matched, looked, complete = self._find(query, budget)
-        cells = self._take(numbers, budget)
+        cells = self._take(numbers, Budget())  # what was found is to be shown, however long finding it took
         return Page(numbers, cells, matched, looked, complete, self._total(looked, complete))
 
     def _plain_page(self, query: TableQuery, budget: Budget) -> Page:

@@ -9,11 +9,12 @@ from __future__ import annotations
 import json
 import os
 import selectors
+import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from fairway.spec.ports import ArtifactStore
 from fairway.spec.record import Record, record
 from fairway.web.previews.kept import Kept
 
+COMMAND = (sys.executable, "-P", "-m", "fairway.web.previews")
 MEMORY_BYTES = 1 << 30
 TIMEOUT_S = 15.0
 IDLE_S = 20.0
@@ -49,9 +51,17 @@ class Subject(Record):
 class Looker:
     """Asks processes of their own, at most `AT_ONCE`, for what artifacts of `store` look like. For threads: its calls block."""
 
-    def __init__(self, home: str, store: ArtifactStore, *, memory_bytes: int = MEMORY_BYTES, timeout_s: float = TIMEOUT_S) -> None:
+    def __init__(
+        self,
+        home: str,
+        store: ArtifactStore,
+        *,
+        memory_bytes: int = MEMORY_BYTES,
+        timeout_s: float = TIMEOUT_S,
+        command: Sequence[str] = COMMAND,
+    ) -> None:
         self._home, self._store = home, store
-        self._memory_bytes, self._timeout_s = memory_bytes, timeout_s
+        self._memory_bytes, self._timeout_s, self._command = memory_bytes, timeout_s, tuple(command)
         self._kept = Kept(Path(home, "cache", "previews"))
         self._turns = threading.Semaphore(AT_ONCE)
         self._lock = threading.Lock()
@@ -133,7 +143,7 @@ class Looker:
                 timer.cancel()
                 if eye.is_alive:
                     return eye
-        return _Eye(self._memory_bytes)
+        return _Eye(self._command, self._memory_bytes)
 
     def _give_back(self, eye: _Eye) -> None:
         timer = threading.Timer(IDLE_S, self._end, (eye,))
@@ -162,11 +172,11 @@ class _Closed(Exception):
 class _Eye:
     """One process that looks."""
 
-    def __init__(self, memory_bytes: int) -> None:
+    def __init__(self, command: Sequence[str], memory_bytes: int) -> None:
         environment = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
         environment["FAIRWAY_PREVIEW_MEMORY_BYTES"] = str(memory_bytes)
         self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "fairway.web.previews"],
+            command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -234,7 +244,7 @@ class _Eye:
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(5)
         code = self._process.returncode
-        if code in (_NO_MEMORY, -9):
+        if code in (_NO_MEMORY, -signal.SIGKILL):
             return _Closed(
                 f"looking into it needs more memory than a preview may take ({self._memory_bytes >> 20} MiB)", "download it instead"
             )

@@ -15,6 +15,7 @@ from fairway.step.serializers.models import CARD
 from fairway.web.identity import Identity
 from fairway.web.ports import Site
 from fairway.web.previews.finding import Meant
+from fairway.web.previews.frames import FRAME
 from fairway.web.previews.kinds import kind_of, kind_of_name
 from fairway.web.previews.looker import Subject
 
@@ -75,7 +76,7 @@ class Shower:
         meant = self._meant
         kind = str(meant.ref.meta.get("kind", ""))
         seen = await self._look("library", Subject(meant.ref.digest, 0, ""), kind=kind)
-        return seen if "problem" in seen else {"url": self._content("figure.html"), "library": kind}
+        return seen if "problem" in seen else {"url": self._content(FRAME), "library": kind}
 
     async def _text(self) -> dict[str, Any]:
         return await self._look("text")

@@ -63,11 +63,9 @@ def render_markdown(text: str, pictures: str = "") -> str:
     parser.validateLink = _is_safe  # type: ignore[method-assign]
     tokens = parser.parse(text)
     for token in tokens:
+        _settle_links(token.children or ())
         for child in token.children or ():
-            if child.type == "link_open":
-                child.attrSet("rel", "noopener noreferrer nofollow")
-                child.attrSet("target", "_blank")
-            elif child.type == "image":
+            if child.type == "image":
                 _settle_picture(child, pictures)
         if token.type in ("heading_open", "heading_close"):
             token.tag = f"h{min(6, int(token.tag[1]) + 1)}"
@@ -75,6 +73,18 @@ def render_markdown(text: str, pictures: str = "") -> str:
             token.attrs = {name: value for name, value in token.attrs.items() if name != "style"}
     parser.options["highlight"] = lambda code, name, _: _highlight_block(code, name)
     return parser.renderer.render(tokens, parser.options, {})
+
+
+def _settle_links(tokens: Any) -> None:
+    """Links lead out, with no rights of ours; what would lead to another page of this server is no link."""
+    dropped = False
+    for token in tokens:
+        if token.type == "link_open":
+            dropped = not re.match(r"(?:https?:|mailto:|#)", str(token.attrs.get("href", "")), re.IGNORECASE)
+            token.attrSet("rel", "noopener noreferrer nofollow")
+            token.attrSet("target", "_blank")
+        if token.type in ("link_open", "link_close") and dropped:
+            token.type, token.tag, token.nesting, token.attrs, token.content = "text", "", 0, {}, ""
 
 
 def _settle_picture(token: Any, pictures: str) -> None:

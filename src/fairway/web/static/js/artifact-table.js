@@ -126,7 +126,7 @@ class Table {
     const corner = make("th", { scope: "col" }, make("span", { class: "visually-hidden" }, "Row"));
     this.body = make("tbody");
     this.caption = make("caption", { class: "visually-hidden" }, data.title || "Rows of the table");
-    this.grid = make("div", { class: "grid", tabindex: "0", role: "region", "aria-label": data.title || "Table" }, make("table", {}, this.caption, make("thead", {}, make("tr", {}, corner, ...this.heads.map(({ head }) => head))), this.body));
+    this.grid = make("div", { class: "cells", tabindex: "0", role: "region", "aria-label": data.title || "Table" }, make("table", {}, this.caption, make("thead", {}, make("tr", {}, corner, ...this.heads.map(({ head }) => head))), this.body));
     this.note = make("span", { role: "status" });
     this.back = make("button", { type: "button", class: "button square", "aria-label": "Earlier rows", onclick: () => this.go(this.offset - PAGE) }, icon("m10 4-4 4 4 4"));
     this.on = make("button", { type: "button", class: "button square", "aria-label": "Later rows", onclick: () => this.go(this.offset + PAGE) }, icon("m6 4 4 4-4 4"));
