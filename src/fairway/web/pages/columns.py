@@ -79,9 +79,9 @@ def sort_steps(sort: str) -> tuple[str, str, str]:
 
 
 def next_sort(sort: str, now: str, ascending: bool) -> str:
-    """The order after the head of `sort` is pressed, while runs are sorted by `now`. "started" is turned round and back."""
+    """The order after the head of `sort` is pressed, while runs are sorted by `now`. Of "started" the newest come first, then the oldest."""
     if sort == "started":
-        return "" if now in ("", "started") and ascending else render_sort("started", True)
+        return render_sort("", True) if now in ("", "started") and not ascending else ""
     down, up, none = sort_steps(sort)
     if now != sort:
         return down
