@@ -7,7 +7,7 @@ PYTEST := $(PY) -m pytest
 TOOLS := $(wildcard tools/*.sh)
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: help demo test test-cluster test-frameworks coverage check format bench wheel clean
+.PHONY: help demo test test-cluster test-frameworks pictures coverage check format bench wheel clean
 
 help:  ## Say what there is to make
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 24
@@ -34,6 +34,9 @@ test-cluster: $(VENV)/.dev  ## Tests on a real cluster: KUBECONFIG says which, F
 test-frameworks: $(VENV)/.frameworks  ## Tests with torch, xgboost, polars, R, package indexes, …
 	@command -v Rscript >/dev/null || tools/apt_install.sh r-base-core
 	@$(PYTEST) tests/frameworks $(ARGS)
+
+pictures: $(VENV)/.dev  ## Draw the dashboard's pictures of the README anew
+	@$(PYTEST) tests/pages/test_picture.py && cp build/screenshots/dashboard-*.png docs/images/
 
 coverage: $(VENV)/.dev  ## Branch coverage; the pure rooms must have all of it
 	@tools/coverage.sh
