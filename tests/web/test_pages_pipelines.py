@@ -7,6 +7,7 @@ import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 from hypothesis import given
@@ -14,8 +15,10 @@ from hypothesis import strategies as st
 from starlette.testclient import TestClient
 
 from fairway.engine.host import Host
+from fairway.spec.graph import Param
+from fairway.spec.record import replace
 from fairway.web.stepstats import tell_steps
-from tests.web.rig import Server
+from tests.web.rig import Server, graph, started
 
 HTML = {"accept": "text/html"}
 PART = {**HTML, "hx-request": "true"}
@@ -122,6 +125,20 @@ def test_a_wrong_value_starts_nothing_and_is_said_beside_its_field(client: TestC
 def test_a_run_of_another_pipeline_cannot_be_started_here(client: TestClient, ids: dict[str, str]) -> None:
     answer = client.post(f"{SITE}/pipelines/churn/start", data={"run": ids["failed"]}, headers=HTML)
     assert answer.status_code == 404
+
+
+def test_names_that_are_markup_stay_text(client: TestClient) -> None:
+    name = 'x" onfocus="alert(1)"><script>alert(2)</script>'
+    hostile = replace(
+        graph(name), params=(Param(name, "int", 1, help=name, choices=()), Param("y", "str", name, choices=(name,))), doc=name
+    )
+    body = started("20261124-081503-x7kq3", graph=hostile)
+    body["started"]["params"] = {one: {"digest": "0" * 64, "size_bytes": 1, "format": "json", "inline": "1"} for one in (name, "y")}
+    assert client.post("/runs", json=body).status_code == 201
+    for path in (f"/pipelines/{quote(name)}?tab=start", f"/pipelines/{quote(name)}", "/pipelines", f"/pipelines/{quote(name)}/steps"):
+        text = client.get(f"{SITE}{path}", headers=HTML).text
+        assert "<script>alert" not in text
+        assert 'onfocus="alert(1)"' not in text
 
 
 @given(st.lists(st.lists(st.sampled_from(["load", "train", "best"]), unique=True, max_size=3), max_size=4), st.integers(0, 3))
