@@ -20,6 +20,7 @@ from fairway.spec.layout import DATABASE, LOCKS, STREAMS
 from fairway.spec.ports import run_now
 from fairway.step.folder import FolderArtifactStore, FolderStreamStore
 from fairway.store.sqlite import SqliteJournal
+from fairway.testing.memory import MemoryJournal
 from fairway.testing.scripted import ScriptedExecutor
 
 WAIT_S = 10.0
@@ -175,3 +176,30 @@ def test_that_a_driver_has_come_or_was_killed_is_heard(tmp_path: Path) -> None:
                 assert await bell.wait(WAIT_S), "nobody says that it is over"
 
     play(tmp_path, scene)
+
+
+class TellingJournal(MemoryJournal):
+    """A journal in a database that tells of its commits."""
+
+    def open_news(self, tell: Callable[[str], None], loop: asyncio.AbstractEventLoop) -> TellingJournal:
+        self.tell = tell
+        return self
+
+    def close(self) -> None:  # type: ignore[override]
+        del self.tell
+
+
+def test_a_database_tells_of_its_commits_by_itself(tmp_path: Path) -> None:
+    async def run() -> None:
+        home, journal = Home(tmp_path), TellingJournal()
+        outside = Outside(str(tmp_path), journal, home.bus, home.host)
+        outside.start()
+        with home.bus.listen("r1") as one, home.bus.listen("r2") as other, home.bus.listen(RUNS) as every:
+            journal.tell("r1")
+            assert [await bell.wait(0.0) for bell in (one, other, every)] == [True, False, True]
+            journal.tell("")
+            assert [await bell.wait(0.0) for bell in (one, other, every)] == [True, True, True], "it may have missed some"
+        outside.close()
+        assert not hasattr(journal, "tell")
+
+    asyncio.run(run())

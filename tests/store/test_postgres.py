@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from fairway.spec.ports import run_now
 from fairway.spec.summary import RunSummary
 from fairway.store import open_journal
 from fairway.store.postgres import PostgresJournal, hide_password, split_url
+from fairway.store.postgres_news import PostgresNews
 
 _WRITER = """
 import sys
@@ -228,3 +230,67 @@ def test_listing_a_hundred_thousand_runs_is_quick(postgres_url: str) -> None:
             took.append(time.perf_counter() - began)
         assert min(took) < 0.05, (filters, took)
     run_now(journal.close())
+
+
+def test_commits_of_others_are_told_at_once_and_again_after_the_connection_broke(postgres_url: str) -> None:
+    told: list[str] = []
+    ever: set[str] = set()
+
+    async def scene() -> None:
+        heard = asyncio.Event()
+
+        def tell(run: str) -> None:
+            told.append(run)
+            ever.add(run)
+            heard.set()
+
+        async def wait(run: str) -> None:
+            async with asyncio.timeout(20):
+                while run not in told:
+                    heard.clear()
+                    await heard.wait()
+            told.clear()
+
+        reader, writer, quiet = (PostgresJournal(postgres_url, quiet=n == 2) for n in range(3))
+        news = reader.open_news(tell, asyncio.get_running_loop())
+        try:
+            await wait("")  # it listens from here on
+            await quiet.append("r0", 0, [ClockAdvanced(1.0)], "b")
+            await writer.append("r1", 0, [ClockAdvanced(1.0)], "b")
+            await wait("r1")
+            await writer.send("r2", "cancel", {})
+            await wait("r2")
+            await writer.delete_run("r1")
+            await wait("r1")
+            await writer._rows("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'LISTEN%%'", {})
+            await wait("")
+            await writer.append("r3", 0, [ClockAdvanced(1.0)], "b")
+            await wait("r3")
+            assert ever == {"", "r1", "r2", "r3"}, "who is quiet tells nobody"
+        finally:
+            news.close()
+            for journal in (reader, writer, quiet):
+                await journal.close()
+
+    asyncio.run(scene())
+
+
+def test_who_waits_for_a_database_that_is_not_there_is_told_when_it_is(postgres_url: str) -> None:
+    tries = 0
+    journal = PostgresJournal(postgres_url)
+
+    def connect() -> Any:
+        nonlocal tries
+        tries += 1
+        if tries == 1:
+            raise StoreUnavailable("not yet")
+        return journal._listen()
+
+    async def scene() -> None:
+        told = asyncio.Event()
+        news = PostgresNews(connect, lambda run: told.set(), asyncio.get_running_loop())
+        await asyncio.wait_for(told.wait(), 20)
+        news.close()
+
+    asyncio.run(scene())
+    assert tries == 2

@@ -10,6 +10,7 @@ import asyncio
 import os
 from collections.abc import Callable
 from contextlib import suppress
+from typing import Any
 
 from fairway.engine.bus import RUNS, Bus
 from fairway.engine.host import Host
@@ -36,6 +37,7 @@ class Outside:
         self._path = str(getattr(journal, "path", ""))
         self._marks = f"{home}/{LOCKS}/{DRIVERS}/"
         self._news: FileNews | None = None
+        self._told: Any = None
         self._watched: dict[str, Callable[[], None]] = {}
         self._version = -1
         self._heads: dict[str, int] = {}
@@ -53,6 +55,8 @@ class Outside:
         if self._path:
             self._news.follow(f"{self._path}-wal")
             self._version = run_now(self._journal.inbox_version())
+        elif (listen := getattr(self._journal, "open_news", None)) is not None:
+            self._told = listen(self._hear_of_run, self._loop)
         for topic in self._bus.topics:
             self._note_interest(topic, True)
 
@@ -68,8 +72,9 @@ class Outside:
         self._bus.on_interest = None
         if self._timer is not None:
             self._timer.cancel()
-        if self._news is not None:
-            self._news.close()
+        for news in (self._news, self._told):
+            if news is not None:
+                news.close()
 
     def _note_interest(self, topic: str, wanted: bool) -> None:
         assert self._news is not None
@@ -93,6 +98,12 @@ class Outside:
             self._ask_soon()
         else:
             self._bus.publish(path.removeprefix(f"{self._home}/{STREAMS}/"))
+
+    def _hear_of_run(self, run: str) -> None:
+        """A database tells of each commit by itself; "" stands for any that may have been."""
+        for topic in (run, RUNS) if run else self._bus.topics:
+            self._bus.publish(topic)
+        self._host.look_again()
 
     def _tell_of_driver(self, run: str) -> None:
         self._bus.publish(run)

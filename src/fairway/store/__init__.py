@@ -9,16 +9,17 @@ if TYPE_CHECKING:
     from fairway.spec.ports import Journal
 
 
-def open_journal(place: str | os.PathLike[str], *, exclusive: bool = False) -> Journal:
+def open_journal(place: str | os.PathLike[str], *, exclusive: bool = False, quiet: bool = False) -> Journal:
     """The journal at a path (SQLite) or at a `postgresql://` URL. Nothing is opened before the first call.
 
-    `exclusive`: no other process may open the SQLite file while this one has it open.
+    `exclusive`: no other process may open the SQLite file while this one has it open. `quiet`: of what is written through it nobody who
+    listens to the database need be told.
     """
     text = os.fspath(place)
     if text.startswith(("postgresql://", "postgres://")):
         from fairway.store.postgres import PostgresJournal
 
-        return PostgresJournal(text)
+        return PostgresJournal(text, quiet=quiet)
     from fairway.store.sqlite import SqliteJournal
 
     return SqliteJournal(text.removeprefix("sqlite:///"), exclusive=exclusive)

@@ -6,11 +6,12 @@ journal. Without an event loop its calls block the thread; inside one they run i
 
 from __future__ import annotations
 
+import hashlib
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from threading import Lock
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
 from fairway.errors import ConfigError, JournalConflict, StoreUnavailable, UnsupportedError
@@ -21,6 +22,9 @@ from fairway.spec.summary import CacheEntry, RunSummary, RunTally
 from fairway.store import postgres_search, wire
 from fairway.store.listing import listed_alike
 
+if TYPE_CHECKING:
+    from fairway.store.postgres_news import PostgresNews
+
 T = TypeVar("T")
 _SCHEMA = 2
 _DEFAULT_NAME = "fairway"
@@ -30,10 +34,16 @@ _RETRY_PAUSES_S = (0.1, 0.5, 2.0)
 
 
 class PostgresJournal:
-    """See `spec.ports.Journal`. Safe to share between threads, not across a fork."""
+    """See `spec.ports.Journal`. Safe to share between threads, not across a fork.
 
-    def __init__(self, url: str) -> None:
+    Each commit is told to who listens (`open_news`); not with `quiet`, for a server that tells of its own by itself: the database makes
+    commits that tell wait for each other.
+    """
+
+    def __init__(self, url: str, *, quiet: bool = False) -> None:
         self._url, self.schema = split_url(url)
+        self._channel = f"fairway_{hashlib.sha256(self.schema.encode()).hexdigest()[:16]}"
+        self._telling = "NULL" if quiet else f"pg_notify('{self._channel}', left(run, 200))"
         self.place = hide_password(url)
         self._lock = Lock()
         self._opened: Any = None
@@ -60,7 +70,8 @@ class PostgresJournal:
                 return self._find_reply(db, run, after, batch)
             if events:
                 db.execute(
-                    "INSERT INTO batches (run, last, first, batch, events) VALUES (%s, %s, %s, %s, %s)", (run, head, after + 1, batch, text)
+                    f"INSERT INTO batches (run, last, first, batch, events) VALUES (%s, %s, %s, %s, %s) RETURNING {self._telling}",
+                    (run, head, after + 1, batch, text),
                 )
             if entries:
                 keys, runs, texts = (list(column) for column in zip(*entries.values(), strict=True))
@@ -150,7 +161,7 @@ class PostgresJournal:
     async def send(self, run: str, kind: str, body: Mapping[str, Any]) -> int:
         """Put a command into the run's inbox; returns its id."""
         values = (run, kind, wire.as_body(body))
-        sql = "INSERT INTO inbox (run, kind, body) VALUES (%s, %s, %s) RETURNING id"
+        sql = f"INSERT INTO inbox (run, kind, body) VALUES (%s, %s, %s) RETURNING id, {self._telling}"
         return await self._call("write", lambda db: db.execute(sql, values).fetchone()[0], again=False)
 
     async def inbox(self, run: str, after: int = 0) -> Sequence[Command]:
@@ -230,11 +241,28 @@ class PostgresJournal:
         """Remove its events, summary and inbox; its cache entries stay, as orphans. Absent = success."""
 
         def work(db: Any) -> None:
-            for table in ("runs", "listed", "batches", "inbox"):
+            db.execute(f"DELETE FROM runs WHERE run = %s RETURNING {self._telling}", (run,))
+            for table in ("listed", "batches", "inbox"):
                 db.execute(f"DELETE FROM {table} WHERE run = %s", (run,))
 
         await self._call("write", work)
         self._known.pop(run, None)
+
+    def open_news(self, tell: Callable[[str], None], loop: Any) -> PostgresNews:
+        """Have `tell` called in this event loop with the run of each commit of others; see PostgresNews. To be closed."""
+        from fairway.store.postgres_news import PostgresNews
+
+        return PostgresNews(self._listen, tell, loop)
+
+    def _listen(self) -> Any:
+        """A connection that is told of commits. Raises StoreUnavailable."""
+        psycopg = _import_driver()
+        try:
+            db = self._open(psycopg)
+            db.execute(f"LISTEN {self._channel}")
+        except psycopg.Error as error:
+            raise self._explain(error, "listen to") from error
+        return db
 
     async def close(self) -> None:
         """Let the connection go. A later call opens another."""

@@ -176,7 +176,7 @@ async def open_server(options: ServerOptions, stack: AsyncExitStack) -> Opened:
     """The application, with its runs taken up. What it opens is closed with `stack`, the drivers first."""
     home = Path(options.home)
     home.mkdir(parents=True, exist_ok=True)
-    journal = open_journal(options.journal or home / DATABASE, exclusive=not options.local)
+    journal = open_journal(options.journal or home / DATABASE, exclusive=not options.local, quiet=True)
     stack.push_async_callback(journal.close)
     await journal.head("")  # refuse now what cannot be opened
     artifacts = _open_artifacts(options)
