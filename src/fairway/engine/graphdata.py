@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from fairway.dsl.picture import describe_expr, find_edges
 from fairway.engine.nodecolumns import FAILED, RETRYING, RUNNING, NodeColumns, ScopeColumns, worst_status
-from fairway.spec.event import address
+from fairway.spec.event import Index, address
 from fairway.spec.graph import Graph, Guard, Node
 
 if TYPE_CHECKING:
@@ -38,7 +38,8 @@ class Shape:
         self._taken = {address(scope.name, id) for scope in scopes for id in scope.nodes}
         self._of: dict[str, str] = {}  # node -> its group
         for scope in scopes:
-            self._add(scope)
+            if scope.nodes:
+                self._add(scope)
         plain = json.dumps([[node for _, node in self.nodes], self.groups, self.edges], separators=(",", ":"))
         self.digest = hashlib.sha256(plain.encode()).hexdigest()[:32]
 
@@ -46,7 +47,7 @@ class Shape:
         around = ""
         if scope.owner is not None:
             owner = address(scope.owner[0], scope.owner[1])
-            around = self._group(f"{scope.name}/", scope.name.rpartition("/")[2], self._of.get(owner, ""), "dynamic")
+            around = self.group(f"{scope.name}/", scope.name.rpartition("/")[2], self._of.get(owner, ""), "dynamic")
         placed = _place(self, scope, around)
         for node in scope.nodes.values():
             id = address(scope.name, node.node.id)
@@ -64,7 +65,7 @@ class Shape:
             owner = address(scope.owner[0], scope.owner[1])
             self.edges += [{"from": owner, "to": address(scope.name, name)} for name, needs in edges.items() if not needs]
 
-    def _group(self, id: str, label: str, parent: str, kind: str) -> str:
+    def group(self, id: str, label: str, parent: str, kind: str) -> str:
         """The group of this id, made if need be; nodes and groups share no id."""
         while id in self._taken:
             id += "/"
@@ -78,8 +79,6 @@ class Shape:
             yield group
             group = above[group]
 
-    pipeline_group = _group
-
 
 def _place(shape: Shape, scope: ScopeColumns, around: str) -> dict[str, str]:
     """The group of each node: its nested pipelines, then the conditions that it shares with others there."""
@@ -89,7 +88,7 @@ def _place(shape: Shape, scope: ScopeColumns, around: str) -> dict[str, str]:
         parent, path = around, ""
         for part in node.node.group.split("/") if node.node.group else ():
             path = f"{path}/{part}" if path else part
-            parent = shape.pipeline_group(f"{prefix}{path}", part, parent, "pipeline")
+            parent = shape.group(f"{prefix}{path}", part, parent, "pipeline")
         pipelines[node.node.id] = parent
     sharing: dict[tuple[str, str], list[str]] = {}
     for node in scope.nodes.values():
@@ -104,7 +103,7 @@ def _place(shape: Shape, scope: ScopeColumns, around: str) -> dict[str, str]:
             others = sharing[home, text]
             if len(others) > 1 and not (home != around and len(others) == inside[home]):
                 label = _describe_guards(node.node.guards[depth - 1 : depth])
-                parent = shape.pipeline_group(f"{home}?{text}" if home else f"{prefix}?{text}", label, parent, "condition")
+                parent = shape.group(f"{home}?{text}" if home else f"{prefix}?{text}", label, parent, "condition")
         placed[node.node.id] = parent
     return placed
 
@@ -185,13 +184,9 @@ def _shown_scopes(overview: Overview) -> tuple[list[ScopeColumns], dict[str, int
         shown.append(scope)
         for name in scope.nodes:
             found = inner.get((scope.name, name), [])
-            if len(found) > MOST_SCOPES:
-                some = sorted(found, key=_by_interest)[:MOST_SCOPES]
-                found_some = [one for one in found if one in some]
-            else:
-                found_some = found
+            some = sorted(found, key=_by_interest)[:MOST_SCOPES] if len(found) > MOST_SCOPES else found
             drawn = 0
-            for one in found_some:
+            for one in sorted(some, key=_by_index):
                 if room >= len(one.nodes):
                     room -= len(one.nodes)
                     drawn += 1
@@ -202,6 +197,10 @@ def _shown_scopes(overview: Overview) -> tuple[list[ScopeColumns], dict[str, int
     if "" in scopes:
         show(scopes[""])
     return shown, left
+
+
+def _by_index(scope: ScopeColumns) -> Index:
+    return scope.owner[2] if scope.owner is not None else ()
 
 
 def _by_interest(scope: ScopeColumns) -> int:
