@@ -63,13 +63,14 @@ def test_a_run_is_cancelled_and_resumed_from_its_page(visitor: Visitor, dashboar
     head = page.locator("#run-head")
     expect(head.locator(".state").first).to_have_text("running")
     page.get_by_role("button", name="Cancel").first.click()
-    confirm = page.get_by_role("dialog").get_by_role("button", name=re.compile("Cancel|Stop"))
-    if confirm.count():
-        confirm.first.click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog.locator(".command code")).to_contain_text("fairway cancel")
+    dialog.locator("button.main, button.danger").last.click()
     expect(head.locator(".state").first).to_have_text("cancelled")
     running.wait(60)
     gate.touch()
     page.get_by_role("button", name="Resume").first.click()
+    dialog.locator("button.main").last.click()
     expect(head.locator(".state").first).to_have_text("succeeded")
 
 
