@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,8 +16,9 @@ import pytest
 from fairway.errors import ConfigError, JournalConflict, StoreUnavailable
 from fairway.spec.event import ClockAdvanced
 from fairway.spec.ports import run_now
+from fairway.spec.query import Comparison, RunQuery
 from fairway.spec.summary import RunSummary
-from fairway.store import open_journal
+from fairway.store import open_journal, postgres, wire
 from fairway.store.postgres import PostgresJournal, hide_password, split_url
 from fairway.store.postgres_news import PostgresNews
 
@@ -294,3 +296,24 @@ def test_who_waits_for_a_database_that_is_not_there_is_told_when_it_is(postgres_
 
     asyncio.run(scene())
     assert tries == 2
+
+
+def test_a_journal_from_before_searches_is_found_in(postgres_url: str) -> None:
+    import psycopg
+
+    url, schema = split_url(postgres_url)
+    first = (Path(postgres.__file__).parent / "postgres_schema/0001_first.sql").read_text()
+    summary = RunSummary("r1", "p", "failed", "shop", params={"depth": 4}, metrics={"auc": 0.9}, tags=("best",))
+    with psycopg.connect(url, autocommit=True) as db:
+        db.execute(f'CREATE SCHEMA "{schema}"; SET search_path TO "{schema}"')  # type: ignore[call-overload]
+        db.execute("CREATE TABLE schema_version (number integer PRIMARY KEY, at timestamptz NOT NULL DEFAULT now())")
+        db.execute(first)  # type: ignore[call-overload]
+        db.execute("INSERT INTO schema_version (number) VALUES (1)")
+        sql = "INSERT INTO runs (run, head, pipeline, status, tags, summary) VALUES (%s, 1, 'p', 'failed', ARRAY['best'], %s)"
+        db.execute(sql, ("r1", wire.render_summary(summary)))
+        db.execute(sql, ("r2", "no JSON"))
+    journal = PostgresJournal(postgres_url)
+    asked = RunQuery(projects=("shop",), tags=("best",), names=(Comparison("depth", "=", 4.0), Comparison("auc", ">", 0.8)))
+    assert run_now(journal.search(asked)).rows == (summary,)
+    assert run_now(journal.search(RunQuery())).total == 1
+    run_now(journal.close())

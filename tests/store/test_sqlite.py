@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from fairway.engine.query import parse_query
 from fairway.errors import JournalConflict, StoreUnavailable, UnsupportedError
 from fairway.spec.event import AttemptPlanned, ClockAdvanced
 from fairway.spec.ports import run_now
@@ -245,7 +246,9 @@ def test_listing_a_hundred_thousand_runs_is_quick(tmp_path: Path) -> None:
         for no, run, _ in runs
     )
     db.executemany("INSERT INTO listed VALUES (?, ?, ?, ?, 0, '', 'local', '', '', 0.0, NULL, ?)", listed)
-    db.executemany("INSERT INTO run_tags VALUES ('gold', ?)", [(n + 10,) for n in range(0, 100_000, 997)])
+    db.executemany("INSERT INTO run_tags VALUES ('gold', ?, 0)", [(n + 10,) for n in range(0, 100_000, 997)])
+    db.execute("INSERT INTO value_names VALUES (1, 'metric', 'auc')")
+    db.executemany("INSERT INTO run_values VALUES (?, 1, ?, NULL, 0)", [(n + 10, n % 1000 / 1000) for n in range(100_000)])
     db.commit()
     db.close()
     for filters in (
@@ -263,6 +266,18 @@ def test_listing_a_hundred_thousand_runs_is_quick(tmp_path: Path) -> None:
             run_now(journal.summaries(**filters))
             took.append(time.perf_counter() - began)
         assert min(took) < 0.05, (filters, took)
+    for text, total in (
+        *(("", 10_000), ("failed", 10_000), ("pipeline:p7", 2000), ("auc>0.8", 10_000), ("auc>0.9999", 0), ("tag:gold", 101)),
+        *(("zebra", 0), ("000777", 1), ("sort:metric.auc", 10_000), ("sort:duration", 10_000), ("auc>0.998 failed", 34)),
+    ):
+        query = parse_query(text, 0.0)
+        took = []
+        for _ in range(3):
+            began = time.process_time()
+            found = run_now(journal.search(query))
+            took.append(time.process_time() - began)
+        assert found.total == total, text
+        assert min(took) < 0.06, (text, took)  # at most 0.03 on an idle machine
     began = time.perf_counter()
     assert run_now(journal.find_runs("000777-aaaaa")) == ["20260101-000777-aaaaa"]
     assert time.perf_counter() - began < 0.5

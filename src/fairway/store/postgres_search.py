@@ -78,7 +78,11 @@ def fill_listings(db: Any) -> None:
             "SELECT run, summary FROM runs WHERE run > %s AND summary IS NOT NULL ORDER BY run LIMIT %s", (last, _PAGE)
         ).fetchall()
         for _, text in rows:
-            write_listing(db, wire.parse_summary(text), None)
+            try:
+                summary = wire.parse_summary(text)
+            except (ValueError, KeyError, TypeError):
+                continue  # one that nobody can read keeps nobody from the rest
+            write_listing(db, summary, None)
         if len(rows) < _PAGE:
             return
         last = rows[-1][0]

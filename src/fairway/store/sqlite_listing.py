@@ -53,4 +53,8 @@ def remove_listing(db: sqlite3.Connection, no: int) -> None:
 def fill_listings(db: sqlite3.Connection) -> None:
     """List all runs of a journal that was written before there were listings."""
     for no, text in db.execute("SELECT no, summary FROM runs WHERE summary IS NOT NULL ORDER BY no"):
-        write_listing(db, no, wire.parse_summary(text), None)
+        try:
+            summary = wire.parse_summary(text)
+        except (ValueError, KeyError, TypeError):
+            continue  # one that nobody can read keeps nobody from the rest
+        write_listing(db, no, summary, None)

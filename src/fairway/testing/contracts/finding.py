@@ -158,10 +158,10 @@ class FindingContract:
     def test_whatever_is_asked_for_is_what_is_found(self, journal: Journal, writer: Journal) -> None:
         """Random queries over random runs, against the plain meaning of each; with pages of every size."""
         rng = random.Random(3)
-        runs = tuple(_random_run(rng, n) for n in range(60))
+        runs = tuple(random_run(rng, n) for n in range(60))
         self.fill(writer, runs)
         for _ in range(120):
-            query = _random_query(rng)
+            query = random_query(rng)
             wanted = [one for one in runs if matches(list_summary(one), query)]
             pages = self.pages(journal, query)
             rows = [row for page in pages for row in page.rows]
@@ -265,7 +265,7 @@ class FindingContract:
         assert (len(page.rows), page.total, page.exact) == (2, 4, True)
 
 
-def _random_run(rng: random.Random, n: int) -> RunSummary:
+def random_run(rng: random.Random, n: int) -> RunSummary:
     status = rng.choice(("running", "succeeded", "failed", "cancelled"))
     began = float(rng.randrange(100))
     return RunSummary(
@@ -278,7 +278,7 @@ def _random_run(rng: random.Random, n: int) -> RunSummary:
     )  # fmt: skip
 
 
-def _random_query(rng: random.Random) -> RunQuery:
+def random_query(rng: random.Random) -> RunQuery:
     def some(*values: str) -> tuple[str, ...]:
         return tuple(rng.sample(values, rng.choice((0, 0, 0, 1, 2))))
 
