@@ -130,6 +130,11 @@ async def check_run(site: Site, identity: Identity, run: str) -> None:
     raise NotFoundError(f"there is no run {run!r}", hint="GET /runs?match=… finds runs by the beginning or end of an id, or by name")
 
 
+async def can_see(site: Site, identity: Identity, run: str) -> bool:
+    """As `check_run`, for a page that leaves out what may not be seen. A run that is not there has nothing to hide from who sees all."""
+    return await site.sight.sees_run(identity, run)
+
+
 def visible(identity: Identity, rows: Iterable[RunSummary]) -> list[RunSummary]:
     """Those of the rows that may be seen."""
     return [row for row in rows if identity.sees(row.project)]
