@@ -12,6 +12,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from fairway.spec.graph import Axis, Expr, Graph, Node, Port, StepDef
+from fairway.web.identity import Identity
 from fairway.web.pages import runparts
 from fairway.web.pages.run import VIEWS
 from tests.web.rig import Server, started
@@ -131,6 +132,19 @@ def test_run_is_found_by_the_end_of_its_id_and_by_its_name(runs: tuple[TestClien
         response = client.get(f"/runs/{short}", headers=HTML, follow_redirects=False)
         assert response.status_code == 303
         assert response.headers["location"] == f"/runs/{ids['first']}"
+
+
+def test_runs_of_other_projects_are_not_found(recorded: tuple[Path, dict[str, str]], tmp_path: Path) -> None:
+    home, ids = recorded
+    shutil.copytree(home, tmp_path / "home")
+    server = Server(tmp_path / "home")
+    server.users.by_token["u2.bob.secret"] = Identity("bob", "admin", ("elsewhere",))
+    with server.client("u2.bob.secret") as client:
+        for name in (ids["first"], ids["first"].rpartition("-")[2], "nightly"):
+            for path in ("", "/graph.json", "/timeline.json", "/items?step=train"):
+                response = client.get(f"http://server/runs/{name}{path}", headers=HTML, follow_redirects=False)
+                assert response.status_code == 404
+                assert "there is no run" in response.text
 
 
 @pytest.mark.parametrize("path", ["/runs/nosuch", "/runs/nosuch/graph.json", "/runs/nosuch/timeline.json", "/runs/nosuch/items?step=a"])

@@ -126,12 +126,12 @@ async def _named(visit: Visit) -> str:
 
 
 async def _whole_id(visit: Visit) -> str:
-    """The one run that the path can mean: by the beginning or end of its id, or its name. Raises NotFoundError."""
-    matching = await visit.site.services.journal.find_runs(visit.path["run"])
-    found = [run for run in matching if await visit.site.sight.sees_run(visit.identity, run)]
-    if not found:
-        raise _no_run(visit.path["run"])
-    return found[0]
+    """The newest run that the path can mean, by the beginning or end of its id or by its name, and that may be seen. Raises NotFoundError."""
+    wanted = visit.path["run"]
+    for run in await visit.site.services.journal.find_runs(wanted):
+        if await visit.site.sight.sees_run(visit.identity, run):
+            return run
+    raise _no_run(wanted)
 
 
 def _no_run(run: str) -> NotFoundError:

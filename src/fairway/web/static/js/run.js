@@ -74,7 +74,7 @@ function applyGraph(found) {
 
 async function applyTimeline(found) {
   const { TimelineView } = await import("./timeline.js");
-  timeline ??= new TimelineView(document.getElementById("run-timeline"), { address: (task) => address({ task, tab: "" }), choose: (task) => choose(task) });
+  timeline ??= new TimelineView(document.getElementById("run-timeline"), { address: (task) => address({ task, tab: "" }), choose: (task) => choose(task), local: root.dataset.target === "local" });
   timeline.setData(found, data.graph);
   timeline.choose(state.task);
 }

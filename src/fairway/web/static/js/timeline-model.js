@@ -116,7 +116,7 @@ export function explainTime(data, edges, now) {
   const sentences = [];
   if (total > 0) {
     const share = (phase) => (data.totals[phase] ?? 0) / total;
-    if (share("waiting") > 0.5) sentences.push(`Tasks spent ${percent(share("waiting"))} of their time waiting for a place to run.`);
+    if (share("waiting") > 0.5 && data.ended_at) sentences.push(`Tasks spent ${percent(share("waiting"))} of their time waiting for a place to run.`);
     if (share("starting") > 0.1) sentences.push(`${spellDuration(data.totals.starting)} were spent starting.`);
     if (share("writing") > 0.1) sentences.push(`${spellDuration(data.totals.writing)} were spent writing results.`);
   }
