@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from fairway.engine.apply import fold
 from fairway.engine.nodecolumns import STATUSES
 from fairway.engine.overview import Overview
-from fairway.engine.overviewfile import dump_overview, parse_overview
+from fairway.engine.overviewfile import dump_overview, parse_overview, seal
 from fairway.engine.resolve import final_status
 from fairway.engine.state import RunState
 from fairway.spec import event as ev
@@ -64,6 +64,7 @@ def check_item(overview: Overview, item: Any, state: RunState, name: str, task: 
     attempts = [overview.columns.id(row) for row in overview.columns.attempts_of(slot)]
     assert attempts[len(attempts) - len(task.attempts) :] == list(task.attempts)
     assert item.attempt == (attempts[-1] if attempts else "")
+    assert [overview.columns.find_attempt(id) for id in attempts] == overview.columns.attempts_of(slot)
     assert overview.columns.tried[slot] == task.tried
     if task.status == "skipped":
         assert item.reason == task.reason
@@ -127,7 +128,7 @@ def test_a_saved_overview_goes_on_where_it_was(graph: Graph, seed: int, data: An
     cut = data.draw(st.integers(1, len(events)))
     overview = Overview()
     overview.fold_events(enumerate(events[:cut], 1))
-    again = parse_overview(dump_overview(overview))
+    again = parse_overview(seal(dump_overview(overview)))
     check_same(again, fold(events[:cut]))
     assert again.size_bytes == overview.size_bytes
     again.fold_events(enumerate(events, 1))
@@ -155,6 +156,14 @@ def test_a_run_that_is_cancelled_or_too_slow_is_what_its_fold_is() -> None:
         assert overview.stopping == final_status(state)
         assert overview.note == "n"
         assert overview.columns.id(0) == "x-1"
+        assert [overview.columns.find_attempt(id) for id in ("x-1", "x-2", "", "a" + "0" * 20 + "-1", "-", "a-x")] == [
+            0,
+            -1,
+            -1,
+            -1,
+            -1,
+            -1,
+        ]
 
 
 def test_statuses_are_spelled_as_the_engine_spells_them() -> None:

@@ -132,6 +132,18 @@ class Columns:
         odd = self.odd_ids.get(row)
         return odd if odd is not None else f"a{self.ids[row * 10 : row * 10 + 10].hex()}-{self.n[row]}"
 
+    def find_attempt(self, id: str) -> int:
+        """The row of the attempt with this id, -1 if there is none."""
+        odd = next((row for row, one in self.odd_ids.items() if one == id), -1)
+        head, _, n = id.rpartition("-")
+        raw = _pack(id, int(n)) if odd < 0 and head and n.isdecimal() and len(n) < 6 else None
+        at = self.ids.find(raw) if raw is not None else -1
+        while raw is not None and at >= 0:
+            if at % 10 == 0 and self.id(at // 10) == id:
+                return at // 10
+            at = self.ids.find(raw, at + 1)
+        return odd
+
     def slots_of(self, row: int) -> Sequence[int]:
         """The items of an attempt, in its order."""
         end = self.first[row + 1] if row + 1 < len(self.first) else len(self.try_slot)

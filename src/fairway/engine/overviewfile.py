@@ -36,20 +36,24 @@ _BROKEN_FILE = (OSError, ValueError, KeyError, TypeError, IndexError, AttributeE
 
 
 def dump_overview(overview: Overview) -> bytes:
-    """The file's bytes."""
+    """What is to be kept of it: a copy, so that the overview may change afterwards."""
     parts = list(overview.columns.dump())
     header = msgspec.json.encode({**_header(overview), "order": sys.byteorder, "parts": [[name, len(data)] for name, data in parts]})
-    body = b"".join([len(header).to_bytes(_LENGTH, "big"), header, *(data for _, data in parts)])
-    return MAGIC + hashlib.sha256(body).digest() + body
+    return b"".join([len(header).to_bytes(_LENGTH, "big"), header, *(data for _, data in parts)])
+
+
+def seal(data: bytes) -> bytes:
+    """The file's bytes, of what `dump_overview` made."""
+    return MAGIC + hashlib.sha256(data).digest() + data
 
 
 def save_overview(path: str, data: bytes) -> None:
-    """Write the file whole or not at all. What hinders it is nobody's concern: it is a cache."""
+    """Write what `dump_overview` made, whole or not at all. What hinders it is nobody's concern: it is a cache."""
     beside = f"{path}.{os.getpid()}"
     try:
         os.makedirs(os.path.dirname(path), exist_ok=True)
         with open(beside, "wb") as file:
-            file.write(data)
+            file.write(seal(data))
         os.replace(beside, path)
     except OSError:
         remove_file(beside)
@@ -74,7 +78,7 @@ def load_overview(path: str) -> Overview | None:
 
 
 def parse_overview(data: bytes) -> Overview:
-    """The inverse of `dump_overview`. Raises ValueError, or another error of the decoding, for anything else."""
+    """The overview in a file's bytes. Raises ValueError, or another error of the decoding, for anything else."""
     start = len(MAGIC) + _DIGEST
     view = memoryview(data)
     if data[: len(MAGIC)] != MAGIC or hashlib.sha256(view[start:]).digest() != data[len(MAGIC) : start]:
