@@ -88,6 +88,7 @@ def _find_names(server: Server, runs: list[str]) -> None:
     state = fold(event for _, event in run_now(server.services.journal.read(runs[0])))
     tasks = [(address(scope, node, index), task) for scope, node, index, task in state.tasks()]
     NAMES["run"], NAMES["two runs"] = runs[:1], runs[:2]
+    NAMES["pipeline"] = ["churn", "fragile"]
     NAMES["task"] = [name for name, _ in tasks]
     NAMES["attempt"] = [id for _, task in tasks for id in task.attempts]
     NAMES["name"] = [f"{id}/log" for id in NAMES["attempt"]]
