@@ -108,7 +108,10 @@ def _delta(number: float | None, base: float | None, better: int, spell: Any) ->
 
 
 def as_key(value: Any) -> str:
-    """Equal for equal values."""
+    """Equal for equal values; 1 and 1.0 are."""
+    number = number_of(value)
+    if number is not None and number == int(number):
+        value = int(number)
     return "" if value is ABSENT else json.dumps(value, sort_keys=True, default=str)
 
 

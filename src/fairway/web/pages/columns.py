@@ -79,7 +79,7 @@ def sort_steps(sort: str) -> tuple[str, str, str]:
 
 
 def next_sort(sort: str, now: str, ascending: bool) -> str:
-    """The order after the head of `sort` is pressed, while runs are sorted by `now`. Of "started" the newest come first, then the oldest."""
+    """The order after the head of `sort` is pressed, while runs are sorted by `now`. "started" is newest first, then oldest first."""
     if sort == "started":
         return render_sort("", True) if now in ("", "started") and not ascending else ""
     down, up, none = sort_steps(sort)
