@@ -156,14 +156,8 @@ def test_a_run_that_is_cancelled_or_too_slow_is_what_its_fold_is() -> None:
         assert overview.stopping == final_status(state)
         assert overview.note == "n"
         assert overview.columns.id(0) == "x-1"
-        assert [overview.columns.find_attempt(id) for id in ("x-1", "x-2", "", "a" + "0" * 20 + "-1", "-", "a-x")] == [
-            0,
-            -1,
-            -1,
-            -1,
-            -1,
-            -1,
-        ]
+        unknown = ("x-2", "", "a" + "0" * 20 + "-1", "-", "a-x")
+        assert [overview.columns.find_attempt(id) for id in ("x-1", *unknown)] == [0] + [-1] * 5
 
 
 def test_statuses_are_spelled_as_the_engine_spells_them() -> None:

@@ -252,6 +252,15 @@ def test_bars_are_bounded_and_the_failed_and_the_slowest_have_theirs() -> None:
     assert rows["each"]["totals"]["running"] == n - 1 + 50.0
 
 
+def test_a_timeline_is_worked_out_once_for_each_head() -> None:
+    overview = told(graph(call("a", "one")), ev.AttemptPlanned("a-1", "", "a", ((),), 1, 101.0))
+    first = timeline_data(overview)
+    assert timeline_data(overview) is first
+    assert timeline_data(overview, limit=1) is not first
+    overview.fold_events([(3, ended("a-1", 102.0))])
+    assert timeline_data(overview)["rows"][0]["bars"][0]["status"] == "succeeded"
+
+
 def test_what_was_cached_or_skipped_has_a_mark() -> None:
     made = graph(call("a", "one"), call("b", "two"))
     cached = ev.TasksCached("", "a", (ev.CachedItem((), "k", {}, "other", "a"),), 103.0)

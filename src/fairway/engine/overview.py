@@ -106,6 +106,7 @@ class Overview:
         self.known_errors: list[tuple[str, str, str, str]] = []
         self.known_reasons: list[str] = [""]
         self.shape: Any = None  # of its graph, as `graph_data` has drawn it last
+        self.timeline: Any = None  # what `timeline_data` has made last, and of which head
         self._error_codes: dict[tuple[str, str, str, str], int] = {}
 
     def fold(self, text: str, first: int) -> None:

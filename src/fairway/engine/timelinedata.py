@@ -19,7 +19,16 @@ LOAD_POINTS = 200
 
 def timeline_data(overview: Overview, *, limit: int = 2_000) -> dict[str, Any]:
     """At most `limit` bars. Where a row has more attempts, those that failed, that live and that took longest have theirs, `more` counts
-    the others, and `load` says how many ran when."""
+    the others, and `load` says how many ran when. Worked out once for each head; not to be changed."""
+    kept = overview.timeline
+    if kept is not None and kept[0] == (overview.head, limit):
+        return kept[1]
+    data = _timeline(overview, limit)
+    overview.timeline = (overview.head, limit), data
+    return data
+
+
+def _timeline(overview: Overview, limit: int) -> dict[str, Any]:
     rows = [node for scope in overview.scopes.values() for node in scope.nodes.values()]
     began = {node.row: node.started_at or node.ended_at or float("inf") for node in rows}
     rows.sort(key=lambda node: began[node.row])
