@@ -285,7 +285,8 @@ class Overview:
     def size_bytes(self) -> int:
         """About what it takes of memory."""
         blocks = sum(len(node.blocks) for node in self.nodes)
-        return self.columns.size_bytes + 160 * blocks + 900 * len(self.nodes) + 250 * (len(self.errors) + len(self.known_errors)) + 20_000
+        graphs = 900 * len(self.nodes) + 6_000 * len(self.scopes)
+        return self.columns.size_bytes + 160 * blocks + graphs + 250 * (len(self.errors) + len(self.known_errors)) + 20_000
 
 
 __all__ = ["ItemView", "NodeView", "Overview", "Place", "graph_data", "timeline_data", "worst_status"]
