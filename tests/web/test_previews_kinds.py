@@ -275,6 +275,7 @@ def test_items_of_lists_and_structures() -> None:
     shape = {"x": {"$ref": 1}, "y": [{"$ref": 0}, {"$tuple": [1, {"$ref": 2}]}]}
     seen = see("items", text(json.dumps({"items": items, "value": shape})), {})
     assert (seen["total"], seen["paths"]) == (3, ["y[0]", "x", "y[1][1]"])
+    assert json.loads(seen["shape"]) == {"x": "→ x", "y": ["→ y[0]", {"$tuple": [1, "→ y[1][1]"]}]}
     assert see("items", text(json.dumps({"items": items})), {"digest": "02" * 32})["item"] == items[2]
     assert see("items", text(json.dumps({"items": items})), {"digest": "ff" * 32})["item"] is None
 

@@ -56,11 +56,20 @@ def _order(nodes: Sequence[str], after: Mapping[str, Sequence[str]]) -> list[str
 
 def _untangle(layers: list[list[str]], before: Mapping[str, Sequence[str]], after: Mapping[str, Sequence[str]]) -> list[list[str]]:
     """Each node near the middle of its neighbours, sweeping to and fro."""
+    place: dict[str, float] = {}
+    for nodes in layers:
+        _number(nodes, place)
     for sweep in range(_SWEEPS):
         forth = sweep % 2 == 0
         near = before if forth else after
         for nodes in layers if forth else reversed(layers):
-            place = {node: n / max(1, len(one) - 1) if len(one) > 1 else 0.5 for one in layers for n, node in enumerate(one)}
             middle = {node: sum(place[other] for other in near[node]) / len(near[node]) if near[node] else place[node] for node in nodes}
             nodes.sort(key=lambda node, middle=middle: middle[node])
+            _number(nodes, place)
     return layers
+
+
+def _number(nodes: Sequence[str], place: dict[str, float]) -> None:
+    """Places of a layer's nodes, from 0 to 1."""
+    for n, node in enumerate(nodes):
+        place[node] = n / (len(nodes) - 1) if len(nodes) > 1 else 0.5

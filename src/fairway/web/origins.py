@@ -150,11 +150,21 @@ class Names:
             alike[place[:2]] += 1
             for name, ref in (state.task(*place).outputs or {}).items():
                 self._makers.setdefault(ref.digest, (place, name, ref))
+        self.used = {inner for place in lineage.tasks for ref in lineage.given(place).values() for inner in lineage.members(ref)}
+        self._find_makers(self.used - self._makers.keys())
         self._groups = {key: count for key, count in alike.items() if count > _ALIKE}
         self._params = {ref.digest: (name, ref) for name, ref in state.params.items()}
         self._outputs = {ref.digest: name for name, ref in state.outputs.items()}
-        self.used = {inner for place in lineage.tasks for ref in lineage.given(place).values() for inner in lineage.members(ref)}
         self.subject = ""
+
+    def _find_makers(self, digests: set[str]) -> None:
+        """Of what the followed tasks took from others, which were not followed any more."""
+        for scope in list(self._state.scopes.values()) if digests else ():
+            for node in scope.nodes.values():
+                for index, task in list(node.items.items()):
+                    for name, ref in (task.outputs or {}).items():
+                        if ref.digest in digests:
+                            self._makers.setdefault(ref.digest, ((scope.name, node.node.id, index), name, ref))
 
     def of_digest(self, digest: str) -> Named:
         """What the subject itself is called: never one of a group."""

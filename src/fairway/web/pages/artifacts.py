@@ -13,6 +13,7 @@ from starlette.responses import Response
 
 from fairway.engine.state import RunState
 from fairway.spec.artifact import blob_key
+from fairway.web.access import can_see
 from fairway.web.origins import draw_lineage, tell_origin
 from fairway.web.pages.page import Page, Visit
 from fairway.web.previews.finding import Meant, find_meant
@@ -137,7 +138,9 @@ async def show_origin(visit: Visit) -> Response:
     meant = await _find(visit)
     state = await _state(visit, meant)
     origin = await asyncio.to_thread(tell_origin, state, visit.site.library, meant.ref.digest)
-    return visit.html("artifacts/_origin.html", meant=meant, origin=origin, summary=await _summary(visit, meant))
+    maker = origin.cached[0]
+    shown = bool(maker) and await can_see(visit.site, visit.identity, maker)  # another project's run may have made it
+    return visit.html("artifacts/_origin.html", meant=meant, origin=origin, shows_maker=shown, summary=await _summary(visit, meant))
 
 
 async def show_lineage(visit: Visit) -> Response:

@@ -11,6 +11,7 @@ from fairway.web.previews.source import Source
 
 MANIFEST_LIMIT_BYTES = 64 << 20
 PAGE = 200
+SHAPE_CHARACTERS = 20_000
 _HEAD_LIMIT_BYTES = 16 << 20
 
 
@@ -48,7 +49,8 @@ def see_folder(source: Source, args: dict[str, Any]) -> dict[str, Any]:
 
 
 def see_items(source: Source, args: dict[str, Any]) -> dict[str, Any]:
-    """{"items": [references as plain data], "total", "paths"} of a list or structure from `offset` on; with `digest` {"item": that one}."""
+    """{"items": [references as plain data], "total", "paths", "shape"} of a list or structure from `offset` on; with `digest`
+    {"item": that one}."""
     manifest = _manifest(source)
     items = [item for item in manifest.get("items", []) if isinstance(item, dict)]
     if args.get("digest"):
@@ -56,7 +58,11 @@ def see_items(source: Source, args: dict[str, Any]) -> dict[str, Any]:
     start = max(0, int(args.get("offset") or 0))
     shown: dict[str, Any] = {"items": items[start : start + PAGE], "total": len(items)}
     if "value" in manifest:
-        shown["paths"] = _paths(manifest["value"])[start : start + PAGE]
+        paths = _paths(manifest["value"])
+        shown["paths"] = paths[start : start + PAGE]
+        shape = json.dumps(_with_paths(manifest["value"], paths), ensure_ascii=False, indent=1)
+        if not start and len(shape) <= SHAPE_CHARACTERS:
+            shown["shape"] = shape.encode("utf-8", "replace").decode()
     return shown
 
 
@@ -103,6 +109,15 @@ def _manifest(source: Source) -> dict[str, Any]:
         raise CannotSee("there are too many things in it to be listed here", "fairway artifacts get fetches all of it")
     found = json.loads(source.head(MANIFEST_LIMIT_BYTES))
     return found if isinstance(found, dict) else {"items": found}
+
+
+def _with_paths(value: Any, paths: list[str]) -> Any:
+    """The structure with the paths of its items in their places."""
+    if isinstance(value, dict):
+        if set(value) == {"$ref"}:
+            return f"→ {paths[value['$ref']]}"
+        return {name: _with_paths(inner, paths) for name, inner in value.items()}
+    return [_with_paths(inner, paths) for inner in value] if isinstance(value, list) else value
 
 
 def _paths(value: Any, path: str = "") -> list[str]:

@@ -176,12 +176,9 @@ def facts_of(ref: ArtifactRef) -> str:
         )
     if ref.format == "figure":
         return str(meta.get("title", ""))
-    if isinstance(meta.get("files"), int):
-        return f"{meta['files']:,} files"
-    if isinstance(meta.get("items"), int):
-        return f"{meta['items']:,} items"
-    if isinstance(meta.get("characters"), int):
-        return f"{meta['characters']:,} characters"
+    for key, word in (("files", "file"), ("items", "item"), ("characters", "character")):
+        if isinstance(meta.get(key), int):
+            return f"{meta[key]:,} {word}{'' if meta[key] == 1 else 's'}"
     return str(meta.get("name", ""))
 
 

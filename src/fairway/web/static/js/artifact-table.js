@@ -210,7 +210,7 @@ class Table {
     if (about.top) {
       const many = about.distinct > 50 && about.top[0]?.[1] === 1;
       const first = many ? [] : about.top.slice(0, 2).flatMap(([value, count]) => [make("span", { title: String(value) }, String(value)), make("span", { class: "quiet" }, spellNumber(count))]);
-      return [make("div", { class: "top" }, ...first), make("div", { class: "ends" }, make("span", {}, `${spellNumber(about.distinct)} distinct`), make("span", {}, nulls))];
+      return [make("div", { class: "most" }, ...first), make("div", { class: "ends" }, make("span", {}, `${spellNumber(about.distinct)} distinct`), make("span", {}, nulls))];
     }
     return [make("div", { class: "ends" }, make("span", {}, nulls))];
   }
