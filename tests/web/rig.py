@@ -146,6 +146,8 @@ class View:
 class Server:
     """Services in a folder, a host, and the application over them."""
 
+    KEY = Users.signing_key
+
     def __init__(self, home: Path, **settings: Any) -> None:
         self.home = home
         artifacts = FolderArtifactStore(home / BLOBS)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hmac
 import json
 import re
-import subprocess
 from base64 import urlsafe_b64encode
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -25,36 +24,16 @@ from fairway.web.identity import Identity
 from fairway.web.oidc import FLOW_S, KNOWN_S, RENEW_S, OidcLogin
 from fairway.web.problem import Refused
 from fairway.web.providerlink import fetch
+from tests.web.identityprovider import SECRET, provider
 from tests.web.rig import Server
 
-ROOT = Path(__file__).parents[2]
-HERE = Path(__file__).parent / "oidc"
 ADDRESS = "http://server"
-SECRET = "the client's secret & more"
 ROLES = {"ml-admins": "admin", "ml": "run"}
 
 
-@contextmanager
-def provider(*, conform: bool) -> Iterator[str]:
-    """The issuer of a real provider. `conform`: it tells of users only at its userinfo endpoint."""
-    told = json.dumps({"redirect": f"{ADDRESS}/oidc/callback", "conform": conform})
-    command = ["node", str(HERE / "provider.mjs"), told]
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-    try:
-        assert process.stdout is not None
-        yield process.stdout.readline().strip()
-    finally:
-        process.communicate(timeout=10)
-
-
-@pytest.fixture(scope="module")
-def node_modules() -> None:
-    subprocess.run([ROOT / "tools" / "get_node_modules.sh", HERE], check=True, timeout=300)
-
-
 @pytest.fixture(scope="module", params=[True, False], ids=["userinfo", "claims-in-token"])
-def issuer(request: pytest.FixtureRequest, node_modules: None) -> Iterator[str]:
-    with provider(conform=request.param) as found:
+def issuer(request: pytest.FixtureRequest) -> Iterator[str]:
+    with provider(ADDRESS, conform=request.param) as found:
         yield found
 
 
@@ -159,8 +138,8 @@ def test_a_client_secret_that_is_wrong_is_said(tmp_path: Path, issuer: str) -> N
         assert answer.status_code == 401 and "does not take this code" in answer.text
 
 
-def test_a_provider_that_is_away_is_said(tmp_path: Path, node_modules: None) -> None:
-    with provider(conform=True) as issuer:
+def test_a_provider_that_is_away_is_said(tmp_path: Path) -> None:
+    with provider(ADDRESS) as issuer:
         pass
     with dashboard(tmp_path, settings_of(issuer)) as client:
         answer = client.get(f"{ADDRESS}/oidc/start")

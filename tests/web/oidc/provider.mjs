@@ -14,8 +14,8 @@ function key(kind, options, alg) {
 }
 
 const server = createServer();
-server.listen(0, "127.0.0.1", () => {
-  const issuer = `http://127.0.0.1:${server.address().port}`;
+server.listen(0, told.host ?? "127.0.0.1", () => {
+  const issuer = `http://${told.host ?? "127.0.0.1"}:${server.address().port}`;
   const client = {
     client_id: "fairway",
     client_secret: "the client's secret & more",
