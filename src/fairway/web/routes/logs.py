@@ -222,15 +222,14 @@ async def _has_ended(site: Site, run: str, attempt: str) -> bool:
     summary = await site.services.journal.find_summary(run)
     if summary is None or summary.status != "running":
         return True
-    _, state = await site.states.get(run)
-    found = state.attempts.get(attempt)
-    return found is not None and found.outcome is not None
+    overview = await site.overviews.get(run)
+    return attempt not in overview.live and overview.columns.find_attempt(attempt) >= 0
 
 
 async def _check_attempt(call: Call[Any, Any], run: str) -> None:
     """An attempt that has written nothing is no mistake; one that never was is."""
-    _, state = await call.site.states.get(run)
-    if call.path["attempt"] not in state.attempts and call.path["attempt"] != "driver":
+    overview = await call.site.overviews.get(run)
+    if overview.columns.find_attempt(call.path["attempt"]) < 0 and call.path["attempt"] != "driver":
         raise NotFoundError(f"run {run} has no attempt {call.path['attempt']!r}", hint="GET its tasks for the ids of their attempts")
 
 
