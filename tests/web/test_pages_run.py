@@ -164,7 +164,7 @@ def test_items_of_a_step(runs: tuple[TestClient, dict[str, str]]) -> None:
     client, ids = runs
     page = get(client, f"/runs/{ids['first']}/items?step=train")
     assert re.findall(r'data-task-link="([^"]+)"', page) == ["train[0]", "train[1]", "train[2]"]
-    assert page.count("<rect") == 3
+    assert '<path data-state="succeeded" d="M0 0h30v10h-30z"/>' in page, "three cells beside each other"
     assert 'aria-label="3 succeeded"' in page
 
 
@@ -220,13 +220,14 @@ def test_many_tasks_are_a_bounded_page(server: Server, monkeypatch: pytest.Monke
         start(client, RUN, graph=mapped(130))
         until_ended(client, RUN)
         page = get(client, f"http://server/runs/{RUN}/items?step=one")
-        assert page.count("<rect") == 33, "130 tasks in cells of four"
+        assert 'data-each="4"' in page
+        assert '<path data-state="succeeded" d="M0 0h330v10h-330z"/>' in page, "130 tasks in 33 cells of four"
         assert len(re.findall(r'data-task-link="one', page)) == 50
         following = re.search(r'id="run-more"[^>]*><button[^>]*hx-get="([^"]+)"', page)
         assert following is not None
         more = get(client, "http://server" + following[1].replace("&amp;", "&"), part("run-more"))
         assert re.findall(r'data-task-link="(one[^"]+)"', more)[0] == "one[50]"
-        assert "<rect" not in more
+        assert '<svg class="strip' not in more
         last = get(client, f"http://server/runs/{RUN}/items?step=one&after=100&status=succeeded", part("run-more"))
         assert re.findall(r'data-task-link="(one[^"]+)"', last)[-1] == "one[129]"
         assert "run-more" not in last

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 from starlette.responses import Response
@@ -12,7 +12,7 @@ from fairway.errors import NotFoundError
 from fairway.spec.record import replace
 from fairway.spec.summary import RunSummary
 from fairway.web.pages.page import Page, Visit
-from fairway.web.pages.runparts import find_failure, list_cells, list_outputs, list_rows, read_step, split_step
+from fairway.web.pages.runparts import draw_strip, find_failure, list_outputs, list_rows, read_step, split_step
 
 VIEWS = ("graph", "timeline", "steps")
 PAGE_ITEMS = 50
@@ -85,21 +85,20 @@ async def show_items(visit: Visit) -> Response:
     items, more = overview.items(
         scope, name, status=query.status if query.status in node.counts else "", after=query.after, limit=PAGE_ITEMS
     )
-    following = visit.wanted == "run-more"
-    first: list[Any] = []
-    if not query.status and not query.after:
-        first = overview.items(scope, name, status="failed", limit=PAGE_ITEMS)[0]
+    block = {"run-items-top": "top", "run-items-list": "list", "run-more": "more"}.get(visit.wanted, "")
+    listed = block in ("", "list") and not query.status and not query.after
     return visit.html(
         "run/items.html",
-        block="list" if following else "",
+        block=block,
         run=run,
         step=query.step,
         only=query.status,
+        after=query.after,
         node=node,
-        failed=first,
+        failed=overview.items(scope, name, status="failed", limit=PAGE_ITEMS)[0] if listed else (),
         items=items,
         next=items[-1].number + 1 if more else 0,
-        cells=() if following else list_cells(overview, scope, name),
+        strip=draw_strip(overview, scope, name) if block in ("", "top") else None,
     )
 
 
@@ -126,7 +125,7 @@ async def _named(visit: Visit) -> str:
 
 
 async def _whole_id(visit: Visit) -> str:
-    """The newest run that the path can mean, by the beginning or end of its id or by its name, and that may be seen. Raises NotFoundError."""
+    """The newest run that may be seen of those that the path can mean: by an end of the id, or by name. Raises NotFoundError."""
     wanted = visit.path["run"]
     for run in await visit.site.services.journal.find_runs(wanted):
         if await visit.site.sight.sees_run(visit.identity, run):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import groupby
 from typing import Any
 
 from fairway.engine.nodecolumns import STATUSES
@@ -12,6 +13,7 @@ from fairway.spec.record import Record, field, record
 from fairway.spec.summary import RunSummary
 
 MOST_CELLS = 2_000
+ROW = 50
 _SHOWN_VALUE = 60
 _SEVERITY = ("failed", "retrying", "running", "cancelled", "waiting", "skipped", "cached", "succeeded")
 
@@ -58,12 +60,13 @@ class StepRow(Record):
 
 
 @record
-class Cell(Record):
-    """Neighbouring tasks of a mapped step in one cell of the strip: numbers `first` to `last`, `status` the worst among them."""
+class Strip(Record):
+    """The tasks of a mapped step as cells in rows of ROW, each of `width` tasks and as bad as the worst of them. `paths`: by state, what
+    of a drawing with cells of 10 by 10 is filled; `rows` of them."""
 
-    first: int
-    last: int
-    status: str
+    width: int
+    rows: int
+    paths: dict[str, str]
 
 
 def find_failure(overview: Overview, summary: RunSummary) -> Failure | None:
@@ -157,16 +160,21 @@ def _row(node: Mapping[str, Any], depth: int) -> StepRow:
     )
 
 
-def list_cells(overview: Overview, scope: str, name: str) -> tuple[Cell, ...]:
-    """All tasks of a node in at most MOST_CELLS cells, each as bad as the worst of its tasks."""
+def draw_strip(overview: Overview, scope: str, name: str) -> Strip | None:
+    """All tasks of a node in at most MOST_CELLS cells; None if there are none yet."""
     node = overview.scopes[scope].nodes[name]
     codes = b"".join(bytes(overview.columns.status[start : start + count]) for start, count in node.blocks.values())
     if not codes:
-        return ()
+        return None
     width = -(-len(codes) // MOST_CELLS)
     ranks = bytes(_SEVERITY.index(status) for status in STATUSES)
     ranked = codes.translate(ranks + bytes(256 - len(ranks)))
-    return tuple(
-        Cell(first, min(first + width, len(codes)) - 1, _SEVERITY[min(ranked[first : first + width])])
-        for first in range(0, len(codes), width)
-    )
+    cells = bytes(min(ranked[first : first + width]) for first in range(0, len(ranked), width)) if width > 1 else ranked
+    paths: dict[str, list[str]] = {}
+    for top in range(0, len(cells), ROW):
+        left = 0
+        for rank, same in groupby(cells[top : top + ROW]):
+            long = len(tuple(same))
+            paths.setdefault(_SEVERITY[rank], []).append(f"M{left * 10} {top // ROW * 10}h{long * 10}v10h-{long * 10}z")
+            left += long
+    return Strip(width, -(-len(cells) // ROW), {status: "".join(parts) for status, parts in paths.items()})

@@ -200,13 +200,20 @@ document.addEventListener("htmx:pushedIntoHistory", addressChanged);
 document.addEventListener("htmx:replacedInHistory", addressChanged);
 narrow.addEventListener("change", () => drawPanel(false));
 
-/** The strip of a step's tasks: a cell opens its task; of a cell with many the list of them begins there. */
+// A list that was made longer stays as long: only what is above it follows the news.
+document.addEventListener("htmx:beforeRequest", (event) => {
+  if (event.detail.target?.id === "run-more") document.getElementById("run-items-list")?.removeAttribute("data-live");
+});
+
+/** The strip of a step's tasks: pointing at a cell lists the tasks from there on. */
 panelBody.addEventListener("click", (event) => {
-  const cell = event.target.closest?.(".strip rect");
-  if (!cell) return;
-  const step = cell.closest(".strip").dataset.step;
-  const after = cell.dataset.first;
-  window.htmx.ajax("GET", `${base}/items?${new URLSearchParams({ step, after })}`, { target: "#run-items", swap: "outerHTML" });
+  const strip = event.target.closest?.(".strip");
+  if (!strip) return;
+  const box = strip.getBoundingClientRect();
+  const column = Math.min(49, Math.floor(((event.clientX - box.left) / box.width) * 50));
+  const row = Math.floor(((event.clientY - box.top) / box.width) * 50);
+  const after = (row * 50 + column) * Number(strip.dataset.each);
+  window.htmx.ajax("GET", `${base}/items?${new URLSearchParams({ step: strip.dataset.step, after })}`, { target: "#run-items", swap: "outerHTML" });
 });
 
 function setWidth(share) {
