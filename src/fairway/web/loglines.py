@@ -100,8 +100,9 @@ class LineIndex:
             until = min(blocks, self._streams.size(name) // BLOCK_BYTES)
             while (block := len(marks.newlines)) < until:
                 found = marks.newlines[-1] if block else 0
-                for at in range(block * BLOCK_BYTES, (block + 1) * BLOCK_BYTES, _READ_BYTES):
-                    found += self._streams.read(name, at, _READ_BYTES).count(b"\n")
+                end = (block + 1) * BLOCK_BYTES
+                for at in range(block * BLOCK_BYTES, end, _READ_BYTES):
+                    found += self._streams.read(name, at, min(_READ_BYTES, end - at)).count(b"\n")
                 marks.newlines.append(found)
             return len(marks.newlines) > known
 

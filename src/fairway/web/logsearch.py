@@ -14,6 +14,7 @@ import re
 import select
 import subprocess
 import sys
+from collections.abc import Callable
 from typing import Any, BinaryIO
 
 CHUNK_BYTES = 256 << 10
@@ -35,10 +36,22 @@ class Search:
     """`feed` takes the log in order and returns new hits; `position` and `line` are those of the next byte that has not been looked at.
 
     A match that is parted by colours is found unless they change more than twice in it. `text` may be sought whatever its case.
+    `number_at` tells the number of the line at a byte: with it, lines that have nothing are not counted here.
     """
 
-    def __init__(self, text: str, *, case: bool = False, stamps: bool = False, position: int = 0, line: int = 1) -> None:
-        self.position, self.line = position, line
+    def __init__(
+        self,
+        text: str,
+        *,
+        case: bool = False,
+        stamps: bool = False,
+        position: int = 0,
+        line: int = 1,
+        number_at: Callable[[int], int] | None = None,
+    ) -> None:
+        self.position = position
+        self._line = line
+        self._number_at = number_at
         self._stamps = stamps
         self._case = case
         self._wanted = (text if case else text.lower()).encode("utf-8", "surrogatepass")
@@ -48,6 +61,13 @@ class Search:
         self._rest = b""
         self._line_at = position
         self._last: tuple[int, int] = (0, -1)
+
+    @property
+    def line(self) -> int:
+        """Number of the line at `position`."""
+        if self._line < 0 and self._number_at is not None:
+            self._line = self._number_at(self.position)
+        return self._line
 
     def feed(self, data: bytes) -> list[Hit]:
         """Look at the log's next bytes."""
@@ -68,10 +88,9 @@ class Search:
         return self._scan(self._rest) if self._rest else []
 
     def _advance(self, taken: bytes, size: int) -> None:
-        newlines = taken.count(b"\n")
-        if newlines:
-            self.line += newlines
+        if taken.endswith(b"\n"):
             self._line_at = self.position + size
+            self._line = -1 if self._number_at is not None else self._line + taken.count(b"\n")
         self.position += size
 
     def _scan(self, raw: bytes) -> list[Hit]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from typing import Annotated
+from functools import partial
+from typing import Annotated, Any
 from urllib.parse import quote
 
 import msgspec
@@ -92,8 +93,7 @@ async def search_log(visit: Visit) -> Response:
 
 
 async def _search(streams: StreamStore, name: str, query: SearchQuery) -> AsyncIterator[bytes]:
-    make = PatternProcess if query.regex else Search
-    search = await asyncio.to_thread(lambda: make(query.q, case=query.case, stamps=query.stamps, position=query.offset, line=query.line))
+    search = await asyncio.to_thread(_begin, streams, name, query)
     size = streams.size(name)
     at, found, wrong = query.offset, 0, ""
     try:
@@ -103,14 +103,23 @@ async def _search(streams: StreamStore, name: str, query: SearchQuery) -> AsyncI
             except TimeoutError:
                 wrong = "this expression takes too long; make it simpler"
                 break
+            hits = hits[: HITS_MOST - found]
             found += len(hits)
             yield _spell(hits, at, size)
         rest = [] if wrong or found >= HITS_MOST else await asyncio.to_thread(search.finish)
-        more = {"done": True, "more": found >= HITS_MOST, "offset": search.position, "line": search.line, "wrong": wrong}
+        line = await asyncio.to_thread(lambda: search.line)
+        more = {"done": True, "more": found >= HITS_MOST, "offset": search.position, "line": line, "wrong": wrong}
         yield _spell(rest, at, size, **more)
     finally:
         if isinstance(search, PatternProcess):
             await asyncio.to_thread(search.close)
+
+
+def _begin(streams: StreamStore, name: str, query: SearchQuery) -> Search | PatternProcess:
+    asked: dict[str, Any] = {"case": query.case, "stamps": query.stamps, "position": query.offset, "line": query.line}
+    if query.regex:
+        return PatternProcess(query.q, **asked)
+    return Search(query.q, **asked, number_at=partial(lines_of(streams).number_at, name))
 
 
 def _look(streams: StreamStore, name: str, search: Search | PatternProcess, at: int, size: int) -> tuple[int, list[Hit]]:

@@ -3,7 +3,10 @@ import "./actions.js";
 import { say } from "./app.js";
 
 const PARTS = [
-  ["[data-log]", async (element) => new (await import("./log.js")).LogView(element)],
+  ["[data-log]", async (element) => {
+    const [log] = await Promise.all([import("./log.js"), import("./log-model.js"), import("./log-rows.js"), import("./log-search.js"), import("./log-rail.js"), import("./charts.js")]);
+    new log.LogView(element);
+  }],
   ["[data-curves]", async (element) => (await import("./curves.js")).showCurves(element)],
   [".io-preview", async () => import("./artifact.js")],
   ["[data-usage]", async (element) => (await import("./curves.js")).showUsage(element)],
