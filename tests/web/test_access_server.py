@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -76,3 +79,55 @@ def test_nobody_is_believed_who_says_where_somebody_else_comes_from(server: Serv
     ask(server, "POST", "/session", {"token": "u1.eve.0123456789abcdef"}, X_Forwarded_For="1.2.3.4, 10.0.0.7", X_Forwarded_Proto="https")
     (line,) = (server.home / "audit.jsonl").read_text().splitlines()
     assert json.loads(line)["source"] == "10.0.0.7"
+
+
+FLOW = """
+import pathlib
+import fairway as fw
+
+@fw.step
+def make(n: int) -> fw.Directory:
+    folder = pathlib.Path("out")
+    folder.mkdir()
+    (folder / "a.txt").write_text("x" * 5000 * n)
+    return fw.Directory(folder)
+
+@fw.pipeline
+def flow(n: int = 2):
+    return {"folder": make(n)}
+"""
+
+
+def test_people_of_a_project_work_in_it_with_the_command_line(tmp_path: Path) -> None:
+    """Whoever may run runs, whoever may view looks and fetches, whoever is of another project finds nothing."""
+    server = ServerProcess(tmp_path / "server")
+    people = {"rob": ("run", ("shop",)), "vic": ("view", ("shop",)), "eve": ("admin", ("other",))}
+    tokens = {name: make_user_token(name) for name in people}
+    for name, (role, projects) in people.items():
+        kept = KeptToken(digest_token(tokens[name]), role, projects)
+        (server.folder / "secrets" / f"token.{name}").write_text(render_kept(kept))
+    server.start()
+    project = tmp_path / "shop"
+    project.mkdir()
+    (project / "flow.py").write_text(FLOW)
+    (project / "fairway.toml").write_text('name = "shop"\ntarget = "campus"\n' + server.settings())
+
+    def say(name: str, *words: str) -> tuple[int, str]:
+        command = [sys.executable, "-m", "fairway", *words]
+        environ = {**os.environ, "FAIRWAY_TOKEN": tokens[name]}
+        done = subprocess.run(command, cwd=project, env=environ, capture_output=True, text=True, timeout=60, check=False)
+        return done.returncode, done.stdout + done.stderr
+
+    try:
+        status, said = say("vic", "run", "flow.py")
+        assert status == 2 and "this needs the role 'run', and yours is 'view'" in said
+        status, said = say("rob", "run", "flow.py")
+        assert status == 0, said
+        status, said = say("vic", "artifacts", "get", "last", "folder", "--to", "got")
+        assert status == 0 and (project / "got" / "a.txt").stat().st_size == 10_000, said
+        assert "no such runs" in say("eve", "runs")[1]
+        assert say("eve", "show", "last")[0] == 2
+        status, said = say("rob", "gc")
+        assert status == 2 and "fairway token add rob --role admin --replace" in said
+    finally:
+        server.kill()

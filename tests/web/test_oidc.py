@@ -21,7 +21,7 @@ from starlette.testclient import TestClient
 from fairway.errors import InfraError
 from fairway.spec.target import OidcSettings
 from fairway.web.identity import Identity
-from fairway.web.oidc import FLOW_S, KNOWN_S, RENEW_S, OidcLogin
+from fairway.web.oidc import AWAY_S, FLOW_S, KNOWN_S, RENEW_S, OidcLogin
 from fairway.web.problem import Refused
 from fairway.web.providerlink import fetch
 from tests.web.identityprovider import SECRET, provider
@@ -405,6 +405,19 @@ async def test_a_provider_that_is_not_the_one_that_was_named_is_refused(forger: 
     forger.document["issuer"] = "https://evil.example"
     with pytest.raises(InfraError, match=r"calls itself 'https://evil\.example'"):
         await forger.login.begin("/runs")
+
+
+@pytest.mark.asyncio
+async def test_a_provider_that_is_away_is_not_asked_by_everybody_who_comes(forger: Forger) -> None:
+    document = forger.document
+    forger.document = {}
+    for _ in range(5):
+        with pytest.raises(InfraError):
+            await forger.login.begin("/runs")
+    assert len(forger.asked) == 1
+    forger.document = document
+    forger.now += AWAY_S
+    assert (await forger.sign_in()).user == "ann@example.org"
 
 
 @pytest.mark.asyncio

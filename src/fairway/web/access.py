@@ -23,6 +23,10 @@ LOGIN = "/login"
 LOOK_EVERY_S = 15.0
 SAFE = ("GET", "HEAD", "OPTIONS")
 _SESSION = "fairway.session"
+_HOW = {
+    False: "ask whoever runs the server: fairway token add {user} --role {role} --replace",
+    True: "ask whoever runs the server which groups have it",
+}
 
 
 async def find_identity(site: Site, request: Request) -> Identity:
@@ -44,7 +48,7 @@ def check_role(request: Request, identity: Identity, role: str) -> None:
             raise Refused(
                 403,
                 f"this needs the role {role!r}, and yours is {identity.role!r}",
-                hint=f"ask whoever runs the server: fairway token add {identity.user} --role {role} --replace",
+                hint=_HOW[identity.via == "oidc"].format(user=identity.user, role=role),
                 code="FW-FORBIDDEN",
             )
         return

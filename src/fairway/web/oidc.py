@@ -29,6 +29,8 @@ from fairway.web.providerlink import Fetch, fetch
 FLOW_S = 600.0
 KNOWN_S = 3600.0
 RENEW_S = 10.0
+AWAY_S = 3.0
+"""So long nobody is sent to look whether a provider that was away is back: whoever comes need not be known."""
 CALLBACK = "/oidc/callback"
 
 
@@ -69,6 +71,7 @@ class OidcLogin:
         self._key = derive_key(signing_key, "oidc")
         self._redirect = address.rstrip("/") + CALLBACK
         self._provider: _Provider | None = None
+        self._failure: tuple[float, InfraError] | None = None
         self._turn = asyncio.Lock()
         self.name = settings.name or (urlsplit(settings.issuer).hostname or settings.issuer)
         self.cookie = f"fairway_oidc_{hashlib.sha256(self._key.encode()).hexdigest()[:8]}"
@@ -167,16 +170,25 @@ class OidcLogin:
             age = now - known.read_at if known is not None else 0.0
             if known is not None and age < (RENEW_S if renew else KNOWN_S):
                 return known
-            found = await self._get_json(self._settings.issuer.rstrip("/") + "/.well-known/openid-configuration")
-            if found.get("issuer") != self._settings.issuer:
-                raise InfraError(f"{self.name} calls itself {str(found.get('issuer'))[:200]!r}", hint="write just this as its issuer")
-            for name in ("authorization_endpoint", "token_endpoint", "jwks_uri"):
-                if not isinstance(found.get(name), str):
-                    raise InfraError(f"{self.name} does not say its {name}", hint="is it an OpenID Connect provider?")
-            keys = (await self._get_json(found["jwks_uri"])).get("keys")
-            usable = tuple(key for key in keys if isinstance(key, dict)) if isinstance(keys, list) else ()
-            self._provider = _Provider(found, usable, now)
+            if self._failure is not None and now < self._failure[0]:
+                raise self._failure[1]
+            try:
+                self._provider = await self._read_provider(now)
+            except InfraError as error:
+                self._failure = now + AWAY_S, error
+                raise
             return self._provider
+
+    async def _read_provider(self, now: float) -> _Provider:
+        found = await self._get_json(self._settings.issuer.rstrip("/") + "/.well-known/openid-configuration")
+        if found.get("issuer") != self._settings.issuer:
+            raise InfraError(f"{self.name} calls itself {str(found.get('issuer'))[:200]!r}", hint="write just this as its issuer")
+        for name in ("authorization_endpoint", "token_endpoint", "jwks_uri"):
+            if not isinstance(found.get(name), str):
+                raise InfraError(f"{self.name} does not say its {name}", hint="is it an OpenID Connect provider?")
+        keys = (await self._get_json(found["jwks_uri"])).get("keys")
+        usable = tuple(key for key in keys if isinstance(key, dict)) if isinstance(keys, list) else ()
+        return _Provider(found, usable, now)
 
     async def _get_json(self, url: str) -> dict[str, Any]:
         status, data = await self._call("GET", url, {"accept": "application/json"}, None)

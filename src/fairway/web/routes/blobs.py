@@ -14,10 +14,10 @@ from typing import Any, BinaryIO
 
 from starlette.responses import Response, StreamingResponse
 
-from fairway.errors import ConfigError, ForbiddenError, NotFoundError, UnsupportedError
+from fairway.errors import ConfigError, NotFoundError, UnsupportedError
 from fairway.spec.layout import SCRATCH
 from fairway.spec.ports import BlobStat
-from fairway.web.access import check_all_projects
+from fairway.web.access import check_all_projects, check_role
 from fairway.web.endpoint import BYTES, Call, Endpoint
 from fairway.web.presence import claim
 from fairway.web.ranges import find_range, unsatisfiable
@@ -37,8 +37,8 @@ async def sign_blobs(call: Call[Any, SignBody]) -> Signed:
     signer, store = call.site.settings.signer, call.site.services.artifacts
     if signer is None:
         raise UnsupportedError("this server has no blobs' port", hint="GET and PUT /blobs/KEY go through the API")
-    if call.body.put and not call.identity.may("run"):
-        raise ForbiddenError("this needs the role 'run': blobs are put for runs", hint="ask whoever runs the server for it")
+    if call.body.put:
+        check_role(call.request, call.identity, "run")
     for key, _ in call.body.put:
         _check_writable(key)
     for key in call.body.get:
