@@ -5,8 +5,13 @@ from __future__ import annotations
 import asyncio
 import base64
 import gc
+import http.client
 import json
+import os
+import signal
 import stat
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -150,6 +155,29 @@ def test_a_changed_setting_upgrades_in_place_and_keeps_what_the_volume_has(campu
     assert "sending" not in said.err
     assert campus.pod()["metadata"]["name"] != pod
     assert b'"max_pods":7' in call(campus, "GET /api/v1/target", campus.token)[1].replace(b" ", b"")
+
+
+def test_the_dashboard_is_shown_for_as_long_as_somebody_looks(campus: Campus) -> None:
+    words = [sys.executable, "-m", "fairway.cli", "-C", str(campus.folder), "ui", "--on", "campus"]
+    environ = {**os.environ, "FAIRWAY_CONFIG": str(campus.config)}
+    looking = subprocess.Popen(words, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert looking.stdout is not None
+    assert looking.stderr is not None
+    try:
+        at, _, code = looking.stdout.readline().strip().partition("/login#code=")
+        assert "Ctrl-C closes it" in looking.stderr.readline()
+        browser = http.client.HTTPConnection(at.removeprefix("http://"), timeout=30)
+        browser.request("POST", "/session", f"code={code}", {"Content-Type": "application/x-www-form-urlencoded", "Origin": at})
+        cookie = (browser.getresponse().headers["set-cookie"] or "").partition(";")[0]
+        browser.close()
+        browser.request("GET", "/runs", headers={"Cookie": cookie})
+        assert browser.getresponse().status == 200
+        browser.close()
+    finally:
+        looking.send_signal(signal.SIGINT)
+    assert looking.wait(30) == 0, looking.stderr.read()
+    with pytest.raises(ConnectionRefusedError):
+        browser.request("GET", "/runs")
 
 
 def test_a_server_that_is_killed_comes_back_without_the_client(campus: Campus) -> None:

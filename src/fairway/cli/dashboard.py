@@ -41,10 +41,19 @@ def open_dashboard(folder: str, on: str, *, browser: bool = True, port: int = 0)
 
 
 def _show_local(project: Project, *, browser: bool, port: int) -> int:
-    from fairway.engine.localserver import ensure_server
+    from fairway.engine.localserver import ensure_server, find_server
+    from fairway.errors import InfraError
 
     server = ensure_server(project, port=port)
-    present(make_link(server), browser=browser)
+    try:
+        link = make_link(server)
+    except InfraError:
+        there = find_server(project.home)
+        if there is not None and there.pid == server.pid:
+            raise
+        server = ensure_server(project, port=port)  # it was about to end when it was found
+        link = make_link(server)
+    present(link, browser=browser)
     _say(f"the local server is process {server.pid}" + ("" if server.is_new else ", as before") + "; fairway down --on local ends it")
     return 0
 

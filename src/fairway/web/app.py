@@ -158,12 +158,10 @@ async def _render(request: Request, answer: Any, endpoint: Endpoint) -> Response
 
 
 def _document() -> list[BaseRoute]:
-    from fairway.web.openapi import render_document
-
-    data = render_document()
-
     async def send(request: Request) -> Response:
-        return render_text(request, data, "application/json")
+        from fairway.web.openapi import render_document  # it takes as long as all the rest of a server's start
+
+        return render_text(request, await asyncio.to_thread(render_document), "application/json")
 
     return [_plain(f"{ROOT}/openapi.json", send)]
 
