@@ -169,8 +169,8 @@ class Journal(Protocol):
         """Run ids that begin or end with `prefix`, or whose name it is; newest first, at most 20."""
         ...
 
-    async def tally(self) -> Sequence[RunTally]:
-        """Runs counted by pipeline, status and archive mark. Costs no more for long journals than for long runs."""
+    async def tally(self, projects: Sequence[str] = ()) -> Sequence[RunTally]:
+        """Runs (of some projects) counted by pipeline, status and archive mark. Costs no more for long journals than for long runs."""
         ...
 
     async def digests(self, run: str) -> set[str]:

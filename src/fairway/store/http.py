@@ -172,9 +172,9 @@ class HttpJournal:
         """Run ids that begin or end with `prefix`, or whose name it is; newest first, at most 20."""
         return [row["run"] for row in self.api.get("/runs", match=prefix, archived=True, limit=20)["items"]]
 
-    async def tally(self) -> Sequence[RunTally]:
+    async def tally(self, projects: Sequence[str] = ()) -> Sequence[RunTally]:
         """Runs counted by pipeline, status and archive mark."""
-        return [from_plain(RunTally, row) for row in self.api.get("/pipelines")["tally"]]
+        return [from_plain(RunTally, row) for row in self.api.get("/pipelines", project=projects)["tally"]]
 
     async def digests(self, run: str) -> set[str]:
         """Whatever in the run's events could be the SHA-256 of an artifact or a bundle."""

@@ -228,10 +228,11 @@ class PostgresJournal:
         )
         return [run for (run,) in await self._rows(sql, {"part": prefix})]
 
-    async def tally(self) -> Sequence[RunTally]:
+    async def tally(self, projects: Sequence[str] = ()) -> Sequence[RunTally]:
         """Runs counted by pipeline, status and archive mark."""
-        sql = "SELECT pipeline, status, archived = 1, count(*), max(run) FROM listed GROUP BY 1, 2, 3 ORDER BY 1, 2, 3"
-        return [RunTally(*row) for row in await self._rows(sql, {})]
+        only, values = ("WHERE project = ANY(%s)", (list(projects),)) if projects else ("", ())
+        sql = f"SELECT pipeline, status, archived = 1, count(*), max(run) FROM listed {only} GROUP BY 1, 2, 3 ORDER BY 1, 2, 3"
+        return [RunTally(*row) for row in await self._rows(sql, values)]
 
     async def digests(self, run: str) -> set[str]:
         """Whatever in the run's events could be the SHA-256 of an artifact or a bundle."""

@@ -239,12 +239,11 @@ class SqliteJournal:
         values = (prefix, prefix + "\U0010ffff") if prefix else ()
         return [run for (run,) in self._read(lambda db: db.execute(sql, values).fetchall())]
 
-    async def tally(self) -> Sequence[RunTally]:
+    async def tally(self, projects: Sequence[str] = ()) -> Sequence[RunTally]:
         """Runs counted by pipeline, status and archive mark."""
-        sql = (
-            "SELECT pipeline, status, archived, count(*), max(run) FROM listed INDEXED BY listed_by_kind GROUP BY 1, 2, 3 ORDER BY 1, 2, 3"
-        )
-        rows = self._read(lambda db: db.execute(sql).fetchall())
+        from fairway.store import sqlite_search
+
+        rows = self._read(lambda db: sqlite_search.tally(db, projects))
         return [RunTally(pipeline, status, bool(archived), runs, newest) for pipeline, status, archived, runs, newest in rows]
 
     async def digests(self, run: str) -> set[str]:

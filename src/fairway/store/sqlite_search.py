@@ -259,6 +259,13 @@ def _is_used(db: sqlite3.Connection, name: int) -> bool:
     )
 
 
+def tally(db: sqlite3.Connection, projects: Sequence[str]) -> list[Any]:
+    """(pipeline, status, archived, how many, the newest) in order."""
+    only = f"WHERE project IN ({_SQLITE.marks(projects)})" if projects else ""
+    sql = f"SELECT pipeline, status, archived, count(*), max(run) FROM listed INDEXED BY listed_by_kind {only}"
+    return db.execute(f"{sql} GROUP BY 1, 2, 3 ORDER BY 1, 2, 3", tuple(map(clean, projects))).fetchall()
+
+
 def pipeline_stats(db: sqlite3.Connection, pipeline: str, projects: Sequence[str]) -> PipelineStats:
     """See `spec.ports.Journal.pipeline_stats`."""
     where = "pipeline = ? AND archived = 0" + (f" AND project IN ({_SQLITE.marks(projects)})" if projects else "")

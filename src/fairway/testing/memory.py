@@ -169,9 +169,11 @@ class MemoryJournal:
         named = {run for run, summary in self._summaries.items() if prefix and summary.name == prefix}
         return sorted((run for run in self._batches if run.startswith(prefix) or run.endswith(prefix) or run in named), reverse=True)[:20]
 
-    async def tally(self) -> Sequence[RunTally]:
+    async def tally(self, projects: Sequence[str] = ()) -> Sequence[RunTally]:
         found: dict[tuple[str, str, bool], list[str]] = {}
         for run, summary in self._summaries.items():
+            if projects and summary.project not in projects:
+                continue
             found.setdefault((summary.pipeline, summary.status, summary.archived), []).append(run)
         return [RunTally(*place, len(runs), max(runs)) for place, runs in sorted(found.items())]
 

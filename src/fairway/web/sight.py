@@ -12,7 +12,7 @@ from fairway.spec.artifact import blob_key
 from fairway.spec.ports import ArtifactStore, Journal, run_now
 from fairway.spec.query import RunQuery, RunsFound
 from fairway.spec.record import replace
-from fairway.spec.summary import CacheEntry, RunSummary, RunTally
+from fairway.spec.summary import CacheEntry, RunSummary
 from fairway.store import wire
 from fairway.web.identity import Identity
 
@@ -42,25 +42,15 @@ class Sight:
         self, identity: Identity, *, pipeline: str = "", status: str = "", tag: str = "", archived: bool = False, limit: int, before: str
     ) -> list[RunSummary]:
         """As the journal's, without those that are not to be seen."""
-        found: list[RunSummary] = []
-        while len(found) < limit:
-            rows = await self._journal.summaries(pipeline=pipeline, status=status, tag=tag, archived=archived, limit=limit, before=before)
-            found += [row for row in rows if identity.sees(row.project)]
-            if len(rows) < limit:
-                break
-            before = rows[-1].run
-        return found[:limit]
+        named = {"pipelines": pipeline, "statuses": status, "tags": tag}
+        asked = {name: (value,) for name, value in named.items() if value}
+        query = RunQuery(**asked, archived=None if archived else False, limit=limit, cursor=before)  # type: ignore[arg-type]
+        return list((await self.search(identity, query)).rows)
 
     async def search(self, identity: Identity, query: RunQuery) -> RunsFound:
         """As the journal's, of the runs that may be seen."""
         projects = seen_projects(identity, query.projects)
         return RunsFound() if projects is None else await self._journal.search(replace(query, projects=projects))
-
-    async def tally(self, identity: Identity) -> list[RunTally]:
-        """As the journal's, of the runs that may be seen."""
-        if identity.sees_all:
-            return list(await self._journal.tally())
-        return await asyncio.to_thread(self._count, identity)
 
     async def entries(self, identity: Identity, entries: Iterable[CacheEntry]) -> list[CacheEntry]:
         """Those whose run may be seen."""
@@ -98,14 +88,6 @@ class Sight:
     def _visible(self, identity: Identity) -> Iterator[RunSummary]:
         rows = run_now(self._journal.summaries(archived=True, limit=0))
         return (row for row in rows if identity.sees(row.project))
-
-    def _count(self, identity: Identity) -> list[RunTally]:
-        found: dict[tuple[str, str, bool], RunTally] = {}
-        for row in self._visible(identity):
-            key = row.pipeline, row.status, row.archived
-            known = found.get(key) or RunTally(*key, 0, "")
-            found[key] = replace(known, runs=known.runs + 1, newest=max(known.newest, row.run))
-        return list(found.values())
 
     def _digests(self, run: str) -> frozenset[bytes]:
         """Digests named in the run's events."""

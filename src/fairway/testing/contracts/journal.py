@@ -143,13 +143,16 @@ class JournalReaderContract(FindingContract):
         for n, (pipeline, status, archived) in enumerate(
             [("b", "failed", False), ("a", "running", False), ("a", "failed", True), ("a", "running", False)]
         ):
-            summary = replace(RunSummary(f"r{n}", pipeline), status=status, archived=archived)
+            summary = replace(RunSummary(f"r{n}", pipeline), status=status, archived=archived, project=("shop", "bank")[n % 2])
             self.run(writer.append(f"r{n}", 0, _ticks(1), "b", summary=summary))
         assert list(self.run(journal.tally())) == [
             RunTally("a", "failed", True, 1, "r2"),
             RunTally("a", "running", False, 2, "r3"),
             RunTally("b", "failed", False, 1, "r0"),
         ]
+        assert list(self.run(journal.tally(("shop",)))) == [RunTally("a", "failed", True, 1, "r2"), RunTally("b", "failed", False, 1, "r0")]
+        assert list(self.run(journal.tally(("shop", "bank")))) == list(self.run(journal.tally()))
+        assert list(self.run(journal.tally(("none",)))) == []
 
     def test_labels_that_change_are_found_by_their_new_value(self, journal: Journal, writer: Journal) -> None:
         self.run(writer.append("r1", 0, _ticks(1), "b1", summary=_summary("r1", tags=("old", "both"))))

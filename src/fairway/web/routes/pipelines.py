@@ -16,9 +16,10 @@ from fairway.web.schema.words import PipelineStatsData
 from fairway.web.sight import seen_projects
 
 
-async def list_pipelines(call: Call[Any, None]) -> Any:
+async def list_pipelines(call: Call[FacetsQuery, None]) -> Any:
     """Pipelines, the one that ran last first."""
-    tally = await call.site.sight.tally(call.identity)
+    projects = seen_projects(call.identity, call.query.project)
+    tally = [] if projects is None else await call.site.services.journal.tally(projects)
     found: dict[str, dict[str, Any]] = {}
     for row in tally:
         if not row.archived:
@@ -60,7 +61,7 @@ async def forget_cached(call: Call[Any, KeysBody]) -> Response:
 
 
 ENDPOINTS = (
-    Endpoint("GET", "/pipelines", list_pipelines, "Pipelines", "pipelines", answer=PipelinesPage),
+    Endpoint("GET", "/pipelines", list_pipelines, "Pipelines", "pipelines", query=FacetsQuery, answer=PipelinesPage),
     Endpoint(
         "GET", "/pipelines/{pipeline}/stats", get_stats, "A pipeline's runs in figures", "pipelines", query=FacetsQuery,
         answer=PipelineStatsData,
