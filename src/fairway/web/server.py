@@ -238,7 +238,7 @@ def _describe(options: ServerOptions, crew: Crew, python: str, pods: PodSide | N
         asked=crew.asked,
         signer=pods.signer if pods is not None else None,
         blobs_port=pods.blobs_port if pods is not None else 0,
-        hosts=(*service_names(target.app, options.namespace), *([own_name] if own_name else [])),
+        hosts=tuple(name for name in (*service_names(target.app, options.namespace), own_name, options.pod) if name),
         address=target.address,
         oidc=OidcLogin(login, address=target.address, secret=options.oidc_secret, signing_key=auth.signing_key) if login.issuer else None,
     )
