@@ -244,6 +244,13 @@ def test_the_list_goes_on_before_a_run(world: World, monkeypatch: pytest.MonkeyP
     assert world.runs["again"] in world.client.get(f"http://server{html.unescape(older[1])}", headers={"accept": "text/html"}).text
 
 
+def test_runs_that_may_not_be_seen_count_as_looked_at(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fairway.web.previews.made.LOOK_RUNS", 2)
+    shown = world.get("/artifacts", token=STRANGER).text
+    assert f"before={world.runs['again']}" in shown
+    assert "2 runs looked at" in shown
+
+
 def test_nobody_sees_what_other_projects_made(world: World) -> None:
     assert "Nothing has been made yet" in world.get("/artifacts", token=STRANGER).text
     ref = world.refs["first"]["table"]

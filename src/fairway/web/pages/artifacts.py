@@ -16,6 +16,7 @@ from fairway.spec.artifact import blob_key
 from fairway.web.access import can_see
 from fairway.web.origins import draw_lineage, tell_origin
 from fairway.web.pages.page import Page, Visit
+from fairway.web.pages.runs import get_facets
 from fairway.web.previews.finding import Meant, find_meant
 from fairway.web.previews.kinds import KINDS
 from fairway.web.previews.made import find_made, find_others
@@ -68,7 +69,10 @@ async def list_made(visit: Visit) -> Response:
     """The newest outputs of runs."""
     query = visit.query
     made = await find_made(visit.site, visit.identity, query)
-    return visit.html("artifacts/list.html", block="rows" if visit.fragment else "", made=made, asked=query, kinds=KINDS)
+    pipelines = (await get_facets(visit)).pipelines
+    return visit.html(
+        "artifacts/list.html", block="rows" if visit.fragment else "", made=made, asked=query, kinds=KINDS, pipelines=pipelines
+    )
 
 
 async def show_artifact(visit: Visit) -> Response:

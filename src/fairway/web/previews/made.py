@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import Iterator
 from typing import Any, Protocol
 
@@ -19,9 +20,9 @@ from fairway.web.previews.finding import texts
 from fairway.web.previews.kinds import kind_of
 from fairway.web.previews.shown import facts_of
 
-ROWS = 100
+ROWS = 60
 LOOK_RUNS = 300
-DEEP_RUNS = 60
+LOOK_S = 0.25
 OTHER_RUNS = 40
 _STEP = 50
 _TAIL = 64
@@ -56,8 +57,6 @@ class Made(Record):
     rows: tuple[Row, ...]
     next: str
     looked: int
-    pipelines: tuple[str, ...]
-    kinds: tuple[str, ...]
 
 
 async def find_made(site: Site, identity: Identity, asked: Asked) -> Made:
@@ -69,26 +68,21 @@ def _find(journal: Journal, identity: Identity, asked: Asked) -> Made:
     words = asked.q.lower().split()
     digest = words[0] if len(words) == 1 and len(words[0]) >= _PREFIX and set(words[0]) <= _HEX else ""
     rows: list[Row] = []
-    pipelines: dict[str, None] = {}
-    kinds: dict[str, None] = {}
-    looked, before = 0, asked.before
-    while looked < (DEEP_RUNS if digest else LOOK_RUNS) and len(rows) < ROWS:
-        found = run_now(journal.summaries(pipeline=asked.pipeline, limit=_STEP, before=before))
-        for run in visible(identity, found):
-            made = [_row(run, name, ref) for name, ref in (_named(journal, run, digest) if digest else _outputs(journal, run.run))]
-            pipelines.setdefault(run.pipeline)
-            kinds.update(dict.fromkeys(row.kind for row in made))
-            rows += [row for row in made if _fits(row, asked.type, [] if digest else words)]
-            before = run.run
-            looked += 1
-            if len(rows) >= ROWS:
-                break
-        else:
-            before = found[-1].run if found else ""
-        if len(found) < _STEP and len(rows) < ROWS:
+    looked, before, until = 0, asked.before, time.monotonic() + LOOK_S
+    while len(rows) < ROWS and looked < LOOK_RUNS and (looked < _STEP or time.monotonic() < until):
+        found = run_now(journal.summaries(pipeline=asked.pipeline, limit=min(_STEP, LOOK_RUNS - looked), before=before))
+        if not found:
             before = ""
             break
-    return Made(tuple(rows), before, looked, tuple(sorted(pipelines)), tuple(sorted(kinds)))
+        for run in found:
+            looked, before = looked + 1, run.run
+            if not identity.sees(run.project):
+                continue
+            made = _named(journal, run, digest) if digest else _outputs(journal, run.run)
+            rows += [row for name, ref in made if _fits(row := _row(run, name, ref), asked.type, [] if digest else words)]
+            if len(rows) >= ROWS:
+                break
+    return Made(tuple(rows), before, looked)
 
 
 @record
@@ -119,9 +113,10 @@ def _fits(row: Row, kind: str, words: list[str]) -> bool:
 def _outputs(journal: Journal, run: str) -> list[tuple[str, ArtifactRef]]:
     """The run's own outputs, "" while it goes on: what is labelled after its end stands behind it."""
     head = run_now(journal.head(run))
-    for _, event in reversed(run_now(journal.read(run, max(0, head - _TAIL)))):
-        if isinstance(event, RunEnded):
-            return list(event.outputs.items())
+    for back in (1, _TAIL):
+        for _, event in reversed(run_now(journal.read(run, max(0, head - back)))):
+            if isinstance(event, RunEnded):
+                return list(event.outputs.items())
     return []
 
 

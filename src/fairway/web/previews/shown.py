@@ -143,10 +143,16 @@ def describe(meant: Meant) -> dict[str, Any]:
     """What stands beside every preview: name, type, facts, how to fetch it."""
     ref, place = meant.ref, meant.places[0] if meant.places else None
     about: dict[str, Any] = {
-        "name": meant.shown_name, "type": ref.type or ref.format, "format": ref.format, "facts": facts_of(ref) if not meant.file else "",
-        "size_bytes": meant.subject.size_bytes, "digest": meant.subject.digest, "download": meant.kind not in ("folder", "model", "list"),
-        "command": "", "python": "",
-    }  # fmt: skip
+        "name": meant.shown_name,
+        "type": "" if meant.file else ref.type or ref.format,
+        "format": ref.format,
+        "facts": "" if meant.file else facts_of(ref),
+        "size_bytes": meant.subject.size_bytes,
+        "digest": meant.subject.digest,
+        "download": meant.kind not in ("folder", "model", "list"),
+        "command": "",
+        "python": "",
+    }
     if place is not None and not place.param and not meant.within:
         about["command"] = f"fairway artifacts get {meant.run} {shlex.quote(place.name)}"
         owner = f'fw.runs["{meant.run}"]' + (f".tasks[{json.dumps(place.task)}]" if place.task else "")

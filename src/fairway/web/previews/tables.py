@@ -15,7 +15,7 @@ from fairway.web.previews.sights import CannotSee
 from fairway.web.previews.source import Source
 from fairway.web.previews.tablequery import COLUMNS_SHOWN, BadQuery, Column, TableQuery, parse_query
 
-LOOK_ROWS = 5_000_000
+LOOK_ROWS = 20_000_000
 LOOK_S = 6.0
 PLAIN_LIMIT_BYTES = 32 << 20
 

@@ -1,5 +1,7 @@
 // JSON as a tree: only what is open and in view is in the page, so that ten megabytes stay quick.
 
+import { parse, pathOf } from "./json-model.js";
+
 const ROW = 24; // px, as in artifacts.css
 const AROUND = 20; // rows kept ready above and below
 
@@ -52,8 +54,9 @@ class Tree {
   children(node) {
     if (node.children) return node.children;
     const { value, depth, path } = node;
-    const entries = Array.isArray(value) ? value.map((inner, n) => [n, inner, `${path}[${n}]`]) : Object.entries(value).map(([key, inner]) => [key, inner, `${path}${/^[A-Za-z_$][\w$]*$/.test(key) ? `${path ? "." : ""}${key}` : `[${JSON.stringify(key)}]`}`]);
-    node.children = entries.map(([key, inner, where]) => ({ key, value: inner, depth: depth + 1, path: where, open: false, parent: node, listed: Array.isArray(value) }));
+    const listed = Array.isArray(value);
+    const entries = listed ? value.map((inner, n) => [n, inner]) : Object.entries(value);
+    node.children = entries.map(([key, inner]) => ({ key, value: inner, depth: depth + 1, path: pathOf(path, key, listed), open: false, parent: node, listed }));
     return node.children;
   }
 
@@ -201,17 +204,6 @@ function span(kind, text) {
   made.className = kind;
   made.textContent = text;
   return made;
-}
-
-/** JSON as Python writes it: NaN and the infinities become null. */
-export function parse(text) {
-  try {
-    return JSON.parse(text);
-  } catch (error) {
-    const plain = text.replace(/"(?:[^"\\]|\\.)*"|-?\bInfinity\b|\bNaN\b/g, (found) => (found.startsWith('"') ? found : "null"));
-    if (plain === text) throw error;
-    return JSON.parse(plain);
-  }
 }
 
 /** Show the JSON at the address that `element` names. */
