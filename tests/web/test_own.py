@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,11 +13,13 @@ from pathlib import Path
 
 import psutil
 import pytest
+from jinja2 import Environment, FileSystemLoader
 
 from fairway.engine.localserver import KEPT, LocalServer, find_server, make_folder, render_settings, save_private, stop_server
 from fairway.engine.project import Project, load_project
 from fairway.errors import ConflictError
 from fairway.web.own import OwnFolder
+from fairway.web.pages.compiled import keep_compiled
 
 
 @pytest.fixture
@@ -119,3 +122,28 @@ def test_two_servers_cannot_have_one_home(project: Project) -> None:
     second = OwnFolder(project.home)
     assert (Path(project.home) / "server" / "token").read_text() == token, "links and scripts of before still work"
     second.leave()
+
+
+def test_templates_are_compiled_once_and_a_disk_that_keeps_nothing_is_no_matter(tmp_path: Path) -> None:
+    (tmp_path / "source").mkdir()
+    (tmp_path / "source" / "page.html").write_text("{{ 1 + 1 }}")
+    folder = tmp_path / "kept"
+
+    def render() -> str:
+        made = Environment(loader=FileSystemLoader(tmp_path / "source"))
+        keep_compiled(made, folder)
+        return made.get_template("page.html").render()
+
+    assert render() == "2"
+    (kept,) = folder.iterdir()
+    before = kept.stat().st_mtime_ns
+    assert render() == "2"
+    assert kept.stat().st_mtime_ns == before
+    (tmp_path / "source" / "page.html").write_text("{{ 1 + 2 }}")
+    assert render() == "3", "what has changed is compiled anew"
+    kept.unlink()
+    kept.mkdir()
+    assert render() == "3"
+    shutil.rmtree(folder)
+    folder.write_text("")
+    assert render() == "3"

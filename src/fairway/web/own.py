@@ -81,6 +81,11 @@ class OwnFolder:
         return self._folder / LOCK
 
     @property
+    def templates(self) -> Path:
+        """Where compiled templates are kept for the next server."""
+        return self._folder / "templates"
+
+    @property
     def is_kept(self) -> bool:
         """Is the server to stay when nobody uses it?"""
         return (self._folder / KEPT).exists()

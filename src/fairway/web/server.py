@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 _WINDOW = 2_048
 _INBOX_EVERY_S = 30.0  # every command comes through this process, which wakes the driver: looking is for the lost only
 _GOODBYE_S = 5
+_FIRST = ("base.html", "runs.html")
 
 
 def serve(options: ServerOptions) -> int:
@@ -93,7 +94,7 @@ async def _serve(options: ServerOptions) -> int:
         gc.enable()
         _say_listening(url, own=folder is not None)
         if folder is not None:
-            asyncio.get_running_loop().run_in_executor(None, _load_first_page)  # while its starter still opens a browser
+            asyncio.get_running_loop().run_in_executor(None, _load_first_page, folder.templates)  # while its starter still opens a browser
         await server.serve([sock])
     return 0
 
@@ -106,10 +107,14 @@ def _say_listening(url: str, *, own: bool) -> None:
         os.dup2(2, 1)
 
 
-def _load_first_page() -> None:
+def _load_first_page(folder: Path) -> None:
+    from fairway.web.pages.compiled import keep_compiled
     from fairway.web.pages.shell import environment
 
-    environment().get_template("runs.html")
+    templates = environment()
+    keep_compiled(templates, folder)
+    for name in _FIRST:
+        templates.get_template(name)
 
 
 def _listen_where_last(options: ServerOptions, folder: OwnFolder) -> socket.socket:
