@@ -65,10 +65,10 @@ def measure_pixels(session: Session, site: Site, context: Any) -> None:
     middle: list[float] = []
     for number in range(min(session.runs, 5)):
         session.talk(f"event to pixel {number + 1}")
-        gate = site.project / f"gate-{number}"
-        command = [session.fairway, "-C", site.project, "run", "web.py:gated", "--gate", gate, "--name", f"held-{number}"]
+        gate = site.project / f"gate-{time.time_ns()}"
+        command = [session.fairway, "-C", site.project, "run", "web.py:gated", "--gate", gate, "--name", gate.name]
         running = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        run = find_run(session.fairway, site.project, f"held-{number}")
+        run = find_run(session.fairway, site.project, gate.name)
         for page in pages:
             page.goto(f"/runs/{run}?view=steps")
             page.wait_for_selector("#run-head .state[data-state=running]")
