@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from starlette.testclient import TestClient
 
 from fairway.spec.graph import Axis, Expr, Graph, Node, Port, StepDef
 from fairway.web.identity import Identity
+from fairway.web.pages import run as run_page
 from fairway.web.pages import runparts
 from fairway.web.pages.run import VIEWS
 from tests.web.rig import Server, started
@@ -105,7 +107,7 @@ def test_panel_asks_for_a_task_or_for_the_tasks_of_a_step(runs: tuple[TestClient
     assert f'hx-get="{base}/items?step=train"' in get(client, f"{base}?task=train")
     assert f'hx-get="{base}/task?task=train%5B1%5D&amp;tab=code"' in get(client, f"{base}?task=train%5B1%5D&tab=code")
     assert f'hx-get="{base}/task?task=load"' in get(client, f"{base}?task=load")
-    assert 'id="run-panel" aria-label="Task" hidden' in get(client, base)
+    assert 'id="run-panel" role="complementary" aria-label="Task" hidden' in get(client, base)
 
 
 def test_odd_addresses_are_escaped(runs: tuple[TestClient, dict[str, str]]) -> None:
@@ -231,3 +233,27 @@ def test_many_tasks_are_a_bounded_page(server: Server, monkeypatch: pytest.Monke
         last = get(client, f"http://server/runs/{RUN}/items?step=one&after=100&status=succeeded", part("run-more"))
         assert re.findall(r'data-task-link="(one[^"]+)"', last)[-1] == "one[129]"
         assert "run-more" not in last
+
+
+def test_a_very_long_run_is_shown_at_once_and_asks_for_the_rest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run_page, "FIRST_WORD_S", 0.05)
+    server = Server(tmp_path / "home")
+    server.executor.free = True
+    with server.client() as client:
+        assert client.post(f"{API}/runs", json=started(RUN)).status_code == 201
+        until_ended(client, RUN)
+    server = Server(tmp_path / "home")  # which has not read it yet
+    gate, read = threading.Event(), server.services.journal.read_text
+
+    async def gated(run: str, after: int = 0, limit_bytes: int = 0) -> Any:
+        assert gate.wait(20)
+        return await read(run, after, limit_bytes)
+
+    server.services.journal.read_text = gated  # type: ignore[method-assign]
+    with server.client() as client:
+        first = get(client, f"http://server/runs/{RUN}")
+        assert 'hx-trigger="live, load"' in first
+        assert 'data-state="succeeded"' in first
+        gate.set()
+        assert "2 of 2" in get(client, f"http://server/runs/{RUN}", part("run-head"))
+        assert 'hx-trigger="live, load"' not in get(client, f"http://server/runs/{RUN}")

@@ -151,13 +151,15 @@ export class Drawing {
     const { element } = known;
     const note = spellNote(node, now);
     const room = node.w - (node.inner?.length ? 78 : 58);
-    if (known.node.label !== node.label || known.node.w !== node.w) known.label.textContent = clip(node.label, room, 600);
-    if (known.note.dataset.whole !== note || known.node.w !== node.w) {
-      known.note.dataset.whole = note;
-      known.note.textContent = clip(note, room + 2, 400, 11.5);
-      const whole = spellWhole(node, now);
-      element.setAttribute("aria-label", whole);
-      known.title.textContent = node.doc ? `${whole}\n${node.doc}` : whole;
+    const whole = `${node.status} ${note} ${node.w}`;
+    if (known.node.label !== node.label || known.whole !== whole) {
+      known.whole = whole;
+      const label = clip(node.label, room, 600), line = clip(note, room + 2, 400, 11.5);
+      known.label.textContent = `${label} `;
+      known.note.textContent = line;
+      const told = spellWhole(node, note, { label: label !== node.label, note: line !== note });
+      element.setAttribute("aria-label", `${label} ${line}, ${told}`); // begins with what is seen, for those who say what they see
+      known.title.textContent = [`${node.label}: ${note}`, node.guard ? `runs if ${node.guard}` : "", node.doc ?? ""].filter(Boolean).join("\n");
     }
     if (element.dataset.state !== node.status) {
       element.dataset.state = node.status;
@@ -185,7 +187,7 @@ export class Drawing {
       let known = this.groups.get(group.id);
       if (!known) {
         const frame = svg("rect", { class: "g-frame", rx: 14 });
-        const head = svg("g", { class: "g-fold", role: "button", tabindex: "-1", "data-fold": group.id, "aria-expanded": "true", "aria-label": `fold ${group.label}` },
+        const head = svg("g", { class: "g-fold", role: "button", tabindex: "-1", "data-fold": group.id, "aria-expanded": "true" },
           svg("rect", { class: "g-fold-hit", x: 6, y: 4, height: 22, rx: 6 }), svg("path", { class: "g-chevron", d: "m4 6 4 4 4-4", transform: "translate(10 7)" }), svg("text", { class: "g-group-label", x: 30, y: 19 }));
         known = { element: svg("g", { class: "g-group", "data-kind": group.kind }, frame, head), frame, head };
         this.groups.set(group.id, known);
@@ -194,6 +196,7 @@ export class Drawing {
       const room = Math.max(40, at[2] - 44);
       const text = long && clip(long, room, 600, 12) === long ? long : clip(group.kind === "condition" ? `if ${group.label}` : group.label, room, 600, 12);
       known.head.lastChild.textContent = text;
+      known.head.setAttribute("aria-label", `${text}, fold ${group.label}`);
       known.head.firstChild.setAttribute("width", Math.min(at[2] - 12, 34 + text.length * 7));
       known.frame.setAttribute("width", round(at[2]));
       known.frame.setAttribute("height", round(at[3]));

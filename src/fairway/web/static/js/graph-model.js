@@ -135,9 +135,9 @@ export function spellNote(node, now) {
   if (node.fold) parts.push(`${node.steps} step${node.steps === 1 ? "" : "s"}`);
   else if (node.steps) parts.push(`+${node.steps} step${node.steps === 1 ? "" : "s"}`);
   if (node.mapped && node.total) {
+    const count = (n) => n.toLocaleString("en");
     const done = WELL.reduce((all, name) => all + (node.counts[name] ?? 0), 0);
-    parts.push(`${done.toLocaleString("en")}/${node.total.toLocaleString("en")}`);
-    if (node.counts.failed) parts.push(`${node.counts.failed.toLocaleString("en")} failed`);
+    parts.push(node.counts.failed ? `${count(node.counts.failed)} failed of ${count(node.total)}` : `${count(done)}/${count(node.total)}`);
   } else if (node.status === "failed" && node.error && !node.fold) {
     return node.error.message.split("\n", 1)[0] || node.error.code;
   }
@@ -146,12 +146,11 @@ export function spellNote(node, now) {
   return parts.join(" · ") || node.status;
 }
 
-/** All that a node says, for those who hear it. */
-export function spellWhole(node, now) {
-  const guard = node.guard ? `, if ${node.guard}` : "";
-  const what = node.fold ? `group ${node.label}` : node.kind === "exit" ? `exit handler ${node.label}` : `step ${node.label}`;
-  const note = spellNote(node, now);
-  return `${what}: ${node.status}${note === node.status ? "" : `, ${note}`}${guard}`;
+/** What is said of a node beyond the two lines that are seen; with `cut`, of those two what is not seen, too. */
+export function spellWhole(node, note, cut = {}) {
+  const kind = node.fold ? "group" : node.kind === "exit" ? "exit handler" : "step";
+  const parts = [cut.label ? `${kind} ${node.label}` : kind, note === node.status ? "" : node.status, cut.note ? note : "", node.guard ? `if ${node.guard}` : ""];
+  return parts.filter(Boolean).join(", ");
 }
 
 /** Nodes that hang together with `id`: all before it and all after it. */

@@ -136,10 +136,9 @@ async function drawPanel(fetched) {
   root.classList.toggle("with-panel", Boolean(task));
   const modal = Boolean(task) && narrow.matches;
   document.body.classList.toggle("sheet-open", modal);
-  for (const [name, value] of [["role", "dialog"], ["aria-modal", "true"]]) {
-    if (modal) panel.setAttribute(name, value);
-    else panel.removeAttribute(name);
-  }
+  panel.setAttribute("role", modal ? "dialog" : "complementary");
+  if (modal) panel.setAttribute("aria-modal", "true");
+  else panel.removeAttribute("aria-modal");
   if (!task) {
     panelBody.replaceChildren();
     if (before?.isConnected) before.focus({ preventScroll: true });

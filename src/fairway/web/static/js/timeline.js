@@ -123,7 +123,7 @@ export class TimelineView {
       row.element.classList.toggle("in-chain", this.chain.has(data.id));
       const total = Object.values(data.counts).reduce((a, b) => a + b, 0);
       row.note.textContent = data.from && data.to ? spellDuration(data.to - data.from) : data.status;
-      row.link.setAttribute("aria-label", `${data.label}: ${data.status}${total > 1 ? `, ${total} tasks` : ""}${data.from && data.to ? `, ${spellDuration(data.to - data.from)}` : ""}`);
+      row.told.textContent = `${data.status}${total > 1 ? `, ${total.toLocaleString("en")} tasks` : ""}`;
       const place = before ? before.nextSibling : this.parts.rows.firstChild;
       if (place !== row.element) this.parts.rows.insertBefore(row.element, place);
       before = row.element;
@@ -138,11 +138,12 @@ export class TimelineView {
     link.dataset.taskLink = data.id;
     const dot = make("span", "tl-dot");
     const note = make("span", "tl-note quiet");
-    link.append(dot, make("span", "tl-label clip", data.label), note);
+    const told = make("span", "visually-hidden");
+    link.append(dot, make("span", "tl-label clip", data.label), note, " ", told);
     link.title = data.label;
     const picture = svg("svg", { class: "tl-bars", "aria-hidden": "true" });
     element.append(link, picture);
-    const row = { element, picture, link, note, data, stale: true, seen: false };
+    const row = { element, picture, note, told, data, stale: true, seen: false };
     this.rows.set(data.id, row);
     this.seen.observe(element);
     return row;
