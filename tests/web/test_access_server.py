@@ -67,9 +67,11 @@ def test_a_session_outlives_the_server_and_not_its_token(server: ServerProcess) 
     server.start()
     assert ask(server, "GET", "/runs", Cookie=cookie).status == 200
     kept = server.folder / "secrets" / "token.ann"
+    kept.unlink()
     kept.write_text(render_kept(KeptToken(digest_token(server.token), "view", ("churn",))))
     told = json.loads(ask(server, "GET", "/session", Cookie=cookie).text)
     assert told == {"user": "ann", "role": "view"}, "what the token may do now"
+    kept.unlink()
     kept.write_text(digest_token(make_user_token("ann")))
     assert ask(server, "GET", "/runs", Cookie=cookie).headers["location"] == "/login"
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from fairway.errors import ConfigError, InfraError
-from fairway.spec.tokens import digest_token, make_user_token
-from fairway.web.auth import TokenAuth
+from fairway.spec.tokens import KeptToken, digest_token, make_user_token, render_kept
+from fairway.web.auth import LOOK_EVERY_S, TokenAuth
 from fairway.web.identity import Identity
 
 ANN, BEN = make_user_token("ann"), make_user_token("ben")
@@ -91,3 +91,21 @@ def test_a_cluster_that_does_not_answer_lets_nobody_in_and_nobody_fall(tmp_path:
 def test_a_server_without_a_key_does_not_start(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="signing-key"):
         TokenAuth(str(tmp_path))
+
+
+def test_what_is_written_into_a_file_that_is_there_is_seen_soon(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [100.0]
+    monkeypatch.setattr("fairway.web.auth.time.monotonic", lambda: now[0])
+    auth = mount(tmp_path, **{"token.ann": digest_token(ANN)})
+    assert auth.check(ANN) is not None
+    (tmp_path / "token.ann").write_text(digest_token(BEN))
+    now[0] += LOOK_EVERY_S
+    assert auth.check(ANN) is None
+
+
+def test_a_role_and_projects_are_those_that_are_kept(tmp_path: Path) -> None:
+    auth = mount(tmp_path, **{"token.ann": render_kept(KeptToken(digest_token(ANN), "view", ("churn",))), "token.ben": "{"})
+    assert auth.check(ANN) == Identity("ann", "view", ("churn",))
+    account = auth.find_account("ann")
+    assert account is not None and account.identity == auth.check(ANN) and account.mark in digest_token(ANN)
+    assert (auth.check(BEN), auth.find_account("ben"), auth.find_account("eve")) == (None, None, None)

@@ -20,6 +20,7 @@ SIGNING_KEY = "signing-key"
 JOURNAL_KEY = "journal"
 TOKEN_PREFIX = "token."
 LOOK_UP_EVERY_S = 2.0
+LOOK_EVERY_S = 1.0
 _MARK_LENGTH = 16
 
 FindSecret = Callable[[], Awaitable[Mapping[str, str]]]
@@ -40,6 +41,7 @@ class TokenAuth:
         self._mounted: dict[str, KeptToken] = {}
         self._found: dict[str, KeptToken] = {}
         self._version: tuple[int, ...] = ()
+        self._changed_at, self._looked_at = 0, 0.0
         self.signing_key = self._read(SIGNING_KEY)
         if not self.signing_key:
             raise ConfigError(f"there is no {SIGNING_KEY} in {folder}", hint="`fairway up` makes one; it is a Secret of the server's")
@@ -83,7 +85,15 @@ class TokenAuth:
         return check_token(self.signing_key, header, self._clock())
 
     def _refresh(self) -> None:
-        """A mounted Secret is renewed as a whole: its folder's link then leads elsewhere."""
+        """A mounted Secret is renewed as a whole: its folder changes then. What is written into a file that is there is seen soon."""
+        now = time.monotonic()
+        try:
+            changed_at = Path(self._folder).stat().st_mtime_ns
+        except OSError:
+            return
+        if changed_at == self._changed_at and now - self._looked_at < LOOK_EVERY_S:
+            return
+        self._changed_at, self._looked_at = changed_at, now
         folder = Path(self._folder)
         try:
             names = sorted(path for path in folder.iterdir() if path.name.startswith(TOKEN_PREFIX))
