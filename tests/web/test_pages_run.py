@@ -240,7 +240,7 @@ def test_a_very_long_run_is_shown_at_once_and_asks_for_the_rest(tmp_path: Path, 
     server = Server(tmp_path / "home")
     server.executor.free = True
     with server.client() as client:
-        assert client.post(f"{API}/runs", json=started(RUN)).status_code == 201
+        start(client, RUN, graph=mapped(30))
         until_ended(client, RUN)
     server = Server(tmp_path / "home")  # which has not read it yet
     gate, read = threading.Event(), server.services.journal.read_text
@@ -255,5 +255,5 @@ def test_a_very_long_run_is_shown_at_once_and_asks_for_the_rest(tmp_path: Path, 
         assert 'hx-trigger="live, load"' in first
         assert 'data-state="succeeded"' in first
         gate.set()
-        assert "2 of 2" in get(client, f"http://server/runs/{RUN}", part("run-head"))
+        assert "30 of 30" in get(client, f"http://server/runs/{RUN}", part("run-head"))
         assert 'hx-trigger="live, load"' not in get(client, f"http://server/runs/{RUN}")

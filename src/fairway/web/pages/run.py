@@ -16,6 +16,7 @@ from fairway.web.pages.runparts import draw_strip, find_failure, list_outputs, l
 
 VIEWS = ("graph", "timeline", "steps")
 PAGE_ITEMS = 50
+FIRST_WORD_S = 0.7
 Address = Annotated[str, msgspec.Meta(max_length=2048)]
 
 
@@ -41,8 +42,13 @@ async def show_run(visit: Visit) -> Response:
     if summary is None:
         return visit.go(f"/runs/{await _whole_id(visit)}")
     view = visit.query.view if visit.query.view in VIEWS else "graph"
-    overview = await overview_of(visit, summary.run)
-    summary = _as_it_is(visit, summary, overview)
+    whole = True
+    if visit.fragment:
+        overview = await overview_of(visit, summary.run)
+    else:  # a very long run that nobody has looked at yet is shown as far as it has been read; the page asks for the rest at once
+        overview, share = await visit.site.overviews.get_quick(summary.run, FIRST_WORD_S)
+        whole = share == 1.0
+    summary = _as_it_is(visit, summary, overview) if whole else summary
     block = {"run-head": "head", "run-steps": "steps"}.get(visit.wanted, "")
     rows = list_rows(graph_data(overview)) if block == "steps" or (not block and view == "steps") else ()
     return visit.html(
@@ -50,6 +56,7 @@ async def show_run(visit: Visit) -> Response:
         block=block,
         run=summary,
         overview=overview,
+        whole=whole,
         failure=find_failure(overview, summary),
         outputs=list_outputs(overview),
         view=view,
