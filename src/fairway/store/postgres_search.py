@@ -107,9 +107,8 @@ def search(db: Any, query: RunQuery, *, counted: bool = True) -> RunsFound:
     for number, phase in enumerate(phases[at:], at):
         beyond, places = after_cursor(phase, key, tie, query, _POSTGRES) if number == at else ("", ())
         where = " AND ".join([*held, *(each for each in (phase.sql, beyond) if each)]) or "true"
-        sql = (
-            f"SELECT l.no, {phase.key or 'NULL'}, {phase.tie} FROM {phase.source} WHERE {where} ORDER BY {order_of(phase, query)} LIMIT %s"
-        )
+        sql = f"SELECT l.no, {phase.key or 'NULL'}, {phase.tie} FROM {phase.source}{phase.more} WHERE {where}"
+        sql += f" ORDER BY {order_of(phase, query)} LIMIT %s"
         left = query.limit + 1 - len(rows) if query.limit else None
         rows += [(*row, number) for row in db.execute(sql, (*values, *places, left)).fetchall()]
         if query.limit and len(rows) > query.limit:

@@ -30,18 +30,20 @@ class Condition(Record):
 
 @record
 class Phase(Record):
-    """A part of an order. `key` ("" = none) and `tie` are expressions that together are unlike for all runs of the phase.
+    """A part of an order. `key` ("" = none) and `tie` are expressions that together are unlike for all runs of the phase; `sql` tells which
+    runs are of it.
 
-    `source` reads `listed` AS l in this order; `join` adds to rows of l that come from elsewhere what `key` needs. `sql` tells which runs
-    are of the phase.
+    `source` reads in this order, and has the number of each run as `no`. `more` adds `listed` AS l to it where it is not there yet; `join`
+    adds to runs that come as `d.no` from elsewhere what `key` needs.
     """
 
     key: str
     tie: str
     source: str
+    no: str = "l.no"
+    more: str = ""
     join: str = ""
     sql: str = ""
-    source_values: tuple[Any, ...] = ()
 
 
 class Dialect:
@@ -153,8 +155,10 @@ def make_phases(query: RunQuery, dialect: Dialect, ids: NameIds) -> list[Phase]:
             Phase(
                 f"s.{column}",
                 "s.no",
-                f"run_values s{dialect.by(f'run_values_by_{column}')} {dialect.join} listed l ON l.no = s.no",
-                f" {dialect.join} run_values s ON s.no = l.no",
+                f"run_values s{dialect.by(f'run_values_by_{column}')}",
+                "s.no",
+                f" {dialect.join} listed l ON l.no = s.no",
+                f" {dialect.join} run_values s ON s.no = d.no",
                 f"s.name = {found[0]} AND s.{column} IS NOT NULL{more}",
             )
         )

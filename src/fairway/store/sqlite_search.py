@@ -129,7 +129,7 @@ _Beyond = tuple[str, tuple[Any, ...]]
 def _collect(db: sqlite3.Connection, query: RunQuery, phase: Phase, beyond: _Beyond, driver: _Driver, limit: int) -> list[Any]:
     """Look at each run that the driver gives, and put them in order."""
     where, values = _where(driver.rest, phase.sql, beyond[0])
-    source = f"({driver.sql}) d CROSS JOIN listed l ON l.no = d.no{phase.join}"
+    source = f"({driver.sql}) d{phase.join} CROSS JOIN listed l ON l.no = d.no"
     sql = f"SELECT l.no, {phase.key or 'NULL'}, {phase.tie} FROM {source} WHERE {where} ORDER BY {order_of(phase, query)} LIMIT ?"
     return db.execute(sql, (*driver.values, *values, *beyond[1], limit)).fetchall()
 
@@ -137,7 +137,8 @@ def _collect(db: sqlite3.Connection, query: RunQuery, phase: Phase, beyond: _Bey
 def _scan(db: sqlite3.Connection, query: RunQuery, phase: Phase, beyond: _Beyond, conditions: list[Condition], limit: int) -> list[Any]:
     """Read all runs in order until there are enough."""
     where, values = _where(conditions, phase.sql, beyond[0])
-    sql = f"SELECT l.no, {phase.key or 'NULL'}, {phase.tie} FROM {phase.source} WHERE {where} ORDER BY {order_of(phase, query)} LIMIT ?"
+    sql = f"SELECT l.no, {phase.key or 'NULL'}, {phase.tie} FROM {phase.source}{phase.more} WHERE {where}"
+    sql += f" ORDER BY {order_of(phase, query)} LIMIT ?"
     return db.execute(sql, (*values, *beyond[1], limit)).fetchall()
 
 
@@ -147,7 +148,7 @@ def _look(
     """Read the first of all runs in order; None if there are more and those were not enough."""
     first, _ = _where((), phase.sql, beyond[0])
     where, values = _where(conditions)
-    window = f"SELECT l.no AS no, {phase.key or 'NULL'} AS key, {phase.tie} AS tie FROM {phase.source}"
+    window = f"SELECT {phase.no} AS no, {phase.key or 'NULL'} AS key, {phase.tie} AS tie FROM {phase.source}"
     window += f" WHERE {first} ORDER BY {order_of(phase, query)} LIMIT {_WINDOW}"
     way = "ASC" if query.ascending else "DESC"
     sql = f"SELECT w.no, w.key, w.tie FROM ({window}) w CROSS JOIN listed l ON l.no = w.no WHERE {where}"
