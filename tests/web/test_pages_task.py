@@ -408,19 +408,18 @@ def test_samples_become_memory_and_busy_cores(tmp_path: Path) -> None:
     assert read_usage(streams, "r", "none").samples == 0
 
 
-@given(
-    st.lists(
-        st.sampled_from(["def f(x):", "    return 'a' # b", '"""', "if True:", "<b>&", "\tx = 1", "class A:", "'''", "@dec", "é = f'{x}'"]),
-        max_size=12,
-    )
-)
+CODE = ("def f(x):", "    return 'a' # b", '"""', "if True:", "<b>&", "\tx = 1", "class A:", "'''", "@dec", "é = f'{x}'")
+
+
+@given(st.lists(st.sampled_from(CODE), max_size=12))
 def test_colouring_loses_nothing(made: list[str]) -> None:
     lines = colour_python("\n".join(made))
     assert [html.unescape(re.sub(r"</?span[^>]*>", "", line)) for line in lines] == (made or [""])
 
 
 def test_a_functions_lines_have_its_decorators() -> None:
-    text = "import x\n\n@x.a\n@x.b(\n    1)\ndef f():\n    def inner():\n        pass\n    return 1\n\nif x:\n    class A:\n        def g(self):\n            pass\n"
+    function = "@x.a\n@x.b(\n    1)\ndef f():\n    def inner():\n        pass\n    return 1\n"
+    text = f"import x\n\n{function}\nif x:\n    class A:\n        def g(self):\n            pass\n"
     assert find_lines(text, "f") == (3, 9)
     assert find_lines(text, "A.g") == (13, 14)
     assert find_lines(text, "nobody") == (0, 0)

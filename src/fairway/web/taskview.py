@@ -72,13 +72,15 @@ def view_attempt(attempt: AttemptStory, *, ended: bool) -> AttemptView:
         times = [attempt.planned_at or usage.queued_at, usage.started_at, usage.running_at, usage.writing_at]
     else:
         seen = {phase: at for at, phase, _ in reversed(attempt.observed)}
-        times = [attempt.planned_at, seen.get("starting", 0.0), seen.get("running", 0.0), 0.0]
+        begun = seen.get("running", 0.0) if seen or attempt.reason else attempt.planned_at  # where nobody says otherwise, it runs
+        times = [attempt.planned_at if seen or attempt.reason else 0.0, seen.get("starting", 0.0), begun, 0.0]
     known = [(name, at) for name, at in zip(PHASES, times, strict=True) if at]
     end = usage.ended_at if usage is not None and usage.ended_at else 0.0
     for number, (name, since) in enumerate(known):
         until = known[number + 1][1] if number + 1 < len(known) else end
         phases.append(Phase(name, since, max(until, since) if until else 0.0))
-    status = attempt.status if ended or attempt.status not in ("queued", "starting") else "waiting"
+    going = not attempt.observed and not attempt.reason
+    status = attempt.status if ended or attempt.status not in ("queued", "starting") else "running" if going else "waiting"
     return AttemptView(
         attempt.id,
         attempt.n,
@@ -110,7 +112,7 @@ def find_cause(story: TaskStory, run: str, *, interrupted: bool = False) -> Caus
         return Cause("", *_skipped(story))
     if status == "cancelled":
         return Cause("warn", "It was stopped before it had ended", "Resume the run to do it after all.")
-    if last is not None and last.usage is None and last.phase not in ("running", "ended"):
+    if last is not None and last.usage is None and last.phase not in ("running", "ended") and (last.reason or last.observed):
         waits = last.reason.removeprefix("waits: ")
         return Cause("info", f"Waits: {waits}" if waits else "Waits for its turn", "" if waits else "It starts as soon as there is room.")
     if status == "waiting":

@@ -1,17 +1,17 @@
 // The log viewer: a window of rows over a log of any size. It opens at the end, follows what is written, and goes wherever one points.
 import { say } from "./app.js";
 import { onLive } from "./live.js";
-import { LogWindow, parseAnsi, parseLines, soughtFor, splitStamp } from "./log-model.js";
+import { LogWindow, parseLines, soughtFor } from "./log-model.js";
+import { LogRail } from "./log-rail.js";
 import { fillRow, makeRow, numberRow } from "./log-rows.js";
 import { LogSearch } from "./log-search.js";
-import { LogRail } from "./log-rail.js";
+import { equip } from "./log-tools.js";
 
 const CHUNK = 64 << 10;
 const WHOLE = 256 << 10; // a log that is no longer is loaded at once
 const BURST = 512 << 10; // when more than this came meanwhile, it is not run through but left out
 const MOST_ROWS = 3000;
 const NEAR = 900; // pixels before the window's end at which more is loaded
-const COPY_MOST = 4 << 20;
 
 export class LogView {
   constructor(element) {
@@ -30,8 +30,7 @@ export class LogView {
     this.busy = null;
     this.search = new LogSearch(`${this.base}/search?attempt=${encodeURIComponent(this.attempt)}`, () => this.showFound());
     this.rail = new LogRail(element.querySelector(".log-rail"), (offset) => this.jump(offset));
-    this.switches();
-    this.listen();
+    equip(this);
     this.stop = onLive(`log:${this.run}/${this.attempt}`, (stand) => this.grown(Number(stand)));
     this.open();
   }
@@ -67,6 +66,7 @@ export class LogView {
 
   async goEnd() {
     this.follow = true;
+    await this.busy;
     await this.load(async () => {
       if (this.window.end < this.size || !this.window.rows.length) {
         const from = this.size <= WHOLE ? 0 : this.size - CHUNK;
@@ -248,8 +248,6 @@ export class LogView {
         if (!bytes.length || this.gone) return;
         this.append(bytes);
         if (!this.follow) break;
-      }
-      if (this.follow) {
         this.trim(true);
         this.toBottom();
       }
@@ -361,117 +359,5 @@ export class LogView {
 
   isOn(name) {
     return this.element.querySelector(`[data-log-${name}]`).getAttribute("aria-pressed") === "true";
-  }
-
-  // --- the toolbar
-
-  switches() {
-    for (const name of ["wrap", "times"]) {
-      const button = this.element.querySelector(`[data-log-${name}]`);
-      const kept = remember(name);
-      if (kept !== null) button.setAttribute("aria-pressed", kept);
-      this.element.classList.toggle(name === "wrap" ? "is-wrapped" : "has-times", this.isOn(name));
-    }
-  }
-
-  toggle(button) {
-    const on = button.getAttribute("aria-pressed") !== "true";
-    button.setAttribute("aria-pressed", String(on));
-    if (button.matches("[data-log-case], [data-log-regex]")) return this.seek();
-    const name = button.matches("[data-log-wrap]") ? "wrap" : "times";
-    remember(name, String(on));
-    const top = this.rows.children[this.rowAt(this.view.scrollTop)];
-    this.element.classList.toggle(name === "wrap" ? "is-wrapped" : "has-times", on);
-    if (this.follow) this.toBottom();
-    else if (top) this.scrollTo(top, false);
-    if (name === "times" && this.search.asked) this.seek();
-    return this.settle();
-  }
-
-  listen() {
-    const q = this.element.querySelector(".log-q");
-    let typing = 0;
-    this.view.addEventListener("scroll", () => this.onScroll(), { passive: true });
-    q.addEventListener("input", () => {
-      clearTimeout(typing);
-      typing = setTimeout(() => this.seek(), 120);
-    });
-    q.addEventListener("keydown", (event) => {
-      if (event.key === "Enter") {
-        event.preventDefault();
-        this.stepHit(event.shiftKey ? -1 : 1);
-      } else if (event.key === "Escape" && q.value) {
-        q.value = "";
-        this.seek();
-        event.stopPropagation();
-      }
-    });
-    this.element.addEventListener("click", (event) => this.click(event));
-    this.view.addEventListener("keydown", (event) => {
-      if (event.key === "End" || event.key === "Home") {
-        event.preventDefault();
-        if (event.key === "End") this.goEnd();
-        else this.goStart();
-      }
-    });
-    const onKey = (event) => {
-      if (this.gone) return document.removeEventListener("keydown", onKey);
-      if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey || event.target.closest?.("input, textarea, select, dialog")) return undefined;
-      if ((event.key === "n" || event.key === "N") && this.search.hits.length) {
-        event.preventDefault();
-        this.stepHit(event.key === "n" ? 1 : -1);
-      }
-      return undefined;
-    };
-    document.addEventListener("keydown", onKey);
-    new ResizeObserver(() => { if (this.follow) this.toBottom(); else this.settle(); }).observe(this.view);
-  }
-
-  click(event) {
-    const link = event.target.closest("a.log-n[href]");
-    if (link) {
-      event.preventDefault();
-      this.choose(Number(link.dataset.n), event.shiftKey);
-      return;
-    }
-    const button = event.target.closest("button");
-    if (!button) return;
-    if (button.classList.contains("log-toggle")) this.toggle(button);
-    else if (button.matches("[data-log-next]")) this.stepHit(1);
-    else if (button.matches("[data-log-prev]")) this.stepHit(-1);
-    else if (button.matches("[data-log-end]")) this.goEnd();
-    else if (button.matches("[data-log-copy]")) this.copy();
-  }
-
-  /** Make a line, or with `range` all lines up to it, what the address names. */
-  choose(number, range) {
-    this.lines = range && this.lines ? parseLines(`${this.lines[0]}-${number}`) : [number, number];
-    history.replaceState(history.state, "", this.href(this.lines[0] === this.lines[1] ? number : this.lines.join("-")));
-    this.markLines();
-  }
-
-  async copy() {
-    const chosen = getSelection();
-    let text = chosen && this.view.contains(chosen.anchorNode) ? chosen.toString() : "";
-    if (!text && this.size > COPY_MOST) {
-      say("The log is too long to be copied; download it, or select a part", "bad");
-      return;
-    }
-    if (!text) {
-      const lines = new TextDecoder().decode(await this.fetchBytes(0, this.size)).split("\n");
-      const times = this.isOn("times");
-      text = lines.map((line) => { const [at, said] = splitStamp(line); return (times && at ? `${at} ` : "") + parseAnsi(said).map((span) => span.text).join(""); }).join("\n");
-    }
-    navigator.clipboard.writeText(text).then(() => say("Copied"), () => say("The browser does not let pages copy; select the text instead", "bad"));
-  }
-}
-
-/** What the reader has chosen for all logs: kept in this browser. */
-function remember(name, value) {
-  try {
-    if (value !== undefined) localStorage.setItem(`fairway-log-${name}`, value);
-    return localStorage.getItem(`fairway-log-${name}`);
-  } catch {
-    return null;
   }
 }

@@ -1,10 +1,10 @@
 // The panel of one task: its parts are set up when they come into the page, and its tab is fetched anew when the task has got on.
 import "./actions.js";
-import { say } from "./app.js";
+import { say, spellDuration } from "./app.js";
 
 const PARTS = [
   ["[data-log]", async (element) => {
-    const [log] = await Promise.all([import("./log.js"), import("./log-model.js"), import("./log-rows.js"), import("./log-search.js"), import("./log-rail.js"), import("./charts.js")]);
+    const [log] = await Promise.all([import("./log.js"), import("./log-model.js"), import("./log-rows.js"), import("./log-search.js"), import("./log-rail.js"), import("./log-tools.js"), import("./charts.js")]);
     new log.LogView(element);
   }],
   ["[data-curves]", async (element) => (await import("./curves.js")).showCurves(element)],
@@ -23,6 +23,12 @@ function setUp() {
   }
 }
 
+const opened = new Set(); // folds that the reader has opened: news of the task leave them open
+document.addEventListener("click", (event) => {
+  const fold = event.target instanceof Element ? event.target.closest("#task summary")?.parentElement : null;
+  if (fold?.id) opened[fold.open ? "delete" : "add"](fold.id);
+});
+
 let stamp = "";
 /** The task has begun, ended, or is tried again: its tab shows what there is now. */
 function lookAtStamp() {
@@ -38,6 +44,10 @@ function lookAtStamp() {
   if (tab && !document.querySelector("#task-body input:focus")) window.htmx.trigger(tab, "click");
 }
 
+setInterval(() => {
+  for (const clock of document.querySelectorAll("[data-until]")) clock.textContent = spellDuration(Number(clock.dataset.until) - Date.now() / 1000);
+}, 1000);
+document.addEventListener("htmx:afterSwap", () => { for (const id of opened) document.getElementById(id)?.setAttribute("open", ""); });
 document.addEventListener("htmx:afterSettle", () => { setUp(); lookAtStamp(); });
 setUp();
 lookAtStamp();
