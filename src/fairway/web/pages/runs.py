@@ -72,7 +72,7 @@ async def show_runs(visit: Visit) -> Response:
     context: dict[str, Any] = {**await _table(visit, asked, query, found, columns), "mistake": None}
     if asked.part == "rows":
         return visit.html("runs.html", block="rows", **context)
-    context |= await _states(visit, query)
+    context |= await _states(visit, query, found)
     return visit.html("runs.html", block="list" if visit.fragment else "", **context)
 
 
@@ -159,9 +159,9 @@ async def _usual(visit: Visit, pipelines: set[str]) -> dict[str, PipelineStats]:
     return found
 
 
-async def _states(visit: Visit, query: RunQuery) -> dict[str, Any]:
+async def _states(visit: Visit, query: RunQuery, listed: RunsFound) -> dict[str, Any]:
     """The buttons above the list: (state, runs in it or None where that is not known, address, is it chosen). `counting`: the numbers will
-    be better in a moment."""
+    be better in a moment. `total`: runs in all pages, None for more than were counted."""
     asked: RunsQuery = visit.query
     now = visit.site.clock()
     counts, fresh = await _count_states(visit, query)
@@ -171,7 +171,10 @@ async def _states(visit: Visit, query: RunQuery) -> dict[str, Any]:
         if counts is None or counts[status] or chosen:
             url = _link({"q": asked.q, "cols": asked.cols, "sort": asked.sort}, q=only_state(asked.q, "" if chosen else status, now))
             found.append((status, counts[status] if counts is not None else None, url, chosen))
-    return {"states": found, "counting": not fresh}
+    total = listed.total if listed.exact else None
+    if total is None and counts is not None:
+        total = sum(n for status, n in counts.items() if not query.statuses or status in query.statuses)
+    return {"states": found, "counting": not fresh, "total": total}
 
 
 async def _count_states(visit: Visit, query: RunQuery) -> tuple[Counter[str] | None, bool]:
@@ -200,7 +203,7 @@ async def _show_mistake(visit: Visit, asked: RunsQuery, error: FairwayError) -> 
         response.headers[MISTAKE] = "1"
         return response
     context = await _table(visit, asked, RunQuery(), RunsFound(), ())
-    context |= {"states": [], "counting": False, "mistake": mistake}
+    context |= {"states": [], "counting": False, "total": 0, "mistake": mistake}
     return visit.html("runs.html", status=422, **context)
 
 

@@ -59,8 +59,8 @@ function curveOptions(tools, some) {
   });
   const shown = series.filter((one) => !one.silent).map((one) => one.name);
   return {
-    grid: { left: 8, right: 16, top: tasks.size > 1 && shown.length <= 12 ? 34 : 12, bottom: 22, containLabel: true },
-    legend: { show: tasks.size > 1 && shown.length <= 12, data: shown, top: 0, left: 0, itemHeight: 8, itemWidth: 14 },
+    grid: { left: 8, right: 16, top: tasks.size > 1 && shown.length <= 8 ? 34 : 12, bottom: 22, containLabel: true },
+    legend: { show: tasks.size > 1 && shown.length <= 8, data: shown, top: 0, left: 0, itemHeight: 8, itemWidth: 14 },
     tooltip: { trigger: shown.length > 12 ? "item" : "axis", valueFormatter: spell, order: "valueDesc" },
     xAxis: { type: "value", name: curves.x === "time" ? "seconds" : "step", nameLocation: "middle", nameGap: 24, min: "dataMin", max: "dataMax" },
     yAxis: { type: log ? "log" : "value", scale: true },
