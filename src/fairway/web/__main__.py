@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import sys
+from contextlib import suppress
 
 from fairway.errors import FairwayError
 
@@ -12,7 +13,8 @@ from fairway.errors import FairwayError
 def main() -> int:
     """Serve until SIGTERM; returns the exit status."""
     if any(word.startswith("--settings") for word in sys.argv[1:]):
-        os.setsid()  # a local server outlives its starter's terminal, and hears no Ctrl-C of it
+        with suppress(PermissionError):  # started by hand it leads a group already
+            os.setsid()  # a local server outlives its starter's terminal, and hears no Ctrl-C of it
     gc.disable()  # what is loaded now stays: nothing of it need be looked at again and again
     try:
         from fairway.web.options import read_options
