@@ -19,6 +19,7 @@ from fairway.spec.record import replace
 from fairway.store import open_journal
 from fairway.web.identity import Identity
 from tests.web.compared import record_compared
+from tests.web.recorded import Journals
 from tests.web.rig import Server
 
 HTML = {"accept": "text/html"}
@@ -46,8 +47,8 @@ def home(compared: tuple[Path, Runs], tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def client(home: Path) -> Iterator[TestClient]:
-    server = Server(home)
+def client(home: Path, journals: Journals) -> Iterator[TestClient]:
+    server = Server(home, journals(home))
     server.users.by_token[STRANGER] = Identity("eve", "view", ("elsewhere",))
     with server.client() as client:
         yield client
@@ -203,6 +204,17 @@ def test_curves_of_all_runs_come_by_metric(client: TestClient, ids: Runs, x: str
     across = [at for at, _ in loss[0]["points"]]
     assert across == sorted(across) and (across == list(range(20))) == (x == "step")
     assert loss[0]["points"][0][1] == 1.05
+
+
+def test_a_cached_task_has_the_curves_of_when_it_ran(recorded: tuple[Path, Runs], tmp_path: Path) -> None:
+    """The second run has trained with depth 16 alone: depth 2 was known from the first."""
+    shutil.copytree(recorded[0], tmp_path / "other")
+    first, second = recorded[1]["first"], recorded[1]["second"]
+    with Server(tmp_path / "other").client() as client:
+        loss = client.get(f"{SITE}/compare/curves.json", params={"run": [first, second]}).json()["metrics"]["loss"]
+    drawn = {(one["run"], one["task"]): one["points"] for one in loss}
+    assert set(drawn) == {(first, "train[0]"), (first, "train[1]"), (first, "train[2]"), (second, "train[0]"), (second, "train[1]")}
+    assert drawn[second, "train[0]"] == drawn[first, "train[0]"] != drawn[second, "train[1]"]
 
 
 def test_curves_of_a_run_that_is_not_there_are_not_found(client: TestClient) -> None:

@@ -7,25 +7,51 @@ from collections.abc import Sequence
 from typing import Any
 
 from fairway.engine.overview import Overview
+from fairway.spec.event import address
 from fairway.web.curves import downsample
+from fairway.web.identity import Identity
 from fairway.web.metrics import CurveReader
 from fairway.web.ports import Site
 
 TASKS_LIMIT = 24
 """Tasks of one run whose curves are drawn: of a step that is mapped over thousands, the first ones."""
+FEW_EVENTS = 4_000
+"""Of longer runs, tasks that were taken from the cache are not looked up."""
 POINTS_IN_ALL = 40_000
 POINTS_LEAST, POINTS_MOST = 60, 600
 
+Place = tuple[str, str, str, str]
+"""The run, its task, and the run and attempt that have logged its metrics."""
 
-async def read_curves(site: Site, runs: Sequence[str], x: str) -> dict[str, Any]:
-    """{"metrics": {name: [{"run", "task", "points": [[x, y], …]}, …]}, "more": tasks left out}."""
-    places: list[tuple[str, str, str]] = []
+
+async def read_curves(site: Site, identity: Identity, runs: Sequence[str], x: str) -> dict[str, Any]:
+    """{"metrics": {name: [{"run", "task", "points": [[x, y], …]}, …]}, "more": tasks left out}. Of a task that was taken from the cache
+    the curves are drawn that were made when it ran."""
+    places: list[Place] = []
     more = 0
     for run in runs:
         some, left = list_attempts(await site.overviews.get(run))
-        places += [(run, task, attempt) for task, attempt in some]
+        places += [(run, task, run, attempt) for task, attempt in some]
+        places += await _list_cached(site, identity, run, TASKS_LIMIT - len(some))
         more += left
     return {"metrics": await asyncio.to_thread(_read, site.curves, places, x), "more": more}
+
+
+async def _list_cached(site: Site, identity: Identity, run: str, limit: int) -> list[Place]:
+    """Tasks that other runs have done, as far as these are there and may be seen."""
+    if await site.services.journal.head(run) > FEW_EVENTS:
+        return []
+    _, state = await site.states.get(run)
+    cached = [(address(scope, node, index), *task.cached) for scope, node, index, task in state.tasks() if task.cached]
+    found: list[Place] = []
+    for task, maker, made in cached[: max(limit, 0)]:
+        if not await site.services.journal.head(maker) or not await site.sight.sees_run(identity, maker):
+            continue
+        overview = await site.overviews.get(maker)
+        slot = overview.find_slot(made)
+        attempt = overview.item(slot).attempt if slot >= 0 else ""
+        found += [(run, task, maker, attempt)] if attempt else []
+    return found
 
 
 def list_attempts(overview: Overview) -> tuple[list[tuple[str, str]], int]:
@@ -39,8 +65,8 @@ def list_attempts(overview: Overview) -> tuple[list[tuple[str, str]], int]:
     return found[:TASKS_LIMIT], more + max(0, len(found) - TASKS_LIMIT)
 
 
-def _read(curves: CurveReader, places: Sequence[tuple[str, str, str]], x: str) -> dict[str, list[dict[str, Any]]]:
-    read = [(run, task, curves.read(run, attempt)) for run, task, attempt in places]
+def _read(curves: CurveReader, places: Sequence[Place], x: str) -> dict[str, list[dict[str, Any]]]:
+    read = [(run, task, curves.read(maker, attempt)) for run, task, maker, attempt in places]
     count = sum(len(one.by_step) for _, _, one in read)
     limit = min(POINTS_MOST, max(POINTS_LEAST, POINTS_IN_ALL // max(count, 1)))
     found: dict[str, list[dict[str, Any]]] = {}

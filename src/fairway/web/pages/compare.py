@@ -129,7 +129,7 @@ async def send_curves(visit: Visit) -> Response:
     runs = list(dict.fromkeys(asked.run))[:RUNS_LIMIT]
     for run in runs:
         await check_run(visit.site, visit.identity, run)
-    return visit.json(await read_curves(visit.site, runs, asked.x))
+    return visit.json(await read_curves(visit.site, visit.identity, runs, asked.x))
 
 
 async def find_more(visit: Visit) -> Response:
