@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from fairway.engine.localserver import LocalServer, ask, ensure_server, stop_server
+from fairway.engine.localserver import LocalServer, ask, ensure_server, exchange, stop_server
 from fairway.engine.project import Project, load_project
 from fairway.spec.ports import run_now
 from fairway.store import open_journal
@@ -100,7 +100,9 @@ def test_a_command_that_was_killed_is_news_and_its_run_can_be_gone_on_with(proje
     page.until(lambda news: True)
     while ask(server, "GET", f"/api/v1/runs/{run}")["driven"]:
         page.until(lambda news: True)
+    assert b'data-state="interrupted"' in exchange(server, "GET", "/runs")[1], "the list of runs says so"
     ask(server, "POST", f"/api/v1/runs/{run}/resume", {})
+    assert b'data-state="interrupted"' not in exchange(server, "GET", "/runs")[1]
     assert ask(server, "GET", f"/api/v1/runs/{run}")["driven"] is True
     Path(project.root, "gate").write_text("again\n")
     assert runs.until(lambda row: row["status"] != "running")[-1]["status"] == "succeeded"
