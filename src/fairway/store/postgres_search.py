@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from fairway.spec.query import COUNTED, Facets, PipelineStats, RecentRun, RunQuery, RunsFound
+from fairway.spec.record import Record, record
 from fairway.spec.summary import RunSummary
 from fairway.store import wire
 from fairway.store.listing import (
@@ -21,14 +22,24 @@ from fairway.store.listing import (
     most_used,
     render_cursor,
 )
-from fairway.store.searching import Dialect, after_cursor, make_conditions, make_phases, order_of, read_cursor
+from fairway.store.searching import Dialect, Phase, after_cursor, make_conditions, make_phases, order_of, read_cursor
 
 _POSTGRES = Dialect("%s", "strpos", hints=False)
 _PAGE = 1000
+_FEW = 2000
 _UPSERT = (
     f"INSERT INTO listed ({', '.join(COLUMNS)}) VALUES (%s{', %s' * (len(COLUMNS) - 1)})"
     f" ON CONFLICT (run) DO UPDATE SET {', '.join(f'{name} = excluded.{name}' for name in COLUMNS[1:])} RETURNING no"
 )
+
+
+@record
+class _Held(Record):
+    """What must hold of a run; `few`: it does of few."""
+
+    sql: str
+    values: tuple[Any, ...]
+    few: bool
 
 
 def write_listing(db: Any, summary: RunSummary, before: RunSummary | None) -> None:
@@ -99,31 +110,40 @@ def search(db: Any, query: RunQuery, *, counted: bool = True) -> RunsFound:
     conditions = make_conditions(query, _POSTGRES, ids)
     if conditions is None:
         return RunsFound()
-    held = [each.sql for each in conditions]
+    held = " AND ".join(each.sql for each in conditions) or "true"
     values = tuple(value for each in conditions for value in each.values)
-    at, key, tie = read_cursor(query)
-    rows: list[tuple[int, Any, Any, int]] = []
-    next = ""
-    for number, phase in enumerate(phases[at:], at):
-        beyond, places = after_cursor(phase, key, tie, query, _POSTGRES) if number == at else ("", ())
-        where = " AND ".join([*held, *(each for each in (phase.sql, beyond) if each)]) or "true"
-        sql = f"SELECT l.no, {phase.key or 'NULL'}, {phase.tie} FROM {phase.source}{phase.more} WHERE {where}"
-        sql += f" ORDER BY {order_of(phase, query)} LIMIT %s"
-        left = query.limit + 1 - len(rows) if query.limit else None
-        rows += [(*row, number) for row in db.execute(sql, (*values, *places, left)).fetchall()]
-        if query.limit and len(rows) > query.limit:
-            _, key, tie, number = rows[query.limit - 1]
-            rows, next = rows[: query.limit], render_cursor(number, key, tie) if query.sort else str(tie)
-            break
     total = 0
     if counted:
-        where = " AND ".join(held) or "true"
-        counting = f"SELECT count(*) FROM (SELECT 1 FROM listed l WHERE {where} LIMIT {COUNTED + 1}) AS found"
+        counting = f"SELECT count(*) FROM (SELECT 1 FROM listed l WHERE {held} LIMIT {COUNTED + 1}) AS found"
         total = db.execute(counting, values).fetchone()[0]
+        if not total:
+            return RunsFound()
+    rows, next = _page(db, query, phases, _Held(held, values, counted and total <= (COUNTED if query.sort else _FEW)))
     numbers = [row[0] for row in rows]
     found = db.execute("SELECT l.no, r.summary FROM listed l JOIN runs r ON r.run = l.run WHERE l.no = ANY(%s)", (numbers,)).fetchall()
     texts = dict[int, str](found)
     return RunsFound(tuple(wire.parse_summary(texts[no]) for no in numbers if texts.get(no)), next, min(total, COUNTED), total <= COUNTED)
+
+
+def _page(db: Any, query: RunQuery, phases: Sequence[Phase], held: _Held) -> tuple[list[tuple[int, Any, Any, int]], str]:
+    """((number, key, tie, phase) of the page's runs, the next cursor)."""
+    at, key, tie = read_cursor(query)
+    rows: list[tuple[int, Any, Any, int]] = []
+    for number, phase in enumerate(phases[at:], at):
+        beyond, places = after_cursor(phase, key, tie, query, _POSTGRES) if number == at else ("", ())
+        source, asked, before = phase.source + phase.more, [held.sql], ""
+        if held.few:  # with a limit in sight the planner would rather read all runs in order
+            source, asked = source.replace("listed l", "few l"), []
+            before = f"WITH few AS MATERIALIZED (SELECT * FROM listed l WHERE {held.sql}) "
+        where = " AND ".join([*asked, *(each for each in (phase.sql, beyond) if each)]) or "true"
+        sql = f"{before}SELECT l.no, {phase.key or 'NULL'}, {phase.tie} FROM {source} WHERE {where}"
+        sql += f" ORDER BY {order_of(phase, query)} LIMIT %s"
+        left = query.limit + 1 - len(rows) if query.limit else None
+        rows += [(*row, number) for row in db.execute(sql, (*held.values, *places, left)).fetchall()]
+        if query.limit and len(rows) > query.limit:
+            _, key, tie, number = rows[query.limit - 1]
+            return rows[: query.limit], render_cursor(number, key, tie) if query.sort else str(tie)
+    return rows, ""
 
 
 def facets(db: Any, projects: Sequence[str]) -> Facets:
