@@ -22,7 +22,7 @@ CREATE INDEX listed_by_target ON listed (target, project, archived);
 CREATE INDEX listed_by_project ON listed (project, archived);
 CREATE INDEX listed_by_started ON listed (started_at, archived);
 CREATE INDEX listed_by_duration ON listed (duration_s, archived);
-CREATE INDEX listed_by_kind ON listed (pipeline, status, archived, run);
+CREATE INDEX listed_by_kind ON listed (pipeline, status, archived, run, project);
 CREATE INDEX listed_by_name ON listed (name) WHERE name <> '';
 CREATE INDEX listed_archived ON listed (run) WHERE archived = 1;
 
