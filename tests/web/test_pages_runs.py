@@ -18,6 +18,7 @@ from fairway.spec.record import replace
 from fairway.spec.summary import RunSummary
 from fairway.web.identity import Identity
 from fairway.web.pages.runs import MISTAKE
+from tests.web.recorded import Journals
 from tests.web.rig import TOKEN, Server
 
 HTML = {"accept": "text/html"}
@@ -33,9 +34,9 @@ def ids(recorded: tuple[Path, dict[str, str]]) -> dict[str, str]:
 
 
 @pytest.fixture
-def server(recorded: tuple[Path, dict[str, str]], tmp_path: Path) -> Server:
+def server(recorded: tuple[Path, dict[str, str]], tmp_path: Path, journals: Journals) -> Server:
     shutil.copytree(recorded[0], tmp_path / "home")
-    made = Server(tmp_path / "home")
+    made = Server(tmp_path / "home", journals(tmp_path / "home"))
     made.users.by_token |= {VIEWER: Identity("vic", "view"), STRANGER: Identity("eve", "run", ("elsewhere",))}
     return made
 
@@ -250,6 +251,12 @@ def test_columns_of_the_last_visit_are_kept_until_others_are_asked_for(client: T
     assert heads(client.get(f"{SITE}/runs", headers={**HTML, **kept}).text)[5:] == ["note", "param"]
     assert heads(client.get(f"{SITE}/runs?cols=who", headers={**HTML, **kept}).text)[5:] == ["who"]
     assert heads(client.get(f"{SITE}/runs?cols=-", headers={**HTML, **kept}).text)[5:] == []
+
+
+def test_a_page_keeps_its_columns_and_its_address_names_none(client: TestClient) -> None:
+    text = client.get(f"{SITE}/runs?kept=note&q=failed", headers=PART).text
+    assert heads(text)[5:] == ["note"]
+    assert 'data-cols=""' in text and not re.search(r'href="[^"]*(kept|cols)=', text)
 
 
 def test_each_project_has_columns_of_its_own(client: TestClient, tmp_path: Path) -> None:

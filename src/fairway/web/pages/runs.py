@@ -39,12 +39,13 @@ HEADS = (("status", "State"), ("", "Run"), ("pipeline", "Pipeline"), ("started",
 
 
 class RunsQuery(msgspec.Struct, kw_only=True):
-    """`q` as in `fairway runs`, `cols` as in `columns`, `sort` as after "sort:". `shown`: how many rows. `part`: "rows" for further rows
-    alone."""
+    """`q` as in `fairway runs`, `cols` as in `columns`, `sort` as after "sort:". `kept`: columns that a page has, though its address names
+    none. `shown`: how many rows. `part`: "rows" for further rows alone."""
 
     q: str = ""
     cols: str = ""
     sort: str = ""
+    kept: str = ""
     cursor: str = ""
     shown: Annotated[int, msgspec.Meta(ge=1, le=SHOWN_LIMIT)] = PAGE_ROWS
     part: Literal["", "rows"] = ""
@@ -97,8 +98,8 @@ async def find_runs(visit: Visit, query: RunQuery) -> RunsFound:
 
 
 async def _columns(visit: Visit, asked: RunsQuery) -> tuple[Column, ...]:
-    """Those of the address, else those that this browser had last, else the usual ones."""
-    text = asked.cols or unquote(visit.request.cookies.get(cookie_name(visit), ""))
+    """Those of the address, else those that are on the page, else those that this browser had last, else the usual ones."""
+    text = asked.cols or asked.kept or unquote(visit.request.cookies.get(cookie_name(visit), ""))
     return parse_columns(text) if text else usual_columns(await get_facets(visit))
 
 

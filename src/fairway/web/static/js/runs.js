@@ -94,7 +94,7 @@ function refresh() {
   again = false;
   if (!head()) return;
   const shown = Math.min(SHOWN_LIMIT, Math.max(50, rows().length));
-  show(address({ cols: head().dataset.columns, ...(shown > 50 ? { shown } : {}) }), "", true);
+  show(address({ kept: head().dataset.columns, ...(shown > 50 ? { shown } : {}) }), "", true);
 }
 
 async function older(link) {
@@ -105,7 +105,7 @@ async function older(link) {
     return;
   }
   link.setAttribute("aria-disabled", "true");
-  const answer = await ask(address({ cursor: link.dataset.next, part: "rows", cols: head().dataset.columns }));
+  const answer = await ask(address({ cursor: link.dataset.next, part: "rows", kept: head().dataset.columns }));
   if (!answer?.ok || !link.isConnected) {
     link.removeAttribute("aria-disabled");
     return;
@@ -265,7 +265,7 @@ document.getElementById("tag-form")?.addEventListener("submit", (event) => {
 
 // ---- columns
 document.getElementById("choose-columns").addEventListener("click", async () => {
-  const answer = await fetch(address({ cols: head()?.dataset.columns ?? "" }).replace(/^\/runs/, "/columns"), { headers: { "HX-Request": "true", Accept: "text/html" } });
+  const answer = await fetch(address({ kept: head()?.dataset.columns ?? "" }).replace(/^\/runs/, "/columns"), { headers: { "HX-Request": "true", Accept: "text/html" } });
   if (!answer.ok) return;
   document.getElementById("columns-body").innerHTML = await answer.text();
   open("columns");
