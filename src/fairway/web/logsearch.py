@@ -28,6 +28,7 @@ _STAMP_LEAST, _STAMP_MOST = 21, 40
 _IN_STAMPS = b"0123456789:-.TtZz "
 _USUAL = (b"z ", b"Z ")
 _BUSY_BYTES = 500
+_CASELESS_LEAST = 2
 Hit = tuple[int, int, int]
 """Number of the line, from 1; byte at which the line (or the piece of it) begins; byte at which the match begins."""
 
@@ -56,6 +57,7 @@ class Search:
         self._case = case
         self._wanted = (text if case else text.lower()).encode("utf-8", "surrogatepass")
         self._lower = None if case or text.isascii() else re.compile(_any_case(text))
+        self._caseless = b"" if case else max(re.split(rb"[a-z\x80-\xff]+", self._wanted), key=len)
         self._parts = _telling(self._wanted)
         self._like_stamp = not stamps and not self._wanted.strip(_IN_STAMPS)
         self._rest = b""
@@ -77,26 +79,23 @@ class Search:
             self._rest = data
             return []
         keep = 0 if end else min(len(data) - 1, 2 * len(self._wanted) + 64)
-        taken = data[:end] if end else data
-        hits = self._scan(taken)
-        self._rest = data[len(taken) - keep :]
-        self._advance(taken, len(taken) - keep)
+        size = end or len(data)
+        hits = self._scan(data[:size]) if self._may_have(data, size) else []
+        self._rest = data[size - keep :]
+        if end:
+            self._line_at = self.position + size
+            self._line = -1 if self._number_at is not None else self._line + data.count(b"\n", 0, size)
+        self.position += size - keep
         return hits
 
     def finish(self) -> list[Hit]:
         """Look at a last line that has no end (yet). It stays unread: when there is more of it, it is looked at again."""
         return self._scan(self._rest) if self._rest else []
 
-    def _advance(self, taken: bytes, size: int) -> None:
-        if taken.endswith(b"\n"):
-            self._line_at = self.position + size
-            self._line = -1 if self._number_at is not None else self._line + taken.count(b"\n")
-        self.position += size
-
     def _scan(self, raw: bytes) -> list[Hit]:
-        text, parted = self._visible(raw)
-        if text is None:
-            return []
+        parted = b"\x1b" in raw
+        text = raw if self._case or self._lower else raw.lower()
+        text = ESCAPE.sub(b"", text) if parted else text
         if not self._like_stamp or text.count(self._wanted) <= len(text) // _BUSY_BYTES:
             return self._look(raw, text, parted, self.position, self.line, self._line_at)
         hits: list[Hit] = []  # most lines have it in their time: that is not to be found again and again
@@ -138,14 +137,15 @@ class Search:
             at = newline if newline >= 0 else max(limit - 1, at)
         return hits
 
-    def _visible(self, raw: bytes) -> tuple[bytes | None, bool]:
-        """(what to look through, is it without the escapes of `raw`?); None if nothing is there to be found."""
-        text = raw if self._case or self._lower else raw.lower()
-        if b"\x1b" not in raw:
-            return (text if self._find(text, 0) >= 0 else None), False
-        if self._lower is None and not any(part in text for part in self._parts):
-            return None, False
-        return ESCAPE.sub(b"", text), True
+    def _may_have(self, data: bytes, size: int) -> bool:
+        """Is it worth while to look closer at the first `size` bytes? As cheaply as can be: this is where the time goes."""
+        plain = data.find(b"\x1b", 0, size) < 0
+        if plain and len(self._caseless) >= _CASELESS_LEAST and data.find(self._caseless, 0, size) < 0:
+            return False  # found out without a copy
+        if self._lower is not None:
+            return True
+        text = data if self._case else data.lower()
+        return any(text.find(part, 0, size) >= 0 for part in ((self._wanted,) if plain else self._parts))
 
     def _find(self, text: bytes, at: int) -> int:
         if self._lower is None:

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from urllib.parse import quote, urlsplit
 
 import msgspec
+from markupsafe import Markup
 from starlette.responses import Response
 
 from fairway.engine.explain import why
@@ -15,6 +16,7 @@ from fairway.engine.keys import packages_of
 from fairway.engine.state import SETTLED, RunState
 from fairway.engine.story import TaskStory, plan_story, tell_story
 from fairway.errors import NotFoundError
+from fairway.spec.ports import StreamStore
 from fairway.web.metrics import spell_curve
 from fairway.web.pages.page import Page, Visit
 from fairway.web.pages.runparts import read_step
@@ -33,6 +35,7 @@ TABS = (
     ("code", "Code"),
     ("cache", "Cache"),
 )
+TAIL_BYTES = 16 << 10
 Address = Annotated[str, msgspec.Meta(max_length=2048)]
 
 
@@ -140,7 +143,7 @@ async def _read_tab(visit: Visit, told: _Told) -> dict[str, Any]:
     """What only the tab that is shown needs."""
     services, run, chosen = visit.site.services, told.state.run, told.chosen
     if told.tab == "log" and chosen is not None:
-        return {"size": services.streams.size(f"{run}/{chosen.id}/log")}
+        return await asyncio.to_thread(_read_tail, services.streams, f"{run}/{chosen.id}/log")
     if told.tab == "metrics" and chosen is not None:
         curves = await asyncio.to_thread(visit.site.curves.read, run, chosen.id)
         last = {name: curve.points()[-1][1] for name, curve in curves.by_step.items() if curve.count}
@@ -154,6 +157,20 @@ async def _read_tab(visit: Visit, told: _Told) -> dict[str, Any]:
     if told.tab == "cache":
         return {"why": await asyncio.to_thread(why, visit.site.workspace(), run, told.story.address)}
     return {}
+
+
+def _read_tail(streams: StreamStore, name: str) -> dict[str, Any]:
+    """The log's size, and its end as an attribute holds it, to be seen at once; "" where that would not be these very bytes."""
+    size = streams.size(name)
+    data = streams.read(name, max(0, size - TAIL_BYTES), TAIL_BYTES) if size else b""
+    if size > TAIL_BYTES:
+        data = data[data.find(b"\n") + 1 :]
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError:
+        text = ""
+    tail = Markup.escape(text).replace("\r", Markup("&#13;")) if "\0" not in text else ""
+    return {"size": size, "tail": tail}
 
 
 def _read_surroundings(site: Site, told: _Told) -> dict[str, Any]:

@@ -42,7 +42,14 @@ export class LogView {
   /** Load the end, or the line that the address names. */
   async open() {
     this.reserve();
+    const tail = new TextEncoder().encode(this.element.dataset.tail);
+    delete this.element.dataset.tail;
     if (this.lines) return this.goLine(this.lines[0]);
+    if (tail.length) {
+      this.window.clear(this.size - tail.length);
+      this.draw(this.window.append(tail)[0], "end");
+      this.toBottom();
+    }
     return this.goEnd();
   }
 
@@ -75,7 +82,16 @@ export class LogView {
       }
       this.toBottom();
     });
+    await this.fill();
     this.askNumber();
+  }
+
+  /** Load what comes before until the view is full: long lines may have left it nearly empty. */
+  async fill() {
+    for (let n = 0; n < 16 && this.window.start > 0 && this.rows.scrollHeight < this.view.clientHeight + NEAR; n += 1) {
+      await this.extendUp();
+      if (this.follow) this.toBottom();
+    }
   }
 
   async goStart() {
@@ -125,6 +141,14 @@ export class LogView {
   scrollTo(target, centre) {
     const top = target.offsetTop - this.rows.offsetTop;
     this.view.scrollTop = centre ? top - Math.max(0, (this.view.clientHeight - target.offsetHeight) / 2) : top;
+  }
+
+  /** Bring a part of a row into view: rows may be taller, and longer, than it. */
+  reveal(part) {
+    const place = part.getBoundingClientRect();
+    const frame = this.view.getBoundingClientRect();
+    if (place.top < frame.top || place.bottom > frame.bottom) this.view.scrollTop += place.top - frame.top - frame.height / 2;
+    if (place.left < frame.left || place.right > frame.right) this.view.scrollLeft += place.left - frame.left - frame.width / 2;
   }
 
   async goLine(number) {
@@ -355,6 +379,8 @@ export class LogView {
     const target = await this.jump(at, { line, begin, at, centre: true });
     for (const one of this.rows.querySelectorAll(".is-hit")) one.classList.remove("is-hit");
     target?.classList.add("is-hit");
+    const mark = target?.querySelector("mark");
+    if (mark) this.reveal(mark);
   }
 
   isOn(name) {

@@ -2,9 +2,10 @@
 import "./actions.js";
 import { say, spellDuration } from "./app.js";
 
+const loadLog = () => Promise.all(["log", "log-model", "log-rows", "log-search", "log-rail", "log-tools", "charts"].map((name) => import(`./${name}.js`)));
 const PARTS = [
   ["[data-log]", async (element) => {
-    const [log] = await Promise.all([import("./log.js"), import("./log-model.js"), import("./log-rows.js"), import("./log-search.js"), import("./log-rail.js"), import("./log-tools.js"), import("./charts.js")]);
+    const [log] = await loadLog();
     new log.LogView(element);
   }],
   ["[data-curves]", async (element) => (await import("./curves.js")).showCurves(element)],
@@ -51,3 +52,4 @@ document.addEventListener("htmx:afterSwap", () => { for (const id of opened) doc
 document.addEventListener("htmx:afterSettle", () => { setUp(); lookAtStamp(); });
 setUp();
 lookAtStamp();
+if (/\/task\?(?!.*tab=(?!log))/.test(document.getElementById("run-panel-body")?.getAttribute("hx-get") ?? "")) loadLog(); // it will be wanted
