@@ -70,31 +70,33 @@ export class Drawing {
     this.lines = svg("g", { class: "g-edges" });
     this.cards = svg("g", { class: "g-nodes" });
     this.root = svg("g", { class: "g-root" }, this.frames, this.lines, this.cards);
-    this.nodes = new Map(); // id -> {element, parts, node, at}
+    this.nodes = new Map(); // id -> {node, box, element (null while it is out of sight)}
     this.groups = new Map();
-    this.edges = [];
+    this.edges = []; // {edge, box, path, element}
+    this.kept = new Set(); // ids that stay in the page when they are out of sight
+    this.marks = { chosen: "", near: null };
   }
 
-  /** Show the model in these places; nodes that are there already move to theirs. */
-  show(model, layout, across) {
+  /** Show the model in these places; nodes that are there already move to theirs. `seen`: the part in sight, null for all. */
+  show(model, layout, across, seen = null) {
     this.across = across;
     const wanted = new Map(model.nodes.map((node) => [node.id, node]));
     for (const [id, one] of this.nodes) {
       if (wanted.has(id) && Boolean(one.node.fold) === Boolean(wanted.get(id).fold)) continue;
-      one.element.remove();
+      one.element?.remove();
       this.nodes.delete(id);
     }
-    let before = null;
     for (const node of model.nodes) {
-      const known = this.nodes.get(node.id) ?? this.#makeNode(node);
-      known.at = layout.nodes[node.id] ?? [0, 0];
-      known.box = [...known.at, node.w, node.h];
-      known.element.style.transform = `translate(${round(known.at[0])}px, ${round(known.at[1])}px)`;
-      if (before ? before.nextSibling !== known.element : this.cards.firstChild !== known.element) this.cards.insertBefore(known.element, before ? before.nextSibling : this.cards.firstChild);
-      before = known.element;
+      const known = this.nodes.get(node.id) ?? { node, element: null };
+      const at = layout.nodes[node.id] ?? [0, 0];
+      known.box = [...at, node.w, node.h];
+      this.nodes.set(node.id, known);
+      if (known.element) moveTo(known.element, at);
     }
     this.#showGroups(model, layout);
-    this.#showEdges(model, layout);
+    for (const one of this.edges) one.element?.remove();
+    this.edges = model.edges.map((edge, n) => ({ edge, element: null, ...traceEdge(layout.edges[n] ?? [], across) }));
+    this.see(seen);
     this.patch(model);
   }
 
@@ -102,7 +104,8 @@ export class Drawing {
   patch(model, now = Date.now() / 1000) {
     for (const node of model.nodes) {
       const known = this.nodes.get(node.id);
-      if (known) this.#write(known, node, now);
+      if (known) known.node = node;
+      if (known?.element) this.#write(known, now);
     }
     for (const group of model.groups) {
       const known = this.groups.get(group.id);
@@ -110,17 +113,87 @@ export class Drawing {
     }
     model.edges.forEach((edge, n) => {
       const known = this.edges[n];
-      if (known && known.element.dataset.state !== edge.state) known.element.dataset.state = edge.state;
+      if (!known) return;
+      known.edge = edge;
+      if (known.element && known.element.dataset.state !== edge.state) known.element.dataset.state = edge.state;
     });
   }
 
   /** What runs has run longer by now. */
   tick(now = Date.now() / 1000) {
-    for (const known of this.nodes.values()) if (known.node.status === "running" || known.node.status === "retrying") this.#write(known, known.node, now);
+    for (const known of this.nodes.values()) if (known.element && (known.node.status === "running" || known.node.status === "retrying")) this.#write(known, now);
   }
 
-  #makeNode(node) {
+  /** The element of a node, made if need be; it stays until it is out of sight. */
+  elementOf(id) {
+    const known = this.nodes.get(id);
+    if (!known) return null;
+    if (!known.element) {
+      known.element = this.#makeNode(known);
+      this.cards.append(known.element);
+      this.#write(known, Date.now() / 1000);
+      this.#markNode(id, known.element);
+    }
+    return known.element;
+  }
+
+  /** Only what is in this part of the drawing is in the page: [x, y, width, height], null for all, an empty part for nothing. */
+  see(part) {
+    const inside = part ? ([x, y, w, h]) => x < part[0] + part[2] && y < part[1] + part[3] && x + w > part[0] && y + h > part[1] : () => true;
+    const added = document.createDocumentFragment();
+    for (const [id, known] of this.nodes) {
+      const wanted = inside(known.box) || this.kept.has(id);
+      if (wanted && !known.element) {
+        known.element = this.#makeNode(known);
+        this.#write(known, Date.now() / 1000);
+        this.#markNode(id, known.element);
+        added.append(known.element);
+      } else if (!wanted && known.element && known.element !== document.activeElement) {
+        known.element.remove();
+        known.element = null;
+      }
+    }
+    this.cards.append(added);
+    const lines = document.createDocumentFragment();
+    for (const known of this.edges) {
+      const wanted = known.path && inside(known.box);
+      if (wanted && !known.element) {
+        known.element = svg("path", { class: "g-edge", d: known.path, "data-state": known.edge.state, "marker-end": "url(#g-arrow)" });
+        this.#markEdge(known);
+        lines.append(known.element);
+      } else if (!wanted && known.element) {
+        known.element.remove();
+        known.element = null;
+      }
+    }
+    this.lines.append(lines);
+  }
+
+  /** Which node is chosen, and which (a set of ids, null for none) stand out from the others. */
+  mark({ chosen = this.marks.chosen, near = this.marks.near }) {
+    this.marks = { chosen, near };
+    for (const [id, { element }] of this.nodes) if (element) this.#markNode(id, element);
+    for (const known of this.edges) if (known.element) this.#markEdge(known);
+  }
+
+  #markNode(id, element) {
+    const { chosen, near } = this.marks;
+    element.classList.toggle("chosen", id === chosen);
+    element.classList.toggle("near", Boolean(near?.has(id)));
+    if (id === chosen) element.setAttribute("aria-current", "true");
+    else element.removeAttribute("aria-current");
+  }
+
+  #markEdge({ element, edge }) {
+    const { chosen, near } = this.marks;
+    element.classList.toggle("touching", edge.from === chosen || edge.to === chosen);
+    element.classList.toggle("near", Boolean(near?.has(edge.from) && near.has(edge.to)));
+  }
+
+  #makeNode(known) {
+    const { node } = known;
     const link = svg("a", { class: "g-node", tabindex: "-1", "data-node": node.id });
+    moveTo(link, known.box);
     if (node.fold) link.setAttribute("role", "button");
     else link.setAttribute("href", this.address(node.id));
     if (node.mapped || node.fold) link.append(svg("rect", { class: "g-behind", x: 4, y: 4, width: node.w, height: node.h, rx: 10 }));
@@ -131,47 +204,46 @@ export class Drawing {
     const note = svg("text", { class: "g-note", x: 46, y: 36 });
     const title = svg("title");
     link.append(title, card, disc, icon, label, note);
-    const known = { element: link, node: {}, icon, label, note, title };
+    known.parts = { icon, label, note, title };
+    known.whole = "";
     if (node.mapped || node.fold) {
-      known.track = svg("circle", { class: "g-track", cx: 25, cy: 24, r: 13 });
-      known.well = svg("circle", { class: "g-ring", cx: 25, cy: 24, r: 13, transform: "rotate(-90 25 24)" });
-      known.badly = svg("circle", { class: "g-ring bad", cx: 25, cy: 24, r: 13, transform: "rotate(-90 25 24)" });
-      link.append(known.track, known.well, known.badly);
+      const ring = (kind) => svg("circle", { class: kind, cx: 25, cy: 24, r: 13, transform: "rotate(-90 25 24)" });
+      known.parts.well = ring("g-ring");
+      known.parts.badly = ring("g-ring bad");
+      link.append(ring("g-track"), known.parts.well, known.parts.badly);
     }
     if (node.guard) link.classList.add("guarded");
     if (node.inner?.length) {
       link.append(svg("g", { class: "g-unfold", "data-unfold": node.id, transform: `translate(${node.w - 28} 12)` },
         svg("rect", { class: "g-fold-hit", width: 24, height: 24, rx: 6 }), svg("path", { class: "g-chevron", d: "m10 8 4 4-4 4" })));
     }
-    this.nodes.set(node.id, known);
-    return known;
+    return link;
   }
 
-  #write(known, node, now) {
-    const { element } = known;
+  #write(known, now) {
+    const { element, node, parts } = known;
     const note = spellNote(node, now);
-    const room = node.w - (node.inner?.length ? 78 : 58);
-    const whole = `${node.status} ${note} ${node.w}`;
-    if (known.node.label !== node.label || known.whole !== whole) {
+    const whole = `${node.label} ${node.status} ${note} ${node.w}`;
+    if (known.whole !== whole) {
       known.whole = whole;
+      const room = node.w - (node.inner?.length ? 78 : 58);
       const label = clip(node.label, room, 600), line = clip(note, room + 2, 400, 11.5);
-      known.label.textContent = `${label} `;
-      known.note.textContent = line;
+      parts.label.textContent = `${label} `;
+      parts.note.textContent = line;
       const told = spellWhole(node, note, { label: label !== node.label, note: line !== note });
       element.setAttribute("aria-label", `${label} ${line}, ${told}`); // begins with what is seen, for those who say what they see
-      known.title.textContent = [`${node.label}: ${note}`, node.guard ? `runs if ${node.guard}` : "", node.doc ?? ""].filter(Boolean).join("\n");
+      parts.title.textContent = [`${node.label}: ${note}`, node.guard ? `runs if ${node.guard}` : "", node.doc ?? ""].filter(Boolean).join("\n");
     }
     if (element.dataset.state !== node.status) {
       element.dataset.state = node.status;
-      known.icon.setAttribute("d", this.icons[node.status] ?? this.icons.waiting);
+      parts.icon.setAttribute("d", this.icons[node.status] ?? this.icons.waiting);
     }
-    if (known.track) {
+    if (parts.well) {
       const { well, badly } = shareDone(node);
-      known.well.setAttribute("stroke-dasharray", `${round(well * RING)} ${round(RING)}`);
-      known.badly.setAttribute("stroke-dasharray", `${round(badly * RING)} ${round(RING)}`);
-      known.badly.setAttribute("stroke-dashoffset", round(-well * RING));
+      parts.well.setAttribute("stroke-dasharray", `${round(well * RING)} ${round(RING)}`);
+      parts.badly.setAttribute("stroke-dasharray", `${round(badly * RING)} ${round(RING)}`);
+      parts.badly.setAttribute("stroke-dashoffset", round(-well * RING));
     }
-    known.node = node;
   }
 
   #showGroups(model, layout) {
@@ -184,14 +256,7 @@ export class Drawing {
     for (const group of model.groups) {
       const at = layout.groups[group.id];
       if (!at) continue;
-      let known = this.groups.get(group.id);
-      if (!known) {
-        const frame = svg("rect", { class: "g-frame", rx: 14 });
-        const head = svg("g", { class: "g-fold", role: "button", tabindex: "-1", "data-fold": group.id, "aria-expanded": "true" },
-          svg("rect", { class: "g-fold-hit", x: 6, y: 4, height: 22, rx: 6 }), svg("path", { class: "g-chevron", d: "m4 6 4 4 4-4", transform: "translate(10 7)" }), svg("text", { class: "g-group-label", x: 30, y: 19 }));
-        known = { element: svg("g", { class: "g-group", "data-kind": group.kind }, frame, head), frame, head };
-        this.groups.set(group.id, known);
-      }
+      const known = this.groups.get(group.id) ?? this.#makeGroup(group);
       const long = group.kind === "dynamic" ? `${group.label} · made while running` : "";
       const room = Math.max(40, at[2] - 44);
       const text = long && clip(long, room, 600, 12) === long ? long : clip(group.kind === "condition" ? `if ${group.label}` : group.label, room, 600, 12);
@@ -200,38 +265,34 @@ export class Drawing {
       known.head.firstChild.setAttribute("width", Math.min(at[2] - 12, 34 + text.length * 7));
       known.frame.setAttribute("width", round(at[2]));
       known.frame.setAttribute("height", round(at[3]));
-      known.element.style.transform = `translate(${round(at[0])}px, ${round(at[1])}px)`;
+      moveTo(known.element, at);
       known.box = at;
       this.frames.append(known.element);
     }
   }
 
-  #showEdges(model, layout) {
-    this.lines.replaceChildren();
-    this.edges = model.edges.map((edge, n) => {
-      const points = layout.edges[n] ?? [];
-      const element = svg("path", { class: "g-edge", d: curve(points, this.across), "data-state": edge.state });
-      if (points.length) element.setAttribute("marker-end", "url(#g-arrow)");
-      let box = [Infinity, Infinity, -Infinity, -Infinity];
-      for (let at = 0; at < points.length; at += 2) box = [Math.min(box[0], points[at]), Math.min(box[1], points[at + 1]), Math.max(box[2], points[at]), Math.max(box[3], points[at + 1])];
-      return { element, edge, box };
-    });
-    this.lines.append(...this.edges.map((one) => one.element));
-  }
-
-  /** Hide what is outside of this part of the drawing: [x, y, width, height]. */
-  cull([x, y, w, h]) {
-    const right = x + w, bottom = y + h;
-    for (const known of this.nodes.values()) {
-      const [nx, ny] = known.at;
-      show(known, nx < right && ny < bottom && nx + known.box[2] > x && ny + known.box[3] > y);
-    }
-    for (const known of this.edges) show(known, known.box[0] < right && known.box[1] < bottom && known.box[2] > x && known.box[3] > y);
+  #makeGroup(group) {
+    const frame = svg("rect", { class: "g-frame", rx: 14 });
+    const head = svg("g", { class: "g-fold", role: "button", tabindex: "-1", "data-fold": group.id, "aria-expanded": "true" },
+      svg("rect", { class: "g-fold-hit", x: 6, y: 4, height: 22, rx: 6 }), svg("path", { class: "g-chevron", d: "m4 6 4 4 4-4", transform: "translate(10 7)" }), svg("text", { class: "g-group-label", x: 30, y: 19 }));
+    const known = { element: svg("g", { class: "g-group", "data-kind": group.kind }, frame, head), frame, head };
+    this.groups.set(group.id, known);
+    return known;
   }
 }
 
-function show(known, seen) {
-  if (known.hidden === !seen) return;
-  known.hidden = !seen;
-  known.element.classList.toggle("away", !seen);
+function moveTo(element, [x, y]) {
+  element.style.transform = `translate(${round(x)}px, ${round(y)}px)`;
+}
+
+/** An edge's path, and the box that it is in. */
+function traceEdge(points, across) {
+  const box = [Infinity, Infinity, -Infinity, -Infinity];
+  for (let at = 0; at < points.length; at += 2) {
+    box[0] = Math.min(box[0], points[at]);
+    box[1] = Math.min(box[1], points[at + 1]);
+    box[2] = Math.max(box[2], points[at]);
+    box[3] = Math.max(box[3], points[at + 1]);
+  }
+  return { points, path: curve(points, across), box: points.length ? [box[0], box[1], box[2] - box[0] || 1, box[3] - box[1] || 1] : [0, 0, 0, 0] };
 }

@@ -3,12 +3,15 @@
 import { Drawing, svg } from "./graph-draw.js";
 import { foldAtFirst, makeModel, nextNode, related } from "./graph-model.js";
 import { describe, findLayout } from "./layouts.js";
+import { FarPicture } from "./graph-far.js";
 import { Minimap } from "./minimap.js";
 import { Viewport } from "./viewport.js";
 
 const MINIMAP_FROM = 60;
-const CULL_FROM = 120;
+const MANY_FROM = 150; // nodes from which on only those in sight are in the page, and from afar none but a picture of them
+const FAR = 0.4;
 const READABLE = 0.7;
+const NOTHING = [0, 0, 0, 0];
 const WORTH_SEEING = ["failed", "retrying", "running"];
 
 export class GraphView {
@@ -26,7 +29,8 @@ export class GraphView {
     const arrow = svg("marker", { id: "g-arrow", viewBox: "0 0 8 8", refX: 7, refY: 4, markerWidth: 7, markerHeight: 7, orient: "auto-start-reverse", markerUnits: "userSpaceOnUse" }, svg("path", { class: "g-arrow", d: "M0 0.5 7.5 4 0 7.5z" }));
     this.canvas.append(svg("defs", {}, arrow), this.drawing.root);
     this.canvas.tabIndex = -1;
-    host.append(this.canvas, this.#makeTools());
+    this.far = new FarPicture();
+    host.append(this.far.element, this.canvas, this.#makeTools());
     this.viewport = new Viewport(host, { change: (view, eased) => this.#move(view, eased) });
     this.minimap = new Minimap(this.viewport);
     this.minimap.element.hidden = true;
@@ -35,7 +39,12 @@ export class GraphView {
     host.setAttribute("role", "region");
     this.#listen();
     new ResizeObserver(() => this.#resized()).observe(host);
-    const recolour = () => { this.minimap.background = null; this.minimap.draw(); };
+    const recolour = () => {
+      this.minimap.background = null;
+      this.minimap.draw();
+      this.far.colours = null;
+      if (this.model && this.#isFar()) this.far.draw(this.drawing, this.viewport);
+    };
     document.addEventListener("themechange", recolour);
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", recolour);
   }
@@ -49,7 +58,10 @@ export class GraphView {
     if (model.shape !== this.shape || !this.places) {
       this.shape = model.shape;
       this.#layOut(model);
-    } else this.drawing.patch(model);
+    } else {
+      this.drawing.patch(model);
+      if (this.#isFar()) this.far.draw(this.drawing, this.viewport);
+    }
     this.#drawMinimap();
     this.host.dataset.ready = "true";
   }
@@ -71,7 +83,8 @@ export class GraphView {
     this.across = dir === "right";
     this.places = layout;
     this.host.dataset.layout = rough ? "sketch" : "done";
-    this.drawing.show(model, layout, this.across);
+    const before = this.far.places(this.drawing);
+    this.drawing.show(model, layout, this.across, model.nodes.length < MANY_FROM ? null : NOTHING);
     this.drawing.root.classList.toggle("rough", rough);
     this.viewport.content = { x: 0, y: 0, width: Math.max(layout.width, 1), height: Math.max(layout.height, 1) };
     this.middles = Object.fromEntries(model.nodes.map((node) => [node.id, [layout.nodes[node.id][0] + node.w / 2, layout.nodes[node.id][1] + node.h / 2]]));
@@ -80,6 +93,8 @@ export class GraphView {
     this.minimap.element.hidden = model.nodes.length < MINIMAP_FROM && !this.#isLarge();
     this.#mark();
     this.#roam();
+    this.#look();
+    if (this.#isFar()) this.far.ease(this.drawing, this.viewport, before);
     this.#drawMinimap();
   }
 
@@ -122,20 +137,29 @@ export class GraphView {
     this.drawing.root.style.transform = `translate(${x}px, ${y}px) scale(${k})`;
     this.canvas.classList.toggle("eased", eased);
     this.canvas.dataset.scale = k < 0.3 ? "far" : k < 0.55 ? "middle" : "near";
-    if (this.pending) return;
-    this.pending = requestAnimationFrame(() => {
+    this.pending ||= requestAnimationFrame(() => {
       this.pending = 0;
-      this.#cull(eased);
+      this.#look();
       if (!this.minimap.element.hidden) this.minimap.draw();
     });
   }
 
-  #cull(wide) {
-    if (!this.model || this.model.nodes.length < CULL_FROM) return;
+  #isFar() {
+    return this.model.nodes.length >= MANY_FROM && this.viewport.k < FAR;
+  }
+
+  /** Of many nodes those in sight are in the page; from afar there is a picture of all. */
+  #look() {
+    if (!this.model || !this.places) return;
+    const many = this.model.nodes.length >= MANY_FROM, far = this.#isFar();
+    this.far.element.hidden = !far;
+    this.drawing.root.classList.toggle("far", far);
+    if (!many) return;
     const { width, height } = this.viewport.size;
     const { x, y, k } = this.viewport;
-    const edge = wide ? 2000 : 200;
-    this.drawing.cull([(-x - edge) / k, (-y - edge) / k, (width + 2 * edge) / k, (height + 2 * edge) / k]);
+    const edge = 150;
+    this.drawing.see(far ? NOTHING : [(-x - edge) / k, (-y - edge) / k, (width + 2 * edge) / k, (height + 2 * edge) / k]);
+    if (far) this.far.draw(this.drawing, this.viewport);
   }
 
   #resized() {
@@ -173,22 +197,19 @@ export class GraphView {
 
   #mark() {
     const id = this.nodeOf(this.chosen);
-    for (const [name, { element }] of this.drawing.nodes) {
-      element.classList.toggle("chosen", name === id);
-      if (name === id) element.setAttribute("aria-current", "true");
-      else element.removeAttribute("aria-current");
-    }
     if (id) this.kept = id;
-    for (const { element, edge } of this.drawing.edges) element.classList.toggle("touching", edge.from === id || edge.to === id);
+    this.drawing.mark({ chosen: id });
+    if (this.places && this.#isFar()) this.far.draw(this.drawing, this.viewport);
   }
 
   /** One node at a time can be reached with Tab; arrows go on from it. */
   #roam(id) {
     const ids = this.model.nodes.map((node) => node.id);
     const wanted = id ?? (ids.includes(this.at) ? this.at : this.nodeOf(this.chosen) || ids[0]);
-    if (this.at && this.drawing.nodes.has(this.at)) this.drawing.nodes.get(this.at).element.setAttribute("tabindex", "-1");
+    this.drawing.nodes.get(this.at)?.element?.setAttribute("tabindex", "-1");
     this.at = wanted;
-    this.drawing.nodes.get(wanted)?.element.setAttribute("tabindex", "0");
+    this.drawing.kept = new Set([wanted]);
+    this.drawing.elementOf(wanted)?.setAttribute("tabindex", "0");
   }
 
   #listen() {
@@ -200,10 +221,11 @@ export class GraphView {
         event.preventDefault();
         return this.foldMade(more.dataset.unfold);
       }
-      const link = event.target.closest(".g-node");
-      if (!link || event.metaKey || event.ctrlKey || event.shiftKey) return undefined;
+      if (event.metaKey || event.ctrlKey || event.shiftKey || event.target.closest("[data-no-pan]")) return undefined;
+      const id = event.target.closest(".g-node")?.dataset.node ?? (this.#isFar() ? this.#nodeAt(event) : "");
+      if (!id) return undefined;
       event.preventDefault();
-      return this.#open(link.dataset.node);
+      return this.#open(id);
     });
     this.host.addEventListener("keydown", (event) => this.#key(event), true);
     this.host.addEventListener("focusin", (event) => {
@@ -215,8 +237,7 @@ export class GraphView {
     const light = (id) => {
       const near = id && this.model.nodes.length < 2000 ? related(this.model.edges, id) : null;
       this.canvas.classList.toggle("lit", Boolean(near));
-      for (const [name, { element }] of this.drawing.nodes) element.classList.toggle("near", Boolean(near?.has(name)));
-      for (const { element, edge } of this.drawing.edges) element.classList.toggle("near", Boolean(near?.has(edge.from) && near.has(edge.to)));
+      this.drawing.mark({ near });
     };
     let lit = "";
     this.host.addEventListener("pointerover", (event) => {
@@ -226,6 +247,16 @@ export class GraphView {
       clearTimeout(this.lighting);
       this.lighting = setTimeout(() => light(lit), lit ? 250 : 60);
     });
+  }
+
+  /** The node under the pointer, where there is only a picture of it. */
+  #nodeAt(event) {
+    const home = this.host.getBoundingClientRect();
+    const { x, y, k } = this.viewport;
+    const px = (event.clientX - home.left - x) / k, py = (event.clientY - home.top - y) / k;
+    const slack = 4 / k;
+    for (const [id, { box }] of this.drawing.nodes) if (px >= box[0] - slack && py >= box[1] - slack && px <= box[0] + box[2] + slack && py <= box[1] + box[3] + slack) return id;
+    return "";
   }
 
   #open(id) {
@@ -260,10 +291,7 @@ export class GraphView {
     } else return undefined;
     event.preventDefault();
     event.stopPropagation();
-    if (next) {
-      this.drawing.nodes.get(next).element.classList.remove("away");
-      this.drawing.nodes.get(next).element.focus({ preventScroll: true });
-    }
+    if (next) this.drawing.elementOf(next).focus({ preventScroll: true });
     return undefined;
   }
 
@@ -277,7 +305,7 @@ export class GraphView {
     const had = document.activeElement?.closest?.("[data-node], [data-fold]");
     this.kept = id;
     this.setData(this.data);
-    if (had && !had.isConnected) (this.drawing.nodes.get(id)?.element ?? this.drawing.groups.get(id)?.head)?.focus({ preventScroll: true });
+    if (had && !had.isConnected) (this.drawing.elementOf(id) ?? this.drawing.groups.get(id)?.head)?.focus({ preventScroll: true });
     return undefined;
   }
 
@@ -292,7 +320,7 @@ export class GraphView {
     this.#keepFolds();
     this.kept = id;
     this.setData(this.data);
-    this.drawing.nodes.get(id)?.element.focus({ preventScroll: true });
+    this.drawing.elementOf(id)?.focus({ preventScroll: true });
   }
 
   /** Fold all groups, or open all. */

@@ -118,8 +118,14 @@ function choose(task, { push = true, tab = "" } = {}) {
   drawView();
   graph?.choose(task, !narrow.matches);
   timeline?.choose(task);
-  for (const row of document.querySelectorAll("#run-steps tr[data-row]")) row.toggleAttribute("aria-selected", row.id === `step-${encodeURIComponent(task)}`);
+  markRow();
 }
+
+function markRow() {
+  const wanted = `step-${encodeURIComponent(stepOf(state.task))}`;
+  for (const row of document.querySelectorAll("#run-steps tr[data-row]")) row.classList.toggle("chosen", Boolean(state.task) && row.id === wanted);
+}
+document.addEventListener("htmx:afterSwap", (event) => { if (event.detail.target?.id === "run-steps") markRow(); });
 
 function stepOf(task) {
   return task.replace(/\[[\d,]*\]$/, "");

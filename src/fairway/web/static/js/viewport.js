@@ -83,14 +83,21 @@ export class Viewport {
     this.set(this.x + dx, this.y + dy, this.k, eased);
   }
 
-  /** Move so that a rectangle of the content is seen, if it is not; large enough to be read with `least`. */
+  /** Move no further than is needed for a rectangle of the content to be seen, and large enough to be read with `least`. */
   reveal([x, y, w, h], least = 0, eased = true) {
     const { width, height } = this.size;
     const k = Math.max(this.k, least);
-    const left = x * k + this.x, top = y * k + this.y;
-    if (k === this.k && left >= 8 && top >= 8 && left + w * k <= width - 8 && top + h * k <= height - 8) return;
-    this.touched = true;
-    this.set(width / 2 - (x + w / 2) * k, height / 2 - (y + h / 2) * k, k, eased);
+    if (k !== this.k) {
+      this.touched = true;
+      this.set(width / 2 - (x + w / 2) * k, height / 2 - (y + h / 2) * k, k, eased);
+      return;
+    }
+    const by = (room, from, size) => {
+      const pad = Math.max(0, Math.min(48, (room - size) / 2));
+      return Math.max(pad - from, 0) || Math.min(room - pad - from - size, 0);
+    };
+    const dx = by(width, x * k + this.x, w * k), dy = by(height, y * k + this.y, h * k);
+    if (dx || dy) this.pan(dx, dy, eased);
   }
 
   #at(event) {
@@ -101,7 +108,7 @@ export class Viewport {
   #press(event) {
     if (event.button > 0 || event.target.closest?.("[data-no-pan]")) return;
     this.pointers.set(event.pointerId, this.#at(event));
-    this.start = this.#at(event);
+    this.pressed = this.#at(event);
     if (this.pointers.size === 1) this.moved = false;
   }
 
@@ -109,7 +116,7 @@ export class Viewport {
     const before = this.pointers.get(event.pointerId);
     if (!before) return;
     const at = this.#at(event);
-    if (!this.moved && Math.hypot(at[0] - this.start[0], at[1] - this.start[1]) < 4) return;
+    if (!this.moved && Math.hypot(at[0] - this.pressed[0], at[1] - this.pressed[1]) < 4) return;
     if (!this.moved) {
       this.moved = true;
       try { this.host.setPointerCapture(event.pointerId); } catch { /* the pointer has gone */ }
