@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import fairway as fw
 from fairway.dsl.load import load_pipeline
 from fairway.engine.project import load_project
 from fairway.engine.workspace import Workspace
+from fairway.spec.layout import DATABASE
+from fairway.store import open_journal
 
+Journals = Callable[[Path], str]
+"""See the fixture `journals`."""
 SOURCE = '''
 import fairway as fw
 
@@ -75,3 +80,17 @@ def record_runs(root: Path) -> tuple[Path, dict[str, str]]:
     workspace = Workspace(load_project(str(root), variables={}))
     assert [row.run for row in workspace.all_summaries()] == [failed.id, second.id, first.id]
     return Path(workspace.project.home), {"first": first.id, "second": second.id, "failed": failed.id}
+
+
+async def copy_journal(home: Path, place: str) -> None:
+    """Write all that the home's own journal says into the journal at `place`."""
+    if not (home / DATABASE).exists():
+        return
+    source, target = open_journal(home / DATABASE), open_journal(place)
+    entries = await source.cached()
+    for summary in reversed(await source.summaries(archived=True, limit=0)):
+        events = [event for _, event in await source.read(summary.run)]
+        made = [entry for entry in entries if entry.run == summary.run]
+        await target.append(summary.run, 0, events, "copied", summary=summary, cache=made)
+    await source.close()
+    await target.close()

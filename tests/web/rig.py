@@ -144,18 +144,18 @@ class View:
 
 
 class Server:
-    """Services in a folder, a host, and the application over them."""
+    """Services in a folder, a host, and the application over them. Unless `journal` says where else, the journal is in the folder too."""
 
     KEY = Users.signing_key
 
-    def __init__(self, home: Path, **settings: Any) -> None:
+    def __init__(self, home: Path, journal: str = "", **settings: Any) -> None:
         self.home = home
         artifacts = FolderArtifactStore(home / BLOBS)
         self.executor = HeldExecutor(artifacts)
         self.users = Users()
         self.services = Services(
             str(home),
-            open_journal(home / DATABASE),
+            open_journal(journal or home / DATABASE, quiet=True),
             artifacts,
             FolderStreamStore(home / STREAMS),
             self.executor,  # type: ignore[arg-type]

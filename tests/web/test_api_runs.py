@@ -13,6 +13,7 @@ from fairway.spec.event import RunStarted
 from fairway.spec.graph import Graph, Node, StepDef
 from fairway.spec.ports import run_now
 from fairway.spec.record import to_plain
+from tests.web.recorded import Journals
 from tests.web.rig import Server, graph, started
 
 RUN = "20261124-081503-x7kq3"
@@ -20,8 +21,8 @@ OTHER = "20261124-081504-x7kq4"
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Server:
-    return Server(tmp_path)
+def server(tmp_path: Path, journals: Journals) -> Server:
+    return Server(tmp_path, journals(tmp_path))
 
 
 @pytest.fixture
@@ -199,12 +200,12 @@ def test_lists_come_in_pages_newest_first(server: Server, client: TestClient) ->
     assert [row["run"] for row in client.get("/runs", params={"tag": "even"}).json()["items"]] == runs[::-2]
 
 
-def test_runs_are_taken_up_by_the_next_server(tmp_path: Path) -> None:
-    first = Server(tmp_path)
+def test_runs_are_taken_up_by_the_next_server(tmp_path: Path, journals: Journals) -> None:
+    first = Server(tmp_path, journals(tmp_path))
     with first.client() as client:
         client.post("/runs", json=started(RUN))
         running = client.portal.call(first.executor.submitted)  # type: ignore[union-attr]
-    second = Server(tmp_path)
+    second = Server(tmp_path, journals(tmp_path))
     with second.client() as client:
         assert second.host.driven == {RUN}
         assert client.portal.call(second.executor.submitted) == running  # type: ignore[union-attr]

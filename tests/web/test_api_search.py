@@ -13,14 +13,15 @@ from fairway.spec.event import ClockAdvanced
 from fairway.spec.ports import run_now
 from fairway.spec.summary import RunSummary
 from fairway.web.identity import Identity
+from tests.web.recorded import Journals
 from tests.web.rig import TOKEN, Server
 
 LIMITED = "u1.vic.secret"
 
 
 @pytest.fixture
-def client(tmp_path: Path) -> Iterator[TestClient]:
-    server = Server(tmp_path)
+def client(tmp_path: Path, journals: Journals) -> Iterator[TestClient]:
+    server = Server(tmp_path, journals(tmp_path))
     server.users.by_token[LIMITED] = Identity("vic", "view", ("shop",))
     for n in range(8):
         project = ("shop", "bank")[n % 2]

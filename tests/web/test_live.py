@@ -13,6 +13,7 @@ import pytest
 
 from fairway.engine.bus import RUNS
 from fairway.web.live import run_of, spell_topic
+from tests.web.recorded import Journals
 from tests.web.rig import TOKEN, Live, Server, started
 
 RUN = "20261124-081503-x7kq3"
@@ -46,8 +47,8 @@ async def _events(lines: AsyncIterator[str]) -> AsyncIterator[tuple[str, Any]]:
             yield kind, json.loads(line.removeprefix("data: "))
 
 
-def test_news_names_what_has_changed_and_where_it_stands_now(live: Live, tmp_path: Path) -> None:
-    server = Server(tmp_path)
+def test_news_names_what_has_changed_and_where_it_stands_now(live: Live, tmp_path: Path, journals: Journals) -> None:
+    server = Server(tmp_path, journals(tmp_path))
 
     async def listen() -> None:
         async with httpx2.AsyncClient(base_url=live.url, headers=HEADERS, timeout=20) as client:

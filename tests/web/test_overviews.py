@@ -17,13 +17,13 @@ from fairway.engine.recorded import get_inputs
 from fairway.errors import NotFoundError
 from fairway.spec.event import AttemptObserved, AttemptPlanned, ClockAdvanced, RunEnded, RunLabelled, RunStarted, address
 from fairway.spec.layout import BLOBS, DATABASE
-from fairway.spec.ports import run_now
 from fairway.spec.summary import RunSummary
 from fairway.step.folder import FolderArtifactStore
 from fairway.store import open_journal
 from fairway.testing.memory import MemoryJournal
 from fairway.web import overviews
 from fairway.web.overviews import Overviews
+from tests.web.recorded import Journals
 from tests.web.rig import graph
 
 RUN = "20260101-000000-aaaaa"
@@ -285,16 +285,16 @@ def test_json_is_made_once_and_again_when_there_is_news() -> None:
     asyncio.run(main())
 
 
-def test_recorded_runs_are_what_their_folds_are(recorded: tuple[Path, dict[str, str]]) -> None:
+def test_recorded_runs_are_what_their_folds_are(recorded: tuple[Path, dict[str, str]], journals: Journals) -> None:
     home, runs = recorded
-    journal = open_journal(home / DATABASE)
+    journal = open_journal(journals(home) or home / DATABASE)
     library = StoreLibrary(FolderArtifactStore(home / BLOBS))
 
     async def main() -> None:
         kept = Overviews(journal)
         for run in runs.values():
             overview = await kept.get(run)
-            state = fold(event for _, event in run_now(journal.read(run)))
+            state = fold(event for _, event in await journal.read(run))
             assert (overview.status, overview.counts(), overview.metrics) == (state.status, state.counts(), state.metrics)
             for scope, node, index, task in state.tasks():
                 view, known = overview.node(scope, node), state.scopes[scope].nodes[node]

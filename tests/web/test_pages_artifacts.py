@@ -20,6 +20,7 @@ from fairway.dsl.load import load_pipeline
 from fairway.engine.project import load_project
 from fairway.engine.workspace import Workspace
 from fairway.web.identity import Identity
+from tests.web.recorded import Journals
 from tests.web.rig import Server
 
 STRANGER = "u1.stranger.secret"
@@ -158,7 +159,7 @@ def _run(workspace: Workspace, id: str) -> Any:
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+def world(tmp_path_factory: pytest.TempPathFactory, lasting_journals: Journals) -> Iterator[World]:
     root = tmp_path_factory.mktemp("artifacts")
     (root / "artifacts_flow.py").write_text(SOURCE)
     (root / "data.csv").write_text("ann,1\nbob,2\n")
@@ -172,7 +173,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     finally:
         os.chdir(here)
     home = Path(load_project(str(root), variables={}).home)
-    server = Server(home)
+    server = Server(home, lasting_journals(home))
     server.users.by_token[STRANGER] = Identity("stranger", "admin", ("elsewhere",))
     with server.client() as client:
         yield World(client, home, {"first": first.id, "again": again.id, "wide": wide.id})

@@ -283,8 +283,8 @@ def test_runs_without_such_results_are_told_how_to_have_some(recorded: tuple[Pat
     assert "No curves or matrices" in text and "columns fpr and tpr" in text
 
 
-def test_fifty_runs_are_one_page(client: TestClient, ids: Runs, home: Path) -> None:
-    journal = open_journal(home / DATABASE)
+def test_fifty_runs_are_one_page(client: TestClient, ids: Runs, home: Path, journals: Journals) -> None:
+    journal = open_journal(journals(home) or home / DATABASE)
     events = [event for _, event in run_now(journal.read(ids["deep"]))]
     summary = run_now(journal.find_summary(ids["deep"]))
     copies = [f"20271124-0815{n:02d}-many{n:02d}" for n in range(50)]

@@ -18,6 +18,7 @@ from fairway.engine.host import Host
 from fairway.spec.graph import Param
 from fairway.spec.record import replace
 from fairway.web.stepstats import tell_steps
+from tests.web.recorded import Journals
 from tests.web.rig import Server, graph, started
 
 HTML = {"accept": "text/html"}
@@ -32,8 +33,8 @@ def home(recorded: tuple[Path, dict[str, str]], tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def server(home: Path) -> Server:
-    return Server(home)
+def server(home: Path, journals: Journals) -> Server:
+    return Server(home, journals(home))
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ from fairway.web.identity import Identity
 from fairway.web.pages import run as run_page
 from fairway.web.pages import runparts
 from fairway.web.pages.run import VIEWS
+from tests.web.recorded import Journals
 from tests.web.rig import Server, started
 
 HTML = {"accept": "text/html"}
@@ -30,12 +31,14 @@ def part(target: str) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def runs(recorded: tuple[Path, dict[str, str]], tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[TestClient, dict[str, str]]]:
+def runs(
+    recorded: tuple[Path, dict[str, str]], tmp_path_factory: pytest.TempPathFactory, lasting_journals: Journals
+) -> Iterator[tuple[TestClient, dict[str, str]]]:
     """A client of a server with recorded runs that have ended."""
     home, ids = recorded
     copy = tmp_path_factory.mktemp("run") / "home"
     shutil.copytree(home, copy)
-    with Server(copy).client() as client:
+    with Server(copy, lasting_journals(copy)).client() as client:
         client.base_url = "http://server"
         yield client, ids
 
@@ -136,10 +139,10 @@ def test_run_is_found_by_the_end_of_its_id_and_by_its_name(runs: tuple[TestClien
         assert response.headers["location"] == f"/runs/{ids['first']}"
 
 
-def test_runs_of_other_projects_are_not_found(recorded: tuple[Path, dict[str, str]], tmp_path: Path) -> None:
+def test_runs_of_other_projects_are_not_found(recorded: tuple[Path, dict[str, str]], tmp_path: Path, journals: Journals) -> None:
     home, ids = recorded
     shutil.copytree(home, tmp_path / "home")
-    server = Server(tmp_path / "home")
+    server = Server(tmp_path / "home", journals(tmp_path / "home"))
     server.users.by_token["u2.bob.secret"] = Identity("bob", "admin", ("elsewhere",))
     with server.client("u2.bob.secret") as client:
         for name in (ids["first"], ids["first"].rpartition("-")[2], "nightly"):
@@ -178,8 +181,8 @@ def mapped(count: int) -> Graph:
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Server:
-    return Server(tmp_path)
+def server(tmp_path: Path, journals: Journals) -> Server:
+    return Server(tmp_path, journals(tmp_path))
 
 
 def start(client: TestClient, run: str, **changes: Any) -> None:
@@ -235,14 +238,16 @@ def test_many_tasks_are_a_bounded_page(server: Server, monkeypatch: pytest.Monke
         assert "run-more" not in last
 
 
-def test_a_very_long_run_is_shown_at_once_and_asks_for_the_rest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_very_long_run_is_shown_at_once_and_asks_for_the_rest(
+    tmp_path: Path, journals: Journals, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(run_page, "FIRST_WORD_S", 0.05)
-    server = Server(tmp_path / "home")
+    server = Server(tmp_path / "home", journals(tmp_path / "home"))
     server.executor.free = True
     with server.client() as client:
         start(client, RUN, graph=mapped(30))
         until_ended(client, RUN)
-    server = Server(tmp_path / "home")  # which has not read it yet
+    server = Server(tmp_path / "home", journals(tmp_path / "home"))  # which has not read it yet
     gate, read = threading.Event(), server.services.journal.read_text
 
     async def gated(run: str, after: int = 0, limit_bytes: int = 0) -> Any:

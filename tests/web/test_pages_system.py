@@ -11,11 +11,12 @@ from pathlib import Path
 import pytest
 from starlette.testclient import TestClient
 
-from fairway.spec.layout import BLOBS
+from fairway.spec.layout import BLOBS, DATABASE
 from fairway.spec.resources import Resources
 from fairway.store import gc
 from fairway.web.pages.system import resource_rows
 from fairway.web.storesize import StoreMeter
+from tests.web.recorded import Journals
 from tests.web.rig import Server, started
 
 HTML = {"accept": "text/html"}
@@ -24,9 +25,9 @@ SITE = "http://server"
 
 
 @pytest.fixture
-def server(recorded: tuple[Path, dict[str, str]], tmp_path: Path) -> Server:
+def server(recorded: tuple[Path, dict[str, str]], tmp_path: Path, journals: Journals) -> Server:
     shutil.copytree(recorded[0], tmp_path / "home")
-    return Server(tmp_path / "home")
+    return Server(tmp_path / "home", journals(tmp_path / "home"))
 
 
 @pytest.fixture
@@ -72,9 +73,11 @@ def test_the_store_is_measured_when_asked_for(client: TestClient, server: Server
     assert "in all" in client.get(f"{SITE}/system", headers=HTML).text, "what was measured is remembered"
 
 
-def test_sizes_are_those_of_the_files(server: Server) -> None:
+@pytest.mark.parametrize("beside", [True, False], ids=["beside", "within"])
+def test_sizes_are_those_of_the_files(server: Server, *, beside: bool) -> None:
     services = server.services
-    meter = StoreMeter(lambda: gc.Places(services.home, (services.journal,), services.artifacts, services.streams, frozenset()))
+    places = gc.Places(services.home, (services.journal,), services.artifacts, services.streams, frozenset())
+    meter = StoreMeter(lambda: places, beside=beside)
     found = asyncio.run(meter.measure())
     files = [path for path in (server.home / BLOBS).rglob("*") if path.is_file()]
     assert found.parts["artifacts"] == sum(path.stat().st_size for path in files) > 0
@@ -89,3 +92,9 @@ def test_who_did_what_is_for_admins(client: TestClient) -> None:
     assert "PATCH /runs/{run}" in text and "404" in text
     assert re.search(r'href="/system/audit\?user=ann"', text)
     assert "PATCH" not in client.get(f"{SITE}/system/audit?user=eve", headers=HTML).text
+
+
+def test_a_store_that_cannot_be_measured_is_said_so(client: TestClient, server: Server) -> None:
+    (server.home / DATABASE).write_bytes(b"not a database at all, but long enough to be looked at" * 100)
+    text = client.get(f"{SITE}/system/store", headers=PART).text
+    assert "could not be measured" in text and "fairway gc" in text

@@ -28,6 +28,7 @@ from fairway.web.pages.actions import split_tags
 from fairway.web.stepcode import colour_python, find_lines
 from fairway.web.taskview import headline, own_frames, short_file, spell_command, view_attempt
 from fairway.web.usage import judge_memory, read_usage, spell_usage
+from tests.web.recorded import Journals
 from tests.web.rig import TOKEN, Server, started
 
 HTML = {"accept": "text/html"}
@@ -43,8 +44,8 @@ def home(recorded: tuple[Path, dict[str, str]], tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def server(home: Path) -> Server:
-    return Server(home)
+def server(home: Path, journals: Journals) -> Server:
+    return Server(home, journals(home))
 
 
 @pytest.fixture
@@ -321,8 +322,7 @@ def test_without_scripts_a_form_leads_back_to_the_run(client: TestClient, ids: d
     assert (answer.status_code, answer.headers["location"]) == (303, f"/runs/{ids['first']}")
 
 
-def test_buttons_are_for_those_who_may_use_them(home: Path, ids: dict[str, str]) -> None:
-    server = Server(home)
+def test_buttons_are_for_those_who_may_use_them(server: Server, ids: dict[str, str]) -> None:
     server.users.by_token |= {"u1.vic.secret": Identity("vic", "view"), "u1.rob.secret": Identity("rob", "run")}
     with server.client() as client:
         page = f"{SITE}/runs/{ids['failed']}"

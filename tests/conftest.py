@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-_SERVER = Path(__file__).parents[2] / "tools" / "postgres.py"
+_SERVER = Path(__file__).parents[1] / "tools" / "postgres.py"
 _numbers = itertools.count(1)
 
 
