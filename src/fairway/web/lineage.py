@@ -16,6 +16,7 @@ from fairway.spec.graph import Expr, Node
 Place = tuple[str, str, Index]
 MOST_TASKS = 500
 _LISTS_UP_TO = 1_000
+_JSON_UP_TO_BYTES = 256 << 10
 
 
 class Lineage:
@@ -90,7 +91,7 @@ class Lineage:
     def _digests(self, ref: ArtifactRef) -> Iterator[str]:
         """Of an artifact, and of what it lists."""
         yield ref.digest
-        if ref.format == "list" or (ref.format == "json" and (ref.inline or "[")[:1] == "["):
+        if _may_list(ref):
             try:
                 items = self._library.split(ref)
             except FairwayError:
@@ -151,6 +152,14 @@ def find_refs(state: RunState, digest: str) -> Iterator[tuple[str, str, Artifact
     for name, ref in state.outputs.items():
         if ref.digest == digest:
             yield "", name, ref
+
+
+def _may_list(ref: ArtifactRef) -> bool:
+    """Is it a list, and one that may be taken apart here? Of a large one the items are too many to be told of one by one."""
+    if ref.format == "list":
+        return True
+    lists = ref.type.startswith(("list", "tuple", "range")) or not ref.type
+    return ref.format == "json" and lists and ref.size_bytes <= _JSON_UP_TO_BYTES and (ref.inline or "[")[:1] == "["
 
 
 def _tasks(state: RunState) -> Iterator[tuple[str, str, Index, TaskState]]:

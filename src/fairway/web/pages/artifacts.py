@@ -44,6 +44,13 @@ class ArtifactQuery(msgspec.Struct, kw_only=True):
     within: Word = ""
 
 
+class LineageQuery(ArtifactQuery):
+    """How many steps to what it was made of, and to what was made of it."""
+
+    up: Annotated[int, Meta(ge=0, le=100)] = 100
+    down: Annotated[int, Meta(ge=0, le=100)] = 1
+
+
 class PartQuery(ArtifactQuery):
     """`offset`: how many come before. `under`: which folder."""
 
@@ -78,7 +85,8 @@ async def list_made(visit: Visit) -> Response:
 async def show_artifact(visit: Visit) -> Response:
     """One artifact: what it is, where it comes from; its preview and its lineage are fetched by the page."""
     meant = await _find(visit)
-    return visit.html("artifacts/artifact.html", meant=meant, about=describe(meant), summary=await _summary(visit, meant))
+    steps = {"up": visit.query.up, "down": visit.query.down}
+    return visit.html("artifacts/artifact.html", meant=meant, about=describe(meant), summary=await _summary(visit, meant), steps=steps)
 
 
 async def show_preview(visit: Visit) -> Response:
@@ -128,13 +136,6 @@ async def send_bytes(visit: Visit) -> Response:
     response = await send_blob(visit, blob_key(meant.subject.digest))
     response.headers.update(headers)
     return response
-
-
-class LineageQuery(ArtifactQuery):
-    """How many steps to what it was made of, and to what was made of it."""
-
-    up: Annotated[int, Meta(ge=0, le=100)] = 100
-    down: Annotated[int, Meta(ge=0, le=100)] = 1
 
 
 async def show_origin(visit: Visit) -> Response:
@@ -201,7 +202,7 @@ def _file_name(meant: Meant) -> str:
 _ONE = "/artifacts/{digest}"
 PAGES = (
     Page("GET", "/artifacts", list_made, query=ListQuery),
-    Page("GET", _ONE, show_artifact, query=ArtifactQuery),
+    Page("GET", _ONE, show_artifact, query=LineageQuery),
     Page("GET", f"{_ONE}/preview", show_preview, query=ArtifactQuery),
     Page("GET", f"{_ONE}/table.json", send_rows, query=RowsQuery),
     Page("GET", f"{_ONE}/columns.json", send_columns, query=ArtifactQuery),

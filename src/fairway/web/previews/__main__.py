@@ -20,6 +20,7 @@ def main() -> int:
     os.environ.update({name: value for name, value in _LIBRARIES.items() if name not in os.environ})
     asks, answers = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what a library prints is no answer
+    os.nice(5)  # the server goes first
     limit_memory(int(os.environ.get("FAIRWAY_PREVIEW_MEMORY_BYTES", "0")))
     while line := asks.readline():
         try:

@@ -20,6 +20,7 @@ from fairway.web.previews.looker import Subject, as_error
 
 _SLICE_BYTES = 2 << 20
 _PLACES = 50
+PLACES_S = 600.0
 _HEX = frozenset("0123456789abcdef")
 
 
@@ -69,17 +70,24 @@ async def find_meant(site: Site, identity: Identity, run: str, digest: str, *, f
     check_digest(digest)
     await check_run(site, identity, run)
     named = check_digest(within) if within else digest
-    places = await asyncio.to_thread(find_places, site.services.journal, run, named)
+    places = await _get_places(site, run, named)
     if not places:
         raise NotFoundError(f"run {run} does not name the artifact {named[:12]}", hint=f"/artifacts lists what runs made; open run {run}")
     ref = places[0].ref
     if within:
-        ref, places = await _find_item(site, ref, digest), []
+        ref, places = await _find_item(site, ref, digest), list[Place]()
     if file:
         return await _find_file(site, Meant(run, ref, "folder", _subject(ref), tuple(places), within=within), file)
     kind = kind_of(ref)
     site.grants.remember(run, ref)
     return Meant(run, ref, kind, _subject(ref), tuple(places), within=within, form=table_form(ref) if kind == "table" else "")
+
+
+async def _get_places(site: Site, run: str, digest: str) -> list[Place]:
+    """A page asks for the same several times, and a large run takes a while to look through."""
+    journal = site.services.journal
+    key = ("places", run, digest, await journal.head(run))
+    return await site.remembered.get(key, lambda: asyncio.to_thread(find_places, journal, run, digest), PLACES_S)
 
 
 async def _find_item(site: Site, ref: ArtifactRef, digest: str) -> ArtifactRef:

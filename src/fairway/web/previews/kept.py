@@ -12,6 +12,8 @@ from typing import Any
 
 import fairway
 
+EDITION = 2
+"""Higher whenever a look answers otherwise than before: what was kept then is asked anew."""
 LIMIT_BYTES = 64 << 20
 _SWEEP_EVERY = 50
 
@@ -53,7 +55,7 @@ class Kept:
         self._since_sweep += 1
 
     def _path(self, question: str) -> Path:
-        name = hashlib.blake2b(f"{fairway.__version__}\n{question}".encode(), digest_size=20).hexdigest()
+        name = hashlib.blake2b(f"{fairway.__version__} {EDITION}\n{question}".encode(), digest_size=20).hexdigest()
         return self._folder / name[:2] / name[2:]
 
     def _sweep(self) -> None:

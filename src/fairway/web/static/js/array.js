@@ -55,7 +55,7 @@ function corner(values, facts) {
   const wide = document.createElement("div");
   wide.className = "wide scrolls";
   wide.tabIndex = 0;
-  wide.setAttribute("role", "region");
+  wide.setAttribute("role", "group");
   wide.setAttribute("aria-label", "Values");
   const table = document.createElement("table");
   table.className = "table dense mono";

@@ -62,6 +62,28 @@ class Table {
     this.sort = "";
     this.where = new Map();
     this.asked = 0;
+    this.whole = location.pathname.startsWith("/artifacts/") && !element.closest(".opened"); // the page is about this table
+    if (this.whole) this.recall(new URLSearchParams(location.search));
+  }
+
+  recall(query) {
+    this.offset = Math.max(0, Number(query.get("offset")) || 0);
+    this.sort = /^-?\d+$/.test(query.get("sort") ?? "") ? query.get("sort") : "";
+    for (const one of query.getAll("where")) {
+      const at = one.indexOf(":");
+      if (at > 0) this.where.set(Number(one.slice(0, at)), one.slice(at + 1));
+    }
+  }
+
+  /** A reload, or whoever gets the address, shall see the same. */
+  remember() {
+    if (!this.whole) return;
+    const url = new URL(location.href);
+    for (const name of ["offset", "sort", "where"]) url.searchParams.delete(name);
+    if (this.offset) url.searchParams.set("offset", this.offset);
+    if (this.sort) url.searchParams.set("sort", this.sort);
+    for (const [column, text] of this.where) url.searchParams.append("where", `${column}:${text}`);
+    history.replaceState(history.state, "", url);
   }
 
   async start() {
@@ -119,14 +141,14 @@ class Table {
       const sortable = column.kind !== "other";
       const name = make("span", { class: "name", title: column.name }, column.name || "(no name)");
       const about = make("div", { class: "about" });
-      const input = make("input", { type: "text", "aria-label": `Filter ${column.name}`, placeholder: column.kind === "number" ? "> 5, 1..3" : column.kind === "time" ? "2026-01-01.." : column.kind === "bool" ? "true" : "contains", autocomplete: "off", spellcheck: "false", oninput: () => this.filter(n, input.value) });
-      const head = make("th", { scope: "col", class: column.kind === "number" ? "num" : "" }, sortable ? make("button", { type: "button", class: "sort", onclick: () => this.sortBy(n) }, name, icon("m4 10 4-4 4 4")) : make("span", { class: "sort" }, name), make("div", { class: "type" }, column.type), about, input);
+      const input = make("input", { type: "text", value: this.where.get(n), "aria-label": `Filter ${column.name}`, placeholder: column.kind === "number" ? "> 5, 1..3" : column.kind === "time" ? "2026-01-01.." : column.kind === "bool" ? "true" : "contains", autocomplete: "off", spellcheck: "false", oninput: () => this.filter(n, input.value) });
+      const head = make("th", { scope: "col" }, sortable ? make("button", { type: "button", class: "sort", onclick: () => this.sortBy(n) }, name, icon("m4 10 4-4 4 4")) : make("span", { class: "sort" }, name), make("div", { class: "type" }, column.type), about, input);
       return { head, about };
     });
     const corner = make("th", { scope: "col" }, make("span", { class: "visually-hidden" }, "Row"));
     this.body = make("tbody");
     this.caption = make("caption", { class: "visually-hidden" }, data.title || "Rows of the table");
-    this.grid = make("div", { class: "cells", tabindex: "0", role: "region", "aria-label": data.title || "Table" }, make("table", {}, this.caption, make("thead", {}, make("tr", {}, corner, ...this.heads.map(({ head }) => head))), this.body));
+    this.grid = make("div", { class: "cells", tabindex: "0", role: "group", "aria-label": data.title || "Table" }, make("table", {}, this.caption, make("thead", {}, make("tr", {}, corner, ...this.heads.map(({ head }) => head))), this.body));
     this.note = make("span", { role: "status" });
     this.back = make("button", { type: "button", class: "button square", "aria-label": "Earlier rows", onclick: () => this.go(this.offset - PAGE) }, icon("m10 4-4 4 4 4"));
     this.on = make("button", { type: "button", class: "button square", "aria-label": "Later rows", onclick: () => this.go(this.offset + PAGE) }, icon("m6 4 4 4-4 4"));
@@ -167,6 +189,7 @@ class Table {
   }
 
   async refresh(toTop) {
+    this.remember();
     const data = await this.fetch();
     if (!data) return;
     this.fill(data);

@@ -1,8 +1,9 @@
 // JSON as a tree: only what is open and in view is in the page, so that ten megabytes stay quick.
 
-import { parse, pathOf } from "./json-model.js";
+import { find, isHolder, parse, pathOf } from "./json-model.js";
 
 const ROW = 24; // px, as in artifacts.css
+const HITS = 1000; // as in json-model.js
 const AROUND = 20; // rows kept ready above and below
 
 class Tree {
@@ -156,22 +157,19 @@ class Tree {
   }
 
   search(text) {
-    this.hits = [];
+    this.hits = text ? find(this.root.value, text) : [];
     this.hit = -1;
-    const wanted = text.toLowerCase();
-    if (wanted) {
-      const stack = [this.root];
-      while (stack.length && this.hits.length < 1000) {
-        const node = stack.pop();
-        const own = isHolder(node.value) ? "" : String(node.value);
-        if (`${node.listed ? "" : node.key}`.toLowerCase().includes(wanted) || own.toLowerCase().includes(wanted)) this.hits.push(node);
-        if (isHolder(node.value)) {
-          const inner = this.children(node);
-          for (let n = inner.length - 1; n >= 0; n--) stack.push(inner[n]);
-        }
-      }
-    }
     this.next(1);
+  }
+
+  /** The node at the end of these keys; all above it are opened. */
+  reach(keys) {
+    let node = this.root;
+    for (const key of keys) {
+      node.open = true;
+      node = this.children(node).find((one) => one.key === key);
+    }
+    return node;
   }
 
   next(step) {
@@ -182,17 +180,12 @@ class Tree {
       return;
     }
     this.hit = (this.hit + step + this.hits.length) % this.hits.length;
-    const node = this.hits[this.hit];
-    for (let above = node.parent; above; above = above.parent) above.open = true;
+    const node = this.reach(this.hits[this.hit]);
     this.lay();
     this.at = this.rows.indexOf(node);
     this.show(this.at);
-    this.note.textContent = `${this.hit + 1} of ${this.hits.length}${this.hits.length === 1000 ? "+" : ""} (Enter: next)`;
+    this.note.textContent = `${this.hit + 1} of ${this.hits.length}${this.hits.length === HITS ? "+" : ""} (Enter: next)`;
   }
-}
-
-function isHolder(value) {
-  return value !== null && typeof value === "object" && (Array.isArray(value) ? value.length > 0 : Object.keys(value).length > 0);
 }
 
 function count(n, word) {
