@@ -74,7 +74,10 @@ def build_app(
         overviews=Overviews(services.journal, services.home),
         sight=Sight(services.journal, services.artifacts),
         versions=VersionReader(services.journal),
-        meter=StoreMeter(lambda: gc.Places(services.home, (services.journal,), services.artifacts, services.streams, host.driven)),
+        meter=StoreMeter(
+            lambda: gc.Places(services.home, (services.journal,), services.artifacts, services.streams, host.driven),
+            beside=settings.target.get("kind", "local") == "local",  # in a cluster the journal is this process's alone
+        ),
     )
     meter = Meter()
     by_path: dict[str, dict[str, Endpoint]] = {}

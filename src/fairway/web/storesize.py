@@ -1,18 +1,25 @@
-"""How large a store is, and what a collection would free: measured when somebody asks, for it reads every folder."""
+"""How large a store is, and what a collection would free: measured when somebody asks, for it reads every folder and every run.
+
+That takes minutes and hundreds of megabytes where there are 100,000 runs, so a process of its own does it where it may open the journal:
+`python -m fairway.web.storesize HOME`, which prints a `StoreSize` as JSON.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import shutil
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+from fairway.errors import InfraError
 from fairway.spec.layout import BLOBS, BUNDLES, CHECKPOINTS, DATABASE, ENVIRONMENTS, SCRATCH, STREAMS
-from fairway.spec.ports import run_now
-from fairway.spec.record import Record, field, record
-from fairway.store import gc
+from fairway.spec.record import Record, field, from_plain, record, to_plain
+from fairway.step.folder import FolderArtifactStore, FolderStreamStore
+from fairway.store import gc, open_journal
 
 PARTS = {
     BLOBS: "artifacts",
@@ -41,37 +48,68 @@ class StoreSize(Record):
 
 
 class StoreMeter:
-    """Measures one home, once at a time; who asks meanwhile gets the same answer."""
+    """Measures one home, once at a time; who asks meanwhile gets the same answer. `beside`: in a process of its own, which needs a journal
+    that others may open."""
 
-    def __init__(self, places: Callable[[], gc.Places], clock: Callable[[], float] = time.time) -> None:
-        self._places, self._clock = places, clock
+    def __init__(self, places: Callable[[], gc.Places], *, beside: bool = False, clock: Callable[[], float] = time.time) -> None:
+        self._places, self._beside, self._clock = places, beside, clock
         self._busy: asyncio.Task[StoreSize] | None = None
         self.last: StoreSize | None = None
 
     async def measure(self) -> StoreSize:
-        """The sizes now."""
+        """The sizes now. Raises InfraError if they cannot be found out."""
         if self._busy is None or self._busy.done():
-            self._busy = asyncio.ensure_future(asyncio.to_thread(self._measure))
-        found = self.last = await asyncio.shield(self._busy)
+            self._busy = asyncio.ensure_future(self._measure_beside() if self._beside else asyncio.to_thread(self._measure))
+        found = await asyncio.shield(self._busy)
+        self.last = found
         return found
 
     def quick(self) -> dict[str, int]:
         """What is known at once: bytes of the database, of the disk, and free on it."""
         home = Path(self._places().home)
-        database = sum(_size(home / name) for name in (DATABASE, f"{DATABASE}-wal"))
         try:
             disk = shutil.disk_usage(home)
         except OSError:
-            return {"database": database, "disk": 0, "free": 0}
-        return {"database": database, "disk": disk.total, "free": disk.free}
+            return {"database": _database_size(home), "disk": 0, "free": 0}
+        return {"database": _database_size(home), "disk": disk.total, "free": disk.free}
+
+    async def _measure_beside(self) -> StoreSize:
+        words = (sys.executable, "-m", "fairway.web.storesize", self._places().home)
+        process = await asyncio.create_subprocess_exec(*words, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE)
+        try:
+            out, said = await process.communicate()
+        except asyncio.CancelledError:
+            process.kill()
+            raise
+        if process.returncode:
+            last = said.decode("utf-8", "replace").strip().rpartition("\n")[2]
+            raise InfraError(f"the store could not be measured: {last}", hint="try `fairway gc --dry-run`")
+        return from_plain(StoreSize, json.loads(out))
 
     def _measure(self) -> StoreSize:
-        began = time.perf_counter()
-        places = self._places()
-        parts = {label: _folder_size(f"{places.home}/{name}") for name, label in PARTS.items()}
-        parts["journal"] = self.quick()["database"]
-        plan = run_now(gc.plan(places))
-        return StoreSize(self._clock(), time.perf_counter() - began, parts, plan.by_kind(), plan.size_bytes)
+        return asyncio.run(measure(self._places(), self._clock))
+
+
+async def measure(places: gc.Places, clock: Callable[[], float] = time.time) -> StoreSize:
+    """Sizes of a home and what could go. It reads every folder and every run."""
+    began = time.perf_counter()
+    parts = {label: _folder_size(f"{places.home}/{name}") for name, label in PARTS.items()}
+    parts["journal"] = _database_size(Path(places.home))
+    plan = await gc.plan(places)
+    return StoreSize(clock(), time.perf_counter() - began, parts, plan.by_kind(), plan.size_bytes)
+
+
+def main(home: str) -> int:
+    """Measure and print. Other work goes first."""
+    os.nice(10)
+    journal = open_journal(os.environ.get("FAIRWAY_JOURNAL") or Path(home) / DATABASE)
+    places = gc.Places(home, (journal,), FolderArtifactStore(Path(home) / BLOBS), FolderStreamStore(Path(home) / STREAMS), frozenset())
+    print(json.dumps(to_plain(asyncio.run(measure(places)))))
+    return 0
+
+
+def _database_size(home: Path) -> int:
+    return sum(_size(home / name) for name in (DATABASE, f"{DATABASE}-wal"))
 
 
 def _size(path: Path) -> int:
@@ -99,3 +137,7 @@ def _folder_size(path: str) -> int:
         except OSError:
             continue
     return total
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))

@@ -13,7 +13,7 @@ from starlette.responses import Response
 
 import fairway
 from fairway.engine.state import RunState
-from fairway.errors import FairwayError
+from fairway.errors import FairwayError, InfraError
 from fairway.spec.event import address
 from fairway.spec.query import RunQuery
 from fairway.spec.resources import Resources
@@ -46,6 +46,7 @@ async def show_system(visit: Visit) -> Response:
         "capabilities": sorted(site.services.executor.capabilities),
         "quick": await asyncio.to_thread(site.meter.quick),
         "size": site.meter.last,
+        "problem": None,
         "secrets": await _secrets(visit),
         "errors": await _errors(visit),
         "pid": os.getpid(),
@@ -70,7 +71,13 @@ async def show_inventory(visit: Visit) -> Response:
 
 async def show_store(visit: Visit) -> Response:
     """How large the store is, and what a collection would free."""
-    return visit.html("system_store.html", size=await visit.site.meter.measure(), quick=await asyncio.to_thread(visit.site.meter.quick))
+    meter = visit.site.meter
+    problem: InfraError | None = None
+    try:
+        await meter.measure()
+    except InfraError as error:
+        problem = error
+    return visit.html("system_store.html", problem=problem, size=meter.last, quick=await asyncio.to_thread(meter.quick))
 
 
 async def show_audit(visit: Visit) -> Response:
