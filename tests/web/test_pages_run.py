@@ -158,6 +158,20 @@ def test_no_such_run(runs: tuple[TestClient, dict[str, str]], path: str) -> None
     assert "nosuch" in get(client, path, status=404)
 
 
+def test_scripts_are_fetched_side_by_side(runs: tuple[TestClient, dict[str, str]]) -> None:
+    """What a module imports is asked for with the page, not when the module has come."""
+    client, ids = runs
+    page = get(client, f"/runs/{ids['first']}")
+    named = set(re.findall(r'href="(/static/[^"]+\.js)"', page))
+    wanted, seen = [re.search(r'src="(/static/[^"]+/js/)run\.js"', page)[1] + "graph.js"], set[str]()  # type: ignore[index]
+    while wanted:
+        url = wanted.pop()
+        seen.add(url)
+        found = [f"{url.rpartition('/')[0]}/{name}" for name in re.findall(r'from "\./([^"]+)"', client.get(url).text)]
+        wanted += [one for one in found if one not in seen]
+    assert seen <= named
+
+
 def test_no_such_step(runs: tuple[TestClient, dict[str, str]]) -> None:
     client, ids = runs
     for step in ("nosuch", "a/b", "load", ""):

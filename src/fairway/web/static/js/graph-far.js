@@ -3,6 +3,8 @@
 const FILLS = { succeeded: "--good-fill", cached: "--calm-fill", failed: "--bad-fill", running: "--busy-fill", retrying: "--warn-fill", cancelled: "--warn-fill", skipped: "--idle-soft", waiting: "--idle-fill" };
 const PALE = ["succeeded", "cached", "waiting"];
 const EASE_MS = 260;
+const MARGIN = 240; // pixels drawn beyond each side, so that the picture can be moved without drawing it anew
+const REST_MS = 120;
 
 export class FarPicture {
   constructor() {
@@ -11,6 +13,20 @@ export class FarPicture {
     this.element.hidden = true;
     this.element.setAttribute("aria-hidden", "true");
     this.colours = null;
+    this.drawn = null;
+  }
+
+  /** The view has moved: shift what is drawn, and draw it anew once the view rests, or when that does not reach. */
+  follow(drawing, viewport) {
+    const { drawn } = this;
+    const dx = drawn ? viewport.x - drawn.x : Infinity, dy = drawn ? viewport.y - drawn.y : Infinity;
+    if (drawn?.k !== viewport.k || Math.abs(dx) > MARGIN || Math.abs(dy) > MARGIN) {
+      this.draw(drawing, viewport);
+      return;
+    }
+    this.element.style.transform = `translate(${dx}px, ${dy}px)`;
+    clearTimeout(this.resting);
+    if (dx || dy) this.resting = setTimeout(() => { if (!this.element.hidden) this.draw(drawing, viewport); }, REST_MS);
   }
 
   #colour(name) {
@@ -42,16 +58,21 @@ export class FarPicture {
 
   draw(drawing, { x, y, k, size }, moving = null) {
     const ratio = devicePixelRatio || 1;
-    const { width, height } = size;
+    const width = size.width + 2 * MARGIN, height = size.height + 2 * MARGIN;
     if (this.element.width !== Math.round(width * ratio) || this.element.height !== Math.round(height * ratio)) {
       this.element.width = Math.round(width * ratio);
       this.element.height = Math.round(height * ratio);
+      this.element.style.width = `${width}px`;
+      this.element.style.height = `${height}px`;
     }
+    clearTimeout(this.resting);
+    this.drawn = { x, y, k };
+    this.element.style.transform = "";
     const pen = this.element.getContext("2d");
     pen.setTransform(1, 0, 0, 1, 0, 0);
     pen.clearRect(0, 0, this.element.width, this.element.height);
-    pen.setTransform(ratio * k, 0, 0, ratio * k, ratio * x, ratio * y);
-    const seen = [-x / k, -y / k, width / k, height / k];
+    pen.setTransform(ratio * k, 0, 0, ratio * k, ratio * (x + MARGIN), ratio * (y + MARGIN));
+    const seen = [(-x - MARGIN) / k, (-y - MARGIN) / k, width / k, height / k];
     const inside = ([bx, by, bw, bh]) => bx < seen[0] + seen[2] && by < seen[1] + seen[3] && bx + bw > seen[0] && by + bh > seen[1];
     if (!moving) this.#drawEdges(pen, drawing, inside, k);
     for (const { box } of drawing.groups.values()) if (box && inside(box)) this.#frame(pen, box, k);

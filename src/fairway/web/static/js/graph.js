@@ -93,6 +93,7 @@ export class GraphView {
     this.minimap.element.hidden = model.nodes.length < MINIMAP_FROM && !this.#isLarge();
     this.#mark();
     this.#roam();
+    this.far.drawn = null;
     this.#look();
     if (this.#isFar()) this.far.ease(this.drawing, this.viewport, before);
     this.#drawMinimap();
@@ -159,7 +160,7 @@ export class GraphView {
     const { x, y, k } = this.viewport;
     const edge = 150;
     this.drawing.see(far ? NOTHING : [(-x - edge) / k, (-y - edge) / k, (width + 2 * edge) / k, (height + 2 * edge) / k]);
-    if (far) this.far.draw(this.drawing, this.viewport);
+    if (far) this.far.follow(this.drawing, this.viewport);
   }
 
   #resized() {

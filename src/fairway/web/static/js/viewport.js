@@ -140,10 +140,13 @@ export class Viewport {
   }
 
   #wheel(event) {
-    event.preventDefault();
     const lines = event.deltaMode === 1 ? 16 : 1;
-    if (event.ctrlKey || event.metaKey) this.zoom(Math.exp(-event.deltaY * lines * (event.ctrlKey && Math.abs(event.deltaY) < 50 ? 0.01 : 0.002)), this.#at(event));
-    else this.pan(-(event.shiftKey && !event.deltaX ? event.deltaY : event.deltaX) * lines, -(event.shiftKey && !event.deltaX ? 0 : event.deltaY) * lines);
+    const zooms = event.ctrlKey || event.metaKey;
+    const [dx, dy] = event.shiftKey && !event.deltaX ? [event.deltaY, 0] : [event.deltaX, event.deltaY];
+    if (!zooms && Math.abs(dy) > Math.abs(dx) && canScroll(dy)) return; // the page goes first
+    event.preventDefault();
+    if (zooms) this.zoom(Math.exp(-event.deltaY * lines * (event.ctrlKey && Math.abs(event.deltaY) < 50 ? 0.01 : 0.002)), this.#at(event));
+    else this.pan(-dx * lines, -dy * lines);
   }
 
   #key(event) {
@@ -157,4 +160,10 @@ export class Viewport {
     else return;
     event.preventDefault();
   }
+}
+
+/** Is there more of the page in the direction of the wheel? */
+function canScroll(dy) {
+  const page = document.scrollingElement;
+  return dy > 0 ? page.scrollTop + innerHeight < page.scrollHeight - 2 : page.scrollTop > 2;
 }
