@@ -235,6 +235,8 @@ def _cached(state: RunState, event: ev.TasksCached, touches: list[Touch]) -> Non
         own = item.run == state.run
         if not own:
             task.cached = (item.run, item.task)
+        if len(node.items) == 1 and item.metrics:
+            state.metrics.update(item.metrics)
         if item.graph:
             task.reason = item.graph
             _move(state, scope, node, item.index, "running", touches)

@@ -221,7 +221,7 @@ class Driver:
             if entry is not None and self._intact(entry):
                 graph = entry.outputs.get(GRAPH_OUTPUT)
                 outputs = {} if graph else entry.outputs
-                found.append(ev.CachedItem(index, key, outputs, entry.run, entry.task, graph.digest if graph else ""))
+                found.append(ev.CachedItem(index, key, outputs, entry.run, entry.task, graph.digest if graph else "", entry.metrics))
             else:
                 missed.append(item)
         if found:
@@ -313,12 +313,13 @@ class Driver:
         self._record(ev.AttemptEnded(name, outcome, now))
         step = self._planner.of(self.state.scopes[attempt.scope], self.state.scopes[attempt.scope].nodes[attempt.node]).step
         if step.cache:
+            metrics = outcome.metrics if len(outcome.items) == 1 else {}  # of a batch nobody knows whose they are
             for position, item in enumerate(outcome.items):
                 key = attempt.keys[position] if position < len(attempt.keys) else ""
                 if key and item.status == "succeeded":
                     task = address(attempt.scope, attempt.node, attempt.items[position])
                     outputs = {GRAPH_OUTPUT: ArtifactRef(item.graph, 0, "graph")} if item.graph else item.outputs
-                    self._cache.append(CacheEntry(key, self.run, task, outputs, now))
+                    self._cache.append(CacheEntry(key, self.run, task, outputs, now, metrics))
 
     def _free(self, attempt: AttemptState) -> None:
         for scope, axis, _ in self._planner.of(

@@ -55,6 +55,7 @@ class CachedItem(Lean):
     index: Index
     run: str = ""
     graph: str = ""
+    metrics: dict[str, float] = {}
 
 
 class TasksCached(Lean):

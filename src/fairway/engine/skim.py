@@ -263,6 +263,8 @@ def _cached(o: Overview, number: int, event: Any) -> None:
     for item in event.items:
         slot = node.slot(item.index)
         o.columns.told[slot] = number
+        if node.total == 1 and item.metrics:
+            o.metrics.update(item.metrics)
         if item.graph:
             o.set_reason(slot, "graph")
             o.cached_graphs[slot] = number

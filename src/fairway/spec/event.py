@@ -93,8 +93,8 @@ class AttemptPlanned(Record):
 
 @record
 class CachedItem(Record):
-    """An item whose outputs were found in the cache. `run` and `task` made them. Of a dynamic task it is its graph (a digest) instead,
-    whose tasks are looked up one by one."""
+    """An item whose outputs were found in the cache. `run` and `task` made them, and had logged `metrics` last. Of a dynamic task it is its
+    graph (a digest) instead, whose tasks are looked up one by one."""
 
     index: Index
     key: str
@@ -102,6 +102,7 @@ class CachedItem(Record):
     run: str = ""
     task: str = ""
     graph: str = ""
+    metrics: dict[str, float] = field(default_factory=dict)
 
 
 @record
