@@ -38,7 +38,7 @@ _LOWER = frozenset(
             "ppl",
         ),
         *("latency", "time", "duration", "seconds", "secs", "sec", "ms", "wall", "cost", "fpr", "fnr", "regret", "wer", "cer", "fid"),
-        *("missing", "invalid", "failures", "drift", "bias", "variance"),
+        *("missing", "invalid", "unknown", "failures", "drift", "bias", "variance"),
     }
 )
 _LOWER_ENDS = ("loss", "error", "mse", "mae")

@@ -26,7 +26,7 @@ async function readCurves(tools) {
 function drawCurves(tools) {
   const place = body.querySelector(".curves");
   const { metrics, more } = curves.data;
-  const names = Object.keys(metrics);
+  const names = Object.keys(metrics).filter((name) => isCurve(metrics[name]) || tasksOf(metrics[name]).length > 1);
   tools.querySelector("[data-note]").textContent = more ? `${more.toLocaleString("en")} more tasks are not drawn` : "";
   if (!names.length) {
     const said = document.createElement("p");
@@ -42,7 +42,25 @@ function drawCurves(tools) {
     card.querySelector("figcaption").textContent = name;
     return card;
   }));
-  for (const card of place.querySelectorAll(".curve")) chart(card.querySelector(".chart"), () => curveOptions(tools, metrics[card.dataset.metric] ?? []));
+  for (const card of place.querySelectorAll(".curve")) chart(card.querySelector(".chart"), () => (isCurve(metrics[card.dataset.metric]) ? curveOptions : barOptions)(tools, metrics[card.dataset.metric]));
+}
+
+const isCurve = (some) => some.some((one) => one.points.length > 1);
+const tasksOf = (some) => [...new Set(some.map((one) => one.task))];
+
+/** Of what each task has logged but once: a bar a run. (What a run has but one of is among its values.) */
+function barOptions(tools, some) {
+  const tasks = tasksOf(some);
+  return {
+    grid: { left: 8, right: 16, top: 12, bottom: 8, containLabel: true },
+    legend: { show: false },
+    tooltip: { trigger: "axis", valueFormatter: spell, axisPointer: { type: "shadow" } },
+    xAxis: { type: "category", data: tasks },
+    yAxis: { type: tools.querySelector("input[name=log]").checked ? "log" : "value", scale: true },
+    series: sides().map((side, place) => ({
+      type: "bar", name: spellRun(side), color: colour(place), barMaxWidth: 28, data: tasks.map((task) => some.find((one) => one.run === side.run && one.task === task)?.points[0]?.[1] ?? null),
+    })),
+  };
 }
 
 function curveOptions(tools, some) {
