@@ -6,6 +6,7 @@ import http.client
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from fairway.engine.project import Project, load_project
 from fairway.spec.ports import run_now
 from fairway.store import open_journal
 from fairway.store.serverapi import parse_events
+from tests.web.recorded import Journals
 from tests.web.test_server import gate, started
 
 RUN = "20261128-081503-x7kq3"
@@ -37,9 +39,11 @@ def flow(path: str):
 
 
 @pytest.fixture
-def project(tmp_path: Path) -> Iterator[Project]:
+def project(tmp_path: Path, journals: Journals) -> Iterator[Project]:
     (tmp_path / "flow.py").write_text(FLOW)
     os.mkfifo(tmp_path / "gate")
+    place = journals(tmp_path / ".fairway")
+    (tmp_path / "fairway.toml").write_text(f'journal = "{place}"' if place else "")
     made = load_project(str(tmp_path))
     yield made
     stop_server(made.home)
@@ -87,6 +91,42 @@ def test_a_commands_run_is_followed_from_its_start_to_its_end(project: Project) 
     assert command.wait(20) == 0
     log.close()
     runs.close()
+
+
+def test_pages_hear_of_a_commands_run_and_nobody_wakes_while_nothing_happens(project: Project) -> None:
+    server = ensure_server(project)
+    page = Followed(server, "/live?topic=runs")
+    command = run_flow(project)
+    page.until(lambda news: news == {"runs": 0})
+    first = Followed(server, "/api/v1/events")
+    run = first.until(lambda row: row["counts"].get("running"))[-1]["run"]
+    first.close()
+    one = Followed(server, f"/live?topic=run:{run}&topic=runs")
+    head = one.until(lambda opened: opened[f"run:{run}"])[-1][f"run:{run}"]
+    wait_until_still(server.pid)
+    Path(project.root, "gate").write_text("now\n")
+    one.until(lambda news: news.get(f"run:{run}", 0) > head and news["runs"] == 0)
+    assert command.wait(20) == 0
+    while ask(server, "GET", f"/api/v1/runs/{run}/summary")["status"] != "succeeded":
+        one.until(lambda news: True)
+    one.close()
+    page.close()
+
+
+def wait_until_still(pid: int) -> None:
+    """Until no thread of the process has run for half a second. Fails if that never comes."""
+    for _ in range(20):
+        before = _turns(pid)
+        time.sleep(0.5)
+        if _turns(pid) == before:
+            return
+    raise AssertionError("the server never rests")
+
+
+def _turns(pid: int) -> list[str]:
+    """How often each thread of a process has been given the processor."""
+    files = sorted(Path(f"/proc/{pid}/task").glob("*/status"))
+    return [line for file in files for line in file.read_text().splitlines() if "ctxt_switches" in line]
 
 
 def test_a_command_that_was_killed_is_news_and_its_run_can_be_gone_on_with(project: Project) -> None:
