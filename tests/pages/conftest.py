@@ -97,6 +97,11 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture(scope="session")
 def signed_in(browser: Browser, dashboard: Dashboard) -> Any:
     """The cookies of somebody who has followed a link."""
+    return sign_in(browser, dashboard)
+
+
+def sign_in(browser: Browser, dashboard: Dashboard) -> Any:
+    """Follow a link; returns the cookies."""
     context = browser.new_context()
     page = context.new_page()
     page.goto(dashboard.link())
