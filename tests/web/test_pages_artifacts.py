@@ -111,6 +111,15 @@ def parts() -> dict:
     return {"raw": b"\\x00\\x01" * 2000, "names": ["a", "b"]}
 
 
+class Odd:
+    pass
+
+
+@fw.step(trust=True)
+def odd() -> Odd:
+    return Odd()
+
+
 @fw.step
 def text() -> str:
     return ("a line with " + EVIL + "\\n") * 60
@@ -120,7 +129,7 @@ def text() -> str:
 def churn(raw: fw.File = "data.csv", depths: list[int] = [2, 4, 8]):
     rows = prepare(raw)
     models = train(fw.each(depths), rows)
-    shown = {"page": page(), "notes": notes(), "value": value(), "plot": plot(), "interactive": interactive(), "text": text()}
+    shown = {"page": page(), "notes": notes(), "value": value(), "plot": plot(), "interactive": interactive(), "text": text(), "odd": odd()}
     return {"models": models, "table": report(models), "metrics": best(models), "folder": folder(), "parts": parts(), **shown}
 
 
@@ -326,6 +335,10 @@ def test_previews_fit_the_kind(world: World) -> None:
     model = text_of(world.see("train[2]"))
     assert "auc0.8" in model and "paid" in model and "weights.txt" in model
     assert '"names": [' in text_of(world.see("parts")) and "3 items" in text_of(world.see("models"))
+
+
+def test_a_pickle_is_not_opened(world: World) -> None:
+    assert "A pickle is not opened here" in text_of(world.see("odd"))
 
 
 def test_what_an_iframe_or_picture_is_given_has_no_rights(world: World) -> None:

@@ -117,6 +117,20 @@ def test_no_secret_of_the_server_reaches_it(tmp_path: Path, store: FolderArtifac
     assert Looker(str(tmp_path), store, command=(*SHELL, command)).look("value", put(store, b"1"))["value"] == "0"
 
 
+def test_a_library_that_is_missing_is_named_with_what_installs_it(
+    tmp_path: Path, store: FolderArtifactStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "without").mkdir()
+    for name in ("pyarrow", "numpy"):
+        (tmp_path / "without" / f"{name}.py").write_text(f"raise ModuleNotFoundError(name={name!r})")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "without"))
+    looker = Looker(str(tmp_path), store)
+    for what, name, args in (("rows", "pyarrow", {"form": "parquet"}), ("array", "numpy", {})):
+        seen = looker.look(what, put(store, b"PAR1"), args)
+        assert (seen["problem"], seen["hint"]) == (f"{name} is not installed where the dashboard runs", f"pip install {name}")
+    looker.close()
+
+
 def test_a_store_without_files_is_read_in_parts(tmp_path: Path) -> None:
     store = MemoryArtifactStore()
     looker = Looker(str(tmp_path), store)

@@ -41,6 +41,8 @@ class Shower:
         meant = self._meant
         kind = "value" if meant.kind in ("json", "metrics") and _is_small_value(meant) else meant.kind
         kind = "metrics" if meant.kind == "metrics" and meant.subject.size_bytes <= VALUE_LIMIT_BYTES else kind
+        if meant.ref.format == "pickle" and not meant.file:
+            kind = "pickle"
         act: Callable[[], Any] | None = getattr(self, f"_{kind}", None)
         shown: dict[str, Any] = {"kind": kind, "problem": "", "hint": "", **(await act() if act is not None else {})}
         if shown.get("problem"):
@@ -82,6 +84,12 @@ class Shower:
         return await self._look("text")
 
     _code = _file = _text
+
+    async def _pickle(self) -> dict[str, Any]:
+        return {
+            "problem": "a pickle is not opened here: reading one runs code of whoever wrote it",
+            "hint": "who trusts it loads it with .load(trust=True)",
+        }
 
     async def _bytes(self) -> dict[str, Any]:
         return await self._look("text", hex=True)
