@@ -92,6 +92,34 @@ def test_steps_are_the_graph_as_a_list(runs: tuple[TestClient, dict[str, str]]) 
     assert "Numbers to learn from." in page
 
 
+def test_what_a_step_made_is_listed_below_it() -> None:
+    nodes = [
+        ("load", ""),
+        ("clean.a", "clean"),
+        ("refine", ""),
+        ("clean.b", "clean"),
+        ("end", ""),
+        ("refine/score", "refine/"),
+        ("refine/refine", "refine/"),
+    ]
+    groups = [("clean", "", "pipeline"), ("refine/", "", "dynamic"), ("refine/refine/", "refine/", "dynamic")]
+    data = {
+        "nodes": [{"id": id, "label": id, "group": group, "kind": "python", "status": "succeeded", "counts": {}} for id, group in nodes],
+        "groups": [{"id": id, "label": id, "parent": parent, "kind": kind, "status": "succeeded"} for id, parent, kind in groups],
+    }
+    assert [(row.id, row.depth) for row in runparts.list_rows(data)] == [
+        ("load", 0),
+        ("clean", 0),
+        ("clean.a", 1),
+        ("clean.b", 1),
+        ("refine", 0),
+        ("refine/", 0),
+        ("refine/score", 1),
+        ("refine/refine", 1),
+        ("end", 0),
+    ]
+
+
 def test_parts_are_fetched_by_themselves(runs: tuple[TestClient, dict[str, str]]) -> None:
     client, ids = runs
     base = f"/runs/{ids['first']}"

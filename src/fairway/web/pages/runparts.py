@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from itertools import groupby
 from typing import Any
@@ -117,21 +118,25 @@ def list_rows(data: Mapping[str, Any]) -> tuple[StepRow, ...]:
     for group in groups.values():
         inner.setdefault(group["parent"], []).append(group["id"])
 
-    def first_place(group: str) -> int:
-        """Of a group without steps: after all."""
-        return min(
-            [places[node["id"]] for node in members.get(group, ())] + [first_place(one) for one in inner.get(group, ())],
-            default=len(places),
-        )
+    def first_place(group: str) -> float:
+        """What a step has made comes after it; a group without steps comes after all."""
+        maker = re.sub(r"\[[\d,]*\]$", "", group.rstrip("/")) if groups[group]["kind"] == "dynamic" else ""
+        if maker in places:
+            return places[maker] + 0.5
+        mine = [places[node["id"]] for node in members.get(group, ())] + [first_place(one) for one in inner.get(group, ())]
+        return min(mine, default=len(places))
+
+    def is_empty(group: str) -> bool:
+        return not members.get(group) and all(is_empty(one) for one in inner.get(group, ()))
 
     places = {node["id"]: place for place, node in enumerate(data["nodes"])}
 
     def add(group: str, depth: int) -> None:
-        parts: list[tuple[int, Mapping[str, Any] | str]] = [(places[node["id"]], node) for node in members.get(group, ())]
+        parts: list[tuple[float, Mapping[str, Any] | str]] = [(places[node["id"]], node) for node in members.get(group, ())]
         parts += [(first_place(one), one) for one in inner.get(group, ())]
         for _, part in sorted(parts, key=lambda item: item[0]):
             if isinstance(part, str):
-                if first_place(part) < len(places):
+                if not is_empty(part):
                     found = groups[part]
                     rows.append(StepRow(part, found["label"], depth, found["status"], kind=found["kind"], group=True))
                     add(part, depth + 1)

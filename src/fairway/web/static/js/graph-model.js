@@ -91,7 +91,7 @@ function drawnEdges(data, stand, nodes, open, known) {
 
 /** Wide enough for most labels; the same for labels of about the same length, so that ranks look even. */
 function widthOf(label, more = false) {
-  return Math.min(232, Math.max(136, 16 * Math.ceil((62 + (more ? 20 : 0) + label.length * 7.4) / 16)));
+  return Math.min(232, Math.max(more ? 160 : 136, 16 * Math.ceil((62 + (more ? 20 : 0) + label.length * 7.4) / 16)));
 }
 
 /** `state` of each edge: "stopped" from what failed to what therefore never ran, "busy" into what runs now, "done" where both have ended well. */
