@@ -201,6 +201,20 @@ def test_the_log_is_sent_by_ranges_and_as_a_file(client: TestClient, home: Path,
     assert "attachment" in client.get(f"{url}&download=true").headers["content-disposition"]
 
 
+def test_the_end_of_a_log_is_in_the_page(client: TestClient, home: Path, ids: dict[str, str]) -> None:
+    text = client.get(f"{SITE}/runs/{ids['first']}/task?task=load", headers=HTML).text
+    assert re.search(r'data-tail="[^"]*Z loading 5 rows\n"', text)
+    make_log(home, ids["first"], "driver", "".join(f"line {n} of <b>\r\n" for n in range(5000)))
+    text = client.get(f"{SITE}/runs/{ids['first']}/driver", headers=HTML).text
+    tail = re.search(r'data-tail="([^"]*)"', text)
+    assert tail is not None
+    assert re.fullmatch(r"(line \d+ of &lt;b&gt;&#13;\n)+", tail[1])
+    assert "line 4999" in tail[1]
+    assert len(tail[1]) < 40_000
+    FolderStreamStore(home / "streams").append(f"{ids['first']}/driver/log", b"\xff\n")
+    assert 'data-tail=""' in client.get(f"{SITE}/runs/{ids['first']}/driver", headers=HTML).text
+
+
 def make_log(home: Path, run: str, attempt: str, text: str) -> None:
     FolderStreamStore(home / "streams").append(f"{run}/{attempt}/log", text.encode())
 

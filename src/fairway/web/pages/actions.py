@@ -9,6 +9,7 @@ from urllib.parse import quote
 import msgspec
 from starlette.responses import Response
 
+from fairway.engine.host import DRIVER_LOG
 from fairway.errors import ConfigError
 from fairway.spec.event import RunLabelled
 from fairway.spec.record import replace
@@ -78,6 +79,7 @@ async def show_act(visit: Visit) -> Response:
         "task/act_dialog.html" if visit.fragment else "task/act.html",
         run=summary,
         what=visit.query.what,
+        driver_bytes=visit.site.services.streams.size(f"{run}/{DRIVER_LOG}"),
         command=lambda *words: spell_command(*words, *on),
     )
 

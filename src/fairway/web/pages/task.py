@@ -11,6 +11,7 @@ from markupsafe import Markup
 from starlette.responses import Response
 
 from fairway.engine.explain import why
+from fairway.engine.host import DRIVER_LOG
 from fairway.engine.keydiff import pinned
 from fairway.engine.keys import packages_of
 from fairway.engine.state import SETTLED, RunState
@@ -117,6 +118,20 @@ class _Told:
         }
 
 
+async def show_driver(visit: Visit) -> Response:
+    """The log of the run's driver."""
+    run = await named_run(visit)
+    tail = await asyncio.to_thread(_read_tail, visit.site.services.streams, f"{run}/{DRIVER_LOG}")
+    log = {
+        **tail,
+        "attempt": "driver",
+        "attempts": 1,
+        "label": "Log of the driver",
+        "empty": "All is well: the driver has had nothing to say.",
+    }
+    return visit.html("task/driver.html", run=run, log=log, line=visit.query.line)
+
+
 async def send_curves(visit: Visit) -> Response:
     """The attempt's metrics, for the page's script."""
     run = await named_run(visit)
@@ -193,6 +208,7 @@ def _is_own_page(visit: Visit) -> bool:
 
 PAGES = (
     Page("GET", "/runs/{run}/task", show_task, query=TaskQuery),
+    Page("GET", "/runs/{run}/driver", show_driver, query=TaskQuery),
     Page("GET", "/runs/{run}/attempts/{attempt}/curves.json", send_curves, query=CurvesQuery),
     Page("GET", "/runs/{run}/attempts/{attempt}/usage.json", send_usage, query=TaskQuery),
 )

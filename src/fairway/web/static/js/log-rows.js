@@ -3,19 +3,28 @@ import { findIn, parseAnsi, splitStamp } from "./log-model.js";
 
 const COLOURS = new Set(["black", "red", "green", "yellow", "blue", "magenta", "cyan", "white"]);
 
-function colour(node, value, property, prefix) {
-  if (!value) return;
-  if (value.startsWith("#")) node.style.setProperty(property, value);
-  else if (COLOURS.has(value.replace("bright-", ""))) node.classList.add(`${prefix}-${value}`);
+/** How bright a colour "#rrggbb" is, 0 to 1. */
+export function luminance(hex) {
+  const [r, g, b] = [1, 3, 5].map((at) => Number.parseInt(hex.slice(at, at + 2), 16) / 255).map((part) => (part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4));
+  return 0.2126 * r + 0.7152 * g + 0.0722 * b;
 }
 
 function paint(look) {
   const node = document.createElement("span");
   const [fg, bg] = look.inverse ? [look.bg, look.fg] : [look.fg, look.bg];
-  if (look.inverse) node.classList.add("ansi-inverse");
-  colour(node, fg, "color", "ansi");
-  colour(node, bg, "background-color", "ansi-on");
+  if (look.inverse && !fg && !bg) node.classList.add("ansi-inverse");
   for (const name of ["bold", "dim", "italic", "underline", "strike"]) if (look[name]) node.classList.add(`ansi-${name}`);
+  if (COLOURS.has(bg.replace("bright-", ""))) node.classList.add(`ansi-on-${bg}`);
+  else if (bg) node.style.backgroundColor = bg;
+  if (COLOURS.has(fg.replace("bright-", ""))) node.classList.add(`ansi-${fg}`);
+  else if (fg && bg.startsWith("#")) node.style.color = fg;
+  else if (fg) { // made darker or lighter by the style sheet until it can be read on the page
+    const bright = luminance(fg);
+    node.classList.add("ansi-rgb", bright > 0.5 ? "ansi-light" : bright > 0.2 ? "ansi-middle" : bright > 0.11 ? "ansi-deep" : "ansi-dark");
+    node.style.setProperty("--c", fg);
+  } else if (bg.startsWith("#")) {
+    node.style.color = luminance(bg) > 0.18 ? "#000" : "#fff";
+  }
   return node;
 }
 
