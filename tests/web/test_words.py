@@ -17,8 +17,21 @@ SIZES = {"B": 1, "kB": 1e3, "MB": 1e6, "GB": 1e9, "TB": 1e12, "PB": 1e15}
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
-    [(0.0, "0 ms"), (0.0342, "34 ms"), (0.9996, "1.0 s"), (4.21, "4.2 s"), (59.4, "59 s"), (59.97, "1 min"), (185, "3 min 5 s")]
-    + [(3599.6, "1 h"), (7440, "2 h 4 min"), (266_400, "3 d 2 h"), (None, ""), (math.nan, ""), (-3.0, "0 ms")],
+    [
+        (0.0, "0 ms"),
+        (0.0342, "34 ms"),
+        (0.9996, "1.0 s"),
+        (4.21, "4.2 s"),
+        (59.4, "59 s"),
+        (59.97, "1 min"),
+        (185, "3 min 5 s"),
+        (3599.6, "1 h"),
+        (7440, "2 h 4 min"),
+        (266400, "3 d 2 h"),
+        (None, ""),
+        (math.nan, ""),
+        (-3.0, "0 ms"),
+    ],
 )
 def test_durations(seconds: float | None, text: str) -> None:
     assert spell_duration(seconds) == text
@@ -33,8 +46,15 @@ def test_a_duration_in_words_is_near_the_duration(seconds: float) -> None:
 
 @pytest.mark.parametrize(
     ("passed", "text"),
-    [(-90.0, "in 1 min 30 s"), (0.0, "just now"), (12.9, "12 s ago"), (60.0, "1 min ago"), (7300.0, "2 h ago"), (3 * 86400.0, "3 d ago")]
-    + [(30 * 86400.0, "2026-12-16")],
+    [
+        (-90.0, "in 1 min 30 s"),
+        (0.0, "just now"),
+        (12.9, "12 s ago"),
+        (60.0, "1 min ago"),
+        (7300.0, "2 h ago"),
+        (3 * 86400.0, "3 d ago"),
+        (30 * 86400.0, "2026-12-16"),
+    ],
 )
 def test_how_long_ago(passed: float, text: str) -> None:
     assert spell_ago(NOW - passed, NOW) == text
@@ -53,8 +73,20 @@ def test_a_size_in_words_is_near_the_size(size: float) -> None:
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(12345, "12,345"), (0.81234, "0.8123"), (1.2e-7, "1.2e-07"), (3.0, "3"), (1234.56, "1,234.6"), (math.inf, "∞"), (math.nan, "NaN")]
-    + [(True, "True"), (None, ""), ("word", "word"), (10**20, "1e+20"), (-0.5, "-0.5")],
+    [
+        (12345, "12,345"),
+        (0.81234, "0.8123"),
+        (1.2e-07, "1.2e-07"),
+        (3.0, "3"),
+        (1234.56, "1,234.6"),
+        (math.inf, "∞"),
+        (math.nan, "NaN"),
+        (True, "True"),
+        (None, ""),
+        ("word", "word"),
+        (10**20, "1e+20"),
+        (-0.5, "-0.5"),
+    ],
 )
 def test_numbers(value: object, text: str) -> None:
     assert spell_number(value) == text
