@@ -179,6 +179,17 @@ def test_a_run_that_is_gone_is_said_so_and_the_rest_compared(client: TestClient,
     assert "depth 2 → 8" in sentence(text)
 
 
+def test_a_run_that_nobody_drives_is_interrupted(client: TestClient, ids: Runs, home: Path, journals: Journals) -> None:
+    journal, run = open_journal(journals(home) or home / DATABASE), "20271124-081500-quiet"
+    events = [event for _, event in run_now(journal.read(ids["deep"], 0, 3))]
+    summary = run_now(journal.find_summary(ids["deep"]))
+    begun = replace(summary, run=run, status="running", ended_at=0.0)
+    run_now(journal.append(run, 0, [replace(events[0], run=run), *events[1:]], "b", summary=begun))
+    text = compare(client, ids["deep"], run)
+    assert "status succeeded → interrupted" in sentence(text)
+    assert "data-running" not in text
+
+
 def test_more_than_fifty_runs_are_too_many(client: TestClient) -> None:
     text = compare(client, *[f"r{n}" for n in range(51)], status=422)
     assert "51 runs are too many to compare" in text

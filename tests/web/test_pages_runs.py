@@ -19,7 +19,7 @@ from fairway.spec.summary import RunSummary
 from fairway.web.identity import Identity
 from fairway.web.pages.runs import MISTAKE
 from tests.web.recorded import Journals
-from tests.web.rig import TOKEN, Server
+from tests.web.rig import TOKEN, Server, started
 
 HTML = {"accept": "text/html"}
 PART = {**HTML, "hx-request": "true"}
@@ -113,12 +113,19 @@ def test_a_project_without_runs_says_what_to_do_first(tmp_path: Path) -> None:
     assert "Nothing has been run yet" in text and "fairway run pipeline.py" in text
 
 
-def test_a_running_run_has_a_clock_and_its_progress(server: Server) -> None:
-    with server.client() as client:
-        (run,) = seed(server, 1, status="running", ended_at=0.0, counts={"succeeded": 2, "running": 1})
-        row = row_of(client.get(f"{SITE}/runs?q=running", headers=HTML).text, run)
-    assert 'data-since="1790000000.0"' in row
-    assert "2/3" in row
+def test_a_running_run_has_a_clock_and_its_progress(client: TestClient, server: Server) -> None:
+    run = "20271124-081500-aaaaa"
+    assert client.post("/runs", json=started(run)).status_code == 201
+    client.portal.call(server.executor.submitted)  # type: ignore[union-attr]
+    row = row_of(client.get(f"{SITE}/runs?q=running", headers=HTML).text, run)
+    assert re.search(r'data-since="[\d.]+"', row) and 'data-state="running"' in row
+    assert "0/2" in row
+
+
+def test_a_run_that_nobody_drives_is_interrupted_and_has_no_clock(client: TestClient, server: Server) -> None:
+    (run,) = seed(server, 1, status="running", ended_at=0.0)
+    row = row_of(client.get(f"{SITE}/runs?q=running", headers=HTML).text, run)
+    assert 'data-state="interrupted"' in row and "data-since" not in row
 
 
 # ---- the filter

@@ -15,7 +15,7 @@ from fairway.spec.event import RunOptions, RunStarted
 from fairway.spec.graph import Graph
 from fairway.spec.layout import BUNDLES, ENVIRONMENTS
 from fairway.spec.ports import ArtifactStore
-from fairway.spec.record import Record, record
+from fairway.spec.record import Record, record, replace
 from fairway.spec.summary import RunSummary
 from fairway.web.ports import Site
 
@@ -58,6 +58,8 @@ async def read_side(site: Site, run: str) -> Side:
     overview: Overview = await site.overviews.get(run)
     known = overview.graph, overview.bundle, overview.options, dict(overview.params), dict(overview.outputs)
     summary = await journal.find_summary(run) or RunSummary(run, overview.graph.name)
+    if summary.status == "running" and not site.driven(run):
+        summary = replace(summary, status="interrupted")
     events = await journal.read(run, 0, 1)
     first = events[0][1] if events else None
     return Side(summary, *known, first.environment if isinstance(first, RunStarted) else {})

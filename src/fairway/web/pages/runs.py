@@ -120,6 +120,7 @@ async def _table(visit: Visit, asked: RunsQuery, query: RunQuery, found: RunsFou
     now = visit.site.clock()
     stats = await _usual(visit, {row.pipeline for row in found.rows})
     took = {row.run: (row.ended_at or now) - row.started_at for row in found.rows}
+    idle = {row.run for row in found.rows if row.status == "running" and not visit.site.driven(row.run)}
     address = {"q": asked.q, "cols": asked.cols, "sort": asked.sort}
 
     def order(sort: str) -> str:
@@ -137,8 +138,9 @@ async def _table(visit: Visit, asked: RunsQuery, query: RunQuery, found: RunsFou
         "columns": columns,
         "chips": tell_apart(found.rows),
         "took": took,
+        "idle": idle,
         "usual": stats,
-        "gauges": {row.run: gauge(took[row.run], stats.get(row.pipeline)) for row in found.rows},
+        "gauges": {row.run: None if row.run in idle else gauge(took[row.run], stats.get(row.pipeline)) for row in found.rows},
         "heads": [(title, sort, order(sort) if sort else "") for sort, title in HEADS],
         "column_links": {column: order(column.sort) for column in columns if column.sort},
         "next_url": _link(address, cursor=found.next) if found.next else "",
