@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 
-from fairway.engine.state import RunState
+from fairway.engine.overview import Overview
+from fairway.engine.sketch import Sketch
 from fairway.spec.artifact import ArtifactRef
+from fairway.testing.memory import MemoryJournal
 from fairway.web.lineage import Lineage
 
 ITEM = ArtifactRef("cd" * 32, 1, "json", "int", inline="1")
@@ -39,5 +41,5 @@ class Splitting:
 )
 def test_only_lists_that_are_not_large_are_taken_apart(ref: ArtifactRef, is_split: bool) -> None:
     library: Any = Splitting()
-    assert Lineage(RunState(""), library).members(ref) == [ref.digest, *([ITEM.digest] if is_split else [])]
+    assert Lineage(Sketch(MemoryJournal(), Overview()), library).members(ref) == [ref.digest, *([ITEM.digest] if is_split else [])]
     assert bool(library.asked) is is_split

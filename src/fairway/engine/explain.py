@@ -6,7 +6,7 @@ Everything is worked out from the journals and bundles that runs keep; nothing i
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from fairway.dsl.picture import describe_expr, needed_nodes
@@ -56,22 +56,35 @@ def why(workspace: Workspace, run: str, task: str) -> Explanation:
     if task not in places:
         raise NotFoundError(f"run {run} has no task {task!r}", hint=f"`fairway show {run}` lists its steps")
     one = KeyedTask(workspace, state, *places[task])
+    return explain_alone(one, workspace.state) or explain_against(one, _find_twin(one, events))
+
+
+def explain_alone(one: KeyedTask, origin: Callable[[str], Any]) -> Explanation | None:
+    """As far as other runs need not be searched for a task like it; None if they do. `origin` gives the state of a run by its id, of
+    which only the code is looked at."""
     status = one.task.status
     if status in ("waiting", "skipped") or (status == "cancelled" and not one.task.attempts):
         return _not_started(one)
-    waits = find_waits(state.live[id] for id in one.task.attempts if id in state.live)
+    waits = find_waits(one.state.live[id] for id in one.task.attempts if id in one.state.live)
     if waits:
-        return Explanation(task, status, f"{task} has not started", tuple(Reason("wait", text) for text in waits.values()))
+        return Explanation(one.address, status, f"{one.address} has not started", tuple(Reason("wait", text) for text in waits.values()))
     if one.task.cached is not None and not one.task.attempts:
-        return _hit(one, *one.task.cached)
+        return _hit(one, *one.task.cached, origin)
     if status in DONE_WELL and not one.task.attempts:
         return Explanation(
-            task,
+            one.address,
             status,
-            f"{task} was not done again when the run was resumed",
+            f"{one.address} was not done again when the run was resumed",
             (Reason("kept", "nothing that it depends on had changed since it succeeded in this run"),),
         )
-    return _ran(one, events)
+    begins = _begins(one)
+    if one.node.exit:
+        return Explanation(one.address, status, begins, (Reason("exit", "an exit handler runs in every run"),))
+    if not one.step.cache:
+        return Explanation(one.address, status, begins, (Reason("off", "the cache is switched off for this step (cache=False)"),))
+    if not one.state.options.cache:
+        return Explanation(one.address, status, begins, (Reason("off", "the cache was switched off for this run (--no-cache)"),))
+    return None
 
 
 def _fold(events: list[Any]) -> RunState:
@@ -89,7 +102,7 @@ def _not_started(one: KeyedTask) -> Explanation:
         return Explanation(one.address, status, f"{one.address} has not started", (Reason("wait", f"it waits for {named}"),))
     if reason == "condition":
         text = "; ".join(
-            f"{describe_expr(guard.expr)} is {'false' if guard.wanted else 'true'}" for guard in one.node.guards if not _holds(one, guard)
+            f"{describe_expr(guard.expr)} is {'false' if guard.wanted else 'true'}" for guard in one.guards() if not _holds(one, guard)
         )
         why_not = f"its condition did not hold: {text}" if text else "its condition did not hold"
     else:
@@ -102,8 +115,9 @@ def _not_started(one: KeyedTask) -> Explanation:
 
 
 def _well(scope: Scope, node: str) -> bool:
-    tasks = scope.nodes[node].items.values()
-    return bool(tasks) and all(task.status in DONE_WELL for task in tasks)
+    counts = scope.nodes[node].counts
+    total = sum(counts.values())
+    return bool(total) and sum(counts.get(status, 0) for status in DONE_WELL) == total
 
 
 def _holds(one: KeyedTask, guard: Any) -> bool:
@@ -117,7 +131,7 @@ def _holds(one: KeyedTask, guard: Any) -> bool:
 # --- hits
 
 
-def _hit(one: KeyedTask, run: str, other: str) -> Explanation:
+def _hit(one: KeyedTask, run: str, other: str, origin: Callable[[str], Any]) -> Explanation:
     """Its results were there."""
     reasons: list[Reason] = []
     here = one.snapshot()
@@ -125,7 +139,7 @@ def _hit(one: KeyedTask, run: str, other: str) -> Explanation:
         reached = here.reach(one.step)
         count = sum(here.is_definition(part) for part in reached.parts) if reached else 0
         what = f"none of the {count} functions and constants it reaches was edited" if count > 1 else "it was not edited"
-        unreached = _edited_since(one, run, here)
+        unreached = _edited_since(one, origin, run, here)
         text = f"code: {what}"
         if unreached:
             text += f"\nedited since, but out of its reach: {', '.join(unreached[:5])}"
@@ -145,10 +159,10 @@ def _hit(one: KeyedTask, run: str, other: str) -> Explanation:
     return Explanation(one.address, "cached", f"{one.address} came from the cache: run {run} made it{place}", tuple(reasons), run, other)
 
 
-def _edited_since(one: KeyedTask, run: str, here: Snapshot) -> list[str]:
+def _edited_since(one: KeyedTask, find_origin: Callable[[str], Any], run: str, here: Snapshot) -> list[str]:
     """Files that differ from the run that the result came from."""
     try:
-        origin = one.workspace.state(run)
+        origin = find_origin(run)
     except (FairwayError, IndexError, KeyError):  # the run is not kept any more
         return []
     one.workspace.bring_code(origin)
@@ -159,17 +173,14 @@ def _edited_since(one: KeyedTask, run: str, here: Snapshot) -> list[str]:
 # --- misses
 
 
-def _ran(one: KeyedTask, events: list[Any]) -> Explanation:
-    status = one.task.status
+def _begins(one: KeyedTask) -> str:
     said = {"failed": "ran and failed", "running": "runs", "retrying": "failed and will be tried again", "cancelled": "was cancelled"}
-    begins = f"{one.address} {said.get(status, 'ran')}"
-    if one.node.exit:
-        return Explanation(one.address, status, begins, (Reason("exit", "an exit handler runs in every run"),))
-    if not one.step.cache:
-        return Explanation(one.address, status, begins, (Reason("off", "the cache is switched off for this step (cache=False)"),))
-    if not one.state.options.cache:
-        return Explanation(one.address, status, begins, (Reason("off", "the cache was switched off for this run (--no-cache)"),))
-    twin = _find_twin(one, events)
+    return f"{one.address} {said.get(one.task.status, 'ran')}"
+
+
+def explain_against(one: KeyedTask, twin: KeyedTask | None) -> Explanation:
+    """What differs from the task that is most like it, None if no earlier run has one."""
+    status, begins = one.task.status, _begins(one)
     if twin is None:
         text = f"no earlier run of {one.state.graph.name} that is still kept has done it"
         return Explanation(one.address, status, f"{begins} for the first time", (Reason("first", text),))
@@ -207,7 +218,7 @@ def _own_line(error: Any) -> str:
 def _find_twin(one: KeyedTask, events: list[Any]) -> KeyedTask | None:
     """The most similar task of the nearest earlier run that got as far."""
     for state in _earlier(one, events):
-        found = _most_similar(one, state)
+        found = most_similar(one, state)
         if found is not None:
             return found
     return None
@@ -228,7 +239,7 @@ def _earlier(one: KeyedTask, events: list[Any]) -> Iterator[RunState]:
         yield workspace.state(row.run)
 
 
-def _most_similar(one: KeyedTask, state: RunState) -> KeyedTask | None:
+def most_similar(one: KeyedTask, state: RunState) -> KeyedTask | None:
     """The task of the same node (else of the same function) whose inputs differ least; of the same index if several do."""
     scope, node, index = one.place
     here = state.scopes.get(scope)

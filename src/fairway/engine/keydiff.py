@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from fairway.dsl.picture import describe_expr
@@ -16,7 +16,7 @@ from fairway.engine.workspace import Workspace
 from fairway.errors import FairwayError, NotFoundError
 from fairway.spec.attempt import Input
 from fairway.spec.event import Index, address
-from fairway.spec.graph import StepDef
+from fairway.spec.graph import Guard, StepDef
 from fairway.spec.layout import BUNDLES
 from fairway.spec.record import Record, record
 
@@ -57,6 +57,10 @@ class KeyedTask:
             return get_inputs(self.state, *self.place, self.workspace.library)
         except FairwayError:
             return {}
+
+    def guards(self) -> Sequence[Guard]:
+        """Its conditions, as far as what they are made of is known."""
+        return self.node.guards
 
     def parts(self) -> dict[str, Any]:
         """What its step adds to its key."""

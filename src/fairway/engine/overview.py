@@ -21,6 +21,7 @@ from fairway.engine.timelinedata import timeline_data
 from fairway.spec.artifact import ArtifactRef
 from fairway.spec.event import Index, RunOptions, address
 from fairway.spec.graph import Graph
+from fairway.spec.outcome import ErrorInfo
 from fairway.spec.record import Record, record
 
 Place = tuple[str, str, Index]
@@ -58,6 +59,13 @@ class ItemView(Record):
     error: str = ""
     waits: str = ""
     number: int = 0
+
+
+def as_error(error: Any) -> ErrorInfo:
+    """An error as overviews keep it, with what is known of it."""
+    if isinstance(error, ErrorInfo):
+        return error
+    return ErrorInfo(error.kind, error.code, error.message, error.hint, mro=tuple(error.mro), retryable=error.retryable)
 
 
 class Overview:
@@ -289,4 +297,4 @@ class Overview:
         return self.columns.size_bytes + 160 * blocks + graphs + 250 * (len(self.errors) + len(self.known_errors)) + 20_000
 
 
-__all__ = ["ItemView", "NodeView", "Overview", "Place", "graph_data", "timeline_data", "worst_status"]
+__all__ = ["ItemView", "NodeView", "Overview", "Place", "as_error", "graph_data", "timeline_data", "worst_status"]

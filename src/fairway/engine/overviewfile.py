@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from fairway.engine.nodecolumns import NodeColumns, ScopeColumns
-from fairway.engine.overview import Overview
+from fairway.engine.overview import Overview, as_error
 from fairway.engine.skim import Seen
 from fairway.spec.artifact import ArtifactRef
 from fairway.spec.event import RunOptions
@@ -127,7 +127,7 @@ def _header(o: Overview) -> dict[str, Any]:
 def _plain_error(error: Any) -> dict[str, Any] | None:
     if error is None:
         return None
-    return {name: getattr(error, name) for name in ("kind", "code", "message", "hint")}
+    return to_plain(as_error(error))
 
 
 def _plain_scope(scope: ScopeColumns) -> dict[str, Any]:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 MOST_SOURCES = 1_000
 """Tasks that are looked at for one input; what is gathered from more is not put together again."""
-_COPIED = (
+COPIED = (
     "run", "status", "graph", "params", "bundle", "options", "project", "created_by", "triggered_by", "name", "source", "target",
     "environment", "tags", "note", "archived", "started_at", "resumed_at", "ended_at", "now", "idle_s", "outputs", "stopping", "metrics",
     "resumes", "error",
@@ -63,42 +63,43 @@ class _Wanted:
         self.task, self.index, self.position, self.attempt = task, index, position, attempt
 
 
-class _TooMany(Exception):
-    pass
+class TooMany(Exception):
+    """A value is made of more than MOST_SOURCES tasks."""
 
 
 def take_part(overview: Overview, slot: int) -> Part:
     """What the overview knows of the task in this slot, its attempts, and the tasks that its inputs are made of."""
     place = overview.place(slot)
     state = RunState(overview.run)
-    for name in _COPIED:
+    for name in COPIED:
         setattr(state, name, getattr(overview, name))
     state.totals = overview.counts()
     part = Part(state, place)
     scope: ScopeColumns | None = overview.scopes[place[0]]
     while scope is not None:
-        state.scopes[scope.name] = _scope(scope)
+        state.scopes[scope.name] = copy_scope(scope)
         scope = overview.scopes[scope.owner[0]] if scope.owner is not None else None
-    task = _task(overview, part, slot)
-    _attempts(overview, part, slot, task)
+    task = add_task(overview, part, slot)
+    add_attempts(overview, part, slot, task)
     definition = overview.scopes[place[0]].nodes[place[1]].node
     at = dict(zip(definition.axes, place[2], strict=True))
     for name, expr in definition.inputs.items():
         found: dict[int, None] = {}
         try:
-            _sources(overview, overview.scopes[place[0]], expr, at, found)
-        except _TooMany:
-            part.large[name] = sum(node.total for node in _nodes_of(overview.scopes[place[0]], expr))
+            find_sources(overview, overview.scopes[place[0]], expr, at, found)
+        except TooMany:
+            part.large[name] = sum(node.total for node in nodes_of(overview.scopes[place[0]], expr))
             continue
         for source in sorted(found):
-            _task(overview, part, source, outputs=True)
+            add_task(overview, part, source, outputs=True)
     _first_failure(overview, part)
     for node in state.scopes[place[0]].nodes.values():
-        _group(node)
+        count_groups(node)
     return part
 
 
-def _scope(scope: ScopeColumns) -> Scope:
+def copy_scope(scope: ScopeColumns) -> Scope:
+    """A scope without its tasks."""
     made = Scope(scope.name, scope.graph, scope.index, scope.owner)
     made.lengths = {axis: dict(lengths) for axis, lengths in scope.lengths.items()}
     made.ended = scope.ended
@@ -108,7 +109,7 @@ def _scope(scope: ScopeColumns) -> Scope:
     return made
 
 
-def _task(overview: Overview, part: Part, slot: int, *, outputs: bool = False) -> TaskState:
+def add_task(overview: Overview, part: Part, slot: int, *, outputs: bool = False) -> TaskState:
     """The task in a slot; `outputs`: they are to be read."""
     scope, node, index = overview.place(slot)
     items = part.state.scopes[scope].nodes[node].items
@@ -129,12 +130,15 @@ def _task(overview: Overview, part: Part, slot: int, *, outputs: bool = False) -
     return task
 
 
-def _attempts(overview: Overview, part: Part, slot: int, task: TaskState) -> None:
+def add_attempts(overview: Overview, part: Part, slot: int, task: TaskState, *, row: int = -1) -> None:
+    """The attempts at the task in a slot, to be read; those from before the graph was edited too, unless `row` is that of its node."""
     columns = overview.columns
     scope, node, index = overview.place(slot)
-    for row, position in columns.tries_of(slot):
-        attempt = AttemptState(columns.id(row), scope, node, ())
-        attempt.n, attempt.planned_at = columns.n[row], columns.planned_at[row]
+    for tried, position in columns.tries_of(slot):
+        if row >= 0 and columns.node[tried] != row:
+            continue
+        attempt = AttemptState(columns.id(tried), scope, node, ())
+        attempt.n, attempt.planned_at = columns.n[tried], columns.planned_at[tried]
         part.attempts.append(attempt)
         part.observed[attempt.id] = []
         part.state.attempts[attempt.id] = attempt
@@ -142,13 +146,13 @@ def _attempts(overview: Overview, part: Part, slot: int, task: TaskState) -> Non
             part.state.live[attempt.id] = attempt
         task.attempts = (*task.attempts, attempt.id)
         task.n = attempt.n
-        for number in (columns.planned_no[row], *columns.observations_of(row), columns.ended_no[row]):
+        for number in (columns.planned_no[tried], *columns.observations_of(tried), columns.ended_no[tried]):
             part.want(number, task, index, position, attempt)
     for number in {columns.told[slot], overview.cached_graphs.get(slot, 0)}:
         part.want(number, task, index)
-    for due_at, n, row, slots in overview.retries:
+    for due_at, n, of, slots in overview.retries:
         if slot in slots:
-            part.state.push_retry(due_at, n, overview.nodes[row].scope, overview.nodes[row].node.id, (index,))
+            part.state.push_retry(due_at, n, overview.nodes[of].scope, overview.nodes[of].node.id, (index,))
 
 
 def _first_failure(overview: Overview, part: Part) -> None:
@@ -157,13 +161,13 @@ def _first_failure(overview: Overview, part: Part) -> None:
         scope, node, index = overview.place(slot)
         if scope == "":
             if "" in part.state.scopes:
-                _task(overview, part, slot)
+                add_task(overview, part, slot)
                 part.state.failures.append((scope, node, index))
             return
 
 
-def _sources(overview: Overview, scope: ScopeColumns, expr: Expr, at: Mapping[str, int], found: dict[int, None]) -> None:
-    """Slots of the tasks that a value is made of; those that are not there yet are left out."""
+def find_sources(overview: Overview, scope: ScopeColumns, expr: Expr, at: Mapping[str, int], found: dict[int, None]) -> None:
+    """Slots of the tasks that a value is made of; those that are not there yet are left out. Raises TooMany."""
     if expr.kind == "output":
         node = scope.nodes[expr.name]
         if all(axis in at for axis in node.node.axes):
@@ -171,29 +175,30 @@ def _sources(overview: Overview, scope: ScopeColumns, expr: Expr, at: Mapping[st
             if slot >= 0:
                 found[slot] = None
                 if len(found) > MOST_SOURCES:
-                    raise _TooMany
+                    raise TooMany
     elif expr.kind == "item":
-        _sources(overview, scope, scope.graph.axes[expr.name].sources[expr.position], at, found)
+        find_sources(overview, scope, scope.graph.axes[expr.name].sources[expr.position], at, found)
     elif expr.kind == "collect":
         axes = scope.index.axes_of(expr.args[0])
         fixed = {axis: at[axis] for axis in axes if axis in expr.over and axis in at}
         for number, index in enumerate(walk_indices(scope.graph, scope.lengths, axes, fixed)):
             if number >= MOST_SOURCES:
-                raise _TooMany
-            _sources(overview, scope, expr.args[0], dict(zip(axes, index, strict=True)), found)
+                raise TooMany
+            find_sources(overview, scope, expr.args[0], dict(zip(axes, index, strict=True)), found)
     else:
         for arg in expr.args:
-            _sources(overview, scope, arg, at, found)
+            find_sources(overview, scope, arg, at, found)
 
 
-def _nodes_of(scope: ScopeColumns, expr: Expr) -> Iterator[NodeColumns]:
+def nodes_of(scope: ScopeColumns, expr: Expr) -> Iterator[NodeColumns]:
+    """The nodes that a value is made of."""
     if expr.kind == "output":
         yield scope.nodes[expr.name]
     for arg in expr.args:
-        yield from _nodes_of(scope, arg)
+        yield from nodes_of(scope, arg)
 
 
-def _group(node: NodeState) -> None:
+def count_groups(node: NodeState) -> None:
     """Count the items that were taken as the engine counts them all."""
     for positions, groups in node.groups.items():
         for index, task in node.items.items():

@@ -2,68 +2,130 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from fairway.engine.recorded import get_inputs
+from fairway.engine.nodecolumns import DONE_WELL, NodeColumns, ScopeColumns
 from fairway.engine.resolve import Library
-from fairway.engine.state import RunState, Scope, TaskState
+from fairway.engine.sketch import Sketch, Source, outputs_in
 from fairway.errors import FairwayError
 from fairway.spec.artifact import ArtifactRef
 from fairway.spec.event import Index, address
-from fairway.spec.graph import Expr, Node
+from fairway.spec.graph import Expr
 
 Place = tuple[str, str, Index]
+Wanted = dict[int, set[str]]
+"""Outputs by the slot of the task that made them."""
 MOST_TASKS = 500
 _LISTS_UP_TO = 1_000
+_MOST_LOOKED = 20_000
 _JSON_UP_TO_BYTES = 256 << 10
 
 
 class Lineage:
     """Walks from one artifact through the tasks of a run, up to what it was made of and down to what was made of it.
 
-    At most `MOST_TASKS` tasks are visited; `complete` says whether that was enough.
+    At most `MOST_TASKS` tasks are visited; `complete` says whether that was enough. For a thread: it reads the journal and the store.
     """
 
-    def __init__(self, state: RunState, library: Library) -> None:
-        self._state, self._library = state, library
+    def __init__(self, sketch: Sketch, library: Library) -> None:
+        self._sketch, self._library = sketch, library
+        self._sources: dict[Place, dict[str, Source]] = {}
         self._given: dict[Place, dict[str, ArtifactRef]] = {}
         self.tasks: dict[Place, None] = {}
         self.complete = True
 
     def up(self, digest: str, depth: int) -> None:
         """What made it, and what made that, `depth` times."""
-        made: dict[str, list[Place]] = {}
-        for scope, node, index, task in _tasks(self._state):
-            for ref in (task.outputs or {}).values():
-                made.setdefault(ref.digest, []).append((scope, node, index))
-        wanted = {digest, *(inner for _, _, ref in find_refs(self._state, digest) for inner in self._digests(ref))}
-        for _ in range(depth):
-            found = [place for one in wanted for place in made.get(one, ()) if self._visit(place)]
-            wanted = {inner for place in found for ref in self.given(place).values() for inner in self._digests(ref)}
+        overview = self._sketch.overview
+        found = self._visit_all([*self.makers(digest), *(overview.place(slot) for slot, _ in self.collected(digest))])
+        for _ in range(depth - 1):
+            if not found:
+                return
+            slots: dict[int, None] = {}
+            for place in found:
+                slots.update(dict.fromkeys(self._behind(place)))
+            found = self._visit_all(map(overview.place, self._sketch.in_order(slots)))
+
+    def _behind(self, place: Place) -> Iterator[int]:
+        """Slots of the tasks that the task's inputs come from; of a dynamic task also those inside that made its outputs."""
+        overview = self._sketch.overview
+        for source in self.sources(place).values():
+            self.complete = self.complete and not source.is_large
+            yield from (slot for slot, _ in source.outputs if overview.columns.status[slot] in DONE_WELL)
+        inner = overview.scopes.get(address(*place))
+        for expr in inner.graph.outputs.values() if inner is not None else ():
+            assert inner is not None
+            yield from (slot for slot, _ in self._sketch.source_of(inner, expr, {}).outputs)
+        named = {ref.digest for expr in overview.scopes[place[0]].nodes[place[1]].node.inputs.values() for ref in _constants(expr)}
+        yield from map(self._sketch.find_slot, self._sketch.makers(named, MOST_TASKS))
 
     def down(self, digest: str, depth: int) -> None:
         """What takes it, and what takes that, `depth` times."""
-        wanted = {digest}
+        wanted: Wanted = {}
+        for place in self.makers(digest):
+            names = {name for name, ref in self.outputs(place).items() if ref.digest == digest}
+            wanted[self._sketch.find_slot(place)] = names
+        values, given = {digest}, {name for name, ref in self._sketch.state.params.items() if digest in self._digests(ref)}
         for _ in range(depth):
-            found = [place for place in self._takers(wanted) if self._visit(place)]
-            wanted = {ref.digest for place in found for ref in (self._state.task(*place).outputs or {}).values()}
+            found = self._visit_all(self._takers(self._promoted(wanted), values, given))
+            if not found:
+                return
+            wanted = {self._sketch.find_slot(place): set(self.outputs(place)) for place in found}
+            values, given = {ref.digest for place in found for ref in self.outputs(place).values()}, set()
+
+    def _promoted(self, wanted: Wanted) -> Wanted:
+        """With the outputs of dynamic tasks that are these outputs of tasks inside."""
+        overview = self._sketch.overview
+        out, rest = dict(wanted), dict(wanted)
+        while rest:
+            owners: Wanted = {}
+            for name in {overview.place(slot)[0] for slot in rest} - {""}:
+                scope = overview.scopes[name]
+                owner = overview.scopes[scope.owner[0]].nodes[scope.owner[1]].find_slot(scope.owner[2]) if scope.owner is not None else -1
+                for output, expr in scope.graph.outputs.items():
+                    if any(made in rest.get(slot, ()) for slot, made in self._sketch.source_of(scope, expr, {}).outputs):
+                        owners.setdefault(owner, set()).add(output)
+            rest = {slot: names for slot, names in owners.items() if slot not in out}
+            out.update(rest)
+        return out
+
+    def makers(self, digest: str) -> Iterator[Place]:
+        """The tasks that have made it."""
+        return self._sketch.makers((digest,), MOST_TASKS)
+
+    def collected(self, digest: str) -> list[tuple[int, str]]:
+        """(slot, output) of what the run's own output `digest` was collected from."""
+        overview = self._sketch.overview
+        names = [name for name, ref in overview.outputs.items() if ref.digest == digest]
+        found: list[tuple[int, str]] = []
+        for name in names:
+            if name in overview.graph.outputs:
+                found += self._sketch.source_of(overview.scopes[""], overview.graph.outputs[name], {}).outputs
+        return found
+
+    def outputs(self, place: Place) -> Mapping[str, ArtifactRef]:
+        """What the task made."""
+        return self._sketch.task(place).outputs or {}
+
+    def sources(self, place: Place) -> dict[str, Source]:
+        """What its inputs were made of, by name."""
+        if place not in self._sources:
+            self._sources[place] = self._sketch.sources(place)
+        return self._sources[place]
 
     def given(self, place: Place) -> dict[str, ArtifactRef]:
-        """The task's inputs as far as they were made."""
-        if place not in self._given:
-            try:
-                found = get_inputs(self._state, *place, self._library)
-            except FairwayError:  # not made, or gone from the store
-                found = {}
-            self._given[place] = {name: value.ref for name, value in found.items() if value.ref is not None}
+        """The task's inputs as far as they were made; what is gathered from very many tasks is left out."""
+        self._load_given([place])
         return self._given[place]
 
     def rows(self) -> list[dict[str, Any]]:
         """The visited tasks with the digests that they took and made."""
         out: list[dict[str, Any]] = []
+        self._load_given(list(self.tasks))
+        self._sketch.load(map(self._sketch.find_slot, self.tasks))
         for place in self.tasks:
-            task = self._state.task(*place)
+            task = self._sketch.task(place)
             out.append(
                 {
                     "task": address(*place),
@@ -79,14 +141,24 @@ class Lineage:
         """The digests of an artifact, and of what it lists."""
         return list(self._digests(ref))
 
-    def _visit(self, place: Place) -> bool:
-        if place in self.tasks:
-            return False
-        if len(self.tasks) >= MOST_TASKS:
-            self.complete = False
-            return False
-        self.tasks[place] = None
-        return True
+    def _load_given(self, places: Sequence[Place]) -> None:
+        unknown = [place for place in places if place not in self._given]
+        for place, inputs in zip(unknown, self._sketch.given(unknown, self._library) if unknown else (), strict=True):
+            self._given[place] = {name: value.ref for name, value in inputs.items() if value.ref is not None}
+
+    def _visit_all(self, places: Iterable[Place]) -> list[Place]:
+        """Those that had not been visited."""
+        found: list[Place] = []
+        for place in places:
+            if place in self.tasks:
+                continue
+            if len(self.tasks) >= MOST_TASKS:
+                self.complete = False
+                break
+            self.tasks[place] = None
+            found.append(place)
+        self._sketch.load(map(self._sketch.find_slot, found))
+        return found
 
     def _digests(self, ref: ArtifactRef) -> Iterator[str]:
         """Of an artifact, and of what it lists."""
@@ -99,59 +171,64 @@ class Lineage:
             for item in items[:_LISTS_UP_TO]:
                 yield item.digest
 
-    def _takers(self, digests: set[str]) -> Iterator[Place]:
-        """Tasks that have one of these among their inputs. Only those are looked at whose wiring leads to one that made it."""
-        for scope in list(self._state.scopes.values()):
-            sources = self._sources(scope, digests)
-            if not sources:
-                continue
+    def _takers(self, wanted: Wanted, values: set[str], params: Collection[str]) -> Iterator[Place]:
+        """Tasks that take some of the wanted outputs, one of these parameters, or an artifact that their graph names itself."""
+        overview = self._sketch.overview
+        by_scope: dict[str, dict[str, list[Place]]] = {}
+        for place in map(overview.place, wanted):
+            by_scope.setdefault(place[0], {}).setdefault(place[1], []).append(place)
+        looked = 0
+        for scope in list(overview.scopes.values()):
+            makers = by_scope.get(scope.name, {})
             for node in scope.nodes.values():
-                if not any(self._leads(scope, expr, sources) for expr in node.node.inputs.values()):
+                exprs = node.node.inputs.values()
+                takes_all = any(_names(scope, expr, params if not scope.name else (), values) for expr in exprs)
+                leading = [expr for expr in exprs if any(one.name in makers for one in outputs_in(scope, expr))]
+                if not leading and not takes_all:
                     continue
-                for index in list(node.items):
-                    place = scope.name, node.node.id, index
-                    if len(self._given) > MOST_TASKS * 4:
+                for slot in self._candidates(node, [] if takes_all else leading, makers):
+                    looked += 1
+                    if looked > _MOST_LOOKED:
                         self.complete = False
                         return
-                    if any(inner in digests for ref in self.given(place).values() for inner in self._digests(ref)):
+                    place = overview.place(slot)
+                    taken = self._takes(scope, place, wanted, makers)
+                    if takes_all and not taken:
+                        taken = any(not values.isdisjoint(self._digests(ref)) for ref in self.given(place).values())
+                    if taken:
                         yield place
 
-    def _sources(self, scope: Scope, digests: set[str]) -> set[str]:
-        """Nodes and parameters of the scope that have made one of these; "*" where its graph names one itself."""
-        found = {
-            node.node.id
-            for node in scope.nodes.values()
-            for task in list(node.items.values())
-            for ref in (task.outputs or {}).values()
-            if not digests.isdisjoint(self._digests(ref) if ref.format in ("list", "json") else (ref.digest,))
-        }
-        if not scope.name:
-            found |= {f"param {name}" for name, ref in self._state.params.items() if not digests.isdisjoint(self._digests(ref))}
-        if any(ref.digest in digests for node in scope.graph.nodes for ref in _constants(node)):
-            found.add("*")
-        return found
+    def _takes(self, scope: ScopeColumns, place: Place, wanted: Wanted, makers: Mapping[str, Sequence[Place]]) -> bool:
+        node = scope.nodes[place[1]].node
+        at = dict(zip(node.axes, place[2], strict=True))
+        for name, source in self._sketch.sources(place).items():
+            if any(output in wanted.get(slot, ()) for slot, output in source.outputs):
+                return True
+            for one in outputs_in(scope, node.inputs[name]) if source.is_large else ():
+                axes = scope.nodes[one.name].node.axes
+                for maker in makers.get(one.name, ()):
+                    names = wanted[self._sketch.find_slot(maker)]
+                    agrees = all(at.get(axis, number) == number for axis, number in zip(axes, maker[2], strict=True))
+                    if agrees and (one.output or "result") in names:
+                        return True
+        return False
 
-    def _leads(self, scope: Scope, expr: Expr, sources: set[str]) -> bool:
-        if expr.kind == "item":
-            return any(self._leads(scope, source, sources) for source in scope.graph.axes[expr.name].sources)
-        name = (
-            f"param {expr.name}" if expr.kind == "param" else expr.name if expr.kind == "output" else "*" if expr.kind == "artifact" else ""
-        )
-        return name in sources or any(self._leads(scope, arg, sources) for arg in expr.args)
+    def _candidates(self, node: NodeColumns, leading: Sequence[Expr], makers: Mapping[str, Sequence[Place]]) -> Iterable[int]:
+        """The slots of the node's items that may take it: those of the same index where it is taken so."""
+        nodes = self._sketch.overview.scopes[node.scope].nodes
+        if not leading or any(expr.kind != "output" or nodes[expr.name].node.axes != node.node.axes for expr in leading):
+            return node.all_slots()
+        slots = {node.find_slot(place[2]) for expr in leading for place in makers.get(expr.name, ())}
+        return sorted(slot for slot in slots if slot >= 0)
 
 
-def find_refs(state: RunState, digest: str) -> Iterator[tuple[str, str, ArtifactRef]]:
-    """(task, output, reference) of every place where the run names the artifact; task "" for its parameters and outputs."""
-    for name, ref in state.params.items():
-        if ref.digest == digest:
-            yield "", f"params.{name}", ref
-    for scope, node, index, task in _tasks(state):
-        for name, ref in (task.outputs or {}).items():
-            if ref.digest == digest:
-                yield address(scope, node, index), name, ref
-    for name, ref in state.outputs.items():
-        if ref.digest == digest:
-            yield "", name, ref
+def _names(scope: ScopeColumns, expr: Expr, params: Collection[str], digests: Collection[str]) -> bool:
+    """Is the value made of one of these parameters, or of an artifact that the pipeline names itself?"""
+    if expr.kind == "item":
+        return _names(scope, scope.graph.axes[expr.name].sources[expr.position], params, digests)
+    if (expr.kind == "param" and expr.name in params) or (expr.ref is not None and expr.ref.digest in digests):
+        return True
+    return any(_names(scope, arg, params, digests) for arg in expr.args)
 
 
 def _may_list(ref: ArtifactRef) -> bool:
@@ -162,19 +239,8 @@ def _may_list(ref: ArtifactRef) -> bool:
     return ref.format == "json" and lists and ref.size_bytes <= _JSON_UP_TO_BYTES and (ref.inline or "[")[:1] == "["
 
 
-def _tasks(state: RunState) -> Iterator[tuple[str, str, Index, TaskState]]:
-    """Every task. The driver may go on meanwhile: what it adds is not seen."""
-    for scope in list(state.scopes.values()):
-        for node in scope.nodes.values():
-            for index, task in list(node.items.items()):
-                yield scope.name, node.node.id, index, task
-
-
-def _constants(node: Node) -> Iterable[ArtifactRef]:
-    def walk(expr: Expr) -> Iterator[ArtifactRef]:
-        if expr.ref is not None:
-            yield expr.ref
-        for arg in expr.args:
-            yield from walk(arg)
-
-    return (ref for expr in node.inputs.values() for ref in walk(expr))
+def _constants(expr: Expr) -> Iterator[ArtifactRef]:
+    if expr.ref is not None:
+        yield expr.ref
+    for arg in expr.args:
+        yield from _constants(arg)

@@ -5,16 +5,18 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import Any
 from urllib.parse import urlencode
 
+from fairway.engine.nodecolumns import DONE_WELL
 from fairway.engine.resolve import Library
-from fairway.engine.state import RunState
+from fairway.engine.sketch import Sketch, Source
 from fairway.spec.artifact import ArtifactRef
 from fairway.spec.event import address
 from fairway.spec.record import Record, field, record
 from fairway.web.layered import layer
-from fairway.web.lineage import Lineage, Place, find_refs
+from fairway.web.lineage import Lineage, Place
 from fairway.web.previews.cells import clip
 from fairway.web.previews.shown import facts_of
 
@@ -76,23 +78,22 @@ class Drawing(Record):
     facts: dict[str, Any] = field(default_factory=dict)
 
 
-def tell_origin(state: RunState, library: Library, digest: str) -> Origin:
+def tell_origin(sketch: Sketch, library: Library, digest: str) -> Origin:
     """The making of the artifact in this run. For a thread: it may read lists from the store."""
-    places = list(_made_by(state, digest))
-    lineage = Lineage(state, library)
+    places = list(islice(sketch.makers((digest,)), 1))
+    lineage = Lineage(sketch, library)
     lineage.up(digest, DEPTH_LIMIT)
-    names = Names(state, lineage)
+    names = Names(sketch, lineage)
     if not places:
-        given = next((name for name, ref in state.params.items() if ref.digest == digest), "")
+        given = next((name for name, ref in sketch.state.params.items() if ref.digest == digest), "")
         raw, first = _roots(lineage, names)
         return Origin(inputs=tuple(names.inside(digest)), raw=raw, first=first, given=given)
     inputs: dict[str, Named] = {}
     params: dict[str, Named] = {}
-    for name, ref in lineage.given(places[0]).items():
-        for one in names.of_input(name, ref):
-            (params if one.kind == "param" else inputs)[one.id] = one
+    for one in names.taken_by(places[0]):
+        (params if one.kind == "param" else inputs)[one.id] = one
     raw, first = _roots(lineage, names)
-    task = state.task(*places[0])
+    task = sketch.task(places[0])
     return Origin(
         address(*places[0]), tuple(inputs.values()), tuple(params.values()), raw, first, task.cached or ("", ""), "",
         lineage.complete,
@@ -104,28 +105,29 @@ def _roots(lineage: Lineage, names: Names) -> tuple[tuple[Named, ...], tuple[str
     raw: dict[str, Named] = {}
     first: list[str] = []
     for place in lineage.tasks:
-        given = [one for name, ref in lineage.given(place).items() for one in names.of_input(name, ref)]
+        given = list(names.taken_by(place))
         raw.update({one.id: one for one in given if one.kind == "data"})
         if not any(one.kind in ("data", "made", "group") for one in given):
             first.append(address(*place))
     return tuple(raw.values()), tuple(first)
 
 
-def draw_lineage(state: RunState, library: Library, digest: str, *, up: int, down: int) -> Drawing:
+def draw_lineage(sketch: Sketch, library: Library, digest: str, *, up: int, down: int) -> Drawing:
     """The graph around the artifact, `up` steps to where it comes from and `down` steps to what was made of it."""
-    lineage = Lineage(state, library)
+    lineage = Lineage(sketch, library)
     if up:
         lineage.up(digest, up)
     if down:
         lineage.down(digest, down)
-    names = Names(state, lineage)
+    names = Names(sketch, lineage)
     subject = names.of_digest(digest)
     spots: dict[str, Named] = {subject.id: subject}
     edges: dict[tuple[str, str], None] = {}
     for place in lineage.tasks:
-        made = [names.of_output(place, name, ref) for name, ref in (state.task(*place).outputs or {}).items()]
-        given = [one for name, ref in lineage.given(place).items() for one in names.of_input(name, ref)]
-        made = [one for one in made if len(made) <= 2 or one.id == subject.id or one.digest in names.used] or made[:1]
+        outputs = {name: names.of_output(place, name, ref) for name, ref in lineage.outputs(place).items()}
+        given = list(names.taken_by(place))
+        shown = [one for name, one in outputs.items() if len(outputs) <= 2 or one.id == subject.id or (place, name) in names.used]
+        made = shown or list(outputs.values())[:1]
         for one in made:
             spots.setdefault(one.id, one)
             for other in given:
@@ -142,29 +144,56 @@ def draw_lineage(state: RunState, library: Library, digest: str, *, up: int, dow
 class Names:
     """What artifacts of a run are called. Many alike (the items of a mapped step) are told of as one group."""
 
-    def __init__(self, state: RunState, lineage: Lineage) -> None:
-        self._state, self._lineage = state, lineage
+    def __init__(self, sketch: Sketch, lineage: Lineage) -> None:
+        self._sketch, self._lineage = sketch, lineage
         self._makers: dict[str, tuple[Place, str, ArtifactRef]] = {}
-        alike: Counter[tuple[str, str]] = Counter()
-        for place in lineage.tasks:
-            alike[place[:2]] += 1
-            for name, ref in (state.task(*place).outputs or {}).items():
-                self._makers.setdefault(ref.digest, (place, name, ref))
-        self.used = {inner for place in lineage.tasks for ref in lineage.given(place).values() for inner in lineage.members(ref)}
-        self._find_makers(self.used - self._makers.keys())
-        self._groups = {key: count for key, count in alike.items() if count > _ALIKE}
-        self._params = {ref.digest: (name, ref) for name, ref in state.params.items()}
-        self._outputs = {ref.digest: name for name, ref in state.outputs.items()}
+        self._params = {ref.digest: (name, ref) for name, ref in sketch.state.params.items()}
+        self._outputs = {ref.digest: name for name, ref in sketch.state.outputs.items()}
         self.subject = ""
+        self.used: set[tuple[Place, str]] = set()
+        self._whole: set[tuple[str, str]] = set()
+        alike: dict[tuple[str, str], int] = Counter(place[:2] for place in lineage.tasks)
+        taken: dict[tuple[str, str], set[Place]] = {}
+        for place in lineage.tasks:
+            for name, ref in lineage.outputs(place).items():
+                self._makers.setdefault(ref.digest, (place, name, ref))
+            for source in lineage.sources(place).values():
+                for slot, output in source.outputs:
+                    made = sketch.overview.place(slot)
+                    self.used.add((made, output))
+                    taken.setdefault(made[:2], set()).add(made)
+                    if source.is_large:
+                        self._whole.add(made[:2])
+                        alike[made[:2]] = sketch.overview.scopes[made[0]].nodes[made[1]].total
+        for key, places in taken.items():
+            alike[key] = max(alike.get(key, 0), len(places))
+        self._groups = {key: count for key, count in alike.items() if count > _ALIKE}
 
-    def _find_makers(self, digests: set[str]) -> None:
-        """Of what the followed tasks took from others, which were not followed any more."""
-        for scope in list(self._state.scopes.values()) if digests else ():
-            for node in scope.nodes.values():
-                for index, task in list(node.items.items()):
-                    for name, ref in (task.outputs or {}).items():
-                        if ref.digest in digests:
-                            self._makers.setdefault(ref.digest, ((scope.name, node.node.id, index), name, ref))
+    def taken_by(self, place: Place) -> Iterator[Named]:
+        """What a task took: what other tasks made, by who made it."""
+        found: dict[str, Named] = {}
+        for name, source in self._lineage.sources(place).items():
+            members = list(self._made(source))
+            given = self._lineage.given(place) if not members else {}
+            if name in given:
+                members = [self._given(*self._params.get(given[name].digest, (name, given[name])))]
+            found.update((one.id, one) for one in members)
+        yield from found.values()
+
+    def _made(self, source: Source) -> Iterator[Named]:
+        """What tasks made of it, alike ones once."""
+        overview = self._sketch.overview
+        seen: set[tuple[str, str, str]] = set()
+        for slot, output in source.outputs:
+            place = overview.place(slot)
+            if overview.columns.status[slot] not in DONE_WELL or (*place[:2], output) in seen:
+                continue
+            ref = self._lineage.outputs(place).get(output)
+            if ref is not None:
+                one = self.of_output(place, output, ref)
+                if one.kind == "group":
+                    seen.add((*place[:2], output))
+                yield one
 
     def of_digest(self, digest: str) -> Named:
         """What the subject itself is called: never one of a group."""
@@ -172,7 +201,7 @@ class Names:
         maker = self._makers.get(digest)
         if maker is not None:
             return self.of_output(*maker)
-        for task, output, ref in find_refs(self._state, digest):
+        for task, output, ref in self._sketch.find_refs(digest):
             if output.startswith("params."):
                 return self._given(output[7:], ref)
             return self._named(ref, f"{task}.{output}" if task and output != "result" else task or output, "made", task=task)
@@ -182,30 +211,24 @@ class Names:
         """What tasks made of the list `digest`, where it was only collected."""
         if digest in self._makers:
             return []
-        ref = next((ref for _, _, ref in find_refs(self._state, digest)), None)
-        found = [self._makers[inner] for inner in self._lineage.members(ref) if inner in self._makers] if ref is not None else []
-        return list({one.id: one for one in (self.of_output(*maker) for maker in found)}.values())
+        found = self._lineage.collected(digest)
+        return list({one.id: one for one in self._made(Source(found, len(found)))}.values())
 
     def of_output(self, place: Place, name: str, ref: ArtifactRef) -> Named:
         """What a task made."""
         count = self._groups.get(place[:2], 0)
         if count and ref.digest != self.subject:
-            step = address(*place[:2])
-            return Named(
-                f"group {step} {name}", f"{step} × {count:,}", ref.type or ref.format, "group", step, self._run_url(step), "", count
-            )
+            return self._group(place, name, ref, count)
         task = address(*place)
         label = task if name == "result" else f"{task}.{name}"
         own = self._outputs.get(ref.digest, "")
         return self._named(ref, label if not own or own in label else f"{own} ({task})", "made", task=task)
 
-    def of_input(self, name: str, ref: ArtifactRef) -> Iterator[Named]:
-        """What a task took as `name`: of a list, the items that tasks made."""
-        members = [self._makers[inner] for inner in self._lineage.members(ref) if inner in self._makers]
-        if members:
-            yield from {one.id: one for one in (self.of_output(*maker) for maker in members)}.values()
-            return
-        yield self._given(*self._params.get(ref.digest, (name, ref)))
+    def _group(self, place: Place, name: str, ref: ArtifactRef | None, count: int) -> Named:
+        step = address(*place[:2])
+        kind = (ref.type or ref.format) if ref is not None else ""
+        more = "" if self._lineage.complete or place[:2] in self._whole else "+"
+        return Named(f"group {step} {name}", f"{step} × {count:,}{more}", kind, "group", step, self._run_url(step), "", count)
 
     def _given(self, name: str, ref: ArtifactRef) -> Named:
         if ref.format == "json" and ref.inline is not None:
@@ -226,25 +249,17 @@ class Names:
         return Named(ref.digest, label, note, kind, task, self._url(ref.digest), ref.digest)
 
     def _url(self, digest: str) -> str:
-        return f"/artifacts/{digest}?{urlencode({'run': self._state.run})}"
+        return f"/artifacts/{digest}?{urlencode({'run': self._sketch.state.run})}"
 
     def _run_url(self, task: str) -> str:
         from urllib.parse import quote
 
-        return f"/runs/{quote(self._state.run)}?{urlencode({'task': task})}"
+        return f"/runs/{quote(self._sketch.state.run)}?{urlencode({'task': task})}"
 
 
 def _short_type(ref: ArtifactRef) -> str:
     """ "Model" of "fairway.Model", "list[Model]" of "list[fairway.Model]"."""
     return re.sub(r"[\w.]+\.(?=\w)", "", ref.type or ref.format)
-
-
-def _made_by(state: RunState, digest: str) -> Iterator[Place]:
-    for scope in list(state.scopes.values()):
-        for node in scope.nodes.values():
-            for index, task in list(node.items.items()):
-                if any(ref.digest == digest for ref in (task.outputs or {}).values()):
-                    yield scope.name, node.node.id, index
 
 
 def _place(subject: Named, spots: dict[str, Named], edges: Iterable[tuple[str, str]], *, complete: bool) -> Drawing:

@@ -7,20 +7,23 @@ import os
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
 from fairway.engine.lean import read_lean
+from fairway.engine.made import Made
 from fairway.engine.overview import Overview, graph_data, timeline_data
 from fairway.engine.overviewfile import dump_overview, load_overview, remove_file, save_overview
 from fairway.engine.resolve import Library
+from fairway.engine.sketch import Sketch
 from fairway.engine.story import TaskStory, plan_story, tell_story
 from fairway.errors import NotFoundError
 from fairway.spec.layout import CACHE
 from fairway.spec.ports import Journal, run_now
 from fairway.store.runs import is_run_id
 
+T = TypeVar("T")
 KEPT_BYTES = 32 << 20
 """Of all kept overviews together; the one used last is always kept."""
 FOLDER_BYTES = 256 << 20
@@ -37,10 +40,10 @@ class _Kept:
     """An overview, how much of it was folded since it was last saved, and what was made of it for pages. `lock` is held while it changes,
     and while a thread reads it."""
 
-    __slots__ = ("fresh_bytes", "fresh_events", "lock", "overview", "texts", "wanted")
+    __slots__ = ("fresh_bytes", "fresh_events", "lock", "made", "overview", "texts", "wanted")
 
     def __init__(self, overview: Overview) -> None:
-        self.overview = overview
+        self.overview, self.made = overview, Made()
         self.lock = asyncio.Lock()
         self.wanted = 0
         self.fresh_bytes = self.fresh_events = 0
@@ -48,7 +51,7 @@ class _Kept:
 
     @property
     def size_bytes(self) -> int:
-        return self.overview.size_bytes + sum(len(text) for _, text in self.texts.values())
+        return self.overview.size_bytes + self.made.size_bytes + sum(len(text) for _, text in self.texts.values())
 
 
 class Overviews:
@@ -91,6 +94,15 @@ class Overviews:
         """The task with this address as it is now; with its inputs if there is a `library`. Raises NotFoundError."""
         plan = plan_story(await self.get(run), task)
         return await asyncio.to_thread(run_now, tell_story(self._journal, plan, library))
+
+    async def read(self, run: str, work: Callable[[Sketch], T]) -> T:
+        """What `work` makes of the run as it is now, in a thread. Raises NotFoundError."""
+        while True:
+            await self.get(run)
+            kept = self._kept.get(run)
+            if kept is not None:
+                async with kept.lock:
+                    return await asyncio.to_thread(work, Sketch(self._journal, kept.overview, kept.made))
 
     async def graph_json(self, run: str) -> bytes:
         """`graph_data` of the run as it is now."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
-from itertools import islice
 
-from fairway.engine.state import RunState
+from fairway.engine.nodecolumns import STATUSES, NodeColumns
+from fairway.engine.overview import Overview
 from fairway.errors import ConfigError, NotFoundError
 from fairway.spec.event import Index, address
 from fairway.spec.record import Record, record
@@ -24,90 +24,103 @@ class Selection(Record):
     more: bool
 
 
-def select(state: RunState, match: str = "", *, status: str = "", after: str = "", limit: int = 0) -> Selection:
+def select(overview: Overview, match: str = "", *, status: str = "", after: str = "", limit: int = 0) -> Selection:
     """Tasks meant by `match` (a step, an address, "train.3", a glob; "" is all) in the order of their steps, that come after the task
     `after`; all of them if `limit` is 0. None match: an empty selection. Raises ConfigError if there is no task `after`."""
-    start = find_place(state, after) if after else None
+    start = find_place(overview, after) if after else None
     if after and start is None:
         raise ConfigError("this cursor is not of this list", hint="begin with the first page", where="query.cursor")
     found: list[Place] = []
     total = 0
     more = False
-    for scope, node, rule in _matching(state, _spelled(state, match)):
-        found_node = state.scopes[scope].nodes[node]
-        items = found_node.items
-        if rule is True:
-            total += found_node.counts.get(status, 0) if status else len(items)
+    for node, rule in _matching(overview, _spelled(overview, match)):
+        if rule is not None:
+            meant = [place for place in _places(overview, node, rule) if not status or _status(overview, place) == status]
+            total += len(meant)
         else:
-            total += sum(1 for index in list(items) if _is_meant(state, (scope, node, index), rule, status))
+            meant = None
+            total += node.named_counts().get(status, 0) if status else node.total
         if more:
             continue
-        begin = 0
+        begin = -1
         if start is not None:
-            if (scope, node) != start[:2]:
+            if (node.scope, node.node.id) != start[:2]:
                 continue
-            begin = next(number for number, index in enumerate(items, 1) if index == start[2])
+            begin = node.find_slot(start[2])
             start = None
-        if status and not found_node.counts.get(status):
-            continue
-        for index in islice(list(items), begin, None):
-            if _is_meant(state, (scope, node, index), rule, status):
+        for place in _every(overview, node, status) if meant is None else meant:
+            if node.find_slot(place[2]) > begin:
                 if limit and len(found) == limit:
                     more = True
                     break
-                found.append((scope, node, index))
+                found.append(place)
     return Selection(tuple(found), total, more)
 
 
-def find_place(state: RunState, task: str) -> Place | None:
+def find_place(overview: Overview, task: str) -> Place | None:
     """The task with this address, None if there is none."""
-    scope, _, rest = task.rpartition("/")
-    node, bracket, inner = rest.partition("[")
-    found = state.scopes.get(scope)
-    if found is None or node not in found.nodes or (bracket and inner[-1:] != "]"):
-        return None
-    try:
-        index = tuple(map(int, inner[:-1].split(","))) if bracket else ()
-    except ValueError:
-        return None
-    place = scope, node, index
-    return place if index in found.nodes[node].items and address(*place) == task else None
+    slot = overview.find_slot(task)
+    return overview.place(slot) if slot >= 0 else None
 
 
-def get_place(state: RunState, task: str) -> Place:
+def get_place(overview: Overview, task: str) -> Place:
     """The task with this address. Raises NotFoundError."""
-    found = find_place(state, task)
+    found = find_place(overview, task)
     if found is None:
-        raise NotFoundError(f"run {state.run} has no task {task!r}", hint="GET its tasks lists them")
+        raise NotFoundError(f"run {overview.run} has no task {task!r}", hint="GET its tasks lists them")
     return found
 
 
-def _spelled(state: RunState, match: str) -> str:
+def _status(overview: Overview, place: Place) -> str:
+    return STATUSES[overview.columns.status[overview.scopes[place[0]].nodes[place[1]].slot(place[2])]]
+
+
+def _every(overview: Overview, node: NodeColumns, status: str) -> Iterator[Place]:
+    """The node's tasks of the status; those of others are stepped over fast."""
+    if status and not node.named_counts().get(status):
+        return
+    column, wanted = overview.columns.status, STATUSES.index(status) if status else -1
+    for prefix, (start, count) in node.blocks.items():
+        slot = start
+        while slot < start + count:
+            if status:
+                slot = column.find(wanted, slot, start + count)
+                if slot < 0:
+                    break
+            yield node.scope, node.node.id, (*prefix, slot - start) if node.node.axes else ()
+            slot += 1
+
+
+def _places(overview: Overview, node: NodeColumns, rule: str) -> Iterator[Place]:
+    """The node's tasks whose addresses match."""
+    if rule.startswith(f"{address(node.scope, node.node.id)}[") and not any(sign in rule for sign in "*?"):
+        place = find_place(overview, rule)
+        if place is not None and place[:2] == (node.scope, node.node.id):
+            yield place
+        return
+    for place in _every(overview, node, ""):
+        name = address(*place)
+        if name == rule or fnmatchcase(name, rule):
+            yield place
+
+
+def _spelled(overview: Overview, match: str) -> str:
     """ "train.3" as "train[3]", unless a step is called so."""
     head, _, tail = match.rpartition(".")
-    if head and tail.replace(",", "").isdigit() and not any(match in scope.nodes for scope in state.scopes.values()):
+    if head and tail.replace(",", "").isdigit() and not any(match in scope.nodes for scope in overview.scopes.values()):
         return f"{head}[{tail}]"
     return match
 
 
-def _matching(state: RunState, match: str) -> Iterator[tuple[str, str, str | bool]]:
-    """(scope, node, rule) of nodes that have some of the tasks: True for all, else what a task's address has to match."""
+def _matching(overview: Overview, match: str) -> Iterator[tuple[NodeColumns, str | None]]:
+    """(node, rule) of nodes that have some of the tasks: None for all, else what a task's address has to match."""
     pattern = match.replace("[", "[[]") if "*" in match or "?" in match else ""
-    for scope in list(state.scopes.values()):
-        for node in scope.nodes:
-            whole = address(scope.name, node)
-            if not match or match in (whole, node) or (pattern and fnmatchcase(node, pattern)):
-                yield scope.name, node, True
+    for scope in list(overview.scopes.values()):
+        for name, node in scope.nodes.items():
+            whole = address(scope.name, name)
+            if not match or match in (whole, name) or (pattern and fnmatchcase(name, pattern)):
+                yield node, None
             elif pattern:
-                yield scope.name, node, pattern
+                yield node, pattern
             elif match.startswith(f"{whole}["):
-                yield scope.name, node, match
-
-
-def _is_meant(state: RunState, place: Place, rule: str | bool, status: str) -> bool:
-    if status and state.task(*place).status != status:
-        return False
-    if rule is True:
-        return True
-    name = address(*place)
-    return name == rule or fnmatchcase(name, str(rule))
+                yield node, match

@@ -11,9 +11,9 @@ import msgspec
 from msgspec import Meta
 from starlette.responses import Response
 
-from fairway.engine.state import RunState
 from fairway.spec.artifact import blob_key
 from fairway.web.access import can_see
+from fairway.web.lists import LeanLibrary
 from fairway.web.origins import draw_lineage, tell_origin
 from fairway.web.pages.page import Page, Visit
 from fairway.web.pages.runs import get_facets
@@ -141,8 +141,8 @@ async def send_bytes(visit: Visit) -> Response:
 async def show_origin(visit: Visit) -> Response:
     """How it was made, in a sentence."""
     meant = await _find(visit)
-    state = await _state(visit, meant)
-    origin = await asyncio.to_thread(tell_origin, state, visit.site.library, meant.ref.digest)
+    library = LeanLibrary(visit.site.services.artifacts)
+    origin = await visit.site.overviews.read(meant.run, lambda sketch: tell_origin(sketch, library, meant.ref.digest))
     maker = origin.cached[0]
     shown = bool(maker) and await can_see(visit.site, visit.identity, maker)  # another project's run may have made it
     return visit.html("artifacts/_origin.html", meant=meant, origin=origin, shows_maker=shown, summary=await _summary(visit, meant))
@@ -151,8 +151,10 @@ async def show_origin(visit: Visit) -> Response:
 async def show_lineage(visit: Visit) -> Response:
     """What it was made of and what was made of it, as a graph."""
     query, meant = visit.query, await _find(visit)
-    state = await _state(visit, meant)
-    drawing = await asyncio.to_thread(draw_lineage, state, visit.site.library, meant.ref.digest, up=query.up, down=query.down)
+    library = LeanLibrary(visit.site.services.artifacts)
+    drawing = await visit.site.overviews.read(
+        meant.run, lambda sketch: draw_lineage(sketch, library, meant.ref.digest, up=query.up, down=query.down)
+    )
     return visit.html("artifacts/_lineage.html", meant=meant, drawing=drawing, up=query.up, down=query.down)
 
 
@@ -161,11 +163,6 @@ async def show_others(visit: Visit) -> Response:
     meant = await _find(visit)
     others = await asyncio.to_thread(find_others, visit.site.services.journal, visit.identity, meant.run, meant.ref.digest)
     return visit.html("artifacts/_others.html", meant=meant, others=others)
-
-
-async def _state(visit: Visit, meant: Meant) -> RunState:
-    _, state = await visit.site.states.get(meant.run)
-    return state
 
 
 async def _find(visit: Visit) -> Meant:

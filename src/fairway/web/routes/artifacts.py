@@ -9,14 +9,15 @@ from urllib.parse import quote
 
 from starlette.responses import Response
 
-from fairway.engine.state import RunState
+from fairway.engine.sketch import Sketch
 from fairway.errors import NotFoundError
 from fairway.spec.artifact import ArtifactRef, blob_key
 from fairway.spec.event import address
 from fairway.spec.ports import run_now
 from fairway.web.access import check_run
 from fairway.web.endpoint import BYTES, Call, Endpoint
-from fairway.web.lineage import Lineage, find_refs
+from fairway.web.lineage import Lineage
+from fairway.web.lists import LeanLibrary
 from fairway.web.places import select
 from fairway.web.previews.brief import preview
 from fairway.web.previews.media import media_type
@@ -40,17 +41,21 @@ from fairway.web.schema.artifacts import (
 async def list_artifacts(call: Call[ArtifactsQuery, None]) -> Any:
     """What the run's tasks have made, a page at a time; its own outputs come first."""
     query = call.query
-    _, state = await call.site.states.get(await named_run(call))
-    found = _outputs(state, query) if not query.task and not query.cursor else []
-    chosen = select(state, query.task, after=query.cursor, limit=query.limit)
-    for place in chosen.places:
-        task = address(*place)
-        refs = state.task(*place).outputs or {}
-        found += [(f"{task}.{name}", task, name, ref) for name, ref in refs.items() if _wanted(ref, query)]
-    return {
-        "items": [{"artifact": name, "task": task, "output": output, "ref": full(ref)} for name, task, output, ref in found],
-        "next": address(*chosen.places[-1]) if chosen.more else "",
-    }
+
+    def work(sketch: Sketch) -> dict[str, Any]:
+        found = _outputs(sketch, query) if not query.task and not query.cursor else []
+        chosen = select(sketch.overview, query.task, after=query.cursor, limit=query.limit)
+        sketch.load(map(sketch.find_slot, chosen.places))
+        for place in chosen.places:
+            task = address(*place)
+            refs = sketch.task(place).outputs or {}
+            found += [(f"{task}.{name}", task, name, ref) for name, ref in refs.items() if _wanted(ref, query)]
+        return {
+            "items": [{"artifact": name, "task": task, "output": output, "ref": full(ref)} for name, task, output, ref in found],
+            "next": address(*chosen.places[-1]) if chosen.more else "",
+        }
+
+    return await call.site.overviews.read(await named_run(call), work)
 
 
 async def get_artifact(call: Call[ArtifactQuery, None]) -> Any:
@@ -60,8 +65,7 @@ async def get_artifact(call: Call[ArtifactQuery, None]) -> Any:
     stat = await asyncio.to_thread(call.site.services.artifacts.stat, blob_key(digest))
     refs: list[dict[str, Any]] = []
     if call.query.run:
-        _, state = await call.site.states.get(call.query.run)
-        found = await asyncio.to_thread(list, islice(find_refs(state, digest), 100))
+        found = await call.site.overviews.read(call.query.run, lambda sketch: list(islice(sketch.find_refs(digest), 100)))
         refs = [{"task": task, "output": output, "ref": full(ref)} for task, output, ref in found]
     if stat is None and not refs:
         raise NotFoundError(f"there is no artifact {digest[:12]}", hint="name the run that made it: ?run=ID")
@@ -99,28 +103,26 @@ async def trace_artifact(call: Call[LineageQuery, None]) -> Any:
     """What an artifact was made of and what was made of it, in one run; and which other runs name it."""
     digest, query = _digest(call), call.query
     await check_run(call.site, call.identity, query.run)
-    _, state = await call.site.states.get(query.run)
-    if await asyncio.to_thread(next, find_refs(state, digest), None) is None:
-        raise NotFoundError(
-            f"run {query.run} does not name the artifact {digest[:12]}", hint="GET its artifacts lists them", where="query.run"
-        )
-    found = Lineage(state, call.site.library)
+    library = LeanLibrary(call.site.services.artifacts)
 
-    def work() -> list[dict[str, Any]]:
+    def work(sketch: Sketch) -> tuple[list[dict[str, Any]], bool]:
+        if next(sketch.find_refs(digest), None) is None:
+            raise _not_named(query.run, digest)
+        found = Lineage(sketch, library)
         if query.direction != "down":
             found.up(digest, query.depth)
         if query.direction != "up":
             found.down(digest, query.depth)
-        return found.rows()
+        return found.rows(), found.complete
 
-    tasks = await asyncio.to_thread(work)
+    tasks, complete = await call.site.overviews.read(query.run, work)
     others = await asyncio.to_thread(_other_runs, call, query.run, digest, query.runs) if query.runs else []
-    return {"digest": digest, "run": query.run, "tasks": tasks, "complete": found.complete, "other_runs": others}
+    return {"digest": digest, "run": query.run, "tasks": tasks, "complete": complete, "other_runs": others}
 
 
-def _outputs(state: RunState, query: ArtifactsQuery) -> list[tuple[str, str, str, ArtifactRef]]:
+def _outputs(sketch: Sketch, query: ArtifactsQuery) -> list[tuple[str, str, str, ArtifactRef]]:
     """(name, task, output, reference) of the run's own outputs."""
-    return [(name, "", name, ref) for name, ref in state.outputs.items() if _wanted(ref, query)]
+    return [(name, "", name, ref) for name, ref in sketch.state.outputs.items() if _wanted(ref, query)]
 
 
 def _wanted(ref: ArtifactRef, query: ArtifactsQuery) -> bool:
@@ -130,11 +132,14 @@ def _wanted(ref: ArtifactRef, query: ArtifactsQuery) -> bool:
 async def _get_ref(call: Call[Any, Any], run: str) -> ArtifactRef:
     digest = _digest(call)
     await check_run(call.site, call.identity, run)
-    _, state = await call.site.states.get(run)
-    found = await asyncio.to_thread(next, find_refs(state, digest), None)
-    if found is not None:
-        return found[2]
-    raise NotFoundError(f"run {run} does not name the artifact {digest[:12]}", hint="GET its artifacts lists them", where="query.run")
+    found = await call.site.overviews.read(run, lambda sketch: next(sketch.find_refs(digest), None))
+    if found is None:
+        raise _not_named(run, digest)
+    return found[2]
+
+
+def _not_named(run: str, digest: str) -> NotFoundError:
+    return NotFoundError(f"run {run} does not name the artifact {digest[:12]}", hint="GET its artifacts lists them", where="query.run")
 
 
 async def _check_seen(call: Call[Any, Any], run: str) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from fairway.engine.differ import diff
 from fairway.engine.history import read_history
+from fairway.engine.sketch import Sketch
 from fairway.errors import NotFoundError
 from fairway.spec.event import address
 from fairway.spec.ports import run_now
@@ -25,11 +26,14 @@ async def list_curves(call: Call[CurvesQuery, None]) -> Any:
     """Curves of the run's tasks, each in at most `points` points that keep every peak and every dip."""
     query = call.query
     run = await named_run(call)
-    head, state = await call.site.states.get(run)
-    found = select(state, query.task, after=query.cursor, limit=query.limit)
-    last = {address(*place): state.task(*place).attempts[-1:] for place in found.places}
-    wanted = [(task, attempt) for task, attempts in last.items() for attempt in attempts]
-    more = address(*found.places[-1]) if found.more else ""
+
+    def work(sketch: Sketch) -> tuple[int, list[tuple[str, str]], str]:
+        found = select(sketch.overview, query.task, after=query.cursor, limit=query.limit)
+        items = (sketch.overview.item(sketch.find_slot(place)) for place in found.places)
+        wanted = [(item.address, item.attempt) for item in items if item.attempt]
+        return sketch.overview.head, wanted, address(*found.places[-1]) if found.more else ""
+
+    head, wanted, more = await call.site.overviews.read(run, work)
     items = await asyncio.to_thread(_read_curves, call.site.curves, run, wanted, query)
     return {"items": items, "next": more, "head": head}
 

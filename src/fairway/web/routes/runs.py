@@ -8,8 +8,8 @@ from typing import Any
 from starlette.responses import Response
 
 from fairway.engine.client import status_of
+from fairway.engine.overview import Overview, as_error
 from fairway.engine.query import parse_query, parse_sort
-from fairway.engine.state import RunState
 from fairway.errors import ConfigError, ConflictError, NotFoundError
 from fairway.spec.event import RunLabelled, RunResumed, RunStarted, address
 from fairway.spec.query import Facets, RunQuery, RunsFound
@@ -70,10 +70,10 @@ async def start_run(call: Call[Any, StartBody]) -> Reply:
 async def get_run_detail(call: Call[Any, None]) -> dict[str, Any]:
     """A run with its steps and outputs."""
     run = await named_run(call)
-    head, state = await call.site.states.get(run)
-    steps = _steps(state)
-    outputs = {name: full(ref) for name, ref in state.outputs.items()}
-    error = full(state.error) if state.error else None
+    overview = await call.site.overviews.get(run)
+    head, steps = overview.head, _steps(overview)
+    outputs = {name: full(ref) for name, ref in overview.outputs.items()}
+    error = full(as_error(overview.error)) if overview.error else None
     host = call.site.host
     problem = host.find_problem(run)
     return {
@@ -98,8 +98,8 @@ async def get_summary(call: Call[Any, None]) -> Any:
 
 async def get_graph(call: Call[Any, None]) -> Any:
     """The run's pipeline as data."""
-    _, state = await call.site.states.get(await named_run(call))
-    return to_plain(state.graph)
+    overview = await call.site.overviews.get(await named_run(call))
+    return to_plain(overview.graph)
 
 
 async def label_run(call: Call[Any, LabelBody]) -> Any:
@@ -217,17 +217,16 @@ async def _check_same(call: Call[Any, Any], started: RunStarted) -> None:
         raise ConflictError(f"there is another run {started.run}", hint="start it under a new id")
 
 
-def _steps(state: RunState) -> list[dict[str, Any]]:
+def _steps(overview: Overview) -> list[dict[str, Any]]:
     """Steps in order; those of graphs that mapped dynamic tasks have made are taken together, as they differ by their index alone."""
     found: dict[str, dict[str, Any]] = {}
-    for scope in state.scopes.values():
+    for scope in overview.scopes.values():
         above = _INDEX.sub("", scope.name)
         for node in scope.nodes.values():
             name = address(above, node.node.id)
             row = found.setdefault(name, {"step": name, "status": "", "counts": {}, "started_at": 0.0, "ended_at": 0.0})
-            for status, n in node.counts.items():
-                if n:
-                    row["counts"][status] = row["counts"].get(status, 0) + n
+            for status, n in node.named_counts().items():
+                row["counts"][status] = row["counts"].get(status, 0) + n
             if node.started_at and (not row["started_at"] or node.started_at < row["started_at"]):
                 row["started_at"] = node.started_at
             row["ended_at"] = max(row["ended_at"], node.ended_at)

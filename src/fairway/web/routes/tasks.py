@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
-from fairway.engine.explain import why
-from fairway.engine.recorded import get_inputs
-from fairway.engine.state import RunState
-from fairway.errors import NotFoundError
+from fairway.engine.sketch import Sketch
 from fairway.spec.event import Index, address
 from fairway.web.endpoint import Call, Endpoint
+from fairway.web.explaining import explain
+from fairway.web.lists import LeanLibrary
 from fairway.web.places import get_place, select
 from fairway.web.records import full
 from fairway.web.routes.runs import named_run
@@ -21,40 +19,39 @@ from fairway.web.views import task_detail, task_row
 async def list_tasks(call: Call[TasksQuery, None]) -> Any:
     """Tasks in the order of their steps, a page at a time."""
     query = call.query
-    head, state = await call.site.states.get(await named_run(call))
-    found = select(state, query.match, status=query.status, after=query.cursor, limit=query.limit)
-    return {
-        "items": [task_row(state, *place) for place in found.places],
-        "next": address(*found.places[-1]) if found.more else "",
-        "total": found.total,
-        "head": head,
-    }
+
+    def work(sketch: Sketch) -> dict[str, Any]:
+        found = select(sketch.overview, query.match, status=query.status, after=query.cursor, limit=query.limit)
+        sketch.load(map(sketch.find_slot, found.places), attempts=True)
+        return {
+            "items": [task_row(sketch.state, *place) for place in found.places],
+            "next": address(*found.places[-1]) if found.more else "",
+            "total": found.total,
+            "head": sketch.overview.head,
+        }
+
+    return await call.site.overviews.read(await named_run(call), work)
 
 
 async def get_task(call: Call[Any, None]) -> Any:
     """One task by its address."""
-    run = await named_run(call)
-    _, state = await call.site.states.get(run)
-    place = get_place(state, call.path["task"])
-    detail = task_detail(state, *place)
-    inputs = await asyncio.to_thread(_inputs, state, place, call.site.library)
-    return {**detail, "inputs": inputs}
+    run, library = await named_run(call), LeanLibrary(call.site.services.artifacts)
+
+    def work(sketch: Sketch) -> dict[str, Any]:
+        place = get_place(sketch.overview, call.path["task"])
+        sketch.load((sketch.find_slot(place),), attempts=True)
+        return {**task_detail(sketch.state, *place), "inputs": _inputs(sketch, place, library)}
+
+    return await call.site.overviews.read(run, work)
 
 
 async def explain_task(call: Call[WhyQuery, None]) -> Any:
     """Why a task ran, or did not have to."""
-    run = await named_run(call)
-    _, state = await call.site.states.get(run)
-    place = get_place(state, call.query.task)
-    found = await asyncio.to_thread(why, call.site.workspace(), run, address(*place))
-    return full(found)
+    return full(await explain(call.site, call.identity, await named_run(call), call.query.task))
 
 
-def _inputs(state: RunState, place: tuple[str, str, Index], library: Any) -> dict[str, Any]:
-    try:
-        given = get_inputs(state, *place, library)
-    except NotFoundError:  # not made yet
-        return {}
+def _inputs(sketch: Sketch, place: tuple[str, str, Index], library: LeanLibrary) -> dict[str, Any]:
+    (given,) = sketch.given([place], library)
     return {name: {"ref": full(value.ref) if value.ref is not None else None, "secret": value.secret} for name, value in given.items()}
 
 
