@@ -10,7 +10,6 @@ import msgspec
 from markupsafe import Markup
 from starlette.responses import Response
 
-from fairway.engine.explain import why
 from fairway.engine.host import DRIVER_LOG
 from fairway.engine.keydiff import pinned
 from fairway.engine.keys import packages_of
@@ -18,6 +17,7 @@ from fairway.engine.state import SETTLED, RunState
 from fairway.engine.story import TaskStory, plan_story, tell_story
 from fairway.errors import NotFoundError
 from fairway.spec.ports import StreamStore
+from fairway.web.explaining import explain
 from fairway.web.metrics import spell_curve
 from fairway.web.pages.page import Page, Visit
 from fairway.web.pages.runparts import read_step
@@ -170,7 +170,7 @@ async def _read_tab(visit: Visit, told: _Told) -> dict[str, Any]:
     if told.tab == "code":
         return await asyncio.to_thread(_read_surroundings, visit.site, told)
     if told.tab == "cache":
-        return {"why": await asyncio.to_thread(why, visit.site.workspace(), run, told.story.address)}
+        return {"why": await explain(visit.site, visit.identity, run, told.story.address)}
     return {}
 
 
