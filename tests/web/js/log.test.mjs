@@ -2,6 +2,8 @@ import assert from "node:assert/strict";
 import test from "node:test";
 import { applySgr, cutRows, findIn, lastState, LogWindow, paletteColour, parseAnsi, parseLines, PIECE_BYTES, plainLook, soughtFor, splitStamp } from "../../../src/fairway/web/static/js/log-model.js";
 
+import { luminance } from "../../../src/fairway/web/static/js/log-rows.js";
+
 const encode = (text) => new TextEncoder().encode(text);
 const texts = (spans) => spans.map((span) => span.text).join("");
 
@@ -166,4 +168,11 @@ test("lines in an address", () => {
   assert.deepEqual(parseLines("12"), [12, 12]);
   assert.deepEqual(parseLines("20-12"), [12, 20]);
   for (const text of ["", "0", "x", "1-", "-1", undefined]) assert.equal(parseLines(text), null);
+});
+
+test("how bright a colour is decides how it is shown", () => {
+  assert.equal(luminance("#000000"), 0);
+  assert.ok(Math.abs(luminance("#ffffff") - 1) < 1e-9);
+  const bright = ["#0000ff", "#ff0000", "#00ff00", "#ffff00"].map(luminance);
+  assert.deepEqual(bright, [...bright].sort((a, b) => a - b));
 });
