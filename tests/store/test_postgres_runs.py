@@ -9,6 +9,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from fairway.engine.localserver import exchange, find_server
+
 PIPELINE = """
 import os
 import fairway as fw
@@ -74,5 +76,14 @@ def test_the_password_of_the_journal_stands_nowhere(tmp_path: Path, postgres_url
     shell = Shell(tmp_path, postgres_url.replace("fairway@", "fairway:hunter2@"))
     shell.ask("run", "squares.py", "--n", "1")
     assert "hunter2" not in shell.ask("doctor") + shell.ask("show", "last") + shell.ask("runs")
-    for file in (tmp_path / "home").rglob("*"):
-        assert not file.is_file() or b"hunter2" not in file.read_bytes()
+    shell.ask("ui", "--no-open")
+    try:
+        server = find_server(str(tmp_path / "home"))
+        assert server is not None
+        for page in ("/runs", "/system", "/api/v1/target"):
+            status, body = exchange(server, "GET", page)
+            assert (status, b"hunter2" in body) == (200, False)
+        for file in (tmp_path / "home").rglob("*"):
+            assert not file.is_file() or b"hunter2" not in file.read_bytes()
+    finally:
+        shell.ask("down", "--on", "local", "--yes")

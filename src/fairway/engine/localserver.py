@@ -80,7 +80,10 @@ def ensure_server(project: Project, *, port: int = 0, keep: bool = False) -> Loc
         if found is not None:
             _make_way(found, project.home, port)
         _write(folder, SETTINGS, settings)
-        return _start(folder, project, port, made_with)
+        try:
+            return _start(folder, project, port, made_with)
+        finally:
+            _remove(folder, SETTINGS)  # the password of a journal may stand in it
 
 
 def stop_server(home: str, *, patience_s: float = GOODBYE_S) -> LocalServer | None:
