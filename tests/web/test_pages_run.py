@@ -239,7 +239,8 @@ def test_page_of_a_run_that_goes_on(server: Server) -> None:
         page = get(client, f"http://server/runs/{RUN}")
         assert "Runs for" in page
         assert "data-since=" in page
-        assert f'data-live="run:{RUN}"' in page
+        head = client.get(f"{API}/runs/{RUN}").json()["head"]
+        assert f'data-live="run:{RUN}" data-stand="{head}"' in page, "so that what happens until the page listens is not missed"
         graph_before = client.get(f"http://server/runs/{RUN}/graph.json")
         assert [node["status"] for node in graph_before.json()["nodes"]] == ["running", "waiting"]
         server.executor.free = True

@@ -41,6 +41,16 @@ function caught(now) {
   spread(news);
 }
 
+/** What a page shows may be older than what was heard of since, or newer than nothing: then the connection will tell. */
+function missed(port, shown) {
+  const news = {};
+  for (const [topic, stand] of Object.entries(shown)) {
+    if (!stands.has(topic)) stands.set(topic, stand);
+    else if (stands.get(topic) > stand) news[topic] = stands.get(topic);
+  }
+  if (Object.keys(news).length) port.postMessage({ news });
+}
+
 function spread(news) {
   for (const [topic, stand] of Object.entries(news)) stands.set(topic, stand);
   for (const [port, topics] of pages) {
@@ -57,7 +67,10 @@ let soon = 0;
 function serve(port) {
   port.onmessage = ({ data }) => {
     if (data.bye) pages.delete(port);
-    else pages.set(port, new Set(data.topics));
+    else {
+      pages.set(port, new Set(data.topics));
+      missed(port, data.stands ?? {});
+    }
     clearTimeout(soon);
     soon = setTimeout(reopen, data.bye ? 500 : 0);
   };

@@ -22,13 +22,25 @@ function topics() {
   return [...new Set([...listeners.keys(), ...inPage])].filter(Boolean);
 }
 
+const said = new Set(); // topics whose stand in the page has been told
+
+/** How far the page is, by the attribute data-stand beside data-live: what has happened since it was made is news to it. */
+function newStands() {
+  const found = {};
+  for (const { dataset } of document.querySelectorAll("[data-live][data-stand]")) {
+    if (!said.has(dataset.live)) found[dataset.live] = Number(dataset.stand);
+    said.add(dataset.live);
+  }
+  return found;
+}
+
 let told = "";
 function tell() {
   const wanted = topics();
   const text = wanted.join(" ");
   if (text === told) return;
   told = text;
-  connect().postMessage({ topics: wanted });
+  connect().postMessage({ topics: wanted, stands: newStands() });
 }
 
 function connect() {

@@ -37,21 +37,24 @@ async function load(kind) {
 
 const fetching = new Map();
 
-/** Fetch a view's data and show it; while that goes on, further news are taken together into one more fetch. */
+/** Fetch a view's data and show it; further news meanwhile are taken together into one more fetch, which leaves as long a rest as this took. */
 function refresh(kind, apply) {
   if (fetching.has(kind)) {
     fetching.set(kind, true);
     return;
   }
   fetching.set(kind, false);
+  const began = performance.now();
   load(kind).then((found) => {
-    if (!found) return;
+    if (!found) return undefined;
     data[kind] = found;
-    apply(found);
+    return apply(found);
   }).catch((error) => tellTrouble(kind, error)).finally(() => {
-    const again = fetching.get(kind);
-    fetching.delete(kind);
-    if (again) refresh(kind, apply);
+    setTimeout(() => {
+      const again = fetching.get(kind);
+      fetching.delete(kind);
+      if (again) refresh(kind, apply);
+    }, Math.min(2000, 2 * (performance.now() - began)));
   });
 }
 

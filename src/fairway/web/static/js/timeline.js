@@ -65,8 +65,9 @@ export class TimelineView {
       requestAnimationFrame(frame);
       if (document.hidden || this.host.hidden || !this.width) return;
       const [from, to] = this.range();
-      if ((Date.now() / 1000 - (this.drawnAt ?? 0)) * (this.width / (to - from)) < 0.5 && Date.now() / 1000 - (this.drawnAt ?? 0) < 1) return;
-      this.draw();
+      const passed = Date.now() / 1000 - (this.drawnAt ?? 0);
+      const enough = Math.max((0.5 * (to - from)) / this.width, this.data.rows.length > 40 || this.data.rows.some((row) => row.bars.length > 100) ? 0.25 : 0.03);
+      if (passed >= Math.min(enough, 1)) this.draw();
     };
     requestAnimationFrame(frame);
   }
