@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from difflib import unified_diff
 from typing import Any
 
@@ -36,8 +36,9 @@ class Difference(Record):
     text: str = ""
 
 
-def diff(first: RunState, second: RunState, home: str) -> list[Difference]:
-    """All differences, by section in the order of `SECTIONS`. Durations count if they differ by more than half a second and a fifth."""
+def diff(first: RunState, second: RunState, home: str, times: Callable[[RunState], Mapping[str, float]] | None = None) -> list[Difference]:
+    """All differences, by section in the order of `SECTIONS`. Durations count if they differ by more than half a second and a fifth;
+    `times` gives the seconds that each step took, which are else added up from its attempts."""
     return [
         *_code(first, second, home),
         *_pipeline(first, second),
@@ -47,7 +48,7 @@ def diff(first: RunState, second: RunState, home: str) -> list[Difference]:
         *_values("environment", _machine(first), _machine(second)),
         *_results(first, second),
         *_values("metrics", first.metrics, second.metrics),
-        *_durations(first, second),
+        *_durations(first, second, times or _times),
     ]
 
 
@@ -177,7 +178,7 @@ def _endings(state: RunState) -> dict[str, Any]:
         for name, node in scope.nodes.items():
             counts = {status: n for status, n in node.counts.items() if n and status in ("failed", "skipped", "cancelled")}
             if counts:
-                several = len(node.items) > 1
+                several = sum(node.counts.values()) > 1
                 found[address(scope.name, name)] = ", ".join(f"{n} {status}" if several else status for status, n in counts.items())
     return found
 
@@ -186,10 +187,10 @@ def _outputs(state: RunState) -> dict[str, Any]:
     return {name: shown(ref) for name, ref in state.outputs.items()}
 
 
-def _durations(first: RunState, second: RunState) -> Iterator[Difference]:
+def _durations(first: RunState, second: RunState, times: Callable[[RunState], Mapping[str, float]]) -> Iterator[Difference]:
     """Of the runs, and of each step that really ran in both."""
     yield from _duration("run", first.ended_at - first.started_at, second.ended_at - second.started_at)
-    old, new = _times(first), _times(second)
+    old, new = times(first), times(second)
     for name in old:
         if name in new:
             yield from _duration(name, old[name], new[name])

@@ -243,6 +243,27 @@ class Sketch:
                 yield "", name, ref
 
 
+def outline(overview: Overview) -> tuple[RunState, dict[str, float]]:
+    """(the run's state without its tasks, seconds that the attempts of each step took)."""
+    state = RunState(overview.run)
+    for name in COPIED:
+        setattr(state, name, getattr(overview, name))
+    state.totals = overview.counts()
+    state.scopes = {scope.name: copy_scope(scope) for scope in overview.scopes.values()}
+    columns, nodes = overview.columns, overview.nodes
+    spent = [0.0] * len(nodes)
+    for row, node in enumerate(columns.node):
+        if columns.ended_no[row]:
+            spent[node] += columns.ended[row] - max(columns.started[row], 0.0)
+    took: dict[str, float] = {}
+    for node, seconds in zip(nodes, spent, strict=True):
+        scope = overview.scopes.get(node.scope)
+        if node.attempts and scope is not None and node.node.id in scope.nodes:
+            name = address(node.scope, node.node.id)
+            took[name] = took.get(name, 0.0) + seconds
+    return state, took
+
+
 def outputs_in(scope: ScopeColumns, expr: Expr) -> Iterator[Expr]:
     """The outputs that a value is made of, through the lists that it is an item of."""
     if expr.kind == "output":

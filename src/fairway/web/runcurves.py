@@ -6,8 +6,9 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
+from fairway.engine.nodecolumns import CACHED
 from fairway.engine.overview import Overview
-from fairway.spec.event import address
+from fairway.engine.sketch import Sketch
 from fairway.web.curves import downsample
 from fairway.web.identity import Identity
 from fairway.web.metrics import CurveReader
@@ -15,8 +16,6 @@ from fairway.web.ports import Site
 
 TASKS_LIMIT = 24
 """Tasks of one run whose curves are drawn: of a step that is mapped over thousands, the first ones."""
-FEW_EVENTS = 4_000
-"""Of longer runs, tasks that were taken from the cache are not looked up."""
 POINTS_IN_ALL = 40_000
 POINTS_LEAST, POINTS_MOST = 60, 600
 
@@ -39,12 +38,9 @@ async def read_curves(site: Site, identity: Identity, runs: Sequence[str], x: st
 
 async def _list_cached(site: Site, identity: Identity, run: str, limit: int) -> list[Place]:
     """Tasks that other runs have done, as far as these are there and may be seen."""
-    if await site.services.journal.head(run) > FEW_EVENTS:
-        return []
-    _, state = await site.states.get(run)
-    cached = [(address(scope, node, index), *task.cached) for scope, node, index, task in state.tasks() if task.cached]
+    cached = await site.overviews.read(run, lambda sketch: _find_cached(sketch, limit)) if limit > 0 else []
     found: list[Place] = []
-    for task, maker, made in cached[: max(limit, 0)]:
+    for task, maker, made in cached:
         if not await site.services.journal.head(maker) or not await site.sight.sees_run(identity, maker):
             continue
         overview = await site.overviews.get(maker)
@@ -52,6 +48,23 @@ async def _list_cached(site: Site, identity: Identity, run: str, limit: int) -> 
         attempt = overview.item(slot).attempt if slot >= 0 else ""
         found += [(run, task, maker, attempt)] if attempt else []
     return found
+
+
+def _find_cached(sketch: Sketch, limit: int) -> list[tuple[str, str, str]]:
+    """(task, run, task of that run) of the first tasks that another run has done."""
+    overview = sketch.overview
+    slots: list[int] = []
+    for node in (node for scope in overview.scopes.values() for node in scope.nodes.values()):
+        for slot in node.all_slots() if node.counts[CACHED] else ():
+            if overview.columns.status[slot] == CACHED:
+                slots.append(slot)
+                if len(slots) == limit:
+                    break
+        if len(slots) == limit:
+            break
+    sketch.load(slots)
+    tasks = [(overview.address(slot), sketch.task(overview.place(slot)).cached) for slot in slots]
+    return [(task, *cached) for task, cached in tasks if cached is not None]
 
 
 def list_attempts(overview: Overview) -> tuple[list[tuple[str, str]], int]:

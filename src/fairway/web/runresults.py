@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from fairway.engine.state import RunState
+from fairway.engine.sketch import Sketch
 from fairway.errors import FairwayError
 from fairway.spec.artifact import ArtifactRef, blob_key
 from fairway.spec.ports import ArtifactStore
@@ -18,8 +18,8 @@ from fairway.web.sides import Side
 
 TABLE_BYTES = 2 << 20
 CLASSES_LIMIT = 30
-FEW_EVENTS = 4_000
-"""Of longer runs only the outputs of the run itself are looked at, not those of its steps."""
+STEPS_LIMIT = 2_000
+"""Of so many steps it is looked at what they made."""
 ROC_COLUMNS = (("fpr", "tpr"), ("false positive rate", "true positive rate"), ("false_positive_rate", "true_positive_rate"))
 PARTS = ("class", "model", "label", "fold", "name")
 PICTURES = ("svg", "png")
@@ -55,10 +55,7 @@ async def read_results(site: Site, identity: Identity, sides: Sequence[Side]) ->
     """kind -> name -> one result a run that has it."""
     found: dict[str, dict[str, list[Result]]] = {"roc": {}, "confusion": {}, "picture": {}}
     for side in sides:
-        refs = dict(side.outputs)
-        if await site.services.journal.head(side.run) <= FEW_EVENTS:
-            _, state = await site.states.get(side.run)
-            refs = dict(list_made(state))
+        refs = await site.overviews.read(side.run, lambda sketch: dict(list_made(sketch)))
         tables = {name: ref for name, ref in refs.items() if ref.format == "table" and ref.size_bytes <= TABLE_BYTES}
         for name, one in (await asyncio.to_thread(_read_tables, side.run, tables, site.services.artifacts)).items():
             found[one.kind].setdefault(name, []).append(one)
@@ -69,19 +66,19 @@ async def read_results(site: Site, identity: Identity, sides: Sequence[Side]) ->
     return found
 
 
-def list_made(state: RunState) -> Iterator[tuple[str, ArtifactRef]]:
+def list_made(sketch: Sketch) -> Iterator[tuple[str, ArtifactRef]]:
     """(name, reference) of the run's outputs, then of what tasks that are not mapped have made beside them: "report.roc"."""
     known: set[str] = set()
-    for name, ref in state.outputs.items():
+    for name, ref in sketch.state.outputs.items():
         known.add(ref.digest)
         yield name, ref
-    for scope in state.scopes.values():
-        for node in scope.nodes.values():
-            task = node.items.get(()) if not node.node.axes else None
-            for output, ref in ((task.outputs if task else None) or {}).items():
-                if ref.digest not in known:
-                    known.add(ref.digest)
-                    yield f"{node.node.id}.{output}", ref
+    nodes = [node for scope in sketch.overview.scopes.values() for node in scope.nodes.values() if not node.node.axes][:STEPS_LIMIT]
+    sketch.load(slot for node in nodes for slot in node.all_slots())
+    for node in nodes:
+        for output, ref in (sketch.task((node.scope, node.node.id, ())).outputs or {}).items():
+            if ref.digest not in known:
+                known.add(ref.digest)
+                yield f"{node.node.id}.{output}", ref
 
 
 def _read_tables(run: str, tables: Mapping[str, ArtifactRef], store: ArtifactStore) -> dict[str, Result]:

@@ -7,12 +7,13 @@ from typing import Annotated
 import msgspec
 from starlette.responses import Response
 
-from fairway.engine.overview import Overview, graph_data, timeline_data
+from fairway.engine.overview import Overview, graph_data
 from fairway.errors import NotFoundError
 from fairway.spec.record import replace
 from fairway.spec.summary import RunSummary
 from fairway.web.pages.page import Page, Visit
 from fairway.web.pages.runparts import draw_strip, find_failure, list_outputs, list_rows, read_step, split_step
+from fairway.web.respond import render_text
 
 VIEWS = ("graph", "timeline", "steps")
 PAGE_ITEMS = 50
@@ -70,14 +71,12 @@ async def show_run(visit: Visit) -> Response:
 
 async def send_graph(visit: Visit) -> Response:
     """The graph with its states, for the page's script."""
-    overview = await overview_of(visit, await _named(visit))
-    return visit.json(graph_data(overview))
+    return send_json(visit, await visit.site.overviews.graph_json(await _named(visit)))
 
 
 async def send_timeline(visit: Visit) -> Response:
     """What ran when, for the page's script."""
-    overview = await overview_of(visit, await _named(visit))
-    return visit.json(timeline_data(overview))
+    return send_json(visit, await visit.site.overviews.timeline_json(await _named(visit)))
 
 
 async def show_items(visit: Visit) -> Response:
@@ -107,6 +106,11 @@ async def show_items(visit: Visit) -> Response:
         next=items[-1].number + 1 if more else 0,
         strip=draw_strip(overview, scope, name) if block in ("", "top") else None,
     )
+
+
+def send_json(visit: Visit, text: bytes) -> Response:
+    """JSON that has been encoded already."""
+    return render_text(visit.request, text, "application/json")
 
 
 async def overview_of(visit: Visit, run: str) -> Overview:

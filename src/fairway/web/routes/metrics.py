@@ -8,12 +8,13 @@ from typing import Any
 
 from fairway.engine.differ import diff
 from fairway.engine.history import read_history
-from fairway.engine.sketch import Sketch
+from fairway.engine.sketch import Sketch, outline
 from fairway.errors import NotFoundError
 from fairway.spec.event import address
 from fairway.spec.ports import run_now
 from fairway.spec.summary import RunSummary
 from fairway.web.endpoint import Call, Endpoint
+from fairway.web.explaining import is_small
 from fairway.web.metrics import CurveReader, spell_curve
 from fairway.web.places import select
 from fairway.web.ports import Site
@@ -48,7 +49,7 @@ async def compare_runs(call: Call[CompareQuery, None]) -> Any:
         if summary is None or not call.identity.sees(summary.project):
             raise NotFoundError(f"there is no run {run!r}", hint="GET /runs lists them", where="query.run")
         rows.append(summary)
-    differences = await asyncio.to_thread(_diff, call.site, runs[0], runs[1]) if len(runs) == 2 else []
+    differences = await _diff(call.site, runs[0], runs[1]) if len(runs) == 2 else []
     return {
         "runs": [full(row) for row in rows],
         "parameters": _side_by_side([row.params for row in rows]),
@@ -72,7 +73,19 @@ def _side_by_side(tables: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     return [{"name": name, "values": [table.get(name) for table in tables]} for name in names]
 
 
-def _diff(site: Site, first: str, second: str) -> list[Any]:
+async def _diff(site: Site, first: str, second: str) -> list[Any]:
+    """Between two small runs as `fairway diff` finds it; of a large one only what its overview knows."""
+    overviews = {run: await site.overviews.get(run) for run in (first, second)}
+    if all(is_small(one.head, one.total) for one in overviews.values()):
+        return await asyncio.to_thread(_diff_whole, site, first, second)
+    outlines = {run: outline(await site.overviews.get(run)) for run in (first, second)}
+    times = {run: took for run, (_, took) in outlines.items()}
+    states = [state for state, _ in outlines.values()]
+    found = await asyncio.to_thread(diff, states[0], states[1], site.services.home, lambda state: times[state.run])
+    return [full(one) for one in found]
+
+
+def _diff_whole(site: Site, first: str, second: str) -> list[Any]:
     """In a thread, on states of its own: those of the loop change meanwhile."""
     states = [run_now(read_history(site.services.journal, run)).state for run in (first, second)]
     return [full(one) for one in diff(states[0], states[1], site.services.home)]
