@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from array import array
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -77,6 +77,19 @@ class Made:
     def size_bytes(self) -> int:
         """About what it takes of memory."""
         return 12 * len(self.slots) + 500
+
+    def dump(self) -> Iterator[tuple[str, bytes]]:
+        """(name, bytes) of both columns, in this machine's byte order."""
+        yield "made_prefixes", self.prefixes.tobytes()
+        yield "made_slots", self.slots.tobytes()
+
+    def load(self, head: int, parts: Mapping[str, bytes | memoryview]) -> None:
+        """The inverse of `dump`. Raises KeyError, ValueError for what it did not make."""
+        self.prefixes.frombytes(parts["made_prefixes"])
+        self.slots.frombytes(parts["made_slots"])
+        if len(self.prefixes) != len(self.slots):
+            raise ValueError("an index that is cut off")
+        self.head = head
 
     def read(self, overview: Overview, first: int, text: str, rows: array[int]) -> None:
         """Take in a batch that begins with event number `first`; `rows`: see `attempts_by_end`."""

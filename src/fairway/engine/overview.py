@@ -15,6 +15,7 @@ from typing import Any
 from fairway.engine.columns import Columns
 from fairway.engine.graphdata import graph_data
 from fairway.engine.lean import read_lean
+from fairway.engine.made import Made
 from fairway.engine.nodecolumns import RETRYING, STATUSES, NodeColumns, ScopeColumns, worst_status
 from fairway.engine.skim import Seen, skim
 from fairway.engine.timelinedata import timeline_data
@@ -115,6 +116,7 @@ class Overview:
         self.known_reasons: list[str] = [""]
         self.shape: Any = None  # of its graph, as `graph_data` has drawn it last
         self.timeline: Any = None  # what `timeline_data` has made last, and of which head
+        self.made = Made()  # brought up to date by who needs it: `engine.sketch`
         self._error_codes: dict[tuple[str, str, str, str], int] = {}
 
     def fold(self, text: str, first: int) -> None:
@@ -294,7 +296,14 @@ class Overview:
         """About what it takes of memory."""
         blocks = sum(len(node.blocks) for node in self.nodes)
         graphs = 900 * len(self.nodes) + 6_000 * len(self.scopes)
-        return self.columns.size_bytes + 160 * blocks + graphs + 250 * (len(self.errors) + len(self.known_errors)) + 20_000
+        return (
+            self.columns.size_bytes
+            + self.made.size_bytes
+            + 160 * blocks
+            + graphs
+            + 250 * (len(self.errors) + len(self.known_errors))
+            + 20_000
+        )
 
 
 __all__ = ["ItemView", "NodeView", "Overview", "Place", "as_error", "graph_data", "timeline_data", "worst_status"]

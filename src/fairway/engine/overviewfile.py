@@ -23,7 +23,7 @@ from fairway.spec.outcome import ErrorInfo
 from fairway.spec.record import from_plain, to_plain
 from fairway.spec.resources import Retry
 
-MAGIC = b"fairway overview 3\n"
+MAGIC = b"fairway overview 4\n"
 _DIGEST = 32
 _LENGTH = 8
 _PLAIN = (
@@ -37,7 +37,7 @@ _BROKEN_FILE = (OSError, ValueError, KeyError, TypeError, IndexError, AttributeE
 
 def dump_overview(overview: Overview) -> bytes:
     """What is to be kept of it: a copy, so that the overview may change afterwards."""
-    parts = list(overview.columns.dump())
+    parts = [*overview.columns.dump(), *overview.made.dump()]
     header = msgspec.json.encode({**_header(overview), "order": sys.byteorder, "parts": [[name, len(data)] for name, data in parts]})
     return b"".join([len(header).to_bytes(_LENGTH, "big"), header, *(data for _, data in parts)])
 
@@ -89,12 +89,13 @@ def parse_overview(data: bytes) -> Overview:
     if header["order"] != sys.byteorder:
         raise ValueError("made on another kind of machine")
     overview = _restore(header)
-    parts: list[tuple[str, memoryview]] = []
+    parts: dict[str, memoryview] = {}
     for name, size in header["parts"]:
-        parts.append((name, view[at : at + size]))
+        parts[name] = view[at : at + size]
         at += size
-    overview.columns.load(parts)
-    if {name for name, _ in parts} != {name for name, _ in overview.columns.dump()}:
+    overview.made.load(header["made"], {name: parts.pop(name) for name, _ in overview.made.dump()})
+    overview.columns.load(parts.items())
+    if parts.keys() != {name for name, _ in overview.columns.dump()}:
         raise ValueError("made by another version")
     return overview
 
@@ -103,6 +104,7 @@ def _header(o: Overview) -> dict[str, Any]:
     current = {id(node) for scope in o.scopes.values() for node in scope.nodes.values()}
     return {
         **{name: getattr(o, name) for name in _PLAIN},
+        "made": o.made.head,
         "tags": list(o.tags),
         "graph": to_plain(o.graph),
         "params": to_plain(o.params),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Collection, Iterable, Iterator, Mapping
 
-from fairway.engine.made import Made, attempts_by_end
+from fairway.engine.made import attempts_by_end
 from fairway.engine.nodecolumns import ScopeColumns
 from fairway.engine.overview import Overview
 from fairway.engine.partstate import (
@@ -53,11 +53,11 @@ class Source:
 class Sketch:
     """`state` is what `engine.apply` would fold, of the tasks that were loaded. For a thread: it reads the journal.
 
-    The overview must not change meanwhile. `made` is brought up to date where it is needed.
+    The overview must not change meanwhile.
     """
 
-    def __init__(self, journal: Journal, overview: Overview, made: Made | None = None) -> None:
-        self.overview, self.made = overview, made or Made()
+    def __init__(self, journal: Journal, overview: Overview) -> None:
+        self.overview = overview
         self._journal = journal
         self.state = RunState(overview.run)
         for name in COPIED:
@@ -194,8 +194,8 @@ class Sketch:
         """The tasks that have made one of these, in the order of the run's tasks; at most `limit` are looked at. They are loaded."""
         if not digests:
             return
-        self._read_made()
-        slots = self.in_order(self.made.find(digests))[:limit]
+        self.read_made()
+        slots = self.in_order(self.overview.made.find(digests))[:limit]
         for at in range(0, len(slots), _AT_ONCE):
             some = slots[at : at + _AT_ONCE]
             self.load(some)
@@ -213,8 +213,9 @@ class Sketch:
     def _row(self, slot: int) -> int:
         return self.overview.block_node[bisect_right(self.overview.block_start, slot) - 1]
 
-    def _read_made(self) -> None:
-        overview, made = self.overview, self.made
+    def read_made(self) -> None:
+        """Bring the index of what was made up to date; it is asked for by itself where it is needed."""
+        overview, made = self.overview, self.overview.made
         if made.head >= overview.head:
             return
         rows = attempts_by_end(overview, made.head)

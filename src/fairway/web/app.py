@@ -88,6 +88,7 @@ def build_app(
     routes += [*asset_routes(), *content_routes(site), *page_routes(site, meter, load_pages())]
     guard = Middleware(Guard, hosts=settings.hosts)  # type: ignore[arg-type]
     app = Starlette(routes=[*routes, *more], middleware=[guard], lifespan=lifespan)
+    app.state.overviews = site.overviews
     app.add_exception_handler(HTTPException, _no_route(site))
     app.add_exception_handler(Exception, _defect)
     return app

@@ -12,7 +12,6 @@ from typing import Any, TypeVar
 import msgspec
 
 from fairway.engine.lean import read_lean
-from fairway.engine.made import Made
 from fairway.engine.overview import Overview, graph_data, timeline_data
 from fairway.engine.overviewfile import dump_overview, load_overview, remove_file, save_overview
 from fairway.engine.resolve import Library
@@ -40,10 +39,10 @@ class _Kept:
     """An overview, how much of it was folded since it was last saved, and what was made of it for pages. `lock` is held while it changes,
     and while a thread reads it."""
 
-    __slots__ = ("fresh_bytes", "fresh_events", "lock", "made", "overview", "texts", "wanted")
+    __slots__ = ("fresh_bytes", "fresh_events", "lock", "overview", "texts", "wanted")
 
     def __init__(self, overview: Overview) -> None:
-        self.overview, self.made = overview, Made()
+        self.overview = overview
         self.lock = asyncio.Lock()
         self.wanted = 0
         self.fresh_bytes = self.fresh_events = 0
@@ -51,7 +50,7 @@ class _Kept:
 
     @property
     def size_bytes(self) -> int:
-        return self.overview.size_bytes + self.made.size_bytes + sum(len(text) for _, text in self.texts.values())
+        return self.overview.size_bytes + sum(len(text) for _, text in self.texts.values())
 
 
 class Overviews:
@@ -101,8 +100,13 @@ class Overviews:
             await self.get(run)
             kept = self._kept.get(run)
             if kept is not None:
+                made = kept.overview.made
+                known = len(made.slots)
                 async with kept.lock:
-                    return await asyncio.to_thread(work, Sketch(self._journal, kept.overview, kept.made))
+                    found = await asyncio.to_thread(work, Sketch(self._journal, kept.overview))
+                kept.fresh_events += len(made.slots) - known  # the index is kept with the rest
+                self._save(run, kept)
+                return found
 
     async def graph_json(self, run: str) -> bytes:
         """`graph_data` of the run as it is now."""

@@ -29,6 +29,7 @@ from fairway.spec.record import Record, record, to_plain
 from fairway.spec.summary import RunSummary
 from fairway.step.folder import FolderArtifactStore, FolderStreamStore
 from fairway.store import open_journal
+from fairway.web.ahead import Ahead
 from fairway.web.app import build_app
 from fairway.web.auth import TokenAuth
 from fairway.web.crew import Crew, open_crew
@@ -214,6 +215,9 @@ async def open_server(options: ServerOptions, stack: AsyncExitStack) -> Opened:
     routes = await pods.open(stack, crew, host, bus, streams) if pods is not None else []
     app = build_app(services, host, _describe(options, crew, services.python, pods, auth), auth, more=routes)
     await host.take_up()
+    ahead = Ahead(journal, app.state.overviews, bus)
+    ahead.start()
+    stack.push_async_callback(ahead.close)
     return Opened(app, host, bus)
 
 
