@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator
 from functools import partial
 from typing import Annotated, Any
@@ -21,6 +22,8 @@ from fairway.web.pages.page import Page, Visit
 from fairway.web.routes.logs import send_range
 from fairway.web.routes.runs import named_run
 
+_REST_S, _REST_BYTES = 0.0001, 1 << 20
+"""Now and then the interpreter is left to others: so requests are answered within milliseconds while a gigabyte is searched."""
 _SLICE_S = 0.05
 """How long one look into the log may take before what was found is sent."""
 Attempt = Annotated[str, msgspec.Meta(pattern="^[A-Za-z0-9._-]{1,128}$")]
@@ -124,8 +127,6 @@ def _begin(streams: StreamStore, name: str, query: SearchQuery) -> Search | Patt
 
 def _look(streams: StreamStore, name: str, search: Search | PatternProcess, at: int, size: int) -> tuple[int, list[Hit]]:
     """Read on for a short while: (how far, what was found)."""
-    import time
-
     hits: list[Hit] = []
     until = time.monotonic() + _SLICE_S
     while at < size and len(hits) < HITS_MOST:
@@ -136,6 +137,8 @@ def _look(streams: StreamStore, name: str, search: Search | PatternProcess, at: 
         hits += search.feed(data)
         if time.monotonic() > until:
             break
+        if at // _REST_BYTES != (at - len(data)) // _REST_BYTES:
+            time.sleep(_REST_S)
     return at, hits
 
 
