@@ -36,14 +36,13 @@ export function clip(text, room, weight = 400, size = 13) {
   return found;
 }
 
-/** The path of an edge: bends between ranks, is straight along them. */
-export function curve(points, across) {
+/** The path of an edge, or of its part from one of its points to another: bends between ranks, is straight along them. */
+export function curve(points, across, first = 0, last = points.length / 2 - 1) {
   if (points.length < 4) return "";
-  let path = `M${round(points[0])} ${round(points[1])}`;
-  for (let n = 2; n < points.length; n += 2) {
-    const x0 = points[n - 2], y0 = points[n - 1], x = points[n], y = points[n + 1];
-    const straight = (n / 2) % 2 === 0 || (across ? y === y0 : x === x0);
-    if (straight) path += `L${round(x)} ${round(y)}`;
+  let path = `M${round(points[2 * first])} ${round(points[2 * first + 1])}`;
+  for (let n = first + 1; n <= last; n += 1) {
+    const x0 = points[2 * n - 2], y0 = points[2 * n - 1], x = points[2 * n], y = points[2 * n + 1];
+    if (n % 2 === 0 || (across ? y === y0 : x === x0)) path += `L${round(x)} ${round(y)}`;
     else if (across) path += `C${round((x0 + x) / 2)} ${round(y0)} ${round((x0 + x) / 2)} ${round(y)} ${round(x)} ${round(y)}`;
     else path += `C${round(x0)} ${round((y0 + y) / 2)} ${round(x)} ${round((y0 + y) / 2)} ${round(x)} ${round(y)}`;
   }
@@ -72,7 +71,7 @@ export class Drawing {
     this.root = svg("g", { class: "g-root" }, this.frames, this.lines, this.cards);
     this.nodes = new Map(); // id -> {node, box, element (null while it is out of sight)}
     this.groups = new Map();
-    this.edges = []; // {edge, box, path, element}
+    this.edges = []; // {edge, points, box, element}
     this.kept = new Set(); // ids that stay in the page when they are out of sight
     this.marks = { chosen: "", near: null };
   }
@@ -95,7 +94,7 @@ export class Drawing {
     }
     this.#showGroups(model, layout);
     for (const one of this.edges) one.element?.remove();
-    this.edges = model.edges.map((edge, n) => ({ edge, element: null, ...traceEdge(layout.edges[n] ?? [], across) }));
+    this.edges = model.edges.map((edge, n) => ({ edge, element: null, ...boxOf(layout.edges[n] ?? []) }));
     this.see(seen);
     this.patch(model);
   }
@@ -156,15 +155,25 @@ export class Drawing {
     this.cards.append(added);
     const lines = document.createDocumentFragment();
     for (const known of this.edges) {
-      const wanted = known.path && inside(known.box);
-      if (wanted && !known.element) {
-        known.element = svg("path", { class: "g-edge", d: known.path, "data-state": known.edge.state, "marker-end": "url(#g-arrow)" });
+      const { points } = known;
+      const run = points.length < 4 || !inside(known.box) ? null : part ? partInSight(points, part) : [0, points.length / 2 - 1];
+      if (!run) {
+        known.element?.remove();
+        known.element = null;
+        continue;
+      }
+      const [first, last] = run;
+      if (!known.element) {
+        known.element = svg("path", { class: "g-edge", "data-state": known.edge.state });
+        known.drawn = "";
         this.#markEdge(known);
         lines.append(known.element);
-      } else if (!wanted && known.element) {
-        known.element.remove();
-        known.element = null;
       }
+      if (known.drawn === `${first} ${last}`) continue;
+      known.drawn = `${first} ${last}`;
+      known.element.setAttribute("d", curve(points, this.across, first, last));
+      if (last === points.length / 2 - 1) known.element.setAttribute("marker-end", "url(#g-arrow)");
+      else known.element.removeAttribute("marker-end");
     }
     this.lines.append(lines);
   }
@@ -281,12 +290,24 @@ export class Drawing {
   }
 }
 
+/** The first and last point of what of a line goes through this part, null if nothing does. A bend stays between its ends. */
+function partInSight(points, [x, y, w, h]) {
+  let first = -1, last = -1;
+  for (let at = 2; at < points.length; at += 2) {
+    const x0 = points[at - 2], y0 = points[at - 1], x1 = points[at], y1 = points[at + 1];
+    if (Math.min(x0, x1) > x + w || Math.max(x0, x1) < x || Math.min(y0, y1) > y + h || Math.max(y0, y1) < y) continue;
+    if (first < 0) first = at / 2 - 1;
+    last = at / 2;
+  }
+  return first < 0 ? null : [first, last];
+}
+
 function moveTo(element, [x, y]) {
   element.style.transform = `translate(${round(x)}px, ${round(y)}px)`;
 }
 
-/** An edge's path, and the box that it is in. */
-function traceEdge(points, across) {
+/** An edge's points, and the box that it is in. */
+function boxOf(points) {
   const box = [Infinity, Infinity, -Infinity, -Infinity];
   for (let at = 0; at < points.length; at += 2) {
     box[0] = Math.min(box[0], points[at]);
@@ -294,5 +315,5 @@ function traceEdge(points, across) {
     box[2] = Math.max(box[2], points[at]);
     box[3] = Math.max(box[3], points[at + 1]);
   }
-  return { points, path: curve(points, across), box: points.length ? [box[0], box[1], box[2] - box[0] || 1, box[3] - box[1] || 1] : [0, 0, 0, 0] };
+  return { points, box: points.length ? [box[0], box[1], box[2] - box[0] || 1, box[3] - box[1] || 1] : [0, 0, 0, 0] };
 }
