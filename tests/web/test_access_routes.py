@@ -95,6 +95,7 @@ PAGES_NEED = {
     "GET /runs/{run}/timeline.json": "view",
     "GET /runs/{run}/items": "view",
     "GET /runs/{run}/task": "view",
+    "GET /runs/{run}/driver": "view",
     "GET /runs/{run}/act": "run",
     "POST /runs/{run}/cancel": "run",
     "POST /runs/{run}/resume": "run",
