@@ -50,6 +50,8 @@ class Ahead:
             self._seen[key] = None
             if len(self._seen) > _REMEMBERED:
                 self._seen.popitem(last=False)
+            if self._overviews.is_filed(row.run):
+                continue
             if sum(row.counts.values()) > self._large or await self._journal.head(row.run) > self._large:
                 with suppress(FairwayError):  # deleted meanwhile; whoever opens it is told
                     await self._overviews.read(row.run, Sketch.read_made)
@@ -58,6 +60,7 @@ class Ahead:
 
     async def _listen(self) -> None:
         with self._bus.listen(RUNS) as bell:
+            bell.ring()  # what has ended while there was no server
             while not self._bus.closed:
                 if await bell.wait(_HOUR_S):
                     await asyncio.sleep(self._quiet_s)  # what comes close together is looked at once

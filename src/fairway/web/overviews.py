@@ -7,6 +7,7 @@ import os
 import time
 from collections import OrderedDict
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
@@ -115,6 +116,10 @@ class Overviews:
     async def timeline_json(self, run: str) -> bytes:
         """`timeline_data` of the run as it is now."""
         return await self._text(run, "timeline", timeline_data)
+
+    def is_filed(self, run: str) -> bool:
+        """Is there a file of it? It may be older than the run's last event."""
+        return bool(self._folder) and is_run_id(run) and Path(self._path(run)).exists()
 
     async def settle(self) -> None:
         """Return when all files that are being written are there."""

@@ -18,6 +18,7 @@ from fairway.engine.story import TaskStory, plan_story, tell_story
 from fairway.errors import NotFoundError
 from fairway.spec.ports import StreamStore
 from fairway.web.explaining import explain
+from fairway.web.lists import LeanLibrary
 from fairway.web.metrics import spell_curve
 from fairway.web.pages.page import Page, Visit
 from fairway.web.pages.runparts import read_step
@@ -64,7 +65,7 @@ async def show_task(visit: Visit) -> Response:
         there = spell_query({"step": visit.query.task})
         return Response(status_code=303, headers={"location": f"/runs/{quote(run)}/items?{there}"})
     plan = plan_story(overview, visit.query.task)
-    story = await tell_story(visit.site.services.journal, plan, visit.site.library)
+    story = await tell_story(visit.site.services.journal, plan, LeanLibrary(visit.site.services.artifacts))
     told = _Told(visit, plan.part.state, story)
     block = {"task-state": "state", "task-body": "body"}.get(visit.wanted, "panel" if visit.fragment else "")
     found = await _read_tab(visit, told) if block != "state" else {}

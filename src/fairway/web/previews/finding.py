@@ -7,6 +7,8 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+import msgspec
+
 from fairway.errors import NotFoundError
 from fairway.spec.artifact import ArtifactRef
 from fairway.spec.event import address
@@ -20,6 +22,7 @@ from fairway.web.previews.looker import Subject, as_error
 
 _SLICE_BYTES = 2 << 20
 _PLACES = 50
+_BATCH = msgspec.json.Decoder(list[msgspec.Raw])
 PLACES_S = 600.0
 _HEX = frozenset("0123456789abcdef")
 
@@ -136,7 +139,23 @@ def texts(journal: Journal, run: str) -> Iterator[str]:
         for _, text in batches:
             yield text
         first, text = batches[-1]
-        after = first + len(json.loads(text)) - 1
+        after = first + len(_split(text)) - 1
+
+
+def _split(text: str) -> list[Any]:
+    """The batch's events, each as JSON that has not been read."""
+    try:
+        return _BATCH.decode(text)
+    except (msgspec.DecodeError, UnicodeEncodeError):  # lone surrogates, which only the standard library reads
+        return [json.dumps(event).encode() for event in json.loads(text)]
+
+
+def _events(text: str, word: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """(name, fields) of those of the batch's events that have the word in them."""
+    for raw in map(bytes, _split(text)):
+        if word.encode() in raw:
+            name, fields = json.loads(raw)
+            yield name, fields
 
 
 def find_places(journal: Journal, run: str, digest: str) -> list[Place]:
@@ -148,7 +167,7 @@ def find_places(journal: Journal, run: str, digest: str) -> list[Place]:
     for text in texts(journal, run):
         if digest not in text:
             continue
-        for name, fields in json.loads(text):
+        for name, fields in _events(text, digest):
             if name == "RunStarted":
                 params += [Place("", key, ref, param=True) for key, ref in _named(fields.get("params"), digest)]
             elif name in ("RunEnded", "ScopeEnded"):
@@ -178,7 +197,7 @@ def _settle(journal: Journal, run: str, late: list[tuple[str, int, str, Artifact
     planned: dict[str, dict[str, Any]] = {}
     for text in texts(journal, run) if wanted else ():
         if "AttemptPlanned" in text and any(attempt in text for attempt in wanted):
-            for name, fields in json.loads(text):
+            for name, fields in _events(text, "AttemptPlanned"):
                 if name == "AttemptPlanned" and fields["attempt"] in wanted:
                     planned[fields["attempt"]] = fields
             if len(planned) == len(wanted):

@@ -20,6 +20,7 @@ from fairway.web.lineage import Lineage
 from fairway.web.lists import LeanLibrary
 from fairway.web.places import select
 from fairway.web.previews.brief import preview
+from fairway.web.previews.finding import texts
 from fairway.web.previews.media import media_type
 from fairway.web.records import full
 from fairway.web.respond import render_text
@@ -154,7 +155,7 @@ def _other_runs(call: Call[Any, Any], run: str, digest: str, runs: int) -> list[
     journal = call.site.services.journal
     rows = run_now(journal.summaries(archived=True, limit=runs))
     rows = [row for row in rows if call.identity.sees(row.project)]
-    return [row.run for row in rows if row.run != run and digest in run_now(journal.digests(row.run))]
+    return [row.run for row in rows if row.run != run and any(digest in text for text in texts(journal, row.run))]
 
 
 def _digest(call: Call[Any, Any]) -> str:
