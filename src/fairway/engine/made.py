@@ -92,9 +92,9 @@ class Made:
         self.head = head
 
     def read(self, overview: Overview, first: int, text: str, rows: array[int]) -> None:
-        """Take in a batch that begins with event number `first`; `rows`: see `attempts_by_end`."""
+        """Take in a batch that begins with event number `first`, as far as the overview has it; `rows`: see `attempts_by_end`."""
         for number, event in _decode(text, first):
-            if number > self.head:
+            if self.head < number <= overview.head:
                 self.head = number
                 if isinstance(event, AttemptEnded):
                     row = rows[number] if number < len(rows) else 0

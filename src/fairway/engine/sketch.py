@@ -5,12 +5,12 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Collection, Iterable, Iterator, Mapping
 
+from fairway.engine import partstate
 from fairway.engine.made import attempts_by_end
 from fairway.engine.nodecolumns import ScopeColumns
 from fairway.engine.overview import Overview
 from fairway.engine.partstate import (
     COPIED,
-    MOST_SOURCES,
     Part,
     TooMany,
     add_attempts,
@@ -134,7 +134,7 @@ class Sketch:
             find_sources(self.overview, scope, expr, at, slots)
         except TooMany:
             nodes = {one.name for one in outputs_in(scope, expr)}
-            first = list(slots)[:MOST_SOURCES]
+            first = list(slots)[: partstate.MOST_SOURCES]
             count = max(sum(scope.nodes[name].total for name in nodes), len(first) + 1)
             return Source([(slot, output) for slot in first for output in named[self._row(slot)]], count)
         found = [(slot, output) for slot in slots for output in named[self._row(slot)]]
