@@ -85,6 +85,18 @@ def test_sizes_are_those_of_the_files(server: Server, *, beside: bool) -> None:
     assert found.total_bytes == sum(found.parts.values())
 
 
+def test_a_journal_elsewhere_is_asked_and_none_is_made_in_the_home(
+    recorded: tuple[Path, dict[str, str]], tmp_path: Path, postgres_url: str
+) -> None:
+    home = tmp_path / "home"
+    shutil.copytree(recorded[0], home, ignore=shutil.ignore_patterns(f"{DATABASE}*"))
+    services = Server(home, postgres_url).services
+    places = gc.Places(services.home, (services.journal,), services.artifacts, services.streams, frozenset())
+    found = asyncio.run(StoreMeter(lambda: places, beside=True).measure())
+    assert found.parts["artifacts"] > 0
+    assert not list(home.glob(f"{DATABASE}*")), "in an empty one, all artifacts would belong to no run"
+
+
 def test_who_did_what_is_for_admins(client: TestClient) -> None:
     client.post(f"{SITE}/logout", headers=HTML, follow_redirects=False)
     client.patch("/runs/20261124-000000-aaaaa", json={})

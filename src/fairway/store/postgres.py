@@ -37,10 +37,11 @@ class PostgresJournal:
     """See `spec.ports.Journal`. Safe to share between threads, not across a fork.
 
     Each commit is told to who listens (`open_news`); not with `quiet`, for a server that tells of its own by itself: the database makes
-    commits that tell wait for each other.
+    commits that tell wait for each other. `url` is not to be shown: a password may be in it; `place` may be.
     """
 
     def __init__(self, url: str, *, quiet: bool = False) -> None:
+        self.url = url
         self._url, self.schema = split_url(url)
         self._channel = f"fairway_{hashlib.sha256(self.schema.encode()).hexdigest()[:16]}"
         self._telling = "NULL" if quiet else f"pg_notify('{self._channel}', left(run, 200))"

@@ -37,6 +37,7 @@ from fairway.web.pages.assets import asset_routes
 from fairway.web.pages.door import page_routes, render_failure
 from fairway.web.ports import Auth, ServerSettings, Site
 from fairway.web.previews.looker import Looker
+from fairway.web.previews.outputs import OutputReader
 from fairway.web.problem import Refused, encode, render_problem
 from fairway.web.prometheus import Meter, render_metrics
 from fairway.web.reading import check_accept, read_body, read_path, read_query
@@ -74,6 +75,7 @@ def build_app(
         overviews=Overviews(services.journal, services.home),
         sight=Sight(services.journal, services.artifacts),
         versions=VersionReader(services.journal),
+        outputs=OutputReader(services.journal),
         meter=StoreMeter(
             lambda: gc.Places(services.home, (services.journal,), services.artifacts, services.streams, host.driven),
             beside=settings.target.get("kind", "local") == "local",  # in a cluster the journal is this process's alone

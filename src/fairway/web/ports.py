@@ -21,6 +21,7 @@ from fairway.web.metrics import CurveReader
 from fairway.web.oidc import OidcLogin
 from fairway.web.overviews import Overviews
 from fairway.web.previews.looker import Looker
+from fairway.web.previews.outputs import OutputReader
 from fairway.web.remembered import Remembered
 from fairway.web.sessions import Sessions
 from fairway.web.sight import Sight
@@ -106,6 +107,7 @@ class Site(Record):
     sight: Sight
     versions: VersionReader
     meter: StoreMeter
+    outputs: OutputReader
     clock: Callable[[], float] = time.time
     remembered: Remembered = field(default_factory=Remembered)
 

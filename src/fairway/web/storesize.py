@@ -74,8 +74,10 @@ class StoreMeter:
         return {"database": _database_size(home), "disk": disk.total, "free": disk.free}
 
     async def _measure_beside(self) -> StoreSize:
-        words = (sys.executable, "-m", "fairway.web.storesize", self._places().home)
-        process = await asyncio.create_subprocess_exec(*words, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE)
+        places = self._places()
+        words = (sys.executable, "-m", "fairway.web.storesize", places.home)
+        environ = {**os.environ, "FAIRWAY_JOURNAL": getattr(places.journals[0], "url", "")}
+        process = await asyncio.create_subprocess_exec(*words, env=environ, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE)
         try:
             out, said = await process.communicate()
         except asyncio.CancelledError:

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from typing import Any, Protocol
 
 from fairway.spec.artifact import ArtifactRef
-from fairway.spec.event import RunEnded
 from fairway.spec.ports import Journal, run_now
 from fairway.spec.record import Record, from_plain, record
 from fairway.spec.summary import RunSummary
@@ -18,6 +17,7 @@ from fairway.web.identity import Identity
 from fairway.web.ports import Site
 from fairway.web.previews.finding import texts
 from fairway.web.previews.kinds import kind_of
+from fairway.web.previews.outputs import OutputReader
 from fairway.web.previews.shown import facts_of
 
 ROWS = 60
@@ -25,7 +25,6 @@ LOOK_RUNS = 300
 LOOK_S = 0.25
 OTHER_RUNS = 40
 _STEP = 50
-_TAIL = 64
 _HEX = frozenset("0123456789abcdef")
 _PREFIX = 6
 
@@ -61,10 +60,10 @@ class Made(Record):
 
 async def find_made(site: Site, identity: Identity, asked: Asked) -> Made:
     """A page of outputs that fit what is asked for; at most LOOK_RUNS runs are looked at."""
-    return await asyncio.to_thread(_find, site.services.journal, identity, asked)
+    return await asyncio.to_thread(_find, site.services.journal, site.outputs, identity, asked)
 
 
-def _find(journal: Journal, identity: Identity, asked: Asked) -> Made:
+def _find(journal: Journal, outputs: OutputReader, identity: Identity, asked: Asked) -> Made:
     words = asked.q.lower().split()
     digest = words[0] if len(words) == 1 and len(words[0]) >= _PREFIX and set(words[0]) <= _HEX else ""
     rows: list[Row] = []
@@ -78,7 +77,7 @@ def _find(journal: Journal, identity: Identity, asked: Asked) -> Made:
             looked, before = looked + 1, run.run
             if not identity.sees(run.project):
                 continue
-            made = _named(journal, run, digest) if digest else _outputs(journal, run.run)
+            made = _named(journal, run, digest) if digest else outputs.read(run)
             rows += [row for name, ref in made if _fits(row := _row(run, name, ref), asked.type, [] if digest else words)]
             if len(rows) >= ROWS:
                 break
@@ -108,16 +107,6 @@ def _fits(row: Row, kind: str, words: list[str]) -> bool:
         return False
     text = f"{row.name} {row.ref.type} {row.ref.format} {row.kind} {row.run.pipeline} {row.run.run} {row.run.name}".lower()
     return all(word in text for word in words)
-
-
-def _outputs(journal: Journal, run: str) -> list[tuple[str, ArtifactRef]]:
-    """The run's own outputs, "" while it goes on: what is labelled after its end stands behind it."""
-    head = run_now(journal.head(run))
-    for back in (1, _TAIL):
-        for _, event in reversed(run_now(journal.read(run, max(0, head - back)))):
-            if isinstance(event, RunEnded):
-                return list(event.outputs.items())
-    return []
 
 
 def _named(journal: Journal, run: RunSummary, digest: str) -> Iterator[tuple[str, ArtifactRef]]:
