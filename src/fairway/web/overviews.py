@@ -117,6 +117,10 @@ class Overviews:
         """`timeline_data` of the run as it is now."""
         return await self._text(run, "timeline", timeline_data)
 
+    def is_at_hand(self, run: str) -> bool:
+        """May it be had without reading all of a long journal?"""
+        return run in self._kept or self.is_filed(run)
+
     def is_filed(self, run: str) -> bool:
         """Is there a file of it? It may be older than the run's last event."""
         return bool(self._folder) and is_run_id(run) and Path(self._path(run)).exists()

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
 import msgspec
 
+from fairway.engine.sketch import Sketch
 from fairway.errors import NotFoundError
 from fairway.spec.artifact import ArtifactRef
 from fairway.spec.event import address
@@ -90,7 +92,26 @@ async def _get_places(site: Site, run: str, digest: str) -> list[Place]:
     """A page asks for the same several times, and a large run takes a while to look through."""
     journal = site.services.journal
     key = ("places", run, digest, await journal.head(run))
-    return await site.remembered.get(key, lambda: asyncio.to_thread(find_places, journal, run, digest), PLACES_S)
+    return await site.remembered.get(key, lambda: _look_for(site, run, digest), PLACES_S)
+
+
+async def _look_for(site: Site, run: str, digest: str) -> list[Place]:
+    """In the index of a run that has been looked at; else, or for what has been made anew since, in the text of its journal."""
+    found = await site.overviews.read(run, lambda sketch: list_places(sketch, digest)) if site.overviews.is_at_hand(run) else []
+    return found or await asyncio.to_thread(find_places, site.services.journal, run, digest)
+
+
+def list_places(sketch: Sketch, digest: str) -> list[Place]:
+    """Where the run names the artifact now, its own outputs first, then tasks, then parameters; at most _PLACES. For a thread."""
+    state = sketch.state
+    found = [Place("", name, ref) for name, ref in state.outputs.items() if ref.digest == digest]
+    for made in islice(sketch.makers((digest,)), _PLACES):
+        task = sketch.task(made)
+        cached = task.cached or ("", "")
+        refs = (task.outputs or {}).items()
+        found += [Place(address(*made), name, ref, False, *cached) for name, ref in refs if ref.digest == digest]
+    found += [Place("", name, ref, param=True) for name, ref in state.params.items() if ref.digest == digest]
+    return found[:_PLACES]
 
 
 async def _find_item(site: Site, ref: ArtifactRef, digest: str) -> ArtifactRef:
