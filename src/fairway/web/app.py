@@ -46,7 +46,6 @@ from fairway.web.respond import render_text
 from fairway.web.routes import ENDPOINTS
 from fairway.web.sessions import ENDED, Sessions
 from fairway.web.sight import Sight
-from fairway.web.states import States
 from fairway.web.storesize import StoreMeter
 from fairway.web.versions import VersionReader
 
@@ -58,14 +57,12 @@ def build_app(
     services: Services, host: Host, settings: ServerSettings, auth: Auth, *, more: Sequence[BaseRoute] = (), lifespan: Any = None
 ) -> Starlette:
     """The API over these services. `more` are further routes (what workers talk to, pages); `lifespan` is Starlette's."""
-    states, curves = States(services.journal, host), CurveReader(services.streams)
     site = Site(
         services,
         host,
         settings,
         auth,
-        states,
-        curves,
+        CurveReader(services.streams),
         StoreLibrary(services.artifacts),
         sessions=Sessions(auth, Path(services.home) / ENDED),
         grants=Grants(auth.signing_key),

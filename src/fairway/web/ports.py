@@ -25,7 +25,6 @@ from fairway.web.previews.outputs import OutputReader
 from fairway.web.remembered import Remembered
 from fairway.web.sessions import Sessions
 from fairway.web.sight import Sight
-from fairway.web.states import States
 from fairway.web.storesize import StoreMeter
 from fairway.web.versions import VersionReader
 
@@ -95,7 +94,6 @@ class Site(Record):
     host: Host
     settings: ServerSettings
     auth: Auth
-    states: States
     curves: CurveReader
     library: StoreLibrary
     sessions: Sessions

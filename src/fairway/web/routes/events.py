@@ -10,6 +10,7 @@ from starlette.responses import Response
 
 from fairway.engine.bus import RUNS
 from fairway.spec.event import Event
+from fairway.spec.ports import Journal, run_now
 from fairway.spec.record import to_plain
 from fairway.web.endpoint import EVENTS, JSON, Call, Endpoint
 from fairway.web.identity import Identity
@@ -20,12 +21,18 @@ from fairway.web.reply import Encoded
 from fairway.web.routes.runs import named_run
 from fairway.web.schema.events import EventsPage, EventsQuery
 from fairway.web.sse import HEARTBEAT, last_seen, render_event, stream
-from fairway.web.states import read_events
 
 _CHUNK = 1000
 _LISTED = 200
 _RUNS_EVERY_S = 0.25
 _FEW = 20
+
+
+async def read_events(journal: Journal, run: str, after: int, limit: int) -> Sequence[tuple[int, Event]]:
+    """At most `limit` events after number `after`; many of them are parsed beside the event loop."""
+    if limit <= _FEW:
+        return await journal.read(run, after, limit)
+    return await asyncio.to_thread(run_now, journal.read(run, after, limit))
 
 
 async def list_events(call: Call[EventsQuery, None]) -> Any:
