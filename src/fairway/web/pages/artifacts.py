@@ -161,7 +161,7 @@ async def show_lineage(visit: Visit) -> Response:
 async def show_others(visit: Visit) -> Response:
     """Where else the same artifact is."""
     meant = await _find(visit)
-    others = await asyncio.to_thread(find_others, visit.site.services.journal, visit.identity, meant.run, meant.ref.digest)
+    others = await find_others(visit.site, visit.identity, meant.run, meant.ref.digest)
     return visit.html("artifacts/_others.html", meant=meant, others=others)
 
 

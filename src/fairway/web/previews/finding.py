@@ -22,7 +22,7 @@ from fairway.web.ports import Site
 from fairway.web.previews.kinds import kind_of, kind_of_name, table_form
 from fairway.web.previews.looker import Subject, as_error
 
-_SLICE_BYTES = 2 << 20
+_SLICE_BYTES = 1 << 20
 _PLACES = 50
 _BATCH = msgspec.json.Decoder(list[msgspec.Raw])
 PLACES_S = 600.0
@@ -99,6 +99,13 @@ async def _look_for(site: Site, run: str, digest: str) -> list[Place]:
     """In the index of a run that has been looked at; else, or for what has been made anew since, in the text of its journal."""
     found = await site.overviews.read(run, lambda sketch: list_places(sketch, digest)) if site.overviews.is_at_hand(run) else []
     return found or await asyncio.to_thread(find_places, site.services.journal, run, digest)
+
+
+async def names_artifact(site: Site, run: str, digest: str) -> bool:
+    """Does the run name it? A long run that has ended is asked by its index."""
+    if site.overviews.is_filed(run):
+        return await site.overviews.read(run, lambda sketch: next(sketch.find_refs(digest), None) is not None)
+    return await asyncio.to_thread(lambda: any(digest in text for text in texts(site.services.journal, run)))
 
 
 def list_places(sketch: Sketch, digest: str) -> list[Place]:

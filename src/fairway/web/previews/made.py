@@ -15,7 +15,7 @@ from fairway.spec.summary import RunSummary
 from fairway.web.access import visible
 from fairway.web.identity import Identity
 from fairway.web.ports import Site
-from fairway.web.previews.finding import texts
+from fairway.web.previews.finding import names_artifact, texts
 from fairway.web.previews.kinds import kind_of
 from fairway.web.previews.outputs import OutputReader
 from fairway.web.previews.shown import facts_of
@@ -92,10 +92,11 @@ class Others(Record):
     looked: int
 
 
-def find_others(journal: Journal, identity: Identity, run: str, digest: str) -> Others:
-    """Other runs that name the artifact, among the newest OTHER_RUNS that may be seen. For a thread."""
-    rows = visible(identity, run_now(journal.summaries(archived=True, limit=OTHER_RUNS)))
-    return Others(tuple(row for row in rows if row.run != run and any(digest in text for text in texts(journal, row.run))), len(rows))
+async def find_others(site: Site, identity: Identity, run: str, digest: str) -> Others:
+    """Other runs that name the artifact, among the newest OTHER_RUNS that may be seen."""
+    rows = visible(identity, await site.services.journal.summaries(archived=True, limit=OTHER_RUNS))
+    found = [row for row in rows if row.run != run and await names_artifact(site, row.run, digest)]
+    return Others(tuple(found), len(rows))
 
 
 def _row(run: RunSummary, name: str, ref: ArtifactRef) -> Row:

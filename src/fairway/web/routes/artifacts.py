@@ -13,14 +13,13 @@ from fairway.engine.sketch import Sketch
 from fairway.errors import NotFoundError
 from fairway.spec.artifact import ArtifactRef, blob_key
 from fairway.spec.event import address
-from fairway.spec.ports import run_now
 from fairway.web.access import check_run
 from fairway.web.endpoint import BYTES, Call, Endpoint
 from fairway.web.lineage import Lineage
 from fairway.web.lists import LeanLibrary
 from fairway.web.places import select
 from fairway.web.previews.brief import preview
-from fairway.web.previews.finding import texts
+from fairway.web.previews.finding import names_artifact
 from fairway.web.previews.media import media_type
 from fairway.web.records import full
 from fairway.web.respond import render_text
@@ -117,7 +116,7 @@ async def trace_artifact(call: Call[LineageQuery, None]) -> Any:
         return found.rows(), found.complete
 
     tasks, complete = await call.site.overviews.read(query.run, work)
-    others = await asyncio.to_thread(_other_runs, call, query.run, digest, query.runs) if query.runs else []
+    others = await _other_runs(call, query.run, digest, query.runs) if query.runs else []
     return {"digest": digest, "run": query.run, "tasks": tasks, "complete": complete, "other_runs": others}
 
 
@@ -151,11 +150,10 @@ async def _check_seen(call: Call[Any, Any], run: str) -> None:
         await call.site.sight.check_blob(call.identity, blob_key(call.path["digest"]))
 
 
-def _other_runs(call: Call[Any, Any], run: str, digest: str, runs: int) -> list[str]:
-    journal = call.site.services.journal
-    rows = run_now(journal.summaries(archived=True, limit=runs))
-    rows = [row for row in rows if call.identity.sees(row.project)]
-    return [row.run for row in rows if row.run != run and any(digest in text for text in texts(journal, row.run))]
+async def _other_runs(call: Call[Any, Any], run: str, digest: str, runs: int) -> list[str]:
+    rows = await call.site.services.journal.summaries(archived=True, limit=runs)
+    seen = [row.run for row in rows if row.run != run and call.identity.sees(row.project)]
+    return [row for row in seen if await names_artifact(call.site, row, digest)]
 
 
 def _digest(call: Call[Any, Any]) -> str:
