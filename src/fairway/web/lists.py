@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from typing import Any, overload
 
@@ -44,18 +45,18 @@ class LeanLibrary(StoreLibrary):
 
     def _read(self, ref: ArtifactRef) -> Items:
         if ref.format == "list":
-            return Items(self, msgspec.json.decode(self._store.get(blob_key(ref.digest)), type=_Manifest).items)
+            return Items(msgspec.json.decode(self._store.get(blob_key(ref.digest)), type=_Manifest).items)
         value = plainjson.parse(ref.inline if ref.inline is not None else self._store.get(blob_key(ref.digest)))
         if not isinstance(value, list | tuple | range):
             raise UnsupportedError(f"a {ref.type or ref.format} is no list", hint="only lists have items")
-        return Items(self, value)
+        return Items(value)
 
 
 class Items(Sequence[ArtifactRef]):
     """The items of a list, each as an artifact of its own."""
 
-    def __init__(self, library: StoreLibrary, raw: Sequence[Any]) -> None:
-        self._library, self._raw = library, raw
+    def __init__(self, raw: Sequence[Any]) -> None:
+        self._raw = raw
 
     def __len__(self) -> int:
         return len(self._raw)
@@ -66,10 +67,14 @@ class Items(Sequence[ArtifactRef]):
     def __getitem__(self, at: slice) -> Sequence[ArtifactRef]: ...
     def __getitem__(self, at: int | slice) -> ArtifactRef | Sequence[ArtifactRef]:
         if isinstance(at, slice):
-            return [self._make(one) for one in self._raw[at]]
-        return self._make(self._raw[at])
+            return [_make(one) for one in self._raw[at]]
+        return _make(self._raw[at])
 
-    def _make(self, one: Any) -> ArtifactRef:
-        if isinstance(one, msgspec.Raw):
-            return from_plain(ArtifactRef, msgspec.json.decode(one))
-        return self._library.constant(one)
+
+def _make(one: Any) -> ArtifactRef:
+    if isinstance(one, msgspec.Raw):
+        return from_plain(ArtifactRef, msgspec.json.decode(one))
+    data = plainjson.render(one)
+    return ArtifactRef(
+        hashlib.sha256(data).hexdigest(), len(data), "json", type(one).__name__, inline=data.decode("utf-8", "surrogatepass")
+    )
