@@ -20,8 +20,6 @@ from fairway.web.lists import LeanLibrary
 
 SCALARS = st.none() | st.booleans() | st.integers() | st.text(max_size=8)
 PLAIN = st.recursive(SCALARS, lambda inner: st.lists(inner, max_size=3), max_leaves=5)
-    st.none() | st.booleans() | st.integers() | st.text(max_size=8), lambda inner: st.lists(inner, max_size=3), max_leaves=5
-)
 
 
 def stored(value: Any, store: MemoryArtifactStore) -> ArtifactRef:
