@@ -37,12 +37,12 @@ values = st.one_of(numbers, st.text(max_size=4), st.booleans(), st.lists(st.inte
             (name, -1)
             for name in ("loss", "val_loss", "valLoss", "test/rmse", "logloss", "mean_squared_error", "train_seconds", "latency_ms", "fpr")
         ),
-        *((name, 1) for name in ("auc", "val_acc", "f1", "r2", "accuracy", "precision@10", "")),
-        *((name, 0) for name in ("lr", "learning_rate", "epoch", "n", "rows", "sampleCount")),
+        *((name, 1) for name in ("auc", "val_acc", "f1", "r2", "accuracy", "precision@10", "best_score", "recall@5")),
+        *((name, 0) for name in ("", "window", "lr", "learning_rate", "epoch", "n", "rows", "sampleCount")),
     ],
 )
-def test_which_way_is_better_is_guessed_by_the_name(name: str, better: int) -> None:
-    assert direction(name) == (better if name else 1)
+def test_which_way_is_better_is_told_by_the_name(name: str, better: int) -> None:
+    assert direction(name) == better
 
 
 def is_like(one: Any, other: Any) -> bool:

@@ -154,4 +154,10 @@ def test_shares_add_up(runs: list[list[str]], failed: int) -> None:
     steps = tell_steps(rows)
     assert {step.node for step in steps} == {node for run in runs for node in run}
     assert not steps or abs(sum(step.share for step in steps) - 1) < 1e-9
-    assert all(("flaky" in step.words) == (failed > 0) for step in steps)
+    assert all(("fails" in step.words) == (failed > 0) and "flaky" not in step.words for step in steps)
+
+
+def test_what_succeeds_when_it_is_tried_again_is_flaky() -> None:
+    bars = [{"n": 1}, {"n": 2}]
+    (step,) = tell_steps([[{"id": "fetch", "totals": {"running": 0.1}, "counts": {"succeeded": 1}, "bars": bars}]])
+    assert (step.retried, step.words) == (1, ("flaky",))

@@ -191,12 +191,24 @@ def test_a_parameter_that_all_runs_share_sets_none_apart(rows: list[RunSummary])
                 assert not chip.apart
 
 
-def test_what_differs_from_most_comes_first() -> None:
-    rows = [RunSummary(f"r{n}", "p", params={"rows": 5, "depth": depth, "rate": 0.1}) for n, depth in enumerate([4, 4, 8])]
+def test_what_is_not_as_in_the_run_before_comes_first() -> None:
+    rows = [
+        RunSummary(f"r{n}", "p", params={"rows": 5, "path": "a.csv (0123456789ab)", "depth": depth}) for n, depth in enumerate([4, 4, 8])
+    ]
     found = tell_apart(rows)
-    assert [(chip.name, chip.text, chip.apart) for chip in found["r2"].shown] == [("depth", "8", True)]
-    assert [(chip.name, chip.apart) for chip in found["r0"].shown] == [("depth", False)]
-    assert found["r0"].more == 2
+    assert [(chip.name, chip.text, chip.apart) for chip in found["r1"].shown] == [
+        ("depth", "4", True),
+        ("rows", "5", False),
+        ("path", "a.csv", False),
+    ]
+    assert not any(chip.apart for run in ("r0", "r2") for chip in found[run].shown)
+
+
+@given(runs, params)
+def test_a_new_run_changes_nothing_in_older_rows(rows: list[RunSummary], given: dict[str, Any]) -> None:
+    before = tell_apart(rows)
+    after = tell_apart([RunSummary("new", "p", params=given), *rows])
+    assert {run: after[run] for run in before} == before
 
 
 def test_values_are_spelled_as_they_are_typed() -> None:

@@ -45,6 +45,7 @@ class Bus:
 
     def __init__(self) -> None:
         self.closed = False
+        self.changes = 0  # how often anything about any run has changed
         self.on_interest: Callable[[str, bool], None] | None = None
         self._listeners: dict[str, set[Bell]] = {}
 
@@ -55,6 +56,7 @@ class Bus:
 
     def publish(self, topic: str) -> None:
         """Wake whoever listens to `topic`. Costs nothing where nobody does."""
+        self.changes += topic == RUNS
         for bell in self._listeners.get(topic, ()):
             bell.ring(topic)
 

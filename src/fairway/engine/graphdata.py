@@ -217,7 +217,7 @@ def _with_state(overview: Overview, node: NodeColumns, plain: dict[str, Any], le
         found["ended_at"] = node.ended_at
     error = overview.error_of(node.first_failed) if node.first_failed >= 0 else None
     if error is not None and node.counts[FAILED]:
-        found["error"] = {"code": error[1], "message": error[2]}
+        found["error"] = {"kind": error[0], "code": error[1], "message": error[2]}
     if plain["id"] in left:
         found["scopes_left"] = left[plain["id"]]
     return found

@@ -134,7 +134,7 @@ def _points(overview: Overview, attempt: int) -> tuple[float, float, float, floa
         planned + column[attempt] if column[attempt] >= 0 else 0.0
         for column in (columns.started, columns.running, columns.writing, columns.ended)
     )
-    return started, running, writing, ended
+    return started, running or (started if ended else 0.0), writing, ended  # one that was killed told nobody that it ran
 
 
 def _bar(overview: Overview, attempt: int) -> dict[str, Any]:

@@ -16,7 +16,7 @@ ABSENT: Any = ...
 """Stands for a value that a run does not have."""
 SAID = 4
 """So many differences of one kind are told in words; of more it is told how many there are."""
-_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
+_WORD = re.compile(r"[A-Z]+\d*(?![a-z])|[A-Z]?[a-z]+\d*|\d+")
 _LOWER = frozenset(
     {
         *(
@@ -42,6 +42,15 @@ _LOWER = frozenset(
     }
 )
 _LOWER_ENDS = ("loss", "error", "mse", "mae")
+_HIGHER = frozenset(
+    {
+        *("accuracy", "acc", "auc", "auroc", "roc", "ap", "map", "ndcg", "mrr", "f1", "f2", "fbeta", "precision", "recall", "sensitivity"),
+        *("specificity", "score", "r2", "iou", "dice", "jaccard", "kappa", "mcc", "gini", "lift", "gain", "reward", "return", "profit"),
+        *("revenue", "hits", "hit", "bleu", "rouge", "meteor", "psnr", "ssim", "correct", "throughput", "speed", "speedup", "coverage"),
+        *("likelihood", "explained", "agreement", "tpr", "tnr", "ppv", "npv", "best", "quality", "efficiency"),
+    }
+)
+_HIGHER_ENDS = ("accuracy", "auc", "score", "precision", "recall", "f1")
 _NEITHER = frozenset(
     {
         *("lr", "rate", "epoch", "epochs", "step", "steps", "iteration", "iterations", "batch", "batches", "seed", "day", "depth"),
@@ -51,11 +60,13 @@ _NEITHER = frozenset(
 
 
 def direction(name: str) -> int:
-    """Which way a metric of this name is better: -1 lower, 1 higher, 0 neither. A guess."""
+    """Which way a metric of this name is better: -1 lower, 1 higher, 0 where the name does not say."""
     words = [word.lower() for word in _WORD.findall(name)]
     if any(word in _LOWER or word.endswith(_LOWER_ENDS) for word in words):
         return -1
-    return 0 if words and words[-1] in _NEITHER else 1
+    if words and words[-1] in _NEITHER:
+        return 0
+    return int(any(word in _HIGHER or word.endswith(_HIGHER_ENDS) for word in words))
 
 
 @record

@@ -48,10 +48,15 @@ def make_fields(
     before: Mapping[str, ArtifactRef],
     given: Mapping[str, str] | None = None,
     wrong: Mapping[str, str] | None = None,
+    told: Mapping[str, Any] | None = None,
 ) -> list[Field]:
-    """A field for each parameter: with what was `given`, else with what the run `before` had, else with the default."""
-    texts, problems = given or {}, wrong or {}
-    return [_make_field(param, before.get(param.name), texts.get(param.name), problems.get(param.name, "")) for param in params]
+    """A field for each parameter: with what was `given`, else with what the run `before` had, else with the default. `told`: what that
+    run's summary says of its files."""
+    texts, problems, words = given or {}, wrong or {}, told or {}
+    return [
+        _make_field(param, before.get(param.name), texts.get(param.name), problems.get(param.name, ""), str(words.get(param.name, "")))
+        for param in params
+    ]
 
 
 def read_form(
@@ -105,12 +110,12 @@ def value_of(ref: ArtifactRef) -> Any:
     return json.loads(ref.inline) if ref.inline is not None and ref.format == "json" else None
 
 
-def _make_field(param: Param, before: ArtifactRef | None, given: str | None, wrong: str) -> Field:
+def _make_field(param: Param, before: ArtifactRef | None, given: str | None, wrong: str, told: str) -> Field:
     default = "" if param.required else spell(param.default)
     known = before is not None and before.inline is not None and before.format == "json"
     text = given if given is not None else spell(value_of(before)) if before is not None and known else default
     file = is_file(param)
-    kept = f"{before.name or before.type}, {before.digest[:12]}" if file and before is not None else ""
+    kept = (told or f"{before.name or before.type} ({before.digest[:12]})") if file and before is not None else ""
     return Field(
         name=param.name,
         kind="file" if file else _kind(param, text),

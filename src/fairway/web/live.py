@@ -64,7 +64,7 @@ async def _follow(site: Site, topics: Sequence[str]) -> AsyncIterator[bytes]:
             for topic, name in names.items():
                 if name in rung:
                     stand = await _stand(site, topic, name)
-                    if topic == "runs" or stand != seen[topic]:
+                    if stand != seen[topic]:
                         seen[topic] = changed[topic] = stand
             if changed:
                 number += 1
@@ -73,9 +73,9 @@ async def _follow(site: Site, topics: Sequence[str]) -> AsyncIterator[bytes]:
 
 
 async def _stand(site: Site, topic: str, name: str) -> int:
-    """How far a topic has come: the journal's head, or a stream's bytes."""
+    """How far a topic has come: the journal's head, a stream's bytes, or how often runs have changed since this server began."""
     if topic == "runs":
-        return 0
+        return site.host.bus.changes
     if topic.startswith("run:"):
         return await site.services.journal.head(name)
     return site.services.streams.size(name)

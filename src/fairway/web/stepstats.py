@@ -19,7 +19,7 @@ LARGE_TASKS = 20_000
 @record
 class StepStats(Record):
     """One step. `usual_s`: the median over the runs of what its tasks took together, None if none has run; `share` of all steps' time;
-    `failed` and `retried` count tasks. `words`: "slow", "flaky"."""
+    `failed` and `retried` count tasks. `words`: "slow" (more than half of the time), "flaky" (succeeded when tried again), "fails"."""
 
     node: str
     usual_s: float | None
@@ -60,7 +60,8 @@ def _tell(node: str, rows: Sequence[Mapping[str, Any]], took: Sequence[float], w
     retried = sum(1 for row in rows for bar in row.get("bars", ()) if bar.get("n", 1) > 1)
     good = sum(count.get("succeeded", 0) for count in counts)
     share = sum(took) / whole
-    words = ("slow",) * (share > SLOW_SHARE and len(rows) > 0 and whole > 1.0) + ("flaky",) * bool((failed or retried) and good)
+    told = {"slow": share > SLOW_SHARE and whole > 1.0, "flaky": retried and good, "fails": failed}
+    words = tuple(word for word, holds in told.items() if holds)
     return StepStats(node, median(took) if took else None, share, sum(sum(count.values()) for count in counts), failed, retried, words)
 
 

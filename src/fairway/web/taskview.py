@@ -69,7 +69,9 @@ def view_attempt(attempt: AttemptStory, *, ended: bool) -> AttemptView:
     usage = attempt.usage
     phases: list[Phase] = []
     if usage is not None and usage.started_at:
-        times = [attempt.planned_at or usage.queued_at, usage.started_at, usage.running_at, usage.writing_at]
+        killed = usage.ended_at and not usage.running_at  # it told nobody that it ran
+        times = [attempt.planned_at or usage.queued_at, 0.0 if killed else usage.started_at, usage.running_at, usage.writing_at]
+        times[2] = usage.started_at if killed else times[2]
     else:
         seen = {phase: at for at, phase, _ in reversed(attempt.observed)}
         begun = seen.get("running", 0.0) if seen or attempt.reason else attempt.planned_at  # where nobody says otherwise, it runs

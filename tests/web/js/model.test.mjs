@@ -74,11 +74,11 @@ test("a node says in a line what matters of its state", () => {
   assert.equal(spellNote(node({ status: "running", started_at: 10 }), 22), "12 s");
   assert.equal(spellNote(node({ status: "failed", started_at: 1, ended_at: 2, error: { code: "FW", message: "no such luck\nmore" } }), 9), "no such luck");
   assert.equal(spellNote(node({ status: "waiting" }), 9), "waiting");
-  assert.equal(spellNote(node({ mapped: true, total: 1200, counts: { succeeded: 1000, cached: 100, failed: 3 }, status: "failed", started_at: 1, ended_at: 62 }), 99), "3 failed of 1,200 · 1 min 1 s");
+  assert.equal(spellNote(node({ mapped: true, total: 1200, counts: { succeeded: 1000, cached: 100, failed: 3 }, status: "failed", started_at: 1, ended_at: 62 }), 99), "3/1,200 failed · 1 min 1 s");
   assert.equal(spellNote(node({ mapped: true, total: 1200, counts: { succeeded: 1000, cached: 100, running: 9 }, status: "running", started_at: 1 }), 62), "1,100/1,200 · 1 min 1 s");
   assert.equal(spellWhole(node({ status: "skipped", guard: "k > 1" }), "skipped"), "step, if k > 1");
   assert.equal(spellWhole(node({ status: "failed" }), "no such luck", { label: true, note: true }), "step x, failed, no such luck");
-  assert.deepEqual(shareDone(node({ total: 4, counts: { succeeded: 1, skipped: 1, failed: 1, running: 1 } })), { well: 0.5, badly: 0.25 });
+  assert.deepEqual(shareDone(node({ total: 4, counts: { succeeded: 1, skipped: 1, failed: 1, running: 1 } })), { well: 0.25, badly: 0.25 });
   assert.deepEqual(shareDone(node({ total: 0 })), { well: 0, badly: 0 });
 });
 

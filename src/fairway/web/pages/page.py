@@ -19,11 +19,12 @@ from fairway.web.ports import Site
 class Visit(Call[Any, Any]):
     """One request of a browser, checked: as `Call`; `body` is the form. `form` is the same."""
 
-    __slots__ = ("items",)
+    __slots__ = ("items", "stand")
 
     def __init__(self, site: Site, request: Request, identity: Identity, path: Mapping[str, str], query: Any, body: Any = None) -> None:
         super().__init__(site, request, identity, path, query, body)
         self.items: list[tuple[str, str]] = []  # of a form: all fields as they were sent, those with names of the user's too
+        self.stand = site.host.bus.changes  # of what is shown: whatever changes from now on is news to the page
 
     @property
     def form(self) -> Any:

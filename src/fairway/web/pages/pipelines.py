@@ -51,10 +51,10 @@ async def show_pipeline(visit: Visit) -> Response:
     stats = await _stats(visit, name)
     tab = visit.query.tab if visit.query.tab in ("overview", "versions", "start") else "overview"
     shown: dict[str, Any] = {"name": name, "stats": stats, "tab": tab, "doc": "", "source": ""}
-    newest = await read_started(visit.site.services.journal, visit.query.run or stats.recent[0].run)
+    newest = await read_started(visit.site.services.journal, visit.query.run or _to_start_from(stats))
     shown |= {"graph": newest.graph, "doc": newest.graph.doc, "source": newest.source, "newest": newest}
     if tab == "start":
-        shown |= _form(newest)
+        shown |= await _form(visit, newest)
     if tab == "versions":
         shown["versions"] = await _versions(visit, stats)
     if tab == "overview":
@@ -81,7 +81,7 @@ async def start_pipeline(visit: Visit) -> Response:
     params, wrong = read_form(first.graph.params, first.params, given, site.library)
     if wrong:
         shown = {
-            **_form(first, given, wrong),
+            **await _form(visit, first, given, wrong),
             "name": name,
             "newest": first,
             "graph": first.graph,
@@ -110,9 +110,17 @@ def _given(visit: Visit) -> dict[str, str]:
     return {name.removeprefix(FIELD): text for name, text in visit.items if name.startswith(FIELD)}
 
 
-def _form(first: RunStarted, given: Mapping[str, str] | None = None, wrong: Mapping[str, str] | None = None) -> dict[str, Any]:
+def _to_start_from(stats: PipelineStats) -> str:
+    """The run whose code and values a form begins with: the last that succeeded, for what failed would fail again."""
+    return next((run.run for run in stats.recent if run.status == "succeeded"), stats.recent[0].run)
+
+
+async def _form(
+    visit: Visit, first: RunStarted, given: Mapping[str, str] | None = None, wrong: Mapping[str, str] | None = None
+) -> dict[str, Any]:
     """What the form is drawn from."""
-    fields = make_fields(first.graph.params, first.params, given, wrong)
+    summary = await visit.site.services.journal.find_summary(first.run)
+    fields = make_fields(first.graph.params, first.params, given, wrong, summary.params if summary else {})
     return {"fields": fields, "command": spell_command(first, given), "wrong": wrong or {}, "run_name": "", "run_tags": ""}
 
 

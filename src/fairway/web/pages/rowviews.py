@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fairway.spec.query import PipelineStats
@@ -15,8 +15,11 @@ from fairway.web.pages.words import spell_number
 SLOW_SHARE = 1.5
 SLOW_S = 0.5
 """So much longer than usual is slow: a share of the usual's upper quartile, and a time below which it is noise."""
+_SHORTEST_S = 1e-9
 CHIPS = 3
 _VALUE_LIMIT = 32
+_DIGEST = re.compile(r" \([0-9a-f]{12}\)$")
+"""What a file's name is followed by in a summary."""
 
 
 @record
@@ -36,7 +39,7 @@ def gauge(duration_s: float, stats: PipelineStats | None) -> Gauge | None:
     if stats is None or not stats.usual_s > 0:
         return None
     high_s = max(stats.usual_high_s, stats.usual_s)
-    scale = 100 / max(2 * stats.usual_s, 1.2 * high_s)
+    scale = 100 / max(2 * stats.usual_s, 1.2 * high_s, _SHORTEST_S)
     slow = duration_s > max(SLOW_SHARE * high_s, high_s + SLOW_S)
     return Gauge(
         min(100.0, max(duration_s, 0.0) * scale), min(stats.usual_low_s, stats.usual_s) * scale, stats.usual_s * scale, high_s * scale, slow
@@ -45,7 +48,7 @@ def gauge(duration_s: float, stats: PipelineStats | None) -> Gauge | None:
 
 @record
 class Chip(Record):
-    """One parameter: `text` fits a chip, `whole` is all of it. `apart`: its value is not the one that most of its pipeline's runs have."""
+    """One parameter: `text` fits a chip, `whole` is all of it. `apart`: its value is not that of its pipeline's run before."""
 
     name: str
     text: str
@@ -63,38 +66,25 @@ class Chips(Record):
 
 
 def tell_apart(rows: Sequence[RunSummary]) -> dict[str, Chips]:
-    """run -> its chips. Of runs of one pipeline those parameters are shown that are not the same in all of them, else the first ones."""
+    """run -> its chips, of rows from the newest to the oldest. First come parameters that are not as in the pipeline's run before: so a new
+    run changes nothing in the rows of older ones."""
     by_pipeline: dict[str, list[RunSummary]] = {}
     for row in rows:
         by_pipeline.setdefault(row.pipeline, []).append(row)
     found: dict[str, Chips] = {}
     for group in by_pipeline.values():
-        most = {name: _most_common(row.params.get(name, ...) for row in group) for name in _names(group)}
-        varied = [name for name, (_, kinds) in most.items() if kinds > 1]
-        for row in group:
-            found[row.run] = _chips(row.params, varied or list(most), {name: value for name, (value, _) in most.items()})
+        for row, before in zip(group, [*group[1:], group[-1]], strict=True):
+            found[row.run] = _chips(row.params, before.params)
     return found
 
 
-def _chips(params: Mapping[str, Any], names: Sequence[str], most: Mapping[str, str]) -> Chips:
+def _chips(params: Mapping[str, Any], before: Mapping[str, Any]) -> Chips:
     shown = [
-        Chip(name, clip_value(params[name]), spell_value(params[name]), _text(params[name]) != most[name])
-        for name in names
-        if name in params
+        Chip(name, clip_value(value), spell_value(value), _text(value) != _text(before.get(name, ...))) for name, value in params.items()
     ]
     shown.sort(key=lambda chip: not chip.apart)
     whole = "\n".join(f"{name} = {spell_value(value)}" for name, value in params.items())
     return Chips(tuple(shown[:CHIPS]), len(params) - min(CHIPS, len(shown)), whole)
-
-
-def _names(rows: Iterable[RunSummary]) -> list[str]:
-    return list(dict.fromkeys(name for row in rows for name in row.params))
-
-
-def _most_common(values: Iterable[Any]) -> tuple[str, int]:
-    """(the value that most have as text, how many different ones there are)."""
-    counts = Counter(_text(value) for value in values)
-    return counts.most_common(1)[0][0], len(counts)
 
 
 def _text(value: Any) -> str:
@@ -112,5 +102,5 @@ def spell_value(value: Any) -> str:
 
 def clip_value(value: Any) -> str:
     """As `spell_value`, short enough for a chip."""
-    text = " ".join(spell_value(value).split())
+    text = _DIGEST.sub("", " ".join(spell_value(value).split()))
     return text if len(text) <= _VALUE_LIMIT else text[: _VALUE_LIMIT - 1] + "…"

@@ -160,7 +160,7 @@ def _row(node: Mapping[str, Any], depth: int) -> StepRow:
         counts=node["counts"],
         started_at=node.get("started_at", 0.0),
         ended_at=node.get("ended_at", 0.0),
-        note=error["message"].split("\n", 1)[0] if error else f"if {node['guard']}" if node.get("guard") else "",
+        note=_note(error, node.get("guard")),
         doc=node.get("doc", "").split("\n", 1)[0],
     )
 
@@ -183,3 +183,10 @@ def draw_strip(overview: Overview, scope: str, name: str) -> Strip | None:
             paths.setdefault(_SEVERITY[rank], []).append(f"M{left * 10} {top // ROW * 10}h{long * 10}v10h-{long * 10}z")
             left += long
     return Strip(width, -(-len(cells) // ROW), {status: "".join(parts) for status, parts in paths.items()})
+
+
+def _note(error: Mapping[str, Any] | None, guard: str | None) -> str:
+    """What is said of a step in its line: its first error, or when it runs."""
+    if error:
+        return f"{error['kind']}: {error['message'].partition(chr(10))[0]}"
+    return f"if {guard}" if guard else ""

@@ -5,7 +5,7 @@ import { spellDuration } from "./words.js";
 
 export { spellDuration };
 
-const THEMES = ["auto", "light", "dark"];
+const dark = matchMedia("(prefers-color-scheme: dark)");
 const THEME_ICONS = {
   auto: "M8 14A6 6 0 1 0 8 2a6 6 0 0 0 0 12ZM8 2v12M8 5l4-1.5M8 8h6M8 11l4 1.5",
   light: "M8 10.5a2.5 2.5 0 1 0 0-5 2.5 2.5 0 0 0 0 5ZM8 1.5V3M8 13v1.5M1.5 8H3M13 8h1.5M3.4 3.4l1 1M11.6 11.6l1 1M3.4 12.6l1-1M11.6 4.4l1-1",
@@ -29,9 +29,10 @@ export function setTheme(chosen) {
   document.dispatchEvent(new CustomEvent("themechange"));
 }
 
-/** The next of auto, light, dark. */
+/** From the system's colours to the others, then to the system's own as a choice, and back: the first press is always seen. */
 export function switchTheme() {
-  setTheme(THEMES[(THEMES.indexOf(theme()) + 1) % THEMES.length]);
+  const order = dark.matches ? ["auto", "light", "dark"] : ["auto", "dark", "light"];
+  setTheme(order[(order.indexOf(theme()) + 1) % order.length]);
 }
 
 function drawTheme() {

@@ -125,7 +125,7 @@ export function shareDone(node) {
   const total = node.fold ? Object.values(node.counts).reduce((a, b) => a + b, 0) : node.total;
   if (!total) return { well: 0, badly: 0 };
   const sum = (names) => names.reduce((all, name) => all + (node.counts[name] ?? 0), 0);
-  return { well: sum([...WELL, "skipped"]) / total, badly: sum(["failed", "cancelled"]) / total };
+  return { well: sum(WELL) / total, badly: sum(["failed", "cancelled"]) / total };
 }
 
 /** The second line of a node. `now`: epoch seconds. */
@@ -137,13 +137,19 @@ export function spellNote(node, now) {
   if (node.mapped && node.total) {
     const count = (n) => n.toLocaleString("en");
     const done = WELL.reduce((all, name) => all + (node.counts[name] ?? 0), 0);
-    parts.push(node.counts.failed ? `${count(node.counts.failed)} failed of ${count(node.total)}` : `${count(done)}/${count(node.total)}`);
+    parts.push(node.counts.failed ? `${count(node.counts.failed)}/${count(node.total)} failed` : `${count(done)}/${count(node.total)}`);
   } else if (node.status === "failed" && node.error && !node.fold) {
-    return node.error.message.split("\n", 1)[0] || node.error.code;
+    return spellError(node.error);
   }
   if (!["succeeded", "running"].includes(node.status) && !(node.mapped && node.counts.failed)) parts.push(node.status);
   if (node.status === "running" || node.status === "succeeded" || node.status === "failed" || node.status === "retrying") if (took) parts.push(took);
   return parts.join(" · ") || node.status;
+}
+
+/** An error in a line: with its kind where the message alone says little, as that of a KeyError. */
+function spellError({ kind, code, message }) {
+  const line = message.split("\n", 1)[0];
+  return line.length < 16 && kind ? `${kind}: ${line}` : line || code;
 }
 
 /** What is said of a node beyond the two lines that are seen; with `cut`, of those two what is not seen, too. */

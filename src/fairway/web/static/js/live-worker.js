@@ -35,7 +35,7 @@ function reopen() {
 function caught(now) {
   const news = {};
   for (const [topic, stand] of Object.entries(now)) {
-    if (stands.has(topic) && (stands.get(topic) !== stand || topic === "runs")) news[topic] = stand;
+    if (stands.has(topic) && stands.get(topic) !== stand) news[topic] = stand;
     stands.set(topic, stand);
   }
   spread(news);

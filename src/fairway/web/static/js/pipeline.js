@@ -42,9 +42,24 @@ function spellCommand(form) {
   return words.join(" ") + (target ? target[0] : "");
 }
 
+function isDefault(field) {
+  return (field.type === "checkbox" ? String(field.checked) : field.value) === field.dataset.default;
+}
+
+document.addEventListener("click", (event) => {
+  const button = event.target.closest?.("[data-reset]");
+  if (!button) return;
+  const field = document.getElementById(button.dataset.reset);
+  if (field.type === "checkbox") field.checked = field.dataset.default === "true";
+  else field.value = field.dataset.default;
+  field.dispatchEvent(new Event("input", { bubbles: true }));
+  field.focus();
+});
 document.addEventListener("input", (event) => {
   const form = event.target.closest?.("#start-form");
   if (!form) return;
+  const reset = form.querySelector(`[data-reset="${CSS.escape(event.target.id)}"]`);
+  if (reset) reset.hidden = isDefault(event.target);
   const text = spellCommand(form);
   form.querySelector("#start-command code").textContent = text;
   form.querySelector("#start-command [data-copy]").dataset.copy = text;
