@@ -95,3 +95,23 @@ def test_an_artifact_says_which_data_made_it(visitor: Visitor, dashboard: Dashbo
     expect(main).to_contain_text(re.compile("made by", re.IGNORECASE))
     expect(main.get_by_role("link", name=re.compile("best")).first).to_be_visible()
     expect(main).to_contain_text("rows")
+
+
+def test_a_run_that_fails_before_its_page_listens_is_shown_as_failed(visitor: Visitor, dashboard: Dashboard) -> None:
+    for _ in range(3):
+        page = visitor.open(f"/runs/{dashboard.runs['broken']}")
+        before = page.url
+        page.get_by_role("button", name="Run again").click()
+        page.get_by_role("dialog").locator("button.main").last.click()
+        page.wait_for_url(lambda url: url != before)
+        expect(page.locator("#run-head .state").first).to_have_text("failed")
+        expect(page.locator("#run-head")).to_contain_text("1 failed")
+
+
+def test_a_run_that_failed_is_started_with_other_values(visitor: Visitor, dashboard: Dashboard) -> None:
+    page = visitor.open(f"/runs/{dashboard.runs['broken']}")
+    page.get_by_role("link", name="With other values").click()
+    page.get_by_role("textbox", name="divisor").fill("2")
+    expect(page.get_by_role("button", name="divisor: take the default")).to_be_visible()
+    page.get_by_role("button", name="Start", exact=True).click()
+    expect(page.locator("#run-head .state").first).to_have_text("succeeded")

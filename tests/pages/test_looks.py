@@ -28,7 +28,7 @@ PAGES = {
     "pipelines": "/pipelines",
     "pipeline": "/pipelines/wine",
     "pipeline-versions": "/pipelines/wine?tab=versions",
-    "pipeline-start": "/pipelines/wine?tab=start",
+    "pipeline-start": "/pipelines/wine?tab=start&run={second}",
     "system": "/system",
     "audit": "/system/audit",
     "missing": "/nowhere",
@@ -78,7 +78,7 @@ def test_colours_follow_the_system_until_one_chooses(visitor: Visitor) -> None:
     ground = "getComputedStyle(document.body).backgroundColor"
     dark = page.evaluate(ground)
     switch = page.get_by_role("button", name="Colours")
-    switch.click()  # from the system's to light
+    switch.click()  # from the system's dark to light
     light = page.evaluate(ground)
     assert light != dark
     page.reload()

@@ -12,13 +12,13 @@ from tests.pages.conftest import Dashboard, Visitor
 
 def test_a_wrong_parameter_is_said_beside_its_field(visitor: Visitor) -> None:
     page = visitor.open("/pipelines/wine?tab=start")
-    page.get_by_label("rows").fill("many")
-    page.get_by_label("depths").fill("2,x")
+    page.get_by_role("textbox", name="rows").fill("many")
+    page.get_by_role("textbox", name="depths").fill("2,x")
     page.get_by_role("button", name="Start", exact=True).click()
-    expect(page.get_by_label("rows")).to_have_attribute("aria-invalid", "true")
-    expect(page.get_by_label("rows")).to_have_value("many")
+    expect(page.get_by_role("textbox", name="rows")).to_have_attribute("aria-invalid", "true")
+    expect(page.get_by_role("textbox", name="rows")).to_have_value("many")
     expect(page.get_by_text("expected a whole number (int)").first).to_be_visible()
-    expect(page.get_by_label("depths")).to_have_attribute("aria-invalid", "true")
+    expect(page.get_by_role("textbox", name="depths")).to_have_attribute("aria-invalid", "true")
     expect(page.get_by_text("how fast the loss falls")).to_be_visible()
     assert page.url.endswith("/pipelines/wine?tab=start")
     visitor.complaints.clear()  # the browser notes the answer 422
@@ -26,8 +26,8 @@ def test_a_wrong_parameter_is_said_beside_its_field(visitor: Visitor) -> None:
 
 def test_the_command_follows_the_form(visitor: Visitor) -> None:
     page = visitor.open("/pipelines/wine?tab=start")
-    page.get_by_label("rows").fill("300")
-    page.get_by_label("depths").fill("1, 2")
+    page.get_by_role("textbox", name="rows").fill("300")
+    page.get_by_role("textbox", name="depths").fill("1, 2")
     expect(page.locator("#start-command code")).to_have_text("fairway run wine.py --rows 300 --depths '1, 2' --rate 0.4")
 
 

@@ -131,7 +131,7 @@ def test_what_nobody_can_have_typed_does_no_harm(client: TestClient, ids: dict[s
 
 def test_inputs_and_outputs_have_their_values_and_where_they_come_from(client: TestClient, ids: dict[str, str]) -> None:
     text = panel(client, ids["first"], "train[1]", tab="io")
-    inputs, outputs = text.split("Outputs<")
+    outputs, inputs = text.split("Inputs<")
     assert "an item of the list" in inputs
     assert 'data-task-link="load"' in inputs
     assert re.search(r'class="io-value value">4<', inputs)
