@@ -38,7 +38,7 @@ export function findLayout(drawing, shape) {
 
 function ask(drawing) {
   if (!worker) {
-    worker = new Worker(document.getElementById("run").dataset.layoutWorker, { type: "module" });
+    worker = new Worker(document.querySelector("[data-layout-worker]").dataset.layoutWorker, { type: "module" });
     worker.onmessage = ({ data }) => {
       waiting.get(data.id)?.(data.layout);
       waiting.delete(data.id);

@@ -25,6 +25,18 @@ function drawDurations() {
   });
 }
 
+/** The graph as on the page of the newest run; a step leads there. */
+async function drawGraph() {
+  const host = document.getElementById("pipeline-graph");
+  if (!host || host.dataset.asked) return;
+  host.dataset.asked = "yes";
+  const page = `/runs/${encodeURIComponent(host.dataset.run)}`;
+  const [{ GraphView }, answer] = await Promise.all([import("./graph.js"), fetch(`${page}/graph.json`, { headers: { accept: "application/json" } })]);
+  if (!answer.ok) return;
+  const address = (task) => `${page}?task=${encodeURIComponent(task)}`;
+  new GraphView(host, { pipeline: host.dataset.pipeline, address, choose: (task) => location.assign(address(task)) }).setData(await answer.json());
+}
+
 /** A word as a shell takes it. */
 export function quoteWord(word) {
   return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'"'"'`)}'`;
@@ -66,6 +78,8 @@ document.addEventListener("input", (event) => {
 });
 document.addEventListener("htmx:afterSettle", () => {
   drawDurations();
+  drawGraph();
   document.querySelector("#start-form [aria-invalid=true]")?.focus();
 });
 drawDurations();
+drawGraph();
