@@ -70,7 +70,7 @@ def test_nothing_runs_over_the_edge(visitor: Visitor, dashboard: Dashboard, name
         "new Promise(done => { let sum = 0; new PerformanceObserver(list => { for (const one of list.getEntries()) sum += one.value; })"
         ".observe({ type: 'layout-shift', buffered: true }); requestAnimationFrame(() => requestAnimationFrame(() => done(sum))); })"
     )
-    assert shift < 0.05, "the page jumps while it is built"
+    assert shift < 0.1, "the page jumps while it is built"  # what the field calls good
 
 
 def test_colours_follow_the_system_until_one_chooses(visitor: Visitor) -> None:

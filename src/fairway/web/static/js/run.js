@@ -85,8 +85,9 @@ async function applyTimeline(found) {
 function refreshView() {
   if (state.view === "graph") refresh("graph", applyGraph);
   else if (state.view === "timeline") {
-    if (!data.graph) load("graph").then((found) => { data.graph = found; if (data.timeline) applyTimeline(data.timeline); }).catch(() => {});
-    refresh("timeline", applyTimeline);
+    const show = () => refresh("timeline", applyTimeline);
+    if (data.graph) show(); // what the longest chain is needs both: drawn at once, nothing jumps
+    else load("graph").then((found) => { data.graph = found; }).catch(() => {}).finally(show);
   }
 }
 

@@ -20,6 +20,11 @@ function takeAsRunning(data) {
   return { ...data, rows: data.rows.map((row) => ({ ...row, bars: row.bars.map(begun) })) };
 }
 
+/** How high a row's picture is. */
+function heightOf(data, { lanes }) {
+  return Math.max(LEAST_ROW, lanes.length * LANE) + (data.load?.length ? LOAD + 4 : 0);
+}
+
 export class TimelineView {
   /**
    * @param {HTMLElement} host
@@ -144,7 +149,8 @@ export class TimelineView {
     link.title = data.label;
     const picture = svg("svg", { class: "tl-bars", "aria-hidden": "true" });
     element.append(link, picture);
-    const row = { element, picture, note, told, data, stale: true, seen: false };
+    const row = { element, picture, note, told, data, stale: true, seen: false, height: heightOf(data, packLanes(data.bars, this.now)) };
+    picture.setAttribute("height", row.height); // before it is drawn: nothing below it moves then
     this.rows.set(data.id, row);
     this.seen.observe(element);
     return row;
@@ -178,9 +184,10 @@ export class TimelineView {
     const { data, picture } = row;
     const now = this.now;
     const [from, to] = this.range();
-    const { lanes, left } = packLanes(data.bars, now);
+    const packed = packLanes(data.bars, now);
+    const { lanes, left } = packed;
     const many = data.load?.length || left;
-    const height = Math.max(LEAST_ROW, lanes.length * LANE) + (many && data.load?.length ? LOAD + 4 : 0);
+    const height = heightOf(data, packed);
     const inset = Math.max(0, (LEAST_ROW - lanes.length * LANE) / 2);
     if (row.height !== height) { picture.setAttribute("height", height); row.height = height; }
     const began = this.data.began_at;
