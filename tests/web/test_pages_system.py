@@ -85,6 +85,12 @@ def test_sizes_are_those_of_the_files(server: Server, *, beside: bool) -> None:
     assert found.total_bytes == sum(found.parts.values())
 
 
+def test_what_the_journal_is_in_is_named(client: TestClient, server: Server) -> None:
+    text = client.get(f"{SITE}/system", headers=HTML).text
+    elsewhere = hasattr(server.services.journal, "url")
+    assert ("postgresql://" in text, "<dt>SQLite</dt>" in text) == (elsewhere, not elsewhere)
+
+
 def test_a_journal_elsewhere_is_asked_and_none_is_made_in_the_home(
     recorded: tuple[Path, dict[str, str]], tmp_path: Path, postgres_url: str
 ) -> None:
@@ -94,6 +100,7 @@ def test_a_journal_elsewhere_is_asked_and_none_is_made_in_the_home(
     places = gc.Places(services.home, (services.journal,), services.artifacts, services.streams, frozenset())
     found = asyncio.run(StoreMeter(lambda: places, beside=True).measure())
     assert found.parts["artifacts"] > 0
+    assert found.parts["journal"] > 100_000, "its tables, in the database"
     assert not list(home.glob(f"{DATABASE}*")), "in an empty one, all artifacts would belong to no run"
 
 

@@ -216,6 +216,12 @@ class PostgresJournal:
         """How often the pipeline's runs succeed, and how long they take."""
         return await self._call("read", lambda db: postgres_search.pipeline_stats(db, pipeline, projects))
 
+    async def size_bytes(self) -> int:
+        """What its tables and their indexes take up in the database."""
+        tables = "pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind = 'r' AND n.nspname = %s"
+        rows = await self._rows(f"SELECT coalesce(sum(pg_total_relation_size(c.oid)), 0)::bigint FROM {tables}", (self.schema,))
+        return rows[0][0]
+
     async def find_summary(self, run: str) -> RunSummary | None:
         """The run's summary, None if there is no such run."""
         rows = await self._rows("SELECT summary FROM runs WHERE run = %s", (run,))

@@ -65,7 +65,7 @@ class StoreMeter:
         return found
 
     def quick(self) -> dict[str, int]:
-        """What is known at once: bytes of the database, of the disk, and free on it."""
+        """What is known at once: bytes of the home's database (0 where the journal is elsewhere), of the disk, and free on it."""
         home = Path(self._places().home)
         try:
             disk = shutil.disk_usage(home)
@@ -96,7 +96,8 @@ async def measure(places: gc.Places, clock: Callable[[], float] = time.time) -> 
     """Sizes of a home and what could go. It reads every folder and every run."""
     began = time.perf_counter()
     parts = {label: _folder_size(f"{places.home}/{name}") for name, label in PARTS.items()}
-    parts["journal"] = _database_size(Path(places.home))
+    ask = getattr(places.journals[0], "size_bytes", None)
+    parts["journal"] = await ask() if ask is not None else _database_size(Path(places.home))
     plan = await gc.plan(places)
     return StoreSize(clock(), time.perf_counter() - began, parts, plan.by_kind(), plan.size_bytes)
 

@@ -15,6 +15,7 @@ import fairway
 from fairway.engine.state import RunState
 from fairway.errors import FairwayError, InfraError
 from fairway.spec.event import address
+from fairway.spec.ports import Journal
 from fairway.spec.query import RunQuery
 from fairway.spec.resources import Resources
 from fairway.spec.summary import RunSummary
@@ -39,7 +40,7 @@ async def show_system(visit: Visit) -> Response:
     """The whole page; the parts that take longer come by themselves."""
     site = visit.site
     shown: dict[str, Any] = {
-        "versions": _versions(),
+        "versions": _versions(site.services.journal),
         "settings": {
             name: value for name, value in site.settings.target.items() if name != "machine" and value not in ("", 0, [], {}, None, ())
         },
@@ -160,11 +161,12 @@ async def _secrets(visit: Visit) -> list[str]:
         return []
 
 
-def _versions() -> dict[str, str]:
+def _versions(journal: Journal) -> dict[str, str]:
+    elsewhere = getattr(journal, "place", "") if hasattr(journal, "url") else ""
     return {
         "Fairway": fairway.__version__,
         "Python": platform.python_version(),
-        "SQLite": sqlite3.sqlite_version,
+        **({"journal": elsewhere} if elsewhere else {"SQLite": sqlite3.sqlite_version}),
         "system": f"{platform.system()} {platform.release()} ({platform.machine()})",
     }
 
