@@ -107,6 +107,16 @@ def test_only_what_is_asked_for_is_read(monkeypatch: pytest.MonkeyPatch) -> None
         sketch.task(("", "each", (50,)))
 
 
+def test_what_is_gathered_is_in_order_whatever_was_read_first() -> None:
+    made = graph(call("each", "work", ("i",), x=out_item()), call("sum", "total", xs=collect("each")), axes=(numbers(5),))
+    world = World(by_step(total=lambda one: 0))
+    world.start(made)
+    state, library, place = fold(world.events()), StoreLibrary(world.artifacts), ("", "sum", ())
+    sketch = Sketch(world.journal, read_overview(world))
+    sketch.load([sketch.find_slot(("", "each", (3,)))])
+    assert sketch.given([place], library) == [get_inputs(state, *place, library)]
+
+
 def test_what_is_gathered_from_very_many_tasks_is_told_by_its_first(monkeypatch: pytest.MonkeyPatch) -> None:
     made = graph(
         call("each", "work", ("i",), x=out_item()), call("sum", "total", xs=collect("each")), axes=(numbers(12),), outputs={"s": out("sum")}

@@ -104,6 +104,7 @@ class Sketch:
             part.numbers.clear()
         for scope, node in self._fresh:
             found = self.state.scopes[scope].nodes[node]
+            found.items = dict(sorted(found.items.items()))  # as the engine makes them: what is gathered is in this order
             for groups in found.groups.values():
                 groups.clear()
             count_groups(found)
