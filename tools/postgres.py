@@ -55,7 +55,8 @@ def find_account() -> pwd.struct_passwd | None:
 
 
 def serve() -> None:
-    """Start a fresh server, print its URL, and stop it when standard input ends."""
+    """Start a fresh server, print its URL, and stop it when standard input ends, or at SIGTERM."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # who ends all of a test's processes must not leave the database behind
     programs = install()
     account = find_account()
     folder = Path(tempfile.mkdtemp(prefix="fw-pg-", dir="/tmp"))  # a socket's path must be short
