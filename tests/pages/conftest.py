@@ -80,9 +80,9 @@ def dashboard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dashboard]:
     fairway(folder, "down", "--on", "local", "--yes")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Chromium, without a window."""
+    """Chromium, without a window. Of a module: while it is there an event loop runs in this thread, which others could not bear."""
     found = shutil.which("chromium")
     if found is None:
         subprocess.run([ROOT / "tools" / "apt_install.sh", "chromium"], check=True)
@@ -94,7 +94,7 @@ def browser() -> Iterator[Browser]:
         browser.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def signed_in(browser: Browser, dashboard: Dashboard) -> Any:
     """The cookies of somebody who has followed a link."""
     return sign_in(browser, dashboard)
