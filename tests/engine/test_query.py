@@ -181,3 +181,8 @@ def test_an_order_stands_alone_too() -> None:
     for text in ("auc", "duration failed", "duration tag:x"):
         with pytest.raises(ConfigError):
             parse_sort(text)
+
+
+def test_nought_and_false_are_two_values() -> None:
+    found = parse_query("metric.a!=0 metric.a!=false metric.a!=0", NOW)
+    assert [comparison.value for comparison in found.metrics] == [0, False]

@@ -24,21 +24,19 @@ from fairway.spec.summary import RunSummary
 @click.option("--status", type=click.Choice(["running", *RUN_STATES]), help="Only runs in this state.")
 @click.option("--tag", default="", metavar="TAG", help="Only runs with this tag.")
 @click.option("--archived", is_flag=True, help="Only archived runs.")
-@click.option("--sort", default="", metavar="ORDER", help="duration, started, metric.NAME, param.NAME, …; smallest first: duration-asc.")
-@click.option("-n", "--limit", default=20, show_default=True, type=click.IntRange(min=1), help="At most this many, newest first.")
-@click.option("--before", default="", metavar="RUN", help="Only runs older than this one (for the next page).")
+@click.option("--sort", default="", metavar="ORDER", help="duration, metric.NAME, …; turned: NAME-asc.")
+@click.option("-n", "--limit", default=20, show_default=True, type=click.IntRange(min=1), help="So many.")
+@click.option("--before", default="", metavar="RUN", help="Only runs older than this one.")
 @output_option
 @on_option
 @click.pass_obj
 def command(folder: str, query: tuple[str, ...], limit: int, before: str, output: str | None, **flags: Any) -> None:
     """List runs, newest first.
 
-    QUERY: words, and filters such as failed, tag:best, pipeline:churn, by:ann, since:2d, duration>10m, depth=4, "auc>0.8"; all must hold.
-    What has < or > in it needs quotes in a shell.
+    QUERY: words and filters: failed tag:best by:ann since:2d depth=4 "auc>0.8"
 
     \b
     Examples:
-      fairway runs
       fairway runs failed since:2d
       fairway runs pipeline:churn 'auc>0.8' --sort metric.auc
       fairway runs --tag nightly -o json | jq '.[0].metrics'

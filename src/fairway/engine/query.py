@@ -76,7 +76,10 @@ class _Reader:
     def read(self) -> RunQuery:
         while self._skip():
             self._read_part()
-        return RunQuery(**{name: tuple(dict.fromkeys(values)) for name, values in self.several.items()}, **self.single)
+        several = {
+            name: tuple({repr(value): value for value in values}.values()) for name, values in self.several.items()
+        }  # 0 is not false
+        return RunQuery(**several, **self.single)
 
     def _read_part(self) -> None:
         start = self.at
