@@ -31,6 +31,16 @@ def test_a_file_is_sent_packed_and_for_ever(client: TestClient) -> None:
     assert again.status_code == 304
 
 
+def test_what_lies_packed_in_the_package_is_sent_to_everybody(client: TestClient) -> None:
+    address = f"http://server{asset_url('vendor/echarts.min.js')}"
+    packed = client.get(address, headers={"accept-encoding": "gzip"})
+    plain = client.get(address, headers={"accept-encoding": "identity"})
+    assert packed.headers["content-encoding"] == "gzip" and "content-encoding" not in plain.headers
+    assert packed.content == plain.content
+    assert b"echarts" in plain.content and len(plain.content) > 1_000_000
+    assert plain.headers["content-type"] == "text/javascript; charset=utf-8"
+
+
 def test_an_address_of_another_version_is_not_kept(client: TestClient) -> None:
     answer = client.get("http://server/static/0000/js/app.js")
     assert answer.headers["cache-control"] == "no-cache"

@@ -30,7 +30,7 @@ _MEDIA = {
 
 @record
 class Asset(Record):
-    """One file as it is sent."""
+    """One file as it is sent; `plain` is b"" where it is made of `packed` for who needs it."""
 
     media: str
     plain: bytes
@@ -57,16 +57,21 @@ def asset_url(path: str) -> str:
 @cache
 def load_asset(path: str) -> Asset | None:
     """The asset at `path` below the static folder, None if there is none."""
+    packed = b""
     if path == STYLE:
         data = b"".join(sheet.read_bytes() for name in SHEETS if (sheet := STATIC / "css" / f"{name}.css").is_file())
     else:
         file = (STATIC / path).resolve()
-        if not file.is_relative_to(STATIC) or not file.is_file():
+        if not file.is_relative_to(STATIC):
             return None
-        data = file.read_bytes()
+        kept = file.with_name(f"{file.name}.gz")  # what is large lies in the package as it is sent
+        packed = kept.read_bytes() if kept.is_file() else b""
+        if not packed and not file.is_file():
+            return None
+        data = b"" if packed else file.read_bytes()
     media = _MEDIA.get(Path(path).suffix, "application/octet-stream")
-    tag = f'"{hashlib.blake2b(data, digest_size=12).hexdigest()}"'
-    return Asset(media, data, gzip.compress(data, 9, mtime=0) if len(data) > 500 else b"", tag)
+    tag = f'"{hashlib.blake2b(packed or data, digest_size=12).hexdigest()}"'
+    return Asset(media, data, packed or (gzip.compress(data, 9, mtime=0) if len(data) > 500 else b""), tag)
 
 
 async def send_asset(request: Request) -> Response:
@@ -85,7 +90,7 @@ async def send_asset(request: Request) -> Response:
     }
     if asset.packed and "gzip" in request.headers.get("accept-encoding", ""):
         return Response(asset.packed, headers={**headers, "content-encoding": "gzip"}, media_type=asset.media)
-    return Response(asset.plain, headers=headers, media_type=asset.media)
+    return Response(asset.plain or gzip.decompress(asset.packed), headers=headers, media_type=asset.media)
 
 
 def asset_routes() -> list[BaseRoute]:
