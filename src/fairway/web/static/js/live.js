@@ -68,7 +68,7 @@ function hear({ news, connected }) {
 function ring(topic, stand) {
   for (const call of listeners.get(topic) ?? []) call(stand);
   for (const element of document.querySelectorAll("[data-live]")) {
-    if (element.dataset.live === topic) element.dispatchEvent(new CustomEvent("live", { detail: { topic, stand } }));
+    if (element.dataset.live === topic && !element.hidden) element.dispatchEvent(new CustomEvent("live", { detail: { topic, stand } }));
   }
 }
 
