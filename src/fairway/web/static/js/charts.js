@@ -66,7 +66,7 @@ const seen = new IntersectionObserver((entries) => {
       draw(target);
     }
   }
-}, { rootMargin: "200px" });
+});
 
 const sized = new ResizeObserver((entries) => {
   for (const { target } of entries) charts.get(target)?.instance?.resize();
