@@ -18,11 +18,11 @@ from starlette.testclient import TestClient
 
 from fairway.spec.artifact import ArtifactRef
 from fairway.spec.event import RunOptions
-from fairway.web.endpoint import EVENTS, Endpoint
 from fairway.web.identity import Identity
+from fairway.web.operation import EVENTS, Operation
 from fairway.web.pages import load_pages
 from fairway.web.pages.page import Page
-from fairway.web.routes import ENDPOINTS
+from fairway.web.routes import OPERATIONS
 from tests.web.rig import API, TOKEN, Server, graph, started
 
 PAGES = load_pages()
@@ -140,11 +140,11 @@ FORMS = {"POST /runs": {"action": "archive"}}
 STREAMING = {"GET /events", "GET /live"}
 
 
-def key_of(row: Endpoint | Page) -> str:
+def key_of(row: Operation | Page) -> str:
     return f"{row.method} {row.path}"
 
 
-def ids(row: Endpoint | Page) -> str:
+def ids(row: Operation | Page) -> str:
     return key_of(row)
 
 
@@ -209,12 +209,12 @@ def signed_in(client: TestClient) -> Iterator[str]:
         client.cookies.clear()
 
 
-def ask(world: tuple[World, TestClient], row: Endpoint | Page, *, run: str = MINE, token: str = "", **more: Any) -> Response:
+def ask(world: tuple[World, TestClient], row: Operation | Page, *, run: str = MINE, token: str = "", **more: Any) -> Response:
     made, client = world
     path = made.spell(row.path, run)
-    url = f"{API}{path}" if isinstance(row, Endpoint) else path
+    url = f"{API}{path}" if isinstance(row, Operation) else path
     headers = {"accept": "text/html", **({"Fairway-Token": token} if token else {}), **more.pop("headers", {})}
-    if isinstance(row, Endpoint):
+    if isinstance(row, Operation):
         headers["accept"] = "*/*"
         if row.body is not None:
             more.setdefault("json", BODIES.get(key_of(row), {}))
@@ -222,12 +222,12 @@ def ask(world: tuple[World, TestClient], row: Endpoint | Page, *, run: str = MIN
 
 
 def test_every_route_is_in_the_table() -> None:
-    assert {key_of(row): "nobody" if row.public else row.needed for row in ENDPOINTS} == API_NEEDS
+    assert {key_of(row): "nobody" if row.public else row.needed for row in OPERATIONS} == API_NEEDS
     assert {key_of(row): "nobody" if row.public else row.role for row in PAGES} == PAGES_NEED
 
 
-@pytest.mark.parametrize("row", ENDPOINTS, ids=ids)
-def test_the_api_asks_for_a_token(world: tuple[World, TestClient], row: Endpoint) -> None:
+@pytest.mark.parametrize("row", OPERATIONS, ids=ids)
+def test_the_api_asks_for_a_token(world: tuple[World, TestClient], row: Operation) -> None:
     for token in ("", "u1.eve.secret"):
         answer = ask(world, row, token=token)
         assert answer.status_code == (200 if row.public else 401), answer.text  # type: ignore[attr-defined]
@@ -251,23 +251,23 @@ def test_pages_lead_strangers_to_the_login(world: tuple[World, TestClient], row:
     assert ask(world, row, token="u1.eve.secret").status_code == 401
 
 
-@pytest.mark.parametrize("row", [*ENDPOINTS, *PAGES], ids=ids)
-def test_a_lower_role_is_refused(world: tuple[World, TestClient], row: Endpoint | Page) -> None:
+@pytest.mark.parametrize("row", [*OPERATIONS, *PAGES], ids=ids)
+def test_a_lower_role_is_refused(world: tuple[World, TestClient], row: Operation | Page) -> None:
     if row.public:
         return
-    needed = row.needed if isinstance(row, Endpoint) else row.role
+    needed = row.needed if isinstance(row, Operation) else row.role
     for role in ROLES[: ROLES.index(needed)]:
         answer = ask(world, row, token=TOKENS[role])
         assert answer.status_code == 403, role
 
 
-def names_a_run(row: Endpoint | Page) -> bool:
-    kinds = [row.query, row.body if isinstance(row, Endpoint) else row.form]
+def names_a_run(row: Operation | Page) -> bool:
+    kinds = [row.query, row.body if isinstance(row, Operation) else row.form]
     fields = {field.name for kind in kinds if kind is not None for field in msgspec.structs.fields(kind)}
     return "{run}" in row.path or bool(fields & {"run", "runs"})
 
 
-def query_of(row: Endpoint | Page, run: str) -> dict[str, Any]:
+def query_of(row: Operation | Page, run: str) -> dict[str, Any]:
     """A query that the route takes, about `run` if it can be about one."""
     if row.path == "/compare":
         return {"run": [MINE, run]}
@@ -275,24 +275,24 @@ def query_of(row: Endpoint | Page, run: str) -> dict[str, Any]:
     return {name: run if name == "run" else GIVEN[name] for name, required in fields.items() if required or name == "run"}
 
 
-@pytest.mark.parametrize("row", [row for row in (*ENDPOINTS, *PAGES) if names_a_run(row) and key_of(row) != "POST /gc"], ids=ids)
-def test_runs_of_other_projects_are_not_there(world: tuple[World, TestClient], row: Endpoint | Page) -> None:
+@pytest.mark.parametrize("row", [row for row in (*OPERATIONS, *PAGES) if names_a_run(row) and key_of(row) != "POST /gc"], ids=ids)
+def test_runs_of_other_projects_are_not_there(world: tuple[World, TestClient], row: Operation | Page) -> None:
     named = {} if "{run}" in row.path else {"run": THEIRS}
     form = {"data": {**named, **FORMS.get(key_of(row), {})}} if isinstance(row, Page) and row.form is not None else {}
     answer = ask(world, row, run=THEIRS, token=TOKENS["admin"], params=query_of(row, THEIRS), **form)
     assert answer.status_code == 404
 
 
-@pytest.mark.parametrize("row", [row for row in (*ENDPOINTS, *PAGES) if row.method == "GET" and key_of(row) not in STREAMING], ids=ids)
-def test_nothing_that_is_answered_names_them(world: tuple[World, TestClient], row: Endpoint | Page) -> None:
+@pytest.mark.parametrize("row", [row for row in (*OPERATIONS, *PAGES) if row.method == "GET" and key_of(row) not in STREAMING], ids=ids)
+def test_nothing_that_is_answered_names_them(world: tuple[World, TestClient], row: Operation | Page) -> None:
     answer = ask(world, row, token=TOKENS["admin"], params=query_of(row, MINE))
     text = answer.text  # type: ignore[attr-defined]
     assert answer.status_code < 500, text
     assert THEIRS not in text and "theirs-flow" not in text
 
 
-@pytest.mark.parametrize("row", [row for row in (*ENDPOINTS, *PAGES) if row.method == "GET" and "{" in row.path], ids=ids)
-def test_names_of_theirs_lead_to_nothing(world: tuple[World, TestClient], row: Endpoint | Page) -> None:
+@pytest.mark.parametrize("row", [row for row in (*OPERATIONS, *PAGES) if row.method == "GET" and "{" in row.path], ids=ids)
+def test_names_of_theirs_lead_to_nothing(world: tuple[World, TestClient], row: Operation | Page) -> None:
     """A pipeline, a digest, a key of theirs, asked for through a run of one's own where a run is to be named."""
     answer = ask(world, row, run=THEIRS, token=TOKENS["admin"], params=query_of(row, MINE))
     text = answer.text  # type: ignore[attr-defined]
@@ -321,8 +321,8 @@ def test_a_form_without_its_token_is_refused(world: tuple[World, TestClient], ro
             assert ask(world, row, data={"csrf": form_token}, headers=headers).status_code == 403
 
 
-@pytest.mark.parametrize("row", [row for row in ENDPOINTS if row.method != "GET"], ids=ids)
-def test_a_session_writes_by_the_api_only_with_its_token(world: tuple[World, TestClient], row: Endpoint) -> None:
+@pytest.mark.parametrize("row", [row for row in OPERATIONS if row.method != "GET"], ids=ids)
+def test_a_session_writes_by_the_api_only_with_its_token(world: tuple[World, TestClient], row: Operation) -> None:
     with signed_in(world[1]) as form_token:
         answer = ask(world, row)
         assert (answer.status_code, answer.json()["detail"]) == (403, "this form is not from a page of your session")  # type: ignore[attr-defined]

@@ -197,12 +197,12 @@ def test_metrics_for_prometheus_count_runs_tasks_and_requests(server: Server, cl
     assert 'fairway_tasks{status="running"} 1' in lines
     assert 'fairway_tasks{status="waiting"} 1' in lines
     assert "fairway_attempts_live 1" in lines
-    assert 'fairway_http_requests_total{method="GET",endpoint="/runs",status="200"} 1' in lines
-    assert 'fairway_http_request_duration_seconds_count{endpoint="/runs"} 2' in lines
+    assert 'fairway_http_requests_total{method="GET",operation="/runs",status="200"} 1' in lines
+    assert 'fairway_http_request_duration_seconds_count{operation="/runs"} 2' in lines
     client.get(f"/runs/{RUN}/events", params={"wait": 0.01, "after": 100})
     later = client.get("http://server/metrics").text
-    assert 'fairway_http_requests_total{method="GET",endpoint="/runs/{run}/events",status="200"} 1' in later
-    assert 'duration_seconds_count{endpoint="/runs/{run}/events"}' not in later  # waiting is not slowness
+    assert 'fairway_http_requests_total{method="GET",operation="/runs/{run}/events",status="200"} 1' in later
+    assert 'duration_seconds_count{operation="/runs/{run}/events"}' not in later  # waiting is not slowness
     (resident,) = [float(line.split()[1]) for line in lines if line.startswith("process_resident_memory_bytes ")]
     assert resident > 1 << 20
     assert RUN not in text

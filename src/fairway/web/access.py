@@ -1,4 +1,4 @@
-"""May this be done by who asks? The checks that stand before every endpoint and every page, each in one place."""
+"""May this be done by who asks? The checks that stand before every operation and every page, each in one place."""
 
 from __future__ import annotations
 

@@ -25,12 +25,12 @@ from fairway.store import gc
 from fairway.web.access import check_csrf, check_named_runs, check_role, find_identity, note_done, while_known
 from fairway.web.audit import Audit
 from fairway.web.content import content_routes
-from fairway.web.endpoint import JSON, Call, Endpoint
 from fairway.web.grants import Grants
 from fairway.web.guard import Guard
 from fairway.web.identity import NOBODY, Identity
 from fairway.web.limits import LoginLimit
 from fairway.web.metrics import CurveReader
+from fairway.web.operation import JSON, Call, Operation
 from fairway.web.overviews import Overviews
 from fairway.web.pages import load_pages
 from fairway.web.pages.assets import asset_routes
@@ -43,7 +43,7 @@ from fairway.web.prometheus import Meter, render_metrics
 from fairway.web.reading import check_accept, read_body, read_path, read_query
 from fairway.web.reply import Encoded, Reply
 from fairway.web.respond import render_text
-from fairway.web.routes import ENDPOINTS
+from fairway.web.routes import OPERATIONS
 from fairway.web.sessions import ENDED, Sessions
 from fairway.web.sight import Sight
 from fairway.web.storesize import StoreMeter
@@ -79,9 +79,9 @@ def build_app(
         ),
     )
     meter = Meter()
-    by_path: dict[str, dict[str, Endpoint]] = {}
-    for endpoint in ENDPOINTS:
-        by_path.setdefault(endpoint.path, {})[endpoint.method] = endpoint
+    by_path: dict[str, dict[str, Operation]] = {}
+    for operation in OPERATIONS:
+        by_path.setdefault(operation.path, {})[operation.method] = operation
     routes: list[BaseRoute] = [Route(ROOT + path, _Door(site, meter, methods)) for path, methods in by_path.items()]
     routes += [_plain("/livez", _live), _plain("/readyz", _ready(site)), _plain("/metrics", _metrics(site, meter)), *_document()]
     routes += [*asset_routes(), *content_routes(site), *page_routes(site, meter, load_pages())]
@@ -94,9 +94,9 @@ def build_app(
 
 
 class _Door:
-    """All endpoints of one path; it answers 405 itself, with all methods there are."""
+    """All operations of one path; it answers 405 itself, with all methods there are."""
 
-    def __init__(self, site: Site, meter: Meter, methods: dict[str, Endpoint]) -> None:
+    def __init__(self, site: Site, meter: Meter, methods: dict[str, Operation]) -> None:
         self._site, self._meter, self._methods = site, meter, methods
         names = [*methods, *(["HEAD"] if "GET" in methods else [])]
         self._allow = ", ".join(sorted(names))
@@ -105,41 +105,41 @@ class _Door:
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         request = Request(scope, receive)
         began = time.perf_counter()
-        endpoint = self._methods.get("GET" if request.method == "HEAD" else request.method)
-        identity, response = await self._admit(request, endpoint)
-        if endpoint is None or endpoint.needed != "view":
+        operation = self._methods.get("GET" if request.method == "HEAD" else request.method)
+        identity, response = await self._admit(request, operation)
+        if operation is None or operation.needed != "view":
             note_done(self._site, request, identity, self._path, response.status_code)
-        took_s = None if endpoint is not None and endpoint.waits else time.perf_counter() - began
+        took_s = None if operation is not None and operation.waits else time.perf_counter() - began
         self._meter.count(request.method, self._path, response.status_code, took_s)
         await response(scope, receive, send)
 
-    async def _admit(self, request: Request, endpoint: Endpoint | None) -> tuple[Identity, Response]:
+    async def _admit(self, request: Request, operation: Operation | None) -> tuple[Identity, Response]:
         identity = NOBODY
         try:
-            if endpoint is None:
+            if operation is None:
                 raise Refused(405, f"{request.method} is not for this", code="FW-UNSUPPORTED", headers={"allow": self._allow})
             identity = await find_identity(self._site, request)
-            if not endpoint.public:
-                check_role(request, identity, endpoint.needed)
+            if not operation.public:
+                check_role(request, identity, operation.needed)
             check_csrf(self._site, request)
         except FairwayError as error:
             return identity, render_problem(error)
         except Exception as error:  # noqa: BLE001 - as below
             return identity, _defect(request, error)
-        response = await self._answer(request, endpoint, identity)
+        response = await self._answer(request, operation, identity)
         if isinstance(response, StreamingResponse):
             response.body_iterator = while_known(self._site, request, identity, response.body_iterator)
         return identity, response
 
-    async def _answer(self, request: Request, endpoint: Endpoint, identity: Identity) -> Response:
+    async def _answer(self, request: Request, operation: Operation, identity: Identity) -> Response:
         try:
-            check_accept(request, endpoint)
+            check_accept(request, operation)
             path = read_path(request)
-            query = read_query(request, endpoint.query)
-            body = await read_body(request, endpoint.body)
+            query = read_query(request, operation.query)
+            body = await read_body(request, operation.body)
             await check_named_runs(self._site, identity, path, query, body)
-            answer = await endpoint.handle(Call(self._site, request, identity, path, query, body))
-            return await _render(request, answer, endpoint)
+            answer = await operation.handle(Call(self._site, request, identity, path, query, body))
+            return await _render(request, answer, operation)
         except ClientDisconnect:
             return Response(status_code=400)
         except FairwayError as error:
@@ -148,10 +148,10 @@ class _Door:
             return _defect(request, error)
 
 
-async def _render(request: Request, answer: Any, endpoint: Endpoint) -> Response:
+async def _render(request: Request, answer: Any, operation: Operation) -> Response:
     if isinstance(answer, Response):
         return answer
-    status, headers = endpoint.status, dict[str, str]()
+    status, headers = operation.status, dict[str, str]()
     if isinstance(answer, Reply):
         answer, status, headers = answer.value, answer.status, answer.headers
     data = answer.data if isinstance(answer, Encoded) else encode(answer)

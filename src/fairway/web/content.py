@@ -16,9 +16,9 @@ from starlette.routing import BaseRoute, Route
 from fairway.errors import FairwayError, NotFoundError
 from fairway.spec.artifact import ArtifactRef, blob_key
 from fairway.spec.ports import ArtifactStore
-from fairway.web.endpoint import BYTES, Call
 from fairway.web.grants import ROOT, Grant
 from fairway.web.identity import NOBODY
+from fairway.web.operation import BYTES, Call
 from fairway.web.ports import Site
 from fairway.web.previews.brief import MANIFEST_LIMIT_BYTES
 from fairway.web.previews.finding import find_places

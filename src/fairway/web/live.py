@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from fairway.engine.bus import RUNS
-from fairway.web.endpoint import EVENTS
+from fairway.web.operation import EVENTS
 from fairway.web.ports import Site
 from fairway.web.sse import HEARTBEAT, render_event, stream
 

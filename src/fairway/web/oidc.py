@@ -164,7 +164,7 @@ class OidcLogin:
         return data if status == 200 and data.get("sub") == claims["sub"] else {}
 
     async def _know(self, *, renew: bool = False) -> _Provider:
-        """The provider's endpoints and keys."""
+        """The provider's operations and keys."""
         async with self._turn:
             known, now = self._provider, self._clock()
             age = now - known.read_at if known is not None else 0.0

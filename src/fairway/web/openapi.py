@@ -12,9 +12,9 @@ import msgspec
 
 import fairway
 from fairway.spec.tokens import HEADER
-from fairway.web.endpoint import BYTES, EVENTS, JSON, Endpoint, NoQuery
+from fairway.web.operation import BYTES, EVENTS, JSON, NoQuery, Operation
 from fairway.web.problem import PROBLEM, Problem
-from fairway.web.routes import ENDPOINTS
+from fairway.web.routes import OPERATIONS
 from fairway.web.schema.runs import RunsPage
 from fairway.web.schema.words import Summary
 
@@ -51,11 +51,11 @@ def make_document() -> dict[str, Any]:
 
 
 def _make() -> dict[str, Any]:
-    types = [kind for endpoint in ENDPOINTS for kind in (endpoint.body, endpoint.answer) if kind is not None] + [Problem]
+    types = [kind for operation in OPERATIONS for kind in (operation.body, operation.answer) if kind is not None] + [Problem]
     _, components = msgspec.json.schema_components(types, ref_template=_TEMPLATE)
     paths: dict[str, dict[str, Any]] = {}
-    for endpoint in ENDPOINTS:
-        paths.setdefault(spell_path(endpoint.path), {})[endpoint.method.lower()] = _operation(endpoint)
+    for operation in OPERATIONS:
+        paths.setdefault(spell_path(operation.path), {})[operation.method.lower()] = _operation(operation)
     return {
         "openapi": "3.1.0",
         "info": {
@@ -87,24 +87,24 @@ def spell_path(path: str) -> str:
     return re.sub(r"\{(\w+):\w+\}", r"{\1}", path)
 
 
-def _operation(endpoint: Endpoint) -> dict[str, Any]:
-    needs = "" if endpoint.public else f" Needs the role {endpoint.needed!r}."
-    operation: dict[str, Any] = {
-        "operationId": endpoint.operation,
-        "summary": endpoint.summary,
-        "description": _words(endpoint.handle) + (f" {_words(endpoint.query)}" if endpoint.query is not NoQuery else "") + needs,
-        "tags": [endpoint.tag],
-        "parameters": _parameters(endpoint),
-        "responses": _responses(endpoint),
+def _operation(operation: Operation) -> dict[str, Any]:
+    needs = "" if operation.public else f" Needs the role {operation.needed!r}."
+    made: dict[str, Any] = {
+        "operationId": operation.operation_id,
+        "summary": operation.summary,
+        "description": _words(operation.handle) + (f" {_words(operation.query)}" if operation.query is not NoQuery else "") + needs,
+        "tags": [operation.tag],
+        "parameters": _parameters(operation),
+        "responses": _responses(operation),
     }
-    if endpoint.body is not None:
-        (schema,), _ = msgspec.json.schema_components([endpoint.body], ref_template=_TEMPLATE)
-        operation["requestBody"] = {"required": True, "content": {JSON: {"schema": schema}}}
-    elif endpoint.raw:
-        operation["requestBody"] = {"required": True, "content": {BYTES: {}}}
-    if endpoint.public:
-        operation["security"] = [{}, {"token": []}]
-    return operation
+    if operation.body is not None:
+        (schema,), _ = msgspec.json.schema_components([operation.body], ref_template=_TEMPLATE)
+        made["requestBody"] = {"required": True, "content": {JSON: {"schema": schema}}}
+    elif operation.raw:
+        made["requestBody"] = {"required": True, "content": {BYTES: {}}}
+    if operation.public:
+        made["security"] = [{}, {"token": []}]
+    return made
 
 
 def _words(about: Any) -> str:
@@ -112,12 +112,12 @@ def _words(about: Any) -> str:
     return " ".join((inspect.getdoc(about) or "").split())
 
 
-def _parameters(endpoint: Endpoint) -> list[dict[str, Any]]:
+def _parameters(operation: Operation) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = [
         {"name": name, "in": "path", "required": True, "schema": {"type": "string", "minLength": 1, "maxLength": 1024}}
-        for name in re.findall(r"\{(\w+)", endpoint.path)
+        for name in re.findall(r"\{(\w+)", operation.path)
     ]
-    if EVENTS in endpoint.media and JSON in endpoint.media:
+    if EVENTS in operation.media and JSON in operation.media:
         found.append(
             {
                 "name": "Last-Event-ID",
@@ -126,10 +126,10 @@ def _parameters(endpoint: Endpoint) -> list[dict[str, Any]]:
                 "schema": {"type": "string", "pattern": "^[0-9]{1,16}$"},
             }
         )
-    if endpoint.query is not NoQuery:
-        properties = msgspec.json.schema(endpoint.query)
-        properties = properties.get("$defs", {}).get(endpoint.query.__name__, properties)["properties"]
-        for field in msgspec.structs.fields(endpoint.query):
+    if operation.query is not NoQuery:
+        properties = msgspec.json.schema(operation.query)
+        properties = properties.get("$defs", {}).get(operation.query.__name__, properties)["properties"]
+        for field in msgspec.structs.fields(operation.query):
             schema = _tidy(properties[field.encode_name])
             found.append({"name": field.encode_name, "in": "query", "required": field.required, "schema": schema})
             if schema.get("type") == "array":
@@ -137,20 +137,20 @@ def _parameters(endpoint: Endpoint) -> list[dict[str, Any]]:
     return found
 
 
-def _responses(endpoint: Endpoint) -> dict[str, Any]:
-    also = {str(status): text for status, text in endpoint.also.items()}
-    found: dict[str, Any] = {str(endpoint.status): _success(endpoint, HTTPStatus(endpoint.status).phrase)}
+def _responses(operation: Operation) -> dict[str, Any]:
+    also = {str(status): text for status, text in operation.also.items()}
+    found: dict[str, Any] = {str(operation.status): _success(operation, HTTPStatus(operation.status).phrase)}
     for status, text in also.items():
-        found[status] = _success(endpoint, text) if status[0] == "2" else {"description": text} if status == "304" else _problem(text)
-    if endpoint.method == "GET" and endpoint.answer is not None:
+        found[status] = _success(operation, text) if status[0] == "2" else {"description": text} if status == "304" else _problem(text)
+    if operation.method == "GET" and operation.answer is not None:
         found.setdefault("304", {"description": "You have it: the ETag is that of If-None-Match"})
     problems = dict(_ALWAYS)
-    if "{" in endpoint.path:
+    if "{" in operation.path:
         problems["404"] = "There is no such thing"
     problems["422"] = "A value is not allowed"
-    if endpoint.body is not None or endpoint.raw:
+    if operation.body is not None or operation.raw:
         problems |= {"413": "The body is too large"}
-    if endpoint.body is not None:
+    if operation.body is not None:
         problems |= {"415": "The body is not JSON"}
     problems["503"] = "A store or the cluster cannot be reached; try again"
     for status, text in problems.items():
@@ -158,26 +158,28 @@ def _responses(endpoint: Endpoint) -> dict[str, Any]:
     return dict(sorted(found.items()))
 
 
-def _success(endpoint: Endpoint, text: str) -> dict[str, Any]:
-    if endpoint.status == 204:
+def _success(operation: Operation, text: str) -> dict[str, Any]:
+    if operation.status == 204:
         return {"description": text}
     content: dict[str, Any] = {}
-    for media in endpoint.media:
-        if media == JSON and endpoint.answer is not None:
-            (schema,), _ = msgspec.json.schema_components([endpoint.answer], ref_template=_TEMPLATE)
+    for media in operation.media:
+        if media == JSON and operation.answer is not None:
+            (schema,), _ = msgspec.json.schema_components([operation.answer], ref_template=_TEMPLATE)
             content[JSON] = {"schema": schema}
         else:
             content[media.partition(";")[0]] = {}
-    return {"description": text, "content": content, **({"links": links} if (links := _links(endpoint)) else {})}
+    return {"description": text, "content": content, **({"links": links} if (links := _links(operation)) else {})}
 
 
-def _links(endpoint: Endpoint) -> dict[str, Any]:
+def _links(operation: Operation) -> dict[str, Any]:
     """What may be asked next of the run that an answer names."""
-    pointer = {Summary: "/run", RunsPage: "/items/0/run"}.get(endpoint.answer)
+    pointer = {Summary: "/run", RunsPage: "/items/0/run"}.get(operation.answer)
     if pointer is None:
         return {}
-    about_a_run = [other for other in ENDPOINTS if re.findall(r"\{(\w+)", other.path) == ["run"] and other is not endpoint]
-    return {other.operation: {"operationId": other.operation, "parameters": {"run": f"$response.body#{pointer}"}} for other in about_a_run}
+    about_a_run = [other for other in OPERATIONS if re.findall(r"\{(\w+)", other.path) == ["run"] and other is not operation]
+    return {
+        other.operation_id: {"operationId": other.operation_id, "parameters": {"run": f"$response.body#{pointer}"}} for other in about_a_run
+    }
 
 
 def _problem(text: str) -> dict[str, Any]:

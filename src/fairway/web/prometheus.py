@@ -13,11 +13,11 @@ _BOUNDS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 
 
 
 class Meter:
-    """Counts requests by method, endpoint and status, and how long their answers took to make."""
+    """Counts requests by method, operation and status, and how long their answers took to make."""
 
     def __init__(self) -> None:
         self.requests: dict[tuple[str, str, int], int] = {}
-        self.seconds: dict[str, list[float]] = {}  # endpoint -> buckets, then the sum
+        self.seconds: dict[str, list[float]] = {}  # operation -> buckets, then the sum
 
     def count(self, method: str, path: str, status: int, took_s: float | None) -> None:
         """One request; `took_s` None where it says nothing."""
@@ -58,8 +58,8 @@ async def render_metrics(site: Site, meter: Meter) -> str:
     lines += _family(
         "fairway_http_requests_total",
         "counter",
-        "Requests by method, endpoint and status.",
-        [(f'{{method="{m}",endpoint="{p}",status="{s}"}}', n) for (m, p, s), n in sorted(meter.requests.items())],
+        "Requests by method, operation and status.",
+        [(f'{{method="{m}",operation="{p}",status="{s}"}}', n) for (m, p, s), n in sorted(meter.requests.items())],
     )
     lines += _latency(meter)
     lines += _process()
@@ -91,9 +91,9 @@ def _latency(meter: Meter) -> list[str]:
         for bound, n in zip((*_BOUNDS_S, float("inf")), buckets, strict=False):
             total += n
             spelled = "+Inf" if bound == float("inf") else f"{bound:g}"
-            lines.append(f'{name}_bucket{{endpoint="{path}",le="{spelled}"}} {total:g}')
-        lines.append(f'{name}_sum{{endpoint="{path}"}} {buckets[-1]:.6g}')
-        lines.append(f'{name}_count{{endpoint="{path}"}} {total:g}')
+            lines.append(f'{name}_bucket{{operation="{path}",le="{spelled}"}} {total:g}')
+        lines.append(f'{name}_sum{{operation="{path}"}} {buckets[-1]:.6g}')
+        lines.append(f'{name}_count{{operation="{path}"}} {total:g}')
     return lines
 
 

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import msgspec
 from starlette.requests import Request
 
-from fairway.web.endpoint import JSON, Endpoint
+from fairway.web.operation import JSON, Operation
 from fairway.web.problem import Refused
 
 S = TypeVar("S", bound=msgspec.Struct)
@@ -87,13 +87,13 @@ async def read_bytes(request: Request, limit: int) -> bytes:
     return b"".join(parts)
 
 
-def check_accept(request: Request, endpoint: Endpoint) -> None:
-    """Raises 406 if the caller accepts nothing that this endpoint answers with."""
+def check_accept(request: Request, operation: Operation) -> None:
+    """Raises 406 if the caller accepts nothing that this operation answers with."""
     accept = request.headers.get("accept", "")
     if not accept.strip():
         return
     wanted = [_media_range(part) for part in accept.split(",")]
-    offered = [media.partition(";")[0] for media in endpoint.media]
+    offered = [media.partition(";")[0] for media in operation.media]
     for media in offered:
         kind = media.partition("/")[0]
         if any(quality > 0 and name in (media, f"{kind}/*", "*/*") for name, quality in wanted):

@@ -8,7 +8,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import StreamingResponse
 
-from fairway.web.endpoint import EVENTS
+from fairway.web.operation import EVENTS
 from fairway.web.problem import Refused, encode
 
 HEARTBEAT = b": still here\n\n"

@@ -122,7 +122,7 @@ Handler = Callable[[Channel, Request, str], Awaitable[Response]]
 def _guarded(channel: Channel, handle: Handler) -> Callable[[Request], Awaitable[Response]]:
     """The handler behind the check of its token: the id that it is given is the one that the token speaks for."""
 
-    async def endpoint(request: Request) -> Response:
+    async def operation(request: Request) -> Response:
         try:
             speaks_for = channel.auth.find_worker(request.headers.get(HEADER, ""))
             if speaks_for is None:
@@ -136,7 +136,7 @@ def _guarded(channel: Channel, handle: Handler) -> Callable[[Request], Awaitable
         except ClientDisconnect:
             return Response(status_code=400)
 
-    return endpoint
+    return operation
 
 
 def worker_token(auth: TokenAuth, id: str, now: float) -> str:

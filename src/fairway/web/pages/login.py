@@ -10,9 +10,9 @@ from starlette.responses import Response
 
 from fairway.errors import NotFoundError
 from fairway.web.access import address_of, find_session, safe_next
-from fairway.web.endpoint import NoQuery
 from fairway.web.identity import NOBODY, Identity
 from fairway.web.oidc import CALLBACK, FLOW_S, OidcLogin
+from fairway.web.operation import NoQuery
 from fairway.web.pages.page import Page, Visit
 from fairway.web.ports import Site
 from fairway.web.problem import Refused

@@ -15,9 +15,9 @@ from starlette.responses import Response, StreamingResponse
 
 from fairway.errors import ConfigError
 from fairway.spec.ports import StreamStore
-from fairway.web.endpoint import TEXT
 from fairway.web.loglines import lines_of
 from fairway.web.logsearch import CHUNK_BYTES, HITS_MOST, Hit, PatternProcess, Search, check_pattern
+from fairway.web.operation import TEXT
 from fairway.web.pages.page import Page, Visit
 from fairway.web.routes.logs import send_range
 from fairway.web.routes.runs import named_run

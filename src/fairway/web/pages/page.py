@@ -11,8 +11,8 @@ from starlette.responses import Response
 
 from fairway.spec.record import Record, record
 from fairway.web.access import csrf_token
-from fairway.web.endpoint import Call, NoQuery
 from fairway.web.identity import Identity
+from fairway.web.operation import Call, NoQuery
 from fairway.web.ports import Site
 
 
@@ -68,7 +68,7 @@ class Visit(Call[Any, Any]):
 
 @record
 class Page(Record):
-    """One row of the page table. `path` as in `Endpoint`, below the root. `role`: the least that is needed. `form`: the struct of a POST's
+    """One row of the page table. `path` as in `Operation`, below the root. `role`: the least that is needed. `form`: the struct of a POST's
     fields. `public`: nobody need be known."""
 
     method: str

@@ -14,9 +14,9 @@ from fairway.errors import NotFoundError
 from fairway.spec.artifact import ArtifactRef, blob_key
 from fairway.spec.event import address
 from fairway.web.access import check_run
-from fairway.web.endpoint import BYTES, Call, Endpoint
 from fairway.web.lineage import Lineage
 from fairway.web.lists import LeanLibrary
+from fairway.web.operation import BYTES, Call, Operation
 from fairway.web.places import select
 from fairway.web.previews.brief import preview
 from fairway.web.previews.finding import names_artifact
@@ -163,13 +163,13 @@ def _digest(call: Call[Any, Any]) -> str:
     return digest
 
 
-ENDPOINTS = (
-    Endpoint("GET", "/runs/{run}/artifacts", list_artifacts, "Artifacts of a run", "artifacts", query=ArtifactsQuery, answer=ArtifactsPage),
-    Endpoint("GET", "/artifacts/{digest}", get_artifact, "An artifact", "artifacts", query=ArtifactQuery, answer=ArtifactDetail),
-    Endpoint("GET", "/artifacts/{digest}/preview", preview_artifact, "Its beginning", "artifacts", query=PreviewQuery, answer=Preview),
-    Endpoint(
+OPERATIONS = (
+    Operation("GET", "/runs/{run}/artifacts", list_artifacts, "Artifacts of it", "artifacts", query=ArtifactsQuery, answer=ArtifactsPage),
+    Operation("GET", "/artifacts/{digest}", get_artifact, "An artifact", "artifacts", query=ArtifactQuery, answer=ArtifactDetail),
+    Operation("GET", "/artifacts/{digest}/preview", preview_artifact, "Its beginning", "artifacts", query=PreviewQuery, answer=Preview),
+    Operation(
         "GET", "/artifacts/{digest}/content", read_artifact, "Its bytes", "artifacts", query=ContentQuery, media=(BYTES, "*/*"),
         also={206: "A range of it", 304: "You have it", 416: "No such range"},
     ),
-    Endpoint("GET", "/artifacts/{digest}/lineage", trace_artifact, "Its lineage", "artifacts", query=LineageQuery, answer=LineageData),
+    Operation("GET", "/artifacts/{digest}/lineage", trace_artifact, "Its lineage", "artifacts", query=LineageQuery, answer=LineageData),
 )  # fmt: skip

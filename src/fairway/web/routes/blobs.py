@@ -18,7 +18,7 @@ from fairway.errors import ConfigError, NotFoundError, UnsupportedError
 from fairway.spec.layout import SCRATCH
 from fairway.spec.ports import BlobStat
 from fairway.web.access import check_all_projects, check_role
-from fairway.web.endpoint import BYTES, Call, Endpoint
+from fairway.web.operation import BYTES, Call, Operation
 from fairway.web.presence import claim
 from fairway.web.ranges import find_range, unsatisfiable
 from fairway.web.reading import too_large
@@ -157,14 +157,14 @@ def _http_date(at: float) -> str:
     return formatdate(at, usegmt=True)
 
 
-ENDPOINTS = (
-    Endpoint("POST", "/blobs", sign_blobs, "Signed URLs of blobs", "blobs", body=SignBody, answer=Signed, role="view"),
-    Endpoint("GET", "/blobs", list_blobs, "List blobs", "blobs", query=BlobsQuery, answer=BlobsPage),
-    Endpoint(
+OPERATIONS = (
+    Operation("POST", "/blobs", sign_blobs, "Signed URLs of blobs", "blobs", body=SignBody, answer=Signed, role="view"),
+    Operation("GET", "/blobs", list_blobs, "List blobs", "blobs", query=BlobsQuery, answer=BlobsPage),
+    Operation(
         "GET", "/blobs/{key:path}", read_blob, "Bytes of a blob", "blobs", media=(BYTES,),
         also={206: "A range of it", 304: "You have it", 416: "No such range"},
     ),
-    Endpoint(
+    Operation(
         "PUT", "/blobs/{key:path}", write_blob, "Store a small blob", "blobs", answer=Stored, status=201, raw=True,
         also={200: "It was there", 413: "Too large: use a signed URL"},
     ),

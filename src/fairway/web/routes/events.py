@@ -12,8 +12,8 @@ from fairway.engine.bus import RUNS
 from fairway.spec.event import Event
 from fairway.spec.ports import Journal, run_now
 from fairway.spec.record import to_plain
-from fairway.web.endpoint import EVENTS, JSON, Call, Endpoint
 from fairway.web.identity import Identity
+from fairway.web.operation import EVENTS, JSON, Call, Operation
 from fairway.web.ports import Site
 from fairway.web.problem import encode
 from fairway.web.records import full
@@ -110,10 +110,10 @@ def _item(number: int, event: Event) -> dict[str, Any]:
     return {"seq": number, "type": type(event).__name__, "event": to_plain(event)}
 
 
-ENDPOINTS = (
-    Endpoint(
+OPERATIONS = (
+    Operation(
         "GET", "/runs/{run}/events", list_events, "Events of a run, by page or as they come", "events",
         query=EventsQuery, answer=EventsPage, media=(JSON, EVENTS), waits=True,
     ),
-    Endpoint("GET", "/events", follow_runs, "Summaries of runs as they change", "events", media=(EVENTS,)),
+    Operation("GET", "/events", follow_runs, "Summaries of runs as they change", "events", media=(EVENTS,)),
 )  # fmt: skip

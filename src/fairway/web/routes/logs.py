@@ -11,7 +11,7 @@ from starlette.responses import Response, StreamingResponse
 from fairway.engine.reading import parse_log_line
 from fairway.errors import NotFoundError
 from fairway.spec.ports import StreamStore
-from fairway.web.endpoint import BYTES, EVENTS, JSON, TEXT, Call, Endpoint
+from fairway.web.operation import BYTES, EVENTS, JSON, TEXT, Call, Operation
 from fairway.web.ports import Site
 from fairway.web.ranges import find_range, unsatisfiable
 from fairway.web.routes.runs import named_run
@@ -233,17 +233,17 @@ async def _check_attempt(call: Call[Any, Any], run: str) -> None:
         raise NotFoundError(f"run {run} has no attempt {call.path['attempt']!r}", hint="GET its tasks for the ids of their attempts")
 
 
-ENDPOINTS = (
-    Endpoint(
+OPERATIONS = (
+    Operation(
         "GET", "/runs/{run}/attempts/{attempt}/log", read_log, "Log of an attempt", "streams",
         query=LogQuery, answer=LogLines, media=(TEXT, JSON, EVENTS), also={206: "A range of it", 416: "No such range"},
     ),
-    Endpoint("GET", "/runs/{run}/streams", list_streams, "Streams of a run", "streams", query=StreamsQuery, answer=StreamsPage),
-    Endpoint(
+    Operation("GET", "/runs/{run}/streams", list_streams, "Streams of a run", "streams", query=StreamsQuery, answer=StreamsPage),
+    Operation(
         "POST", "/runs/{run}/streams", read_streams, "New bytes of many streams", "streams",
         body=StreamsReadBody, answer=StreamsData, waits=True, role="view",
     ),
-    Endpoint(
+    Operation(
         "GET", "/runs/{run}/streams/{name:path}", read_stream, "Bytes of a stream", "streams",
         media=(BYTES,), also={206: "A range of it", 416: "No such range"},
     ),

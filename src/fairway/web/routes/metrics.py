@@ -13,9 +13,9 @@ from fairway.errors import NotFoundError
 from fairway.spec.event import address
 from fairway.spec.ports import run_now
 from fairway.spec.summary import RunSummary
-from fairway.web.endpoint import Call, Endpoint
 from fairway.web.explaining import is_small
 from fairway.web.metrics import CurveReader, spell_curve
+from fairway.web.operation import Call, Operation
 from fairway.web.places import select
 from fairway.web.ports import Site
 from fairway.web.records import full
@@ -91,9 +91,9 @@ def _diff_whole(site: Site, first: str, second: str) -> list[Any]:
     return [full(one) for one in diff(states[0], states[1], site.services.home)]
 
 
-ENDPOINTS = (
-    Endpoint("GET", "/runs/{run}/metrics", list_curves, "Curves of a run", "metrics", query=CurvesQuery, answer=CurvesPage),
-    Endpoint(
+OPERATIONS = (
+    Operation("GET", "/runs/{run}/metrics", list_curves, "Curves of a run", "metrics", query=CurvesQuery, answer=CurvesPage),
+    Operation(
         "GET",
         "/compare",
         compare_runs,

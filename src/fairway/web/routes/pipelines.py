@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from fairway.spec.query import PipelineStats
 from fairway.web.access import check_all_projects
-from fairway.web.endpoint import Call, Endpoint
+from fairway.web.operation import Call, Operation
 from fairway.web.records import full
 from fairway.web.schema.pipelines import CacheFound, CachePage, CacheQuery, KeysBody, PipelinesPage
 from fairway.web.schema.runs import FacetsQuery
@@ -60,13 +60,13 @@ async def forget_cached(call: Call[Any, KeysBody]) -> Response:
     return Response(status_code=204)
 
 
-ENDPOINTS = (
-    Endpoint("GET", "/pipelines", list_pipelines, "Pipelines", "pipelines", query=FacetsQuery, answer=PipelinesPage),
-    Endpoint(
+OPERATIONS = (
+    Operation("GET", "/pipelines", list_pipelines, "Pipelines", "pipelines", query=FacetsQuery, answer=PipelinesPage),
+    Operation(
         "GET", "/pipelines/{pipeline}/stats", get_stats, "A pipeline's runs in figures", "pipelines", query=FacetsQuery,
         answer=PipelineStatsData,
     ),
-    Endpoint("GET", "/cache", list_cached, "The cache's index", "store", query=CacheQuery, answer=CachePage),
-    Endpoint("POST", "/cache/find", find_cached, "Look keys up in the cache", "store", body=KeysBody, answer=CacheFound, role="view"),
-    Endpoint("POST", "/cache/forget", forget_cached, "Forget keys of the cache", "store", body=KeysBody, status=204, role="admin"),
+    Operation("GET", "/cache", list_cached, "The cache's index", "store", query=CacheQuery, answer=CachePage),
+    Operation("POST", "/cache/find", find_cached, "Look keys up in the cache", "store", body=KeysBody, answer=CacheFound, role="view"),
+    Operation("POST", "/cache/forget", forget_cached, "Forget keys of the cache", "store", body=KeysBody, status=204, role="admin"),
 )  # fmt: skip

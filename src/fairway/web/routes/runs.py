@@ -18,7 +18,7 @@ from fairway.spec.summary import RunSummary
 from fairway.store.runs import new_run_id
 from fairway.web.access import check_project, check_run
 from fairway.web.checks import check_graph, check_started
-from fairway.web.endpoint import Call, Endpoint
+from fairway.web.operation import Call, Operation
 from fairway.web.reading import convert
 from fairway.web.records import full, read_record
 from fairway.web.reply import Reply
@@ -263,33 +263,33 @@ def _matches(summary: RunSummary, query: RunsQuery) -> bool:
 _INDEX = re.compile(r"\[[\d,]*\]")
 _BUSY = {409: "It changes too often just now"}
 
-ENDPOINTS = (
-    Endpoint("GET", "/runs", list_runs, "Find runs, newest first", "runs", query=RunsQuery, answer=RunsPage),
-    Endpoint("GET", "/facets", list_facets, "Names to find runs by", "runs", query=FacetsQuery, answer=FacetsData),
-    Endpoint(
+OPERATIONS = (
+    Operation("GET", "/runs", list_runs, "Find runs, newest first", "runs", query=RunsQuery, answer=RunsPage),
+    Operation("GET", "/facets", list_facets, "Names to find runs by", "runs", query=FacetsQuery, answer=FacetsData),
+    Operation(
         "POST", "/runs", start_run, "Start a run", "runs", body=StartBody, answer=Summary, status=201,
         also={200: "This very run was there", 409: "Another run has this id"},
     ),
-    Endpoint("GET", "/runs/{run}", get_run_detail, "One run", "runs", answer=RunDetail),
-    Endpoint("PATCH", "/runs/{run}", label_run, "Tags, note, archive", "runs", body=LabelBody, answer=Summary, also=_BUSY),
-    Endpoint(
+    Operation("GET", "/runs/{run}", get_run_detail, "One run", "runs", answer=RunDetail),
+    Operation("PATCH", "/runs/{run}", label_run, "Tags, note, archive", "runs", body=LabelBody, answer=Summary, also=_BUSY),
+    Operation(
         "DELETE", "/runs/{run}", delete_run, "Delete a run that has ended", "runs", status=204, also={409: "It is running"}, role="admin",
     ),
-    Endpoint("GET", "/runs/{run}/summary", get_summary, "A run's summary", "runs", answer=Summary),
-    Endpoint("GET", "/runs/{run}/graph", get_graph, "The pipeline of a run", "runs", answer=GraphData),
-    Endpoint("POST", "/runs/{run}/cancel", cancel_run, "Ask for a run's end", "runs", body=CancelBody, answer=Summary, status=202),
-    Endpoint(
+    Operation("GET", "/runs/{run}/summary", get_summary, "A run's summary", "runs", answer=Summary),
+    Operation("GET", "/runs/{run}/graph", get_graph, "The pipeline of a run", "runs", answer=GraphData),
+    Operation("POST", "/runs/{run}/cancel", cancel_run, "Ask for a run's end", "runs", body=CancelBody, answer=Summary, status=202),
+    Operation(
         "POST", "/runs/{run}/resume", resume_run, "Go on with a run", "runs", body=ResumeBody, answer=Summary, status=202,
         also={409: "It goes on already, or has succeeded"},
     ),
-    Endpoint(
+    Operation(
         "POST", "/runs/{run}/rerun", rerun, "Start the same again as a new run", "runs", body=RerunBody, answer=Summary, status=201,
         also={200: "This very run was there", 409: "Another run has this id"},
     ),
-    Endpoint(
+    Operation(
         "POST", "/runs/{run}/commands", send_command, "Put a command into the inbox", "runs", body=CommandBody, answer=CommandSent,
         status=202, also=_BUSY,
     ),
-    Endpoint("GET", "/runs/{run}/commands", list_commands, "Commands that wait", "runs", answer=Inbox),
-    Endpoint("GET", "/runs/{run}/digests", list_digests, "Digests that a run names", "runs", answer=Digests),
+    Operation("GET", "/runs/{run}/commands", list_commands, "Commands that wait", "runs", answer=Inbox),
+    Operation("GET", "/runs/{run}/digests", list_digests, "Digests that a run names", "runs", answer=Digests),
 )  # fmt: skip

@@ -6,7 +6,7 @@ from typing import Any
 
 import fairway
 from fairway.errors import ForbiddenError
-from fairway.web.endpoint import Call, Endpoint
+from fairway.web.operation import Call, Operation
 from fairway.web.records import full
 from fairway.web.reply import Reply
 from fairway.web.schema.server import Cluster, Health, Secrets, SessionCode, Target
@@ -60,12 +60,12 @@ async def list_secrets(call: Call[Any, None]) -> Secrets:
     return Secrets(names=sorted(names))
 
 
-ENDPOINTS = (
-    Endpoint("GET", "/health", get_health, "Is the server up?", "server", answer=Health, public=True),
-    Endpoint("GET", "/target", get_target, "What this server is", "server", answer=Target),
-    Endpoint(
+OPERATIONS = (
+    Operation("GET", "/health", get_health, "Is the server up?", "server", answer=Health, public=True),
+    Operation("GET", "/target", get_target, "What this server is", "server", answer=Target),
+    Operation(
         "POST", "/session-code", make_session_code, "A code to sign a browser in", "server", answer=SessionCode, status=201, role="view",
     ),
-    Endpoint("GET", "/cluster", get_cluster, "What the target has and what is free", "server", answer=Cluster),
-    Endpoint("GET", "/secrets", list_secrets, "Names of secrets", "server", answer=Secrets),
+    Operation("GET", "/cluster", get_cluster, "What the target has and what is free", "server", answer=Cluster),
+    Operation("GET", "/secrets", list_secrets, "Names of secrets", "server", answer=Secrets),
 )  # fmt: skip

@@ -9,7 +9,7 @@ from fairway.errors import ConflictError, NotFoundError
 from fairway.spec.ports import run_now
 from fairway.store import gc
 from fairway.web.access import check_all_projects
-from fairway.web.endpoint import Call, Endpoint
+from fairway.web.operation import Call, Operation
 from fairway.web.schema.store import GcBody, GcDone
 
 
@@ -40,8 +40,8 @@ async def collect_garbage(call: Call[Any, GcBody]) -> Any:
     }
 
 
-ENDPOINTS = (
-    Endpoint(
+OPERATIONS = (
+    Operation(
         "POST", "/gc", collect_garbage, "Delete what no kept run needs", "store", body=GcBody, answer=GcDone, role="admin",
         also={404: "There is no such run", 409: "It is running"},
     ),

@@ -6,9 +6,9 @@ from typing import Any
 
 from fairway.engine.sketch import Sketch
 from fairway.spec.event import Index, address
-from fairway.web.endpoint import Call, Endpoint
 from fairway.web.explaining import explain
 from fairway.web.lists import LeanLibrary
+from fairway.web.operation import Call, Operation
 from fairway.web.places import get_place, select
 from fairway.web.records import full
 from fairway.web.routes.runs import named_run
@@ -55,8 +55,8 @@ def _inputs(sketch: Sketch, place: tuple[str, str, Index], library: LeanLibrary)
     return {name: {"ref": full(value.ref) if value.ref is not None else None, "secret": value.secret} for name, value in given.items()}
 
 
-ENDPOINTS = (
-    Endpoint("GET", "/runs/{run}/tasks", list_tasks, "Tasks of a run", "tasks", query=TasksQuery, answer=TasksPage),
-    Endpoint("GET", "/runs/{run}/tasks/{task:path}", get_task, "One task", "tasks", answer=TaskDetail),
-    Endpoint("GET", "/runs/{run}/why", explain_task, "Why a task ran", "tasks", query=WhyQuery, answer=Why),
+OPERATIONS = (
+    Operation("GET", "/runs/{run}/tasks", list_tasks, "Tasks of a run", "tasks", query=TasksQuery, answer=TasksPage),
+    Operation("GET", "/runs/{run}/tasks/{task:path}", get_task, "One task", "tasks", answer=TaskDetail),
+    Operation("GET", "/runs/{run}/why", explain_task, "Why a task ran", "tasks", query=WhyQuery, answer=Why),
 )

@@ -1,4 +1,4 @@
-"""An endpoint: what is called, what it takes, what it answers. Router, checks and OpenAPI document are made from the same row."""
+"""An operation: what is called, what it takes, what it answers. Router, checks and OpenAPI document are made from the same row."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class NoQuery(msgspec.Struct, frozen=True):
 
 
 class Call(Generic[Q, B]):
-    """One request, checked: `path` parameters, `query` and `body` as the endpoint's structs, the `identity` that calls."""
+    """One request, checked: `path` parameters, `query` and `body` as the operation's structs, the `identity` that calls."""
 
     __slots__ = ("body", "identity", "path", "query", "request", "site")
 
@@ -47,7 +47,7 @@ Handler = Callable[[Any], Awaitable[Any]]
 
 
 @record
-class Endpoint(Record):
+class Operation(Record):
     """One row of the route table.
 
     `path` is below the API's root, with `{name}` for parameters and `{name:path}` for one that may contain slashes. `query` and `body` are
@@ -79,6 +79,6 @@ class Endpoint(Record):
         return self.role or ("view" if self.method == "GET" else "run")
 
     @property
-    def operation(self) -> str:
+    def operation_id(self) -> str:
         """A name for clients: that of the handler."""
         return self.handle.__name__  # type: ignore[attr-defined]
