@@ -10,6 +10,7 @@ from collections.abc import Collection, Coroutine, Iterable, Iterator, Mapping, 
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, TypeVar
 
 from fairway.spec.attempt import AttemptSpec
+from fairway.spec.endpoint import Endpoint
 from fairway.spec.event import Event
 from fairway.spec.query import Facets, PipelineStats, RunQuery, RunsFound
 from fairway.spec.record import Record, record
@@ -256,3 +257,23 @@ class Framework(Protocol):
     name: str
 
     def environment(self, rank: int, peers: Sequence[str]) -> Mapping[str, str]: ...
+
+
+class EndpointStore(Protocol):
+    """Keeps the documents of endpoints. One writer at a time wins: the loser of a race reads again."""
+
+    async def endpoints(self) -> Sequence[Endpoint]:
+        """All of them, by name."""
+        ...
+
+    async def find_endpoint(self, name: str) -> Endpoint | None: ...
+    async def put_endpoint(self, endpoint: Endpoint) -> int:
+        """Write the document over the version that it names (0: it is new); returns its new version. Raises JournalConflict if another
+        was written in between."""
+        ...
+
+    async def delete_endpoint(self, name: str) -> None:
+        """Absent is success."""
+        ...
+
+    async def close(self) -> None: ...

@@ -1,0 +1,1 @@
+"""What keeps endpoints: fleets of replicas, rollouts, autoscaling, keys."""

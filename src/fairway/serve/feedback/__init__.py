@@ -1,0 +1,1 @@
+"""Traffic and truth: sampled requests, answers and labels as data sets."""

@@ -1,0 +1,1 @@
+"""The gateway: holds the names of endpoints and spreads their traffic over revisions."""

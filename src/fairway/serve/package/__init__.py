@@ -1,0 +1,1 @@
+"""Model packages: what is served, found, described and loaded."""

@@ -1,0 +1,1 @@
+"""Protocols: bytes of a request to a Call, a Result to bytes of an answer."""

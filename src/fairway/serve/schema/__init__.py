@@ -1,0 +1,1 @@
+"""A model's schema: read, inferred, compiled to checks, written as OpenAPI."""
