@@ -11,6 +11,7 @@ from fairway.engine.library import StoreLibrary
 from fairway.engine.project import Project
 from fairway.engine.services import Services
 from fairway.engine.workspace import Workspace
+from fairway.serve.control.view import Answered, Asked, EndpointView
 from fairway.spec.record import Record, field, record
 from fairway.spec.tokens import blob_url, sign_url
 from fairway.web.audit import Audit
@@ -43,6 +44,59 @@ class Auth(Protocol):
         ...
 
 
+class Endpoints(Protocol):
+    """The endpoints that this server keeps. Whenever a view has changed, the host's bus is told "endpoint:NAME" and "endpoints". What is
+    asked of it and cannot be raises NotFoundError, ConfigError or UserError with a hint. `by`: who does it."""
+
+    async def views(self) -> Sequence[EndpointView]:
+        """All of them by name, without `schema`, `example`, `accuracy`."""
+        ...
+
+    async def view(self, name: str) -> EndpointView | None: ...
+    def stand(self, name: str = "") -> int:
+        """Counts up with every change of the view ("": of any)."""
+        ...
+
+    async def send(self, name: str, asked: Asked) -> Answered:
+        """Send a request through the gateway, as its callers do; no key is needed."""
+        ...
+
+    async def set_traffic(self, name: str, traffic: Sequence[tuple[int, float]], *, by: str) -> None:
+        """Weights that add up to 100. It ends a rollout."""
+        ...
+
+    async def set_shadow(self, name: str, revision: int, *, by: str) -> None:
+        """0: none."""
+        ...
+
+    async def start_rollout(self, name: str, revision: int, *, by: str) -> None:
+        """By the usual steps."""
+        ...
+
+    async def pause_rollout(self, name: str, paused: bool, *, by: str) -> None: ...
+    async def promote(self, name: str, revision: int, *, by: str) -> None:
+        """All traffic to it at once."""
+        ...
+
+    async def rollback(self, name: str, revision: int = 0, *, by: str) -> None:
+        """To that revision; 0: to what served before."""
+        ...
+
+    async def pause(self, name: str, paused: bool, *, by: str) -> None:
+        """Take no requests, or take them again."""
+        ...
+
+    async def add_key(self, name: str, key: str, rate: float, burst: int, *, by: str) -> str:
+        """The key itself; it is shown once and kept nowhere."""
+        ...
+
+    async def remove_key(self, name: str, key: str, *, by: str) -> None: ...
+    async def delete(self, name: str, *, by: str) -> None: ...
+    async def logs(self, name: str, *, revision: int = 0, replica: str = "", lines: int = 500) -> Sequence[str]:
+        """The last lines, oldest first, each with its time and replica before it."""
+        ...
+
+
 class BlobSigner(Protocol):
     """Makes short-lived URLs for single blobs."""
 
@@ -70,7 +124,7 @@ class ServerSettings(Record):
     the inventory beyond what the executor says, `pods` counts pods by role and phase, `asked` the requests
     to the cluster's API ("create Pod" -> n). Without `signer` blobs go through the API alone. `hosts`: names under which browsers may
     ask for it; `address`: the URL that people know it by, "" where that is none; `oidc`: the
-    identity provider that people may sign in at.
+    identity provider that people may sign in at; `endpoints`: what keeps endpoints, None where nothing does.
     """
 
     target: dict[str, Any] = field(default_factory=dict)
@@ -84,6 +138,7 @@ class ServerSettings(Record):
     hosts: tuple[str, ...] = ()
     address: str = ""
     oidc: OidcLogin | None = None
+    endpoints: Endpoints | None = None
 
 
 @record
