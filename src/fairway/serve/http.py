@@ -1,1 +1,532 @@
-"""HTTP/1.1 server."""
+"""An HTTP/1.1 server for the inference server and the gateway: httptools parses, asyncio carries, a handler answers when it likes.
+
+A handler is called once the body is there and may answer at once or from any later callback of the loop: no task is made for a request.
+Requests that are sent ahead on one connection are answered in their order. Limits hold before anything is read into memory.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import socket
+import time
+from collections import deque
+from collections.abc import Callable
+from email.utils import formatdate
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+import httptools
+import msgspec
+
+from fairway.serve.refusal import Refused
+
+JSON = b"application/json"
+ID = b"fairway-request-id"
+Header = tuple[bytes, bytes]
+
+_REASONS = {status.value: status.phrase.encode() for status in HTTPStatus}
+_SANE_ID = re.compile(rb"[A-Za-z0-9._:-]{1,64}").fullmatch
+_HEAD_BYTES = 64 << 10
+_JOINED_BYTES = 64 << 10  # an answer up to this size is copied behind its head: one system call is cheaper than the copy
+_AHEAD = 8
+_LINGER_S = 2.0
+_IDS = 256
+_ID_DIGITS = 24
+
+
+class Exchange:
+    """One request and its answer. Header names are lower-case; `path` is decoded and has no query. `gone`: the client has left."""
+
+    __slots__ = (
+        "_connection", "_parts", "admitted", "answered", "body", "gone", "headers", "id", "keeps_alive", "method", "on_gone", "path", "query", "size",
+        "started", "state", "status", "url",
+    )  # fmt: skip
+
+    def __init__(self, connection: _Connection) -> None:
+        self._connection = connection
+        self._parts: list[bytes] = []
+        self.method = self.path = self.query = self.id = ""
+        self.url = b""
+        self.headers: dict[bytes, bytes] = {}
+        self.body: bytes = b""
+        self.size = 0
+        self.status = 0
+        self.admitted = self.answered = self.gone = False
+        self.keeps_alive = True
+        self.started = time.monotonic()
+        self.on_gone: Callable[[], None] | None = None
+        self.state: Any = None  # whatever the handler wants to remember
+
+    @property
+    def peer(self) -> str:
+        """Who called: an address, "" over a Unix socket."""
+        found = self._connection.transport.get_extra_info("peername") if self._connection.transport is not None else None
+        return str(found[0]) if isinstance(found, tuple) and found else ""
+
+    @property
+    def is_encrypted(self) -> bool:
+        return self._connection.transport is not None and self._connection.transport.get_extra_info("sslcontext") is not None
+
+    def reply(self, status: int, body: bytes | memoryview = b"", content_type: bytes = JSON, headers: tuple[Header, ...] = ()) -> None:
+        """Answer, once. An exchange that is answered already, or whose client has left, takes no more."""
+        if self.answered:
+            return
+        self.answered, self.status = True, status
+        self._connection.write_answer(self, status, body, content_type, headers)
+
+    def stream(self, status: int, content_type: bytes, headers: tuple[Header, ...] = ()) -> Stream:
+        """Begin an answer whose length is not known."""
+        self.answered, self.status = True, status
+        return self._connection.begin_stream(self, status, content_type, headers)
+
+    def refuse(self, refused: Refused) -> None:
+        """Answer with what was wrong."""
+        headers: tuple[Header, ...] = ()
+        if refused.retry_after_s:
+            headers = ((b"retry-after", b"%d" % max(1, round(refused.retry_after_s))),)
+        self.reply(refused.status, msgspec.json.encode(refused.plain(self.id)), JSON, headers)
+
+
+class Stream:
+    """An answer in pieces, as fast as the client takes them."""
+
+    __slots__ = ("_chunked", "_connection", "_exchange", "closed")
+
+    def __init__(self, connection: _Connection, exchange: Exchange, chunked: bool) -> None:
+        self._connection, self._exchange, self._chunked = connection, exchange, chunked
+        self.closed = exchange.gone
+
+    def write(self, data: bytes) -> None:
+        transport = self._connection.transport
+        if self.closed or self._exchange.gone or transport is None or not data:
+            return
+        transport.write(b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data)
+
+    async def drain(self) -> None:
+        """Wait until the client has taken most of what was written; ConnectionResetError if it has left."""
+        await self._connection.drained()
+
+    def end(self) -> None:
+        """The answer is whole."""
+        if self.closed:
+            return
+        self.closed = True
+        transport = self._connection.transport
+        if self._chunked and transport is not None and not self._exchange.gone:
+            transport.write(b"0\r\n\r\n")
+        self._connection.finish(self._exchange)
+
+    def abort(self) -> None:
+        """The answer will never be whole: break the connection, so that nobody takes it for one."""
+        self.closed = True
+        if self._connection.transport is not None:
+            self._connection.transport.abort()
+
+
+Handler = Callable[[Exchange], None]
+
+
+class HttpServer:
+    """Serves `handle` on any number of sockets.
+
+    `admit` sees an exchange when its head is complete and may answer it before its body is read. `ended` sees it when it is answered.
+    `body_bytes`: the largest body; `head_s`: how long a head may take; `body_s`: how long a body may stay away; `idle_s`: how long a
+    connection may be quiet.
+    """
+
+    def __init__(
+        self, handle: Handler, *, admit: Handler | None = None, ended: Handler | None = None, body_bytes: int = 32 << 20,
+        head_s: float = 10.0, body_s: float = 30.0, idle_s: float = 75.0,
+    ) -> None:  # fmt: skip
+        self.handle, self.admit, self.ended, self.body_bytes = handle, admit, ended, body_bytes
+        self.head_s, self.body_s, self.idle_s = head_s, body_s, idle_s
+        self.connections: set[_Connection] = set()
+        self.in_flight = 0
+        self.draining = False
+        self.date = b""
+        self._ids = ""
+        self._next_id = 0
+        self._listeners: list[asyncio.Server] = []
+        self._sweeper: asyncio.TimerHandle | None = None
+
+    async def listen(self, sock: socket.socket, *, ssl: Any = None, backlog: int = 2048) -> None:
+        """Serve on a bound socket too."""
+        loop = asyncio.get_running_loop()
+        if self._sweeper is None:
+            self._sweep()
+        make = loop.create_unix_server if sock.family == socket.AF_UNIX else loop.create_server
+        self._listeners.append(await make(lambda: _Connection(self), sock=sock, ssl=ssl, backlog=backlog))
+
+    def make_id(self) -> str:
+        """A new id of a request: nobody can guess it."""
+        at = self._next_id
+        if at >= len(self._ids):
+            self._ids = os.urandom(_IDS * _ID_DIGITS // 2).hex()
+            at = 0
+        self._next_id = at + _ID_DIGITS
+        return self._ids[at : at + _ID_DIGITS]
+
+    async def drain(self, timeout_s: float, linger_s: float = 0.5) -> None:
+        """Take no new connections; answer what comes on the old ones, asking them to close; return when all are closed. Those that stay
+        quiet for `linger_s` are closed, those that still work after `timeout_s` are broken."""
+        self.draining = True
+        for listener in self._listeners:
+            listener.close()
+        now = time.monotonic()
+        quiet, end = now + linger_s, now + timeout_s
+        while self.connections:
+            now = time.monotonic()
+            for connection in tuple(self.connections):
+                if now >= end:
+                    connection.abort()
+                elif now >= quiet and connection.is_idle:
+                    connection.close()
+            await asyncio.sleep(0.02)
+        self.close()
+
+    def close(self) -> None:
+        """Stop now."""
+        for listener in self._listeners:
+            listener.close()
+        for connection in tuple(self.connections):
+            connection.abort()
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+            self._sweeper = None
+
+    def _sweep(self) -> None:
+        """Once a second: the date of answers, and an end for those who are too slow."""
+        self.date = b"\r\ndate: " + formatdate(usegmt=True).encode()
+        now = time.monotonic()
+        for connection in tuple(self.connections):
+            connection.check_time(now)
+        self._sweeper = asyncio.get_running_loop().call_later(1.0, self._sweep)
+
+
+class _Connection(asyncio.Protocol):
+    """One connection: parses, keeps the order of answers, and holds the limits."""
+
+    __slots__ = ("_ahead", "_answering", "_deadline", "_discards", "_half_closed", "_parser", "_reading", "_room", "_server", "transport")
+
+    def __init__(self, server: HttpServer) -> None:
+        self._server = server
+        self.transport: Any = None
+        self._parser: Any = None
+        self._reading: Exchange | None = None  # its message is not complete
+        self._answering: Exchange | None = None
+        self._ahead: deque[Exchange] = deque()
+        self._deadline = 0.0
+        self._discards = self._half_closed = False
+        self._room: asyncio.Future[None] | None = None
+
+    # what asyncio calls
+
+    def connection_made(self, transport: Any) -> None:
+        self.transport = transport
+        self._parser = httptools.HttpRequestParser(self)
+        self._server.connections.add(self)
+        self._deadline = time.monotonic() + self._server.head_s
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._server.connections.discard(self)
+        self.transport = None
+        if self._room is not None and not self._room.done():
+            self._room.set_exception(ConnectionResetError("the client has left"))
+        for exchange in (self._answering, *self._ahead):
+            if exchange is None:
+                continue
+            exchange.gone = True
+            if exchange.on_gone is not None:
+                exchange.on_gone()
+        if self._answering is not None:
+            self._server.in_flight -= 1
+        self._answering = None
+        self._ahead.clear()
+
+    def data_received(self, data: bytes) -> None:
+        if self._discards:
+            return
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            self._refuse_unread(Refused(400, "FW-UNSUPPORTED", "connections are not upgraded here", hint="use plain HTTP/1.1"))
+        except httptools.HttpParserError as error:
+            if self._discards:  # our own refusal, raised through the parser
+                return
+            self._refuse_unread(Refused(400, "FW-REQUEST", f"this is not a request of HTTP/1.1: {error}"))
+
+    def eof_received(self) -> bool:
+        """A client may close its side and wait for the answer."""
+        self._half_closed = True
+        return self._answering is not None and not self._discards
+
+    def pause_writing(self) -> None:
+        if self._room is None or self._room.done():
+            self._room = asyncio.get_running_loop().create_future()
+
+    def resume_writing(self) -> None:
+        if self._room is not None and not self._room.done():
+            self._room.set_result(None)
+
+    # what the parser calls
+
+    def on_message_begin(self) -> None:
+        self._reading = exchange = Exchange(self)
+        self._deadline = exchange.started + self._server.head_s
+
+    def on_url(self, url: bytes) -> None:
+        exchange = self._reading
+        if exchange is None:
+            return
+        exchange.url += url
+        if len(exchange.url) > _HEAD_BYTES:
+            self._refuse_unread(Refused(414, "FW-REQUEST", f"the address is longer than {_HEAD_BYTES} bytes"))
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        exchange = self._reading
+        if exchange is None:
+            return
+        exchange.size += len(name) + len(value)
+        if exchange.size > _HEAD_BYTES:
+            self._refuse_unread(Refused(431, "FW-REQUEST", f"the headers are longer than {_HEAD_BYTES} bytes"))
+            return
+        name = name.lower()
+        known = exchange.headers.get(name)
+        exchange.headers[name] = value if known is None else known + b", " + value
+
+    def on_headers_complete(self) -> None:
+        exchange = self._reading
+        if exchange is None:
+            return
+        exchange.method = self._parser.get_method().decode("latin-1")
+        exchange.size = 0
+        path, _, query = exchange.url.partition(b"?")
+        if not path.startswith(b"/") and path != b"*":  # the absolute form, as proxies get it
+            path = b"/" + path.partition(b"://")[2].partition(b"/")[2]
+        exchange.path = unquote(path.decode("latin-1")) if b"%" in path else path.decode("latin-1")
+        exchange.query = query.decode("latin-1")
+        exchange.keeps_alive = bool(self._parser.should_keep_alive())
+        headers = exchange.headers
+        given = headers.get(ID) or headers.get(b"x-request-id")
+        exchange.id = given.decode() if given is not None and _SANE_ID(given) else self._server.make_id()
+        length = int(headers.get(b"content-length", b"0") or b"0")
+        has_body = length > 0 or b"transfer-encoding" in headers
+        if length > self._server.body_bytes:
+            self._refuse_unread(too_large(self._server.body_bytes, length))
+            return
+        if not has_body:
+            return
+        if self._server.admit is not None and self._answering is None:  # else when its turn comes, so that answers keep their order
+            exchange.admitted = True
+            self._server.admit(exchange)
+            if exchange.answered:
+                return
+        if not self._discards:
+            self._deadline = time.monotonic() + self._server.body_s
+            if headers.get(b"expect", b"").lower() == b"100-continue" and self._answering is None:
+                self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    def on_body(self, data: bytes) -> None:
+        exchange = self._reading
+        if exchange is None:
+            return
+        exchange.size += len(data)
+        if exchange.size > self._server.body_bytes:
+            self._refuse_unread(too_large(self._server.body_bytes, 0))
+            return
+        exchange._parts.append(data)
+        if len(exchange._parts) > 1:
+            self._deadline = time.monotonic() + self._server.body_s
+
+    def on_message_complete(self) -> None:
+        exchange, self._reading = self._reading, None
+        if exchange is None or exchange.answered:
+            return
+        parts = exchange._parts
+        exchange.body = parts[0] if len(parts) == 1 else b"".join(parts)
+        exchange._parts = []
+        if self._answering is None:
+            self._begin(exchange)
+            return
+        self._ahead.append(exchange)
+        if len(self._ahead) >= _AHEAD:
+            self.transport.pause_reading()
+
+    # answers
+
+    def _begin(self, exchange: Exchange) -> None:
+        self._answering = exchange
+        self._deadline = 0.0
+        self._server.in_flight += 1
+        if self._server.admit is not None and not exchange.admitted:
+            self._server.admit(exchange)
+            if exchange.answered:
+                return
+        self._server.handle(exchange)
+
+    def write_answer(
+        self, exchange: Exchange, status: int, body: bytes | memoryview, content_type: bytes, headers: tuple[Header, ...]
+    ) -> None:
+        """The whole answer. One to a request whose body is still on its way ends the connection."""
+        unread = exchange is self._reading
+        if exchange.gone or self.transport is None:
+            self._server_ended(exchange)
+            return
+        size = len(body)
+        head = self._head(exchange, status, content_type, headers, b"\r\ncontent-length: %d" % size, closes=unread)
+        if exchange.method == "HEAD" or status in (204, 304):
+            self.transport.write(head)
+        elif size <= _JOINED_BYTES:
+            self.transport.write(head + body if type(body) is bytes else b"".join((head, body)))
+        else:
+            self.transport.write(head)
+            self.transport.write(body)
+        if unread:
+            self._server_ended(exchange)
+            self._discard()
+        else:
+            self.finish(exchange)
+
+    def begin_stream(self, exchange: Exchange, status: int, content_type: bytes, headers: tuple[Header, ...]) -> Stream:
+        chunked = self._parser.get_http_version() != "1.0"
+        if not chunked:
+            exchange.keeps_alive = False
+        if self.transport is not None and not exchange.gone:
+            self.transport.write(
+                self._head(exchange, status, content_type, headers, b"\r\ntransfer-encoding: chunked" if chunked else b"", closes=False)
+            )
+        return Stream(self, exchange, chunked)
+
+    def _head(
+        self, exchange: Exchange, status: int, content_type: bytes, headers: tuple[Header, ...], length: bytes, *, closes: bool
+    ) -> bytes:
+        head = b"HTTP/1.1 %d %b\r\ncontent-type: %b\r\nfairway-request-id: %b%b%b" % (
+            status, _REASONS.get(status, b"Unknown"), content_type, exchange.id.encode(), self._server.date, length,
+        )  # fmt: skip
+        for name, value in headers:
+            head += b"\r\n%b: %b" % (name, value)
+        if closes or not exchange.keeps_alive or self._server.draining:
+            exchange.keeps_alive = False
+            return head + b"\r\nconnection: close\r\n\r\n"
+        return head + b"\r\n\r\n"
+
+    def finish(self, exchange: Exchange) -> None:
+        """The exchange is over; the next one may begin."""
+        self._server_ended(exchange)
+        if exchange is not self._answering:
+            return
+        self._answering = None
+        self._server.in_flight -= 1
+        if self.transport is None:
+            return
+        if not exchange.keeps_alive or (self._half_closed and not self._ahead):
+            self.close()
+            return
+        self._deadline = time.monotonic() + self._server.idle_s
+        if self._ahead:
+            asyncio.get_running_loop().call_soon(self._next)
+
+    def _next(self) -> None:
+        if self._answering is None and self._ahead and self.transport is not None:
+            if len(self._ahead) >= _AHEAD:
+                self.transport.resume_reading()
+            self._begin(self._ahead.popleft())
+
+    def _server_ended(self, exchange: Exchange) -> None:
+        if self._server.ended is not None:
+            self._server.ended(exchange)
+
+    def _refuse_unread(self, refused: Refused) -> None:
+        """Answer a request that will not be read to its end, after those before it are answered."""
+        exchange = self._reading or Exchange(self)
+        if self._answering is not None or self._ahead:
+            self.close()  # what was asked before is answered first; this one's sender broke the protocol in between
+            return
+        exchange.id = exchange.id or self._server.make_id()
+        self._reading = exchange
+        exchange.refuse(refused)
+
+    def _discard(self) -> None:
+        """Say no more, but read on for a while: a connection that is closed with data unread loses the answer on its way."""
+        self._discards, self._reading = True, None
+        self._deadline = time.monotonic() + _LINGER_S
+        if self.transport is not None and self.transport.can_write_eof():
+            self.transport.write_eof()
+
+    # ends
+
+    @property
+    def is_idle(self) -> bool:
+        """Is nothing asked of us on it?"""
+        return self._answering is None and self._reading is None and not self._ahead
+
+    def check_time(self, now: float) -> None:
+        """End it if it is too slow."""
+        if not self._deadline or now < self._deadline or self._answering is not None:
+            return
+        if self._reading is not None and not self._discards and not self._ahead:
+            what = "body" if self._reading.method else "head"
+            self._refuse_unread(Refused(408, "FW-TIMEOUT", f"the {what} of the request did not come in time"))
+        elif self._discards:
+            self.abort()
+        else:
+            self.close()
+
+    def close(self) -> None:
+        """After what was written is sent."""
+        if self.transport is not None:
+            self.transport.close()
+
+    def abort(self) -> None:
+        if self.transport is not None:
+            self.transport.abort()
+
+    async def drained(self) -> None:
+        """Room to write again."""
+        if self.transport is None:
+            raise ConnectionResetError("the client has left")
+        if self._room is not None and not self._room.done():
+            await self._room
+
+
+def too_large(limit: int, size: int) -> Refused:
+    """A body over the limit. `size` 0: it did not say how large it would be."""
+    came = f"{size / 1e6:.1f} MB" if size else "more"
+    return Refused(
+        413, "FW-TOO-LARGE", f"the body is too large: came {came}, at most {limit / 1e6:.1f} MB is taken",
+        hint="send fewer rows at once, or serve with a larger limit: --limits body_bytes=…",
+    )  # fmt: skip
+
+
+def listen_on(host: str, port: int) -> socket.socket:
+    """A socket bound to the address. Raises OSError."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        sock.bind((host, port))
+    except OSError:
+        sock.close()
+        raise
+    sock.setblocking(False)
+    return sock
+
+
+def listen_on_path(path: str) -> socket.socket:
+    """A Unix socket at the path, for its owner alone; what lay there is replaced. Raises OSError."""
+    Path(path).unlink(missing_ok=True)
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    old = os.umask(0o177)
+    try:
+        sock.bind(path)
+    except OSError:
+        sock.close()
+        raise
+    finally:
+        os.umask(old)
+    sock.setblocking(False)
+    return sock
