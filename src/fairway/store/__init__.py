@@ -1,4 +1,4 @@
-"""Journals in SQLite and PostgreSQL, run ids, and the collector of what nothing reaches any more."""
+"""Journals and endpoints in SQLite and PostgreSQL, run ids, and the collector of what nothing reaches any more."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from fairway.spec.ports import Journal
+    from fairway.spec.ports import EndpointStore, Journal
 
 
 def open_journal(place: str | os.PathLike[str], *, exclusive: bool = False, quiet: bool = False) -> Journal:
@@ -23,3 +23,18 @@ def open_journal(place: str | os.PathLike[str], *, exclusive: bool = False, quie
     from fairway.store.sqlite import SqliteJournal
 
     return SqliteJournal(text.removeprefix("sqlite:///"), exclusive=exclusive)
+
+
+def open_endpoints(journal: Journal) -> EndpointStore:
+    """The endpoints that are kept beside a journal that `open_journal` has made, through its connection."""
+    from fairway.store.sqlite import SqliteJournal
+
+    if isinstance(journal, SqliteJournal):
+        from fairway.store.sqlite_endpoints import SqliteEndpointStore
+
+        return SqliteEndpointStore(journal)
+    from fairway.store.postgres import PostgresJournal
+    from fairway.store.postgres_endpoints import PostgresEndpointStore
+
+    assert isinstance(journal, PostgresJournal)
+    return PostgresEndpointStore(journal)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from fairway.store.postgres_news import PostgresNews
 
 T = TypeVar("T")
-_SCHEMA = 2
+_SCHEMA = 3
 _DEFAULT_NAME = "fairway"
 _POLL_S = 0.05
 _TEXTS = 500
@@ -285,6 +285,10 @@ class PostgresJournal:
         if not limit:
             return await self._rows(f"{sql} ORDER BY last", (run, after))
         return await self._rows(f"{sql} AND first <= %s ORDER BY last", (run, after, after + limit))
+
+    async def transact(self, work: Callable[[Any], T], *, writes: bool) -> T:
+        """What `work` makes of the database in one transaction, which may be tried again: for what else is kept in the same schema."""
+        return await self._call("write" if writes else "read", work)
 
     async def _rows(self, sql: str, values: Any = ()) -> list[Any]:
         return await self._call("read", lambda db: db.execute(sql, values).fetchall())

@@ -22,7 +22,7 @@ from fairway.store import sqlite_listing, wire
 from fairway.store.listing import listed_alike
 
 T = TypeVar("T")
-_SCHEMA = 2
+_SCHEMA = 3
 _CHUNK = 500
 _POLL_S = 0.02
 
@@ -289,6 +289,10 @@ class SqliteJournal:
             return rows
 
         return self._read(work)
+
+    def transact(self, work: Callable[[sqlite3.Connection], T], *, writes: bool) -> T:
+        """What `work` makes of the database, in one transaction if it writes: for what else is kept in the same file."""
+        return self._write(work) if writes else self._read(work)
 
     def _read(self, work: Callable[[sqlite3.Connection], T]) -> T:
         with self._lock:

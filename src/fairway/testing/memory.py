@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from fairway.errors import ConfigError, JournalConflict, NotFoundError
+from fairway.spec.endpoint import Endpoint
 from fairway.spec.event import Event
 from fairway.spec.ports import BlobStat, Command
 from fairway.spec.query import COUNTED, Facets, PipelineStats, RecentRun, RunQuery, RunsFound
 from fairway.spec.record import to_plain
 from fairway.spec.summary import CacheEntry, RunSummary, RunTally
 from fairway.store import listing, wire
+from fairway.store.endpoints import changed_meanwhile, parse_endpoint, render_endpoint
 
 
 class MemoryJournal:
@@ -238,6 +240,35 @@ class MemoryArtifactStore:
             return False
         self.blobs.pop(key, None)
         return True
+
+
+class MemoryEndpointStore:
+    """See `spec.ports.EndpointStore`."""
+
+    def __init__(self) -> None:
+        self._kept: dict[str, tuple[int, str]] = {}  # name -> (version, text; "" when deleted)
+
+    async def endpoints(self) -> Sequence[Endpoint]:
+        return [parse_endpoint(text, version) for _, (version, text) in sorted(self._kept.items()) if text]
+
+    async def find_endpoint(self, name: str) -> Endpoint | None:
+        version, text = self._kept.get(name, (0, ""))
+        return parse_endpoint(text, version) if text else None
+
+    async def put_endpoint(self, endpoint: Endpoint) -> int:
+        version, text = self._kept.get(endpoint.name, (0, ""))
+        if endpoint.version != (version if text else 0):
+            raise changed_meanwhile(endpoint.name, version if text else 0)
+        self._kept[endpoint.name] = (version + 1, render_endpoint(endpoint))
+        return version + 1
+
+    async def delete_endpoint(self, name: str) -> None:
+        version, text = self._kept.get(name, (0, ""))
+        if text:
+            self._kept[name] = (version + 1, "")
+
+    async def close(self) -> None:
+        """Nothing is open."""
 
 
 class MemoryStreamStore:

@@ -10,6 +10,7 @@ Each store has a `…ReaderContract` too: the part that holds for those who only
 """
 
 from fairway.testing.contracts.artifacts import ArtifactReaderContract, ArtifactStoreContract
+from fairway.testing.contracts.endpoints import EndpointStoreContract
 from fairway.testing.contracts.executor import ExecutorContract
 from fairway.testing.contracts.journal import JournalContract, JournalReaderContract
 from fairway.testing.contracts.streams import StreamReaderContract, StreamStoreContract
@@ -17,6 +18,7 @@ from fairway.testing.contracts.streams import StreamReaderContract, StreamStoreC
 __all__ = [
     "ArtifactReaderContract",
     "ArtifactStoreContract",
+    "EndpointStoreContract",
     "ExecutorContract",
     "JournalContract",
     "JournalReaderContract",
