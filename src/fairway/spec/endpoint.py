@@ -144,6 +144,7 @@ class Endpoint(Record):
     capture: Capture = field(default_factory=Capture)
     keys: tuple[Key, ...] = ()
     is_open: bool = False
+    paused: bool = False
     rollout: Rollout | None = None
     expose: dict[str, Any] = field(default_factory=dict)
     history: tuple[dict[str, Any], ...] = ()

@@ -1,0 +1,302 @@
+"""How an endpoint changes: its document before, what is wanted, its document after. Pure: who calls says who does it and when.
+
+What cannot be raises ConfigError, NotFoundError or ConflictError with a hint, before anything is written.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from fairway.errors import ConfigError, ConflictError, NotFoundError
+from fairway.serve.control.keys import make_key
+from fairway.spec.endpoint import Capture, Endpoint, Revision, Rollout, Scaling, ServeSpec, find_revision
+from fairway.spec.record import Record, record, replace, to_plain
+
+Weights = Sequence[tuple[int, float]]
+_NAME = re.compile(r"[a-z]([a-z0-9-]{0,38}[a-z0-9])?")
+_STICKY = re.compile(r"key|header:[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}")
+_TAKEN = frozenset({"v1", "v2", "health", "healthz", "livez", "readyz", "metrics", "docs", "table", "news", "state", "feedback"})
+"""What the gateway answers itself."""
+_HISTORY = 200
+_SHARE = 100.0
+
+
+@record
+class Doing(Record):
+    """Who does it, and when (seconds since 1970)."""
+
+    by: str = ""
+    at: float = 0.0
+
+
+def check_name(name: str) -> None:
+    """Raises ConfigError for what cannot be the name of an endpoint: it stands in URLs and in the names of a cluster's objects."""
+    if _NAME.fullmatch(name) is None:
+        raise ConfigError(
+            f"{name!r} cannot be an endpoint's name",
+            hint="use up to 40 small letters, digits and hyphens; begin with a letter, such as risk or churn-eu",
+        )
+    if name in _TAKEN:
+        raise ConfigError(
+            f"an endpoint cannot be named {name!r}: that is a path of the gateway", hint=f"take another, such as {name}-model"
+        )
+
+
+def add_revision(endpoint: Endpoint | None, name: str, spec: ServeSpec, doing: Doing, *, note: str = "") -> tuple[Endpoint, int]:
+    """The endpoint (new if it is None) with a revision of this spec, and its number. The same spec again is the revision that is there.
+    No traffic moves, but to the first revision of all."""
+    if endpoint is None:
+        check_name(name)
+        endpoint = Endpoint(name, created_at=doing.at, created_by=doing.by)
+    plain = to_plain(spec)
+    same = next((one for one in reversed(endpoint.revisions) if to_plain(one.spec) == plain), None)
+    if same is not None:
+        return endpoint, same.number
+    number = 1 + max((one.number for one in endpoint.revisions), default=0)
+    added = replace(endpoint, revisions=(*endpoint.revisions, Revision(number, spec, doing.at, doing.by, note)))
+    if not endpoint.traffic:
+        added = replace(added, traffic=((number, _SHARE),))
+    return _noted(added, doing, f"revision {number}: {spec.source}"), number
+
+
+def configure(endpoint: Endpoint, doing: Doing, *, what: str = "settings changed", **settings: Any) -> Endpoint:
+    """With other settings: `scaling`, `capture`, `is_open`, `expose`, `sticky`, `project`. Unchanged: the very same document."""
+    changed = replace(endpoint, **settings)
+    if changed == endpoint:
+        return endpoint
+    _check_scaling(changed.scaling)
+    _check_capture(changed.capture)
+    _check_sticky(changed.sticky)
+    return _noted(changed, doing, what)
+
+
+def set_traffic(endpoint: Endpoint, weights: Weights, doing: Doing) -> Endpoint:
+    """Weights that add up to 100. It ends a rollout."""
+    traffic = check_weights(endpoint, weights)
+    if traffic == endpoint.traffic and not _is_going(endpoint):
+        return endpoint
+    return _noted(_with_traffic(endpoint, traffic, _ended(endpoint, "the traffic was set by hand")), doing, spell_traffic(traffic))
+
+
+def promote(endpoint: Endpoint, number: int, doing: Doing) -> Endpoint:
+    """All traffic to the revision at once. A rollout of it is done; one of another ends."""
+    get_revision(endpoint, number)
+    rollout = endpoint.rollout
+    if rollout is not None and rollout.revision == number and rollout.state in ("going", "paused"):
+        rollout = replace(rollout, state="done", why=f"promoted by {doing.by or 'hand'}")
+    else:
+        rollout = _ended(endpoint, f"revision {number} got all traffic")
+    traffic = ((number, _SHARE),)
+    if traffic == endpoint.traffic and rollout == endpoint.rollout:
+        return endpoint
+    return _noted(_with_traffic(endpoint, traffic, rollout), doing, f"all traffic to revision {number}")
+
+
+def set_shadow(endpoint: Endpoint, number: int, doing: Doing) -> Endpoint:
+    """`number` gets a copy of every request; 0: none does."""
+    if number:
+        get_revision(endpoint, number)
+        if dict(endpoint.traffic).get(number):
+            raise ConfigError(
+                f"revision {number} answers requests already: it cannot be the shadow too",
+                hint=f"take its traffic away first: fairway traffic {endpoint.name} …",
+            )
+    if number == endpoint.shadow:
+        return endpoint
+    what = f"revision {number} gets a copy of every request" if number else "no shadow any more"
+    return _noted(replace(endpoint, shadow=number), doing, what)
+
+
+def start_rollout(endpoint: Endpoint, wanted: Rollout, doing: Doing) -> Endpoint:
+    """Begin to move traffic to `wanted.revision`; of `wanted` all but `previous`, `state`, `step` counts. The clock of the first step
+    starts (`step_began_at`) when a replica of it is ready."""
+    get_revision(endpoint, wanted.revision)
+    if _is_going(endpoint):
+        assert endpoint.rollout is not None
+        raise ConflictError(
+            f"revision {endpoint.rollout.revision} is being rolled out",
+            hint=f"promote it (fairway rollout {endpoint.name} --all) or take it back (fairway rollback {endpoint.name}) first",
+        )
+    previous = tuple((number, weight) for number, weight in endpoint.traffic if number != wanted.revision)
+    if not previous:
+        raise ConfigError(
+            f"revision {wanted.revision} has all the traffic already", hint=f"what serves now: fairway endpoints {endpoint.name}"
+        )
+    check_steps(wanted.steps)
+    if wanted.step_s <= 0 or wanted.least < 0 or not 0 < wanted.max_error_rate <= 1:
+        raise ConfigError(
+            "a rollout's step takes some time, and its error rate is above 0, at most 1", hint="--step 60s --max-error-rate 0.02"
+        )
+    total = sum(weight for _, weight in previous)
+    back = _whole([(number, weight * _SHARE / total) for number, weight in previous])
+    rollout = replace(wanted, previous=back, state="going", step=0, step_began_at=0.0, why="")
+    started = _with_traffic(endpoint, blend(back, wanted.revision, wanted.steps[0]), rollout)
+    steps = ", ".join(f"{step:g}" for step in wanted.steps)
+    return _noted(started, doing, f"rollout of revision {wanted.revision} by {steps} %")
+
+
+def pause_rollout(endpoint: Endpoint, paused: bool, doing: Doing) -> Endpoint:
+    """Stay at this step, or go on; the step's time begins anew."""
+    rollout = endpoint.rollout
+    if rollout is None or rollout.state not in ("going", "paused"):
+        raise ConflictError(f"{endpoint.name!r} has no rollout under way", hint=f"begin one: fairway rollout {endpoint.name} SOURCE")
+    if (rollout.state == "paused") == paused:
+        return endpoint
+    changed = replace(
+        rollout, state="paused" if paused else "going", step_began_at=0.0, why=f"paused by {doing.by or 'hand'}" if paused else ""
+    )
+    return _noted(replace(endpoint, rollout=changed), doing, f"rollout {'paused' if paused else 'goes on'}")
+
+
+def rollback(endpoint: Endpoint, number: int, doing: Doing) -> Endpoint:
+    """Traffic back to revision `number`; 0: to what served before the rollout, or before the last change of the traffic."""
+    rollout = endpoint.rollout
+    if number:
+        get_revision(endpoint, number)
+        traffic: tuple[tuple[int, float], ...] = ((number, _SHARE),)
+    elif rollout is not None and _is_going(endpoint):
+        traffic = rollout.previous
+    else:
+        traffic = _served_before(endpoint)
+    if _is_going(endpoint):
+        assert rollout is not None
+        rollout = replace(rollout, state="back", why=f"taken back by {doing.by or 'hand'}")
+    if traffic == endpoint.traffic and rollout == endpoint.rollout:
+        return endpoint
+    return _noted(_with_traffic(endpoint, traffic, rollout), doing, f"back: {spell_traffic(traffic)}")
+
+
+def pause(endpoint: Endpoint, paused: bool, doing: Doing) -> Endpoint:
+    """Take no requests, or take them again."""
+    if endpoint.paused == paused:
+        return endpoint
+    return _noted(replace(endpoint, paused=paused), doing, "paused" if paused else "takes requests again")
+
+
+def add_key(endpoint: Endpoint, name: str, doing: Doing, *, rate: float = 0.0, burst: int = 0) -> tuple[Endpoint, str]:
+    """With a key for the caller `name`, and the key itself. Raises ConflictError if there is one of that name."""
+    if any(key.name == name for key in endpoint.keys):
+        raise ConflictError(
+            f"{endpoint.name!r} has a key {name!r} already", hint=f"remove it first: fairway endpoints key remove {endpoint.name} {name}"
+        )
+    text, kept = make_key(name, rate=rate, burst=burst, by=doing.by, now=doing.at)
+    return _noted(replace(endpoint, keys=(*endpoint.keys, kept)), doing, f"key {name} added"), text
+
+
+def remove_key(endpoint: Endpoint, name: str, doing: Doing) -> Endpoint:
+    """Without the key of that name. Raises NotFoundError."""
+    left = tuple(key for key in endpoint.keys if key.name != name)
+    if len(left) == len(endpoint.keys):
+        there = ", ".join(key.name for key in endpoint.keys) or "none"
+        raise NotFoundError(f"{endpoint.name!r} has no key {name!r}", hint=f"there is: {there}")
+    return _noted(replace(endpoint, keys=left), doing, f"key {name} removed")
+
+
+def get_revision(endpoint: Endpoint, number: int) -> Revision:
+    """The revision of that number. Raises NotFoundError."""
+    found = find_revision(endpoint, number)
+    if found is None:
+        there = ", ".join(str(one.number) for one in endpoint.revisions[-10:]) or "none"
+        raise NotFoundError(f"{endpoint.name!r} has no revision {number}", hint=f"there is: {there}")
+    return found
+
+
+def check_weights(endpoint: Endpoint, weights: Weights) -> tuple[tuple[int, float], ...]:
+    """The weights as they are kept. Raises ConfigError, NotFoundError."""
+    seen: dict[int, float] = {}
+    for number, weight in weights:
+        get_revision(endpoint, number)
+        if number in seen:
+            raise ConfigError(f"revision {number} is named twice", hint="give each one weight")
+        if not (math.isfinite(weight) and 0 <= weight <= _SHARE):
+            raise ConfigError(f"revision {number} cannot get {weight:g} % of the traffic", hint="weights are 0 to 100")
+        seen[number] = float(weight)
+    total = sum(seen.values())
+    if not math.isclose(total, _SHARE, abs_tol=0.001):
+        raise ConfigError(f"the weights add up to {total:g}, not to 100", hint="such as 3=95 4=5")
+    return tuple((number, weight) for number, weight in sorted(seen.items()) if weight)
+
+
+def check_steps(steps: Sequence[float]) -> None:
+    """Raises ConfigError unless they rise from above 0 to 100."""
+    if not steps or steps[-1] != _SHARE or any(b <= a for a, b in zip((0.0, *steps), steps, strict=False)):
+        shown = ",".join(f"{step:g}" for step in steps)
+        raise ConfigError(f"the steps {shown!r} do not rise to 100", hint="percent of the traffic, such as 5,25,100")
+
+
+def blend(previous: Weights, number: int, percent: float) -> tuple[tuple[int, float], ...]:
+    """`percent` of the traffic to revision `number`, the rest as it was among the others (whose weights add up to 100)."""
+    rest = (_SHARE - percent) / _SHARE
+    return _whole([*((one, weight * rest) for one, weight in previous if one != number), (number, percent)])
+
+
+def spell_traffic(traffic: Weights) -> str:
+    """ "revision 3: 95 %, revision 4: 5 %"."""
+    if len(traffic) == 1:
+        return f"all traffic to revision {traffic[0][0]}"
+    return ", ".join(f"revision {number}: {weight:g} %" for number, weight in traffic)
+
+
+def _with_traffic(endpoint: Endpoint, traffic: tuple[tuple[int, float], ...], rollout: Rollout | None) -> Endpoint:
+    """What answers requests is no shadow any more."""
+    return replace(endpoint, traffic=traffic, rollout=rollout, shadow=0 if endpoint.shadow in dict(traffic) else endpoint.shadow)
+
+
+def _whole(weights: Weights) -> tuple[tuple[int, float], ...]:
+    """Without those that get nothing, in order; what rounding took away goes to the largest."""
+    kept = [(number, round(weight, 4)) for number, weight in sorted(weights) if weight > 0]
+    largest = max(range(len(kept)), key=lambda n: kept[n][1])
+    rest = round(_SHARE - sum(weight for _, weight in kept), 4)
+    kept[largest] = (kept[largest][0], round(kept[largest][1] + rest, 4))
+    return tuple(kept)
+
+
+def _is_going(endpoint: Endpoint) -> bool:
+    return endpoint.rollout is not None and endpoint.rollout.state in ("going", "paused")
+
+
+def _ended(endpoint: Endpoint, why: str) -> Rollout | None:
+    return replace(endpoint.rollout, state="back", why=why) if endpoint.rollout is not None and _is_going(endpoint) else endpoint.rollout
+
+
+def _served_before(endpoint: Endpoint) -> tuple[tuple[int, float], ...]:
+    """The traffic before the one now, as the history tells. Raises ConflictError."""
+    for entry in reversed(endpoint.history):
+        found = tuple((int(number), float(weight)) for number, weight in entry.get("traffic", ()))
+        if found and found != endpoint.traffic and all(find_revision(endpoint, number) for number, _ in found):
+            return found
+    raise ConflictError(
+        f"{endpoint.name!r} has served nothing else before", hint=f"name a revision: fairway rollback {endpoint.name} REVISION"
+    )
+
+
+def _noted(endpoint: Endpoint, doing: Doing, what: str) -> Endpoint:
+    entry: Mapping[str, Any] = {"at": doing.at, "by": doing.by, "what": what, "traffic": [list(one) for one in endpoint.traffic]}
+    return replace(endpoint, history=(*endpoint.history, dict(entry))[-_HISTORY:])
+
+
+def _check_scaling(scaling: Scaling) -> None:
+    if not 0 <= scaling.minimum <= scaling.maximum or not scaling.maximum:
+        raise ConfigError(
+            f"there cannot be {scaling.minimum} to {scaling.maximum} replicas",
+            hint="--min is 0 or more, --max at least 1 and not below --min",
+        )
+    if scaling.on not in ("concurrency", "latency"):
+        raise ConfigError(f"replicas cannot be counted by {scaling.on!r}", hint="by concurrency, or by latency")
+    if not (0 < scaling.target < math.inf and 0 < scaling.idle_s < math.inf and 0 < scaling.window_s < math.inf):
+        raise ConfigError("a target, an idle time and a window are above 0", hint="--target 8 --idle 60s --window 10s")
+    if scaling.grow_step < 0 or scaling.shrink_step < 0 or scaling.shrink_delay_s < 0:
+        raise ConfigError("steps and delays of scaling cannot be negative", hint="0 is no bound")
+
+
+def _check_capture(capture: Capture) -> None:
+    if not 0 <= capture.share <= 1:
+        raise ConfigError(f"{capture.share:g} of the requests cannot be kept", hint="a share is 0 to 1, such as 0.1")
+
+
+def _check_sticky(sticky: str) -> None:
+    if sticky and _STICKY.fullmatch(sticky) is None:
+        raise ConfigError(f"callers cannot be told apart by {sticky!r}", hint="by key, or by a header: header:x-user-id")
