@@ -60,7 +60,7 @@ class Call:
     ) -> None:
         self.form, self.payload, self.rows, self.names, self.dtype = form, payload, rows, names, dtype
         self.tensors, self.content_type = tensors, content_type
-        self.id, self.method, self.wanted, self.params = "", "", (), dict[str, Any]()
+        self.id, self.method, self.wanted, self.params = "", "", tuple[str, ...](), dict[str, Any]()
         self.deadline, self.streams = 0.0, False
 
 

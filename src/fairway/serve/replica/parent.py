@@ -1,0 +1,146 @@
+"""The model parent: a process that loads the model, never predicts, and is forked into workers.
+
+A fork after OpenMP or BLAS threads have run hangs in the child, and what is loaded before a fork is shared by all workers: so the parent
+only loads. A library that bears no fork is loaded by each worker by itself.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import select
+import signal
+import socket
+import sys
+import traceback
+from typing import Any, NoReturn
+
+from fairway.errors import FairwayError
+from fairway.serve.package.loading import load
+from fairway.serve.package.package import Package
+from fairway.serve.package.predictor import Predictor
+from fairway.serve.replica.frames import Link
+from fairway.serve.replica.worker import run_worker
+from fairway.serve.schema.model import ModelSchema
+from fairway.step.processes import die_with_parent
+
+BEARS_NO_FORK = frozenset({"tensorflow", "keras", "torch-export", "mlflow", "r", "onnx"})
+"""Kinds of packages that each worker loads by itself: their libraries start threads, or hold processes or locks, when a model is loaded."""
+
+
+class Parent:
+    """Serves one control link: "start" with a descriptor makes a worker of it; the end of a worker is told."""
+
+    def __init__(self, link: Link, package: Package, schema: ModelSchema, threads: int) -> None:
+        self._link, self._package, self._schema, self._threads = link, package, schema, threads
+        self._predictor: Predictor | None = None
+        self._workers: dict[int, tuple[int, int]] = {}  # pidfd -> (number, pid)
+
+    def run(self) -> NoReturn:
+        """Until the front has gone; the workers end with their links."""
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        if self._package.kind not in BEARS_NO_FORK:
+            try:
+                self._predictor = load(self._package)
+            except Exception as error:  # noqa: BLE001 - told to the front, which tells the user
+                self._link.send(["failed", *describe_failure(error)])
+                os._exit(1)
+            self._link.send(["loaded", describe_predictor(self._predictor)])
+        gc.collect()
+        gc.freeze()
+        poller = select.poll()
+        poller.register(self._link.sock, select.POLLIN)
+        while True:
+            for fd, _ in poller.poll():
+                if fd == self._link.sock.fileno():
+                    frame = self._link.receive_with_fd()
+                    if frame is None:
+                        os._exit(0)
+                    header, given = frame
+                    poller.register(self._fork(header[1], given), select.POLLIN)
+                else:
+                    poller.unregister(fd)
+                    self._reap(fd)
+
+    def _fork(self, number: int, given: int) -> int:
+        me = os.getpid()
+        pid = os.fork()
+        if pid == 0:
+            die_with_parent(me)
+            self._link.sock.close()
+            for fd in self._workers:
+                os.close(fd)
+            self._become(number, Link(socket.socket(fileno=given)))
+        os.close(given)
+        pidfd = os.pidfd_open(pid)
+        self._workers[pidfd] = (number, pid)
+        return pidfd
+
+    def _become(self, number: int, link: Link) -> NoReturn:
+        status = 0
+        try:
+            predictor = self._predictor
+            if predictor is None:
+                try:
+                    predictor = load(self._package)
+                except Exception as error:  # noqa: BLE001 - told to the front
+                    link.send(["failed", *describe_failure(error)])
+                    os._exit(1)
+                link.send(["loaded", describe_predictor(predictor)])
+            gc.freeze()
+            run_worker(link, predictor, self._schema, self._threads)
+        except (BrokenPipeError, ConnectionResetError):
+            pass  # the front has gone
+        except BaseException:  # noqa: BLE001 - the process ends here, and says why
+            traceback.print_exc()
+            status = 1
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+
+    def _reap(self, pidfd: int) -> None:
+        number, pid = self._workers.pop(pidfd)
+        _, status = os.waitpid(pid, 0)
+        os.close(pidfd)
+        self._link.send(["ended", number, pid, os.waitstatus_to_exitcode(status)])
+
+
+def describe_predictor(predictor: Predictor) -> dict[str, Any]:
+    """What the front must know of a loaded model."""
+    return {
+        "takes": predictor.takes,
+        "batches": predictor.batches,
+        "methods": list(predictor.methods),
+        "is_async": predictor.is_async,
+        "outputs": {method: list(predictor.output_names(method)) for method in predictor.methods},
+    }
+
+
+def describe_failure(error: Exception) -> tuple[str, str, str]:
+    """(message, hint, traceback with the user's own frames alone where there are any)."""
+    if isinstance(error, FairwayError):
+        return error.message, error.hint, ""
+    kept = traceback.TracebackException.from_exception(error)
+    own = [frame for frame in kept.stack if f"{os.sep}fairway{os.sep}" not in frame.filename and not frame.filename.startswith("<frozen")]
+    if own:
+        kept.stack = traceback.StackSummary.from_list(own)
+    return f"{type(error).__name__}: {error}", "", "".join(kept.format())
+
+
+def fork_parent(package: Package, schema: ModelSchema, threads: int) -> tuple[int, socket.socket]:
+    """Start the model parent; returns its pid and the front's end of its control link."""
+    ours, theirs = socket.socketpair()
+    me = os.getpid()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            die_with_parent(me)
+            ours.close()
+            Parent(Link(theirs), package, schema, threads).run()
+        except BaseException:  # noqa: BLE001 - the process ends here, and says why
+            traceback.print_exc()
+        finally:
+            os._exit(1)
+    theirs.close()
+    return pid, ours

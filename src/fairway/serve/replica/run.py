@@ -1,0 +1,71 @@
+"""One inference server from its options: the model parent first, then the front."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import json
+import os
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from fairway.serve.call import Call
+from fairway.serve.package import open_package
+from fairway.serve.package.package import Package
+from fairway.serve.refusal import Refused
+from fairway.serve.replica.front import Front, serve_front
+from fairway.serve.replica.options import ReplicaOptions, limit_threads
+from fairway.serve.replica.pool import ModelFailed, Pool
+from fairway.serve.schema import Checker, compile_checker, load_schema, no_schema
+from fairway.spec.record import replace
+
+
+def run_replica(options: ReplicaOptions, on_ready: Callable[[Front, dict[str, Any]], None]) -> int:
+    """Serve until a signal; returns the exit status. Called in a process that has no event loop and no threads, such as a new fork.
+
+    Raises UserError and its kin for a package that cannot be served, before anything is loaded.
+    """
+    limit_threads(options.workers)
+    package = open_package(options.folder, schema=options.schema or None, options=options.options)
+    schema = load_schema(package.schema, f"{options.folder}/schema.json") if package.schema is not None else no_schema()
+    threads = options.limits.concurrency if options.limits.concurrency > 1 else 1
+    pool = Pool(package, schema, options.workers, threads=threads)
+    pool.fork()  # it imports and loads while the front prepares itself
+    checker = compile_checker(schema)
+    front = Front(_bounded(options), package, schema, checker, pool)
+    pool.warm_up = warm_up_calls(package, checker)
+    gc.collect()
+    gc.freeze()
+    try:
+        return asyncio.run(serve_front(front, lambda listening: on_ready(front, listening)))
+    except ModelFailed as error:
+        if error.trace:
+            sys.stderr.write(error.trace)
+        raise
+    finally:
+        pool.close()
+
+
+def _bounded(options: ReplicaOptions) -> ReplicaOptions:
+    """One call at a time goes to a model that is not asked in batches, unless the user says more."""
+    return replace(options, drain_s=min(options.drain_s, options.limits.deadline_s + 5))
+
+
+def warm_up_calls(package: Package, checker: Checker) -> list[Call]:
+    """The example request as a call; one that the schema refuses is left out, with a word about it."""
+    if package.example is None:
+        return []
+    try:
+        return [checker.read_json(json.dumps(package.example).encode())]
+    except Refused as refused:
+        print(f"the example request does not keep to the schema: {refused.message}", file=sys.stderr, flush=True)
+        return []
+
+
+def print_ready(front: Front, listening: dict[str, Any]) -> None:
+    """One line of JSON that says where: for programs that start a replica."""
+    print(json.dumps({"ready": True, **listening, "pid": os.getpid(), "name": front.name, "version": front.version}), flush=True)
+
+
+__all__ = ["print_ready", "run_replica", "warm_up_calls"]
