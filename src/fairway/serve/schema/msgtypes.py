@@ -1,0 +1,163 @@
+"""JSON Schema as msgspec types, as far as msgspec can say it."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Any, Literal
+
+from msgspec import UNSET, Meta, UnsetType, defstruct
+
+from fairway.serve.schema.load import types_of
+from fairway.serve.schema.model import Column
+from fairway.serve.schema.pointers import is_annotation
+
+EXACT_WHOLE = 2**53
+"""Whole numbers up to here are the same in a matrix of <f8."""
+_INT64 = 2**63
+
+_BOUNDS = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf")
+_TEXT = ("minLength", "maxLength", "pattern")
+_SAID = frozenset(("type", "enum", "const", "format", "items", "minItems", "maxItems", *_BOUNDS, *_TEXT))
+
+
+def is_said(schema: dict[str, Any]) -> bool:
+    """Every keyword is one that `type_of` and `fairway.serve.schema.values` know."""
+    if not all(key in _SAID or is_annotation(key) for key in schema):
+        return False
+    return "items" not in schema or (isinstance(schema["items"], dict) and is_said(schema["items"]))
+
+
+def type_of(schema: dict[str, Any], *, whole_up_to: int = _INT64) -> Any | None:
+    """A type that lets in nothing that `schema` doesn't; None if there is none to be had (a careful check decides)."""
+    if not is_said(schema):
+        return None
+    kinds, nullable = types_of(schema)
+    if "enum" in schema or "const" in schema:
+        made = _choice(schema, kinds)
+    elif not kinds:
+        made = Any if nullable and not any(key in _SAID and key != "format" for key in schema) else None
+    else:
+        parts = [_kind(kind, schema, whole_up_to) for kind in kinds]
+        made = None if any(part is None for part in parts) or len({"number", "integer"} & set(kinds)) > 1 else _union(parts)
+    if made is None or made is Any:
+        return made
+    return made | None if nullable else made
+
+
+def _union(parts: list[Any]) -> Any:
+    made = parts[0]
+    for part in parts[1:]:
+        made = made | part
+    return made
+
+
+def _choice(schema: dict[str, Any], kinds: tuple[str, ...]) -> Any | None:
+    """Literals are texts or whole numbers; other bounds beside them are left to the careful check."""
+    values = schema["enum"] if "enum" in schema else [schema["const"]]
+    values = [value for value in values if value is not None]
+    beside = [key for key in schema if key not in ("enum", "const", "type", "format") and not is_annotation(key)]
+    if beside or not values or len(kinds) != 1 or ("enum" in schema and "const" in schema):
+        return None
+    if all(isinstance(value, str) for value in values) and kinds == ("string",):
+        return Literal[tuple(values)]
+    whole = all(isinstance(value, int) and not isinstance(value, bool) and abs(value) < EXACT_WHOLE for value in values)
+    return Literal[tuple(values)] if whole and kinds[0] in ("integer", "number") else None
+
+
+def _kind(kind: str, schema: dict[str, Any], whole_up_to: int) -> Any | None:
+    if kind == "boolean":
+        return bool
+    if kind == "string":
+        return _text(schema)
+    if kind == "number":
+        return _number(schema)
+    if kind == "integer":
+        return _whole(schema, whole_up_to)
+    if kind == "array":
+        return _array(schema, whole_up_to)
+    return dict[str, Any] if kind == "object" else None
+
+
+def _number(schema: dict[str, Any]) -> Any | None:
+    if "multipleOf" in schema or any(abs(schema[key]) > EXACT_WHOLE for key in _BOUNDS if key in schema):
+        return None
+    said = {"ge": "minimum", "le": "maximum", "gt": "exclusiveMinimum", "lt": "exclusiveMaximum"}
+    limits: dict[str, Any] = {name: float(schema[key]) for name, key in said.items() if key in schema}
+    return _limited(float, limits)
+
+
+def _limited(kind: Any, limits: dict[str, Any]) -> Any | None:
+    if ("ge" in limits and "gt" in limits) or ("le" in limits and "lt" in limits):
+        return None
+    return Annotated[kind, Meta(**limits)] if limits else kind
+
+
+def _whole(schema: dict[str, Any], up_to: int) -> Any | None:
+    low, high = -up_to, up_to if up_to < _INT64 else _INT64 - 1
+    if "minimum" in schema:
+        low = max(low, math.ceil(schema["minimum"]))
+    if "exclusiveMinimum" in schema:
+        low = max(low, math.floor(schema["exclusiveMinimum"]) + 1)
+    if "maximum" in schema:
+        high = min(high, math.floor(schema["maximum"]))
+    if "exclusiveMaximum" in schema:
+        high = min(high, math.ceil(schema["exclusiveMaximum"]) - 1)
+    step = schema.get("multipleOf")
+    if step is not None and (not isinstance(step, int) or step >= _INT64):
+        return None
+    if low > high:
+        return None
+    limits: dict[str, Any] = {"multiple_of": step} if step else {}
+    return Annotated[int, Meta(ge=low, le=high, **limits)]
+
+
+def _text(schema: dict[str, Any]) -> Any:
+    said = {"minLength": "min_length", "maxLength": "max_length", "pattern": "pattern"}
+    limits: dict[str, Any] = {name: int(schema[key]) if key != "pattern" else schema[key] for key, name in said.items() if key in schema}
+    return Annotated[str, Meta(**limits)] if limits else str
+
+
+def _array(schema: dict[str, Any], whole_up_to: int) -> Any | None:
+    items = schema.get("items", {})
+    inner = type_of(items, whole_up_to=whole_up_to)
+    if inner is None or "format" in items:
+        return None
+    limits: dict[str, Any] = {name: int(schema[key]) for key, name in (("minItems", "min_length"), ("maxItems", "max_length")) if key in schema}
+    return Annotated[list[inner], Meta(**limits)] if limits else list[inner]
+
+
+class RowTypes:
+    """The types of a row as an object, as an array, and of a table by columns; `exact`: what they let in needs no further check."""
+
+    def __init__(self, columns: tuple[Column, ...], is_matrix: bool, closed: bool) -> None:
+        up_to = EXACT_WHOLE if is_matrix else _INT64
+        fields: list[tuple[str, Any, Any]] = []
+        positional: list[tuple[str, Any]] = []
+        by_column: list[Any] = []
+        renamed: dict[str, str] = {}
+        self.exact = True
+        for number, column in enumerate(columns):
+            found = type_of(column.schema, whole_up_to=up_to)
+            if found is None:
+                self.exact = False
+                found = Any
+            name = f"f{number}"
+            renamed[name] = column.name
+            by_column.append((name, list[found]) if column.required else (name, list[found] | UnsetType, UNSET))
+            positional.append((name, found if column.required or found is Any else found | None))
+            fields.append((name, found) if column.required else (name, found, column.default))  # type: ignore[arg-type]
+        flat = all(column.type not in ("any", "array", "object") for column in columns)
+        self.object: Any = defstruct("RowObject", fields, rename=renamed, kw_only=True, forbid_unknown_fields=closed, gc=not flat)
+        self.array: Any = defstruct("RowArray", positional, array_like=True, kw_only=True, forbid_unknown_fields=True, gc=not flat)
+        self.columns: Any = defstruct("Columns", by_column, rename=renamed, kw_only=True, forbid_unknown_fields=closed)
+
+
+def envelope(name: str, *ways: tuple[str, Any]) -> Any:
+    """{"inputs" | "data" | "instances": …} with what may stand beside it."""
+    fields = [(key, kind | UnsetType, UNSET) for key, kind in ways]
+    fields += [
+        ("id", str | UnsetType, UNSET),
+        ("params", dict[str, Any] | UnsetType, UNSET),
+        ("parameters", dict[str, Any] | UnsetType, UNSET),
+    ]
+    return defstruct(name, fields, kw_only=True, forbid_unknown_fields=True)
