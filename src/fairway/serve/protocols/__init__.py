@@ -1,1 +1,41 @@
 """Protocols: bytes of a request to a Call, a Result to bytes of an answer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fairway.serve.protocols import health, predict, v2
+from fairway.serve.protocols.serving import Route, RouteTable, Serving
+from fairway.serve.refusal import Refused
+
+if TYPE_CHECKING:
+    from fairway.serve.http import Exchange
+
+__all__ = ["ROUTES", "TABLE", "Route", "RouteTable", "Serving", "dispatch"]
+
+ROUTES: tuple[Route, ...] = (
+    Route("POST", "/predict", predict.predict),
+    Route("GET", "/health", health.health),
+    Route("GET", "/health/live", health.live),
+    Route("GET", "/health/ready", health.health),
+    Route("GET", "/v2", v2.server_metadata),
+    Route("GET", "/v2/health/live", v2.server_live),
+    Route("GET", "/v2/health/ready", v2.server_ready),
+    Route("POST", "/v2/models/{model}/infer", v2.infer),
+    Route("GET", "/v2/models/{model}", v2.model_metadata),
+    Route("GET", "/v2/models/{model}/ready", v2.model_ready),
+    Route("POST", "/v2/models/{model}/versions/{version}/infer", v2.infer),
+    Route("GET", "/v2/models/{model}/versions/{version}", v2.model_metadata),
+    Route("GET", "/v2/models/{model}/versions/{version}/ready", v2.model_ready),
+)
+TABLE = RouteTable(ROUTES)
+
+
+def dispatch(serving: Serving, exchange: Exchange) -> None:
+    """Answer the exchange, now or later, by the route for its path; with a problem as JSON if there is none."""
+    try:
+        route, params = TABLE.find(exchange.method, exchange.path)
+    except Refused as refused:
+        exchange.refuse(refused)
+        return
+    route.handle(serving, exchange, params)
