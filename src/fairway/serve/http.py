@@ -42,8 +42,8 @@ class Exchange:
     """One request and its answer. Header names are lower-case; `path` is decoded and has no query. `gone`: the client has left."""
 
     __slots__ = (
-        "_connection", "_parts", "admitted", "answered", "body", "gone", "headers", "id", "keeps_alive", "method", "on_gone", "path", "query", "size",
-        "started", "state", "status", "url",
+        "_connection", "_parts", "admitted", "answered", "body", "gone", "headers", "id", "keeps_alive", "method", "on_gone", "path",
+        "query", "size", "started", "state", "status", "url",
     )  # fmt: skip
 
     def __init__(self, connection: _Connection) -> None:
@@ -66,6 +66,11 @@ class Exchange:
         """Who called: an address, "" over a Unix socket."""
         found = self._connection.transport.get_extra_info("peername") if self._connection.transport is not None else None
         return str(found[0]) if isinstance(found, tuple) and found else ""
+
+    @property
+    def is_half_closed(self) -> bool:
+        """Will the client say no more? It may wait for the answer still, or may have left."""
+        return self._connection._half_closed
 
     @property
     def is_encrypted(self) -> bool:
@@ -105,6 +110,17 @@ class Stream:
         if self.closed or self._exchange.gone or transport is None or not data:
             return
         transport.write(b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data)
+
+    @property
+    def is_gone(self) -> bool:
+        """Has the client left?"""
+        return self._exchange.gone or self._connection.transport is None
+
+    @property
+    def waiting_bytes(self) -> int:
+        """What was written, and not yet taken by the client."""
+        transport = self._connection.transport
+        return transport.get_write_buffer_size() if transport is not None else 0
 
     async def drain(self) -> None:
         """Wait until the client has taken most of what was written; ConnectionResetError if it has left."""
