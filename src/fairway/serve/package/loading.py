@@ -1,0 +1,49 @@
+"""From a package to a predictor: one function for each kind of model, its library imported when it is called."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, cast
+
+from fairway.errors import UnsupportedError
+
+if TYPE_CHECKING:
+    from fairway.serve.package.package import Package
+    from fairway.serve.package.predictor import Predictor
+
+_HERE = "fairway.serve.package."
+LOADERS = {
+    "sklearn": "estimator:load_estimator",
+    "xgboost": "trees:load_trees",
+    "lightgbm": "trees:load_trees",
+    "torch": "torch_model:load_module",
+    "torchscript": "torch_model:load_script",
+    "torch-export": "torch_model:load_exported",
+    "tensorflow": "tensorflow_model:load_saved_model",
+    "keras": "tensorflow_model:load_keras",
+    "onnx": "onnx_model:load_onnx",
+    "mlflow": "mlflow_model:load_mlflow",
+    "r": "r_model:load_r",
+    "script": "script:load_script",
+    "class": "script:load_class",
+}
+"""Kind of package -> "module:function" of this room."""
+_DISTRIBUTIONS = {"sklearn": "scikit-learn", "skops": "skops", "tf": "tensorflow", "mlflow": "mlflow-skinny"}
+
+
+def load(package: Package) -> Predictor:
+    """The model of a package, ready to predict. Raises UnsupportedError for a missing library, DefinitionError for what must be trusted
+    and is not, NotFoundError, and whatever the library or the user's script raises."""
+    module, _, name = LOADERS[package.kind].partition(":")
+    make = cast("Callable[[Package], Any]", getattr(import_module(_HERE + module), name))
+    if package.kind in ("script", "class"):
+        return make(package)  # a library that their code misses is said with the user's own line
+    try:
+        return make(package)
+    except ModuleNotFoundError as error:
+        library = (error.name or str(error)).partition(".")[0]
+        raise UnsupportedError(
+            f"to serve {package.name} ({package.kind}) takes {library}, which is not installed here",
+            hint=f"pip install {_DISTRIBUTIONS.get(library, library)}",
+        ) from error
