@@ -6,7 +6,7 @@ import hashlib
 import io
 import shutil
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from fairway import errors
@@ -14,6 +14,9 @@ from fairway.envs.files import held
 
 PARTS = ("__init__.py", "errors.py", "spec", "dsl", "step")
 """What attempts need of the package `fairway`: standard library only."""
+SERVING_PARTS = (*PARTS, "serve")
+"""What inference servers and gateways need of it, beside the libraries that the extra `serve` names: not what keeps endpoints."""
+_STAYS = ("serve", "control")
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
@@ -40,12 +43,13 @@ def place_runtime(folder: Path) -> Path:
     return target
 
 
-def build_runtime_zip() -> tuple[bytes, str]:
-    """(the runtime of this very version as one zip, its SHA-256): what a worker's pod fetches. The same files give the same bytes."""
+def build_runtime_zip(parts: Sequence[str] = PARTS) -> tuple[bytes, str]:
+    """(the runtime of this very version as one zip, its SHA-256): what a worker's pod fetches, or with SERVING_PARTS a pod that serves.
+    The same files give the same bytes."""
     package = Path(errors.__file__).parent
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w") as archive:
-        for file in sorted(list_runtime(package)):
+        for file in sorted(list_runtime(package, parts)):
             entry = zipfile.ZipInfo(f"fairway/{file.relative_to(package).as_posix()}", _EPOCH)
             entry.external_attr = 0o644 << 16
             entry.create_system = 3  # as on Unix, wherever it is built
@@ -54,11 +58,12 @@ def build_runtime_zip() -> tuple[bytes, str]:
     return data, hashlib.sha256(data).hexdigest()
 
 
-def list_runtime(package: Path) -> Iterator[Path]:
+def list_runtime(package: Path, parts: Sequence[str] = PARTS) -> Iterator[Path]:
     """The runtime's files in the package's folder."""
-    for part in PARTS:
+    for part in parts:
         path = package / part
         if path.is_dir():
-            yield from (file for file in path.rglob("*") if file.is_file() and "__pycache__" not in file.parts)
+            files = (file for file in path.rglob("*") if file.is_file() and "__pycache__" not in file.parts)
+            yield from (file for file in files if file.relative_to(package).parts[:2] != _STAYS)
         else:
             yield path

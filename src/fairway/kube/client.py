@@ -82,9 +82,9 @@ class KubeClient:
         named = bool(obj.get("metadata", {}).get("name"))
         return await self._write("create", obj, "POST", "", {}, repeatable=named)
 
-    async def apply(self, obj: Object, *, dry_run: bool = False) -> Object:
+    async def apply(self, obj: Object, *, dry_run: bool = False, manager: str = FIELD_MANAGER) -> Object:
         """Make the object what `obj` says of it, by server-side apply; other managers' fields stay. Idempotent."""
-        query = {"fieldManager": FIELD_MANAGER, "force": "true", **({"dryRun": "All"} if dry_run else {})}
+        query = {"fieldManager": manager, "force": "true", **({"dryRun": "All"} if dry_run else {})}
         return await self._write("apply", obj, "PATCH", obj["metadata"]["name"], query, content_type="application/apply-patch+yaml")
 
     async def patch(

@@ -42,6 +42,7 @@ def _table() -> dict[str, ApiKind]:
         "rbac.authorization.k8s.io/v1": "Role RoleBinding",
         "jobset.x-k8s.io/v1alpha2": "JobSet",
         "kueue.x-k8s.io/v1beta1": "LocalQueue Workload",
+        "gateway.networking.k8s.io/v1": "HTTPRoute",
         "serving.knative.dev/v1": "Revision",
         "serving.kserve.io/v1beta1": "InferenceService",
     }

@@ -16,7 +16,7 @@ from aiohttp import web
 from tests.kube.emulator import subresources
 from tests.kube.emulator.authority import Ask
 from tests.kube.emulator.failure import ApiError
-from tests.kube.emulator.kinds import ALL, POD, REVIEWS, Kind, find_kind
+from tests.kube.emulator.kinds import ALL, CUSTOM, POD, REVIEWS, Kind, find_kind
 from tests.kube.emulator.memory import Change, Object
 from tests.kube.emulator.patches import json_patch, merge, strategic
 from tests.kube.emulator.selectors import parse_selectors
@@ -66,7 +66,7 @@ class Api(kmock.KubernetesScaffold):
         self.requests: list[Request] = []
         self.watches: set[Watch] = set()
         self._pages: dict[str, tuple[list[Object], str]] = {}
-        for kind in ALL:
+        for kind in (*ALL, *(kind for kind in CUSTOM if kind.group in cluster.groups)):
             subs = {name for name, there in (("status", kind.status), ("scale", kind.scale)) if there}
             subs |= {"log", "portforward", "eviction"} if kind is POD else set()
             verbs = {"create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"}
@@ -120,7 +120,7 @@ class Api(kmock.KubernetesScaffold):
             namespace, name, sub = found["namespace"] or "", found["name"] or "", found["sub"] or ""
         else:
             return None
-        if kind is None:
+        if kind is None or (kind in CUSTOM and kind.group not in self.cluster.groups):
             raise ApiError(404, "the server could not find the requested resource", details={"kind": raw.path.rsplit("/", 1)[-1]})
         verb = _VERBS.get(raw.method, "")
         if raw.method == "DELETE":

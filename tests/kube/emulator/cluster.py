@@ -73,7 +73,8 @@ class Cluster:
     """A Kubernetes for tests: `with Emulator(folder) as cluster:`; a client finds it by `cluster.kubeconfig`.
 
     Its nodes run the pods' commands as processes of this machine. Everything is in one thread and its event loop; `call` runs something
-    there. `pace`: how many seconds pass here for one second of a probe's period or of a back-off.
+    there. `pace`: how many seconds pass here for one second of a probe's period or of a back-off. `groups`: of custom
+    resources that are installed.
     """
 
     def __init__(
@@ -85,8 +86,10 @@ class Cluster:
         namespace: str = "default",
         images: Iterable[Image] = (),
         pace: float = 0.01,
+        groups: Iterable[str] = (),
     ) -> None:
         self.folder = folder
+        self.groups = frozenset(groups)
         self.version, self.namespace, self.pace = version, namespace, pace
         self.kubeconfig = folder / "kubeconfig"
         self._nodes = list(nodes)

@@ -1,4 +1,4 @@
-"""The kinds of objects this cluster knows. There are no custom resources."""
+"""The kinds of objects this cluster knows. Custom resources are there in a cluster that has their group installed."""
 
 from __future__ import annotations
 
@@ -49,15 +49,25 @@ PRIORITY_CLASS = Kind("PriorityClass", "priorityclasses", "scheduling.k8s.io", n
 DISRUPTION_BUDGET = Kind("PodDisruptionBudget", "poddisruptionbudgets", "policy", status=True)
 ENDPOINT_SLICE = Kind("EndpointSlice", "endpointslices", "discovery.k8s.io")
 LEASE = Kind("Lease", "leases", "coordination.k8s.io")
+AUTOSCALER = Kind("HorizontalPodAutoscaler", "horizontalpodautoscalers", "autoscaling", "v2", status=True)
+INGRESS = Kind("Ingress", "ingresses", "networking.k8s.io", status=True)
+NETWORK_POLICY = Kind("NetworkPolicy", "networkpolicies", "networking.k8s.io")
+CUSTOM = (
+    Kind("PodMetrics", "pods", "metrics.k8s.io", "v1beta1"),
+    Kind("HTTPRoute", "httproutes", "gateway.networking.k8s.io", status=True),
+    Kind("Service", "services", "serving.knative.dev", status=True),
+    Kind("InferenceService", "inferenceservices", "serving.kserve.io", "v1beta1", status=True),
+)
 
 ALL = (
     *(POD, NODE, NAMESPACE, SERVICE, ENDPOINTS, SECRET, CONFIG_MAP, SERVICE_ACCOUNT, CLAIM, VOLUME, EVENT, QUOTA, LIMIT_RANGE),
     *(DEPLOYMENT, REPLICA_SET, JOB, ROLE, ROLE_BINDING, STORAGE_CLASS, PRIORITY_CLASS, DISRUPTION_BUDGET, ENDPOINT_SLICE, LEASE),
+    *(AUTOSCALER, INGRESS, NETWORK_POLICY),
 )
 REVIEWS = ("selfsubjectaccessreviews", "selfsubjectrulesreviews", "selfsubjectreviews")
 
-_by_path = {(kind.group, kind.version, kind.plural): kind for kind in ALL}
-_by_kind = {kind.kind: kind for kind in ALL}
+_by_path = {(kind.group, kind.version, kind.plural): kind for kind in (*ALL, *CUSTOM)}
+_by_kind = {("KnativeService" if kind.group == "serving.knative.dev" else kind.kind): kind for kind in (*ALL, *CUSTOM)}
 
 
 def find_kind(group: str, version: str, plural: str) -> Kind | None:
@@ -65,5 +75,5 @@ def find_kind(group: str, version: str, plural: str) -> Kind | None:
 
 
 def get_kind(name: str) -> Kind:
-    """By the name in an object's `kind`."""
+    """By the name in an object's `kind`; Knative's Service is "KnativeService"."""
     return _by_kind[name]

@@ -287,14 +287,23 @@ class PodRun:
         if not running:
             return
         if grace_s > 0:
-            for container in running.values():
-                container.signal(signal.SIGTERM)
-            await asyncio.wait(running, timeout=grace_s)
+            await asyncio.wait([asyncio.create_task(self._ask_to_stop(container, grace_s)) for container in running.values()])
         for container in running.values():
             container.kill()
         await asyncio.wait(running)
         for ended, container in running.items():
             container.note_end(ended.result())
+
+    async def _ask_to_stop(self, container: Container, grace_s: float) -> None:
+        """Its hook first, then SIGTERM; both within the grace."""
+        assert container.process is not None
+        until = asyncio.get_running_loop().time() + grace_s
+        if hook := (container.spec.get("lifecycle") or {}).get("preStop"):
+            words = await self.prober.hook(container, hook, grace_s)
+            if words:
+                self.cluster.record(self.pod, "FailedPreStopHook", f"PreStopHook failed: {words}", warning=True)
+        container.signal(signal.SIGTERM)
+        await asyncio.wait({container.process.ended}, timeout=max(until - asyncio.get_running_loop().time(), 0))
 
     async def _cancel_all(self) -> None:
         current = asyncio.current_task()

@@ -51,6 +51,22 @@ class Prober:
         except (OSError, ClientError) as error:
             return False, str(error)
 
+    async def hook(self, container: Container, spec: dict[str, Any], grace_s: float) -> str:
+        """Run a preStop hook; "" or why it failed. One that takes longer than the grace is left."""
+        try:
+            async with asyncio.timeout(grace_s):
+                if sleep := spec.get("sleep"):
+                    await asyncio.sleep(sleep["seconds"])
+                    return ""
+                good, words = await (
+                    self._http(container, get) if (get := spec.get("httpGet")) else self._exec(container, spec["exec"]["command"])
+                )
+                return "" if good else words
+        except TimeoutError:
+            return "it took longer than the grace"
+        except (OSError, ClientError) as error:
+            return str(error)
+
     async def _http(self, container: Container, get: dict[str, Any]) -> tuple[bool, str]:
         url = f"http://{self._address}:{port_number(container.spec, get['port'])}{get.get('path', '/')}"
         headers = {item["name"]: item["value"] for item in get.get("httpHeaders") or ()}

@@ -1,0 +1,72 @@
+"""How the world outside the cluster reaches an endpoint: an Ingress or a Gateway API route to the gateway, where it names one. Pure.
+
+`expose` of an endpoint holds: `host` (a name that leads to the cluster), `class` (an ingress class), `gateway` ("NAME" or
+"NAMESPACE/NAME" of a Gateway), `tls` (a Secret with the host's certificate, for an Ingress), `annotations` (of either).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from fairway.errors import ConfigError
+from fairway.kube.manifests import owner_reference
+from fairway.kube.serving_gateway import gateway_name
+from fairway.kube.serving_manifests import ENDPOINT, GATEWAY, Object, serving_labels
+from fairway.kube.target import ClusterSettings
+
+GATEWAY_API = "gateway.networking.k8s.io"
+_KNOWN = ("host", "class", "gateway", "tls", "annotations", "with", "service")
+
+
+def check_expose(expose: Mapping[str, Any]) -> None:
+    """Raises ConfigError for settings that are not known, or do not go together."""
+    unknown = sorted(set(expose) - set(_KNOWN))
+    if unknown:
+        raise ConfigError(f"exposing an endpoint knows no {unknown[0]!r}", hint=f"known: {', '.join(_KNOWN)}")
+    if expose.get("gateway") and expose.get("class"):
+        raise ConfigError("an endpoint is exposed by an ingress class or by a gateway, not by both", hint="leave one of them out")
+    if expose.get("tls") and expose.get("gateway"):
+        raise ConfigError("a Gateway has its certificates itself", hint="leave out `tls`, or name an ingress class instead of a gateway")
+
+
+def is_routed(expose: Mapping[str, Any]) -> bool:
+    """Does anything of it need an object of its own?"""
+    return any(expose.get(name) for name in ("host", "class", "gateway")) and not expose.get("with")
+
+
+def route_name(settings: ClusterSettings, endpoint: str) -> str:
+    return f"{settings.target.app}-ep-{endpoint}"
+
+
+def render_route(endpoint: str, expose: Mapping[str, Any], settings: ClusterSettings, owner: Mapping[str, Any]) -> Object:
+    """The Ingress, or the HTTPRoute where a gateway is named. Raises ConfigError."""
+    check_expose(expose)
+    host = str(expose.get("host") or "")
+    path = "/" if host else f"/{endpoint}"  # a host of its own needs no prefix: the gateway knows the endpoint by it
+    service = gateway_name(settings)
+    meta: Object = {
+        "name": route_name(settings, endpoint),
+        "namespace": settings.namespace,
+        "labels": {**serving_labels(settings, GATEWAY), ENDPOINT: endpoint},
+    }
+    if owner:
+        meta["ownerReferences"] = [owner_reference(owner)]
+    if expose.get("annotations"):
+        meta["annotations"] = {name: str(value) for name, value in expose["annotations"].items()}
+    if expose.get("gateway"):
+        space, _, name = str(expose["gateway"]).rpartition("/")
+        parent = {"name": name, **({"namespace": space} if space else {})}
+        rule: Object = {"matches": [{"path": {"type": "PathPrefix", "value": path}}], "backendRefs": [{"name": service, "port": 80}]}
+        spec: Object = {"parentRefs": [parent], "rules": [rule]}
+        if host:
+            spec["hostnames"] = [host]
+        return {"apiVersion": f"{GATEWAY_API}/v1", "kind": "HTTPRoute", "metadata": meta, "spec": spec}
+    backend = {"service": {"name": service, "port": {"name": "http"}}}
+    ingress: Object = {"http": {"paths": [{"path": path, "pathType": "Prefix", "backend": backend}]}}
+    spec = {"rules": [{"host": host, **ingress} if host else ingress]}
+    if expose.get("class"):
+        spec["ingressClassName"] = str(expose["class"])
+    if expose.get("tls"):
+        spec["tls"] = [{"secretName": str(expose["tls"]), **({"hosts": [host]} if host else {})}]
+    return {"apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "metadata": meta, "spec": spec}
