@@ -1,0 +1,116 @@
+"""The gateway's working process: serves on sockets that its parent holds."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import resource
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from fairway.serve.gateway.admin import Admin
+from fairway.serve.gateway.gateway import Gateway
+from fairway.serve.gateway.news import tick
+from fairway.serve.gateway.options import Options
+from fairway.serve.gateway.tablefile import TableFile
+
+BACKLOG = 4096
+
+
+def run_child(options: Options, sock: socket.socket, admin: socket.socket, parent: int, ready: Callable[[], None]) -> None:
+    """Serve until SIGTERM, then answer what is asked still. `parent`: a pipe that ends with the parent; `ready`: called when it serves."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    asyncio.run(_serve(options, sock, admin, parent, ready))
+
+
+async def _serve(options: Options, sock: socket.socket, admin_sock: socket.socket, parent: int, ready: Callable[[], None]) -> None:
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    certificate = Certificate(options.tls_cert, options.tls_key) if options.tls_cert else None
+    spool = None
+    if options.spool:
+        from fairway.serve.feedback.spool import Spool
+
+        spool = Spool(options.spool)
+    gateway = Gateway(is_local=options.is_local, spool=spool)
+    table = TableFile(options.table, gateway.apply_table)
+    table.look()
+    admin = Admin(gateway, table, token="" if options.admin.startswith("unix:") else options.admin_token)
+    await admin.server.listen(admin_sock, backlog=BACKLOG)
+    await gateway.server.listen(sock, ssl=certificate and certificate.context, backlog=BACKLOG)
+    ticks = [loop.create_task(tick(1.0, gateway.report)), loop.create_task(tick(1.0, table.look))]
+    if certificate is not None:
+        ticks.append(loop.create_task(tick(1.0, certificate.look)))
+
+    def orphaned() -> None:
+        loop.remove_reader(parent)
+        adopt_sockets(sys.argv[1:], sock.fileno(), admin_sock.fileno())
+
+    loop.add_reader(parent, orphaned)
+    ready()
+    await stop.wait()
+    loop.remove_reader(parent)
+    await gateway.server.drain(options.drain_s)
+    gateway.report()
+    for task in ticks:
+        task.cancel()
+    gateway.news.close()
+    await admin.server.drain(1.0, linger_s=0.0)
+    if spool is not None:
+        await spool.close()
+
+
+def adopt_sockets(arguments: Sequence[str], fd: int, admin_fd: int) -> None:
+    """The parent is gone: start another one, which takes the sockets over from us."""
+    command = [sys.executable, "-m", "fairway.serve.gateway", *without_handed(arguments), *handed(fd, admin_fd, os.getpid())]
+    subprocess.Popen(command, pass_fds=(fd, admin_fd), start_new_session=True, stdin=subprocess.DEVNULL)
+
+
+def handed(fd: int, admin_fd: int, replaces: int) -> list[str]:
+    """The part of a command line that hands sockets down."""
+    return [f"--fd={fd}", f"--admin-fd={admin_fd}", f"--replaces={replaces}"]
+
+
+def without_handed(arguments: Sequence[str]) -> list[str]:
+    """A command line without that part."""
+    return [item for item in arguments if not item.startswith(("--fd=", "--admin-fd=", "--replaces="))]
+
+
+class Certificate:
+    """A certificate for TLS, read again when its file changes: connections from then on get the new one."""
+
+    def __init__(self, cert: str, key: str) -> None:
+        self._cert, self._key = Path(cert), Path(key)
+        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self.context.minimum_version = ssl.TLSVersion.TLSv1_2
+        self.context.set_alpn_protocols(["http/1.1"])
+        self.context.load_cert_chain(cert, key)
+        self._seen = self._stamp()
+
+    def look(self) -> None:
+        stamp = self._stamp()
+        if stamp is None or stamp == self._seen:
+            return
+        try:
+            self.context.load_cert_chain(self._cert, self._key)
+        except (OSError, ssl.SSLError) as error:  # half written, perhaps: it is tried again
+            print(f"fairway gateway: the certificate {self._cert} is not used yet: {error}", file=sys.stderr, flush=True)
+            return
+        self._seen = stamp
+
+    def _stamp(self) -> tuple[int, ...] | None:
+        try:
+            found = [path.stat() for path in (self._cert, self._key)]
+        except OSError:
+            return None
+        return tuple(number for item in found for number in (item.st_mtime_ns, item.st_ino, item.st_size))

@@ -1,0 +1,152 @@
+"""The gateway's table: which endpoints there are, how their traffic is spread, which replicas run. Parsed whole or refused whole; pure."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Any
+
+import msgspec
+
+from fairway.errors import ConfigError
+from fairway.spec.endpoint import Capture, Key, Limits
+from fairway.spec.record import Record, field, from_plain, record
+
+NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
+RESERVED = frozenset({"health", "metrics", "v1", "v2"})
+"""What the gateway answers itself below `/`: no endpoint has such a name."""
+
+
+@record
+class ReplicaRow(Record):
+    """`address`: "unix:/path" or "host:port"; `grpc`: "host:port" of its second port, "" for none. `draining`: it gets nothing new."""
+
+    id: str
+    address: str
+    draining: bool = False
+    grpc: str = ""
+
+
+@record
+class EndpointRow(Record):
+    """`traffic`: (revision, weight). `hold_s`: how long a request waits while nothing runs. `hosts`: names in the Host header that stand
+    for it. `secret`: the key of digests in what is captured, hexadecimal. `columns`: of its schema, for what is captured."""
+
+    name: str
+    traffic: tuple[tuple[int, float], ...] = ()
+    shadow: int = 0
+    sticky: str = ""
+    is_open: bool = False
+    paused: bool = False
+    keys: tuple[Key, ...] = ()
+    limits: Limits = field(default_factory=Limits)
+    capture: Capture = field(default_factory=Capture)
+    hold_s: float = 60.0
+    hosts: tuple[str, ...] = ()
+    secret: str = ""
+    columns: tuple[str, ...] = ()
+    replicas: dict[int, tuple[ReplicaRow, ...]] = field(default_factory=dict)
+
+
+@record
+class Table(Record):
+    version: int = 0
+    endpoints: dict[str, EndpointRow] = field(default_factory=dict)
+
+
+def parse_table(data: bytes) -> Table:
+    """The table that the JSON describes. Raises ConfigError, which names the place."""
+    try:
+        document = msgspec.json.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"the table is not JSON: {error}") from error
+    if not isinstance(document, dict) or not isinstance(document.get("endpoints"), dict):
+        raise ConfigError("the table has to be an object with 'version' and 'endpoints'")
+    version = document.get("version", 0)
+    if not isinstance(version, int) or isinstance(version, bool):
+        raise ConfigError(f"/version: came {version!r}, expected a whole number")
+    endpoints = {name: _parse_endpoint(name, row) for name, row in document["endpoints"].items()}
+    _check_hosts(endpoints)
+    return Table(version, endpoints)
+
+
+def _parse_endpoint(name: str, row: Any) -> EndpointRow:
+    where = f"/endpoints/{name}"
+    if not NAME.fullmatch(name) or name in RESERVED:
+        raise ConfigError(f"{where}: {name!r} cannot be an endpoint's name", hint="use letters, digits, '-', '_' and '.'")
+    if not isinstance(row, dict):
+        raise ConfigError(f"{where}: came {type(row).__name__}, expected an object")
+    replicas = row.get("replicas", {})
+    if not isinstance(replicas, dict):
+        raise ConfigError(f"{where}/replicas: expected an object of lists, one for each revision")
+    plain = {key: value for key, value in row.items() if key not in ("name", "replicas", "traffic")}
+    try:
+        made = from_plain(EndpointRow, {**plain, "name": name})
+        made.traffic = parse_traffic(row.get("traffic", ()), where)
+        made.replicas = {
+            _parse_number(n, f"{where}/replicas"): _parse_replicas(rows, f"{where}/replicas/{n}") for n, rows in replicas.items()
+        }
+        _check_endpoint(made, where)
+    except (TypeError, ValueError, KeyError, AttributeError) as error:
+        raise ConfigError(f"{where}: {error}") from error
+    return made
+
+
+def parse_traffic(pairs: Any, where: str) -> tuple[tuple[int, float], ...]:
+    """(revision, weight) for each, by revision, those without weight left out. Raises ConfigError."""
+    if not isinstance(pairs, list | tuple):
+        raise ConfigError(f"{where}/traffic: expected a list of [revision, weight]")
+    found: dict[int, float] = {}
+    for pair in pairs:
+        if not isinstance(pair, list | tuple) or len(pair) != 2:
+            raise ConfigError(f"{where}/traffic: came {pair!r}, expected [revision, weight]")
+        number, weight = _parse_number(pair[0], f"{where}/traffic"), pair[1]
+        if isinstance(weight, bool) or not isinstance(weight, int | float) or not math.isfinite(weight) or weight < 0:
+            raise ConfigError(f"{where}/traffic: the weight {weight!r} of revision {number} is not a number from 0")
+        found[number] = found.get(number, 0.0) + float(weight)
+    return tuple((number, found[number]) for number in sorted(found) if found[number] > 0)
+
+
+def _parse_number(value: Any, where: str) -> int:
+    number = int(value) if isinstance(value, str) and value.isdecimal() else value
+    if not isinstance(number, int) or isinstance(number, bool) or number < 1:
+        raise ConfigError(f"{where}: {value!r} is not a revision's number")
+    return number
+
+
+def _parse_replicas(rows: Any, where: str) -> tuple[ReplicaRow, ...]:
+    if not isinstance(rows, list):
+        raise ConfigError(f"{where}: expected a list of replicas")
+    made = tuple(from_plain(ReplicaRow, row) for row in rows)
+    for row in made:
+        host, colon, port = row.address.rpartition(":")
+        is_path = row.address.startswith("unix:/")
+        if not is_path and not (colon and host and port.isdecimal()):
+            raise ConfigError(f"{where}: the address {row.address!r} is neither 'unix:/path' nor 'host:port'")
+    return made
+
+
+def _check_endpoint(row: EndpointRow, where: str) -> None:
+    if row.sticky not in ("", "key") and not row.sticky.startswith("header:"):
+        raise ConfigError(f"{where}/sticky: came {row.sticky!r}, expected '', 'key' or 'header:NAME'")
+    for key in row.keys:
+        if not re.fullmatch(r"[0-9a-f]{64}", key.digest):
+            raise ConfigError(f"{where}/keys: the digest of {key.name!r} is not a SHA-256 in hexadecimal")
+        if not isinstance(key.rate, int | float) or key.rate < 0 or key.burst < 0:
+            raise ConfigError(f"{where}/keys: the rate of {key.name!r} is below 0")
+    for name in ("deadline_s", "body_bytes", "queue"):
+        value = getattr(row.limits, name)
+        if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
+            raise ConfigError(f"{where}/limits/{name}: came {value!r}, expected a number from 0")
+    if isinstance(row.hold_s, bool) or not isinstance(row.hold_s, int | float) or row.hold_s < 0:
+        raise ConfigError(f"{where}/hold_s: came {row.hold_s!r}, expected seconds")
+    bytes.fromhex(row.secret)
+
+
+def _check_hosts(endpoints: dict[str, EndpointRow]) -> None:
+    owners: dict[str, str] = {}
+    for name, row in endpoints.items():
+        for host in row.hosts:
+            other = owners.setdefault(host.lower(), name)
+            if other != name:
+                raise ConfigError(f"/endpoints: the host {host!r} stands for both {other!r} and {name!r}")
