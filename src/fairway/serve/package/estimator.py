@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from fairway.serve.package.package import Package
 
 METHODS = ("predict", "predict_proba", "decision_function", "predict_log_proba", "transform", "score_samples")
-_NUMBERS = ("int", "uint", "float", "double", "bool", "any")
 
 
 def load_estimator(package: Package) -> EstimatorPredictor:
@@ -71,7 +70,7 @@ class EstimatorPredictor:
         self.methods = order_methods(found, str(package.options.get("method", "")), type(estimator).__name__)
         self.columns = package.columns
         self.names = _names_of(estimator) or tuple(self.columns)
-        self.takes = "frame" if _needs_frame(estimator, self.columns) else "matrix"
+        self.takes = "frame" if package.columns_need_types or any(map(_selects, _parts(estimator))) else "matrix"
         if self.takes == "matrix":
             _forget_names(estimator)
 
@@ -95,13 +94,6 @@ def _names_of(estimator: Any) -> tuple[str, ...]:
     except Exception:  # noqa: BLE001 - properties of estimators raise what they like
         return ()
     return tuple(str(name) for name in found) if found is not None else ()
-
-
-def _needs_frame(estimator: Any, columns: dict[str, dict[str, Any]]) -> bool:
-    """It tells columns apart by name or type, or was trained on something other than numbers."""
-    if any(not str(about.get("type", "any")).startswith(_NUMBERS) for about in columns.values()):
-        return True
-    return any(_selects(part) for part in _parts(estimator))
 
 
 def _selects(part: Any) -> bool:

@@ -16,6 +16,8 @@ KINDS = (
     *("mlflow", "r", "script", "class"),
 )
 
+_NUMBERS = ("int", "uint", "float", "double", "bool", "any")
+
 
 @record
 class Package(Record):
@@ -49,3 +51,8 @@ class Package(Record):
         """What training said of the inputs: {column: {"type", "categories", …}}; {} where the card says nothing."""
         found = self.card.get("signature", {}).get("inputs", {})
         return {name: about if isinstance(about, dict) else {"type": str(about)} for name, about in found.items()}
+
+    @property
+    def columns_need_types(self) -> bool:
+        """Some column was no number when the model was trained: text, categories, dates."""
+        return any(not str(about.get("type", "any")).startswith(_NUMBERS) for about in self.columns.values())

@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fairway.errors import ConfigError, DefinitionError, UnsupportedError
+from fairway.errors import ConfigError, DefinitionError, NotFoundError, UnsupportedError
 from fairway.serve.package import arguments
 from fairway.serve.package.predictor import order_methods
 
@@ -112,9 +112,12 @@ def model_folder(package: Package) -> str:
     return os.environ.get(MODEL_DIR) or package.folder
 
 
-def import_script(package: Package) -> ModuleType:
-    """The script as a module of its own name, its folder first on the import path. Raises what it raises."""
-    path = package.path
+def import_script(package: Package, file: str = "") -> ModuleType:
+    """The script (or another `file` of the package) as a module of its own name, its folder first on the import path. Raises what it
+    raises."""
+    path = Path(package.folder, file) if file else package.path
+    if not path.is_file():
+        raise NotFoundError(f"there is no file {path}", hint="name it relative to the package's folder")
     folder = str(path.parent)
     if folder not in sys.path:
         sys.path.insert(0, folder)
