@@ -33,6 +33,7 @@ _SANE_ID = re.compile(rb"[A-Za-z0-9._:-]{1,64}").fullmatch
 _HEAD_BYTES = 64 << 10
 _JOINED_BYTES = 64 << 10  # an answer up to this size is copied behind its head: one system call is cheaper than the copy
 _AHEAD = 8
+_LEAST_RATE = 8 << 10  # bytes of a body for each second
 _LINGER_S = 2.0
 _IDS = 256
 _ID_DIGITS = 24
@@ -150,7 +151,7 @@ class HttpServer:
     """Serves `handle` on any number of sockets.
 
     `admit` sees an exchange when its head is complete and may answer it before its body is read. `ended` sees it when it is answered.
-    `body_bytes`: the largest body; `head_s`: how long a head may take; `body_s`: how long a body may stay away; `idle_s`: how long a
+    `body_bytes`: the largest body; `head_s`: how long a head may take; `body_s`: how long a body may stay away (it has to come faster than 8 kB/s after that); `idle_s`: how long a
     connection may be quiet.
     """
 
@@ -252,7 +253,7 @@ class _Connection(asyncio.Protocol):
         self.transport = None
         if self._room is not None and not self._room.done():
             self._room.set_exception(ConnectionResetError("the client has left"))
-        for exchange in (self._answering, *self._ahead):
+        for exchange in (self._answering, self._reading, *self._ahead):
             if exchange is None:
                 continue
             exchange.gone = True
@@ -269,7 +270,7 @@ class _Connection(asyncio.Protocol):
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
-            self._refuse_unread(Refused(400, "FW-UNSUPPORTED", "connections are not upgraded here", hint="use plain HTTP/1.1"))
+            pass  # refused when its head was complete
         except httptools.HttpParserError as error:
             if self._discards:  # our own refusal, raised through the parser
                 return
@@ -329,6 +330,9 @@ class _Connection(asyncio.Protocol):
         headers = exchange.headers
         given = headers.get(ID) or headers.get(b"x-request-id")
         exchange.id = given.decode() if given is not None and _SANE_ID(given) else self._server.make_id()
+        if self._parser.should_upgrade():
+            self._refuse_unread(Refused(400, "FW-UNSUPPORTED", "connections are not upgraded here", hint="use plain HTTP/1.1"))
+            return
         length = int(headers.get(b"content-length", b"0") or b"0")
         has_body = length > 0 or b"transfer-encoding" in headers
         if length > self._server.body_bytes:
@@ -355,8 +359,8 @@ class _Connection(asyncio.Protocol):
             self._refuse_unread(too_large(self._server.body_bytes, 0))
             return
         exchange._parts.append(data)
-        if len(exchange._parts) > 1:
-            self._deadline = time.monotonic() + self._server.body_s
+        if len(exchange._parts) > 1:  # more time only for what has come: a body that drips in ends like one that stays away
+            self._deadline = exchange.started + self._server.body_s + exchange.size / _LEAST_RATE
 
     def on_message_complete(self) -> None:
         exchange, self._reading = self._reading, None
