@@ -10,7 +10,8 @@ import kubernetes_validate
 import pytest
 
 from fairway.kube.rights import Right
-from fairway.kube.server_manifests import ServerPlan, labels, pod_labels, render_server, server_rights
+from fairway.kube.server_manifests import STANDARD_EXTRAS, ServerPlan, extra_rights, labels, pod_labels, render_server, server_rights
+from fairway.kube.serving_gateway import gateway_token
 from fairway.spec.placement import Toleration
 from fairway.spec.record import from_plain, replace
 from fairway.spec.target import Limits, OidcSettings, TargetSettings
@@ -113,7 +114,7 @@ def test_the_service_and_the_deployment_select_the_server_and_no_worker() -> Non
 
 def test_the_secret_holds_the_key_and_digests_of_tokens_only() -> None:
     data = {name: base64.b64decode(value).decode() for name, value in find(PLAIN, "Secret")["data"].items()}
-    assert data == {"signing-key": "ab" * 32, "token.ada": "cd" * 32}
+    assert data == {"signing-key": "ab" * 32, "token.ada": "cd" * 32, "gateway-key": gateway_token("ab" * 32)}
 
 
 def test_no_secret_stands_in_yaml_that_is_given_away() -> None:
@@ -143,7 +144,13 @@ def test_the_rights_are_what_the_role_gives() -> None:
                 for name in rule.get("resourceNames", [""]):
                     plain, _, subresource = resource.partition("/")
                     given.add(Right(verb, plain, rule["apiGroups"][0], subresource, name))
-    assert set(server_rights(PLAIN.target)) == given
+    extras = {right for group in STANDARD_EXTRAS for right in extra_rights(group)}
+    assert {*server_rights(PLAIN.target), *extras} == given
+
+
+def test_the_role_has_what_endpoints_are_better_with_only_as_far_as_it_can_be_given() -> None:
+    groups = {rule["apiGroups"][0] for rule in find(replace(PLAIN, extras=("policy",)), "Role")["rules"]}
+    assert groups == {"", "apps", "batch", "policy"}
 
 
 def test_the_server_is_told_its_settings_and_nothing_of_the_laptop() -> None:

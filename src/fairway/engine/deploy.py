@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from fairway.engine.credentials import cluster_key, default_user, find_token, save_token
 from fairway.engine.readiness import Readiness
 from fairway.engine.release import Release, find_release, versions_apart
-from fairway.engine.rights import render_request, rights_to_deploy, rights_to_remove
+from fairway.engine.rights import find_extras, render_request, rights_to_deploy, rights_to_remove
 from fairway.errors import ConfigError, ConflictError, NotFoundError, UnsupportedError
 from fairway.kube.rights import Right
 from fairway.kube.server_manifests import SIGNING_KEY, TOKEN_PREFIX, VERSION, ServerPlan, labels, render_server
@@ -62,7 +62,7 @@ def connect(target: TargetSettings) -> KubeClient:
 
 def release_for(target: TargetSettings) -> Release:
     """This Fairway, with what the target's server requires of others."""
-    extras = ["server"]
+    extras = ["server", "serve"]
     if target.journal:
         extras.append("postgres")
     if target.store:
@@ -106,6 +106,7 @@ async def deploy(
     changed: list[str] = []
     plan, token = await _apply_secret(client, target, user, token, changed)
     token_file = save_token(key, token)
+    plan.extras = await find_extras(client)
     await _apply_rest(client, plan, changed)
     if changed:
         say(f"applied {', '.join(changed)}")

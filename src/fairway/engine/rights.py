@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from fairway.errors import FairwayError
 from fairway.kube.rights import Right, role_for
-from fairway.kube.server_manifests import server_rights
+from fairway.kube.server_manifests import EXTRA_RULES, STANDARD_EXTRAS, extra_rights, server_rights
 from fairway.spec.target import TargetSettings
 
 if TYPE_CHECKING:
@@ -39,6 +40,15 @@ def rights_to_deploy(target: TargetSettings) -> list[Right]:
     made = [Right(verb, resource, group) for resource, group in _MADE for verb in ("get", "create", "patch")]
     watched = [Right("get", "pods", subresource="log"), Right("list", "events"), *rights_to_use()]
     return list(dict.fromkeys((*made, *watched, *server_rights(target))))
+
+
+async def find_extras(client: KubeClient) -> tuple[str, ...]:
+    """The API groups of EXTRA_RULES that the cluster has, and that the caller may give to the server."""
+    custom = [group for group in EXTRA_RULES if group not in STANDARD_EXTRAS]
+    installed = await asyncio.gather(*(client.serves(group) for group in custom))
+    there = [*STANDARD_EXTRAS, *(group for group, is_there in zip(custom, installed, strict=True) if is_there)]
+    missing = {right.group for right in await client.can([right for group in there for right in extra_rights(group)])}
+    return tuple(group for group in there if group not in missing)
 
 
 def rights_to_remove(volume: bool) -> list[Right]:

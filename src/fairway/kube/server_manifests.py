@@ -13,6 +13,7 @@ from typing import Any
 
 from fairway.kube.rights import Right
 from fairway.kube.server_boot import BOOT
+from fairway.kube.serving_gateway import GATEWAY_KEY, gateway_token
 from fairway.spec.placement import Toleration
 from fairway.spec.record import Record, field, record, to_plain
 from fairway.spec.target import TargetSettings, server_secret, user_secrets, volume_claim
@@ -34,16 +35,30 @@ SERVER_RULES: tuple[tuple[str, tuple[str, ...], tuple[str, ...]], ...] = (
     ("batch", ("jobs",), _WRITTEN),
     ("", ("pods/log",), ("get",)),
     ("", ("events",), ("get", "list", "watch")),
-    ("", ("services", "serviceaccounts", "persistentvolumeclaims"), ("get", "list")),
+    ("", ("services",), _WRITTEN),
+    ("apps", ("deployments",), _WRITTEN),
+    ("", ("serviceaccounts", "persistentvolumeclaims"), ("get", "list")),
     ("", ("resourcequotas", "limitranges"), ("get", "list")),
 )
 """What the server does in its namespace: (API group, resources, verbs). Beside these, it reads the two secrets of its own."""
+EXTRA_RULES: dict[str, tuple[str, ...]] = {
+    "policy": ("poddisruptionbudgets",),
+    "autoscaling": ("horizontalpodautoscalers",),
+    "networking.k8s.io": ("ingresses", "networkpolicies"),
+    "gateway.networking.k8s.io": ("httproutes",),
+    "serving.knative.dev": ("services",),
+    "serving.kserve.io": ("inferenceservices",),
+}
+"""What endpoints are better with, and do without: resources by API group, given to the server where who sets it up may give them."""
+STANDARD_EXTRAS = ("policy", "autoscaling", "networking.k8s.io")
+"""Those of them that every cluster has."""
 
 
 @record
 class ServerPlan(Record):
     """All that the objects depend on. `release` names the server's code where it is put into a bare image (no `server_image`). `tokens`:
-    user -> SHA-256 of the token; with the signing key they are what the Secret holds, which is left out while there is no key."""
+    user -> SHA-256 of the token; with the signing key they are what the Secret holds, which is left out while there is no key.
+    `extras`: the API groups of EXTRA_RULES that its role has."""
 
     target: TargetSettings
     namespace: str
@@ -51,6 +66,7 @@ class ServerPlan(Record):
     release: str = ""
     signing_key: str = ""
     tokens: dict[str, str] = field(default_factory=dict)
+    extras: tuple[str, ...] = STANDARD_EXTRAS
 
 
 def labels(app: str) -> dict[str, str]:
@@ -79,7 +95,11 @@ def render_server(plan: ServerPlan) -> list[dict[str, Any]]:
 
 def render_secret(plan: ServerPlan) -> dict[str, Any]:
     """The Secret with the key that signs workers' tokens, and digests of users' tokens."""
-    values = {SIGNING_KEY: plan.signing_key, **{TOKEN_PREFIX + user: digest for user, digest in plan.tokens.items()}}
+    values = {
+        SIGNING_KEY: plan.signing_key,
+        GATEWAY_KEY: gateway_token(plan.signing_key),
+        **{TOKEN_PREFIX + user: digest for user, digest in plan.tokens.items()},
+    }
     data = {name: base64.b64encode(value.encode()).decode() for name, value in sorted(values.items())}
     return {**_object("v1", "Secret", server_secret(plan.target.app), plan), "type": "Opaque", "data": data}
 
@@ -92,6 +112,11 @@ def server_rights(target: TargetSettings) -> list[Right]:
             name, _, subresource = resource.partition("/")
             found += [Right(verb, name, group, subresource) for verb in verbs]
     return [*found, *(Right("get", "secrets", name=name) for name in _own_secrets(target))]
+
+
+def extra_rights(group: str) -> list[Right]:
+    """What a server needs for one API group of EXTRA_RULES."""
+    return [Right(verb, resource, group) for resource in EXTRA_RULES[group] for verb in _WRITTEN]
 
 
 def _own_secrets(target: TargetSettings) -> list[str]:
@@ -111,6 +136,7 @@ def _role(plan: ServerPlan) -> dict[str, Any]:
     rules: list[dict[str, Any]] = [
         {"apiGroups": [group], "resources": list(resources), "verbs": list(verbs)} for group, resources, verbs in SERVER_RULES
     ]
+    rules += [{"apiGroups": [group], "resources": list(EXTRA_RULES[group]), "verbs": list(_WRITTEN)} for group in plan.extras]
     rules.append({"apiGroups": [""], "resources": ["secrets"], "resourceNames": _own_secrets(plan.target), "verbs": ["get"]})
     return {**_object(f"{_RBAC}/v1", "Role", plan.target.app, plan), "rules": rules}
 

@@ -5,7 +5,6 @@ Its pods keep nothing: the table is pushed to them when it changes, and read fro
 
 from __future__ import annotations
 
-import base64
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -72,11 +71,6 @@ def render_table(table: Mapping[str, Any], settings: ClusterSettings, owner: Map
     """The ConfigMap. Keys stand in it as digests only."""
     made = _object("v1", "ConfigMap", settings, owner or {})
     return {**made, "data": {TABLE: json.dumps(table, sort_keys=True, separators=(",", ":"))}}
-
-
-def render_admin_token(signing_key: str) -> dict[str, str]:
-    """What the server's Secret holds for the gateway (base64)."""
-    return {GATEWAY_KEY: base64.b64encode(gateway_token(signing_key).encode()).decode()}
 
 
 def _object(version: str, kind: str, settings: ClusterSettings, owner: Mapping[str, Any]) -> Object:

@@ -20,6 +20,8 @@ from fairway.web.options import API_PORT, BLOBS_PORT, ServerOptions
 
 if TYPE_CHECKING:
     from fairway.executors.shared import SharedLocalExecutor
+    from fairway.kube.client import KubeClient
+    from fairway.kube.target import ClusterSettings
     from fairway.web.work import Workers
 
 SecretValues = Callable[[], Awaitable[Mapping[str, str]]]
@@ -30,7 +32,7 @@ class Crew(Record):
     """`view` for each driver, `whole` for what concerns all of them, `workers` for those that call the server. `secret_values`: the users'
     secrets. `find_secret` reads the server's own, where that is not a mere folder. `facts`: what users may know of the target. `survey`:
     what is seen of the cluster's nodes, quotas and waiting pods. `pods` counts those that are there by role and phase, `asked` the
-    requests to the cluster's API."""
+    requests to the cluster's API. `cluster`: how else to speak with the namespace."""
 
     view: MakeView
     whole: Executor
@@ -41,6 +43,7 @@ class Crew(Record):
     survey: Callable[[], Awaitable[Mapping[str, Any]]] | None = None
     pods: Callable[[], Mapping[tuple[str, str], int]] | None = None
     asked: Callable[[], Mapping[str, int]] | None = None
+    cluster: tuple[KubeClient, ClusterSettings] | None = None
 
 
 @asynccontextmanager
@@ -147,6 +150,7 @@ async def _open_cluster(
                 survey=ServerSurvey(client).tell,
                 pods=executor.count_pods,
                 asked=lambda: client.requests,
+                cluster=(client, executor.settings),
             )
         finally:
             await executor.close()

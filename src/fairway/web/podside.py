@@ -18,15 +18,18 @@ from fairway.web.blobserver import BlobProcess
 from fairway.web.crew import Crew
 from fairway.web.options import ServerOptions
 from fairway.web.ports import BlobSigner, KeySigner
+from fairway.web.servingside import ServingSide
 from fairway.web.work import Channel, work_routes
 
 
 class PodSide:
-    """`runtime`: the zip that pods fetch, and its digest. `signer` makes the addresses of blobs, at `blobs_port` once it is open."""
+    """`runtime`: the zip that pods fetch, and its digest; `serving`: what pods that serve need. `signer` makes the addresses of blobs, at
+    `blobs_port` once it is open."""
 
     def __init__(self, options: ServerOptions, artifacts: ArtifactStore, auth: TokenAuth) -> None:
         self._options, self._artifacts, self._auth = options, artifacts, auth
         self.runtime = build_runtime_zip()
+        self.serving = ServingSide(auth, options.home)
         bucket = isinstance(artifacts, BucketArtifactStore)
         self.signer: BlobSigner = BucketSigner(artifacts) if bucket else KeySigner(auth.signing_key)
         self.blobs_port = 0
@@ -51,4 +54,4 @@ class PodSide:
             clock=time.time,
             grace_s=self._options.target.grace_s,
         )
-        return list(work_routes(channel))
+        return [*work_routes(channel), *self.serving.routes()]
