@@ -24,6 +24,7 @@ from fairway.web.pages import load_pages
 from fairway.web.pages.page import Page
 from fairway.web.routes import OPERATIONS
 from tests.web.rig import API, TOKEN, Server, graph, started
+from tests.web.served import MemoryEndpoints, busy
 
 PAGES = load_pages()
 MINE, THEIRS = "20261124-081503-mine1", "20261125-091604-their"
@@ -122,6 +123,23 @@ PAGES_NEED = {
     "GET /pipelines/{pipeline:path}": "view",
     "GET /pipelines/{pipeline:path}/steps": "view",
     "POST /pipelines/{pipeline:path}/start": "run",
+    "GET /endpoints": "view",
+    "GET /endpoints/{endpoint}": "view",
+    "GET /endpoints/{endpoint}/revisions/{number}": "view",
+    "GET /endpoints/{endpoint}/series.json": "view",
+    "GET /endpoints/{endpoint}/logs": "view",
+    "GET /endpoints/{endpoint}/act": "run",
+    "POST /endpoints/{endpoint}/traffic": "run",
+    "POST /endpoints/{endpoint}/rollback": "run",
+    "POST /endpoints/{endpoint}/promote": "run",
+    "POST /endpoints/{endpoint}/rollout": "run",
+    "POST /endpoints/{endpoint}/rollout/pause": "run",
+    "POST /endpoints/{endpoint}/shadow": "run",
+    "POST /endpoints/{endpoint}/pause": "run",
+    "POST /endpoints/{endpoint}/try": "run",
+    "POST /endpoints/{endpoint}/keys": "admin",
+    "POST /endpoints/{endpoint}/keys/remove": "admin",
+    "POST /endpoints/{endpoint}/delete": "admin",
     "GET /compare": "view",
     "GET /compare/curves.json": "view",
     "GET /compare/runs": "view",
@@ -152,7 +170,7 @@ class World:
     """A server with a run of each of two projects, and users of every role who see only one of them."""
 
     def __init__(self, folder: Path) -> None:
-        self.server = Server(folder)
+        self.server = Server(folder, endpoints=MemoryEndpoints(*(busy(f"{one}-model", project=one) for one in ("mine", "theirs"))))
         for role, token in TOKENS.items():
             self.server.users.by_token[token] = Identity(role, role, ("mine",))
         executor = self.server.executor
@@ -183,6 +201,8 @@ class World:
             "digest": digest,
             "key": f"sha256/{digest[:2]}/{digest[2:]}",
             "pipeline": f"{project}-flow",
+            "endpoint": f"{project}-model",
+            "number": "1",
         }
         return re.sub(r"\{(\w+)(:\w+)?\}", lambda found: values[found[1]], path)
 
@@ -288,7 +308,7 @@ def test_nothing_that_is_answered_names_them(world: tuple[World, TestClient], ro
     answer = ask(world, row, token=TOKENS["admin"], params=query_of(row, MINE))
     text = answer.text  # type: ignore[attr-defined]
     assert answer.status_code < 500, text
-    assert THEIRS not in text and "theirs-flow" not in text
+    assert THEIRS not in text and "theirs-flow" not in text and "theirs-model" not in text
 
 
 @pytest.mark.parametrize("row", [row for row in (*OPERATIONS, *PAGES) if row.method == "GET" and "{" in row.path], ids=ids)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fairway.web.pages.words import spell_ago, spell_duration, spell_number, spell_size
+from fairway.web.pages.words import spell_ago, spell_duration, spell_ms, spell_number, spell_rate, spell_share, spell_size
 
 NOW = 1_800_000_000.0
 UNITS_S = {"ms": 0.001, "s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
@@ -90,3 +90,26 @@ def test_a_size_in_words_is_near_the_size(size: float) -> None:
 )
 def test_numbers(value: object, text: str) -> None:
     assert spell_number(value) == text
+
+
+@pytest.mark.parametrize(
+    ("rate", "text"), [(0, "0 /s"), (0.01, "< 0.1 /s"), (0.32, "0.3 /s"), (12.44, "12.4 /s"), (142.2, "142 /s"), (12_345, "12,345 /s")]
+)
+def test_rates(rate: float, text: str) -> None:
+    assert spell_rate(rate) == text
+
+
+@pytest.mark.parametrize(
+    ("ms", "text"),
+    [(None, "–"), (math.nan, "–"), (0.24, "0.24 ms"), (4.14, "4.1 ms"), (9.96, "10 ms"), (142.2, "142 ms"), (3_200, "3.2 s")],
+)
+def test_latencies(ms: float | None, text: str) -> None:
+    assert spell_ms(ms) == text
+
+
+@pytest.mark.parametrize(
+    ("share", "text"),
+    [(0, "0 %"), (0.0001, "< 0.1 %"), (0.004, "0.4 %"), (0.02, "2 %"), (0.123, "12 %"), (0.9999, "99 %"), (1, "100 %")],
+)
+def test_shares(share: float, text: str) -> None:
+    assert spell_share(share) == text

@@ -1,7 +1,8 @@
 """News for pages: one stream of server-sent events that says which topics have changed, as soon as they have.
 
 A page that hears of news fetches what it shows anew: so it never shows half a change, and nothing is lost if the connection breaks.
-Topics: `runs` (any run changed), `run:RUN`, `log:RUN/ATTEMPT`, `metrics:RUN/ATTEMPT`. Of each topic at most one word in `QUIET_S`.
+Topics: `runs` (any run changed), `run:RUN`, `log:RUN/ATTEMPT`, `metrics:RUN/ATTEMPT`, `endpoints` (any of them changed, or what is known of
+its traffic), `endpoint:NAME`. Of each topic at most one word in `QUIET_S`.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from fairway.web.sse import HEARTBEAT, render_event, stream
 QUIET_S = 0.1
 """A busy driver records hundreds of times a second: nobody can read that."""
 TOPICS_LIMIT = 200
+ENDPOINTS = "endpoints"
 STREAMS = {"log": "log", "metrics": "metrics", "samples": "samples"}
 
 
@@ -31,6 +33,8 @@ def spell_topic(topic: str) -> str | None:
         return RUNS
     if kind == "run" and rest:
         return rest
+    if topic == ENDPOINTS or (kind == "endpoint" and rest):
+        return topic
     if kind in STREAMS and rest.count("/") == 1:
         return f"{rest}/{STREAMS[kind]}"
     return None
@@ -38,7 +42,12 @@ def spell_topic(topic: str) -> str | None:
 
 def run_of(topic: str) -> str:
     """The run that a page's topic is about, "" for all."""
-    return topic.partition(":")[2].partition("/")[0]
+    return "" if endpoint_of(topic) else topic.partition(":")[2].partition("/")[0]
+
+
+def endpoint_of(topic: str) -> str:
+    """The endpoint that a page's topic is about, "" for none."""
+    return topic.removeprefix("endpoint:") if topic.startswith("endpoint:") else ""
 
 
 def follow(site: Site, topics: Sequence[str], request: Request) -> Response:
@@ -76,6 +85,8 @@ async def _stand(site: Site, topic: str, name: str) -> int:
     """How far a topic has come: the journal's head, a stream's bytes, or how often runs have changed since this server began."""
     if topic == "runs":
         return site.host.bus.changes
+    if topic == ENDPOINTS or endpoint_of(topic):
+        return site.settings.endpoints.stand(endpoint_of(topic)) if site.settings.endpoints is not None else 0
     if topic.startswith("run:"):
         return await site.services.journal.head(name)
     return site.services.streams.size(name)

@@ -7,7 +7,10 @@ from importlib import import_module
 
 from fairway.web.pages.page import Page
 
-_FILES = ("artifacts", "home", "login", "news", "pipelines", "system", "runs", "compare", "run", "task", "logs", "actions")
+_FILES = (
+    "artifacts", "home", "login", "news", "pipelines", "endpoints", "endpoint", "endpointparts", "system", "runs", "compare", "run", "task",
+    "logs", "actions",
+)  # fmt: skip
 
 
 def load_pages(files: Iterable[str] = _FILES) -> tuple[Page, ...]:

@@ -7,7 +7,8 @@ from typing import Annotated
 import msgspec
 from starlette.responses import Response
 
-from fairway.web.live import TOPICS_LIMIT, follow, run_of
+from fairway.web.live import TOPICS_LIMIT, endpoint_of, follow, run_of
+from fairway.web.pages.endpoints import find_endpoint
 from fairway.web.pages.page import Page, Visit
 
 
@@ -21,6 +22,7 @@ async def send_news(visit: Visit) -> Response:
     """Server-sent events on the topics."""
     site, identity = visit.site, visit.identity
     topics = [topic for topic in visit.query.topic if not (run := run_of(topic)) or await site.sight.sees_run(identity, run)]
+    topics = [topic for topic in topics if not (name := endpoint_of(topic)) or await find_endpoint(visit, name) is not None]
     return follow(site, topics, visit.request)
 
 

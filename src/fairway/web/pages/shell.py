@@ -16,7 +16,7 @@ import fairway
 from fairway.web.pages.assets import TEMPLATES, asset_url
 from fairway.web.pages.icons import draw_icon
 from fairway.web.pages.page import Visit
-from fairway.web.pages.words import spell_ago, spell_duration, spell_number, spell_size
+from fairway.web.pages.words import spell_ago, spell_duration, spell_ms, spell_number, spell_rate, spell_share, spell_size
 from fairway.web.respond import render_text
 
 HTML = "text/html; charset=utf-8"
@@ -24,6 +24,7 @@ NAVIGATION = (
     ("runs", "Runs", "/runs"),
     ("pipelines", "Pipelines", "/pipelines"),
     ("artifacts", "Artifacts", "/artifacts"),
+    ("endpoints", "Endpoints", "/endpoints"),
     ("system", "System", "/system"),
 )
 
@@ -69,6 +70,9 @@ def environment() -> Environment:
         "duration": spell_duration,
         "size": spell_size,
         "number": spell_number,
+        "rate": spell_rate,
+        "ms": spell_ms,
+        "share": spell_share,
         "when": render_time,
         "q": lambda text: quote(str(text), safe=""),
         "query": spell_query,

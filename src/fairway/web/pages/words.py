@@ -71,3 +71,33 @@ def spell_number(value: object) -> str:
 
 def _two(first: int, first_unit: str, second: int, second_unit: str) -> str:
     return f"{first} {first_unit} {second} {second_unit}" if second else f"{first} {first_unit}"
+
+
+def spell_rate(rate: float) -> str:
+    """Requests a second: "0 /s", "0.3 /s", "12.4 /s", "1,240 /s"."""
+    if rate <= 0:
+        return "0 /s"
+    if rate < 0.05:
+        return "< 0.1 /s"
+    return f"{rate:.1f} /s" if rate < 99.95 else f"{rate:,.0f} /s"
+
+
+def spell_ms(ms: float | None) -> str:
+    """A latency: "–" where there was none, "0.24 ms", "8.3 ms", "142 ms", "3.2 s"."""
+    if ms is None or ms != ms:
+        return "–"
+    if ms >= 999.5:
+        return spell_duration(ms / 1000)
+    return f"{ms:.2f} ms" if ms < 0.995 else f"{ms:.1f} ms" if ms < 9.95 else f"{ms:.0f} ms"
+
+
+def spell_share(share: float) -> str:
+    """A share of 1 in percent: "0 %", "< 0.1 %", "0.4 %", "12 %"; never "100 %" for less than all."""
+    percent = 100 * share
+    if percent <= 0:
+        return "0 %"
+    if percent < 0.05:
+        return "< 0.1 %"
+    if percent < 9.95:
+        return f"{percent:.1f} %".replace(".0 %", " %")
+    return "100 %" if share >= 1 else f"{min(percent, 99):.0f} %"

@@ -1,7 +1,7 @@
 // Keys: / search, j k move, Enter opens, x chooses, g r runs, t colours, ? help.
 import { open, switchTheme } from "./app.js";
 
-const PLACES = { r: "/runs", p: "/pipelines", a: "/artifacts", s: "/system" };
+const PLACES = { r: "/runs", p: "/pipelines", a: "/artifacts", e: "/endpoints", s: "/system" };
 let going = 0;
 
 /** Rows that keys move over, as far as they are to be seen. */

@@ -1,0 +1,47 @@
+// What an endpoint did over time, as columns: joined with what is new, cut to what is shown. Pure.
+
+export const KEPT_S = 1800;
+
+/** The columns with those of `more` after them (points that are there already are not taken twice), the last `KEPT_S` seconds. */
+export function joined(series, more, kept = KEPT_S) {
+  const last = series.at.at(-1) ?? -Infinity;
+  const from = more.at.findIndex((at) => at > last);
+  const fresh = from < 0 ? [] : more.at.slice(from);
+  const newest = fresh.at(-1) ?? last;
+  const begin = series.at.findIndex((at) => at > newest - kept);
+  const cut = begin < 0 ? series.at.length : begin;
+  const join = (old, add) => [...old.slice(cut), ...(from < 0 ? [] : add.slice(from))];
+  const made = {};
+  for (const [name, column] of Object.entries(series)) {
+    if (name !== "rates") made[name] = join(column, more[name]);
+  }
+  made.rates = {};
+  for (const number of new Set([...Object.keys(series.rates), ...Object.keys(more.rates)])) {
+    made.rates[number] = join(series.rates[number] ?? series.at.map(() => 0), more.rates[number] ?? more.at.map(() => 0));
+  }
+  return made;
+}
+
+/** Pairs [milliseconds, value]; null where there is no value, so that a line breaks. */
+export function pairs(series, column) {
+  return series.at.map((at, n) => [at * 1000, column[n]]);
+}
+
+/** The largest of the numbers, 0 for none. */
+export function most(column) {
+  return column.reduce((found, value) => Math.max(found, value ?? 0), 0);
+}
+
+/** A rate in few characters. */
+export function spellRate(value) {
+  if (value <= 0) return "0";
+  return value < 10 ? String(Number(value.toFixed(1))) : Math.round(value).toLocaleString("en");
+}
+
+/** Milliseconds as the server spells them. */
+export function spellMs(value) {
+  if (value === null || value === undefined) return "–";
+  if (value === 0) return "0 ms";
+  if (value >= 999.5) return `${(value / 1000).toFixed(value < 9950 ? 1 : 0)} s`;
+  return value < 0.995 ? `${value.toFixed(2)} ms` : value < 9.95 ? `${value.toFixed(1)} ms` : `${Math.round(value)} ms`;
+}

@@ -1,0 +1,340 @@
+"""The pages of endpoints, over views that are made up."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from starlette.testclient import TestClient
+
+from fairway.errors import ConfigError
+from fairway.serve.control.view import Figures, Point, RolloutView
+from fairway.spec.endpoint import Floor, Rollout, Scaling
+from fairway.spec.record import replace
+from fairway.web import endpointviews as views
+from fairway.web.identity import Identity
+from fairway.web.live import endpoint_of, run_of, spell_topic
+from fairway.web.pages.endpointparts import read_weights
+from fairway.web.ports import Endpoints
+from tests.web.rig import Server
+from tests.web.served import NOW, MemoryEndpoints, broken, busy, cold
+
+HTML = {"accept": "text/html"}
+PART = {**HTML, "hx-request": "true"}
+SITE = "http://server"
+LOOKER, RUNNER = "u1.lou.secret", "u1.rob.secret"
+
+
+@pytest.fixture
+def keeper() -> MemoryEndpoints:
+    return MemoryEndpoints(busy(), cold(), broken(), busy("theirs", project="theirs"))
+
+
+@pytest.fixture
+def server(tmp_path: Path, keeper: MemoryEndpoints) -> Server:
+    kept: Endpoints = keeper
+    server = Server(tmp_path, endpoints=kept)
+    server.users.by_token[LOOKER] = Identity("lou", "view", ("",))
+    server.users.by_token[RUNNER] = Identity("rob", "run", ("",))
+    return server
+
+
+@pytest.fixture
+def client(server: Server) -> Iterator[TestClient]:
+    with server.client() as client:
+        yield client
+
+
+def get(client: TestClient, path: str, token: str = "", **headers: str) -> str:
+    answer = client.get(f"{SITE}{path}", headers={**HTML, **({"Fairway-Token": token} if token else {}), **headers})
+    assert answer.status_code == 200, answer.text
+    return answer.text
+
+
+def post(client: TestClient, path: str, token: str = "", **fields: Any) -> Any:
+    headers = {**PART, **({"Fairway-Token": token} if token else {})}
+    return client.post(f"{SITE}/endpoints/{path}", data=fields, headers=headers, follow_redirects=False)
+
+
+def bare(text: str) -> str:
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", text))
+
+
+def test_the_list_says_how_each_is_doing(client: TestClient) -> None:
+    text = get(client, "/endpoints")
+    rows = {name: bare(row) for name, row in re.findall(r'id="endpoint-([\w-]+)">(.*?)</li>', text, re.DOTALL)}
+    assert sorted(rows) == ["churn", "prices", "risk", "theirs"]
+    assert "142 /s p50 4.1 ms p95 9.8 ms p99" in rows["risk"] and "0.1 % replicas 3 of 0–8" in rows["risk"]
+    assert "rev 3 95 %" in rows["risk"] and "warm" in rows["risk"] and "shadow 2" in rows["risk"]
+    assert "idle" in rows["churn"] and "cold" in rows["churn"] and "0 /s" in rows["churn"]
+    assert "no module named" in rows["prices"] and "failed" in rows["prices"]
+    assert 'data-copy="http://127.0.0.1:8455/risk"' in text
+
+
+def test_without_endpoints_one_learns_how_to_make_one(tmp_path: Path) -> None:
+    for keeper in (None, MemoryEndpoints()):
+        with Server(tmp_path / str(keeper is None), endpoints=keeper).client() as client:
+            assert "fairway deploy winner --name risk" in get(client, "/endpoints")
+            assert client.get(f"{SITE}/endpoints/risk", headers=HTML).status_code == 404
+
+
+def test_endpoints_of_other_projects_are_not_there(client: TestClient) -> None:
+    text = get(client, "/endpoints", RUNNER)
+    assert 'id="endpoint-risk"' in text and "theirs" not in text
+    for path in ("", "/series.json", "/logs", "/revisions/1", "/act?what=pause"):
+        assert client.get(f"{SITE}/endpoints/theirs{path}", headers={**HTML, "Fairway-Token": RUNNER}).status_code == 404
+    assert post(client, "theirs/pause", RUNNER, paused="true").status_code == 404
+
+
+def test_the_page_tells_of_all_that_is_known(client: TestClient) -> None:
+    text = bare(get(client, "/endpoints/risk"))
+    assert "Step 1 of 4: revision 4 gets 5 % of the traffic" in text
+    assert "99 % were the same; 322 differed and 4 were errors" in text
+    assert "row 3, field &#39;age&#39;: came the text &#39;old&#39;" in text
+    assert "out of memory" in text
+    assert "libraries 920 ms" in text and "libraries were warm" in text
+    assert "fairway traffic risk 3=95 4=5" in text
+
+
+@pytest.mark.parametrize(
+    ("tab", "word"),
+    [
+        ("try", "Years, at the time of the call"),
+        ("quality", "accuracy"),
+        ("keys", "254,113"),
+        ("logs", "Reading what the replicas"),
+        ("settings", "each to bear 8 requests in flight"),
+    ],
+)
+def test_every_tab_has_its_part(client: TestClient, tab: str, word: str) -> None:
+    whole = get(client, f"/endpoints/risk?tab={tab}")
+    part = get(client, f"/endpoints/risk?tab={tab}", **{"hx-request": "true", "hx-target": "endpoint-content"})
+    assert word in whole and word in part
+    assert "<html" in whole and "<html" not in part
+    for name in ("churn", "prices"):
+        assert "<html" in get(client, f"/endpoints/{name}?tab={tab}")
+
+
+@pytest.mark.parametrize(("target", "there", "not_there"), [
+    ("endpoint-head", "127.0.0.1:8455", "Revisions"),
+    ("endpoint-top", "Rollout of", "Refused lately"),
+    ("endpoint-rest", "Refused lately", "Rollout of"),
+])  # fmt: skip
+def test_what_follows_the_news_is_fetched_alone(client: TestClient, target: str, there: str, not_there: str) -> None:
+    text = get(client, "/endpoints/risk", **{"hx-request": "true", "hx-target": target})
+    assert there in text and not_there not in text and "<html" not in text
+
+
+def test_charts_get_what_is_new(client: TestClient) -> None:
+    text = get(client, "/endpoints/risk")
+    found = json.loads(re.search(r'id="endpoint-series">(.*?)</script>', text)[1])  # type: ignore[index]
+    assert len(found["at"]) == 342 and found["at"][-1] == NOW and set(found["rates"]) == {"3", "4"}
+    newer = client.get(f"{SITE}/endpoints/risk/series.json?after={NOW - 3.5}").json()
+    assert newer["at"] == [NOW - 3, NOW - 2, NOW - 1, NOW]
+    assert {len(column) for name, column in newer.items() if name != "rates"} == {4}
+
+
+def test_the_form_keeps_the_schemas_order(client: TestClient) -> None:
+    text = get(client, "/endpoints/risk?tab=try")
+    found = json.loads(re.search(r'id="try-schema">(.*?)</script>', text)[1])  # type: ignore[index]
+    assert list(found["schema"]["properties"]["inputs"]["items"]["properties"]) == [
+        "age", "job", "balance", "housing", "previous", "address", "scores",
+    ]  # fmt: skip
+
+
+def test_a_schema_cannot_end_the_script_it_stands_in(client: TestClient, keeper: MemoryEndpoints) -> None:
+    keeper.put(replace(busy(), example="</script><b>"))
+    text = get(client, "/endpoints/risk?tab=try")
+    assert "</script><b>" not in text
+
+
+def test_a_revision_leads_back_to_what_made_it(client: TestClient) -> None:
+    text = get(client, "/endpoints/risk/revisions/4")
+    assert "models/risk" in text and "which no run has made" in text and "scikit-learn" in text
+    for number in ("9", "x"):
+        assert client.get(f"{SITE}/endpoints/risk/revisions/{number}", headers=HTML).status_code == 404
+
+
+def test_logs_are_those_of_the_replica_that_was_chosen(client: TestClient) -> None:
+    assert "risk-3-a1  loaded" in get(client, "/endpoints/risk/logs", **{"hx-request": "true"})
+    one = get(client, "/endpoints/risk/logs?replica=risk-4-b1", **{"hx-request": "true"})
+    assert "risk-4-b1  ready" in one and "risk-3-a1  ready" not in one
+
+
+def test_who_may_only_look_is_offered_nothing_to_do(client: TestClient) -> None:
+    text = get(client, "/endpoints/risk", LOOKER)
+    assert "Share of the traffic" not in text and "act?what" not in text and "tab=try" not in text
+    keys = get(client, "/endpoints/risk?tab=keys", RUNNER)
+    assert "Add a key" not in keys and "remove-key" not in keys
+    assert "Add a key" in get(client, "/endpoints/risk?tab=keys")
+    assert "what=delete" not in get(client, "/endpoints/risk?tab=settings", RUNNER)
+
+
+ACTS = [
+    ("traffic", {"w.3": "80", "w.4": "20"}, ("traffic", "risk", ((3, 80.0), (4, 20.0)))),
+    ("rollback", {"revision": "2"}, ("rollback", "risk", 2)),
+    ("rollback", {}, ("rollback", "risk", 0)),
+    ("promote", {"revision": "4"}, ("promote", "risk", 4)),
+    ("rollout", {"revision": "2"}, ("rollout", "risk", 2)),
+    ("rollout/pause", {"paused": "true"}, ("pause-rollout", "risk", True)),
+    ("rollout/pause", {"paused": "false"}, ("pause-rollout", "risk", False)),
+    ("shadow", {"revision": "0"}, ("shadow", "risk", 0)),
+    ("pause", {"paused": "true"}, ("pause", "risk", True)),
+]
+
+
+@pytest.mark.parametrize(("path", "fields", "done"), ACTS, ids=lambda value: value if isinstance(value, str) else "")
+def test_what_is_done_is_the_keepers(
+    client: TestClient, keeper: MemoryEndpoints, server: Server, path: str, fields: dict[str, str], done: tuple[Any, ...]
+) -> None:
+    answer = post(client, f"risk/{path}", RUNNER, **fields)
+    assert answer.status_code == 204, answer.text
+    assert "fairway:done" in answer.headers["hx-trigger"]
+    assert keeper.done == [(*done, "rob")]
+    noted = [line for line in (server.home / "audit.jsonl").read_text().splitlines() if '"rob"' in line]
+    assert len(noted) == 1 and f"/endpoints/risk/{path}" in noted[0]
+
+
+@pytest.mark.parametrize("what", ["rollback", "promote", "rollout", "pause-rollout", "resume-rollout", "shadow", "pause", "resume"])
+def test_a_dialog_says_what_will_be_done_and_how_else(client: TestClient, what: str) -> None:
+    text = get(client, f"/endpoints/risk/act?what={what}&revision=2", RUNNER, **{"hx-request": "true"})
+    assert text.startswith("<dialog") and "fairway " in text and "risk" in text
+    assert "<html" in get(client, f"/endpoints/risk/act?what={what}", RUNNER)
+
+
+def test_keys_and_deleting_are_for_admins(client: TestClient, keeper: MemoryEndpoints) -> None:
+    for path, fields in (("keys", {"name": "web"}), ("keys/remove", {"confirm": "app"}), ("delete", {"confirm": "risk"})):
+        assert post(client, f"risk/{path}", RUNNER, **fields).status_code == 403
+    for what in ("key", "remove-key&key=app", "delete"):
+        answer = client.get(f"{SITE}/endpoints/risk/act?what={what}", headers={**PART, "Fairway-Token": RUNNER})
+        assert answer.status_code == 403
+        assert get(client, f"/endpoints/risk/act?what={what}", **{"hx-request": "true"})
+    assert keeper.done == []
+    made = post(client, "risk/keys", name="web", rate="5", burst="10")
+    assert "fk1.web.s3cret" in made.text and made.headers["cache-control"] == "no-store"
+    assert keeper.done == [("add-key", "risk", "web", 5.0, 10, "ann")]
+    assert "fk1." not in get(client, "/endpoints/risk?tab=keys")
+    assert post(client, "risk/keys/remove", confirm="nobody").status_code == 422
+    assert post(client, "risk/keys/remove", confirm="app").status_code == 204
+    assert post(client, "risk/delete", confirm="rsik").status_code == 422
+    assert post(client, "risk/delete", confirm="risk").headers["hx-redirect"] == "/endpoints"
+    assert [done[0] for done in keeper.done] == ["add-key", "remove-key", "delete"]
+
+
+@pytest.mark.parametrize("name", ["", "a b", "ä", "-x", "x" * 64, 'a"b'])
+def test_a_key_needs_a_plain_name(client: TestClient, keeper: MemoryEndpoints, name: str) -> None:
+    assert post(client, "risk/keys", name=name).status_code == 422
+    assert keeper.done == []
+
+
+def test_a_request_is_sent_for_who_may_run(client: TestClient, keeper: MemoryEndpoints) -> None:
+    assert post(client, "risk/try", LOOKER, body="{}").status_code == 403
+    answer = post(client, "risk/try", RUNNER, body='{"inputs": [{"age": 41}]}', revision="4")
+    assert (answer.json()["status"], answer.json()["id"], answer.json()["revision"], answer.json()["took_ms"]) == (200, "c0ffee", 3, 4.2)
+    assert json.loads(answer.json()["body"])["predictions"] == [0.42]
+    post(client, "risk/try", RUNNER, body="age\n41\n", kind="csv")
+    first, second = keeper.asked
+    assert (first.body, first.content_type, first.revision) == (b'{"inputs": [{"age": 41}]}', "application/json", 4)
+    assert (second.body, second.content_type) == (b"age\n41\n", "text/csv")
+
+
+def test_an_answer_that_is_very_long_is_cut(client: TestClient, keeper: MemoryEndpoints) -> None:
+    keeper.answer = replace(keeper.answer, body=b"x" * (300 << 10))
+    told = post(client, "risk/try", body="{}").json()
+    assert len(told["body"]) == 256 << 10 and told["cut"] == 44 << 10
+
+
+@given(st.lists(st.integers(0, 100), min_size=1, max_size=5))
+def test_weights_are_taken_only_if_they_add_up(weights: list[int]) -> None:
+    items = [("csrf", "x"), *((f"w.{n}", str(weight)) for n, weight in enumerate(weights, 1))]
+    if sum(weights) == 100:
+        found = read_weights(items)
+        assert sum(weight for _, weight in found) == 100 and all(weight > 0 for _, weight in found)
+    else:
+        with pytest.raises(ConfigError, match="add up"):
+            read_weights(items)
+
+
+@pytest.mark.parametrize("text", ["x", "nan", "-1", "101", "inf"])
+def test_what_is_no_weight_is_refused(text: str) -> None:
+    with pytest.raises(ConfigError, match="no share"):
+        read_weights([("w.1", text), ("w.2", "100")])
+
+
+def test_endpoints_are_topics_of_their_own() -> None:
+    assert (spell_topic("endpoints"), spell_topic("endpoint:risk"), spell_topic("endpoint:")) == ("endpoints", "endpoint:risk", None)
+    assert (endpoint_of("endpoint:risk"), run_of("endpoint:risk"), run_of("endpoints")) == ("risk", "", "")
+
+
+def test_buckets_hold_every_request_of_the_last_half_hour_once() -> None:
+    points = [Point(NOW - age, 1.0, Figures(10, 10.0)) for age in (0.0, 29.9, 30.0, 1799.0, 1800.0, 5000.0)]
+    found = views.fill_buckets(points, NOW)
+    assert [round(30 * value) for value in found if value] == [10, 10, 20]
+    assert len(found) == 60 and found[-1] == 20 / 30
+
+
+@given(st.lists(st.floats(0, 1e6), max_size=80))
+def test_a_spark_stays_in_its_box(values: list[float]) -> None:
+    path = views.draw_spark(values)
+    numbers = [float(one) for one in re.findall(r"[\d.]+", path)]
+    assert all(0 <= x <= 120 for x in numbers[::2]) and all(0 <= y <= 24 for y in numbers[1::2])
+    assert (path == "") == (len(values) < 2 or max(values) <= 0)
+
+
+def test_scaling_in_words() -> None:
+    assert views.tell_scaling(Scaling(2, 2)) == ["always 2 replicas"]
+    told = views.tell_scaling(Scaling(0, 8, on="latency", target=50.0, floors=(Floor(2, "08:00", "18:00", ("mon", "tue")),)))
+    assert "0 to 8 replicas, each to bear a p95 of 50 ms" in told
+    assert "nothing runs after 60 s without a request; the next one starts it and waits" in told or "1 min" in told[-2]
+    assert told[-1] == "at least 2 from 08:00 to 18:00, mon, tue (UTC)"
+
+
+GOING = Rollout(4, ((3, 100.0),), max_latency_ms=50.0, max_slowdown=1.5, metric="auc", min_metric=0.8)
+
+
+@pytest.mark.parametrize(
+    ("figures", "metric", "states"),
+    [
+        (Figures(0), None, ["open", "open", "open", "open", "open"]),
+        (Figures(19, 1.0, 0.5, 0, 1.0, 99.0), None, ["open", "open", "open", "open", "open"]),
+        (Figures(100, 1.0, 0.02, 0, 1.0, 12.0), 0.8, ["ok", "ok", "ok", "ok", "ok"]),
+        (Figures(100, 1.0, 0.03, 0, 1.0, 51.0), 0.79, ["ok", "bad", "bad", "bad", "bad"]),
+    ],
+)
+def test_a_rollout_is_judged_in_the_open(figures: Figures, metric: float | None, states: list[str]) -> None:
+    view = RolloutView(GOING, figures, Figures(100, 1.0, 0, 0, 1.0, 10.0), metric=metric)
+    assert [check.state for check in views.judge(view)] == states
+
+
+@pytest.mark.parametrize(
+    ("changes", "ends_in_s", "text"),
+    [
+        ({}, 34, "Step 1 of 4: revision 4 gets 5 % of the traffic; for another 34 s, then 25 %."),
+        ({"step": 3}, 0, "Step 4 of 4: revision 4 gets 100 % of the traffic; then it is done."),
+        ({"state": "paused"}, 0, "It is paused"),
+        ({"state": "done"}, 0, "Revision 4 has all the traffic."),
+        ({"state": "back", "why": "too slow"}, 0, "It went back: too slow"),
+    ],
+)
+def test_a_rollout_in_words(changes: dict[str, Any], ends_in_s: float, text: str) -> None:
+    view = RolloutView(replace(GOING, **changes), Figures(100, 1.0), ends_at=NOW + ends_in_s)
+    assert text in views.tell_rollout(view, NOW)
+
+
+def test_requests_that_are_missing_are_counted() -> None:
+    view = RolloutView(GOING, Figures(7, 1.0), ends_at=NOW + 10)
+    assert "7 of 20 requests so far" in views.tell_rollout(view, NOW)
+
+
+def test_commands_name_the_target() -> None:
+    assert (
+        views.traffic_command("risk", ((3, 95.0), (4, 2.5), (5, 2.5), (6, 0.0)), "campus")
+        == "fairway traffic risk 3=95 4=2.5 5=2.5 --on campus"
+    )
+    assert views.command("rollback", "risk", on="local") == "fairway rollback risk"
