@@ -69,11 +69,6 @@ class Exchange:
         return str(found[0]) if isinstance(found, tuple) and found else ""
 
     @property
-    def is_half_closed(self) -> bool:
-        """Will the client say no more? It may wait for the answer still, or may have left."""
-        return self._connection._half_closed
-
-    @property
     def is_encrypted(self) -> bool:
         return self._connection.transport is not None and self._connection.transport.get_extra_info("sslcontext") is not None
 
@@ -88,6 +83,10 @@ class Exchange:
         """Begin an answer whose length is not known."""
         self.answered, self.status = True, status
         return self._connection.begin_stream(self, status, content_type, headers)
+
+    def drop(self) -> None:
+        """Break the connection: nobody waits for the answer."""
+        self._connection.abort()
 
     def refuse(self, refused: Refused) -> None:
         """Answer with what was wrong."""
@@ -151,8 +150,8 @@ class HttpServer:
     """Serves `handle` on any number of sockets.
 
     `admit` sees an exchange when its head is complete and may answer it before its body is read. `ended` sees it when it is answered.
-    `body_bytes`: the largest body; `head_s`: how long a head may take; `body_s`: how long a body may stay away (it has to come faster than 8 kB/s after that); `idle_s`: how long a
-    connection may be quiet.
+    `body_bytes`: the largest body; `head_s`: how long a head may take; `body_s`: how long a body may stay away (8 kB of it buy a second
+    more); `idle_s`: how long a connection may be quiet.
     """
 
     def __init__(
@@ -169,6 +168,7 @@ class HttpServer:
         self._next_id = 0
         self._listeners: list[asyncio.Server] = []
         self._sweeper: asyncio.TimerHandle | None = None
+        self.held: list[tuple[Any, bytes]] | None = None
 
     async def listen(self, sock: socket.socket, *, ssl: Any = None, backlog: int = 2048) -> None:
         """Serve on a bound socket too."""
@@ -186,6 +186,20 @@ class HttpServer:
             at = 0
         self._next_id = at + _ID_DIGITS
         return self._ids[at : at + _ID_DIGITS]
+
+    def hold(self) -> None:
+        """Many answers are about to be made: they are sent together by `release`, one right after the other. Each that is sent while its
+        reader sleeps costs waking it; of those that come close together only the first does."""
+        self.held = []
+
+    def release(self) -> None:
+        held, self.held = self.held or [], None
+        for transport, data in held:
+            transport.write(data)
+
+    def half_closed(self) -> list[Exchange]:
+        """Those whose clients will say no more: they wait for the answer, or have left."""
+        return [item._answering for item in self.connections if item._half_closed and item._answering is not None]
 
     async def drain(self, timeout_s: float, linger_s: float = 0.5) -> None:
         """Take no new connections; answer what comes on the old ones, asking them to close; return when all are closed. Those that stay
@@ -401,7 +415,11 @@ class _Connection(asyncio.Protocol):
         if exchange.method == "HEAD" or status in (204, 304):
             self.transport.write(head)
         elif size <= _JOINED_BYTES:
-            self.transport.write(head + body if type(body) is bytes else b"".join((head, body)))
+            data = head + body if type(body) is bytes else b"".join((head, body))
+            if self._server.held is not None and exchange.keeps_alive and not unread and not self._half_closed:
+                self._server.held.append((self.transport, data))
+            else:
+                self.transport.write(data)
         else:
             self.transport.write(head)
             self.transport.write(body)

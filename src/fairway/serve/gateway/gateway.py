@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from fairway.serve.gateway.access import read_token
+from fairway.serve.gateway.capture import capture
 from fairway.serve.gateway.deadline import read_timeout
 from fairway.serve.gateway.feedback import take_feedback
 from fairway.serve.gateway.job import Job, note_refusal
@@ -23,25 +25,31 @@ from fairway.serve.http import Exchange, HttpServer, too_large
 from fairway.serve.httpclient import Answer
 from fairway.serve.refusal import Refused
 
+if TYPE_CHECKING:
+    from fairway.serve.feedback.spool import Spool
+
 LOCAL_HOSTS = frozenset({b"", b"localhost", b"127.0.0.1", b"::1"})
 _OWN = frozenset({"/", "/health", "/health/live", "/health/ready", "/metrics", "/v2", "/v2/health/live", "/v2/health/ready"})
+_SMALL_BYTES = 16 << 10  # bodies up to this size are not counted one by one
+_UNTOLD_BYTES = 1 << 20
 _HALF_CLOSED_S = 5.0  # a client that only closed its side waits for the answer; one that has left looks the same
 
 
 class Gateway:
     """All endpoints. `is_local`: it can be reached from this machine alone, so that endpoints without keys are open."""
 
-    def __init__(self, *, is_local: bool, spool: Any = None, held_bytes: int = 256 << 20) -> None:
-        self.is_local, self.spool, self.most_held_bytes = is_local, spool, held_bytes
+    def __init__(self, *, is_local: bool, spool: Spool | None = None, held_bytes: int = 256 << 20, body_bytes: int = 512 << 20) -> None:
+        self.is_local, self.spool, self.most_held_bytes, self.most_body_bytes = is_local, spool, held_bytes, body_bytes
         self.version = -1  # of the table: none yet
         self.services: dict[str, Service] = {}
         self.hosts: dict[bytes, str] = {}
         self.news = News()
-        self.server = HttpServer(self.handle, admit=self.admit)
-        self.held_bytes = self.retries = self.abandoned = 0
+        self.server = HttpServer(self.handle, admit=self.admit, ended=self.end)
+        self.body_bytes = self.held_bytes = self.retries = self.abandoned = 0
         self.unknown = Meter(time.monotonic())  # requests that mean no endpoint
         self.started_at = time.time()
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._closed_since: dict[Exchange, float] = {}
 
     # the table
 
@@ -101,7 +109,7 @@ class Gateway:
             caller = self._check_caller(job, host)
             self._check_request(job)
             job.wants = self._choose(job)
-            exchange.state = job
+            exchange.state, exchange.on_gone = job, job.leave
         except Refused as refused:
             self.refuse(exchange, refused, service, caller)
 
@@ -177,6 +185,12 @@ class Gateway:
         length = int(headers.get(b"content-length", b"0"))
         if length > row.limits.body_bytes:
             raise too_large(row.limits.body_bytes, length)
+        room = length if b"transfer-encoding" not in headers else _UNTOLD_BYTES
+        if room > _SMALL_BYTES:
+            if self.body_bytes + room > self.most_body_bytes:
+                raise Refused(503, "FW-MEMORY", "too many large requests are on their way", retry_after_s=2.0)
+            self.body_bytes += room
+            job.room = room
         timeout_s = read_timeout(headers)
         if timeout_s:
             job.ends_at = exchange.started + timeout_s
@@ -202,6 +216,12 @@ class Gateway:
         value = job.caller or job.exchange.peer if sticky == "key" else headers.get(sticky[7:].lower().encode(), b"").decode("latin-1")
         return service.spread.find(to_point(service.name, value)) if value else service.spread.draw()
 
+    def end(self, exchange: Exchange) -> None:
+        """It is answered."""
+        job = exchange.state
+        if isinstance(job, Job) and job.room:
+            job.give_room()
+
     # what jobs tell
 
     def want(self, service: Service, revision: int, *, is_waiting: bool = False) -> None:
@@ -223,6 +243,13 @@ class Gateway:
         service.meter(replica.revision).count(status, took_s, replica.id)
         if refused is not None:
             self.news.note(note_refusal(refused, job.exchange, endpoint=service.name, revision=replica.revision, caller=job.caller))
+        elif status >= 400 and answer is not None:
+            self.news.note_answer(status, answer.body, job.exchange, endpoint=service.name, revision=replica.revision, caller=job.caller)
+        if job.exchange.method == "POST":
+            if self.spool is not None and random.random() < service.row.capture.share:
+                capture(self.spool, job, status, took_s, answer)
+            if answer is not None and service.shadow is not None and service.shadow.revision != replica.revision:
+                service.shadow.copy(service, job, answer, self.want)
 
     def refuse(self, exchange: Exchange, refused: Refused, service: Service | None, caller: str = "", revision: int = 0) -> None:
         """Answer for a request that never got to a replica."""
@@ -257,7 +284,14 @@ class Gateway:
 
     def report(self) -> None:
         """Once a second."""
-        self.news.report(self.services.values(), [])
+        shadows = [service.shadow.report(service.name) for service in self.services.values() if service.shadow is not None]
+        self.news.report(self.services.values(), [item for item in shadows if item is not None])
+        now = time.monotonic()
+        closed = {exchange: self._closed_since.get(exchange, now) for exchange in self.server.half_closed()}
+        self._closed_since = closed
+        for exchange, since in closed.items():
+            if now - since > _HALF_CLOSED_S:
+                exchange.drop()
 
     def plain(self) -> dict[str, Any]:
         """Its state, for people."""

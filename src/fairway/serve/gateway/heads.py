@@ -12,7 +12,7 @@ _HOP = frozenset(
 )  # fmt: skip
 _NOT_ASKED = _HOP | {
     b"host", b"content-length", b"expect", b"http2-settings", b"fairway-caller", b"fairway-replica", b"fairway-request-id",
-    b"fairway-revision", b"fairway-timeout-ms", b"grpc-timeout", b"x-forwarded-for", b"x-forwarded-host",
+    b"fairway-revision", b"fairway-shadow", b"fairway-timeout-ms", b"grpc-timeout", b"x-forwarded-for", b"x-forwarded-host",
     b"x-forwarded-prefix", b"x-forwarded-proto", b"x-request-id",
 }  # fmt: skip
 _SECRET = frozenset({b"authorization", b"x-api-key"})

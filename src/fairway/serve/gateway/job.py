@@ -6,7 +6,7 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, Any
 
-from fairway.serve.gateway.heads import answer_headers, forwarded, render_request
+from fairway.serve.gateway.heads import Header, answer_headers, forwarded, render_request
 from fairway.serve.gateway.route import Way
 from fairway.serve.gateway.service import Replica, Service
 from fairway.serve.http import Exchange
@@ -21,18 +21,19 @@ _RETRIES = 3  # of requests that nobody has read
 
 class Job:
     """A request of an endpoint that was let in. `wants`: the revision it is meant for; `is_pinned`: and no other; `caller`: a key's name;
-    `ends_at`: when its caller gives up (monotonic; 0: says nothing)."""
+    `ends_at`: when its caller gives up (monotonic; 0: says nothing); `room`: bytes of memory
+    that its body may take."""
 
     __slots__ = (
         "_gateway", "_retries", "_sent_at", "_task", "_ticket", "_timer", "caller", "ends_at", "exchange", "held_at", "hides_key",
-        "hold_until", "is_over", "is_pinned", "replica", "service", "wants", "way",
+        "hold_until", "is_over", "is_pinned", "replica", "room", "service", "wants", "way",
     )  # fmt: skip
 
     def __init__(self, gateway: Gateway, service: Service, exchange: Exchange, way: Way) -> None:
         self._gateway, self.service, self.exchange, self.way = gateway, service, exchange, way
         self.caller = ""
         self.hides_key = self.is_pinned = self.is_over = False
-        self.wants = 0
+        self.wants = self.room = 0
         self.ends_at = self.hold_until = self.held_at = self._sent_at = 0.0
         self.replica: Replica | None = None
         self._retries = 0
@@ -42,7 +43,6 @@ class Job:
 
     def start(self) -> None:
         """The body is there."""
-        self.exchange.on_gone = self._leave
         self.dispatch(time.monotonic())
 
     def dispatch(self, now: float) -> None:
@@ -137,16 +137,18 @@ class Job:
         self.replica, self._sent_at = replica, now
         replica.in_flight += 1
         service.meter(replica.revision).begin(now)
-        head = self._render_head(limit)
+        head = self.render_head(limit)
         self._ticket = replica.upstream.send(head, exchange.body, self._take, limit, is_fresh=self._retries > 0)
 
-    def _render_head(self, limit_s: float) -> bytes:
+    def render_head(self, limit_s: float, more: tuple[Header, ...] = ()) -> bytes:
+        """The head of the request as a replica gets it. `limit_s`: how long it may take; `more`: further headers."""
         exchange = self.exchange
         target = self.way.target + b"?" + exchange.query.encode("latin-1") if exchange.query else self.way.target
         first = b"%b %b HTTP/1.1\r\nhost: fairway\r\n" % (exchange.method.encode(), target)
         added = [
             *forwarded(exchange.headers, exchange.peer, is_encrypted=exchange.is_encrypted, prefix=self.way.prefix),
             (b"fairway-request-id", exchange.id.encode()),
+            *more,
         ]
         if self.caller:
             added.append((b"fairway-caller", self.caller.encode("utf-8")))
@@ -239,12 +241,18 @@ class Job:
 
     # ends
 
+    def give_room(self) -> None:
+        """Its body is no longer in memory."""
+        self._gateway.body_bytes -= self.room
+        self.room = 0
+
     def _part(self, replica: Replica, now: float) -> None:
         replica.in_flight -= 1
         self.service.meter(replica.revision).leave(now)
 
-    def _leave(self) -> None:
+    def leave(self) -> None:
         """The caller has gone: nobody need work on."""
+        self.give_room()
         if self.is_over:
             return
         if self._task is not None:

@@ -12,10 +12,13 @@ from typing import Any
 import msgspec
 
 from fairway.serve.gateway.service import Service
-from fairway.serve.http import Stream
+from fairway.serve.http import Exchange, Stream
+from fairway.serve.refusal import Fault
+from fairway.spec.record import from_plain
 
 _KEPT = 120
 _REFUSALS = 20
+_WORDS_BYTES = 64 << 10
 _WANT_AGAIN_S = 0.5
 _BEHIND_BYTES = 4 << 20
 
@@ -66,6 +69,25 @@ class News:
         else:
             self._unsaid += 1
 
+    def note_answer(self, status: int, body: bytes, exchange: Exchange, *, endpoint: str, revision: int, caller: str) -> None:
+        """A replica refused a request, or failed at it: its own words, if it found some."""
+        if len(self._refusals) >= _REFUSALS:
+            self._unsaid += 1
+            return
+        error: Any = None
+        if len(body) < _WORDS_BYTES:
+            try:
+                error = msgspec.json.decode(body)
+            except (msgspec.DecodeError, UnicodeDecodeError):
+                error = None
+        error = error.get("error") if isinstance(error, dict) else None
+        error = error if isinstance(error, dict) else {"message": str(error)[:200] if error else f"the replica answered {status}"}
+        item = {
+            "at": time.time(), "endpoint": endpoint, "revision": revision, "status": status, "code": str(error.get("code", "")),
+            "message": str(error.get("message", ""))[:500], "id": exchange.id, "key": caller, "faults": _show_faults(error.get("faults")),
+        }  # fmt: skip
+        self.note(item)
+
     def report(self, services: Iterable[Service], shadows: list[dict[str, Any]]) -> bool:
         """The windows of the last second. False if there is nothing to tell."""
         now, windows, keys = time.monotonic(), list[dict[str, Any]](), dict[str, dict[str, list[int]]]()
@@ -73,7 +95,10 @@ class News:
             for revision, meter in service.meters.items():
                 window = meter.take(now)
                 if window is not None:
-                    windows.append({"endpoint": service.name, "revision": revision, **window})
+                    window = {"endpoint": service.name, "revision": revision, **window}
+                    if revision and revision == service.row.shadow and revision not in service.spread.revisions:
+                        window["shadow"] = True  # copies: nobody asked for these
+                    windows.append(window)
             if service.key_use:
                 keys[service.name], service.key_use = service.key_use, {}
         if not (windows or self._refusals or shadows):
@@ -106,6 +131,17 @@ async def tick(every_s: float, act: Any) -> None:
     while True:
         await asyncio.sleep(every_s)
         act()
+
+
+def _show_faults(faults: Any) -> list[str]:
+    """As the caller was told, one line each."""
+    made: list[str] = []
+    for fault in faults if isinstance(faults, list) else ():
+        try:
+            made.append(from_plain(Fault, fault).text)
+        except (TypeError, KeyError):
+            continue
+    return made[:20]
 
 
 def _line(item: dict[str, Any]) -> bytes:

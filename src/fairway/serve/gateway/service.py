@@ -6,8 +6,10 @@ import time
 from collections import deque
 from typing import Any, Protocol
 
+from fairway.serve.feedback.privacy import Privacy
 from fairway.serve.gateway.access import Bucket, Keyring
 from fairway.serve.gateway.meter import Meter
+from fairway.serve.gateway.shadow import Shadow
 from fairway.serve.gateway.spread import Spread, choose_running
 from fairway.serve.gateway.table import EndpointRow, ReplicaRow
 from fairway.serve.httpclient import Upstream
@@ -60,6 +62,7 @@ class Service:
         self.meters: dict[int, Meter] = {}
         self.key_use: dict[str, list[int]] = {}  # name: requests, those over the limit, since the last window
         self.used_at = 0.0
+        self.shadow: Shadow | None = None
         self._all: dict[str, Replica] = {}
         self._buckets: dict[str, Bucket] = {}
         self._turn = 0
@@ -71,6 +74,13 @@ class Service:
         self.row = row
         self.spread = self.spread.replaced(row.traffic)
         self.keyring = Keyring(row.keys)
+        privacy = Privacy(row.capture.drop, row.capture.hash, secret=bytes.fromhex(row.secret), columns=row.columns)
+        if not row.shadow:
+            self.shadow = None
+        elif self.shadow is None or self.shadow.revision != row.shadow:
+            self.shadow = Shadow(row.shadow, privacy)
+        else:
+            self.shadow.privacy = privacy
         self._buckets = {
             key.digest: self._buckets[key.digest].changed(key.rate, key.burst, now)
             if key.digest in self._buckets
