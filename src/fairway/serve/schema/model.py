@@ -34,7 +34,8 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class TensorSpec:
-    """One named array. `datatype` is of the Open Inference Protocol ("": any); -1 in `shape`: any length."""
+    """One named array. `datatype` is of the Open Inference Protocol (`is_loose`: it was not said, any number of its kind will do);
+    -1 in `shape`: any length."""
 
     name: str
     datatype: str
@@ -42,6 +43,7 @@ class TensorSpec:
     description: str = ""
     allows_nan: bool = False
     required: bool = True
+    is_loose: bool = False
     schema: dict[str, Any] = field(default_factory=dict[str, Any])
 
 

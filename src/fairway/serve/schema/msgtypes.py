@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, UnsetType, defstruct
 
-from fairway.serve.schema.load import types_of
+from fairway.serve.schema.jsontypes import types_of
 from fairway.serve.schema.model import Column
 from fairway.serve.schema.pointers import is_annotation
 
@@ -27,7 +28,7 @@ def is_said(schema: dict[str, Any]) -> bool:
     return "items" not in schema or (isinstance(schema["items"], dict) and is_said(schema["items"]))
 
 
-def type_of(schema: dict[str, Any], *, whole_up_to: int = _INT64) -> Any | None:
+def type_of(schema: dict[str, Any], whole_up_to: int = _INT64) -> Any | None:
     """A type that lets in nothing that `schema` doesn't; None if there is none to be had (a careful check decides)."""
     if not is_said(schema):
         return None
@@ -119,45 +120,65 @@ def _text(schema: dict[str, Any]) -> Any:
 
 def _array(schema: dict[str, Any], whole_up_to: int) -> Any | None:
     items = schema.get("items", {})
-    inner = type_of(items, whole_up_to=whole_up_to)
+    inner = type_of(items, whole_up_to)
     if inner is None or "format" in items:
         return None
-    limits: dict[str, Any] = {name: int(schema[key]) for key, name in (("minItems", "min_length"), ("maxItems", "max_length")) if key in schema}
+    limits: dict[str, Any] = {
+        name: int(schema[key]) for key, name in (("minItems", "min_length"), ("maxItems", "max_length")) if key in schema
+    }
     return Annotated[list[inner], Meta(**limits)] if limits else list[inner]
 
 
 class RowTypes:
-    """The types of a row as an object, as an array, and of a table by columns; `exact`: what they let in needs no further check."""
+    """The types of a row as an object, as an array, and of a table by columns. `exact`: what they let in needs no further check.
 
-    def __init__(self, columns: tuple[Column, ...], is_matrix: bool, closed: bool) -> None:
-        up_to = EXACT_WHOLE if is_matrix else _INT64
-        fields: list[tuple[str, Any, Any]] = []
-        positional: list[tuple[str, Any]] = []
+    `is_loose`: columns of whole numbers take 1.0 too, which is one in JSON Schema; whether it is has to be looked at (`whole`).
+    """
+
+    def __init__(self, columns: tuple[Column, ...], *, is_matrix: bool, is_closed: bool, is_loose: bool = False) -> None:
+        fields: list[Any] = []
+        self._values: list[tuple[str, Any]] = []
         by_column: list[Any] = []
         renamed: dict[str, str] = {}
         self.exact = True
+        self.whole = tuple(n for n, column in enumerate(columns) if column.type == "integer") if is_loose else ()
         for number, column in enumerate(columns):
-            found = type_of(column.schema, whole_up_to=up_to)
+            found = type_of(_loosened(column.schema) if number in self.whole else column.schema, EXACT_WHOLE if is_matrix else _INT64)
             if found is None:
                 self.exact = False
                 found = Any
             name = f"f{number}"
             renamed[name] = column.name
-            by_column.append((name, list[found]) if column.required else (name, list[found] | UnsetType, UNSET))
-            positional.append((name, found if column.required or found is Any else found | None))
-            fields.append((name, found) if column.required else (name, found, column.default))  # type: ignore[arg-type]
-        flat = all(column.type not in ("any", "array", "object") for column in columns)
-        self.object: Any = defstruct("RowObject", fields, rename=renamed, kw_only=True, forbid_unknown_fields=closed, gc=not flat)
-        self.array: Any = defstruct("RowArray", positional, array_like=True, kw_only=True, forbid_unknown_fields=True, gc=not flat)
-        self.columns: Any = defstruct("Columns", by_column, rename=renamed, kw_only=True, forbid_unknown_fields=closed)
+            by_column.append((name, list[found]))
+            self._values.append((name, found if column.required or found is Any else found | None))
+            fields.append((name, found) if column.required else (name, found | UnsetType, UNSET))
+        self._is_flat = all(column.type not in ("any", "array", "object") for column in columns)
+        self.object: Any = defstruct(
+            "RowObject", fields, rename=renamed, kw_only=True, forbid_unknown_fields=is_closed, gc=not self._is_flat
+        )
+        self.array = self.array_of(range(len(columns)))
+        self.columns: Any = defstruct("Columns", by_column, rename=renamed, kw_only=True, forbid_unknown_fields=is_closed)
+
+    def array_of(self, order: Sequence[int]) -> Any:
+        """A row as an array whose values come in the order of these columns."""
+        fields = [self._values[number] for number in order]
+        return defstruct("RowArray", fields, array_like=True, kw_only=True, forbid_unknown_fields=True, gc=not self._is_flat)
+
+
+def _loosened(schema: dict[str, Any]) -> dict[str, Any]:
+    """A whole number's schema as a number's, of the range in which <f8 has all of them."""
+    kinds = schema["type"] if isinstance(schema.get("type"), list) else [schema.get("type", "integer")]
+    made = {**schema, "type": ["number" if kind == "integer" else kind for kind in kinds]}
+    if "minimum" not in made and "exclusiveMinimum" not in made:
+        made["minimum"] = -EXACT_WHOLE
+    if "maximum" not in made and "exclusiveMaximum" not in made:
+        made["maximum"] = EXACT_WHOLE
+    return made
 
 
 def envelope(name: str, *ways: tuple[str, Any]) -> Any:
     """{"inputs" | "data" | "instances": …} with what may stand beside it."""
-    fields = [(key, kind | UnsetType, UNSET) for key, kind in ways]
-    fields += [
-        ("id", str | UnsetType, UNSET),
-        ("params", dict[str, Any] | UnsetType, UNSET),
-        ("parameters", dict[str, Any] | UnsetType, UNSET),
-    ]
+    fields: list[Any] = [(key, kind | UnsetType, UNSET) for key, kind in ways]
+    fields.append(("id", str | UnsetType, UNSET))
+    fields += [(key, dict[str, Any] | UnsetType, UNSET) for key in ("params", "parameters")]
     return defstruct(name, fields, kw_only=True, forbid_unknown_fields=True)

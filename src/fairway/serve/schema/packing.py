@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from fairway.serve.call import Call
-from fairway.serve.refusal import Fault
+from fairway.serve.schema.faults import wrong
 from fairway.serve.schema.model import ModelSchema
 from fairway.serve.schema.msgtypes import EXACT_WHOLE
 
@@ -43,7 +43,6 @@ class Packer:
         return Call("matrix", payload, rows=rows, names=self.names)
 
     def encoded(self, rows: Any, count: int) -> Call:
-        from fairway.serve.schema.rows import refusal
 
         try:
             payload = _encode(rows)
@@ -53,5 +52,5 @@ class Packer:
                 if isinstance(error, RecursionError)
                 else "whole numbers of at most 64 bits, and text"
             )
-            raise refusal([Fault(row=-1, field="", came=str(error)[:80], expected=expected)]) from None
+            raise wrong(str(error)[:80], expected) from None
         return Call("rows", payload, rows=count, names=self.names)

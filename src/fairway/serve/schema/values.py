@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from fairway.serve.schema.careful import Odd
-from fairway.serve.schema.load import types_of
+from fairway.serve.schema.jsontypes import types_of
 from fairway.serve.schema.model import Column
 from fairway.serve.schema.msgtypes import is_said
 

@@ -1,0 +1,41 @@
+"""The JSON types that a schema lets in."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fairway.serve.schema.pointers import is_annotation
+
+
+def types_of(schema: dict[str, Any]) -> tuple[tuple[str, ...], bool]:
+    """The JSON types that a schema's top lets in, null aside, and whether null is; none: not known."""
+    said = schema.get("type")
+    if said is None:
+        values = schema["enum"] if isinstance(schema.get("enum"), list) else [schema["const"]] if "const" in schema else None
+        if values is None:
+            return (), not any(not is_annotation(key) for key in schema)
+        found = {_type_of(value) for value in values}
+        if found >= {"integer", "number"}:
+            found.discard("integer")
+        return tuple(sorted(found - {"null"})), "null" in found
+    kinds = [said] if isinstance(said, str) else list(said)
+    nullable = "null" in kinds
+    if nullable and isinstance(schema.get("enum"), list):
+        nullable = None in schema["enum"]
+    if "const" in schema:
+        nullable = nullable and schema["const"] is None
+    if "number" in kinds and "integer" in kinds:
+        kinds.remove("integer")
+    return tuple(kind for kind in kinds if kind != "null"), nullable
+
+
+def _type_of(value: Any) -> str:
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "boolean"
+    if isinstance(value, int):
+        return "integer"
+    if isinstance(value, float):
+        return "number"
+    return "string" if isinstance(value, str) else "array" if isinstance(value, list) else "object"

@@ -1,0 +1,222 @@
+"""Named arrays as bytes: packed from JSON, unpacked to it, and their sizes checked. No NumPy: the front goes without."""
+
+from __future__ import annotations
+
+import math
+import re
+import struct
+from array import array
+from itertools import chain
+from typing import Any
+
+from fairway.serve.call import Tensor
+from fairway.serve.refusal import Fault, Refused
+from fairway.serve.schema.careful import Odd
+from fairway.serve.schema.datatypes import DATATYPES, Datatype
+from fairway.serve.schema.values import say
+
+BAD_TENSOR = "FW-TENSOR"
+_LEAST_HIGH = {2: re.compile(rb"[\x7b-\x7f\xfb-\xff]"), 4: re.compile(rb"[\x7f\xff]"), 8: re.compile(rb"[\x7f\xff]")}
+_MOST_RANK = 32
+
+
+def bad_tensor(name: str, came: str, expected: str) -> Refused:
+    """400: a tensor is not what it says it is."""
+    fault = Fault(row=-1, field=name, came=came, expected=expected)
+    return Refused(400, BAD_TENSOR, f"the tensor {fault.text.removeprefix('field ')}", faults=(fault,))
+
+
+def find_type(name: str, datatype: str) -> Datatype:
+    found = DATATYPES.get(datatype)
+    if found is None:
+        raise bad_tensor(name, f"the datatype {datatype[:40]!r}", f"one of {', '.join(DATATYPES)}")
+    return found
+
+
+def count_of(name: str, shape: tuple[int, ...]) -> int:
+    """Elements of a shape; Refused where it is none."""
+    if len(shape) > _MOST_RANK or any(size < 0 for size in shape):
+        raise bad_tensor(name, f"the shape {list(shape)[:40]}", f"at most {_MOST_RANK} sizes, none below 0")
+    return math.prod(shape)
+
+
+def check_size(tensor: Tensor) -> None:
+    """Refused (400) unless the bytes are as many as datatype and shape say."""
+    kind = find_type(tensor.name, tensor.datatype)
+    count = count_of(tensor.name, tensor.shape)
+    if kind.size:
+        if count * kind.size != len(tensor.data):
+            said = f"{count * kind.size} bytes: {tensor.datatype} of shape {list(tensor.shape)} is {count} x {kind.size}"
+            raise bad_tensor(tensor.name, f"{len(tensor.data)} bytes", said)
+        return
+    found = sum(1 for _one in _elements(tensor))
+    if found != count:
+        raise bad_tensor(tensor.name, f"{found} elements", f"{count}: the shape is {list(tensor.shape)}")
+
+
+def _elements(tensor: Tensor) -> Any:
+    data, at, end = tensor.data, 0, len(tensor.data)
+    while at < end:
+        if end - at < 4:
+            raise bad_tensor(tensor.name, f"{end - at} bytes at its end", "the 4 bytes of an element's length")
+        size = int.from_bytes(data[at : at + 4], "little")
+        if size > end - at - 4:
+            raise bad_tensor(
+                tensor.name, f"an element that says it has {size} bytes, with {end - at - 4} left", "lengths that fit its bytes"
+            )
+        yield bytes(data[at + 4 : at + 4 + size])
+        at += 4 + size
+
+
+def elements(tensor: Tensor) -> list[bytes]:
+    """The elements of a BYTES tensor."""
+    return list(_elements(tensor))
+
+
+def is_finite(tensor: Tensor) -> bool:
+    """No NaN, no infinity. Only elements whose highest byte could be one's are looked at, which are next to none."""
+    kind = DATATYPES[tensor.datatype]
+    if kind.type != "number":
+        return True
+    size = kind.size if tensor.datatype != "BF16" else 4  # as the upper half of FP32
+    step = kind.size
+    if _LEAST_HIGH[size].search(bytes(tensor.data[step - 1 :: step])) is None:
+        return True
+    return all(map(math.isfinite, numbers(tensor)))
+
+
+def numbers(tensor: Tensor) -> Any:
+    """The elements as a sequence of numbers (a view of the bytes where there can be one); bytes for BYTES."""
+    kind = DATATYPES[tensor.datatype]
+    if kind.code:
+        code: Any = kind.code
+        return memoryview(tensor.data).cast("B").cast(code)
+    if tensor.datatype == "FP16":
+        return struct.unpack(f"<{len(tensor.data) // 2}e", tensor.data)
+    if tensor.datatype == "BF16":
+        return memoryview(array("I", [half << 16 for half in memoryview(tensor.data).cast("B").cast("H")]).tobytes()).cast("f")
+    return elements(tensor)
+
+
+def unpack(tensor: Tensor) -> list[Any]:
+    """The elements as JSON has them, flat; bytes that are not UTF-8 as Latin-1 text."""
+    found = numbers(tensor)
+    if tensor.datatype == "BYTES":
+        return [_text(one) for one in found]
+    return list(map(bool, found)) if tensor.datatype == "BOOL" else list(found)
+
+
+def _text(one: bytes) -> str:
+    try:
+        return one.decode()
+    except UnicodeDecodeError:
+        return one.decode("latin-1")
+
+
+def nest(flat: list[Any], shape: tuple[int, ...]) -> Any:
+    """A flat list as lists in lists."""
+    for size in reversed(shape[1:]):
+        flat = [flat[at : at + size] for at in range(0, len(flat), size)] if size else [[] for _one in range(math.prod(shape[:1]))]
+    return flat if shape else flat[0]
+
+
+def pack(name: str, datatype: str, data: Any, shape: tuple[int, ...] | None = None, *, allows_nan: bool = False) -> Tensor:
+    """A tensor of numbers or texts as JSON has them, nested, or flat with a `shape`. Refused (400) says what is wrong with them."""
+    kind = find_type(name, datatype)
+    flat, found = _flatten(name, data)
+    if allows_nan and kind.type == "number" and Odd in set(map(type, flat)):
+        flat = [_number(one) if isinstance(one, Odd) else one for one in flat]
+    if shape is None:
+        shape = found
+    elif len(flat) != count_of(name, shape):
+        raise bad_tensor(name, f"{len(flat)} values", f"{count_of(name, shape)}: the shape is {list(shape)}")
+    elif len(found) > 1 and found != shape:
+        raise bad_tensor(name, f"lists of shape {list(found)}", f"the shape that is said: {list(shape)}")
+    _check_types(name, kind, datatype, flat, allows_nan)
+    if datatype == "BYTES":
+        encoded = [_bytes(name, one) for one in flat]
+        return Tensor(name, datatype, shape, b"".join(len(one).to_bytes(4, "little") + one for one in encoded))
+    if kind.type == "integer" and float in set(map(type, flat)):
+        flat = list(map(int, flat))
+    try:
+        tensor = Tensor(name, datatype, shape, _packed(kind, datatype, flat))
+    except OverflowError:
+        raise _out_of_range(name, kind, datatype, flat) from None
+    if kind.type == "number" and datatype != "FP64" and not allows_nan and not is_finite(tensor):
+        raise _out_of_range(name, kind, datatype, flat)
+    return tensor
+
+
+def _packed(kind: Datatype, datatype: str, flat: list[Any]) -> bytes:
+    if kind.code:
+        return array(kind.code, flat).tobytes()
+    if datatype == "FP16":
+        return struct.pack(f"<{len(flat)}e", *flat)
+    return b"".join((bits + 0x8000 >> 16 & 0xFFFF).to_bytes(2, "little") for bits in memoryview(array("f", flat).tobytes()).cast("I"))
+
+
+def _out_of_range(name: str, kind: Datatype, datatype: str, flat: list[Any]) -> Refused:
+    most = {"FP16": 65504.0, "BF16": 3.38e38, "FP32": 3.4028235677973366e38}.get(datatype, 0.0)
+    for number, one in enumerate(flat):
+        if not (kind.least <= one <= kind.most if kind.type == "integer" else -most <= one <= most):
+            said = f"whole numbers from {kind.least} to {kind.most}" if kind.type == "integer" else f"numbers up to {most:g}"
+            return bad_tensor(name, f"{say(one)} as value {number}", f"{said}: its datatype is {datatype}")
+    return bad_tensor(name, "a number out of range", f"numbers of {datatype}")
+
+
+def _number(odd: Odd) -> float:
+    return float(odd.text.replace("Infinity", "inf"))
+
+
+def _check_types(name: str, kind: Datatype, datatype: str, flat: list[Any], allows_nan: bool) -> None:
+    kinds = set(map(type, flat))
+    allowed: set[type] = {"string": {str, bytes}, "boolean": {bool}, "integer": {int}, "number": {int, float}}[kind.type]
+    if kinds <= allowed and (allows_nan or float not in kinds or all(map(math.isfinite, flat))):
+        return
+    noun = {"string": "text", "boolean": "true or false", "integer": "a whole number", "number": "a number"}[kind.type]
+    for number, one in enumerate(flat):
+        if kind.type == "integer" and isinstance(one, float) and one.is_integer():
+            continue
+        if kind.type == "boolean" and type(one) is int and one in (0, 1):
+            continue
+        if type(one) not in allowed or (isinstance(one, float) and not allows_nan and not math.isfinite(one)):
+            raise bad_tensor(name, f"{say(one)} as value {number}", f"{noun}: its datatype is {datatype}")
+
+
+def _bytes(name: str, one: Any) -> bytes:
+    try:
+        return one if isinstance(one, bytes) else one.encode()
+    except UnicodeEncodeError:
+        raise bad_tensor(name, "half a character (a lone surrogate)", "text") from None
+
+
+def _flatten(name: str, data: Any) -> tuple[list[Any], tuple[int, ...]]:
+    """All elements, and the shape of the lists they were in; Refused where lists beside each other differ in length."""
+    if not isinstance(data, list):
+        return [data], ()
+    shape = [len(data)]
+    flat: list[Any] = data
+    while flat and list in set(map(type, flat)):
+        if len(shape) >= _MOST_RANK:
+            raise bad_tensor(name, "lists nested too deeply", f"at most {_MOST_RANK} levels")
+        size = len(flat[0]) if isinstance(flat[0], list) else -1
+        for number, one in enumerate(flat):
+            if not isinstance(one, list) or len(one) != size:
+                came = f"{len(one)} values" if isinstance(one, list) else say(one)
+                at = _place(number, shape)
+                raise bad_tensor(
+                    name,
+                    f"{came} at {at}",
+                    f"a list of {max(size, 0)} as at {_place(0, shape)}" if size >= 0 else "one value, as before it",
+                )
+        shape.append(size)
+        flat = list(chain.from_iterable(flat))
+    return flat, tuple(shape)
+
+
+def _place(number: int, shape: list[int]) -> str:
+    places: list[int] = []
+    for size in reversed(shape):
+        number, at = divmod(number, size) if size else (0, 0)
+        places.append(at)
+    return "".join(f"[{at}]" for at in reversed(places))
