@@ -174,6 +174,8 @@ class Batcher:
             return
         del self._running[batch.id]
         self.busy_s += header[2]
+        if self._queue:
+            self.flush()  # the worker first: it goes on while answers are written
         if header[0] == "array":
             self._share_array(batch, header, payload)
         elif header[0] == "end":
@@ -185,8 +187,6 @@ class Batcher:
             for pending, result in zip(batch.members, restore_results(header[3], payload), strict=True):
                 result.took_s = header[2]
                 pending.end(result)
-        if self._queue:
-            self.flush()
 
     def _share_array(self, batch: Batch, header: Any, payload: memoryview) -> None:
         _, _, took_s, dtype, shape, names = header

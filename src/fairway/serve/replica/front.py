@@ -64,7 +64,7 @@ class Front:
         loop = asyncio.get_running_loop()
         pool = self.pool
         pool.on_free = lambda: self._batcher.flush() if self._batcher is not None else None
-        pool.on_frame = lambda header, payload: self._batcher.receive(header, payload) if self._batcher is not None else None
+        pool.on_frame = self._hear
         pool.on_lost = lambda worker, why: self._batcher.lose(worker, why) if self._batcher is not None else None
         await pool.start()
         self.info = pool.info
@@ -73,6 +73,14 @@ class Front:
         batches = bool(self.info["batches"] if wanted is None else wanted) and self.limits.batch_rows > 1
         self._batcher = Batcher(self.limits, soon=loop.call_soon, free=pool.find_free, batches=batches)
         self._look()
+
+    def _hear(self, header: Any, payload: memoryview) -> None:
+        if self._batcher is not None:
+            self.http.hold()
+            try:
+                self._batcher.receive(header, payload)
+            finally:
+                self.http.release()
 
     def _look(self) -> None:
         assert self._batcher is not None
