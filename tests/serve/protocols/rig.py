@@ -16,7 +16,7 @@ from fairway.serve.package.package import Package
 from fairway.serve.protocols import dispatch
 from fairway.serve.protocols.datatypes import FROM_NUMPY, split_strings
 from fairway.serve.refusal import Refused
-from tests.serve.protocols.standin import compile_checker, load_schema, no_schema
+from fairway.serve.schema import compile_checker, load_schema, no_schema
 from fairway.spec.endpoint import Limits
 
 ROWS = {
@@ -67,6 +67,7 @@ class MemoryExchange:
         self.replies = 0
         self.streamed: list[bytes] | None = None
         self.ended = self.aborted = False
+        self.on_gone: Callable[[], object] | None = None
 
     def reply(self, status: int, body: bytes = b"", content_type: bytes = b"application/json", headers: tuple[Any, ...] = ()) -> None:
         assert isinstance(body, bytes | memoryview), type(body)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fairway.serve.protocols import health, predict, v2
+from fairway.serve.protocols import health, mlflow, predict, score, v1, v2
 from fairway.serve.protocols.serving import Route, RouteTable, Serving
 from fairway.serve.refusal import Refused
 
@@ -15,9 +15,18 @@ __all__ = ["ROUTES", "TABLE", "Route", "RouteTable", "Serving", "dispatch"]
 
 ROUTES: tuple[Route, ...] = (
     Route("POST", "/predict", predict.predict),
+    Route("POST", "/score", score.score),
+    Route("GET", "/score", score.score),
+    Route("POST", "/invocations", mlflow.invoke),
+    Route("GET", "/ping", mlflow.ping),
+    Route("GET", "/version", mlflow.version),
     Route("GET", "/health", health.health),
     Route("GET", "/health/live", health.live),
     Route("GET", "/health/ready", health.health),
+    Route("GET", "/v1/models", v1.models),
+    Route("POST", "/v1/models/{model}:predict", v1.predict),
+    Route("POST", "/v1/models/{model}:explain", v1.explain),
+    Route("GET", "/v1/models/{model}", v1.model),
     Route("GET", "/v2", v2.server_metadata),
     Route("GET", "/v2/health/live", v2.server_live),
     Route("GET", "/v2/health/ready", v2.server_ready),

@@ -38,7 +38,7 @@ def submit(serving: Serving, exchange: Exchange, call: Call, write: Write, refus
             refuse(exchange, refused_of(result.code, result.status, result.message))
             return
         if form == "stream" and not call.streams:
-            start(answer_gathered(result))
+            start(answer_gathered(result), exchange)
             return
         attempt(result)
 
@@ -60,19 +60,25 @@ def submit(serving: Serving, exchange: Exchange, call: Call, write: Write, refus
     serving.submit(prepare(serving, exchange, call), done)
 
 
-def start(work: Coroutine[Any, Any, None]) -> None:
-    """Let it run in the loop; kept from being collected until it is done."""
+def start(work: Coroutine[Any, Any, None], exchange: Exchange) -> None:
+    """Let it run in the loop until it is done or the client has left."""
     task = asyncio.get_running_loop().create_task(work)
-    _tasks.add(task)
+    _tasks.add(task)  # the loop alone does not keep it from being collected
     task.add_done_callback(_tasks.discard)
+
+    def stop() -> None:
+        task.cancel()
+
+    exchange.on_gone = stop
 
 
 async def gather(result: Result) -> Result:
     """A stream as one result: a JSON list of its pieces, bytes put together, or the error it ended with."""
+    chunks: Any = result.chunks
     pieces: list[bytes | memoryview] = []
     kind = ""
-    if result.chunks is not None:
-        async for chunk in result.chunks:
+    try:
+        async for chunk in chunks:
             if chunk.form == "error":
                 return chunk
             if chunk.form == "bytes":
@@ -80,6 +86,8 @@ async def gather(result: Result) -> Result:
                 pieces.append(chunk.payload)
             else:
                 pieces.append(to_json(chunk))
+    finally:
+        await chunks.aclose()
     if kind:
         whole = Result("bytes", b"".join(pieces))
         whole.content_type = kind
@@ -177,9 +185,7 @@ def reply_bytes(exchange: Exchange, result: Result) -> None:
 async def reply_stream(exchange: Exchange, result: Result, kind: bytes) -> None:
     """Pieces as they come: server-sent events, lines of JSON, or bytes as they are (`kind` b""). An error in the midst is an event of its
     own, or breaks the connection where the form has no place for it. A client that leaves ends the model's work."""
-    chunks = result.chunks
-    if chunks is None:
-        raise ValueError("a stream without chunks")
+    chunks: Any = result.chunks
     stream = None
     try:
         async for chunk in chunks:
@@ -207,9 +213,7 @@ async def reply_stream(exchange: Exchange, result: Result, kind: bytes) -> None:
     except ConnectionResetError:
         return
     finally:
-        close = getattr(chunks, "aclose", None)
-        if close is not None:
-            await close()
+        await chunks.aclose()
 
 
 _STREAMED = ((b"cache-control", b"no-store"), (b"x-accel-buffering", b"no"))

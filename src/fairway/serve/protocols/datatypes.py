@@ -28,6 +28,7 @@ FROM_NUMPY = {
 }  # fmt: skip
 INTEGERS = frozenset(name for name in SIZES if "INT" in name)
 MAX_STRINGS = 1_000_000
+_array: Any = array.array  # its codes are known only when it runs
 _SWAPS = sys.byteorder == "big"  # what travels is little-endian, what `array` and `memoryview` read is the machine's
 _LENGTH = struct.Struct("<I")
 
@@ -44,7 +45,7 @@ def to_values(datatype: str, data: Bytes, shape: Sequence[int] | None = None) ->
         view = memoryview(data).cast("B")
         code = _CODES[datatype]
         if _SWAPS:
-            swapped: array.array[Any] = array.array(code, bytes(view))
+            swapped = _array(code, bytes(view))
             swapped.byteswap()
             view = memoryview(swapped).cast("B")
         if shape is not None and len(shape) > 1 and view.nbytes:
@@ -72,7 +73,7 @@ def from_values(datatype: str, values: Sequence[Any], name: str) -> bytes:
             return struct.pack(f"<{len(values)}e", *values)
         if datatype == "BF16":
             return _narrow(array.array("f", values))
-        packed: array.array[Any] = array.array(_CODES[datatype], values)
+        packed = _array(_CODES[datatype], values)
     except (TypeError, OverflowError, struct.error, KeyError, AttributeError, UnicodeEncodeError):
         raise _refuse_value(datatype, values, name) from None
     if _SWAPS:

@@ -94,7 +94,7 @@ def write_offer(serving: Serving, exchange: Exchange, result: Result, offer: str
         reply_bytes(exchange, result)
     else:
         kind = SSE if offer == "text/event-stream" else NDJSON
-        start(reply_stream(exchange, result if result.form == "stream" else alone(result), kind))
+        start(reply_stream(exchange, result if result.form == "stream" else alone(result), kind), exchange)
 
 
 def alone(result: Result) -> Result:

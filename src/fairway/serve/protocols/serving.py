@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -16,7 +15,7 @@ if TYPE_CHECKING:
     from fairway.serve.package.package import Package
     from fairway.serve.schema import Checker, ModelSchema
 
-TIMEOUT = b"fairway-timeout-s"
+TIMEOUT = b"fairway-timeout-ms"
 Params = dict[str, str]
 NO_PARAMS: Params = {}
 
@@ -115,18 +114,16 @@ def prepare(serving: Serving, exchange: Exchange, call: Call) -> Call:
 
 
 def find_timeout(limits: Limits, asked: bytes | None) -> float:
-    """Seconds a request may take. Raises Refused 400 if what is asked is no number above nought."""
+    """Seconds a request may take. Raises Refused 400 if what is asked is no number of milliseconds."""
     if asked is None:
         return limits.deadline_s
-    try:
-        wanted = float(asked)
-    except ValueError:
-        wanted = 0.0
-    if not wanted > 0:
+    if not asked.isdigit() or len(asked) > 12 or int(asked) == 0:
         raise Refused(
-            400, "FW-REQUEST", f"the header {TIMEOUT.decode()} is {shorten(asked.decode('latin-1'))!r}, expected seconds such as 2.5"
+            400,
+            "FW-REQUEST",
+            f"the header {TIMEOUT.decode()} is {shorten(asked.decode('latin-1'))!r}, expected milliseconds, a whole number from 1",
         )
-    return min(wanted, limits.deadline_s)
+    return min(int(asked) / 1000, limits.deadline_s)
 
 
 def check_model(serving: Serving, params: Params) -> None:
@@ -139,11 +136,6 @@ def check_model(serving: Serving, params: Params) -> None:
             404, "FW-NOT-FOUND", f"there is no version {shorten(version)!r} of the model {serving.name!r} here",
             hint=f"there is version {serving.version!r}",
         )  # fmt: skip
-
-
-def is_over(call: Call) -> bool:
-    """Nobody waits for the call any more."""
-    return 0 < call.deadline < time.monotonic()
 
 
 def refused_of(code: str, status: int, message: str, **more: Any) -> Refused:

@@ -1,0 +1,315 @@
+"""The Open Inference Protocol (V2) over gRPC."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hmac
+import os
+import re
+import time
+import zlib
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any
+
+import h2.exceptions
+from google.protobuf.message import DecodeError
+from grpclib.const import Cardinality, Handler, Status
+from grpclib.exceptions import StreamTerminatedError
+from grpclib.server import Server
+
+from fairway.serve.call import Call, Result, Tensor
+from fairway.serve.http import listen_on
+from fairway.serve.protocols import inference_messages as messages
+from fairway.serve.protocols.answers import gather
+from fairway.serve.protocols.datatypes import SIZES, check_tensor, count_elements, from_values, split_strings, to_values
+from fairway.serve.protocols.requests import to_text
+from fairway.serve.protocols.serving import Serving, check_model, find_timeout, refused_of
+from fairway.serve.protocols.tensors import EXTENSIONS, SERVER_NAME, describe_model, pick, to_tensors
+from fairway.serve.refusal import Refused
+
+if TYPE_CHECKING:
+    from ssl import SSLContext
+
+_SANE_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}").fullmatch
+_STATUSES = {
+    401: Status.UNAUTHENTICATED, 403: Status.PERMISSION_DENIED, 404: Status.NOT_FOUND, 408: Status.DEADLINE_EXCEEDED,
+    413: Status.RESOURCE_EXHAUSTED, 429: Status.RESOURCE_EXHAUSTED, 499: Status.CANCELLED, 501: Status.UNIMPLEMENTED,
+    503: Status.UNAVAILABLE, 504: Status.DEADLINE_EXCEEDED,
+}  # fmt: skip
+_CONTENTS = {
+    "BOOL": "bool_contents", "INT8": "int_contents", "INT16": "int_contents", "INT32": "int_contents", "INT64": "int64_contents",
+    "UINT8": "uint_contents", "UINT16": "uint_contents", "UINT32": "uint_contents", "UINT64": "uint64_contents",
+    "FP32": "fp32_contents", "FP64": "fp64_contents", "BYTES": "bytes_contents",
+}  # fmt: skip
+_ERROR_CHARACTERS = 2000  # it travels as a header
+_PREFIX_BYTES = 5
+_SERVICE = "/inference.GRPCInferenceService/"
+Stream = Any
+Answer = Callable[["InferenceService", Any, "Context"], Awaitable[Any]]
+
+
+class Context:
+    """What is known of a request besides its message."""
+
+    __slots__ = ("deadline", "id", "timeout")
+
+    def __init__(self, stream: Stream) -> None:
+        given = stream.metadata.get("fairway-request-id") or stream.metadata.get("x-request-id")
+        self.id = given if isinstance(given, str) and _SANE_ID(given) else os.urandom(12).hex()
+        self.timeout = stream.metadata.get("fairway-timeout-ms")
+        self.deadline = stream.deadline.time_remaining() if stream.deadline is not None else None
+
+
+class InferenceService:
+    """Answers for one replica."""
+
+    def __init__(self, serving: Serving, token: str) -> None:
+        self.serving, self._token = serving, token.encode()
+        self.in_flight = 0
+        self.idle = asyncio.Event()
+        self.idle.set()
+
+    def __mapping__(self) -> dict[str, Handler]:
+        return {
+            f"{_SERVICE}{name}": Handler(
+                self._wrap(name, answer), Cardinality.UNARY_UNARY, getattr(messages, f"{name}Request"), getattr(messages, f"{name}Response")
+            )
+            for name, answer in _METHODS.items()
+        }
+
+    def _wrap(self, name: str, answer: Answer) -> Callable[[Stream], Awaitable[None]]:
+        request_type = getattr(messages, f"{name}Request")
+
+        async def handle(stream: Stream) -> None:
+            context = Context(stream)
+            self.in_flight += 1
+            self.idle.clear()
+            try:
+                self._check_token(name, stream)
+                request = await receive(stream, request_type, self.serving.limits.body_bytes)
+                response = await answer(self, request, context)
+                await stream.send_initial_metadata(metadata={"fairway-request-id": context.id})
+                await stream.send_message(response)
+            except Refused as refused:
+                await stream.send_trailing_metadata(
+                    status=status_of(refused.status), status_message=to_text(refused)[:_ERROR_CHARACTERS],
+                    metadata={"fairway-request-id": context.id},
+                )  # fmt: skip
+            except (StreamTerminatedError, h2.exceptions.StreamClosedError):
+                return  # the client has left
+            finally:
+                self.in_flight -= 1
+                if not self.in_flight:
+                    self.idle.set()
+
+        return handle
+
+    def _check_token(self, name: str, stream: Stream) -> None:
+        given = str(stream.metadata.get("fairway-token", "")).encode()
+        if self._token and name not in ("ServerLive", "ServerReady") and not hmac.compare_digest(given, self._token):
+            raise Refused(401, "FW-FORBIDDEN", "this takes a token in the metadata fairway-token")
+
+    async def server_live(self, request: Any, context: Context) -> Any:
+        return messages.ServerLiveResponse(live=True)
+
+    async def server_ready(self, request: Any, context: Context) -> Any:
+        return messages.ServerReadyResponse(ready=self.serving.ready)
+
+    async def model_ready(self, request: Any, context: Context) -> Any:
+        check_model(self.serving, {"model": request.name, "version": request.version})
+        return messages.ModelReadyResponse(ready=self.serving.ready)
+
+    async def server_metadata(self, request: Any, context: Context) -> Any:
+        from fairway import __version__
+
+        return messages.ServerMetadataResponse(name=SERVER_NAME, version=__version__, extensions=EXTENSIONS)
+
+    async def model_metadata(self, request: Any, context: Context) -> Any:
+        check_model(self.serving, {"model": request.name, "version": request.version})
+        about = describe_model(self.serving)
+        tensor = messages.ModelMetadataResponse.TensorMetadata
+        about["inputs"] = [tensor(**one) for one in about["inputs"]]
+        about["outputs"] = [tensor(**one) for one in about["outputs"]]
+        return messages.ModelMetadataResponse(**about)
+
+    async def model_infer(self, request: Any, context: Context) -> Any:
+        serving = self.serving
+        check_model(serving, {"model": request.model_name, "version": request.model_version})
+        call = serving.checker.read_tensors(read_tensors(request))
+        call.wanted = tuple(output.name for output in request.outputs)
+        call.params = read_parameters(request.parameters)
+        call.id = context.id
+        timeout = find_timeout(serving.limits, context.timeout.encode() if context.timeout else None)
+        if context.deadline is not None:
+            timeout = min(timeout, max(context.deadline, 0.001))
+        call.deadline = time.monotonic() + timeout
+        result = await ask(serving, call)
+        if result.form == "error":
+            raise refused_of(result.code, result.status, result.message)
+        if result.form == "bytes" and result.status != 200:
+            raise Refused(result.status, "FW-MODEL", bytes(result.payload[:1000]).decode("utf-8", "replace"))
+        return self.write(request, context, pick(to_tensors(serving, result), call.wanted))
+
+    def write(self, request: Any, context: Context, tensors: list[Tensor]) -> Any:
+        """The answer: typed contents for who sent typed contents, else bytes."""
+        response = messages.ModelInferResponse(
+            model_name=self.serving.name, model_version=self.serving.version, id=request.id or context.id
+        )
+        typed = not request.raw_input_contents and all(tensor.datatype in _CONTENTS for tensor in tensors)
+        for tensor in tensors:
+            output = response.outputs.add(name=tensor.name, datatype=tensor.datatype, shape=tensor.shape)
+            if not typed:
+                response.raw_output_contents.append(bytes(tensor.data))
+            elif tensor.datatype == "BYTES":
+                output.contents.bytes_contents.extend(split_strings(tensor.data))
+            else:
+                getattr(output.contents, _CONTENTS[tensor.datatype]).extend(to_values(tensor.datatype, tensor.data))
+        return response
+
+
+_METHODS: dict[str, Answer] = {
+    "ServerLive": InferenceService.server_live,
+    "ServerReady": InferenceService.server_ready,
+    "ModelReady": InferenceService.model_ready,
+    "ServerMetadata": InferenceService.server_metadata,
+    "ModelMetadata": InferenceService.model_metadata,
+    "ModelInfer": InferenceService.model_infer,
+}
+
+
+def status_of(status: int) -> Status:
+    """gRPC's status for HTTP's."""
+    return _STATUSES.get(status, Status.INVALID_ARGUMENT if status < 500 else Status.INTERNAL)
+
+
+async def receive(stream: Stream, message_type: Any, limit: int) -> Any:
+    """The request's message, read only if it is not longer than `limit`, which grpclib itself does not look at. Raises Refused."""
+    source = stream._stream
+    try:
+        prefix = await source.recv_data(_PREFIX_BYTES)
+        if len(prefix) < _PREFIX_BYTES:
+            raise Refused(400, "FW-REQUEST", "the request has no message")
+        size = int.from_bytes(prefix[1:], "big")
+        if size > limit:
+            raise too_long(size, limit)
+        data = await source.recv_data(size)
+    except AssertionError:
+        raise Refused(400, "FW-REQUEST", "the request ends before its message does") from None
+    if len(data) != size:
+        raise Refused(400, "FW-REQUEST", f"the message has {len(data)} bytes, expected {size} as its prefix says")
+    if prefix[0]:
+        data = unpack(data, limit)
+    try:
+        return message_type.FromString(data)
+    except DecodeError:
+        raise Refused(400, "FW-REQUEST", f"the {size} bytes of the message are not a {message_type.DESCRIPTOR.full_name}") from None
+
+
+def too_long(size: int, limit: int) -> Refused:
+    return Refused(413, "FW-TOO-LARGE", f"the message is too large: came {size / 1e6:.1f} MB, at most {limit / 1e6:.1f} MB is taken")
+
+
+def unpack(data: bytes, limit: int) -> bytes:
+    """A compressed message (gzip or deflate), within the limit. Raises Refused."""
+    unpacker = zlib.decompressobj(zlib.MAX_WBITS | 32)
+    try:
+        plain = unpacker.decompress(data, limit + 1)
+    except zlib.error:
+        raise Refused(
+            501, "FW-UNSUPPORTED", "the message is compressed in a way that is not known here, expected gzip or deflate"
+        ) from None
+    if len(plain) > limit:
+        raise too_long(len(plain), limit)
+    return plain
+
+
+def read_parameters(parameters: Any) -> dict[str, Any]:
+    """Parameters as plain values."""
+    found: dict[str, Any] = {}
+    for name, parameter in parameters.items():
+        choice = parameter.WhichOneof("parameter_choice")
+        if choice is not None:
+            found[name] = getattr(parameter, choice)
+    return found
+
+
+def read_tensors(request: Any) -> list[Tensor]:
+    """The tensors, each looked at: its bytes are what its datatype and its shape say. Raises Refused 400."""
+    raw = request.raw_input_contents
+    if raw and len(raw) != len(request.inputs):
+        raise Refused(
+            400, "FW-REQUEST", f"raw_input_contents has {len(raw)} entries, expected one for each of the {len(request.inputs)} inputs"
+        )
+    tensors: list[Tensor] = []
+    names: set[str] = set()
+    for at, given in enumerate(request.inputs):
+        name, datatype, shape = given.name, given.datatype, tuple(given.shape)
+        if name in names:
+            raise Refused(400, "FW-INPUT", f"tensor {name[:80]!r} is there twice")
+        names.add(name)
+        if raw:
+            if given.HasField("contents"):
+                raise Refused(400, "FW-REQUEST", f"tensor {name!r} has contents beside raw_input_contents, expected one of them")
+            data = raw[at]
+        else:
+            data = read_contents(name, datatype, shape, given.contents)
+        check_tensor(name, datatype, shape, data)
+        tensors.append(Tensor(name, datatype, shape, data))
+    return tensors
+
+
+def read_contents(name: str, datatype: str, shape: tuple[int, ...], contents: Any) -> bytes:
+    """Typed contents as bytes. Raises Refused 400 naming the tensor and the field that was expected."""
+    count = count_elements(name, datatype, shape)
+    field = _CONTENTS.get(datatype)
+    if field is None:
+        raise Refused(400, "FW-INPUT", f"tensor {name!r}: {datatype} has no typed contents, expected it in raw_input_contents")
+    others = [one.name for one, _ in contents.ListFields() if one.name != field]
+    if others:
+        raise Refused(400, "FW-INPUT", f"tensor {name!r}: came {others[0]}, expected {field} for {datatype}")
+    values = getattr(contents, field)
+    if len(values) != count:
+        raise Refused(
+            400, "FW-INPUT", f"tensor {name!r}: came {len(values)} elements in {field}, expected {count} as its shape {list(shape)} says"
+        )
+    return from_values(datatype, list(values) if datatype in SIZES else values, name)
+
+
+async def ask(serving: Serving, call: Call) -> Result:
+    """The call's whole result. Raises Refused if the replica takes no more calls."""
+    waiting: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+
+    def done(result: Result) -> None:
+        if not waiting.done():
+            waiting.set_result(result)
+
+    serving.submit(call, done)
+    result = await waiting
+    return await gather(result) if result.form == "stream" else result
+
+
+class GrpcServer:
+    """A gRPC server that listens. `port` is the one it got."""
+
+    def __init__(self, server: Server, service: InferenceService, port: int) -> None:
+        self._server, self._service, self.port = server, service, port
+
+    async def close(self, timeout_s: float = 10.0) -> None:
+        """Take no new connections, let those that are being answered have their answers for `timeout_s`, and end."""
+        listener = self._server._server
+        if listener is not None:
+            listener.close()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._service.idle.wait(), timeout_s)
+        self._server.close()
+
+
+async def serve_grpc(serving: Serving, host: str, port: int, *, token: str = "", ssl: SSLContext | None = None) -> GrpcServer:
+    """Answer on the address (port 0: any that is free). Raises OSError."""
+    service = InferenceService(serving, token)
+    server = Server([service])
+    sock = listen_on(host, port)
+    found = sock.getsockname()[1]
+    await server.start(sock=sock, ssl=ssl)
+    return GrpcServer(server, service, found)

@@ -1,0 +1,71 @@
+"""TensorFlow Serving's and KServe's V1 protocol: instances in, predictions out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from fairway.serve.call import Result
+from fairway.serve.protocols.answers import submit, to_json
+from fairway.serve.protocols.requests import need_json, not_json, read_body
+from fairway.serve.protocols.serving import Params, Serving, check_model
+from fairway.serve.protocols.v2 import refuse
+from fairway.serve.refusal import Refused
+
+if TYPE_CHECKING:
+    from fairway.serve.http import Exchange
+
+
+class PredictRequest(msgspec.Struct):
+    """The protocol's body: rows in `instances`, or columns in `inputs`."""
+
+    instances: msgspec.Raw = msgspec.Raw()
+    inputs: msgspec.Raw = msgspec.Raw()
+
+
+_decode = msgspec.json.Decoder(PredictRequest).decode
+
+
+def predict(serving: Serving, exchange: Exchange, params: Params) -> None:
+    """Answer {"predictions": …}."""
+    try:
+        check_model(serving, params)
+        need_json(exchange)
+        body = read_body(serving, exchange)
+        try:
+            request = _decode(body)
+        except msgspec.MsgspecError as error:
+            raise not_json(error) from None
+        if bool(len(request.instances)) == bool(len(request.inputs)):
+            came = "both of them" if len(request.instances) else "neither"
+            raise Refused(400, "FW-REQUEST", f'the body is to have "instances" (rows) or "inputs" (columns): came {came}')
+        name, rows = (b"instances", request.instances) if len(request.instances) else (b"inputs", request.inputs)
+        call = serving.checker.read_json(b'{"%b":%b}' % (name, rows))
+        submit(serving, exchange, call, lambda result: write(exchange, result), refuse)
+    except Refused as refused:
+        refuse(exchange, refused)
+
+
+def write(exchange: Exchange, result: Result) -> None:
+    if result.form == "bytes" and result.status != 200:
+        raise Refused(result.status, "FW-MODEL", bytes(result.payload[:1000]).decode("utf-8", "replace"))
+    exchange.reply(200, b'{"predictions":%b}' % to_json(result))
+
+
+def explain(serving: Serving, exchange: Exchange, params: Params) -> None:
+    """Nothing here explains predictions."""
+    refuse(exchange, Refused(501, "FW-UNSUPPORTED", "this server has no explainer", hint="ask for predictions with …:predict"))
+
+
+def models(serving: Serving, exchange: Exchange, params: Params) -> None:
+    exchange.reply(200, msgspec.json.encode({"models": [serving.name]}))
+
+
+def model(serving: Serving, exchange: Exchange, params: Params) -> None:
+    """200 when the model can be asked, 503 before."""
+    try:
+        check_model(serving, params)
+        exchange.reply(200 if serving.ready else 503, msgspec.json.encode({"name": serving.name, "ready": serving.ready}))
+    except Refused as refused:
+        refuse(exchange, refused)

@@ -1,0 +1,316 @@
+"""The Open Inference Protocol over gRPC, over a real connection."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from grpclib.client import Channel, UnaryUnaryMethod
+from grpclib.const import Status
+from grpclib.exceptions import GRPCError
+
+from fairway.serve.protocols import inference_messages as m
+from fairway.serve.protocols.datatypes import FROM_NUMPY
+from fairway.serve.protocols.grpc import receive, serve_grpc
+from fairway.serve.refusal import Refused
+from tests.serve.protocols.rig import NUMPY, MemoryServing, array_of, failed, identity, stream_of, sum_rows
+
+X = np.arange(6, dtype="<f4").reshape(3, 2)
+Ask = Callable[..., Awaitable[Any]]
+
+
+def talk(serving: MemoryServing, conversation: Callable[[Ask], Awaitable[None]], **options: Any) -> None:
+    """Have a conversation with a server of its own."""
+
+    async def main() -> None:
+        server = await serve_grpc(serving, "127.0.0.1", 0, **options)  # type: ignore[arg-type]
+        channel = Channel("127.0.0.1", server.port)
+
+        async def ask(name: str, message: Any = None, **more: Any) -> Any:
+            reply = getattr(m, f"{name}Response")
+            method = UnaryUnaryMethod(channel, f"/inference.GRPCInferenceService/{name}", type(message), reply)
+            return await method(message if message is not None else getattr(m, f"{name}Request")(), **more)
+
+        try:
+            await conversation(ask)
+        finally:
+            channel.close()
+            await server.close()
+
+    asyncio.run(asyncio.wait_for(main(), 20))
+
+
+def request_of(*arrays: np.ndarray, raw: bool = True, **more: Any) -> Any:
+    request = m.ModelInferRequest(model_name="risk", **more)
+    for at, array in enumerate(arrays):
+        datatype = FROM_NUMPY[array.dtype.str]
+        tensor = request.inputs.add(name=f"x{at}", datatype=datatype, shape=array.shape)
+        if raw:
+            request.raw_input_contents.append(array.tobytes())
+        else:
+            getattr(tensor.contents, FIELDS[datatype]).extend(array.ravel().tolist())
+    return request
+
+
+FIELDS = {
+    "BOOL": "bool_contents", "INT8": "int_contents", "INT16": "int_contents", "INT32": "int_contents", "INT64": "int64_contents",
+    "UINT8": "uint_contents", "UINT16": "uint_contents", "UINT32": "uint_contents", "UINT64": "uint64_contents",
+    "FP32": "fp32_contents", "FP64": "fp64_contents",
+}  # fmt: skip
+
+
+def test_rows_as_bytes_are_answered_with_bytes_and_the_id() -> None:
+    async def conversation(ask: Ask) -> None:
+        answer = await ask("ModelInfer", request_of(X, id="mine"))
+        assert (answer.model_name, answer.model_version, answer.id) == ("risk", "3", "mine")
+        assert [(o.name, o.datatype, list(o.shape)) for o in answer.outputs] == [("predictions", "FP32", [3])]
+        assert np.frombuffer(answer.raw_output_contents[0], "<f4").tolist() == [1.0, 5.0, 9.0]
+
+    talk(MemoryServing(sum_rows), conversation)
+
+
+@pytest.mark.parametrize("datatype", sorted(FIELDS))
+def test_typed_contents_are_answered_with_typed_contents(datatype: str) -> None:
+    array = np.array([[0, 1, 1], [1, 0, 1]], dtype=NUMPY[datatype])
+
+    async def conversation(ask: Ask) -> None:
+        answer = await ask("ModelInfer", request_of(array, raw=False))
+        assert list(getattr(answer.outputs[0].contents, FIELDS[datatype])) == array.ravel().tolist()
+        assert not answer.raw_output_contents
+
+    talk(MemoryServing(identity, None), conversation)
+
+
+def test_texts_go_both_ways() -> None:
+    async def conversation(ask: Ask) -> None:
+        request = m.ModelInferRequest(model_name="risk")
+        request.inputs.add(name="s", datatype="BYTES", shape=[2]).contents.bytes_contents.extend([b"a", b"\xff"])
+        answer = await ask("ModelInfer", request)
+        assert list(answer.outputs[0].contents.bytes_contents) == [b"a", b"\xff"]
+
+    talk(MemoryServing(identity, None), conversation)
+
+
+def test_live_ready_and_metadata() -> None:
+    serving = MemoryServing(sum_rows)
+
+    async def conversation(ask: Ask) -> None:
+        assert (await ask("ServerLive", m.ServerLiveRequest())).live
+        assert (await ask("ServerReady", m.ServerReadyRequest())).ready
+        assert (await ask("ModelReady", m.ModelReadyRequest(name="risk", version="3"))).ready
+        assert (await ask("ServerMetadata", m.ServerMetadataRequest())).name == "fairway"
+        about = await ask("ModelMetadata", m.ModelMetadataRequest(name="risk"))
+        assert [(t.name, t.datatype, list(t.shape)) for t in about.inputs] == [("inputs", "FP64", [-1, 2])]
+        assert dict(about.properties) == {"columns": '["age","income"]'}
+        serving.ready = False
+        assert not (await ask("ServerReady", m.ServerReadyRequest())).ready
+        assert not (await ask("ModelReady", m.ModelReadyRequest(name="risk"))).ready
+
+    talk(serving, conversation)
+
+
+def break_raw(request: Any) -> None:
+    request.raw_input_contents[0] = b"123"
+
+
+def break_count(request: Any) -> None:
+    request.raw_input_contents.append(b"")
+
+
+def break_both(request: Any) -> None:
+    request.inputs[0].contents.fp32_contents.append(1.0)
+
+
+def break_shape(request: Any) -> None:
+    request.inputs[0].shape[0] = 0
+
+
+def break_datatype(request: Any) -> None:
+    request.inputs[0].datatype = "FLOAT"
+
+
+def break_twice(request: Any) -> None:
+    request.inputs.append(request.inputs[0])
+    request.raw_input_contents.append(request.raw_input_contents[0])
+
+
+def break_field(request: Any) -> None:
+    del request.raw_input_contents[:]
+    request.inputs[0].contents.int_contents.extend(range(6))
+
+
+def break_length(request: Any) -> None:
+    del request.raw_input_contents[:]
+    request.inputs[0].contents.fp32_contents.extend(range(5))
+
+
+def break_half(request: Any) -> None:
+    del request.raw_input_contents[:]
+    request.inputs[0].datatype = "BF16"
+
+
+def break_model(request: Any) -> None:
+    request.model_name = "other"
+
+
+def break_output(request: Any) -> None:
+    request.outputs.add(name="other")
+
+
+@pytest.mark.parametrize(
+    ("break_it", "status", "said"),
+    [
+        (break_raw, Status.INVALID_ARGUMENT, "tensor 'x0': came 3 bytes, expected 24"),
+        (break_count, Status.INVALID_ARGUMENT, "has 2 entries, expected one for each of the 1 inputs"),
+        (break_both, Status.INVALID_ARGUMENT, "tensor 'x0' has contents beside raw_input_contents"),
+        (break_shape, Status.INVALID_ARGUMENT, "tensor 'x0': its shape is [0, 2]"),
+        (break_datatype, Status.INVALID_ARGUMENT, "tensor 'x0': its datatype is 'FLOAT'"),
+        (break_twice, Status.INVALID_ARGUMENT, "tensor 'x0' is there twice"),
+        (break_field, Status.INVALID_ARGUMENT, "tensor 'x0': came int_contents, expected fp32_contents for FP32"),
+        (break_length, Status.INVALID_ARGUMENT, "tensor 'x0': came 5 elements in fp32_contents, expected 6"),
+        (break_half, Status.INVALID_ARGUMENT, "BF16 has no typed contents"),
+        (break_model, Status.NOT_FOUND, "there is no model 'other' here (there is 'risk')"),
+        (break_output, Status.INVALID_ARGUMENT, "there is no output 'other'"),
+    ],
+)
+def test_what_is_wrong_is_told_with_the_tensors_name(break_it: Callable[[Any], None], status: Status, said: str) -> None:
+    async def conversation(ask: Ask) -> None:
+        request = request_of(X)
+        break_it(request)
+        with pytest.raises(GRPCError) as error:
+            await ask("ModelInfer", request)
+        assert error.value.status == status
+        assert said in str(error.value.message)
+        assert list((await ask("ModelInfer", request_of(X))).outputs[0].shape) == [3]  # it lives on
+
+    talk(MemoryServing(sum_rows), conversation)
+
+
+@pytest.mark.parametrize(
+    ("http", "status"),
+    [
+        (500, Status.INTERNAL),
+        (504, Status.DEADLINE_EXCEEDED),
+        (503, Status.UNAVAILABLE),
+        (422, Status.INVALID_ARGUMENT),
+        (429, Status.RESOURCE_EXHAUSTED),
+    ],
+)
+def test_a_failed_call_has_grpcs_status(http: int, status: Status) -> None:
+    async def conversation(ask: Ask) -> None:
+        with pytest.raises(GRPCError) as error:
+            await ask("ModelInfer", request_of(X))
+        assert (error.value.status, error.value.message) == (status, "it broke: ä")
+
+    talk(MemoryServing(lambda call: failed(http, "it broke: ä")), conversation)
+
+
+def test_a_message_over_the_limit_is_refused_and_the_next_is_answered() -> None:
+    async def conversation(ask: Ask) -> None:
+        with pytest.raises(GRPCError) as error:
+            await ask("ModelInfer", request_of(np.zeros((4000, 2), "<f4")))
+        assert error.value.status == Status.RESOURCE_EXHAUSTED
+        assert "too large" in str(error.value.message)
+        assert (await ask("ModelInfer", request_of(X))).outputs
+
+    talk(MemoryServing(sum_rows, body_bytes=10_000), conversation)
+
+
+def test_a_token_is_asked_for_where_there_is_one() -> None:
+    async def conversation(ask: Ask) -> None:
+        assert (await ask("ServerLive", m.ServerLiveRequest())).live
+        for metadata in ({}, {"fairway-token": "guess"}):
+            with pytest.raises(GRPCError) as error:
+                await ask("ModelInfer", request_of(X), metadata=metadata)
+            assert error.value.status == Status.UNAUTHENTICATED
+        assert (await ask("ModelInfer", request_of(X), metadata={"fairway-token": "secret"})).outputs
+
+    talk(MemoryServing(sum_rows), conversation, token="secret")
+
+
+def test_the_deadline_and_the_id_of_the_caller_are_the_calls() -> None:
+    serving = MemoryServing(sum_rows)
+
+    async def conversation(ask: Ask) -> None:
+        import time
+
+        before = time.monotonic()
+        await ask("ModelInfer", request_of(X), timeout=5, metadata={"fairway-request-id": "mine", "fairway-timeout-ms": "9000"})
+        await ask("ModelInfer", request_of(X), timeout=5, metadata={"fairway-timeout-ms": "2000"})
+        await ask("ModelInfer", request_of(X))
+        assert [call.deadline - before for call in serving.calls] == pytest.approx([5, 2, 30], abs=0.5)
+        assert serving.calls[0].id == "mine"
+
+    talk(serving, conversation)
+
+
+def test_parameters_and_a_stream_are_taken_whole() -> None:
+    serving = MemoryServing(lambda call: stream_of([1, 2]), None)
+
+    async def conversation(ask: Ask) -> None:
+        request = request_of(X)
+        request.parameters["top"].int64_param = 3
+        request.parameters["how"].string_param = "best"
+        answer = await ask("ModelInfer", request)
+        assert np.frombuffer(answer.raw_output_contents[0], "<i8").tolist() == [1, 2]
+        assert serving.calls[0].params == {"top": 3, "how": "best"}
+
+    talk(serving, conversation)
+
+
+class Source:
+    """A stream's data, as grpclib gives it."""
+
+    def __init__(self, data: bytes) -> None:
+        self._stream, self.data = self, data
+
+    async def recv_data(self, size: int) -> bytes:
+        if self.data and len(self.data) < size:
+            raise AssertionError("Received less data than expected")
+        taken, self.data = self.data[:size], self.data[size:]
+        return taken
+
+
+def frame(data: bytes, flag: int = 0) -> bytes:
+    return bytes([flag]) + len(data).to_bytes(4, "big") + data
+
+
+def read(data: bytes) -> Any:
+    return asyncio.run(receive(Source(data), m.ModelReadyRequest, 1000))
+
+
+def test_messages_may_be_compressed() -> None:
+    plain = m.ModelReadyRequest(name="risk" * 50).SerializeToString()
+    assert read(frame(plain)).name == "risk" * 50
+    assert read(frame(gzip.compress(plain), 1)).name == "risk" * 50
+
+
+@pytest.mark.parametrize(
+    ("data", "status"),
+    [
+        (b"", 400),
+        (b"\0\0", 400),
+        (frame(b"\xff\xff\xff"), 400),
+        (frame(b"abc")[:-1], 400),
+        (frame(b"x" * 1001), 413),
+        (b"\0\xff\xff\xff\xff", 413),
+        (frame(gzip.compress(b"\0" * 100_000), 1), 413),
+        (frame(b"no gzip", 1), 501),
+    ],
+)
+def test_a_message_that_is_none_is_refused(data: bytes, status: int) -> None:
+    with pytest.raises(Refused) as refused:
+        read(data)
+    assert refused.value.status == status
+
+
+def test_array_answers_of_odd_shapes_keep_them() -> None:
+    async def conversation(ask: Ask) -> None:
+        answer = await ask("ModelInfer", request_of(X))
+        assert list(answer.outputs[0].shape) == [3, 0]
+
+    talk(MemoryServing(lambda call: array_of(np.zeros((3, 0)))), conversation)

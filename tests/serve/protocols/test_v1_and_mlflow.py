@@ -1,0 +1,120 @@
+"""KServe's V1 protocol and MLflow's /invocations."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.serve.protocols.rig import MemoryServing, array_of, failed, json_of, sum_rows
+
+V1 = "/v1/models/risk:predict"
+ROWS = [[1, 2], [3, 4]]
+RECORDS = [{"age": 1, "income": 2}, {"age": 3, "income": 4}]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"instances": ROWS},
+        {"instances": RECORDS},
+        {"inputs": {"age": [1, 3], "income": [2, 4]}},
+        {"instances": ROWS, "signature_name": "x"},
+    ],
+)
+def test_v1_answers_predictions(body) -> None:
+    answer = MemoryServing(sum_rows).post(V1, body)
+    assert answer.status == 200, answer.json
+    assert answer.json == {"predictions": [3.0, 7.0]}
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "said"),
+    [
+        (b"{}", 400, "came neither"),
+        (b'{"instances": [], "inputs": {}}', 400, "came both of them"),
+        (b"[1]", 400, "Expected `object`"),
+        (b"{", 400, "not JSON"),
+        (b'{"instances": [{"age": "old", "income": 1}]}', 422, "age"),
+        (b'{"instances": [[1]]}', 422, ""),
+        (b'{"instances": 5}', 422, ""),
+    ],
+)
+def test_v1_errors_are_texts(body: bytes, status: int, said: str) -> None:
+    serving = MemoryServing(sum_rows)
+    answer = serving.ask("POST", V1, body, content_type="application/json")
+    assert answer.status == status
+    assert isinstance(answer.json["error"], str)
+    assert said in answer.json["error"]
+    assert not serving.calls
+
+
+def test_v1_says_what_there_is_and_what_is_not() -> None:
+    serving = MemoryServing(sum_rows)
+    assert serving.ask("GET", "/v1/models").json == {"models": ["risk"]}
+    assert serving.ask("GET", "/v1/models/risk").json == {"name": "risk", "ready": True}
+    assert serving.post("/v1/models/risk:explain", {"instances": ROWS}).status == 501
+    missing = serving.post("/v1/models/other:predict", {"instances": ROWS})
+    assert (missing.status, missing.json["error"]) == (404, "there is no model 'other' here (there is 'risk')")
+    assert serving.ask("GET", "/v1/models/other").status == 404
+    assert serving.ask("POST", V1, b"{}", content_type="text/plain").status == 415
+    serving.ready = False
+    assert serving.ask("GET", "/v1/models/risk").status == 503
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"dataframe_split": {"columns": ["income", "age"], "data": [[2, 1], [4, 3]]}},
+        {"dataframe_split": {"columns": ["age", "income"], "index": [0, 1], "data": ROWS}},
+        {"dataframe_records": RECORDS},
+        {"instances": ROWS},
+        {"instances": RECORDS},
+        {"inputs": {"age": [1, 3], "income": [2, 4]}},
+        {"inputs": ROWS},
+    ],
+)
+def test_each_spelling_of_mlflow_is_read(body) -> None:
+    serving = MemoryServing(sum_rows)
+    answer = serving.post("/invocations", {**body, "params": {"top": 3}})
+    assert answer.status == 200, answer.json
+    assert answer.json == {"predictions": [3.0, 7.0]}
+    assert serving.calls[0].params == {"top": 3}
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "said"),
+    [
+        (b"{}", 400, "came none of them"),
+        (b'{"inputs": [], "instances": []}', 400, "came instances and inputs"),
+        (b"[]", 400, "Expected `object`"),
+        (b"\xff", 400, "not JSON"),
+        (b'{"inputs": [[1, 2]], "params": []}', 400, "$.params"),
+        (b'{"dataframe_split": {"columns": ["age"], "data": [[1]]}}', 422, "income"),
+    ],
+)
+def test_mlflows_errors_have_mlflows_form(body: bytes, status: int, said: str) -> None:
+    answer = MemoryServing(sum_rows).ask("POST", "/invocations", body, content_type="application/json")
+    assert answer.status == status
+    assert answer.json["error_code"] == "BAD_REQUEST"
+    assert said in answer.json["message"]
+
+
+def test_mlflow_takes_csv_and_is_pinged() -> None:
+    serving = MemoryServing(sum_rows)
+    assert serving.ask("POST", "/invocations", b"age,income\n1,2\n", content_type="text/csv").json == {"predictions": [3.0]}
+    assert serving.ask("POST", "/invocations", b"{}", content_type="text/plain").status == 415
+    assert serving.ask("GET", "/ping").status == 200
+    assert serving.ask("GET", "/version").answer.startswith(b"fairway ")
+    serving.ready = False
+    assert serving.ask("GET", "/ping").status == 503
+
+
+@pytest.mark.parametrize("url", ["/invocations", V1])
+def test_failures_keep_their_status(url: str) -> None:
+    answer = MemoryServing(lambda call: failed(504, "too slow")).post(url, {"instances": ROWS})
+    assert (answer.status, answer.error) == (504, "too slow")
+
+
+@pytest.mark.parametrize("url", ["/invocations", V1])
+def test_matrices_and_tables_are_nested(url: str) -> None:
+    assert MemoryServing(lambda call: array_of([[0.5, 0.5]])).post(url, {"instances": ROWS}).json == {"predictions": [[0.5, 0.5]]}
+    assert MemoryServing(lambda call: json_of([{"a": 1}])).post(url, {"instances": ROWS}).json == {"predictions": [{"a": 1}]}
