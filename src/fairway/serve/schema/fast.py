@@ -21,7 +21,7 @@ from fairway.serve.schema.rows import RowReader
 from fairway.serve.schema.shapes import AROUND
 
 UNSET = msgspec.UNSET
-FAILS = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+FAILS = (msgspec.MsgspecError, UnicodeError, RecursionError)
 """What a decode raises."""
 _SHAPE = re.compile(rb'\s*(?:\{\s*"(inputs|data|instances|columns)"\s*:\s*)?(\[\s*)?([\[{])?')
 _MANY_ORDERS = 8

@@ -14,9 +14,17 @@ MOST_FAULTS = 20
 
 def refusal(faults: list[Fault]) -> Refused:
     """422 with the first faults; the message is the very first."""
-    faults = faults[:MOST_FAULTS]
+    faults = [_sayable(fault) for fault in faults[:MOST_FAULTS]]
     more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
     return Refused(422, BAD_INPUT, f"the input does not keep to the schema: {faults[0].text}{more}", faults=tuple(faults))
+
+
+def _sayable(fault: Fault) -> Fault:
+    """Names and values that came may hold what no answer can: half a character."""
+    if fault.field.isascii() and fault.came.isascii() and fault.expected.isascii():
+        return fault
+    field, came, expected = (text.encode("utf-8", "backslashreplace").decode() for text in (fault.field, fault.came, fault.expected))
+    return Fault(row=fault.row, field=field, came=came, expected=expected)
 
 
 def wrong(came: str, expected: str, *, row: int = -1, field: str = "") -> Refused:

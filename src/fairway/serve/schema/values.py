@@ -170,7 +170,7 @@ class ValueCheck:
             return column.allows_nan
         if isinstance(value, float) and not math.isfinite(value):
             return column.allows_nan
-        if self._whole and isinstance(value, int) and not -_INT64 <= value < _INT64:
+        if self._whole and isinstance(value, int | float) and not -_INT64 <= value < _INT64:
             return False
         if self._validator is not None:
             return self._validator.is_valid(value)
@@ -185,7 +185,7 @@ class ValueCheck:
 
     def why(self, value: Any) -> str:
         """What was expected instead of `value`."""
-        if self._whole and isinstance(value, int) and not isinstance(value, bool) and not -_INT64 <= value < _INT64:
+        if self._whole and isinstance(value, int | float) and not isinstance(value, bool) and not -_INT64 <= value < _INT64:
             return f"{self.expected} of at most 64 bits"
         if self._validator is not None and value is not None and not isinstance(value, Odd):
             from jsonschema.exceptions import best_match
