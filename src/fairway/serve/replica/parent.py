@@ -13,6 +13,7 @@ import signal
 import socket
 import sys
 import traceback
+from contextlib import suppress
 from typing import Any, NoReturn
 
 from fairway.errors import FairwayError
@@ -44,7 +45,8 @@ class Parent:
             try:
                 self._predictor = load(self._package)
             except Exception as error:  # noqa: BLE001 - told to the front, which tells the user
-                self._link.send(["failed", *describe_failure(error)])
+                with suppress(OSError):
+                    self._link.send(["failed", *describe_failure(error)])
                 os._exit(1)
             self._link.send(["loaded", describe_predictor(self._predictor)])
         gc.collect()

@@ -107,7 +107,7 @@ class Pool:
         self.parent_pid = 0
         self._numbers = 0
         self._delay_s = _FIRST_DELAY_S
-        self._closing = False
+        self._closing = self._was_ready = False
         self._task: asyncio.Task[None] | None = None
         self.capacity = 1
         self.info: dict[str, Any] = {}
@@ -158,7 +158,10 @@ class Pool:
         self._workers[worker.number] = worker
         ours, theirs = socket_pair()
         await asyncio.get_running_loop().create_unix_connection(lambda: worker, sock=ours)
-        assert self._control is not None
+        if self._control is None:  # the parent has died meanwhile
+            worker.close()
+            theirs.close()
+            return
         with theirs:
             self._control.setblocking(True)  # a few bytes: it never waits
             try:
@@ -207,6 +210,7 @@ class Pool:
     def _make_ready(self, worker: ModelWorker) -> None:
         worker.is_ready = True
         self._delay_s = _FIRST_DELAY_S
+        self._was_ready = True
         if self.started is not None and not self.started.done():
             self.started.set_result(None)
         self.on_free()
@@ -216,10 +220,15 @@ class Pool:
 
     def _fail(self, header: Any) -> None:
         _, message, hint, trace = header
-        if self.started is not None and not self.started.done():
-            self.started.set_exception(ModelFailed(message, hint=hint, trace=trace))
+        if not self._was_ready:
+            self._give_up(ModelFailed(message, hint=hint, trace=trace))
             return
         print(f"the model cannot be loaded again: {message}\n{trace}", file=sys.stderr, flush=True)
+
+    def _give_up(self, error: ModelFailed) -> None:
+        """It never was ready: the first reason counts."""
+        if self.started is not None and not self.started.done():
+            self.started.set_exception(error)
 
     # ends
 
@@ -248,8 +257,8 @@ class Pool:
             return
         worker.close()
         why = describe_end(status)
-        if self.started is not None and not self.started.done():
-            self.started.set_exception(ModelFailed(f"{why} before it was ready", hint="its last words are above"))
+        if not self._was_ready:
+            self._give_up(ModelFailed(f"{why} before it was ready", hint="its last words are above"))
             return
         print(f"{why}; another one takes its place", file=sys.stderr, flush=True)
         self.replaced += 1
@@ -265,8 +274,8 @@ class Pool:
             return
         with suppress(ChildProcessError):
             os.waitpid(self.parent_pid, 0)
-        if self.started is not None and not self.started.done():
-            self.started.set_exception(ModelFailed("the process that loads the model has died", hint="its last words are above"))
+        if self.started is None or not self._was_ready:
+            self._give_up(ModelFailed("the process that loads the model has died", hint="its last words are above"))
             return
         print("the process that holds the model has died; the model is loaded again", file=sys.stderr, flush=True)
         lost = list(self._workers.values())

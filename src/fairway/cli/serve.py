@@ -1,0 +1,134 @@
+"""`fairway serve`: one inference server in the foreground."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from fairway.cli.style import paint
+from fairway.errors import ConfigError, FairwayError, UnsupportedError
+
+if TYPE_CHECKING:
+    from fairway.serve.replica.front import Front
+
+
+@click.command("serve")
+@click.argument("source")
+@click.option("--schema", default="", metavar="FILE", help="The schema of inputs and outputs; else the model's own.")
+@click.option("--name", default="", metavar="NAME", help="The model's name in protocols that have one.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Where to listen; others than this machine need --token-file.")
+@click.option("--port", default=8080, show_default=True, type=click.IntRange(0, 65535), help="0: any that is free.")
+@click.option("--grpc-port", default=-1, type=click.IntRange(-1, 65535), metavar="N", help="Also speak gRPC there (0: any).")
+@click.option("--workers", default=1, show_default=True, type=click.IntRange(1, 256), help="Model processes.")
+@click.option("--method", default="", metavar="NAME", help="What to call by default: predict, predict_proba, …")
+@click.option("--batch/--no-batch", default=None, help="Join rows of waiting requests (scripts: off unless asked for).")
+@click.option("--limits", multiple=True, metavar="NAME=N", help="concurrency, queue, deadline_s, body_bytes, batch_rows.")
+@click.option("--option", "more", multiple=True, metavar="NAME=VALUE", help="Of the model's loader: device=cuda, class=net.py:Net, …")
+@click.option("--trust", is_flag=True, help="Load pickled models and code inside model folders.")
+@click.option("--token-file", default="", metavar="FILE", type=click.Path(exists=True, dir_okay=False), help="Callers must send this.")
+@click.option("--tls-cert", default="", metavar="FILE", type=click.Path(exists=True, dir_okay=False), help="Speak HTTPS.")
+@click.option("--tls-key", default="", metavar="FILE", type=click.Path(exists=True, dir_okay=False), help="The certificate's key.")
+@click.option("--quiet", is_flag=True, help="No line for each request.")
+@click.pass_obj
+def command(folder: str, source: str, **given: Any) -> int:
+    """Serve a model here, in the foreground, until Ctrl-C.
+
+    SOURCE: a script with init() and run(data), a model of a run (RUN/OUTPUT, or just
+    OUTPUT for the newest), a model's folder or file. It answers POST /predict, /score,
+    /invocations, /v1 and /v2 at once; /docs has a form to try it.
+
+    \b
+    Examples:
+      fairway serve score.py --schema schema.json
+      fairway serve runs/42/winner --workers 2
+      fairway serve model.onnx --port 9000
+    """
+    try:
+        from fairway.serve.replica import run
+    except ModuleNotFoundError as error:
+        raise UnsupportedError(f"serving needs {error.name}", hint="pip install 'fairway[serve]'") from error
+    options = _read_options(folder, source, given)
+    try:
+        return run.run_replica(options, _greet)
+    except FairwayError as error:
+        trace = getattr(error, "trace", "")
+        if trace:
+            error.hint = error.hint or "the lines above show where"
+        raise
+
+
+def _read_options(folder: str, source: str, given: dict[str, Any]) -> Any:
+    from pathlib import Path
+
+    from fairway.serve.control.sources import resolve_source
+    from fairway.serve.replica.options import ReplicaOptions, parse_limits
+
+    if given["host"] not in ("127.0.0.1", "localhost", "::1") and not given["token_file"]:
+        raise ConfigError(
+            f"--host {given['host']} lets other machines in, and nothing asks who they are",
+            hint="give a --token-file, or deploy it: endpoints have keys for each caller",
+        )
+    loader: dict[str, Any] = {name: _value(text) for name, text in _pairs(given["more"], "--option")}
+    loader |= {"trust": True} if given["trust"] else {}
+    loader |= {"method": given["method"]} if given["method"] else {}
+    loader |= {} if given["batch"] is None else {"batch": given["batch"]}
+    found = resolve_source(source, folder)
+    return ReplicaOptions(
+        folder=found.folder,
+        schema=given["schema"],
+        name=given["name"] or found.name,
+        host=given["host"],
+        port=given["port"],
+        grpc_port=given["grpc_port"],
+        workers=given["workers"],
+        limits=parse_limits({name: _number(name, text) for name, text in _pairs(given["limits"], "--limits")}),
+        options=loader,
+        token=Path(given["token_file"]).read_text(encoding="utf-8").strip() if given["token_file"] else "",
+        certificate=given["tls_cert"],
+        key=given["tls_key"],
+        quiet=given["quiet"],
+    )
+
+
+def _pairs(given: tuple[str, ...], flag: str) -> list[tuple[str, str]]:
+    pairs = list[tuple[str, str]]()
+    for text in given:
+        name, mark, value = text.partition("=")
+        if not mark:
+            raise ConfigError(f"{flag} {text}: expected NAME=VALUE")
+        pairs.append((name, value))
+    return pairs
+
+
+def _value(text: str) -> Any:
+    """JSON where it is, else the text itself."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def _number(name: str, text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise ConfigError(f"--limits {name}={text}: expected a number") from None
+
+
+def _greet(front: Front, listening: dict[str, Any]) -> None:
+    """Say where it is and how to try it: data on stdout, talk on stderr."""
+    url = listening["url"]
+    print(url, flush=True)
+    lines = [f"{paint('ready', 'green', sys.stderr)}: {front.name} ({front.package.kind}) at {url}"]
+    if "grpc" in listening:
+        lines.append(f"  gRPC at {listening['grpc']}")
+    lines.append(f"  try it: {url}/docs")
+    if front.package.example is not None:
+        body = json.dumps(front.package.example)
+        if len(body) < 400:
+            lines.append(f"  curl -s {url}/predict -H 'content-type: application/json' -d '{body}'")
+    lines.append("  Ctrl-C ends it once what is under way is answered")
+    sys.stderr.write("\n".join(lines) + "\n")

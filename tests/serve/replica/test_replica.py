@@ -1,0 +1,315 @@
+"""A real inference server: it answers, and what goes wrong in the model harms nobody else."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.serve.replica.rig import Replica, replica, script, until
+
+MOODY = '''
+"""A script that does what its input says."""
+import json, os, signal, time
+
+
+def init():
+    global started
+    started = time.time()
+
+
+def run(raw_data):
+    wish = json.loads(raw_data)
+    if wish == "crash":
+        os.kill(os.getpid(), signal.SIGSEGV)
+    if wish == "exit":
+        os._exit(3)
+    if wish == "hang":
+        time.sleep(600)
+    if wish == "raise":
+        raise ValueError("no such customer")
+    if wish == "pid":
+        return {"pid": os.getpid(), "started": started}
+    return {"echo": wish}
+'''
+
+
+@pytest.fixture(scope="module")
+def moody(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Replica]:
+    folder = script(tmp_path_factory.mktemp("served") / "moody", MOODY)
+    with replica(folder, "--limits", '{"deadline_s": 1.5}') as one:
+        yield one
+
+
+def test_a_script_with_init_and_run_answers_as_it_is(moody: Replica) -> None:
+    assert moody.score({"a": [1, 2.5, None]}) == (200, {"echo": {"a": [1, 2.5, None]}})
+
+
+def test_what_the_script_raises_is_said_to_its_caller_and_the_traceback_to_the_log(moody: Replica) -> None:
+    status, answer = moody.score("raise")
+    assert (status, answer["error"]["code"]) == (500, "FW-MODEL")
+    assert answer["error"]["message"] == "the model failed: ValueError: no such customer"
+    assert 'raise ValueError("no such customer")' in moody.log.read_text()
+    assert moody.score("fine")[0] == 200
+
+
+@pytest.mark.parametrize(("wish", "words"), [("crash", "segmentation fault"), ("exit", "status 3")])
+def test_a_model_process_that_dies_costs_only_its_own_request(moody: Replica, wish: str, words: str) -> None:
+    before = moody.score("pid")[1]["pid"]
+    status, answer = moody.score(wish)
+    assert (status, answer["error"]["code"]) == (502, "FW-MODEL-DIED")
+    assert words in answer["error"]["message"]
+    status, after = moody.score("pid")
+    assert status == 200 and after["pid"] != before, "another process has taken its place"
+
+
+def test_a_model_process_that_hangs_is_replaced_and_its_request_told_so(moody: Replica) -> None:
+    before = moody.score("pid")[1]
+    status, answer = moody.score("hang")
+    assert (status, answer["error"]["code"]) == (504, "FW-TIMEOUT")
+    status, after = moody.score("pid")
+    assert status == 200 and after["pid"] != before["pid"]
+    assert after["started"] == before["started"], "it is a fork of the same parent: nothing was loaded again"
+
+
+def test_requests_beside_one_that_crashes_are_all_answered(moody: Replica) -> None:
+    answers = dict[int, tuple[int, Any]]()
+
+    def ask(number: int) -> None:
+        answers[number] = moody.score("crash" if number == 7 else number)
+
+    threads = [threading.Thread(target=ask, args=(number,)) for number in range(16)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert {number: status for number, (status, _) in answers.items()} == {n: 502 if n == 7 else 200 for n in range(16)}
+
+
+def test_killing_the_parent_loads_the_model_again_and_the_front_goes_on(moody: Replica) -> None:
+    before = moody.score("pid")[1]
+    (parent,) = moody.children
+    os.kill(parent, signal.SIGKILL)
+    until(lambda: moody.call("/health/ready", method="GET")[0] == 200 and moody.children not in ([], [parent]), "another parent is there")
+    status, after = moody.score("pid")
+    assert status == 200 and after["started"] != before["started"]
+
+
+def test_what_it_counts_is_told_to_prometheus(moody: Replica) -> None:
+    moody.score("fine")
+    status, text = moody.call("/metrics", method="GET")
+    assert status == 200
+    lines = text.splitlines()
+    assert any(line.startswith('fairway_serve_requests_total{model="moody",version="1",route="/score",status="200"} ') for line in lines)
+    memory = next(float(line.split()[-1]) for line in lines if line.startswith("fairway_serve_memory_bytes{"))
+    assert 20e6 < memory < 300e6
+
+
+def test_killing_the_front_ends_its_model_processes(tmp_path: Path) -> None:
+    with replica(script(tmp_path / "moody", MOODY)) as one:
+        until(lambda: one.workers, "a worker is there")
+        family = [*one.children, *one.workers]
+        one.process.kill()
+        until(lambda: not any(Path(f"/proc/{pid}/cmdline").exists() for pid in family), "they have gone")
+
+
+SLOW = """
+import json, pathlib, time
+
+def init():
+    pass
+
+def run(raw_data):
+    gate = pathlib.Path(json.loads(raw_data))
+    gate.with_suffix(".begun").touch()
+    while not gate.exists():
+        time.sleep(0.005)
+    return "done"
+"""
+
+
+def test_a_server_that_is_told_to_end_answers_what_it_has_begun(tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    answers = list[Any]()
+    with replica(script(tmp_path / "slow", SLOW)) as one:
+        asking = threading.Thread(target=lambda: answers.append(one.score(str(gate))))
+        asking.start()
+        until(lambda: gate.with_suffix(".begun").exists(), "the model has begun")
+        one.process.send_signal(signal.SIGTERM)
+        until(lambda: _refuses(one), "it takes no new connections")
+        gate.touch()
+        asking.join()
+        assert answers == [(200, "done")]
+        assert one.process.wait(20) == 0
+
+
+def _refuses(one: Replica) -> bool:
+    try:
+        one.call("/health/live", method="GET")
+    except OSError:
+        return True
+    return False
+
+
+STREAM = """
+import json, time
+
+def init():
+    pass
+
+def run(raw_data):
+    for number in range(json.loads(raw_data)):
+        yield {"n": number}
+    if number == 4:
+        raise RuntimeError("five is enough")
+"""
+
+
+def test_a_generator_is_streamed_as_events_and_gathered_for_who_wants_no_stream(tmp_path: Path) -> None:
+    with replica(script(tmp_path / "stream", STREAM)) as one:
+        status, text = one.call("/predict", 3, accept="text/event-stream")
+        assert status == 200
+        assert [json.loads(line[6:]) for line in text.splitlines() if line.startswith('data: {"n"')] == [{"n": 0}, {"n": 1}, {"n": 2}]
+        assert one.score(3) == (200, '{"n":0}\n{"n":1}\n{"n":2}\n')
+        status, text = one.call("/predict", 5, accept="text/event-stream")
+        assert "five is enough" in text
+        assert one.score(2)[0] == 200
+
+
+ASYNC = """
+import asyncio, json
+
+waiting = []
+
+def init():
+    pass
+
+async def run(raw_data):
+    # nobody is answered until three are here: a script that takes one at a time would wait for ever
+    event = asyncio.Event()
+    waiting.append(event)
+    if len(waiting) == 3:
+        for one in waiting:
+            one.set()
+    await event.wait()
+    return json.loads(raw_data)
+"""
+
+
+def test_an_asynchronous_script_has_many_requests_under_way(tmp_path: Path) -> None:
+    answers = list[Any]()
+    with replica(script(tmp_path / "several", ASYNC)) as one:
+        threads = [threading.Thread(target=lambda n=n: answers.append(one.score(n))) for n in range(3)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert sorted(answers) == [(200, 0), (200, 1), (200, 2)]
+
+
+THREADED = (
+    ASYNC.replace("async def", "def")
+    .replace("import asyncio", "import threading")
+    .replace("asyncio.Event", "threading.Event")
+    .replace("await ", "")
+)
+
+
+def test_a_script_that_may_be_called_by_several_threads_is(tmp_path: Path) -> None:
+    answers = list[Any]()
+    with replica(script(tmp_path / "threads", THREADED), "--limits", '{"concurrency": 3}') as one:
+        threads = [threading.Thread(target=lambda n=n: answers.append(one.score(n))) for n in range(3)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert sorted(answers) == [(200, 0), (200, 1), (200, 2)]
+
+
+ROWS = """
+import numpy as np
+
+fairway_batch = True
+sizes = []
+
+def init():
+    pass
+
+def run(data: list[dict]):
+    sizes.append(len(data))
+    if any(row["x"] < 0 for row in data):
+        raise ValueError("negative")
+    return [row["x"] * 2 for row in data]
+"""
+ONE_NUMBER = {
+    "type": "object",
+    "properties": {
+        "inputs": {"type": "array", "items": {"type": "object", "properties": {"x": {"type": "number"}}, "required": ["x"]}},
+    },
+}
+
+
+def test_of_a_batch_that_raises_only_the_request_to_blame_gets_the_error(tmp_path: Path) -> None:
+    answers = dict[int, tuple[int, Any]]()
+    with replica(script(tmp_path / "rows", ROWS, schema=ONE_NUMBER), "--options", '{"batch": true}') as one:
+
+        def ask(number: int) -> None:
+            answers[number] = one.call("/predict", {"inputs": [{"x": -1 if number == 5 else number}]})
+
+        threads = [threading.Thread(target=ask, args=(number,)) for number in range(20)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert {n for n, (status, _) in answers.items() if status != 200} == {5}
+    assert answers[5][1]["error"]["message"] == "the model failed: ValueError: negative"
+    assert [answers[n][1]["predictions"] for n in (0, 1, 19)] == [[0], [2], [38]]
+
+
+def test_a_token_is_asked_for_and_health_is_open(tmp_path: Path) -> None:
+    token = tmp_path / "token"
+    token.write_text("s3cret\n")
+    with replica(script(tmp_path / "moody", MOODY), "--token-file", str(token)) as one:
+        assert one.score("x")[0] == 401
+        assert one.score("x", fairway_token="s3cret")[0] == 200
+        assert one.call("/health/ready", method="GET")[0] == 200
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("def init():\n    open('nowhere.pkl')\n\ndef run(data):\n    pass\n", "FileNotFoundError"),
+        ("import no_such_library\n\ndef run(data):\n    pass\n", "no_such_library"),
+        ("def init()\n    pass\n", "score.py:1: Python cannot read it"),
+        ("def init():\n    import os; os.abort()\n\ndef run(data):\n    pass\n", "has died"),
+        ("x = 1\n", "run"),
+    ],
+)
+def test_a_script_that_cannot_start_says_why_and_shows_the_users_own_lines(tmp_path: Path, text: str, message: str) -> None:
+    folder = script(tmp_path / "broken", text)
+    done = subprocess.run(
+        [sys.executable, "-m", "fairway.serve.replica", str(folder), "--port", "0"], capture_output=True, text=True, timeout=60, check=False
+    )
+    told = json.loads(done.stdout)
+    assert told["ready"] is False
+    assert message in told["message"] + done.stderr
+    assert done.returncode in (2, 3)
+    assert "fairway/serve/replica/parent.py" not in done.stderr
+
+
+def test_an_address_that_is_taken_is_said_before_anything_is_loaded(moody: Replica, tmp_path: Path) -> None:
+    folder = script(tmp_path / "second", MOODY)
+    done = subprocess.run(
+        [sys.executable, "-m", "fairway.serve.replica", str(folder), "--port", str(moody.port)],
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert f"cannot listen on 127.0.0.1:{moody.port}: Address already in use" in done.stderr
