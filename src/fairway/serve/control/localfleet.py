@@ -86,7 +86,7 @@ Key = tuple[str, int]
 
 
 class LocalFleet:
-    """See `serve.control.fleet.Fleet`. To be opened in the event loop that uses it, and closed."""
+    """See `serve.control.fleet.Fleet`. To be started in the event loop that uses it, and closed."""
 
     def __init__(
         self,
@@ -110,7 +110,7 @@ class LocalFleet:
         self._news = asyncio.Event()
         self._closing = False
 
-    async def open(self) -> None:
+    async def start(self) -> None:
         """Find the replicas that an earlier server has started."""
         self._sockets = await asyncio.to_thread(open_socket_folder, self._folder / "sockets", self._home, _ID_BYTES)
         records = self._folder / "replicas"

@@ -1,0 +1,183 @@
+"""The gateway of this machine: a process of its own that outlives the server, always at the same port.
+
+`HOME/serve/gateway/`: `table.json` (it reads it when it starts), `port` (where it was last), `log`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from fairway.engine.processes import identify_process
+from fairway.errors import InfraError
+from fairway.serve.control.gatewaylink import GatewayLink, Tell
+from fairway.serve.control.processes import is_running, open_socket_folder, read_last_lines, signal_group, start_detached
+from fairway.serve.httpclient import Upstream
+from fairway.spec.endpoint import Endpoint
+
+_HOST = "127.0.0.1"
+_START_S, _STOP_S = 20.0, 45.0
+_LOOK_S = 0.01
+_SPOOL = "spool"
+
+
+class LocalGateways:
+    """See `serve.control.gatewaylink.Gateways`: the one of the home. `port` 0: where it was last, else any that is free."""
+
+    def __init__(self, home: str, *, port: int = 0, host: str = _HOST) -> None:
+        self._home, self._host, self._asked_port = home, host, port
+        self._folder = Path(home).absolute() / "serve" / "gateway"
+        self.spool = self._folder.parent / _SPOOL
+        self._link: GatewayLink | None = None
+        self._tell: Tell = lambda name, news: None
+        self._table = b""
+        self._port = 0
+        self._starting = asyncio.Lock()
+
+    def url(self, endpoint: Endpoint) -> str:
+        """Where callers find it."""
+        return f"http://{self.inner}/{endpoint.name}" if self._port else ""
+
+    def grpc(self, endpoint: Endpoint) -> str:
+        """gRPC is not passed through here."""
+        return ""
+
+    def explain(self) -> str:
+        """Why it does not answer."""
+        return "" if self._link is not None and self._link.is_heard else "the gateway is starting"
+
+    @property
+    def is_local(self) -> bool:
+        return self._host == _HOST
+
+    @property
+    def inner(self) -> str:
+        return f"{self._host}:{self._port}" if self._port else ""
+
+    async def start(self, tell: Tell) -> None:
+        """Find the one that runs, or start one."""
+        self._tell = tell
+        self._folder.mkdir(parents=True, exist_ok=True)
+        sockets = await asyncio.to_thread(open_socket_folder, self._folder.parent / "sockets", self._home, 60)
+        self._admin = sockets / "gateway.sock"
+        await self.look()
+
+    async def publish(self, endpoints: Sequence[Endpoint], table: bytes) -> None:
+        """Into the file, then to the process."""
+        self._table = table
+        await asyncio.to_thread(_write_whole, self._folder / "table.json", table)
+        if self._link is not None:
+            await self._link.put(table)
+
+    async def look(self) -> None:
+        """Start it unless it answers."""
+        async with self._starting:
+            if self._link is not None and self._link.is_heard:
+                return
+            if not await self._answers():
+                await self._start()
+            self._port = self._last_port()
+            if self._link is None:
+                self._link = GatewayLink("local", f"unix:{self._admin}", self._tell)
+                if self._table:
+                    await self._link.put(self._table)
+
+    async def stop(self) -> None:
+        """End it: what it has in hand is answered first."""
+        async with self._starting:
+            state = await self._link.state() if self._link is not None else None
+            await self._close_link()
+            if state is None:
+                return
+            pid = int(state["holder"])
+            identity = identify_process(pid)
+            signal_group(pid, identity, "TERM")
+            end = time.monotonic() + _STOP_S
+            while is_running(pid, identity) and time.monotonic() < end:
+                await asyncio.sleep(_LOOK_S)
+                _reap(pid)
+            signal_group(pid, identity, "KILL")
+            _reap(pid)
+
+    async def close(self) -> None:
+        """Let go of it; it goes on."""
+        await self._close_link()
+
+    async def _close_link(self) -> None:
+        link, self._link = self._link, None
+        if link is not None:
+            await link.close()
+
+    async def _answers(self) -> bool:
+        if not self._admin.exists():
+            return False
+        upstream = Upstream(f"unix:{self._admin}")
+        try:
+            answer = await upstream.ask("GET", "/health", timeout_s=5.0)
+            return answer.status == 200
+        finally:
+            upstream.abort()
+
+    async def _start(self) -> None:
+        port = self._asked_port or self._last_port()
+        if not port or not _is_free(self._host, port):
+            if self._asked_port:
+                raise InfraError(
+                    f"the gateway cannot listen at {self._host}:{port}: another program does", hint="give it another port, or end the other"
+                )
+            port = _find_free(self._host)
+        log = self._folder / "log"
+        words = ["--table", str(self._folder / "table.json"), "--listen", f"{self._host}:{port}", "--admin", f"unix:{self._admin}"]
+        argv = [sys.executable, "-P", "-m", "fairway.serve.gateway", *words, "--spool", str(self.spool)]
+        pid = start_detached(argv, log, os.environ)
+        identity = identify_process(pid)
+        end = time.monotonic() + _START_S
+        while not await self._answers():
+            if not is_running(pid, identity) or time.monotonic() > end:
+                _reap(pid)
+                said = [line for line in read_last_lines(log, 5) if line.strip()]
+                raise InfraError(f"the gateway does not start: {(said or ['it said nothing'])[-1]}", hint=f"what it says is in {log}")
+            await asyncio.sleep(_LOOK_S)
+        await asyncio.to_thread(_write_whole, self._folder / "port", str(port).encode())
+
+    def _last_port(self) -> int:
+        try:
+            text = (self._folder / "port").read_text(encoding="ascii").strip()
+        except (OSError, UnicodeDecodeError):
+            return 0
+        return int(text) if text.isdigit() and 0 < int(text[:6]) < 65536 else 0
+
+
+def _write_whole(path: Path, data: bytes) -> None:
+    part = path.with_name(f".{path.name}.{os.getpid()}")
+    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(data)
+    part.replace(path)
+
+
+def _is_free(host: str, port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError:
+            return False
+    return True
+
+
+def _find_free(host: str) -> int:
+    with socket.socket() as probe:
+        probe.bind((host, 0))
+        return probe.getsockname()[1]
+
+
+def _reap(pid: int) -> None:
+    with suppress(ChildProcessError):
+        os.waitpid(pid, os.WNOHANG)
