@@ -102,6 +102,14 @@ def test_a_client_that_leaves_while_the_model_thinks_ends_its_work() -> None:
     assert seen == ["stopped"]
 
 
+def test_a_piece_that_cannot_be_written_ends_the_stream_loudly() -> None:
+    broken = Result("array", b"123")
+    broken.dtype, broken.shape = "<f8", (1,)
+    assert ask(stream_of([broken])).status == 500
+    answer = ask(stream_of([1, broken]))
+    assert (answer.streamed, answer.aborted, answer.ended) == ([b"data: 1\n\n"], True, False)
+
+
 def test_an_empty_stream_ends_well() -> None:
     answer = ask(stream_of([]))
     assert answer.status == 200

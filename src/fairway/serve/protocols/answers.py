@@ -28,6 +28,13 @@ Write = Callable[[Result], None]
 Refuse = Callable[["Exchange", Refused], None]
 
 
+_UNWRITABLE = (ValueError, TypeError, KeyError, struct.error, msgspec.MsgspecError)
+
+
+def unwritable(error: Exception) -> Refused:
+    return Refused(500, "FW-INTERNAL", f"the result of the model cannot be written as an answer: {error}")
+
+
 def submit(serving: Serving, exchange: Exchange, call: Call, write: Write, refuse: Refuse) -> None:
     """Have the call answered: `write` gets its whole result, `refuse` what went wrong. Streams are gathered before unless the call takes
     them. Raises Refused if the replica takes no more calls."""
@@ -47,8 +54,8 @@ def submit(serving: Serving, exchange: Exchange, call: Call, write: Write, refus
             write(result)
         except Refused as refused:
             refuse(exchange, refused)
-        except (ValueError, TypeError, KeyError, struct.error, msgspec.MsgspecError) as error:
-            refuse(exchange, Refused(500, "FW-INTERNAL", f"the result of the model cannot be written as an answer: {error}"))
+        except _UNWRITABLE as error:
+            refuse(exchange, unwritable(error))
 
     async def answer_gathered(result: Result) -> None:
         gathered = await gather(result)
@@ -189,21 +196,22 @@ async def reply_stream(exchange: Exchange, result: Result, kind: bytes) -> None:
     stream = None
     try:
         async for chunk in chunks:
-            if stream is None:
-                if chunk.form == "error":
-                    exchange.refuse(refused_of(chunk.code, chunk.status, chunk.message))
-                    return
-                stream = _begin(exchange, chunk, kind)
             if exchange.gone:
                 return
             if chunk.form == "error":
+                refused = refused_of(chunk.code, chunk.status, chunk.message)
+                if stream is None:
+                    exchange.refuse(refused)
+                    return
                 if kind != SSE:
                     stream.abort()
                     return
-                problem = refused_of(chunk.code, chunk.status, chunk.message).plain(exchange.id)
-                stream.write(b"event: error\ndata: %b\n\n" % _encode(problem))
+                stream.write(b"event: error\ndata: %b\n\n" % _encode(refused.plain(exchange.id)))
                 break
-            stream.write(_piece(chunk, kind))
+            piece = _piece(chunk, kind)
+            if stream is None:
+                stream = _begin(exchange, chunk, kind)
+            stream.write(piece)
             await stream.drain()
         if stream is None:
             stream = exchange.stream(200, kind or NDJSON, _STREAMED)
@@ -211,7 +219,12 @@ async def reply_stream(exchange: Exchange, result: Result, kind: bytes) -> None:
             stream.write(b"event: end\ndata: %b\n\n" % _encode({"id": exchange.id}))
         stream.end()
     except ConnectionResetError:
-        return
+        return  # the client has left
+    except _UNWRITABLE as error:
+        if stream is None:
+            exchange.refuse(unwritable(error))
+        else:
+            stream.abort()
     finally:
         await chunks.aclose()
 
