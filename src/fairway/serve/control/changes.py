@@ -11,8 +11,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fairway.errors import ConfigError, ConflictError, NotFoundError
+from fairway.serve.control import autoscale, rollout
 from fairway.serve.control.keys import make_key
-from fairway.spec.endpoint import Capture, Endpoint, Revision, Rollout, Scaling, ServeSpec, find_revision
+from fairway.spec.endpoint import Capture, Endpoint, Revision, Rollout, ServeSpec, find_revision
 from fairway.spec.record import Record, record, replace, to_plain
 
 Weights = Sequence[tuple[int, float]]
@@ -67,7 +68,7 @@ def configure(endpoint: Endpoint, doing: Doing, *, what: str = "settings changed
     changed = replace(endpoint, **settings)
     if changed == endpoint:
         return endpoint
-    _check_scaling(changed.scaling)
+    autoscale.check_scaling(changed.scaling)
     _check_capture(changed.capture)
     _check_sticky(changed.sticky)
     return _noted(changed, doing, what)
@@ -84,15 +85,12 @@ def set_traffic(endpoint: Endpoint, weights: Weights, doing: Doing) -> Endpoint:
 def promote(endpoint: Endpoint, number: int, doing: Doing) -> Endpoint:
     """All traffic to the revision at once. A rollout of it is done; one of another ends."""
     get_revision(endpoint, number)
-    rollout = endpoint.rollout
-    if rollout is not None and rollout.revision == number and rollout.state in ("going", "paused"):
-        rollout = replace(rollout, state="done", why=f"promoted by {doing.by or 'hand'}")
-    else:
-        rollout = _ended(endpoint, f"revision {number} got all traffic")
-    traffic = ((number, _SHARE),)
-    if traffic == endpoint.traffic and rollout == endpoint.rollout:
+    if endpoint.rollout is not None and endpoint.rollout.revision == number and _is_going(endpoint):
+        return _noted(rollout.promote(endpoint, doing.at), doing, f"all traffic to revision {number}")
+    traffic, ended = ((number, _SHARE),), _ended(endpoint, f"revision {number} got all traffic")
+    if traffic == endpoint.traffic and ended == endpoint.rollout:
         return endpoint
-    return _noted(_with_traffic(endpoint, traffic, rollout), doing, f"all traffic to revision {number}")
+    return _noted(_with_traffic(endpoint, traffic, ended), doing, f"all traffic to revision {number}")
 
 
 def set_shadow(endpoint: Endpoint, number: int, doing: Doing) -> Endpoint:
@@ -120,53 +118,49 @@ def start_rollout(endpoint: Endpoint, wanted: Rollout, doing: Doing) -> Endpoint
             f"revision {endpoint.rollout.revision} is being rolled out",
             hint=f"promote it (fairway rollout {endpoint.name} --all) or take it back (fairway rollback {endpoint.name}) first",
         )
-    previous = tuple((number, weight) for number, weight in endpoint.traffic if number != wanted.revision)
-    if not previous:
+    if dict(endpoint.traffic).get(wanted.revision) == _SHARE:
         raise ConfigError(
             f"revision {wanted.revision} has all the traffic already", hint=f"what serves now: fairway endpoints {endpoint.name}"
         )
-    check_steps(wanted.steps)
-    if wanted.step_s <= 0 or wanted.least < 0 or not 0 < wanted.max_error_rate <= 1:
-        raise ConfigError(
-            "a rollout's step takes some time, and its error rate is above 0, at most 1", hint="--step 60s --max-error-rate 0.02"
-        )
-    total = sum(weight for _, weight in previous)
-    back = _whole([(number, weight * _SHARE / total) for number, weight in previous])
-    rollout = replace(wanted, previous=back, state="going", step=0, step_began_at=0.0, why="")
-    started = _with_traffic(endpoint, blend(back, wanted.revision, wanted.steps[0]), rollout)
+    started = rollout.start(endpoint, replace(wanted, state="going", step=0, why=""), doing.at)
+    assert started.rollout is not None
+    if started.rollout.state == "going":
+        started = replace(started, rollout=replace(started.rollout, step_began_at=0.0))
     steps = ", ".join(f"{step:g}" for step in wanted.steps)
-    return _noted(started, doing, f"rollout of revision {wanted.revision} by {steps} %")
+    return _noted(_with_traffic(endpoint, started.traffic, started.rollout), doing, f"rollout of revision {wanted.revision} by {steps} %")
 
 
 def pause_rollout(endpoint: Endpoint, paused: bool, doing: Doing) -> Endpoint:
     """Stay at this step, or go on; the step's time begins anew."""
-    rollout = endpoint.rollout
-    if rollout is None or rollout.state not in ("going", "paused"):
+    if endpoint.rollout is None or not _is_going(endpoint):
         raise ConflictError(f"{endpoint.name!r} has no rollout under way", hint=f"begin one: fairway rollout {endpoint.name} SOURCE")
-    if (rollout.state == "paused") == paused:
+    if (endpoint.rollout.state == "paused") == paused:
         return endpoint
-    changed = replace(
-        rollout, state="paused" if paused else "going", step_began_at=0.0, why=f"paused by {doing.by or 'hand'}" if paused else ""
-    )
-    return _noted(replace(endpoint, rollout=changed), doing, f"rollout {'paused' if paused else 'goes on'}")
+    changed = rollout.pause(endpoint) if paused else rollout.go_on(endpoint, doing.at)
+    return _noted(changed, doing, f"rollout {'paused' if paused else 'goes on'}")
 
 
 def rollback(endpoint: Endpoint, number: int, doing: Doing) -> Endpoint:
     """Traffic back to revision `number`; 0: to what served before the rollout, or before the last change of the traffic."""
-    rollout = endpoint.rollout
+    going = endpoint.rollout if _is_going(endpoint) else None
+    if going is not None and not number:
+        return _noted(
+            rollout.back(endpoint, f"taken back by {doing.by or 'hand'}", doing.at), doing, f"back: {spell_traffic(going.previous)}"
+        )
     if number:
         get_revision(endpoint, number)
-        traffic: tuple[tuple[int, float], ...] = ((number, _SHARE),)
-    elif rollout is not None and _is_going(endpoint):
-        traffic = rollout.previous
-    else:
-        traffic = _served_before(endpoint)
-    if _is_going(endpoint):
-        assert rollout is not None
-        rollout = replace(rollout, state="back", why=f"taken back by {doing.by or 'hand'}")
-    if traffic == endpoint.traffic and rollout == endpoint.rollout:
+    traffic = ((number, _SHARE),) if number else _served_before(endpoint)
+    ended = _ended(endpoint, f"taken back by {doing.by or 'hand'}")
+    if traffic == endpoint.traffic and ended == endpoint.rollout:
         return endpoint
-    return _noted(_with_traffic(endpoint, traffic, rollout), doing, f"back: {spell_traffic(traffic)}")
+    return _noted(_with_traffic(endpoint, traffic, ended), doing, f"back: {spell_traffic(traffic)}")
+
+
+def follow_rollout(endpoint: Endpoint, changed: Endpoint, why: str, at: float) -> Endpoint:
+    """What the rollout has come to by itself (`rollout.advance`), as it is kept."""
+    if changed.traffic == endpoint.traffic and changed.rollout is not None and changed.rollout.state == "going":
+        return changed
+    return _noted(_with_traffic(endpoint, changed.traffic, changed.rollout), Doing("", at), why)
 
 
 def pause(endpoint: Endpoint, paused: bool, doing: Doing) -> Endpoint:
@@ -220,19 +214,6 @@ def check_weights(endpoint: Endpoint, weights: Weights) -> tuple[tuple[int, floa
     return tuple((number, weight) for number, weight in sorted(seen.items()) if weight)
 
 
-def check_steps(steps: Sequence[float]) -> None:
-    """Raises ConfigError unless they rise from above 0 to 100."""
-    if not steps or steps[-1] != _SHARE or any(b <= a for a, b in zip((0.0, *steps), steps, strict=False)):
-        shown = ",".join(f"{step:g}" for step in steps)
-        raise ConfigError(f"the steps {shown!r} do not rise to 100", hint="percent of the traffic, such as 5,25,100")
-
-
-def blend(previous: Weights, number: int, percent: float) -> tuple[tuple[int, float], ...]:
-    """`percent` of the traffic to revision `number`, the rest as it was among the others (whose weights add up to 100)."""
-    rest = (_SHARE - percent) / _SHARE
-    return _whole([*((one, weight * rest) for one, weight in previous if one != number), (number, percent)])
-
-
 def spell_traffic(traffic: Weights) -> str:
     """ "revision 3: 95 %, revision 4: 5 %"."""
     if len(traffic) == 1:
@@ -240,18 +221,9 @@ def spell_traffic(traffic: Weights) -> str:
     return ", ".join(f"revision {number}: {weight:g} %" for number, weight in traffic)
 
 
-def _with_traffic(endpoint: Endpoint, traffic: tuple[tuple[int, float], ...], rollout: Rollout | None) -> Endpoint:
+def _with_traffic(endpoint: Endpoint, traffic: tuple[tuple[int, float], ...], going: Rollout | None) -> Endpoint:
     """What answers requests is no shadow any more."""
-    return replace(endpoint, traffic=traffic, rollout=rollout, shadow=0 if endpoint.shadow in dict(traffic) else endpoint.shadow)
-
-
-def _whole(weights: Weights) -> tuple[tuple[int, float], ...]:
-    """Without those that get nothing, in order; what rounding took away goes to the largest."""
-    kept = [(number, round(weight, 4)) for number, weight in sorted(weights) if weight > 0]
-    largest = max(range(len(kept)), key=lambda n: kept[n][1])
-    rest = round(_SHARE - sum(weight for _, weight in kept), 4)
-    kept[largest] = (kept[largest][0], round(kept[largest][1] + rest, 4))
-    return tuple(kept)
+    return replace(endpoint, traffic=traffic, rollout=going, shadow=0 if endpoint.shadow in dict(traffic) else endpoint.shadow)
 
 
 def _is_going(endpoint: Endpoint) -> bool:
@@ -276,20 +248,6 @@ def _served_before(endpoint: Endpoint) -> tuple[tuple[int, float], ...]:
 def _noted(endpoint: Endpoint, doing: Doing, what: str) -> Endpoint:
     entry: Mapping[str, Any] = {"at": doing.at, "by": doing.by, "what": what, "traffic": [list(one) for one in endpoint.traffic]}
     return replace(endpoint, history=(*endpoint.history, dict(entry))[-_HISTORY:])
-
-
-def _check_scaling(scaling: Scaling) -> None:
-    if not 0 <= scaling.minimum <= scaling.maximum or not scaling.maximum:
-        raise ConfigError(
-            f"there cannot be {scaling.minimum} to {scaling.maximum} replicas",
-            hint="--min is 0 or more, --max at least 1 and not below --min",
-        )
-    if scaling.on not in ("concurrency", "latency"):
-        raise ConfigError(f"replicas cannot be counted by {scaling.on!r}", hint="by concurrency, or by latency")
-    if not (0 < scaling.target < math.inf and 0 < scaling.idle_s < math.inf and 0 < scaling.window_s < math.inf):
-        raise ConfigError("a target, an idle time and a window are above 0", hint="--target 8 --idle 60s --window 10s")
-    if scaling.grow_step < 0 or scaling.shrink_step < 0 or scaling.shrink_delay_s < 0:
-        raise ConfigError("steps and delays of scaling cannot be negative", hint="0 is no bound")
 
 
 def _check_capture(capture: Capture) -> None:
