@@ -93,7 +93,7 @@ class Place:
         libraries = self._libraries(sys.executable)
         at = f"[{host}]" if ":" in host else host
         command = [sys.executable, "-m", "fairway.serve.gateway", "--table", told["table"], "--listen", f"{at}:{_HTTP}"]
-        command += ["--admin", f"{at}:{told['admin_port']}", "--token-file", told["token_file"]]
+        command += ["--admin", f"{at}:{told['admin_port']}", "--admin-token-file", told["token_file"]]
         if told.get("tls"):
             command += ["--tls-cert", f"{told['tls']}/tls.crt", "--tls-key", f"{told['tls']}/tls.key"]
         return command, self._surroundings(libraries, own=False)

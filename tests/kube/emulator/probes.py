@@ -92,6 +92,7 @@ class Prober:
         finally:
             if started.returncode is None:
                 started.kill()
+                await started.wait()
         return started.returncode == 0, text.decode(errors="replace").strip()
 
 
