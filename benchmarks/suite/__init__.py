@@ -28,6 +28,9 @@ from benchmarks.suite import (
     points,
     restart,
     resume,
+    serving_requests,
+    serving_start,
+    serving_tensors,
     table,
 )
 
@@ -53,6 +56,9 @@ BENCHMARKS: tuple[Benchmark, ...] = tuple(
         dashboard_pages,
         dashboard_browser,
         dashboard_lighthouse,
+        serving_requests,
+        serving_tensors,
+        serving_start,
         cluster_steps,
         cluster_pools,
         cluster_server,

@@ -1,0 +1,48 @@
+"""The two models that everybody serves, as each wants them on disk. Run as a script by an environment with pandas: CSV FOLDER."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+IDENTITY = """
+import numpy as np
+
+
+def init():
+    pass
+
+
+def run(data: np.ndarray):
+    return data
+"""
+
+
+def main(csv: str, folder: Path) -> None:
+    """Train, and write: hgb.joblib, rows.npy, expected.npy, columns.json, fairway-hgb/, fairway-identity/."""
+    import joblib
+    import numpy as np
+    import pandas as pd
+    from sklearn.ensemble import HistGradientBoostingClassifier
+
+    import fairway as fw
+
+    frame = pd.read_csv(csv)
+    inputs = frame.drop(columns=["ID", "default.payment.next.month"]).astype(float)
+    x, y = inputs.to_numpy(), frame["default.payment.next.month"].to_numpy()
+    model = HistGradientBoostingClassifier(random_state=0).fit(x, y)
+    folder.mkdir(parents=True, exist_ok=True)
+    joblib.dump(model, folder / "hgb.joblib")
+    np.save(folder / "rows.npy", x[:1000])
+    np.save(folder / "expected.npy", model.predict_proba(x[:1000])[:, 1])
+    (folder / "columns.json").write_text(json.dumps(list(inputs.columns)))
+    fw.Model(model, example=inputs.head(1)).save(str(folder / "fairway-hgb"))
+    identity = folder / "fairway-identity"
+    identity.mkdir()
+    (identity / "score.py").write_text(IDENTITY)
+    (identity / "schema.json").write_text((folder / "fairway-hgb/schema.json").read_text())
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], Path(sys.argv[2]))

@@ -1,0 +1,100 @@
+"""Requests a second and how long each takes: one row alone, one row from 64 callers, a hundred rows; boosted trees and a model that does
+nothing; one worker on one core, beside others' servers in the same run."""
+
+from __future__ import annotations
+
+from benchmarks.figures import OURS, Bar
+from benchmarks.process import CommandError
+from benchmarks.serving.bench import Server, contenders, models, rows, started
+from benchmarks.session import Benchmark, Session
+
+ALONE = Bar("serving-identity-1", "identity, one JSON row, one caller: median", 250, "µs")
+MANY = Bar("serving-identity-64", "identity, 64 callers: time for a request, of FastAPI's", 0.5, "of fastapi")
+TREES = Bar("serving-trees-1", "boosted trees, one caller, batching on: median, of FastAPI's", 1.15, "of fastapi")
+TREES_MANY = Bar("serving-trees-64", "boosted trees, 64 callers: time for a request, of FastAPI's", 0.125, "of fastapi")
+TREES_P99 = Bar("serving-trees-64-p99", "boosted trees, 64 callers: p99", 15, "ms")
+HUNDRED = Bar("serving-trees-100", "boosted trees, 100 rows, 8 callers: time for a row, of FastAPI's", 0.5, "of fastapi")
+FAILED = Bar("serving-failed", "requests that were not answered with 200", 0, "")
+MEMORY = Bar("serving-memory", "memory of the server with one worker and scikit-learn, after the load", 170, "MB")
+SECOND = Bar("serving-memory-2", "private memory of a second worker", 20, "MB")
+
+
+def measure(session: Session) -> None:
+    seconds = 3.0 if session.quick else 8.0
+    models(session)
+    found: dict[tuple[str, str], list[float]] = {}
+    for _ in range(1 if session.quick else 3):
+        for model in ("identity", "hgb"):
+            for contender, python in contenders(session):
+                session.talk(f"{contender.name} {model}")
+                try:
+                    with started(session, contender, python, model) as server:
+                        for key, value in _figures(server, seconds, model).items():
+                            found.setdefault((key, contender.name), []).append(value)
+                except CommandError as error:
+                    session.record(f"serving-{model}", contender.name, "", [], str(error)[:200])
+    for (figure, name), values in sorted(found.items(), key=lambda item: (item[0][0], item[0][1] != OURS)):
+        session.record(figure, name, _UNITS.get(figure.partition(" ")[0].split("/")[-1], ""), list(values))
+    _judge(session, found)
+
+
+_UNITS = {"p50": "µs", "p99": "µs", "cpu": "µs", "per_s": "1/s", "memory": "MB"}
+
+
+def _figures(server: Server, seconds: float, model: str) -> dict[str, float]:
+    data = rows(server.setting.models)
+    made: dict[str, float] = {}
+    shapes = ((1, 1), (1, 64), (100, 8)) if model == "hgb" else ((1, 1), (1, 64))
+    failed = 0
+    for count, connections in shapes:
+        body = server.contender.body(data[:count])
+        server.load(body, connections, 1)
+        load = server.load(body, connections, seconds)
+        name = f"{model}-{count}x{connections}"
+        made |= {f"{name}/per_s": load.per_s * count, f"{name}/p50": load.p50_us, f"{name}/p99": load.p99_us, f"{name}/cpu": load.cpu_us}
+        failed += load.failed
+    made["failed"] = float(failed)
+    if model == "hgb":
+        made["hgb/memory"] = server.memory_mb
+    return made
+
+
+def _judge(session: Session, found: dict[tuple[str, str], list[float]]) -> None:
+    """Ours as a share of FastAPI's, round by round."""
+
+    def ours(figure: str) -> list[float]:
+        return found.get((figure, OURS), [])
+
+    def share(figure: str, *, per_s: bool) -> list[float | None]:
+        pairs = zip(ours(figure), found.get((figure, "fastapi"), []), strict=False)
+        return [theirs / mine if per_s else mine / theirs for mine, theirs in pairs]
+
+    session.record(ALONE.name, OURS, "µs", list(ours("identity-1x1/p50")))
+    session.record(MANY.name, OURS, "of fastapi", share("identity-1x64/per_s", per_s=True))
+    session.record(TREES.name, OURS, "of fastapi", share("hgb-1x1/p50", per_s=False))
+    session.record(TREES_MANY.name, OURS, "of fastapi", share("hgb-1x64/per_s", per_s=True))
+    session.record(TREES_P99.name, OURS, "ms", [value / 1000 for value in ours("hgb-1x64/p99")])
+    session.record(HUNDRED.name, OURS, "of fastapi", share("hgb-100x8/per_s", per_s=True))
+    session.record(FAILED.name, OURS, "", list(ours("failed")))
+    session.record(MEMORY.name, OURS, "MB", list(ours("hgb/memory")))
+    for contender, python in contenders(session):
+        if contender.name == OURS:
+            _second_worker(session, contender, python)
+
+
+def _second_worker(session: Session, contender: object, python: object) -> None:
+    """How much more memory two workers take than one, and how much more they do with two cores."""
+    sizes = list[float]()
+    for workers in (1, 2):
+        with started(session, contender, python, "hgb", workers=workers, core="0,1") as server:  # type: ignore[arg-type]
+            server.load(server.contender.body(rows(server.setting.models)[:1]), 64, 3)
+            sizes.append(server.memory_mb)
+    session.record(SECOND.name, OURS, "MB", [sizes[1] - sizes[0]])
+
+
+BENCHMARK = Benchmark(
+    "serving-requests",
+    "a model server under load, beside others",
+    (ALONE, MANY, TREES, TREES_MANY, TREES_P99, HUNDRED, FAILED, MEMORY, SECOND),
+    measure,
+)
