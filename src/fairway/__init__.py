@@ -25,7 +25,9 @@ if TYPE_CHECKING:
     from fairway.dsl.step import Step, dynamic, step
     from fairway.engine.client import run, runs
     from fairway.errors import FairwayError
+    from fairway.serve.feedback.dataset import traffic
     from fairway.step.context import checkpoint, context, log, progress, skip
+    from fairway.step.traffic import Traffic
     from fairway.step.types import HTML, Directory, Figure, File, Markdown, Metrics, Model, Table
 
 _HOME = {
@@ -40,7 +42,9 @@ _HOME = {
         ("dsl.load", ("load_pipeline",)),
         ("step.context", ("log", "progress", "checkpoint", "context", "skip")),
         ("step.types", ("File", "Directory", "Model", "Figure", "Metrics", "Table", "HTML", "Markdown")),
+        ("step.traffic", ("Traffic",)),
         ("engine.client", ("run", "runs")),
+        ("serve.feedback.dataset", ("traffic",)),
         ("errors", ("FairwayError",)),
     )
     for name in names
@@ -50,7 +54,7 @@ __all__ = [  # noqa: RUF022 - in the order in which one meets them; `__getattr__
     "step", "pipeline", "dynamic", "each", "collect", "when", "otherwise", "either", "after", "length", "contains", "secret", "artifact",
     "env", "retry", "pool", "place", "volume", "command", "container", "In", "Out", "load_pipeline",
     "log", "progress", "checkpoint", "context", "skip", "File", "Directory", "Model", "Figure", "Metrics", "Table", "HTML", "Markdown",
-    "run", "runs", "Step", "Pipeline", "FairwayError",
+    "run", "runs", "traffic", "Traffic", "Step", "Pipeline", "FairwayError",
 ]  # fmt: skip
 
 
@@ -63,7 +67,7 @@ def __getattr__(name: str) -> Any:
     try:
         home = import_module(f"fairway.{module}")
     except ModuleNotFoundError as error:
-        if error.name != "fairway.engine":  # a worker pod has none
+        if error.name not in ("fairway.engine", "fairway.serve"):  # a worker pod has none
             raise
         home = import_module("fairway.step.absent")
     value = getattr(home, name)

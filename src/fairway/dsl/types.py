@@ -61,7 +61,7 @@ def _class_name(cls: type) -> str:
     if module == "builtins":
         return "list" if name in _LIST_LIKE else name
     if module.startswith("fairway."):
-        return f"fairway.{name}"
+        return getattr(cls, "fairway_type", "") or f"fairway.{name}"
     if module in ("collections.abc", "typing") and name in _LIST_LIKE:
         return "list"
     module = public_module(module)

@@ -1,4 +1,4 @@
-"""`fw.run` and `fw.runs` where there is no engine: in a worker pod, which has what attempts need and no more."""
+"""`fw.run`, `fw.runs` and `fw.traffic` where there is no engine: in a worker pod, which has what attempts need and no more."""
 
 from __future__ import annotations
 
@@ -13,6 +13,14 @@ def run(*_: Any, **__: Any) -> NoReturn:
     """What the engine's does in a step or in a module that is being imported: raises UnsupportedError, or ends the import."""
     check_may_run(context().task)
     _refuse()
+
+
+def traffic(*_: Any, **__: Any) -> NoReturn:
+    """What the real one does in a step: raises UnsupportedError."""
+    raise UnsupportedError(
+        "fw.traffic is asked outside of steps: what a step reads must be among its inputs",
+        hint="write `data: fw.Traffic` in the step, and pass fw.traffic(…) to it in the pipeline or with fw.run",
+    )
 
 
 class Runs:

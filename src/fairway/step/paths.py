@@ -168,7 +168,7 @@ def open_folder(ref: ArtifactRef, store: ArtifactStore, scratch: str) -> Directo
     """The artifact as a folder under its own name; its files are links into the store (programs are copies, so that they can be run)."""
     path = os.path.join(scratch, ".inputs", ref.digest[:16], os.path.basename(ref.meta.get("name") or ref.name or "folder"))
     if os.path.isdir(path):
-        return Directory(path)
+        return _as_folder(path)
     manifest = json.loads(store.get(blob_key(ref.digest)))
     part = f"{path}.{os.urandom(4).hex()}"
     os.makedirs(part)
@@ -188,6 +188,15 @@ def open_folder(ref: ArtifactRef, store: ArtifactStore, scratch: str) -> Directo
         else:
             os.symlink(source, target)
     os.rename(part, path)
+    return _as_folder(path)
+
+
+def _as_folder(path: str) -> Directory:
+    """Captured traffic knows how to read itself."""
+    if os.path.exists(f"{path}/fairway-traffic.json"):
+        from fairway.step.traffic import Traffic
+
+        return Traffic(path)
     return Directory(path)
 
 

@@ -220,6 +220,8 @@ async def _reached(places: Places, runs: Iterable[str], blobs: dict[str, BlobSta
             found |= wire.find_digests(
                 places.artifacts.get(stat.key).decode("latin-1") for stat in places.artifacts.list(f"outcome/{run}/")
             )
+    for stat in places.artifacts.list("traffic/"):  # manifests of captured traffic
+        found |= wire.find_digests([places.artifacts.get(stat.key).decode("latin-1")])
     pending = list(found & blobs.keys())
     while pending:
         new = wire.find_digests(_scanned(places.artifacts, blobs[pending.pop()])) - found

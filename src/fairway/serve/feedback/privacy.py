@@ -85,20 +85,24 @@ class Privacy:
     def _cover_object(self, value: dict[str, Any], trail: tuple[str, ...], is_request: bool) -> dict[str, Any]:
         columns, data = value.get("columns"), value.get("data")
         if isinstance(columns, list) and isinstance(data, list):
-            names = [str(name) for name in columns]
-            kept = [name for name in names if self._find(trail, name) is not True]
+            names = [name if isinstance(name, str) else "" for name in columns]
+            kept = [name for name in columns if not isinstance(name, str) or self._find(trail, name) is not True]
             rows = [self._cover_values(names, row, trail) for row in data]
-            return {**value, "columns": kept, "data": rows}
+            return {**self._cover_fields(value, trail, is_request, ("columns", "data")), "columns": kept, "data": rows}
         if isinstance(value.get("name"), str) and "data" in value and "shape" in value:
             return self._cover_tensor(value, trail, is_request)
+        return self._cover_fields(value, trail, is_request)
+
+    def _cover_fields(self, value: dict[str, Any], trail: tuple[str, ...], is_request: bool, but: tuple[str, ...] = ()) -> dict[str, Any]:
+        """Each field by its name, `but` for those that are dealt with."""
         out: dict[str, Any] = {}
         for name, item in value.items():
             gone = self._find(trail, name)
-            if gone is None:
+            if gone is None and name not in but:
                 if isinstance(item, list) and name in ("inputs", "outputs"):
                     item = [tensor for tensor in item if not self._is_gone(tensor, trail)]
                 out[name] = self._cover(item, (*trail, name), is_request)
-            elif not gone:
+            elif gone is False:
                 out[name] = self._digest_all(item)
         return out
 
@@ -106,23 +110,26 @@ class Privacy:
         return isinstance(tensor, dict) and "shape" in tensor and self._find(trail, str(tensor.get("name"))) is True
 
     def _cover_tensor(self, value: dict[str, Any], trail: tuple[str, ...], is_request: bool) -> dict[str, Any]:
-        """One of the Open Inference Protocol."""
+        """One of the Open Inference Protocol: its name is a field's."""
+        out = self._cover_fields(value, trail, is_request, ("data", "shape", "datatype"))
         gone = self._find(trail, value["name"])
         if gone is not None:
-            return {**value, "datatype": "BYTES", "data": self._digest_all(value["data"])} if not gone else {}
+            return {} if gone else {**out, "shape": value["shape"], "datatype": "BYTES", "data": self._digest_all(value["data"])}
         shape, data = value["shape"], value["data"]
+        out |= {name: value[name] for name in ("datatype", "shape") if isinstance(value.get(name), list | str)}
         if not (is_request and isinstance(shape, list) and len(shape) > 1 and self._covers_columns()):
-            return value
+            data = [self._cover(item, (*trail, "data"), False) for item in data] if isinstance(data, list) else None
+            return {**out, "data": data}
         width = shape[-1]
         if width != len(self.columns) or len(shape) != 2 or not isinstance(data, list):
             raise Withheld("its columns have no names")
         rows = data if data and isinstance(data[0], list) else [data[n : n + width] for n in range(0, len(data), width)]
         covered = [self._cover_row(row) for row in rows]
-        return {**value, "shape": [len(covered), len(covered[0]) if covered else 0], "data": covered}
+        return {**out, "shape": [len(covered), len(covered[0]) if covered else 0], "data": covered}
 
     def _cover_row(self, row: Any) -> list[Any]:
-        if not self._covers_columns():
-            return row
+        if not self._covers_columns() and isinstance(row, list):
+            return [self._cover(item, ("",), False) for item in row]
         if not isinstance(row, list) or len(row) != len(self.columns):
             raise Withheld("its rows have no names")
         return self._cover_values(list(self.columns), row, ())
@@ -134,7 +141,8 @@ class Privacy:
         if not isinstance(row, list) or len(row) != len(names):
             raise Withheld("its rows have no names")
         found = [self._find(trail, name) for name in names]
-        return [item if gone is None else self._digest_all(item) for item, gone in zip(row, found, strict=True) if gone is not True]
+        pairs = zip(row, found, strict=True)
+        return [self._cover(item, ("",), False) if gone is None else self._digest_all(item) for item, gone in pairs if gone is not True]
 
     def _digest_all(self, value: Any) -> Any:
         return [self._digest_all(item) for item in value] if isinstance(value, list) else self.digest(value)

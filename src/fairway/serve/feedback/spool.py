@@ -109,10 +109,11 @@ class Spool:
             self._wake.set()
         return True
 
-    async def write_durably(self, endpoint: str, record: dict[str, Any]) -> None:
-        """Keep one record of feedback (`id`, `label`, `user`, `at`, what else the caller sent); when this returns it survives a power cut.
+    async def write_durably(self, endpoint: str, *records: dict[str, Any]) -> None:
+        """Keep records of feedback (`id`, `label`, `user`, `at`, what else the caller sent), all or none; when this returns they survive a
+        power cut.
 
-        Records that come at once share one fsync. Raises Refused: 507 with a full disk, 503 if it cannot be written.
+        What comes at once shares one fsync. Raises Refused: 507 with a full disk, 503 if they cannot be written.
         """
         loop = asyncio.get_running_loop()
         done: asyncio.Future[OSError | None] = loop.create_future()
@@ -121,7 +122,8 @@ class Spool:
             with suppress(RuntimeError):  # the loop is gone, and who waited with it
                 loop.call_soon_threadsafe(lambda: done.done() or done.set_result(error))
 
-        line = _to_line(self._privacy_of(endpoint).cover_fields(record))
+        privacy = self._privacy_of(endpoint)
+        line = b"".join(_to_line(privacy.cover_fields(record)) for record in records)
         if self._is_closing:
             raise Refused(503, "FW-FEEDBACK-CLOSED", "this gateway is stopping", retry_after_s=1.0)
         self._feedback.append((endpoint, line, settle))
@@ -130,9 +132,9 @@ class Spool:
         self._wake.set()
         error = await done
         if error is not None:
-            self.counts.refused += 1
+            self.counts.refused += len(records)
             raise _refusal(error)
-        self.counts.acknowledged += 1
+        self.counts.acknowledged += len(records)
 
     async def close(self) -> None:
         """Write what waits, and let go of the segments."""
@@ -188,7 +190,9 @@ class Spool:
             endpoint, record, size = self._traffic.popleft()
             with self._lock:
                 self._waiting_bytes -= size
-            groups.setdefault(endpoint, []).append(self._cover(endpoint, record))
+            line = self._try_cover(endpoint, record)
+            if line:
+                groups.setdefault(endpoint, []).append(line)
             gathered += size
             time.sleep(0)  # lets the event loop have the interpreter between two records
             if gathered > 1 << 20:
@@ -218,6 +222,14 @@ class Spool:
                 record[name], record[f"{name}_withheld"] = None, str(why)
                 self.counts.withheld += 1
         return _to_line(privacy.cover_fields(record))
+
+    def _try_cover(self, endpoint: str, record: dict[str, Any]) -> bytes:
+        """The line; b"" for a record that cannot be written: no record may stop this thread."""
+        try:
+            return self._cover(endpoint, record)
+        except Exception:  # noqa: BLE001 - whatever it is, what was not covered is not kept
+            self.counts.dropped += 1
+            return b""
 
     def _append(self, endpoint: str, kind: str, data: bytes, *, is_durable: bool) -> OSError | None:
         key = (endpoint, kind)
@@ -288,7 +300,7 @@ class _Segment:
                     _sync_folder(self._folder.parent)
                     self._is_known = True
         except OSError:
-            with suppress(OSError):  # else the next line would join half of this one; who can't even do that closes the segment
+            with suppress(OSError):  # what is refused is not kept; nobody appends to this segment again
                 os.ftruncate(self._file, self.size)
             raise
         self.size += len(data)

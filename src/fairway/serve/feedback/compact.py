@@ -1,0 +1,400 @@
+"""Segments become a partitioned Parquet data set in the artifact store: `python -m fairway.serve.feedback.compact`, a process of its own.
+
+The files are immutable blobs. One manifest for each endpoint (`traffic/ENDPOINT`) names them and says how far each segment has been
+read; it is replaced in one step, and segments go only after that. So whenever this is killed, nothing is lost and nothing is there twice.
+"""
+
+from __future__ import annotations
+
+import argparse
+import fcntl
+import hashlib
+import json
+import os
+import sys
+import time
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from fairway.errors import NotFoundError
+from fairway.spec.artifact import blob_key
+from fairway.spec.endpoint import Capture
+from fairway.spec.record import Record, field, from_plain, record, replace, to_plain
+from fairway.step.traffic import FEEDBACK_COLUMNS, TRAFFIC_COLUMNS
+
+if TYPE_CHECKING:
+    from fairway.spec.ports import ArtifactStore
+
+_PASS_BYTES = 64 << 20
+_TIERS = (1 << 20, 8 << 20, 64 << 20)
+_MERGED = 8
+_ASKED = 32
+_KINDS = {"traffic": TRAFFIC_COLUMNS, "feedback": FEEDBACK_COLUMNS}
+
+
+@record
+class Part(Record):
+    """One Parquet file. `path`: in the data set ("date=2026-11-28/traffic-ab12.parquet"); `first` and `last`: times of its rows."""
+
+    path: str
+    digest: str
+    size_bytes: int
+    rows: int = 0
+    first: float = 0.0
+    last: float = 0.0
+
+    @property
+    def kind(self) -> str:
+        """ "traffic" or "feedback"."""
+        return self.path.rpartition("/")[2].partition("-")[0]
+
+    @property
+    def date(self) -> str:
+        """ "2026-11-28"."""
+        return self.path[5:15]
+
+
+@record
+class Replaced(Record):
+    """A file that was merged into another. A run may have been made with it, so it goes with its age, or by garbage collection if no run
+    was (`key` is written so that it does not look like a digest which the manifest needs)."""
+
+    key: str
+    size_bytes: int
+    last: float
+
+
+@record
+class TrafficManifest(Record):
+    """The data set of an endpoint. `read`: how many bytes of each segment are in it; `at`: when something was
+    taken from segments last."""
+
+    endpoint: str
+    parts: tuple[Part, ...] = ()
+    replaced: tuple[Replaced, ...] = ()
+    read: dict[str, int] = field(default_factory=dict)
+    at: float = 0.0
+    version: int = 0
+
+
+def manifest_key(endpoint: str) -> str:
+    """The artifact store's key of an endpoint's manifest."""
+    return f"traffic/{endpoint}"
+
+
+def read_manifest(store: ArtifactStore, endpoint: str) -> TrafficManifest:
+    """The manifest; one without parts if nothing was kept yet."""
+    try:
+        return from_plain(TrafficManifest, json.loads(store.get(manifest_key(endpoint))))
+    except NotFoundError:
+        return TrafficManifest(endpoint)
+
+
+def compact(
+    spool: Path, store: ArtifactStore, endpoint: str, capture: Capture, *, patience_s: float = 0.0, now: float | None = None
+) -> TrafficManifest:
+    """Bring what the segments have into the data set, and hold it to its limits (0: none). Safe to be called by several at once, and to be
+    killed. Within `patience_s` of the last time, little is left where it is: a few large files are better than many small ones."""
+    now = time.time() if now is None else now
+    folder = spool / endpoint
+    folder.mkdir(parents=True, exist_ok=True)
+    with _locked(folder):
+        while True:
+            manifest = read_manifest(store, endpoint)
+            if now - manifest.at < patience_s and _waiting_bytes(folder, manifest) < _PASS_BYTES // 4:
+                return manifest
+            manifest, is_more = _take(folder, store, manifest, now)
+            manifest = _hold(store, _merge(folder, store, manifest), capture, now)
+            _write(store, manifest)
+            _delete_read(folder, manifest)
+            if not is_more:
+                return manifest
+
+
+def _waiting_bytes(folder: Path, manifest: TrafficManifest) -> int:
+    return sum(path.stat().st_size - manifest.read.get(path.name, 0) for path in folder.glob("*.jsonl"))
+
+
+def _take(folder: Path, store: ArtifactStore, manifest: TrafficManifest, now: float) -> tuple[TrafficManifest, bool]:
+    """With rows of the segments, as many as fit into memory at once; whether there are more."""
+    rows: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    read: dict[str, int] = {}
+    taken, is_more = 0, False
+    for path in sorted(folder.glob("*.jsonl")):
+        kind = path.name.partition("-")[0]
+        begin = read[path.name] = manifest.read.get(path.name, 0)
+        if kind not in _KINDS:
+            continue
+        if taken > _PASS_BYTES:
+            is_more = True
+            continue
+        with path.open("rb") as file:
+            file.seek(begin)
+            data = file.read(_PASS_BYTES)
+        data = data[: data.rfind(b"\n") + 1]
+        is_more = is_more or len(data) > _PASS_BYTES // 2
+        taken += len(data)
+        read[path.name] = begin + len(data)
+        stamp = int(path.name.split("-")[1]) / 1000 if path.name.split("-")[1].isdigit() else 0.0
+        for line in data.splitlines():
+            found = _read_line(line, kind, manifest.endpoint, stamp)
+            if found is not None:
+                rows.setdefault((kind, found["at"].strftime("%Y-%m-%d")), []).append(found)
+    parts = [_store_rows(folder, store, kind, date, found) for (kind, date), found in sorted(rows.items())]
+    return replace(manifest, parts=(*manifest.parts, *parts), read=read, at=now if parts else manifest.at), is_more
+
+
+def _read_line(line: bytes, kind: str, endpoint: str, stamp: float) -> dict[str, Any] | None:
+    """The row of a line; None for what a power cut has left of one."""
+    try:
+        data = msgspec.json.decode(line)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(data, dict) or not isinstance(data.get("id"), str):
+        return None
+    row: dict[str, Any] = dict.fromkeys(name for name, _ in _KINDS[kind])
+    at = data.get("at")
+    try:
+        row["at"] = datetime.fromtimestamp(at if isinstance(at, int | float) and at > 0 else stamp, UTC)
+    except (ValueError, OverflowError, OSError):
+        row["at"] = datetime.fromtimestamp(stamp, UTC)
+    row["id"], row["endpoint"] = data["id"], endpoint
+    if kind == "feedback":
+        row["label"] = msgspec.json.encode(data.get("label")).decode()
+        row["row"] = _whole(data.get("row"))
+        row["user"], row["caller"] = _text(data.get("user")), _text(data.get("caller"))
+        more = {name: value for name, value in data.items() if name not in ("id", "at", "label", "row", "user", "caller")}
+        row["more"] = msgspec.json.encode(more).decode() if more else None
+        return row
+    row["revision"], row["status"] = _whole(data.get("revision")) or 0, _whole(data.get("status")) or 0
+    latency = data.get("latency_ms")
+    row["latency_ms"] = float(latency) if isinstance(latency, int | float) else None
+    for name in ("replica", "caller", "path", "request", "answer"):
+        row[name] = _text(data.get(name))
+    why = [f"{name}: {data[f'{name}_withheld']}" for name in ("request", "answer") if f"{name}_withheld" in data]
+    row["withheld"] = "; ".join(why) or None
+    return row
+
+
+def _whole(value: Any) -> int | None:
+    return value if type(value) is int and -(2**31) <= value < 2**31 else None
+
+
+def _text(value: Any) -> str | None:
+    return None if value is None else value if isinstance(value, str) else msgspec.json.encode(value).decode()
+
+
+def _schema(kind: str) -> Any:
+    import pyarrow as pa
+
+    return pa.schema([(name, pa.timestamp("us", "UTC") if form == "time" else getattr(pa, form)()) for name, form in _KINDS[kind]])
+
+
+def _store_rows(folder: Path, store: ArtifactStore, kind: str, date: str, rows: list[dict[str, Any]]) -> Part:
+    import pyarrow as pa
+
+    return _store_table(folder, store, kind, date, pa.Table.from_pylist(rows, schema=_schema(kind)))
+
+
+def _store_table(folder: Path, store: ArtifactStore, kind: str, date: str, table: Any) -> Part:
+    import pyarrow.compute
+    import pyarrow.parquet as pq
+
+    path = folder / f".parquet-{os.getpid()}"
+    pq.write_table(table, path, compression="zstd")
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    bounds: Any = pyarrow.compute.call_function("min_max", [table["at"]]).as_py()
+    store.put(blob_key(digest), path, move=True)
+    path.unlink(missing_ok=True)
+    name = f"date={date}/{kind}-{digest[:16]}.parquet"
+    return Part(name, digest, size, table.num_rows, bounds["min"].timestamp(), bounds["max"].timestamp())
+
+
+def _merge(folder: Path, store: ArtifactStore, manifest: TrafficManifest) -> TrafficManifest:
+    """Eight files of a day and a size become one, so that there are few, and each row is written three times at most."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    groups: dict[tuple[str, str, int], list[Part]] = {}
+    for part in manifest.parts:
+        tier = next((tier for tier, most in enumerate(_TIERS) if part.size_bytes < most), len(_TIERS))
+        if tier < len(_TIERS):
+            groups.setdefault((part.kind, part.date, tier), []).append(part)
+    parts, replaced = list(manifest.parts), list(manifest.replaced)
+    for (kind, date, _), group in groups.items():
+        if len(group) < _MERGED:
+            continue
+        tables = []
+        for part in group:
+            with store.open(blob_key(part.digest)) as file:
+                tables.append(pq.read_table(file, schema=_schema(kind)))
+        parts = [part for part in parts if part not in group]
+        parts.append(_store_table(folder, store, kind, date, pa.concat_tables(tables)))
+        replaced += [Replaced(blob_key(part.digest), part.size_bytes, part.last) for part in group]
+    return replace(manifest, parts=tuple(sorted(parts, key=lambda part: part.path)), replaced=tuple(replaced))
+
+
+def _hold(store: ArtifactStore, manifest: TrafficManifest, capture: Capture, now: float) -> TrafficManifest:
+    """Without what is too old, and without the oldest that is too much. Copies that were merged away go first."""
+    oldest = now - capture.max_age_s if capture.max_age_s > 0 else 0.0
+    replaced = [one for one in manifest.replaced if one.last >= oldest]
+    if manifest.at == now:  # garbage collection may have taken some: a few are looked for each time, in turn
+        asked, later = replaced[:_ASKED], replaced[_ASKED:]
+        replaced = [*later, *(one for one in asked if store.stat(one.key) is not None)]
+    parts = [part for part in manifest.parts if part.last >= oldest]
+    excess = sum(one.size_bytes for one in (*parts, *replaced)) - capture.max_bytes if capture.max_bytes > 0 else 0
+    for one in sorted(replaced, key=lambda one: one.last):
+        if excess > 0:
+            replaced.remove(one)
+            excess -= one.size_bytes
+    for part in sorted(parts, key=lambda part: (part.date, part.kind == "feedback", part.last)):
+        if excess > 0:
+            parts.remove(part)
+            excess -= part.size_bytes
+    return replace(manifest, parts=tuple(parts), replaced=tuple(replaced))
+
+
+def _write(store: ArtifactStore, manifest: TrafficManifest) -> None:
+    """Replace the manifest; then delete what the one before named and this one does not. Nothing changes: nothing is written."""
+    before = read_manifest(store, manifest.endpoint)
+    if replace(before, version=0) == replace(manifest, version=0):
+        return
+    key = manifest_key(manifest.endpoint)
+    text = json.dumps(to_plain(replace(manifest, version=before.version + 1)), separators=(",", ":")).encode()
+    store.put(key, text, if_absent=False)
+    path = store.local_path(key)
+    if path is not None:  # segments are deleted next: the disk must know by then
+        for one in (path, path.parent):
+            handle = os.open(one, os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                os.fsync(handle)
+            finally:
+                os.close(handle)
+    kept = {blob_key(part.digest) for part in manifest.parts} | {one.key for one in manifest.replaced}
+    for gone in {blob_key(part.digest) for part in before.parts} | {one.key for one in before.replaced}:
+        if gone not in kept:
+            store.delete(gone)
+
+
+def _delete_read(folder: Path, manifest: TrafficManifest) -> None:
+    """Segments that nobody writes any more and that are in the data set; what killed processes left behind."""
+    for name, read in manifest.read.items():
+        path = folder / name
+        with suppress(FileNotFoundError), path.open("rb") as file:
+            if not _is_closed(file):
+                continue
+            tail = file.seek(0, os.SEEK_END) - read
+            file.seek(read)
+            if tail <= 0 or b"\n" not in file.read():  # half a line: it was never acknowledged
+                path.unlink(missing_ok=True)
+    for path in folder.glob(".new-*"):
+        with suppress(FileNotFoundError), path.open("rb") as file:
+            if _is_closed(file) and path.stat().st_mtime < time.time() - 60:
+                path.unlink(missing_ok=True)
+    for path in folder.glob(".parquet-*"):
+        path.unlink(missing_ok=True)  # under the lock there is one process that writes such, and this is it
+
+
+def _is_closed(file: Any) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+@contextmanager
+def _locked(folder: Path) -> Generator[None]:
+    handle = os.open(folder / ".compacting", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Compact the endpoints of a spool; a JSON line about each: endpoint, files, rows, size_bytes, first, last."""
+    parser = argparse.ArgumentParser(prog="python -m fairway.serve.feedback.compact", description=main.__doc__)
+    parser.add_argument("--spool", required=True, type=Path, help="the folder with a folder of segments for each endpoint")
+    parser.add_argument("--blobs", required=True, type=Path, help="the folder of the artifact store")
+    parser.add_argument("--bucket", default="", help="the bucket of the artifact store, if it is in one")
+    parser.add_argument(
+        "--capture", default="{}", help='JSON, endpoint -> {"max_bytes": …, "max_age_s": …, "since": …, "patience_s": …}: which to compact'
+    )
+    parser.add_argument("--patience", type=float, default=300.0, help="seconds within which little is left where it is")
+    parser.add_argument("--accuracy", action="store_true", help="say also how good the predictions were, by revision and hour")
+    given = parser.parse_args(arguments)
+    store = _open(given.blobs, given.bucket)
+    captures: Mapping[str, Any] = json.loads(given.capture)
+    failed = False
+    for endpoint, plain in captures.items():
+        try:
+            manifest = compact(given.spool, store, endpoint, from_plain(Capture, plain), patience_s=plain.get("patience_s", given.patience))
+            line = describe(manifest)
+            if given.accuracy:
+                line["accuracy"] = measure(given.spool, store, manifest)
+            if plain.get("since"):
+                line["since"] = measure(given.spool, store, manifest, since=plain["since"], by_hour=False)
+        except Exception as error:  # noqa: BLE001 - the others are not to wait for this one
+            line, failed = {"endpoint": endpoint, "error": f"{type(error).__name__}: {error}"}, True
+        sys.stdout.write(json.dumps(line) + "\n")
+        sys.stdout.flush()
+    return 1 if failed else 0
+
+
+def describe(manifest: TrafficManifest) -> dict[str, Any]:
+    """What is in the data set, in figures."""
+    parts = manifest.parts
+    return {
+        "endpoint": manifest.endpoint,
+        "files": len(parts),
+        "requests": sum(part.rows for part in parts if part.kind == "traffic"),
+        "labels": sum(part.rows for part in parts if part.kind == "feedback"),
+        "size_bytes": sum(part.size_bytes for part in parts),
+        "first": min((part.first for part in parts), default=0.0),
+        "last": max((part.last for part in parts), default=0.0),
+    }
+
+
+def measure(
+    spool: Path, store: ArtifactStore, manifest: TrafficManifest, *, since: float = 0.0, by_hour: bool = True
+) -> list[dict[str, Any]]:
+    """How good the predictions were that have a label, those made since `since` (0: within a day): {revision, labels, value, measure} and,
+    by the hour, `at`."""
+    from fairway.serve.feedback.dataset import open_parts
+    from fairway.step.traffic import choose_measure, score
+
+    if not any(part.kind == "feedback" for part in manifest.parts):
+        return []
+    groups: dict[tuple[int, float], list[tuple[Any, Any]]] = {}
+    with open_parts(store, manifest, spool / manifest.endpoint, since=since or time.time() - 86_400.0) as traffic:
+        for row in traffic.pairs():
+            hour = row["at"].timestamp() // 3600 * 3600 if by_hour else 0.0
+            groups.setdefault((row["revision"], hour), []).append((row["prediction"], row["label"]))
+    chosen = choose_measure([pair for pairs in groups.values() for pair in pairs])
+    return [
+        {"revision": revision, **({"at": at} if by_hour else {}), "labels": len(pairs), "value": score(pairs, chosen), "measure": chosen}
+        for (revision, at), pairs in sorted(groups.items())
+    ]
+
+
+def _open(blobs: Path, bucket: str) -> ArtifactStore:
+    if bucket:
+        from fairway.store.bucket import BucketArtifactStore
+
+        return BucketArtifactStore(bucket, blobs)
+    from fairway.step.folder import FolderArtifactStore
+
+    return FolderArtifactStore(blobs, durability="power")
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
