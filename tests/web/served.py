@@ -9,6 +9,7 @@ from typing import Any
 
 from fairway.engine.bus import Bus
 from fairway.errors import ConfigError, NotFoundError
+from fairway.serve.control.changes import Change, Deployed, Doing, add_revision
 from fairway.serve.control.view import (
     Accuracy,
     Answered,
@@ -114,7 +115,10 @@ def busy(name: str = "risk", now: float = NOW, *, run: str = "", digest: str = "
         capture=Capture(0.25),
         keys=(Key("app", "0" * 64, 50.0, 100, now - 9e5, "ann"), Key("batch", "1" * 64, 0.0, 0, now - 8e5, "ben")),
         rollout=Rollout(4, ((3, 100.0),), max_latency_ms=50.0, max_slowdown=1.5, metric="accuracy", min_metric=0.8, step_began_at=now - 26),
-        history=({"at": now - 300, "by": "ann", "what": "rollout of revision 4 begun"}, {"at": now - 86_400, "by": "ben", "what": "3=100"}),
+        history=(
+            {"at": now - 86_400, "by": "ben", "what": "all traffic to revision 3"},
+            {"at": now - 300, "by": "ann", "what": "rollout of revision 4 by 5, 25, 50, 100 %"},
+        ),
         created_at=now - 6 * 86_400,
         created_by="ann",
         version=9,
@@ -261,6 +265,20 @@ class MemoryEndpoints:
     async def delete(self, name: str, *, by: str) -> None:
         self.done.append(("delete", name, by))
         del self._views[name]
+
+    async def deploy(self, name: str, spec: ServeSpec, change: Change, *, by: str, note: str = "", with_key: bool = False) -> Deployed:
+        view = self._views.get(name)
+        after, number = add_revision(view.endpoint if view is not None else None, name, spec, Doing(by, NOW), note=note)
+        after = change(after, Doing(by, NOW))
+        self.done.append(("deploy", name, number, by))
+        self.put(replace(view or EndpointView(after), endpoint=after))
+        return Deployed(after, number, "fk1.first.s3cret" if with_key else "", view is None)
+
+    async def change(self, name: str, change: Change, *, by: str) -> Endpoint:
+        after = change(self._find(name).endpoint, Doing(by, NOW))
+        self.done.append(("change", name, by))
+        self.put(replace(self._find(name), endpoint=after))
+        return after
 
     async def logs(self, name: str, *, revision: int = 0, replica: str = "", lines: int = 500) -> Sequence[str]:
         self._find(name)

@@ -11,7 +11,9 @@ from fairway.engine.library import StoreLibrary
 from fairway.engine.project import Project
 from fairway.engine.services import Services
 from fairway.engine.workspace import Workspace
+from fairway.serve.control.changes import Change, Deployed
 from fairway.serve.control.view import Answered, Asked, EndpointView
+from fairway.spec.endpoint import Endpoint, ServeSpec
 from fairway.spec.record import Record, field, record
 from fairway.spec.tokens import blob_url, sign_url
 from fairway.web.audit import Audit
@@ -92,6 +94,15 @@ class Endpoints(Protocol):
 
     async def remove_key(self, name: str, key: str, *, by: str) -> None: ...
     async def delete(self, name: str, *, by: str) -> None: ...
+    async def deploy(self, name: str, spec: ServeSpec, change: Change, *, by: str, note: str = "", with_key: bool = False) -> Deployed:
+        """A revision of this spec, in a new endpoint if there is none of that name. `change`: what else changes with it; `with_key`: a new
+        endpoint that is not open gets a first key."""
+        ...
+
+    async def change(self, name: str, change: Change, *, by: str) -> Endpoint:
+        """The endpoint as `change` makes it. Raises what `change` raises, NotFoundError, ConflictError."""
+        ...
+
     async def logs(self, name: str, *, revision: int = 0, replica: str = "", lines: int = 500) -> Sequence[str]:
         """The last lines, oldest first, each with its time and replica before it."""
         ...

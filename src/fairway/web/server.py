@@ -24,8 +24,8 @@ from fairway.engine.outside import Outside
 from fairway.engine.services import Services
 from fairway.errors import InfraError
 from fairway.spec.layout import BLOBS, DATABASE, LOCKS, STREAMS
-from fairway.spec.ports import ArtifactStore
-from fairway.spec.record import Record, record, to_plain
+from fairway.spec.ports import ArtifactStore, Journal
+from fairway.spec.record import Record, record, replace, to_plain
 from fairway.spec.summary import RunSummary
 from fairway.step.folder import FolderArtifactStore, FolderStreamStore
 from fairway.store import open_journal
@@ -34,6 +34,7 @@ from fairway.web.app import build_app
 from fairway.web.auth import TokenAuth
 from fairway.web.crew import Crew, open_crew
 from fairway.web.guard import service_names
+from fairway.web.keeping import LateEndpoints, local_fleet, open_store
 from fairway.web.oidc import OidcLogin
 from fairway.web.options import ServerOptions, python_of
 from fairway.web.own import Attendance, Closing, OwnFolder
@@ -86,7 +87,7 @@ async def _serve(options: ServerOptions) -> int:
         if folder is not None:
             folder.introduce(url, options.settings)
             server.goodbye.append(folder.hide)
-            closing = Closing(folder, attendance, options.idle_s, is_busy=lambda: bool(opened.host.driven), stop=server.stop)
+            closing = Closing(folder, attendance, options.idle_s, is_busy=lambda: opened.is_busy, stop=server.stop)
             closing.look()
             stack.callback(closing.close)
             for path in (folder.lock_path, folder.lock_path.parent):
@@ -176,6 +177,12 @@ class Opened(Record):
     app: Any
     host: Host
     bus: Bus
+    endpoints: LateEndpoints
+
+    @property
+    def is_busy(self) -> bool:
+        """Does it drive a run, or keep an endpoint?"""
+        return bool(self.host.driven) or self.endpoints.is_busy
 
 
 async def open_server(options: ServerOptions, stack: AsyncExitStack) -> Opened:
@@ -213,12 +220,27 @@ async def open_server(options: ServerOptions, stack: AsyncExitStack) -> Opened:
     host = Host(services, crew.view, bus, on_end=on_end, marks=marks)
     stack.push_async_callback(host.close)
     routes = await pods.open(stack, crew, host, bus, streams) if pods is not None else []
-    app = build_app(services, host, _describe(options, crew, services.python, pods, auth), auth, more=routes)
+    endpoints = await _open_endpoints(options, journal, artifacts, bus, crew, stack)
+    settings = replace(_describe(options, crew, services.python, pods, auth), endpoints=endpoints.port)
+    app = build_app(services, host, settings, auth, more=routes)
     await host.take_up()
+    await endpoints.start()
     ahead = Ahead(journal, app.state.overviews, bus)
     ahead.start()
     stack.push_async_callback(ahead.close)
-    return Opened(app, host, bus)
+    return Opened(app, host, bus, endpoints)
+
+
+async def _open_endpoints(
+    options: ServerOptions, journal: Journal, artifacts: ArtifactStore, bus: Bus, crew: Crew, stack: AsyncExitStack
+) -> LateEndpoints:
+    """What keeps the endpoints. It lets go of them, and they go on."""
+    store, beside = open_store(journal, options.home, own=options.own)
+    if beside is not None:
+        stack.push_async_callback(beside.close)
+    endpoints = LateEndpoints(store, artifacts, options.home, bus, crew.make_fleet or local_fleet(options.home, artifacts))
+    stack.push_async_callback(endpoints.close)
+    return endpoints
 
 
 def _open_pod_side(options: ServerOptions, artifacts: ArtifactStore, auth: TokenAuth) -> PodSide | None:

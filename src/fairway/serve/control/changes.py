@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from fairway.errors import ConfigError, ConflictError, NotFoundError
@@ -31,6 +31,20 @@ class Doing(Record):
 
     by: str = ""
     at: float = 0.0
+
+
+Change = Callable[[Endpoint, Doing], Endpoint]
+"""Any of the functions below, with what it wants to know filled in."""
+
+
+@record
+class Deployed(Record):
+    """`number`: of the revision; `key`: a first key, shown once, "" where none was made; `is_new`: the endpoint was not there before."""
+
+    endpoint: Endpoint
+    number: int
+    key: str = ""
+    is_new: bool = False
 
 
 def check_name(name: str) -> None:

@@ -40,6 +40,11 @@ class LocalGateways:
         self._port = 0
         self._starting = asyncio.Lock()
 
+    @property
+    def table_path(self) -> Path:
+        """Where the table is kept."""
+        return self._folder / "table.json"
+
     def url(self, endpoint: Endpoint) -> str:
         """Where callers find it."""
         return f"http://{self.inner}/{endpoint.name}" if self._port else ""
@@ -71,7 +76,7 @@ class LocalGateways:
     async def publish(self, endpoints: Sequence[Endpoint], table: bytes) -> None:
         """Into the file, then to the process."""
         self._table = table
-        await asyncio.to_thread(_write_whole, self._folder / "table.json", table)
+        await asyncio.to_thread(_write_whole, self.table_path, table)
         if self._link is not None:
             await self._link.put(table)
 
@@ -133,7 +138,7 @@ class LocalGateways:
                 )
             port = _find_free(self._host)
         log = self._folder / "log"
-        words = ["--table", str(self._folder / "table.json"), "--listen", f"{self._host}:{port}", "--admin", f"unix:{self._admin}"]
+        words = ["--table", str(self.table_path), "--listen", f"{self._host}:{port}", "--admin", f"unix:{self._admin}"]
         argv = [sys.executable, "-P", "-m", "fairway.serve.gateway", *words, "--spool", str(self.spool)]
         pid = start_detached(argv, log, os.environ)
         identity = identify_process(pid)

@@ -1,0 +1,124 @@
+"""The keeper of a server's endpoints: started when there is one, or when somebody makes the first."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING, Any, cast
+
+from fairway.engine.bus import Bus
+from fairway.errors import UnsupportedError
+from fairway.serve.control.view import EndpointView
+from fairway.spec.layout import DATABASE
+from fairway.spec.ports import ArtifactStore, EndpointStore, Journal
+from fairway.store import open_endpoints, open_journal
+from fairway.web.ports import Endpoints
+
+if TYPE_CHECKING:
+    from fairway.serve.control.desk import EndpointDesk
+    from fairway.serve.control.fleet import Fleet
+    from fairway.serve.control.gatewaylink import Gateways
+
+TOPIC = "endpoints"
+MakeFleet = Callable[[], Awaitable[tuple["Fleet", "Gateways", str]]]
+"""Makes what runs replicas, the gateways, and says where the table is kept ("": nowhere that is read again)."""
+
+
+class LateEndpoints:
+    """`web.ports.Endpoints` (by `port`) that imports and starts what it needs when it is needed: most servers have no endpoints."""
+
+    def __init__(self, store: EndpointStore, artifacts: ArtifactStore, home: str, bus: Bus, make_fleet: MakeFleet) -> None:
+        self._store, self._artifacts, self._home, self._bus, self._make_fleet = store, artifacts, home, bus, make_fleet
+        self._desk: EndpointDesk | None = None
+        self._keeper: Any = None
+        self._opening = asyncio.Lock()
+
+    @property
+    def port(self) -> Endpoints:
+        """As the API and the pages see it."""
+        return cast("Endpoints", self)
+
+    @property
+    def is_busy(self) -> bool:
+        """Are there endpoints to be kept?"""
+        return self._keeper is not None and bool(self._keeper.watched)
+
+    async def start(self) -> None:
+        """Take up the endpoints that there are, if any."""
+        if await self._store.endpoints():
+            await self._open()
+
+    async def views(self) -> Sequence[EndpointView]:
+        """None as long as there was none."""
+        return await self._desk.views() if self._desk is not None else ()
+
+    async def view(self, name: str) -> EndpointView | None:
+        """None as long as there was none."""
+        return await self._desk.view(name) if self._desk is not None else None
+
+    def stand(self, name: str = "") -> int:
+        """Counts up with every change."""
+        return self._desk.stand(name) if self._desk is not None else 0
+
+    def __getattr__(self, name: str) -> Any:
+        """What is done with endpoints needs the keeper."""
+        if name.startswith("_"):
+            raise AttributeError(name)
+
+        async def act(*args: Any, **more: Any) -> Any:
+            return await getattr(await self._open(), name)(*args, **more)
+
+        return act
+
+    async def close(self) -> None:
+        """Let go of everything; it goes on."""
+        if self._keeper is not None:
+            await self._keeper.close()
+
+    async def _open(self) -> EndpointDesk:
+        async with self._opening:
+            if self._desk is None:
+                self._desk = await self._make()
+            return self._desk
+
+    async def _make(self) -> EndpointDesk:
+        try:
+            from fairway.serve.control.desk import EndpointDesk
+            from fairway.serve.control.keeper import Keeper
+        except ImportError as error:
+            raise UnsupportedError(
+                f"endpoints need a package that is not installed where this server runs: {error.name}", hint="pip install 'fairway[serve]'"
+            ) from error
+        fleet, gateways, table = await self._make_fleet()
+        self._keeper = Keeper(self._store, fleet, gateways, tell=self._tell, table=table)
+        await self._keeper.start()
+        return EndpointDesk(self._keeper, self._artifacts, self._home)
+
+    def _tell(self, name: str) -> None:
+        self._bus.publish(f"endpoint:{name}")
+        self._bus.publish(TOPIC)
+
+
+def open_store(journal: Journal, home: str, *, own: bool) -> tuple[EndpointStore, Journal | None]:
+    """Where endpoints are kept, and the journal that was opened for it alone. Those of a local server run on its machine: they are kept in
+    its home, even if its runs are told elsewhere."""
+    if own and not hasattr(journal, "path"):
+        beside = open_journal(f"{home}/{DATABASE}")
+        return open_endpoints(beside), beside
+    return open_endpoints(journal), None
+
+
+def local_fleet(home: str, artifacts: ArtifactStore) -> MakeFleet:
+    """Processes of this machine."""
+
+    async def make() -> tuple[Fleet, Gateways, str]:
+        from fairway.serve.control.localfleet import LocalFleet
+        from fairway.serve.control.localgateway import LocalGateways
+        from fairway.serve.control.zygote import Zygotes
+
+        fleet = LocalFleet(home, artifacts, zygotes=Zygotes(home))
+        await fleet.start()
+        gateways = LocalGateways(home)
+        return fleet, gateways, str(gateways.table_path)
+
+    return make
