@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 import struct
 from array import array
 from itertools import chain
@@ -16,7 +15,7 @@ from fairway.serve.schema.datatypes import DATATYPES, Datatype
 from fairway.serve.schema.values import say
 
 BAD_TENSOR = "FW-TENSOR"
-_LEAST_HIGH = {2: re.compile(rb"[\x7b-\x7f\xfb-\xff]"), 4: re.compile(rb"[\x7f\xff]"), 8: re.compile(rb"[\x7f\xff]")}
+_HIGHEST = {2: b"\x7b\x7c\x7d\x7e\x7f\xfb\xfc\xfd\xfe\xff", 4: b"\x7f\xff", 8: b"\x7f\xff"}
 _MOST_RANK = 32
 
 
@@ -80,7 +79,8 @@ def is_finite(tensor: Tensor) -> bool:
         return True
     size = kind.size if tensor.datatype != "BF16" else 4  # as the upper half of FP32
     step = kind.size
-    if _LEAST_HIGH[size].search(bytes(tensor.data[step - 1 :: step])) is None:
+    high = bytes(tensor.data)[step - 1 :: step]  # a memoryview takes eight times as long over a step
+    if not any(byte in high for byte in _HIGHEST[size]):
         return True
     return all(map(math.isfinite, numbers(tensor)))
 
