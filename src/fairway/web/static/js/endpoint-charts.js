@@ -43,7 +43,7 @@ const CHARTS = {
     const lines = [line("errors", pairs(series, series.errors), token("--bad-fill"), { areaStyle: { opacity: 0.2 } }), line("refused", pairs(series, series.refused), token("--warn-fill"))];
     const highest = Math.max(most(series.errors), most(series.refused));
     const made = options(series, percent, lines);
-    made.yAxis.max = highest < 1 ? 1 : undefined;
+    if (highest < 1) Object.assign(made.yAxis, { max: 1, interval: 0.5 });
     return made;
   },
   replicas(series) {
@@ -69,7 +69,7 @@ export function showCharts(root) {
     const made = make();
     const [instance, before] = drawn.get(element) ?? [];
     if (instance && before === names(made)) { // the pointer's note stays where it is
-      instance.setOption({ xAxis: { min: made.xAxis.min, max: made.xAxis.max }, yAxis: { max: made.yAxis.max ?? null }, series: made.series.map(({ name, data }) => ({ name, data })) });
+      instance.setOption({ xAxis: { min: made.xAxis.min, max: made.xAxis.max }, yAxis: { max: made.yAxis.max ?? null, interval: made.yAxis.interval ?? null }, series: made.series.map(({ name, data }) => ({ name, data })) });
       return;
     }
     chart(element, make, (ready) => drawn.set(element, [ready, names(made)]));
@@ -78,6 +78,8 @@ export function showCharts(root) {
     const response = await fetch(`${root.dataset.series}?after=${series.at.at(-1) ?? 0}`, { headers: { accept: "application/json" } });
     if (!response.ok) return;
     series = joined(series, await response.json());
+    root.hidden = !series.at.length;
+    document.getElementById("endpoint-quiet").hidden = !root.hidden;
     places.forEach(draw);
   };
   places.forEach(draw);

@@ -50,9 +50,11 @@ export function guideTraffic(form) {
     if (back) form.requestSubmit();
     else said.textContent = "As it is now.";
   });
+  let sent = kept; // what was in force when they were sent off: news may be here before the answer
+  form.addEventListener("htmx:beforeRequest", () => { sent = kept; });
   form.addEventListener("htmx:afterRequest", (event) => {
     if (!event.detail.successful) return;
-    before = same(shown, before ?? []) ? null : kept;
+    before = sent;
     kept = base = shown;
     said.textContent = `Applied: ${numbers.map((number, n) => [number, shown[n]]).filter(([, weight]) => weight > 0).map(([number, weight]) => `revision ${number} has ${spellWeight(weight)} %`).join(", ")}.`;
     draw();
@@ -67,7 +69,7 @@ export function guideTraffic(form) {
   };
   document.addEventListener("htmx:afterSettle", () => {
     const told = document.getElementById("traffic-now");
-    if (told && form.isConnected) follow(numbers.map((number) => Number(JSON.parse(told.textContent)[number] ?? 0)));
+    if (told && form.isConnected) follow(numbers.map((number) => Number(JSON.parse(told.dataset.shares)[number] ?? 0)));
   });
   draw();
 }

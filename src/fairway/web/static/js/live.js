@@ -1,5 +1,6 @@
 // News of the server: one connection for all pages of this browser, which the shared worker holds (a browser opens only six to a server).
-// `onLive(topic, call)`; in HTML, data-live="TOPIC" on an element gets the event "live". Hidden pages catch up when they are seen again.
+// `onLive(topic, call)`; in HTML, data-live="TOPIC" on an element gets the event "live"; with data-every="MS" no more often than that, and the
+// last news is never left out (htmx's own throttle leaves it out). Hidden pages catch up when they are seen again.
 
 const listeners = new Map(); // topic -> Set of functions
 const missed = new Map(); // topic -> stand, while the page is hidden
@@ -68,8 +69,23 @@ function hear({ news, connected }) {
 function ring(topic, stand) {
   for (const call of listeners.get(topic) ?? []) call(stand);
   for (const element of document.querySelectorAll("[data-live]")) {
-    if (element.dataset.live === topic && !element.hidden) element.dispatchEvent(new CustomEvent("live", { detail: { topic, stand } }));
+    if (element.dataset.live === topic && !element.hidden) tellElement(element, { topic, stand });
   }
+}
+
+const lastTold = new WeakMap(); // element -> when it was last told, and the timer that will tell it again
+
+function tellElement(element, detail) {
+  const known = lastTold.get(element) ?? { at: -Infinity, timer: 0 };
+  lastTold.set(element, known);
+  if (known.timer) return;
+  const dispatch = () => {
+    Object.assign(known, { at: performance.now(), timer: 0 });
+    if (element.isConnected) element.dispatchEvent(new CustomEvent("live", { detail }));
+  };
+  const wait = known.at + Number(element.dataset.every ?? 0) - performance.now();
+  if (wait <= 0) dispatch();
+  else known.timer = setTimeout(dispatch, wait);
 }
 
 function show(connected) {
