@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from fairway.serve.protocols import health, mlflow, predict, score, v1, v2
 from fairway.serve.protocols.serving import Route, RouteTable, Serving
 from fairway.serve.refusal import Refused
+from fairway.serve.schema import pages
 
 if TYPE_CHECKING:
     from fairway.serve.http import Exchange
@@ -23,6 +24,9 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/health", health.health),
     Route("GET", "/health/live", health.live),
     Route("GET", "/health/ready", health.health),
+    Route("GET", "/openapi.json", pages.openapi),
+    Route("GET", "/docs", pages.docs),
+    Route("GET", "/docs/{file}", pages.static),
     Route("GET", "/v1/models", v1.models),
     Route("POST", "/v1/models/{model}:predict", v1.predict),
     Route("POST", "/v1/models/{model}:explain", v1.explain),

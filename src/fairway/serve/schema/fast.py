@@ -37,6 +37,10 @@ class _Decoder(NamedTuple):
     form: str
 
 
+def _compile(kind: Any) -> Callable[[bytes], Any]:
+    return msgspec.json.Decoder(kind).decode
+
+
 class FastRows:
     """Reads rows of one schema that has no rules beyond its columns'. Each method gives None where it can't say yes."""
 
@@ -59,15 +63,15 @@ class FastRows:
         made: dict[_Way, _Decoder] = {}
         keys = [key for key in AROUND if key not in self._schema.names]
         for inner, row, form in ((b"{", types.object, "objects"), (b"[", types.array, "arrays")):
-            decode = msgspec.json.Decoder(envelope("Rows", *((key, list[row]) for key in keys))).decode
-            made.update({(key.encode(), True, inner): _Decoder(decode, key, form) for key in keys})
-            made[None, True, inner] = _Decoder(msgspec.json.Decoder(list[row]).decode, "", form)
-        made[None, False, b"{"] = _Decoder(msgspec.json.Decoder(types.object).decode, "", "objects")
-        decode = msgspec.json.Decoder(envelope("Columns", *((key, types.columns) for key in keys))).decode
-        made.update({(key.encode(), False, b"{"): _Decoder(decode, key, "columns") for key in keys})
+            for key in keys:
+                made[key.encode(), True, inner] = _Decoder(_compile(envelope("Rows", (key, list[row]))), key, form)
+            made[None, True, inner] = _Decoder(_compile(list[row]), "", form)
+        made[None, False, b"{"] = _Decoder(_compile(types.object), "", "objects")
+        for key in keys:
+            made[key.encode(), False, b"{"] = _Decoder(_compile(envelope("Columns", (key, types.columns))), key, "columns")
         if "columns" not in self._schema.names:
             split = envelope("Split", ("columns", list[str]), ("data", msgspec.Raw), ("index", Any))
-            made[b"columns", True, None] = _Decoder(msgspec.json.Decoder(split).decode, "columns", "split")
+            made[b"columns", True, None] = _Decoder(_compile(split), "columns", "split")
         return made
 
     def read_json(self, body: bytes) -> Call | None:
