@@ -148,6 +148,34 @@ def test_the_form_keeps_the_schemas_order(client: TestClient) -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("schema", "takes_body"),
+    [
+        ({"inputs": {"age": "number", "job": {"enum": ["a", "b"]}}}, False),
+        (
+            {
+                "type": "object",
+                "properties": {"age": {"type": "number"}, "job": {"enum": ["a", "b"]}},
+                "examples": [{"age": 1, "job": "a"}],
+            },
+            False,
+        ),
+    ],
+    ids=["columns", "a row"],
+)
+def test_schemas_of_every_spelling_become_forms(client: TestClient, keeper: MemoryEndpoints, schema: Any, takes_body: bool) -> None:
+    keeper.put(replace(busy(), schema=schema, example=None))
+    found = json.loads(re.search(r'id="try-schema">(.*?)</script>', get(client, "/endpoints/risk?tab=try"))[1])  # type: ignore[index]
+    assert list(found["schema"]["properties"]["inputs"]["items"]["properties"]) == ["age", "job"]
+    assert found["takes_body"] is takes_body
+    assert found["example"] == next(iter(schema.get("examples", [])), None)
+
+
+def test_what_is_no_schema_still_gives_a_form_for_json(client: TestClient, keeper: MemoryEndpoints) -> None:
+    keeper.put(replace(busy(), schema={"properties": 7}))
+    assert '"properties": 7' in get(client, "/endpoints/risk?tab=try")
+
+
 def test_a_schema_cannot_end_the_script_it_stands_in(client: TestClient, keeper: MemoryEndpoints) -> None:
     keeper.put(replace(busy(), example="</script><b>"))
     text = get(client, "/endpoints/risk?tab=try")
@@ -318,6 +346,7 @@ def test_a_rollout_is_judged_in_the_open(figures: Figures, metric: float | None,
         ({}, 34, "Step 1 of 4: revision 4 gets 5 % of the traffic; for another 34 s, then 25 %."),
         ({"step": 3}, 0, "Step 4 of 4: revision 4 gets 100 % of the traffic; then it is done."),
         ({"state": "paused"}, 0, "It is paused"),
+        ({"why": "waits for 20 requests"}, 0, "then 25 %. Waits for 20 requests."),
         ({"state": "done"}, 0, "Revision 4 has all the traffic."),
         ({"state": "back", "why": "too slow"}, 0, "It went back: too slow"),
     ],

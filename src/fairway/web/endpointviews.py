@@ -179,7 +179,9 @@ def tell_rollout(view: RolloutView, now: float) -> str:
     then = f"then {rest[0]:g} %" if rest else "then it is done"
     if view.figures.requests < one.least:
         said += f", {view.figures.requests} of {one.least} requests so far"
-    return f"{said}; {f'for another {spell_duration(left)}, ' if left > 0 else ''}{then}."
+    told = f"{said}; {f'for another {spell_duration(left)}, ' if left > 0 else ''}{then}."
+    more = view.judgement or one.why
+    return told if more in ("", f"{share:g} % of the traffic") else f"{told} {more[0].upper()}{more[1:]}."
 
 
 def judge(view: RolloutView) -> list[Check]:

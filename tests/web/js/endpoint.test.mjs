@@ -97,6 +97,7 @@ test("the form begins with the example, whatever its form, else with what is usu
   for (const example of [{ inputs: [row] }, { data: [row] }, [row], { inputs: { age: [41], job: ["a"] } }, { columns: ["age", "job"], data: [[41, "a"]] }]) assert.deepEqual(firstValue(form, example), row);
   assert.deepEqual(firstValue(form, null), { ok: true });
   assert.deepEqual(bodyOf(form, row), { inputs: [row] });
+  assert.deepEqual(bodyOf(form, row, true), [row]);
   const value = describe({ properties: { inputs: { type: "number" } } });
   assert.deepEqual(bodyOf(value, firstValue(value, { inputs: 3 })), { inputs: 3 });
 });

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Annotated, Any, Literal
 
@@ -11,7 +12,7 @@ from markupsafe import Markup
 from msgspec import Meta
 from starlette.responses import Response
 
-from fairway.errors import NotFoundError
+from fairway.errors import FairwayError, NotFoundError
 from fairway.serve.control.view import EndpointView
 from fairway.spec.endpoint import find_revision
 from fairway.spec.summary import RunSummary
@@ -80,7 +81,7 @@ async def frame(visit: Visit, view: EndpointView) -> dict[str, Any]:
         "shares": {str(number): share for number, share in endpoint.traffic},
         "series": views.tell_series(view.series) if tab == "overview" and not visit.fragment else {},
         "accuracy": views.tell_accuracy(view) if tab == "quality" else {},
-        "form": spell_json({"schema": view.schema, "example": view.example}) if tab == "try" else "",
+        "form": spell_json(await asyncio.to_thread(tell_form, view)) if tab == "try" else "",
         "curl": views.curl_line(view.url, json.dumps(view.example, ensure_ascii=False), keyed=not endpoint.is_open),
     }
 
@@ -119,6 +120,22 @@ async def read_summaries(visit: Visit, view: EndpointView) -> dict[str, RunSumma
             if summary is not None:
                 found[run] = summary
     return found
+
+
+def tell_form(view: EndpointView) -> dict[str, Any]:
+    """What the form for a request is drawn from: the schema, spelled in the one way that all ways lead to, and an example. For a thread:
+    the first time it imports what reads schemas."""
+    told = {"schema": view.schema, "example": view.example, "takes_body": False}
+    if view.schema is None:
+        return told
+    try:
+        from fairway.serve.schema.load import load_schema
+
+        read = load_schema(view.schema)
+    except (ImportError, FairwayError):
+        return told
+    example = view.example if view.example is not None else next(iter(read.examples), None)
+    return {"schema": read.document, "example": example, "takes_body": read.takes_body}
 
 
 def spell_json(value: Any) -> Markup:

@@ -130,7 +130,7 @@ class FieldView {
 
 /** Bring the form to life. */
 export function guideTrying(root) {
-  const { schema, example } = JSON.parse(document.getElementById("try-schema").textContent);
+  const { schema, example, takes_body: isBare } = JSON.parse(document.getElementById("try-schema").textContent);
   const form = describe(schema);
   const find = (id) => root.querySelector(`#try-${id}`);
   let kind = form ? "form" : "json";
@@ -153,7 +153,7 @@ export function guideTrying(root) {
     let first = null;
     for (const leaf of view.leaves()) if (!leaf.isNull?.checked && leaf.element.getClientRects().length) try { leaf.read(); } catch { first ??= leaf; }
     first?.input.focus();
-    return ["json", JSON.stringify(bodyOf(form, view.read()))];
+    return ["json", JSON.stringify(bodyOf(form, view.read(), isBare))];
   };
   const complain = (text) => { find("wrong").textContent = text; find("wrong").hidden = !text; };
   const drawCurl = () => {
@@ -223,7 +223,7 @@ export function guideTrying(root) {
 
   const begin = () => {
     draw(form ? firstValue(form, example) : undefined);
-    find("json").value = JSON.stringify(form ? bodyOf(form, firstValue(form, example)) : example ?? { inputs: [] }, null, 2);
+    find("json").value = JSON.stringify(form ? bodyOf(form, firstValue(form, example), isBare) : example ?? { inputs: [] }, null, 2);
     drawCurl();
   };
   root.addEventListener("click", (event) => {

@@ -70,9 +70,10 @@ export function usual(field) {
   return some.length ? Object.fromEntries(some) : undefined;
 }
 
-/** The body for a value of the form. */
-export function bodyOf(form, value) {
-  return { inputs: form.rows ? [value] : value };
+/** The body for a value of the form; `bare`: the body is what the schema calls "inputs", without that name around it. */
+export function bodyOf(form, value, bare = false) {
+  const inputs = form.rows ? [value] : value;
+  return bare ? inputs : { inputs };
 }
 
 /** The value that `text` stands for in a field; undefined where nothing is written and nothing need be. Throws what is wrong, in words. */
