@@ -1,4 +1,4 @@
-"""A cluster with a Fairway server in it, and a fleet that makes serving pods there: real processes, from bare images."""
+"""A cluster with a Fairway server in it, and a keeper outside that makes serving pods there: real processes, from bare images."""
 
 from __future__ import annotations
 
@@ -11,16 +11,21 @@ from pathlib import Path
 from typing import Any
 
 from fairway.kube.client import KubeClient
+from fairway.kube.serving_boot import SERVING_RUNTIME
+from fairway.kube.serving_manifests import SERVES
 from fairway.kube.target import ClusterSettings
 from fairway.serve.control.fleet import Replica
+from fairway.serve.control.keeper import Keeper
 from fairway.spec.artifact import ArtifactRef
 from fairway.spec.endpoint import Endpoint, Revision, Scaling, ServeSpec
-from fairway.spec.record import to_plain
+from fairway.spec.record import replace, to_plain
 from fairway.spec.target import TargetSettings
+from fairway.spec.tokens import HEADER
 from fairway.step.control import Control
 from fairway.step.link import Link
 from fairway.step.paths import store_folder
 from fairway.step.remote import RemoteArtifactStore
+from fairway.testing.memory import MemoryEndpointStore
 from fairway.web.servingside import ServingSide
 from tests.kube.semantics.rig import Campus
 
@@ -43,28 +48,47 @@ class Key:
 
 
 class Serving:
-    """Belongs to one event loop. Entered, it has a client, a fleet and a gateway."""
+    """Belongs to one event loop. Entered, it has a fleet and gateways with a keeper, of a store in memory."""
 
     def __init__(self, campus: Campus, folder: Path) -> None:
         self.campus, self.folder = campus, folder
-        secret = campus.cluster.find("Secret", "fairway-server")
-        assert secret is not None
-        self.key = base64.b64decode(secret["data"]["signing-key"]).decode()
-        self.side = ServingSide(Key(self.key), str(folder / "home"))  # type: ignore[arg-type]
-        service = campus.cluster.find("Service", "fairway")
-        assert service is not None
+        secret, service = campus.cluster.find("Secret", "fairway-server"), campus.cluster.find("Service", "fairway")
+        assert secret is not None and service is not None
+        key = base64.b64decode(secret["data"]["signing-key"]).decode()
+        self.side = ServingSide(Key(key), str(folder / "home"))  # type: ignore[arg-type]
         self.server = service["spec"]["clusterIP"]
+        self.endpoints = MemoryEndpointStore()
 
     async def __aenter__(self) -> Serving:
         self.client = KubeClient.connect(kubeconfig=str(self.campus.cluster.kubeconfig), requests_per_s=1000.0)
         settings = ClusterSettings(TargetSettings("campus", "kubernetes", image=BARE), "default")
-        self.fleet, self.gateway = await self.side.open(self.client, settings)
+        self.fleet, self.gateways = await self.side.open(self.client, settings)
+        self.fleet.link = self.gateways.link = replace(self.fleet.link, runtime=self._runtime())
+        self.keeper = Keeper(self.endpoints, self.fleet, self.gateways)
+        await self.keeper.start()
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self.fleet.close()
-        await self.gateway.close()
+        for one in await self.endpoints.endpoints():
+            await self.endpoints.delete_endpoint(one.name)
+        self.keeper.look_again()
+        async with asyncio.timeout(60):
+            while any(SERVES in one["metadata"]["labels"] for kind in ("Deployment", "Pod") for one in self.campus.cluster.list(kind)):
+                await asyncio.sleep(0.02)
+        await self.keeper.close()
         await self.client.close()
+
+    def _runtime(self) -> str:
+        """The digest of what the server hands out: it has read its files when it was first asked."""
+        headers = {HEADER: self.side.sign("test")}
+        return Link().call("GET", f"http://{self.server}:8080{SERVING_RUNTIME}", headers=headers).headers["etag"].strip('"')
+
+    async def put(self, endpoint: Endpoint) -> Endpoint:
+        """Write the document, as commands do."""
+        before = await self.endpoints.find_endpoint(endpoint.name)
+        version = await self.endpoints.put_endpoint(replace(endpoint, version=before.version if before else 0))
+        self.keeper.look_again()
+        return replace(endpoint, version=version)
 
     def store(self, files: dict[str, str]) -> dict[str, Any]:
         """A folder with these files as an artifact on the server; its plain reference."""
@@ -82,32 +106,33 @@ class Serving:
         """A package of which one sees in the answer which it is."""
         return self.store({"score.py": SCRIPT.replace("VERSION", str(version))})
 
-    async def until(self, holds: Callable[[Sequence[Replica]], Any], *, timeout_s: float = 60.0) -> Sequence[Replica]:
-        """The replicas, as soon as something holds of them."""
-        seen: Sequence[Replica] = ()
+    async def until(self, holds: Callable[[], Any], *, timeout_s: float = 60.0) -> None:
+        """Until something holds."""
         try:
             async with asyncio.timeout(timeout_s):
-                while True:
-                    seen = await self.fleet.observe()
-                    if holds(seen):
-                        return seen
-                    await self.fleet.wait(5)
+                while not holds():
+                    await asyncio.sleep(0.02)
         except TimeoutError:
-            raise AssertionError(f"never so: {seen}") from None
+            seen = {name: one.replicas for name, one in self.keeper.watched.items()}
+            raise AssertionError(f"never so: {self.keeper.trouble} {seen}") from None
 
-    async def ready(self, revision: int, number: int, *, endpoint: str = "risk") -> Sequence[Replica]:
-        """The replicas of a revision, once so many are ready."""
+    def replicas(self, revision: int = 0, *, state: str = "ready") -> Sequence[Replica]:
+        """Those of the endpoint `risk` that the keeper sees."""
+        seen = self.keeper.watched["risk"].replicas if "risk" in self.keeper.watched else ()
+        return [one for one in seen if revision in (0, one.revision) and state in ("", one.state)]
 
-        def mine(seen: Sequence[Replica]) -> list[Replica]:
-            return [one for one in seen if (one.endpoint, one.revision, one.state) == (endpoint, revision, "ready")]
+    async def fronts(self) -> list[str]:
+        """Addresses of all gateways, once as many are heard as there are to be."""
+        await self.until(lambda: len(self.gateways.heard) == 2)
+        pods = [self.campus.cluster.find("Pod", name) for name in self.gateways.heard]
+        return [f"{pod['status']['podIP']}:8080" for pod in pods if pod is not None]
 
-        return mine(await self.until(lambda seen: len(mine(seen)) >= number))
-
-    async def push(self, table: dict[str, Any]) -> None:
-        """What the keeper does: the table into the ConfigMap, and to each gateway."""
-        for address in self.gateway.admins():
-            status, text = await self.ask(address, "PUT", "/table", table, token=self.gateway.token)
-            assert status == 200, text
+    @property
+    def service(self) -> str:
+        """The address of the gateway's Service."""
+        found = self.campus.cluster.find("Service", "fairway-gateway")
+        assert found is not None
+        return f"{found['spec']['clusterIP']}:80"
 
     async def ask(self, address: str, method: str, path: str, body: Any = None, *, token: str = "") -> tuple[int, str]:
         """One request on a connection of its own."""
@@ -118,25 +143,15 @@ class Serving:
         head += f"authorization: Bearer {token}\r\n" if token else ""
         try:
             writer.write(f"{head}content-length: {len(data)}\r\n\r\n".encode() + data)
-            answer = await asyncio.wait_for(reader.read(), 30)
+            answer = await asyncio.wait_for(reader.read(), 60)
         finally:
             writer.close()
         first, _, rest = answer.partition(b"\r\n\r\n")
         return int(first.split()[1]), rest.decode()
 
 
-def endpoint_of(*specs: ServeSpec, scaling: Scaling | None = None, **more: Any) -> Endpoint:
-    """The endpoint `risk` with these revisions."""
+def endpoint_of(*specs: ServeSpec, scaling: Scaling | None = None, traffic: int = 1, **more: Any) -> Endpoint:
+    """The endpoint `risk` with these revisions, all traffic to one."""
     revisions = tuple(Revision(number, spec) for number, spec in enumerate(specs, 1))
-    return Endpoint("risk", revisions=revisions, scaling=scaling or Scaling(1, 4), is_open=True, **more)
-
-
-def table_of(replicas: Sequence[Replica], traffic: dict[int, float], version: int) -> dict[str, Any]:
-    """The gateway's table for the endpoint `risk`."""
-    rows: dict[str, list[dict[str, Any]]] = {}
-    for one in replicas:
-        if one.address:
-            row = {"id": one.id, "address": one.address, "draining": one.state == "draining"}
-            rows.setdefault(str(one.revision), []).append(row)
-    risk = {"traffic": [[number, weight] for number, weight in traffic.items()], "is_open": True, "replicas": rows, "hold_s": 30}
-    return {"version": version, "endpoints": {"risk": risk}}
+    weights = ((traffic, 100.0),)
+    return Endpoint("risk", revisions=revisions, traffic=weights, scaling=scaling or Scaling(1, 4), is_open=True, **more)

@@ -1,7 +1,9 @@
 """How the world outside the cluster reaches an endpoint: an Ingress or a Gateway API route to the gateway, where it names one. Pure.
 
 `expose` of an endpoint holds: `host` (a name that leads to the cluster), `class` (an ingress class), `gateway` ("NAME" or
-"NAMESPACE/NAME" of a Gateway), `tls` (a Secret with the host's certificate, for an Ingress), `annotations` (of either).
+"NAMESPACE/NAME" of a Gateway), `tls` (a Secret with the host's certificate, for an Ingress; without one, for the gateway itself),
+`annotations` (of either), `service` (the type of the gateway's Service), `with` ("kserve", "knative"), `hpa` (false: Fairway counts
+replicas itself), `hold_s`.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from fairway.kube.serving_manifests import ENDPOINT, GATEWAY, Object, serving_la
 from fairway.kube.target import ClusterSettings
 
 GATEWAY_API = "gateway.networking.k8s.io"
-_KNOWN = ("host", "class", "gateway", "tls", "annotations", "with", "service")
+_KNOWN = ("host", "class", "gateway", "tls", "annotations", "service", "with", "hpa", "hold_s")
 
 
 def check_expose(expose: Mapping[str, Any]) -> None:

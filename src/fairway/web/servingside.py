@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from fairway.kube.client import KubeClient
     from fairway.kube.target import ClusterSettings
     from fairway.serve.control.kubefleet import KubeFleet
-    from fairway.serve.control.kubegateway import KubeGateway
+    from fairway.serve.control.kubegateways import KubeGateways
 
 _FOREVER = 253_402_300_799  # a token in a Deployment has to stay the same, or its pods would all be started anew
 _ASKED = ("python", "machine", "libc")
@@ -60,12 +60,12 @@ class ServingSide:
         """The token of a revision's pods, or of the gateway's: the same every time."""
         return sign_token(self._auth.signing_key, id, _FOREVER)
 
-    async def open(self, client: KubeClient, settings: ClusterSettings) -> tuple[KubeFleet, KubeGateway]:
-        """Both, started. Raises FairwayError where the cluster does not let us."""
+    async def open(self, client: KubeClient, settings: ClusterSettings) -> tuple[KubeFleet, KubeGateways]:
+        """The fleet, started, and the gateways, which its keeper starts. Raises FairwayError where the cluster does not let us."""
         from fairway.kube.manifests import Link
         from fairway.kube.serving_gateway import gateway_token
         from fairway.serve.control.kubefleet import KubeFleet
-        from fairway.serve.control.kubegateway import KubeGateway
+        from fairway.serve.control.kubegateways import KubeGateways
 
         service = await client.get("Service", settings.target.app)
         address = service["spec"]["clusterIP"]
@@ -73,9 +73,9 @@ class ServingSide:
         link = Link(f"{at}:{API_PORT}", f"{at}:{BLOBS_PORT}", (await asyncio.to_thread(lambda: self.runtime))[1])
         token = gateway_token(self._auth.signing_key)
         fleet = KubeFleet(client, settings, link=link, sign=self.sign)
-        gateway = KubeGateway(client, settings, link=link, sign=self.sign, token=token)
-        await asyncio.gather(fleet.start(), gateway.start())
-        return fleet, gateway
+        gateways = KubeGateways(client, settings, link=link, sign=self.sign, token=token)
+        await fleet.start()
+        return fleet, gateways
 
     def _guarded(self, handle: Handler) -> Callable[[Request], Awaitable[Response]]:
         async def operation(request: Request) -> Response:

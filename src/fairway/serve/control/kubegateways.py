@@ -127,8 +127,8 @@ class KubeGateways:
         return f"{scheme}://{gateway_name(self.settings)}.{self.settings.namespace}.svc/{endpoint.name}"
 
     def grpc(self, endpoint: Endpoint) -> str:
-        """The Service of the revision that has most of the traffic: gRPC goes there without a gateway in between."""
-        if not endpoint.traffic:
+        """The Service of the revision that has most of the traffic: gRPC goes there without a gateway in between, where no key is asked."""
+        if not endpoint.traffic or not endpoint.is_open:
             return ""
         number = max(endpoint.traffic, key=lambda pair: pair[1])[0]
         return f"{revision_name(self.settings, endpoint.name, number)}.{self.settings.namespace}.svc:{GRPC}"
@@ -206,7 +206,10 @@ class KubeGateways:
         """A way to each pod that runs, and to no other."""
         there = {name: address for name, pod in self._pods.items() if is_running(pod) and (address := address_of(pod, ADMIN))}
         for name in self._links.keys() - there.keys():
-            task = asyncio.create_task(self._links.pop(name).close())
+            link = self._links.pop(name)
+            if link.is_heard:
+                self._tell(name, {"gone": True})
+            task = asyncio.create_task(link.close())
             self._ending.add(task)
             task.add_done_callback(self._ending.discard)
         for name in there.keys() - self._links.keys():
