@@ -8,6 +8,7 @@ import time
 import pytest
 
 from fairway.serve.call import Result
+from fairway.serve.package.answertables import ACCEPT
 from fairway.serve.refusal import Refused
 from tests.serve.protocols.rig import MemoryServing, array_of, failed, json_of, sum_rows
 
@@ -120,9 +121,9 @@ def test_tables_go_to_the_model_process_as_they_are() -> None:
 
 def test_arrow_is_asked_of_the_model_process() -> None:
     def answer(call):
-        assert call.params["accept"] == "application/vnd.apache.arrow.stream"
+        assert call.params[ACCEPT] == "application/vnd.apache.arrow.stream"
         result = Result("bytes", b"an arrow stream")
-        result.content_type = call.params["accept"]
+        result.content_type = call.params[ACCEPT]
         return result
 
     asked = MemoryServing(answer).post("/predict", [ROW], accept="application/vnd.apache.arrow.stream")

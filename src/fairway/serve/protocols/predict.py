@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 
 from fairway.serve.call import Call, Result
+from fairway.serve.package.answertables import ACCEPT
 from fairway.serve.protocols.answers import CSV, NDJSON, SSE, reply_bytes, reply_stream, start, submit, to_csv, to_predictions
 from fairway.serve.protocols.requests import choose, content_type, is_json, query_of, read_body
 from fairway.serve.protocols.serving import Params, Serving, shorten
@@ -33,7 +34,7 @@ def predict(serving: Serving, exchange: Exchange, params: Params) -> None:
             return
         call.streams = offer in ("text/event-stream", "application/x-ndjson")
         if offer in (ARROW, PARQUET):
-            call.params = {**call.params, "accept": offer}
+            call.params = {**call.params, ACCEPT: offer}
         submit(serving, exchange, call, lambda result: write_offer(serving, exchange, result, offer), refuse)
     except Refused as refused:
         exchange.refuse(refused)

@@ -50,7 +50,6 @@ class RouteTable:
     """Routes, found fast: exact paths by a dictionary, then patterns in the order they were given in."""
 
     def __init__(self, routes: tuple[Route, ...]) -> None:
-        self.paths = tuple(dict.fromkeys(route.pattern for route in routes))
         self._exact: dict[tuple[str, str], tuple[Route, Params]] = {}
         self._patterns: list[tuple[re.Pattern[str], dict[str, Route]]] = []
         by_pattern: dict[str, dict[str, Route]] = {}
@@ -95,7 +94,7 @@ class RouteTable:
             return Refused(404, "FW-NOT-FOUND", f"there is no {shorten(path)} here", hint=f"without the last slash there is: {known}")
         return Refused(
             404, "FW-NOT-FOUND", f"there is no {shorten(path)} here",
-            hint=f"this server answers at {', '.join(p for p in self.paths if '{' not in p)} and under /v1 and /v2",
+            hint="try /docs; models are asked at /predict, /score, /invocations, /v1/models and /v2/models",
         )  # fmt: skip
 
 

@@ -20,6 +20,7 @@ from typing import Any
 from fairway.serve.call import Call, Result
 from fairway.serve.package import inputs as model_inputs
 from fairway.serve.package import results as model_results
+from fairway.serve.package.answertables import ACCEPT, as_table, params_of
 from fairway.serve.package.predictor import Predictor
 from fairway.serve.refusal import Refused
 from fairway.serve.replica.frames import Bytes, Link, describe_result, failed, restore_calls
@@ -64,6 +65,9 @@ class Worker:
         """Many calls' rows as one: the usual case, and nothing is done for each call here."""
         _, batch, counts, _, method, params = header
         whole = self._restore_matrix(header, payload)
+        if ACCEPT in params:
+            self._do(batch, _split(whole, counts))
+            return
         began = time.perf_counter()
         try:
             inputs = model_inputs.to_inputs([whole], self._predictor, self._schema)
@@ -112,14 +116,16 @@ class Worker:
         first = calls[0]
         try:
             inputs = model_inputs.to_inputs(calls, self._predictor, self._schema)
-            return self._results(self._predictor.predict(inputs, first.method, first.params), calls)
+            return self._results(self._predictor.predict(inputs, first.method, params_of(first)), calls)
         except Exception as error:  # noqa: BLE001 - the model's own
             if len(calls) == 1:
                 return [self._failure(error)]
         return [self._answers([call])[0] for call in calls]
 
     def _results(self, value: Any, calls: list[Call]) -> list[Result]:
-        return model_results.to_results(value, calls, self._schema, self._predictor.output_names(calls[0].method))
+        results = model_results.to_results(value, calls, self._schema, self._predictor.output_names(calls[0].method))
+        kind = calls[0].params.get(ACCEPT)
+        return [as_table(result, kind, self._schema.outputs) for result in results] if kind else results
 
     def _failure(self, error: Exception) -> Result:
         if isinstance(error, Refused):
@@ -222,7 +228,7 @@ class Worker:
         first = calls[0]
         try:
             inputs = model_inputs.to_inputs(calls, self._predictor, self._schema)
-            value = self._predictor.predict(inputs, first.method, first.params)
+            value = self._predictor.predict(inputs, first.method, params_of(first))
             if hasattr(value, "__await__"):
                 value = await value
             return self._results(value, calls)
