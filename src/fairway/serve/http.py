@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import select
 import socket
 import time
 from collections import deque
@@ -291,9 +292,17 @@ class _Connection(asyncio.Protocol):
             self._refuse_unread(Refused(400, "FW-REQUEST", f"this is not a request of HTTP/1.1: {error}"))
 
     def eof_received(self) -> bool:
-        """A client may close its side and wait for the answer."""
+        """A client may close its side and wait for the answer; over a Unix socket one that has left can be told from it."""
         self._half_closed = True
-        return self._answering is not None and not self._discards
+        return self._answering is not None and not self._discards and not self._has_hung_up()
+
+    def _has_hung_up(self) -> bool:
+        sock = self.transport.get_extra_info("socket")
+        if sock is None or sock.family != socket.AF_UNIX:
+            return False
+        poll = select.poll()
+        poll.register(sock.fileno(), 0)
+        return any(event & select.POLLHUP for _, event in poll.poll(0))
 
     def pause_writing(self) -> None:
         if self._room is None or self._room.done():

@@ -10,6 +10,7 @@ import array
 import asyncio
 import fcntl
 import socket
+import struct
 import termios
 import time
 from collections import deque
@@ -25,6 +26,7 @@ _WHOLE_BYTES = 1 << 20  # an answer up to this size is handed over whole: it can
 _HIGH_BYTES, _LOW_BYTES = 256 << 10, 64 << 10
 _IDLE_S = 30.0  # shorter than the server keeps quiet connections, so that it is seldom the first to close
 _USER_TIMEOUT_MS = 15_000
+_RESET = struct.pack("ii", 1, 0)
 
 
 class Answer:
@@ -349,8 +351,13 @@ class _Connection(asyncio.Protocol):
             self._transport.close()
 
     def abort(self) -> None:
-        if self._transport is not None:
-            self._transport.abort()
+        """Break it, so that the other side sees that nobody waits: an end alone could mean that only this side is closed."""
+        if self._transport is None:
+            return
+        sock = self._transport.get_extra_info("socket")
+        if sock is not None and sock.family != socket.AF_UNIX and not self._transport.is_closing():
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+        self._transport.abort()
 
     # what asyncio calls
 

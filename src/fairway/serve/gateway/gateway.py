@@ -98,7 +98,7 @@ class Gateway:
             self._answer_own(exchange)
             return
         service: Service | None = None
-        caller = ""
+        job: Job | None = None
         try:
             host = parse_host(exchange.headers.get(b"host", b""))
             way = find_way(exchange.url.partition(b"?")[0], host, self.services.keys(), self.hosts)
@@ -106,12 +106,12 @@ class Gateway:
             if service is None:
                 raise self._unknown(way.endpoint)
             job = Job(self, service, exchange, way)
-            caller = self._check_caller(job, host)
+            self._check_caller(job, host)
             self._check_request(job)
             job.wants = self._choose(job)
             exchange.state, exchange.on_gone = job, job.leave
         except Refused as refused:
-            self.refuse(exchange, refused, service, caller)
+            self.refuse(exchange, refused, service, job.caller if job is not None else "")
 
     def handle(self, exchange: Exchange) -> None:
         """Its body is there."""
@@ -135,8 +135,8 @@ class Gateway:
         there = ", ".join(sorted(self.services)) or "none; make one: fairway deploy MODEL --name NAME"
         return Refused(404, "FW-NOT-FOUND", f"there is no endpoint {name[:64]!r}", hint=f"there are: {there}")
 
-    def _check_caller(self, job: Job, host: bytes) -> str:
-        """Who calls: a key's name, "" for somebody. Raises Refused."""
+    def _check_caller(self, job: Job, host: bytes) -> None:
+        """May it call, and not too often? Raises Refused."""
         service, exchange = job.service, job.exchange
         row = service.row
         token = read_token(exchange.headers)
@@ -152,15 +152,15 @@ class Gateway:
                     f"the key {key.name!r} is over its limit of {key.rate:g} requests a second",
                     retry_after_s=max(wait_s, 0.001),
                 )
-            return key.name
+            return
         if row.is_open:
-            return ""
+            return
         if not service.keyring and self.is_local:
             if host not in LOCAL_HOSTS and host not in self.hosts:  # a page of elsewhere that found a name for this machine
                 raise Refused(
                     403, "FW-HOST", f"this gateway is not called {host.decode('latin-1')[:64]!r}", hint="use localhost or 127.0.0.1"
                 )
-            return ""
+            return
         if token:
             raise Refused(
                 401, "FW-KEY", f"this key does not open {service.name!r}", hint="it is misspelled, revoked, or of another endpoint"

@@ -172,6 +172,8 @@ def _become_child(options: Options, sock: socket.socket, admin: socket.socket, p
     try:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, 1)  # whoever started the parent reads its output to the end
 
         def ready() -> None:
             os.write(says, b"1")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import re
+import typing
+from functools import cache
 from typing import Any
 
 import msgspec
@@ -119,6 +121,7 @@ def _parse_replicas(rows: Any, where: str) -> tuple[ReplicaRow, ...]:
         raise ConfigError(f"{where}: expected a list of replicas")
     made = tuple(from_plain(ReplicaRow, row) for row in rows)
     for row in made:
+        _check_fields(row, where)
         host, colon, port = row.address.rpartition(":")
         is_path = row.address.startswith("unix:/")
         if not is_path and not (colon and host and port.isdecimal()):
@@ -127,20 +130,37 @@ def _parse_replicas(rows: Any, where: str) -> tuple[ReplicaRow, ...]:
 
 
 def _check_endpoint(row: EndpointRow, where: str) -> None:
-    if row.sticky not in ("", "key") and not row.sticky.startswith("header:"):
-        raise ConfigError(f"{where}/sticky: came {row.sticky!r}, expected '', 'key' or 'header:NAME'")
+    for part, place in ((row, where), (row.limits, f"{where}/limits"), (row.capture, f"{where}/capture")):
+        _check_fields(part, place)
     for key in row.keys:
+        _check_fields(key, f"{where}/keys")
         if not re.fullmatch(r"[0-9a-f]{64}", key.digest):
             raise ConfigError(f"{where}/keys: the digest of {key.name!r} is not a SHA-256 in hexadecimal")
-        if not isinstance(key.rate, int | float) or key.rate < 0 or key.burst < 0:
-            raise ConfigError(f"{where}/keys: the rate of {key.name!r} is below 0")
-    for name in ("deadline_s", "body_bytes", "queue"):
-        value = getattr(row.limits, name)
-        if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
-            raise ConfigError(f"{where}/limits/{name}: came {value!r}, expected a number from 0")
-    if isinstance(row.hold_s, bool) or not isinstance(row.hold_s, int | float) or row.hold_s < 0:
-        raise ConfigError(f"{where}/hold_s: came {row.hold_s!r}, expected seconds")
-    bytes.fromhex(row.secret)
+    if row.sticky not in ("", "key") and not row.sticky.startswith("header:"):
+        raise ConfigError(f"{where}/sticky: came {row.sticky!r}, expected '', 'key' or 'header:NAME'")
+    try:
+        bytes.fromhex(row.secret)
+    except ValueError:
+        raise ConfigError(f"{where}/secret: expected hexadecimal digits") from None
+
+
+def _check_fields(part: Record, where: str) -> None:
+    """Are they of the kinds that are annotated? No number here is below 0."""
+    for name, hint in _hints(type(part)).items():
+        value = getattr(part, name)
+        if hint is float or hint is int:
+            kinds = (int, float) if hint is float else int
+            if isinstance(value, bool) or not isinstance(value, kinds) or not 0 <= value < math.inf:
+                raise ConfigError(f"{where}/{name}: came {value!r}, expected a {'whole ' if hint is int else ''}number from 0")
+        elif hint in (str, bool) and not isinstance(value, hint):
+            raise ConfigError(f"{where}/{name}: came {value!r}, expected {'text' if hint is str else 'true or false'}")
+        elif hint == tuple[str, ...] and not all(isinstance(item, str) for item in value):
+            raise ConfigError(f"{where}/{name}: came {list(value)!r}, expected a list of texts")
+
+
+@cache
+def _hints(kind: type) -> dict[str, Any]:
+    return typing.get_type_hints(kind)
 
 
 def _check_hosts(endpoints: dict[str, EndpointRow]) -> None:
