@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from fairway.spec.endpoint import Floor, Rollout, Scaling
 from fairway.spec.record import replace
 from fairway.web import endpointviews as views
 from fairway.web.identity import Identity
+from fairway.web.lineage import find_served
 from fairway.web.live import endpoint_of, run_of, spell_topic
 from fairway.web.pages.endpointparts import read_weights
 from fairway.web.ports import Endpoints
@@ -187,6 +189,38 @@ def test_a_revision_leads_back_to_what_made_it(client: TestClient) -> None:
     assert "models/risk" in text and "which no run has made" in text and "scikit-learn" in text
     for number in ("9", "x"):
         assert client.get(f"{SITE}/endpoints/risk/revisions/{number}", headers=HTML).status_code == 404
+
+
+@pytest.fixture
+def made(recorded: tuple[Path, dict[str, str]], tmp_path: Path) -> Iterator[tuple[TestClient, str, str]]:
+    """A client; the run and the digest of what revision 4 of `risk` serves."""
+    shutil.copytree(recorded[0], tmp_path / "home")
+    run, keeper = recorded[1]["first"], MemoryEndpoints()
+    with Server(tmp_path / "home", endpoints=keeper).client() as client:
+        rows = client.get(f"/runs/{run}/artifacts").json()["items"]
+        digest = next(row["ref"]["digest"] for row in rows if row["ref"]["type"].endswith("Model") or row["ref"].get("inline") is None)
+        keeper.put(busy(run=run, digest=digest))
+        keeper.put(replace(cold(), endpoint=replace(cold().endpoint, project="theirs")))
+        yield client, run, digest
+
+
+def test_what_a_model_serves_stands_in_its_lineage_and_leads_back(made: tuple[TestClient, str, str]) -> None:
+    client, run, digest = made
+    origin = bare(get(client, f"/artifacts/{digest}/origin?run={run}"))
+    assert "It is served as risk, revision 4 (5 % of its traffic)" in origin
+    graph = get(client, f"/artifacts/{digest}/lineage?run={run}")
+    assert 'href="/endpoints/risk/revisions/4" data-kind="endpoint"' in graph and "risk, revision 4" in graph
+    assert "/endpoints/" not in get(client, f"/artifacts/{digest}/lineage?run={run}&down=0")
+    revision = get(client, "/endpoints/risk/revisions/4")
+    assert f"/artifacts/{digest}/origin?run={run}" in revision and f'href="/runs/{run}"' in revision
+    rest = get(client, "/endpoints/risk", **{"hx-request": "true", "hx-target": "endpoint-rest"})
+    assert f'href="/artifacts/{digest}?run={run}">winner</a>' in rest and f'href="/runs/{run}"' in rest
+
+
+def test_a_digest_is_served_by_whoever_names_it() -> None:
+    found = find_served([busy(run="r", digest="d" * 64).endpoint, cold().endpoint])
+    assert [(one.endpoint, one.revision, one.weight) for one in found["d" * 64]] == [("risk", 4, 5.0)]
+    assert [(one.endpoint, one.revision, one.weight) for one in found["1" * 64]] == [("churn", 1, 100.0), ("risk", 1, 0.0)]
 
 
 def test_logs_are_those_of_the_replica_that_was_chosen(client: TestClient) -> None:

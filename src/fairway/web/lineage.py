@@ -10,8 +10,10 @@ from fairway.engine.resolve import Library
 from fairway.engine.sketch import Sketch, Source, outputs_in
 from fairway.errors import FairwayError
 from fairway.spec.artifact import ArtifactRef
+from fairway.spec.endpoint import Endpoint
 from fairway.spec.event import Index, address
 from fairway.spec.graph import Expr
+from fairway.spec.record import Record, record
 
 Place = tuple[str, str, Index]
 Wanted = dict[int, set[str]]
@@ -20,6 +22,26 @@ MOST_TASKS = 500
 _LISTS_UP_TO = 1_000
 _MOST_LOOKED = 20_000
 _JSON_UP_TO_BYTES = 256 << 10
+
+
+@record
+class Served(Record):
+    """An artifact is what this revision of an endpoint serves; `weight`: its share of the traffic now."""
+
+    endpoint: str
+    revision: int
+    weight: float = 0.0
+
+
+def find_served(endpoints: Iterable[Endpoint]) -> dict[str, list[Served]]:
+    """Digest of a model -> the revisions that serve it, those with traffic first."""
+    found: dict[str, list[Served]] = {}
+    for endpoint in endpoints:
+        weights = dict(endpoint.traffic)
+        for one in endpoint.revisions:
+            for digest in sorted({str(one.spec.package.get("digest", "")), str(one.spec.lineage.get("artifact", ""))} - {""}):
+                found.setdefault(digest, []).append(Served(endpoint.name, one.number, weights.get(one.number, 0.0)))
+    return {digest: sorted(some, key=lambda one: (-one.weight, one.endpoint, -one.revision)) for digest, some in found.items()}
 
 
 class Lineage:

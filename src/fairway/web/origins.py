@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 from urllib.parse import urlencode
@@ -16,7 +16,7 @@ from fairway.spec.artifact import ArtifactRef
 from fairway.spec.event import address
 from fairway.spec.record import Record, field, record
 from fairway.web.layered import layer
-from fairway.web.lineage import Lineage, Place
+from fairway.web.lineage import Lineage, Place, Served
 from fairway.web.previews.cells import clip
 from fairway.web.previews.shown import facts_of
 
@@ -28,7 +28,8 @@ _WIDTH, _HEIGHT, _GAP_X, _GAP_Y, _EDGE = 196, 46, 56, 16, 12
 
 @record
 class Named(Record):
-    """An artifact as it is told of: `kind` "made" by `task`, "data" that a person gave, "param" with a value, "group" of `count`."""
+    """An artifact as it is told of: `kind` "made" by `task`, "data" that a person gave, "param" with a value, "group" of `count`; or an
+    "endpoint" that serves it."""
 
     id: str
     label: str
@@ -112,8 +113,11 @@ def _roots(lineage: Lineage, names: Names) -> tuple[tuple[Named, ...], tuple[str
     return tuple(raw.values()), tuple(first)
 
 
-def draw_lineage(sketch: Sketch, library: Library, digest: str, *, up: int, down: int) -> Drawing:
-    """The graph around the artifact, `up` steps to where it comes from and `down` steps to what was made of it."""
+def draw_lineage(
+    sketch: Sketch, library: Library, digest: str, *, up: int, down: int, served: Mapping[str, Sequence[Served]] | None = None
+) -> Drawing:
+    """The graph around the artifact, `up` steps to where it comes from and `down` steps to what was made of it. `served`: revisions of
+    endpoints by the digest of what they serve."""
     lineage = Lineage(sketch, library)
     if up:
         lineage.up(digest, up)
@@ -138,7 +142,17 @@ def draw_lineage(sketch: Sketch, library: Library, digest: str, *, up: int, down
     for one in names.inside(digest):
         spots.setdefault(one.id, one)
         edges[one.id, subject.id] = None
+    for one in list(spots.values()) if down else ():
+        for end in map(_name_served, (served or {}).get(one.digest, ())):
+            spots[end.id] = end
+            edges[one.id, end.id] = None
     return _place(subject, spots, edges, complete=lineage.complete)
+
+
+def _name_served(one: Served) -> Named:
+    name = f"{one.endpoint}, revision {one.revision}"
+    note = f"endpoint, {one.weight:g} % of its traffic" if one.weight else "endpoint, no traffic"
+    return Named(f"endpoint {name}", name, note, "endpoint", url=f"/endpoints/{one.endpoint}/revisions/{one.revision}")
 
 
 class Names:

@@ -13,6 +13,7 @@ from starlette.responses import Response
 
 from fairway.spec.artifact import blob_key
 from fairway.web.access import can_see
+from fairway.web.lineage import Served, find_served
 from fairway.web.lists import LeanLibrary
 from fairway.web.origins import draw_lineage, tell_origin
 from fairway.web.pages.page import Page, Visit
@@ -145,15 +146,19 @@ async def show_origin(visit: Visit) -> Response:
     origin = await visit.site.overviews.read(meant.run, lambda sketch: tell_origin(sketch, library, meant.ref.digest))
     maker = origin.cached[0]
     shown = bool(maker) and await can_see(visit.site, visit.identity, maker)  # another project's run may have made it
-    return visit.html("artifacts/_origin.html", meant=meant, origin=origin, shows_maker=shown, summary=await _summary(visit, meant))
+    served = (await _served(visit)).get(meant.ref.digest, [])
+    return visit.html(
+        "artifacts/_origin.html", meant=meant, origin=origin, shows_maker=shown, served=served, summary=await _summary(visit, meant)
+    )
 
 
 async def show_lineage(visit: Visit) -> Response:
     """What it was made of and what was made of it, as a graph."""
     query, meant = visit.query, await _find(visit)
     library = LeanLibrary(visit.site.services.artifacts)
+    served = await _served(visit)
     drawing = await visit.site.overviews.read(
-        meant.run, lambda sketch: draw_lineage(sketch, library, meant.ref.digest, up=query.up, down=query.down)
+        meant.run, lambda sketch: draw_lineage(sketch, library, meant.ref.digest, up=query.up, down=query.down, served=served)
     )
     return visit.html("artifacts/_lineage.html", meant=meant, drawing=drawing, up=query.up, down=query.down)
 
@@ -175,6 +180,13 @@ async def _send_look(visit: Visit, what: str, **args: Any) -> Response:
     if what != "array":
         args["form"] = meant.form
     return visit.json(await asyncio.to_thread(visit.site.looker.look, what, meant.subject, args))
+
+
+async def _served(visit: Visit) -> dict[str, list[Served]]:
+    """What endpoints serve, as far as they may be seen."""
+    keeper = visit.site.settings.endpoints
+    views = await keeper.views() if keeper is not None else ()
+    return find_served(view.endpoint for view in views if visit.identity.sees(view.endpoint.project))
 
 
 async def _summary(visit: Visit, meant: Meant) -> Any:
