@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import ssl
+import subprocess
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -314,3 +317,51 @@ def test_array_answers_of_odd_shapes_keep_them() -> None:
         assert list(answer.outputs[0].shape) == [3, 0]
 
     talk(MemoryServing(lambda call: array_of(np.zeros((3, 0)))), conversation)
+
+
+def test_it_is_encrypted_with_a_certificate(tmp_path: Path) -> None:
+    made = subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-keyout", tmp_path / "key.pem",
+         "-out", tmp_path / "cert.pem", "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"],
+        capture_output=True, check=False,
+    )  # fmt: skip
+    assert made.returncode == 0, made.stderr
+
+    async def main() -> None:
+        server = await serve_grpc(
+            MemoryServing(sum_rows),
+            "127.0.0.1",
+            0,
+            certificate=str(tmp_path / "cert.pem"),
+            key=str(tmp_path / "key.pem"),  # type: ignore[arg-type]
+        )
+        context = ssl.create_default_context(cafile=str(tmp_path / "cert.pem"))
+        context.set_alpn_protocols(["h2"])
+        channel = Channel("localhost", server.port, ssl=context)
+        live = UnaryUnaryMethod(channel, "/inference.GRPCInferenceService/ServerLive", m.ServerLiveRequest, m.ServerLiveResponse)
+        assert (await live(m.ServerLiveRequest())).live
+        channel.close()
+        await server.close()
+
+    asyncio.run(asyncio.wait_for(main(), 20))
+
+
+def test_closing_waits_for_those_that_are_being_answered() -> None:
+    async def main() -> None:
+        serving = MemoryServing(sum_rows)
+        waiting: list[Callable[[], None]] = []
+        serving.submit = lambda call, done: waiting.append(lambda: done(sum_rows(call)))  # type: ignore[method-assign]
+        server = await serve_grpc(serving, "127.0.0.1", 0)  # type: ignore[arg-type]
+        channel = Channel("127.0.0.1", server.port)
+        infer = UnaryUnaryMethod(channel, "/inference.GRPCInferenceService/ModelInfer", m.ModelInferRequest, m.ModelInferResponse)
+        asked = asyncio.ensure_future(infer(request_of(X)))
+        while not waiting:
+            await asyncio.sleep(0.001)
+        closing = asyncio.ensure_future(server.close())
+        await asyncio.sleep(0)
+        waiting[0]()
+        assert (await asked).outputs
+        await closing
+        channel.close()
+
+    asyncio.run(asyncio.wait_for(main(), 20))

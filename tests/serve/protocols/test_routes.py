@@ -50,3 +50,12 @@ def test_health_says_whether_the_model_can_be_asked() -> None:
         assert serving.ask("GET", path).status == 503
     for path in ("/health/live", "/v2/health/live"):
         assert serving.ask("GET", path).json["live"] is True
+
+
+def test_a_browser_is_led_to_the_page_and_a_program_to_the_description() -> None:
+    serving = MemoryServing(sum_rows)
+    root = serving.ask("GET", "/")
+    assert (root.status, root.sent[b"location"]) == (302, b"docs")
+    assert serving.ask("GET", "/docs").kind.startswith(b"text/html")
+    for path in ("/openapi.json", "/swagger.json"):
+        assert "/predict" in serving.ask("GET", path).json["paths"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fairway.serve.protocols import health, mlflow, predict, score, v1, v2
-from fairway.serve.protocols.serving import Route, RouteTable, Serving
+from fairway.serve.protocols.serving import Params, Route, RouteTable, Serving
 from fairway.serve.refusal import Refused
 from fairway.serve.schema import pages
 
@@ -13,6 +13,12 @@ if TYPE_CHECKING:
     from fairway.serve.http import Exchange
 
 __all__ = ["ROUTES", "TABLE", "Route", "RouteTable", "Serving", "dispatch"]
+
+
+def go_to_docs(serving: Serving, exchange: Exchange, params: Params) -> None:
+    """Who opens the address in a browser wants to see what there is."""
+    exchange.reply(302, b"", b"text/plain", ((b"location", b"docs"),))
+
 
 ROUTES: tuple[Route, ...] = (
     Route("POST", "/predict", predict.predict),
@@ -24,6 +30,8 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/health", health.health),
     Route("GET", "/health/live", health.live),
     Route("GET", "/health/ready", health.health),
+    Route("GET", "/", go_to_docs),
+    Route("GET", "/swagger.json", pages.openapi),  # where Azure's callers look for it
     Route("GET", "/openapi.json", pages.openapi),
     Route("GET", "/docs", pages.docs),
     Route("GET", "/docs/{file}", pages.static),

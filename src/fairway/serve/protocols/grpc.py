@@ -7,10 +7,11 @@ import contextlib
 import hmac
 import os
 import re
+import ssl
 import time
 import zlib
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import h2.exceptions
 from google.protobuf.message import DecodeError
@@ -27,9 +28,6 @@ from fairway.serve.protocols.requests import to_text
 from fairway.serve.protocols.serving import Serving, check_model, find_timeout, refused_of
 from fairway.serve.protocols.tensors import EXTENSIONS, SERVER_NAME, describe_model, pick, to_tensors
 from fairway.serve.refusal import Refused
-
-if TYPE_CHECKING:
-    from ssl import SSLContext
 
 _SANE_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}").fullmatch
 _STATUSES = {
@@ -305,11 +303,16 @@ class GrpcServer:
         self._server.close()
 
 
-async def serve_grpc(serving: Serving, host: str, port: int, *, token: str = "", ssl: SSLContext | None = None) -> GrpcServer:
-    """Answer on the address (port 0: any that is free). Raises OSError."""
+async def serve_grpc(serving: Serving, host: str, port: int, *, token: str = "", certificate: str = "", key: str = "") -> GrpcServer:
+    """Answer on the address (port 0: any that is free), encrypted with the certificate if there is one. Raises OSError."""
+    context = None
+    if certificate:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate, key or None)
+        context.set_alpn_protocols(["h2"])
     service = InferenceService(serving, token)
     server = Server([service])
     sock = listen_on(host, port)
     found = sock.getsockname()[1]
-    await server.start(sock=sock, ssl=ssl)
+    await server.start(sock=sock, ssl=context)
     return GrpcServer(server, service, found)

@@ -172,7 +172,9 @@ async def serve_front(front: Front, on_ready: Callable[[dict[str, Any]], None]) 
             if options.grpc_port >= 0:
                 from fairway.serve.protocols.grpc import serve_grpc
 
-                grpc = await serve_grpc(front, options.host, options.grpc_port)
+                grpc = await serve_grpc(
+                    front, options.host, options.grpc_port, token=options.token, certificate=options.certificate, key=options.key
+                )
                 listening["grpc"] = f"{options.host}:{grpc.port}"
             on_ready(listening)
             await stopping
