@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from fairway.kube import serving_manifests
+from fairway.kube.serving_diagnose import is_ready
+from fairway.kube.serving_manifests import SERVES
 from fairway.spec.endpoint import Scaling, ServeSpec
-from fairway.spec.record import replace
+from fairway.spec.record import replace, to_plain
+from fairway.store.serverapi import ServerApi
 from tests.kube.semantics.rig import Campus
 from tests.kube.servingrig import Serving, endpoint_of
 
@@ -129,3 +134,33 @@ class Load:
 
     def stop(self) -> None:
         self._stopped = True
+
+
+def test_a_cluster_goes_on_answering_while_its_server_is_killed(campus: Campus, tmp_path: Path) -> None:
+    """By the server's own API and its own keeper; the next server finds everything as it was."""
+    serving = Serving(campus, tmp_path)
+    (kept,) = (campus.config / "tokens").iterdir()
+    api = ServerApi(f"http://{serving.server}:8080", kept.read_text().strip(), patience_s=30.0)
+    spec = to_plain(ServeSpec("score.py", serving.script(5)))
+    made = api.send("POST", "/endpoints", {"name": "risk", "spec": spec, "settings": {"is_open": True}})
+
+    def view() -> Any:
+        return api.get("/endpoints/risk")
+
+    def wait_until_ready() -> None:
+        campus.cluster.wait(lambda: any(is_ready(pod) for pod in campus.cluster.list("Pod") if SERVES in pod["metadata"]["labels"]))
+        until = time.monotonic() + 60
+        while view()["state"] != "ready":
+            assert time.monotonic() < until, view()
+
+    assert made["revision"] == 1
+    wait_until_ready()
+    (server,) = [pod for pod in campus.cluster.list("Pod") if SERVES not in pod["metadata"]["labels"]]
+    campus.cluster.call(lambda: campus.cluster.mishaps.kill_process(server["metadata"]["name"]))
+    status, text = asyncio.run(serving.ask(serving.service, "POST", "/risk/score", {"x": 4}))
+    assert (status, json.loads(text)) == (200, {"version": 5, "got": {"x": 4}})
+    before = {pod["metadata"]["name"] for pod in campus.cluster.list("Pod") if SERVES in pod["metadata"]["labels"]}
+    wait_until_ready()
+    assert {pod["metadata"]["name"] for pod in campus.cluster.list("Pod") if SERVES in pod["metadata"]["labels"]} == before
+    api.send("DELETE", "/endpoints/risk")
+    campus.cluster.wait(lambda: not any(SERVES in one["metadata"]["labels"] for one in campus.cluster.list("Deployment")))

@@ -16,7 +16,6 @@ from fairway.spec.ports import ArtifactStore, Executor, StreamStore
 from fairway.spec.record import Record, record
 from fairway.spec.target import server_secret, user_secrets
 from fairway.web.auth import FindSecret, TokenAuth
-from fairway.web.keeping import MakeFleet
 from fairway.web.options import API_PORT, BLOBS_PORT, ServerOptions
 
 if TYPE_CHECKING:
@@ -44,7 +43,6 @@ class Crew(Record):
     survey: Callable[[], Awaitable[Mapping[str, Any]]] | None = None
     pods: Callable[[], Mapping[tuple[str, str], int]] | None = None
     asked: Callable[[], Mapping[str, int]] | None = None
-    make_fleet: MakeFleet | None = None
     cluster: tuple[KubeClient, ClusterSettings] | None = None
 
 

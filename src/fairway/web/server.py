@@ -34,7 +34,7 @@ from fairway.web.app import build_app
 from fairway.web.auth import TokenAuth
 from fairway.web.crew import Crew, open_crew
 from fairway.web.guard import service_names
-from fairway.web.keeping import LateEndpoints, local_fleet, open_store
+from fairway.web.keeping import LateEndpoints, MakeFleet, local_fleet, open_store
 from fairway.web.oidc import OidcLogin
 from fairway.web.options import ServerOptions, python_of
 from fairway.web.own import Attendance, Closing, OwnFolder
@@ -220,7 +220,8 @@ async def open_server(options: ServerOptions, stack: AsyncExitStack) -> Opened:
     host = Host(services, crew.view, bus, on_end=on_end, marks=marks)
     stack.push_async_callback(host.close)
     routes = await pods.open(stack, crew, host, bus, streams) if pods is not None else []
-    endpoints = await _open_endpoints(options, journal, artifacts, bus, crew, stack)
+    cluster_fleet = pods.serving.make_fleet(*crew.cluster) if pods is not None and crew.cluster is not None else None
+    endpoints = await _open_endpoints(options, journal, artifacts, bus, cluster_fleet, stack)
     settings = replace(_describe(options, crew, services.python, pods, auth), endpoints=endpoints.port)
     app = build_app(services, host, settings, auth, more=routes)
     await host.take_up()
@@ -232,13 +233,13 @@ async def open_server(options: ServerOptions, stack: AsyncExitStack) -> Opened:
 
 
 async def _open_endpoints(
-    options: ServerOptions, journal: Journal, artifacts: ArtifactStore, bus: Bus, crew: Crew, stack: AsyncExitStack
+    options: ServerOptions, journal: Journal, artifacts: ArtifactStore, bus: Bus, cluster_fleet: MakeFleet | None, stack: AsyncExitStack
 ) -> LateEndpoints:
     """What keeps the endpoints. It lets go of them, and they go on."""
     store, beside = open_store(journal, options.home, own=options.own)
     if beside is not None:
         stack.push_async_callback(beside.close)
-    endpoints = LateEndpoints(store, artifacts, options.home, bus, crew.make_fleet or local_fleet(options.home, artifacts))
+    endpoints = LateEndpoints(store, artifacts, options.home, bus, cluster_fleet or local_fleet(options.home, artifacts))
     stack.push_async_callback(endpoints.close)
     return endpoints
 

@@ -26,8 +26,11 @@ from fairway.web.problem import Refused, render_problem
 if TYPE_CHECKING:
     from fairway.kube.client import KubeClient
     from fairway.kube.target import ClusterSettings
+    from fairway.serve.control.fleet import Fleet
+    from fairway.serve.control.gatewaylink import Gateways
     from fairway.serve.control.kubefleet import KubeFleet
     from fairway.serve.control.kubegateways import KubeGateways
+    from fairway.web.keeping import MakeFleet
 
 _FOREVER = 253_402_300_799  # a token in a Deployment has to stay the same, or its pods would all be started anew
 _ASKED = ("python", "machine", "libc")
@@ -60,6 +63,15 @@ class ServingSide:
         """The token of a revision's pods, or of the gateway's: the same every time."""
         return sign_token(self._auth.signing_key, id, _FOREVER)
 
+    def make_fleet(self, client: KubeClient, settings: ClusterSettings) -> MakeFleet:
+        """What runs the namespace's endpoints, for their keeper."""
+
+        async def make() -> tuple[Fleet, Gateways, str]:
+            fleet, gateways = await self.open(client, settings)
+            return fleet, gateways, gateways.table_path
+
+        return make
+
     async def open(self, client: KubeClient, settings: ClusterSettings) -> tuple[KubeFleet, KubeGateways]:
         """The fleet, started, and the gateways, which its keeper starts. Raises FairwayError where the cluster does not let us."""
         from fairway.kube.manifests import Link
@@ -73,7 +85,8 @@ class ServingSide:
         link = Link(f"{at}:{API_PORT}", f"{at}:{BLOBS_PORT}", (await asyncio.to_thread(lambda: self.runtime))[1])
         token = gateway_token(self._auth.signing_key)
         fleet = KubeFleet(client, settings, link=link, sign=self.sign)
-        gateways = KubeGateways(client, settings, link=link, sign=self.sign, token=token)
+        table = str(Path(self._home, "serve", "table.json"))
+        gateways = KubeGateways(client, settings, link=link, sign=self.sign, token=token, table_path=table)
         await fleet.start()
         return fleet, gateways
 

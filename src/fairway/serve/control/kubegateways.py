@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fairway.errors import FairwayError, ForbiddenError, UnsupportedError
@@ -33,12 +34,16 @@ _AGAIN_S = 30.0  # what was applied is applied again after that long, in case so
 
 
 class KubeGateways:
-    """See `serve.control.gatewaylink.Gateways`. `token`: of the admin ports. `sign` as in KubeFleet. Belongs to one event loop."""
+    """See `serve.control.gatewaylink.Gateways`. `token`: of the admin ports. `sign` as in KubeFleet. `table_path`: a file in which the
+    table is kept for the next keeper. Belongs to one event loop."""
 
     is_local = False
 
-    def __init__(self, client: KubeClient, settings: ClusterSettings, *, link: Link, sign: Callable[[str], str], token: str) -> None:
+    def __init__(
+        self, client: KubeClient, settings: ClusterSettings, *, link: Link, sign: Callable[[str], str], token: str, table_path: str
+    ) -> None:
         self.client, self.settings, self.link, self.sign, self.token = client, settings, link, sign, token
+        self.table_path = table_path
         self.troubles: dict[str, str] = {}
         """Endpoint -> why it is not exposed as it asks."""
         self._pods: dict[str, Object] = {}
@@ -73,7 +78,9 @@ class KubeGateways:
     async def publish(self, endpoints: Sequence[Endpoint], table: bytes) -> None:
         """Pods that run get it at once, whatever becomes of the objects."""
         self._endpoints, self._table = tuple(endpoints), table
-        await asyncio.gather(*(link.put(table) for link in self._links.values()))
+        await asyncio.gather(
+            asyncio.to_thread(_write_whole, Path(self.table_path), table), *(link.put(table) for link in self._links.values())
+        )
         await self._apply()
 
     async def look(self) -> None:
@@ -218,6 +225,13 @@ class KubeGateways:
                 task = asyncio.create_task(_give(link, self._table))
                 self._ending.add(task)
                 task.add_done_callback(self._ending.discard)
+
+
+def _write_whole(path: Path, data: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}")
+    part.write_bytes(data)
+    part.replace(path)
 
 
 def plan_gateway(endpoints: Sequence[Endpoint], owner: Mapping[str, Any]) -> GatewayPlan:
