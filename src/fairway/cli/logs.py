@@ -27,7 +27,8 @@ _COLOURS = ("cyan", "green", "yellow", "blue")
 def command(folder: str, run: str, task: str, follow: bool, attempt: int | None, every: bool, tail: int | None, output: str | None) -> None:
     """Print what a run's tasks wrote to stdout and stderr, and the whole traceback of what failed.
 
-    TASK is a step ("train"), one task ("train[3]" or train.3) or a glob ("clean.*"); all tasks if left out.
+    TASK is a step ("train"), one task ("train[3]" or train.3) or a glob
+    ("clean.*"); all tasks if left out. RUN may be the name of an endpoint, too.
 
     \b
     Examples:
@@ -36,8 +37,12 @@ def command(folder: str, run: str, task: str, follow: bool, attempt: int | None,
       fairway logs last train --tail 20
       fairway logs -f nightly
     """
+    from fairway.cli.endpointlog import find_endpoint, print_endpoint_log
     from fairway.engine.client import Run
 
+    if run and not task and find_endpoint(folder, run):
+        print_endpoint_log(folder, run, tail or 0, follow, output)
+        return
     workspace = open_workspace(folder)
     found = Run(workspace, workspace.get_run(run))
     if follow:
