@@ -29,6 +29,7 @@ PAGES = {
     "pipeline": "/pipelines/wine",
     "pipeline-versions": "/pipelines/wine?tab=versions",
     "pipeline-start": "/pipelines/wine?tab=start&run={second}",
+    "endpoints-none": "/endpoints",
     "system": "/system",
     "audit": "/system/audit",
     "missing": "/nowhere",
