@@ -139,8 +139,8 @@ class Load:
 def test_a_cluster_goes_on_answering_while_its_server_is_killed(campus: Campus, tmp_path: Path) -> None:
     """By the server's own API and its own keeper; the next server finds everything as it was."""
     serving = Serving(campus, tmp_path)
-    (kept,) = (campus.config / "tokens").iterdir()
-    api = ServerApi(f"http://{serving.server}:8080", kept.read_text().strip(), patience_s=30.0)
+    (token,) = (campus.config / "tokens").iterdir()
+    api = ServerApi(f"http://{serving.server}:8080", token.read_text().strip(), patience_s=30.0)
     spec = to_plain(ServeSpec("score.py", serving.script(5)))
     made = api.send("POST", "/endpoints", {"name": "risk", "spec": spec, "settings": {"is_open": True}})
 
@@ -155,6 +155,10 @@ def test_a_cluster_goes_on_answering_while_its_server_is_killed(campus: Campus, 
 
     assert made["revision"] == 1
     wait_until_ready()
+    status, text = asyncio.run(serving.ask(serving.service, "POST", "/risk/feedback", {"id": "a1", "label": 1}))
+    assert status == 200, text
+    kept = [json.loads(line) for path in campus.folder.rglob("serve/spool/risk/feedback-*.jsonl") for line in path.open()]
+    assert [(one["id"], one["label"]) for one in kept] == [("a1", 1)], "on the server's volume before it is acknowledged"
     (server,) = [pod for pod in campus.cluster.list("Pod") if SERVES not in pod["metadata"]["labels"]]
     campus.cluster.call(lambda: campus.cluster.mishaps.kill_process(server["metadata"]["name"]))
     status, text = asyncio.run(serving.ask(serving.service, "POST", "/risk/score", {"x": 4}))

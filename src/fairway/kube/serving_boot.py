@@ -8,4 +8,5 @@ from __future__ import annotations
 from fairway.step.boot import BOOT
 
 SERVING_RUNTIME, SERVING_LIBRARIES = "/worker/v1/serving.zip", "/worker/v1/serving-libraries.zip"
+SPOOL = "/worker/v1/spool"
 SERVING_BOOT = BOOT.replace("/worker/v1/runtime.zip", SERVING_RUNTIME).replace("fairway.step.__main__", "fairway.serve.inpod")

@@ -34,6 +34,8 @@ from fairway.spec.tokens import derive_key
 ADMIN = 8082
 CONFIG_FOLDER, TABLE = "/etc/fairway/gateway", "table.json"
 SECRET_FOLDER, TOKEN_FILE, TLS_FOLDER = "/etc/fairway/admin", "token", "/etc/fairway/tls"
+GATEWAY_ID = "gateway"
+"""Whom the token of gateway pods speaks for."""
 GATEWAY_KEY = "gateway-key"
 """The key of the server's Secret that holds the token for the gateway's admin port; gateway pods get this one and no other."""
 _HELD_S = 60.0  # a request may be held for a start, and then take its time
@@ -122,7 +124,7 @@ def _pod(plan: GatewayPlan, settings: ClusterSettings, way: Way, own: Mapping[st
         {"name": name, "containerPort": port, "protocol": "TCP"} for name, port in (("http", HTTP), ("grpc", GRPC), ("admin", ADMIN))
     ]
     container["resources"] = {"requests": {"cpu": "100m", "memory": "96Mi"}, "limits": {"memory": "512Mi"}}
-    container.update(render_probes("/health", "/health"))
+    container.update(render_probes("/health/live", "/health/ready"))
     if plan.tls:
         for name in ("startupProbe", "livenessProbe", "readinessProbe"):
             container[name]["httpGet"]["scheme"] = "HTTPS"

@@ -33,6 +33,7 @@ from fairway.step.paths import open_folder
 from fairway.step.remote import RemoteArtifactStore
 
 LIBRARIES_PATH = "serving-libraries.zip"
+SPOOL_TOKEN = "FAIRWAY_SPOOL_TOKEN"
 LIBRARIES = "FAIRWAY_LIBRARIES"
 """The variable that names the folder of the serving libraries; `fairway.serve` looks there last, after all that the image has."""
 _NEEDED = ("msgspec", "httptools", "jsonschema", "grpclib", "google.protobuf")
@@ -94,9 +95,10 @@ class Place:
         at = f"[{host}]" if ":" in host else host
         command = [sys.executable, "-m", "fairway.serve.gateway", "--table", told["table"], "--listen", f"{at}:{_HTTP}"]
         command += ["--admin", f"{at}:{told['admin_port']}", "--admin-token-file", told["token_file"]]
+        command += ["--spool", self.control.path_url("spool")]
         if told.get("tls"):
             command += ["--tls-cert", f"{told['tls']}/tls.crt", "--tls-key", f"{told['tls']}/tls.key"]
-        return command, self._surroundings(libraries, own=False)
+        return command, self._surroundings(libraries, own=False) | {SPOOL_TOKEN: self._settings.token}
 
     def _python(self, told: Mapping[str, Any]) -> str:
         """The interpreter with the revision's packages: the image's own, or one of an environment that is made here."""

@@ -6,6 +6,7 @@ The pods come with tokens as workers do. A revision's token reads artifacts; the
 from __future__ import annotations
 
 import asyncio
+import errno
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,8 @@ from starlette.routing import Route
 
 from fairway.envs.runtime import SERVING_PARTS, build_runtime_zip
 from fairway.errors import FairwayError
-from fairway.kube.serving_boot import SERVING_LIBRARIES, SERVING_RUNTIME
+from fairway.kube.serving_boot import SERVING_LIBRARIES, SERVING_RUNTIME, SPOOL
+from fairway.kube.serving_gateway import GATEWAY_ID
 from fairway.spec.layout import CACHE
 from fairway.spec.tokens import HEADER, sign_token
 from fairway.web.auth import TokenAuth
@@ -30,10 +32,12 @@ if TYPE_CHECKING:
     from fairway.serve.control.gatewaylink import Gateways
     from fairway.serve.control.kubefleet import KubeFleet
     from fairway.serve.control.kubegateways import KubeGateways
+    from fairway.serve.feedback.remote import Received
     from fairway.web.keeping import MakeFleet
 
 _FOREVER = 253_402_300_799  # a token in a Deployment has to stay the same, or its pods would all be started anew
 _ASKED = ("python", "machine", "libc")
+_BODY_BYTES = 64 << 20
 
 Handler = Callable[[Request, str], Awaitable[Response]]
 
@@ -43,6 +47,8 @@ class ServingSide:
 
     def __init__(self, auth: TokenAuth, home: str) -> None:
         self._auth, self._home = auth, home
+        self.spool = str(Path(home, "serve", "spool"))
+        self._received: Received | None = None
         self._runtime: tuple[bytes, str] | None = None
 
     @property
@@ -56,6 +62,7 @@ class ServingSide:
         table: tuple[tuple[str, str, Handler], ...] = (
             ("GET", SERVING_RUNTIME, self._get_runtime),
             ("GET", SERVING_LIBRARIES, self._get_libraries),
+            ("POST", f"{SPOOL}/{{endpoint}}/{{kind}}", self._take_records),
         )
         return [Route(path, self._guarded(handle), methods=[method]) for method, path, handle in table]
 
@@ -86,7 +93,7 @@ class ServingSide:
         token = gateway_token(self._auth.signing_key)
         fleet = KubeFleet(client, settings, link=link, sign=self.sign)
         table = str(Path(self._home, "serve", "table.json"))
-        gateways = KubeGateways(client, settings, link=link, sign=self.sign, token=token, table_path=table)
+        gateways = KubeGateways(client, settings, link=link, sign=self.sign, token=token, table_path=table, spool=self.spool)
         await fleet.start()
         return fleet, gateways
 
@@ -115,3 +122,30 @@ class ServingSide:
         given: dict[str, Any] = {name: request.query_params.get(name, "") for name in _ASKED}
         path = await asyncio.to_thread(collect_serving, Machine(**given), str(Path(self._home, CACHE, "serving")))
         return FileResponse(path, media_type="application/zip")
+
+    async def _take_records(self, request: Request, id: str) -> Response:
+        """What a gateway was told or has seen. Answered when it is kept: for feedback, when it is on the disk."""
+        if id != GATEWAY_ID:
+            raise Refused(403, "only the gateway's token hands in records", code="FW-FORBIDDEN")
+        data = await _read_body(request)
+        if self._received is None:
+            from fairway.serve.feedback.remote import Received
+
+            self._received = Received(self.spool)
+        try:
+            await asyncio.to_thread(self._received.take, request.path_params["endpoint"], request.path_params["kind"], data)
+        except ValueError as error:
+            raise Refused(422, str(error)) from None
+        except OSError as error:
+            full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+            raise Refused(507 if full else 503, f"cannot keep it: {error.strerror or error}", code="FW-STORE-UNAVAILABLE") from error
+        return Response(status_code=200)
+
+
+async def _read_body(request: Request) -> bytes:
+    data = bytearray()
+    async for piece in request.stream():
+        data += piece
+        if len(data) > _BODY_BYTES:
+            raise Refused(413, f"more than {_BODY_BYTES:,} bytes at once", code="FW-USER")
+    return bytes(data)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from fairway.errors import FairwayError, ForbiddenError, UnsupportedError
 from fairway.kube.manifests import Link
 from fairway.kube.serving_diagnose import address_of, explain_replica, is_running
-from fairway.kube.serving_gateway import ADMIN, GatewayPlan, gateway_name, render_gateway, render_table
+from fairway.kube.serving_gateway import ADMIN, GATEWAY_ID, GatewayPlan, gateway_name, render_gateway, render_table
 from fairway.kube.serving_manifests import ENDPOINT, GATEWAY, GRPC, HTTP, Way, revision_name, serving_selector
 from fairway.kube.serving_routes import GATEWAY_API, check_expose, is_routed, render_route, route_name
 from fairway.kube.target import ClusterSettings
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from fairway.kube.client import KubeClient
 
 Object = dict[str, Any]
-GATEWAY_ID = "gateway"
-"""Whom the token of gateway pods speaks for."""
 _OBJECTS = ("Deployment", "Service", "PodDisruptionBudget", "ConfigMap")
 _ROUTES = ("Ingress", "HTTPRoute")
 _AGAIN_S = 30.0  # what was applied is applied again after that long, in case somebody has changed it
@@ -35,15 +33,23 @@ _AGAIN_S = 30.0  # what was applied is applied again after that long, in case so
 
 class KubeGateways:
     """See `serve.control.gatewaylink.Gateways`. `token`: of the admin ports. `sign` as in KubeFleet. `table_path`: a file in which the
-    table is kept for the next keeper. Belongs to one event loop."""
+    table is kept for the next keeper, `spool` the folder into which the server puts what they hand in. Belongs to one event loop."""
 
     is_local = False
 
     def __init__(
-        self, client: KubeClient, settings: ClusterSettings, *, link: Link, sign: Callable[[str], str], token: str, table_path: str
+        self,
+        client: KubeClient,
+        settings: ClusterSettings,
+        *,
+        link: Link,
+        sign: Callable[[str], str],
+        token: str,
+        table_path: str,
+        spool: str = "",
     ) -> None:
         self.client, self.settings, self.link, self.sign, self.token = client, settings, link, sign, token
-        self.table_path = table_path
+        self.table_path, self.spool = table_path, Path(spool)
         self.troubles: dict[str, str] = {}
         """Endpoint -> why it is not exposed as it asks."""
         self._pods: dict[str, Object] = {}

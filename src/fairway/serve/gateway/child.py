@@ -39,9 +39,9 @@ async def _serve(options: Options, sock: socket.socket, admin_sock: socket.socke
     certificate = Certificate(options.tls_cert, options.tls_key) if options.tls_cert else None
     spool = None
     if options.spool:
-        from fairway.serve.feedback.spool import Spool
+        from fairway.serve.feedback.remote import open_spool
 
-        spool = Spool(options.spool)
+        spool = open_spool(options.spool)
     gateway = Gateway(is_local=options.is_local, spool=spool)
     table = TableFile(options.table, gateway.apply_table)
     table.look()
@@ -72,8 +72,13 @@ async def _serve(options: Options, sock: socket.socket, admin_sock: socket.socke
 
 def adopt_sockets(arguments: Sequence[str], fd: int, admin_fd: int) -> None:
     """The parent is gone: start another one, which takes the sockets over from us."""
-    command = [sys.executable, "-m", "fairway.serve.gateway", *without_handed(arguments), *handed(fd, admin_fd, os.getpid())]
+    command = [*own_command(), *without_handed(arguments), *handed(fd, admin_fd, os.getpid())]
     subprocess.Popen(command, pass_fds=(fd, admin_fd), start_new_session=True, stdin=subprocess.DEVNULL)
+
+
+def own_command() -> list[str]:
+    """How this program is started."""
+    return [sys.executable, *(("-P",) if sys.flags.safe_path else ()), "-m", "fairway.serve.gateway"]
 
 
 def handed(fd: int, admin_fd: int, replaces: int) -> list[str]:
