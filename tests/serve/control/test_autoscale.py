@@ -279,3 +279,28 @@ def test_more_replicas_do_not_mend_a_slow_model() -> None:
 def test_what_cannot_be_meant_is_refused(scaling: Scaling, says: str) -> None:
     with pytest.raises(ConfigError, match=says):
         check_scaling(scaling)
+
+
+def test_shrinking_that_was_a_mistake_makes_the_next_wait_longer() -> None:
+    """Replicas that are too few fall behind, as real ones do: the load looks small only as long as there are enough."""
+    scaling = Scaling(minimum=1, maximum=8, target=2.0, window_s=5.0, shrink_delay_s=20.0)
+    state, backlog, seen = ScaleState(replicas=4), 0.0, list[int]()
+    for n in range(3600):
+        backlog = max(0.0, backlog + 2.95 - max(1, state.replicas))  # three replicas are just enough
+        state = decide(scaling, state, busy(2.95 + backlog), NOW + n).state
+        seen.append(state.replicas)
+
+    def growths(part: list[int]) -> int:
+        return sum(1 for a, b in pairwise(part) if b > a)
+
+    assert growths(seen[:600]) >= 2 and growths(seen[1800:]) < growths(seen[:1800])
+    assert state.regrets > 0
+
+
+def test_the_delay_is_never_made_longer_than_ten_minutes() -> None:
+    scaling = Scaling(minimum=1, maximum=8, target=2.0, window_s=1.0, shrink_delay_s=120.0)
+    state = ScaleState(replicas=4, regrets=4, decided_at=NOW - 1)
+    seen = counts(follow(scaling, [busy(1)] * 602, state))
+    assert seen[598] == 4 and seen[600] == 3
+    slow = replace(scaling, shrink_delay_s=900.0)
+    assert counts(follow(slow, [busy(1)] * 902, state))[900] == 3

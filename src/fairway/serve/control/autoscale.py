@@ -1,8 +1,8 @@
 """How many replicas there are to be. Pure: what is measured and what was decided before go in, a decision and why come out.
 
-Growing looks at the mean over the window, and at the newest sample alone when that is more than twice what the replicas can bear. Shrinking
-waits. Between "too many for these" and "few enough for one less" lies a band of a fifth in which nothing changes, so that a steady load
-never makes replicas come and go.
+Growing looks at the mean over the window, and at the newest sample alone when that is more than twice what the replicas can bear.
+Shrinking waits, and longer after it had been a mistake. Between "too many for these" and "few enough for one less" lies a band of a fifth
+in which nothing changes, so that a steady load never makes replicas come and go.
 """
 
 from __future__ import annotations
@@ -19,6 +19,9 @@ from fairway.spec.record import Record, record, replace
 
 _BAND = 0.1
 _BURST = 2.0
+_SOON = 5.0  # delays of shrinking
+_MOST_REGRETS = 4
+_LONGEST_DELAY_S = 600.0
 _ROOM = 0.8  # of the load at which a replica was once too slow; below it one dares to shrink
 _DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 MOST_REPLICAS = 1_000
@@ -59,6 +62,9 @@ class ScaleState(Record):
     grown_at: float = 0.0
     fewer_since: float = 0.0
     fewer_most: int = 0
+    shrunk_at: float = 0.0
+    regrets: int = 0
+    """How often it had to grow soon after it had shrunk; each doubles the delay of shrinking, until it has shrunk well."""
     slow_at: float = 0.0
     """Requests in flight for each replica when the latency was last too high; 0: never seen."""
 
@@ -225,13 +231,14 @@ def _move(scaling: Scaling, state: ScaleState, wish: _Wish, least: int, now: flo
         limits = ", the most" if wish.grow > maximum else ""
         return Decision(before, replace(state, fewer_since=0.0, fewer_most=0), f"{wish.why}: {_replicas(before)}{limits}")
     most = max(state.fewer_most, fewer) if state.fewer_since else fewer
-    since = state.fewer_since or now
-    if now - since < scaling.shrink_delay_s:
-        left = scaling.shrink_delay_s - (now - since)
+    since, delay = state.fewer_since or now, _shrink_delay(scaling, state)
+    if now - since < delay:
+        left = delay - (now - since)
         text = f"{wish.why}: {_replicas(before)}, {most} if that lasts for {_seconds(left)} more"
         return Decision(before, replace(state, fewer_since=since, fewer_most=most), text)
     after = max(most, before - scaling.shrink_step) if scaling.shrink_step else most
-    changed = replace(state, replicas=after, fewer_since=now, fewer_most=0)
+    regrets = max(0, state.regrets - 1) if state.shrunk_at and now - state.shrunk_at > _SOON * delay else state.regrets
+    changed = replace(state, replicas=after, fewer_since=now, fewer_most=0, shrunk_at=now, regrets=regrets)
     return Decision(after, changed, f"{wish.why}, for {_seconds(now - since)}: {_replicas(after)}")
 
 
@@ -244,9 +251,15 @@ def _grow(scaling: Scaling, state: ScaleState, wish: _Wish, wanted: int, least: 
         return Decision(before, replace(state, fewer_since=0.0, fewer_most=0), why)
     after = max(least, min(wanted, before + scaling.grow_step)) if scaling.grow_step else wanted
     slow_at = _mean(state.samples) / before if scaling.on == "latency" and before else state.slow_at
-    changed = replace(state, replicas=after, grown_at=now, fewer_since=0.0, fewer_most=0, slow_at=slow_at)
+    was_wrong = before and state.shrunk_at > state.grown_at and now - state.shrunk_at < _SOON * _shrink_delay(scaling, state)
+    regrets = min(_MOST_REGRETS, state.regrets + 1) if was_wrong else state.regrets
+    changed = replace(state, replicas=after, grown_at=now, fewer_since=0.0, fewer_most=0, slow_at=slow_at, regrets=regrets)
     limits = ", the most" if after == scaling.maximum and wish.grow > after else f" of the {wanted} wanted" if after < wanted else ""
     return Decision(after, changed, f"{wish.why}: {_replicas(after)}{limits}")
+
+
+def _shrink_delay(scaling: Scaling, state: ScaleState) -> float:
+    return min(scaling.shrink_delay_s * 2**state.regrets, max(scaling.shrink_delay_s, _LONGEST_DELAY_S))
 
 
 def _bound_why(scaling: Scaling, replicas: int, least: int, now: float) -> str:
