@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 import time
 from typing import TYPE_CHECKING, Any
@@ -75,7 +74,7 @@ async def take_feedback(gateway: Gateway, job: Job) -> None:
             row.pop("caller", None)
             if job.caller:
                 row["caller"] = job.caller
-        await asyncio.gather(*(gateway.spool.write_durably(service.name, row) for row in rows))  # they share an fsync
+        await gateway.spool.write_durably(service.name, *rows)
     except Refused as refused:
         gateway.refuse(exchange, refused, service, job.caller)
         return

@@ -276,7 +276,7 @@ class Gateway:
             if self.is_local:
                 plain["endpoints"] = sorted(self.services)
             exchange.reply(200, msgspec.json.encode(plain))
-        elif path.endswith("live"):
+        elif path in ("/health", "/health/live", "/v2/health/live"):
             exchange.reply(200, b'{"live":true}')
         else:
             ready = self.version >= 0 and not self.server.draining

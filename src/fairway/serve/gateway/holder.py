@@ -17,7 +17,7 @@ import time
 from collections.abc import Sequence
 
 from fairway.errors import ConfigError
-from fairway.serve.gateway.child import BACKLOG, handed, run_child, without_handed
+from fairway.serve.gateway.child import BACKLOG, handed, own_command, run_child, without_handed
 from fairway.serve.gateway.options import Options
 from fairway.serve.http import listen_on, listen_on_path
 
@@ -150,7 +150,7 @@ class _Holder:
         os.set_inheritable(self._held_end, True)  # the old child is not to think that it is alone
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
         given = handed(self._sock.fileno(), self._admin.fileno(), self._child)
-        os.execv(sys.executable, [sys.executable, "-m", "fairway.serve.gateway", *self._arguments, *given])
+        os.execv(sys.executable, [*own_command(), *self._arguments, *given])
 
     def _stop(self) -> int:
         _end(self._child)

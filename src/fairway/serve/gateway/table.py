@@ -147,14 +147,14 @@ def _check_endpoint(row: EndpointRow, where: str) -> None:
 def _check_fields(part: Record, where: str) -> None:
     """Are they of the kinds that are annotated? No number here is below 0."""
     for name, hint in _hints(type(part)).items():
-        value = getattr(part, name)
+        value: Any = getattr(part, name)
         if hint is float or hint is int:
             kinds = (int, float) if hint is float else int
             if isinstance(value, bool) or not isinstance(value, kinds) or not 0 <= value < math.inf:
                 raise ConfigError(f"{where}/{name}: came {value!r}, expected a {'whole ' if hint is int else ''}number from 0")
         elif hint in (str, bool) and not isinstance(value, hint):
             raise ConfigError(f"{where}/{name}: came {value!r}, expected {'text' if hint is str else 'true or false'}")
-        elif hint == tuple[str, ...] and not all(isinstance(item, str) for item in value):
+        elif hint == tuple[str, ...] and isinstance(value, tuple) and not all(isinstance(item, str) for item in value):
             raise ConfigError(f"{where}/{name}: came {list(value)!r}, expected a list of texts")
 
 
