@@ -28,7 +28,7 @@ _WAIT_S = 600.0
 @click.option("--idle", metavar="TIME", help="With --min 0: until nothing runs.  [60s]")
 @click.option("--open", "is_open", is_flag=True, default=None, help="Let everybody call; else callers need a key.")
 @click.option("--method", default="", metavar="NAME", help="What to call: predict, predict_proba, …")
-@click.option("--schema", default="", metavar="FILE", type=click.Path(exists=True, dir_okay=False), help="Instead of the model's own.")
+@click.option("--schema", metavar="FILE", type=click.Path(exists=True, dir_okay=False), help="Instead of the model's own.")
 @click.option("--env", multiple=True, metavar="NAME=VALUE", help="A variable for the model's code.")
 @click.option("--cpu", type=float, default=0.0, metavar="N", help="Cores of a replica; also --memory 4Gi, --gpu 1.")
 @click.option("--memory", default="", metavar="SIZE", hidden=True)
