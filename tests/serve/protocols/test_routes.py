@@ -33,6 +33,7 @@ def test_other_paths_and_methods_are_refused_with_what_there_is(method: str, pat
     assert answer.status == status
     assert said in answer.error
     assert len(answer.answer) < 1000
+    assert (answer.sent.get(b"allow") == b"POST") == (status == 405)
 
 
 def test_a_table_refuses_what_it_lacks() -> None:

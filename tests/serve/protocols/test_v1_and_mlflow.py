@@ -118,3 +118,29 @@ def test_failures_keep_their_status(url: str) -> None:
 def test_matrices_and_tables_are_nested(url: str) -> None:
     assert MemoryServing(lambda call: array_of([[0.5, 0.5]])).post(url, {"instances": ROWS}).json == {"predictions": [[0.5, 0.5]]}
     assert MemoryServing(lambda call: json_of([{"a": 1}])).post(url, {"instances": ROWS}).json == {"predictions": [{"a": 1}]}
+
+
+@pytest.mark.parametrize(
+    ("params", "said"),
+    [(b'{"seed": 554110259044178591744}', "does not fit 64 bits"), (b'{"a":' + b"[" * 5000 + b"]" * 5000 + b"}", "deep")],
+)
+def test_parameters_that_no_process_could_be_told_are_refused(params: bytes, said: str) -> None:
+    serving = MemoryServing(sum_rows)
+    for url, body in (
+        ("/invocations", b'{"inputs": [[1, 2]], "params": %b}' % params),
+        ("/predict", b'{"inputs": [[1, 2]], "params": %b}' % params),
+        (
+            "/v2/models/risk/infer",
+            b'{"inputs": [{"name": "x", "shape": [1, 2], "datatype": "FP32", "data": [1, 2]}], "parameters": %b}' % params,
+        ),
+    ):
+        answer = serving.ask("POST", url, body, content_type="application/json")
+        assert answer.status in (400, 422), answer.answer
+        assert said in answer.error
+    assert not serving.calls
+
+
+def test_a_fault_is_told_once() -> None:
+    answer = MemoryServing(sum_rows).post(V1, {"instances": [{"age": "old", "income": None}]})
+    for field in ("age", "income"):
+        assert answer.error.count(f"'{field}'") == 1, answer.error

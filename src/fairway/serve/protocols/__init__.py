@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from fairway.serve.protocols import health, mlflow, predict, score, v1, v2
+from fairway.serve.protocols.answers import JSON
 from fairway.serve.protocols.serving import Params, Route, RouteTable, Serving
 from fairway.serve.refusal import Refused
 from fairway.serve.schema import pages
@@ -57,6 +60,12 @@ def dispatch(serving: Serving, exchange: Exchange) -> None:
     try:
         route, params = TABLE.find(exchange.method, exchange.path)
     except Refused as refused:
-        exchange.refuse(refused)
+        allowed = TABLE.methods(exchange.path)
+        if allowed:
+            exchange.reply(
+                refused.status, msgspec.json.encode(refused.plain(exchange.id)), JSON, ((b"allow", ", ".join(allowed).encode()),)
+            )
+        else:
+            exchange.refuse(refused)
         return
     route.handle(serving, exchange, params)

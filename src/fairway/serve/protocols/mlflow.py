@@ -8,7 +8,7 @@ import msgspec
 
 from fairway.serve.call import Call, Result
 from fairway.serve.protocols.answers import JSON, submit, to_json
-from fairway.serve.protocols.requests import content_type, is_json, not_json, read_body, to_text
+from fairway.serve.protocols.requests import content_type, decode_body, is_json, read_body, to_text
 from fairway.serve.protocols.serving import Params, Serving, shorten
 from fairway.serve.refusal import Refused
 
@@ -57,10 +57,7 @@ def read_call(serving: Serving, exchange: Exchange) -> Call:
         return serving.checker.read_csv(body)
     if not is_json(kind):
         raise Refused(415, "FW-UNSUPPORTED", f"the content type is {shorten(kind)!r}, expected application/json or text/csv")
-    try:
-        request = _decode(body)
-    except msgspec.MsgspecError as error:
-        raise not_json(error) from None
+    request = decode_body(_decode, body)
     came = [name for name in SPELLINGS if len(getattr(request, name))]
     if len(came) != 1:
         raise Refused(400, "FW-REQUEST", f"the body is to have one of {', '.join(SPELLINGS)}: came {' and '.join(came) or 'none of them'}")

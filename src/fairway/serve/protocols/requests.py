@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import zlib
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import parse_qsl
 
 import msgspec
@@ -14,6 +15,8 @@ from fairway.serve.refusal import Refused
 
 if TYPE_CHECKING:
     from fairway.serve.http import Exchange
+
+T = TypeVar("T")
 
 
 def content_type(exchange: Exchange) -> str:
@@ -98,19 +101,27 @@ def _quality(text: str) -> float:
     return 1.0
 
 
-def not_json(error: msgspec.MsgspecError, where: str = "the body") -> Refused:
-    """What is wrong with JSON that cannot be read, or is not of the protocol's form."""
-    text = str(error)
-    if isinstance(error, msgspec.ValidationError):
-        what, _, place = text.partition(" - at ")
-        return Refused(400, "FW-REQUEST", f"{where} is not of the protocol's form: {(place.strip('`') + ': ') if place else ''}{what}")
-    if "invalid character" in text and ("NaN" in text or "Infinity" in text):
-        return Refused(400, "FW-REQUEST", f"{where} is not JSON: {text}")
-    return Refused(400, "FW-REQUEST", f"{where} is not JSON: {text}")
+def decode_body(decode: Callable[[Any], T], body: bytes | memoryview, where: str = "the body") -> T:
+    """What `decode` makes of JSON. Raises Refused 400 for what is none, or is not of the protocol's form."""
+    try:
+        return decode(body)
+    except msgspec.ValidationError as error:
+        what, _, place = str(error).partition(" - at ")
+        raise Refused(
+            400, "FW-REQUEST", f"{where} is not of the protocol's form: {(place.strip('`') + ': ') if place else ''}{what}"
+        ) from None
+    except msgspec.MsgspecError as error:
+        raise Refused(400, "FW-NOT-JSON", f"{where} is not JSON: {error}") from None
+    except UnicodeDecodeError as error:
+        raise Refused(400, "FW-NOT-JSON", f"{where} is not JSON: byte {error.start} is not UTF-8") from None
+    except RecursionError:
+        raise Refused(400, "FW-NOT-JSON", f"{where} is nested too deeply") from None
 
 
 def to_text(refused: Refused) -> str:
     """A refusal as one text, for protocols whose errors are texts."""
-    faults = "; ".join(fault.text for fault in refused.faults)
-    text = f"{refused.message}: {faults}" if faults else refused.message
+    faults = "; ".join(fault.text for fault in refused.faults if fault.text not in refused.message)
+    text = refused.message
+    if faults:
+        text += f"{'; ' if len(refused.faults) > 1 and refused.faults[0].text in text else ': '}{faults}"
     return f"{text} ({refused.hint})" if refused.hint else text

@@ -6,6 +6,8 @@ import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
+import msgspec
+
 from fairway.serve.call import Call, Done
 from fairway.serve.refusal import Refused
 from fairway.spec.endpoint import Limits
@@ -107,9 +109,21 @@ def shorten(text: str, limit: int = 80) -> str:
 def prepare(serving: Serving, exchange: Exchange, call: Call) -> Call:
     """Give the call its id and its deadline: the server's, or an earlier one that the caller asks for. Raises Refused 400."""
     call.id = exchange.id
+    if call.params:
+        check_params(call.params)
     if not call.deadline:
         call.deadline = exchange.started + find_timeout(serving.limits, exchange.headers.get(TIMEOUT))
     return call
+
+
+def check_params(params: dict[str, Any]) -> None:
+    """Refuse parameters that cannot be handed to a model process."""
+    try:
+        msgspec.msgpack.encode(params)
+    except OverflowError:
+        raise Refused(400, "FW-REQUEST", "the parameters have a whole number that does not fit 64 bits") from None
+    except RecursionError:
+        raise Refused(400, "FW-REQUEST", "the parameters are nested too deeply") from None
 
 
 def find_timeout(limits: Limits, asked: bytes | None) -> float:

@@ -8,7 +8,7 @@ import msgspec
 
 from fairway.serve.call import Result
 from fairway.serve.protocols.answers import submit, to_json
-from fairway.serve.protocols.requests import need_json, not_json, read_body
+from fairway.serve.protocols.requests import decode_body, need_json, read_body
 from fairway.serve.protocols.serving import Params, Serving, check_model
 from fairway.serve.protocols.v2 import refuse
 from fairway.serve.refusal import Refused
@@ -33,10 +33,7 @@ def predict(serving: Serving, exchange: Exchange, params: Params) -> None:
         check_model(serving, params)
         need_json(exchange)
         body = read_body(serving, exchange)
-        try:
-            request = _decode(body)
-        except msgspec.MsgspecError as error:
-            raise not_json(error) from None
+        request = decode_body(_decode, body)
         if bool(len(request.instances)) == bool(len(request.inputs)):
             came = "both of them" if len(request.instances) else "neither"
             raise Refused(400, "FW-REQUEST", f'the body is to have "instances" (rows) or "inputs" (columns): came {came}')

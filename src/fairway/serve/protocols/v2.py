@@ -10,7 +10,7 @@ import msgspec
 from fairway.serve.call import Call, Result, Tensor
 from fairway.serve.protocols.answers import JSON, submit
 from fairway.serve.protocols.datatypes import INTEGERS, check_tensor, count_elements, flatten, from_values, to_values
-from fairway.serve.protocols.requests import content_type, is_json, not_json, read_body, to_text
+from fairway.serve.protocols.requests import content_type, decode_body, is_json, read_body, to_text
 from fairway.serve.protocols.serving import Params, Serving, check_model, shorten
 from fairway.serve.protocols.tensors import EXTENSIONS, SERVER_NAME, describe_model, pick, to_tensors
 from fairway.serve.refusal import Refused
@@ -86,12 +86,7 @@ def read_call(serving: Serving, exchange: Exchange) -> tuple[Call, InferRequest]
         size = find_header_size(length, len(body))
         view = memoryview(body)
         head, binary = view[:size], view[size:]
-    try:
-        request = _decode(head)
-    except msgspec.MsgspecError as error:
-        raise not_json(error, "the body" if length is None else f"the first {len(head)} bytes of the body") from None
-    except RecursionError:
-        raise Refused(400, "FW-REQUEST", "the body is nested too deeply") from None
+    request = decode_body(_decode, head, "the body" if length is None else f"the first {len(head)} bytes of the body")
     call = serving.checker.read_tensors(read_tensors(request, binary))
     call.wanted = tuple(output.name for output in request.outputs)
     call.params = request.parameters
@@ -163,10 +158,7 @@ def read_data(given: InferInput) -> bytes:
         else:
             if len(values) == total:
                 return from_values(given.datatype, values, given.name)
-    try:
-        values = flatten(_decode_any(given.data), given.shape, given.name)
-    except RecursionError:
-        raise Refused(400, "FW-REQUEST", f"tensor {given.name!r}: its data is nested too deeply") from None
+    values = flatten(decode_body(_decode_any, given.data, f"the data of tensor {given.name!r}"), given.shape, given.name)
     if given.datatype in INTEGERS and float in set(map(type, values)):
         values = [int(value) if isinstance(value, float) and value.is_integer() else value for value in values]
     return from_values(given.datatype, values, given.name)
