@@ -77,6 +77,19 @@ API_NEEDS = {
     "GET /blobs/{key:path}": "view",
     "PUT /blobs/{key:path}": "run",
     "POST /gc": "admin",
+    "GET /endpoints": "view",
+    "POST /endpoints": "run",
+    "GET /endpoints/{endpoint}": "view",
+    "PATCH /endpoints/{endpoint}": "run",
+    "DELETE /endpoints/{endpoint}": "admin",
+    "POST /endpoints/{endpoint}/traffic": "run",
+    "POST /endpoints/{endpoint}/rollout": "run",
+    "POST /endpoints/{endpoint}/rollback": "run",
+    "POST /endpoints/{endpoint}/keys": "run",
+    "DELETE /endpoints/{endpoint}/keys/{caller}": "run",
+    "GET /endpoints/{endpoint}/stats": "view",
+    "GET /endpoints/{endpoint}/logs": "view",
+    "POST /endpoints/{endpoint}/ask": "run",
 }
 PAGES_NEED = {
     "GET /": "view",
@@ -202,6 +215,7 @@ class World:
             "key": f"sha256/{digest[:2]}/{digest[2:]}",
             "pipeline": f"{project}-flow",
             "endpoint": f"{project}-model",
+            "caller": "shop",
             "number": "1",
         }
         return re.sub(r"\{(\w+)(:\w+)?\}", lambda found: values[found[1]], path)

@@ -168,7 +168,7 @@ class EndpointDesk:
         """With all that belongs to it. Raises NotFoundError."""
         await self._get(name)
         await self._keeper.store.delete_endpoint(name)
-        self._keeper.look_again()
+        await self._keeper.settle()
 
     async def logs(self, name: str, *, revision: int = 0, replica: str = "", lines: int = 500) -> Sequence[str]:
         """The last lines, oldest first, each with its replica before it."""
@@ -184,7 +184,7 @@ class EndpointDesk:
 
     async def _write(self, endpoint: Endpoint) -> Endpoint:
         version = await self._keeper.store.put_endpoint(endpoint)
-        self._keeper.look_again()
+        await self._keeper.settle()
         return replace(endpoint, version=version)
 
     def _view(self, one: Watched, around: Around) -> EndpointView:

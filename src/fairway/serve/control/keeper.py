@@ -31,6 +31,7 @@ from fairway.spec.record import replace
 _EVERY_S = 1.0
 _LOOK_S = 5.0
 _AGAIN_S = 30.0  # what was applied is applied again after that long, in case somebody has changed it
+_NEW_S, _FIRST_S = 60.0, 3.0
 _OWN = "fairway"
 
 
@@ -56,6 +57,7 @@ class Keeper:
         self.own_key, self._own_kept = make_key(_OWN, now=clock())
         self._tell, self._table_path, self._clock = tell, table, clock
         self._wake, self._observed = asyncio.Event(), asyncio.Event()
+        self._looked, self._looks = asyncio.Condition(), 0
         self._stale = True
         self._hurried: set[str] = set()
         self._applied: dict[tuple[str, int], tuple[Endpoint, int, float]] = {}
@@ -78,6 +80,7 @@ class Keeper:
             one.traffic = tuple((int(number), float(weight)) for number, weight in row.get("traffic", ()))
         loop = asyncio.get_running_loop()
         self._tasks = [loop.create_task(self._keep(), name="keeper"), loop.create_task(self._follow_fleet(), name="keeper: replicas")]
+        await self.settle(_FIRST_S)
 
     async def close(self) -> None:
         """Let go of everything; it goes on."""
@@ -91,6 +94,15 @@ class Keeper:
         """The store has changed."""
         self._stale = True
         self._wake.set()
+
+    async def settle(self, timeout_s: float = 5.0) -> None:
+        """Wait until what was written to the store by now has been looked at."""
+        self.look_again()
+        looks = self._looks
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                async with self._looked:
+                    await self._looked.wait_for(lambda: self._looks > looks and not self._stale)
 
     def hear(self, gateway: str, item: Mapping[str, Any]) -> None:
         """News of a gateway; see `gateway.news`."""
@@ -142,6 +154,9 @@ class Keeper:
 
                 traceback.print_exc()
                 self._complain(f"a defect of Fairway: {error!r}")
+            async with self._looked:
+                self._looks += 1
+                self._looked.notify_all()
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._wake.wait(), _EVERY_S)
 
@@ -192,11 +207,21 @@ class Keeper:
                 one = self.watched[name] = Watched(endpoint)
             elif one.endpoint == endpoint:
                 continue
+            self._try_new(one, endpoint)
             one.endpoint = endpoint
             one.stand += 1
         for name in self.watched.keys() - there.keys():
             del self.watched[name]
             await self._forget(name)
+
+    def _try_new(self, one: Watched, endpoint: Endpoint) -> None:
+        """A revision that was made just now is started once, also where none need run: whoever deploys it sees whether it works."""
+        now = self._clock()
+        for revision in endpoint.revisions:
+            if revision.number not in one.tried:
+                one.tried.add(revision.number)
+                if now - revision.created_at < _NEW_S:
+                    one.pinned[revision.number] = now + endpoint.scaling.idle_s
 
     async def _forget(self, name: str) -> None:
         await self.fleet.remove(name)
@@ -264,8 +289,9 @@ class Keeper:
     def _decide_one(self, one: Watched, number: int, weight: float, ready: int, now: float) -> int:
         scaling = share_scaling(one.endpoint.scaling, weight)
         state = one.scaling.get(number)
-        if state is None:  # after a start of the server: as many as there are
+        if state is None:  # after a start of the server: as many as there are; one of what is new
             there = sum(replica.revision == number and replica.state in ("ready", "starting") for replica in one.replicas)
+            there = max(there, int(number in one.pinned))
             state = autoscale.ScaleState(replicas=there, busy_at=now if there else 0.0)
         traffic = one.revision(number)
         load = traffic.take_load(now, ready) if self._heard or traffic.waiting else None

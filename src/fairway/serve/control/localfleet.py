@@ -59,6 +59,7 @@ class _Kept(Record):
     began_at: float
     drain_s: float = 30.0
     warm: bool = False
+    ready_at: float = 0.0
 
 
 class _Tended:
@@ -67,7 +68,6 @@ class _Tended:
     def __init__(self, view: Replica, uds: str, drain_s: float) -> None:
         self.view, self.uds, self.drain_s = view, uds, drain_s
         self.kept: _Kept | None = None
-        self.is_adopted = False
         self.ready_at = 0.0
         self.task: asyncio.Task[None] | None = None
         self.ending: asyncio.Task[None] | None = None
@@ -128,12 +128,10 @@ class LocalFleet:
         self._measuring = asyncio.get_running_loop().create_task(self._measure(), name="memory of replicas")
 
     def _adopt(self, kept: _Kept) -> None:
-        now = self._clock()
-        view = Replica(
-            kept.id, kept.endpoint, kept.revision, f"unix:{kept.uds}", "starting", now, where=f"process {kept.pid}", warm=kept.warm
-        )
+        address, where = f"unix:{kept.uds}", f"process {kept.pid}"
+        view = Replica(kept.id, kept.endpoint, kept.revision, address, "starting", kept.began_at, where=where, warm=kept.warm)
         one = self._tended[kept.id] = _Tended(view, kept.uds, kept.drain_s)
-        one.kept, one.is_adopted = kept, True
+        one.kept = kept
         one.task = asyncio.get_running_loop().create_task(self._tend(one, None, None), name=f"replica {kept.id}")
 
     async def apply(self, endpoint: Endpoint, revision: Revision, replicas: int) -> None:
@@ -279,11 +277,12 @@ class LocalFleet:
 
     def _make_ready(self, one: _Tended) -> None:
         if one.view.state == "starting":
-            now = self._clock()
-            one.ready_at = now
             assert one.kept is not None
-            took_s = 0.0 if one.is_adopted else now - one.kept.began_at
-            one.view = replace(one.view, state="ready", since=now, cold_start_s=took_s)
+            if not one.kept.ready_at:
+                one.kept = replace(one.kept, ready_at=self._clock())
+                self._write(one.kept)
+            one.ready_at = one.kept.ready_at
+            one.view = replace(one.view, state="ready", since=one.ready_at, cold_start_s=one.ready_at - one.kept.began_at)
             self._news.set()
 
     def _ended(self, one: _Tended, reason: str) -> None:

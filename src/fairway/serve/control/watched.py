@@ -44,6 +44,7 @@ class Watched:
         self.cold_starts: deque[ColdStart] = deque(maxlen=_COLD_STARTS)
         self.shadow: Shadow | None = None
         self.pinned: dict[int, float] = {}
+        self.tried: set[int] = set()
         self.trouble = ""
         self.stand = 0
         self._keys: dict[str, deque[tuple[float, int, int]]] = {}

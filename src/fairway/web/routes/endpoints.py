@@ -133,7 +133,7 @@ async def add_key(call: Call[Any, KeyBody]) -> Reply:
 async def remove_key(call: Call[Any, None]) -> Response:
     """Make a key void."""
     await _view(call)
-    await _desk(call).remove_key(call.path["endpoint"], call.path["key"], by=call.user)
+    await _desk(call).remove_key(call.path["endpoint"], call.path["caller"], by=call.user)
     return Response(status_code=204)
 
 
@@ -242,7 +242,7 @@ OPERATIONS = (
         "POST", "/endpoints/{endpoint}/keys", add_key, "Make a key for a caller", "endpoints", body=KeyBody, answer=KeyMade, status=201,
         also=_BUSY,
     ),
-    Operation("DELETE", "/endpoints/{endpoint}/keys/{key}", remove_key, "Make a key void", "endpoints", status=204, also=_BUSY),
+    Operation("DELETE", "/endpoints/{endpoint}/keys/{caller}", remove_key, "Make a key void", "endpoints", status=204, also=_BUSY),
     Operation("GET", "/endpoints/{endpoint}/stats", get_stats, "Figures and series", "endpoints", answer=Stats),
     Operation(
         "GET", "/endpoints/{endpoint}/logs", read_endpoint_log, "What replicas wrote", "endpoints", query=EndpointLogQuery,
