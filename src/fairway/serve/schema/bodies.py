@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from fairway.serve.schema.datatypes import DATATYPES
 from fairway.serve.schema.model import Column, ModelSchema
 from fairway.serve.schema.shapes import AROUND
 
@@ -70,7 +71,9 @@ def inner_of(schema: ModelSchema) -> dict[str, Any]:
     """What is inside {"inputs": …}."""
     if schema.kind != "columns":
         inputs = schema.inputs
-        return _relocated(inputs) if isinstance(inputs, dict) else {} if inputs else {"not": {}}
+        if not isinstance(inputs, dict):
+            return {} if inputs else {"not": {}}
+        return _filled(_relocated(inputs)) if schema.kind == "tensors" else _relocated(inputs)
     row, values = ({"$ref": f"#/components/schemas/{name}"} for name in ("Row", "RowOfValues"))
     limits = {"minItems": schema.least_rows, **({"maxItems": schema.most_rows} if schema.most_rows else {})}
     rows: dict[str, Any] = {**_rules(schema), "type": "array", "items": {"anyOf": [row, values]}, **limits}
@@ -80,6 +83,30 @@ def inner_of(schema: ModelSchema) -> dict[str, Any]:
     elif len(schema.columns) == 1:
         ways.append({"type": "array", "items": _value(schema.columns[0]), **limits})
     return {"anyOf": ways}
+
+
+def _filled(schema: Any, datatype: str = "") -> Any:
+    """Arrays as tensors take them: none is empty, and every number fits its datatype."""
+    if not isinstance(schema, dict):
+        return schema
+    datatype = str(schema.get("x-fairway-datatype", "")) or datatype
+    made: dict[str, Any] = dict(schema)
+    if isinstance(made.get("properties"), dict):
+        made["properties"] = {name: _filled(one, datatype) for name, one in made["properties"].items()}
+    if made.get("type") == "array":
+        made["minItems"] = max(1, int(made.get("minItems", 1)))
+        made["items"] = _filled(made.get("items", {}), datatype)
+    elif made.get("type") in ("number", "integer") and datatype in _BOUNDS:
+        least, most = _BOUNDS[datatype]
+        made["minimum"], made["maximum"] = max(least, made.get("minimum", least)), min(most, made.get("maximum", most))
+    return made
+
+
+_BOUNDS: dict[str, tuple[float, float]] = {
+    **{name: (kind.least, kind.most) for name, kind in DATATYPES.items() if kind.type == "integer"},
+    "FP16": (-65504.0, 65504.0), "BF16": (-3.3895313892515355e38, 3.3895313892515355e38),
+    "FP32": (-3.4028234663852886e38, 3.4028234663852886e38),
+}  # fmt: skip
 
 
 def _rules(schema: ModelSchema) -> dict[str, Any]:
