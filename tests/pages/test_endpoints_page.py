@@ -167,6 +167,19 @@ def test_a_rollout_is_paused_from_its_card(visitor: Visitor, site: Site) -> None
     assert site.keeper.done == [("pause-rollout", "risk", True, "ann")]
 
 
+def test_a_rollback_says_its_command_as_one_chooses(visitor: Visitor, site: Site) -> None:
+    page = visitor.open("/endpoints/risk")
+    page.get_by_role("link", name="Roll back…").click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog.locator("code")).to_have_text("fairway rollback risk --on campus")
+    dialog.get_by_label("To").select_option("2")
+    expect(dialog.locator("code")).to_have_text("fairway rollback risk 2 --on campus")
+    dialog.get_by_role("button", name="Roll back").click()
+    expect(page.locator("#revision-2")).to_contain_text("100 %")
+    expect(page.locator("#w-2")).to_have_value("100")
+    assert site.keeper.done == [("rollback", "risk", 2, "ann")]
+
+
 def test_a_request_is_sent_as_the_form_says(visitor: Visitor, site: Site) -> None:
     page = visitor.open("/endpoints/risk?tab=try")
     field(page, "age").fill("52")

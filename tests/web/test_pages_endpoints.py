@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import html
 import json
 import re
+import shlex
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from starlette.testclient import TestClient
 
+from fairway.cli.app import LazyGroup
 from fairway.errors import ConfigError
 from fairway.serve.control.view import Figures, Point, RolloutView
 from fairway.spec.endpoint import Floor, Rollout, Scaling
@@ -268,6 +272,37 @@ def test_a_dialog_says_what_will_be_done_and_how_else(client: TestClient, what: 
     text = get(client, f"/endpoints/risk/act?what={what}&revision=2", RUNNER, **{"hx-request": "true"})
     assert text.startswith("<dialog") and "fairway " in text and "risk" in text
     assert "<html" in get(client, f"/endpoints/risk/act?what={what}", RUNNER)
+
+
+WHATS = [
+    "rollback&revision=0", "rollback&revision=2", "promote&revision=4", "promote&revision=2", "rollout&revision=2", "pause-rollout",
+    "resume-rollout", "shadow&revision=2", "shadow", "pause", "resume", "key", "remove-key&key=app", "delete",
+]  # fmt: skip
+
+
+def test_every_command_that_is_shown_is_one(client: TestClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "schema.json").write_text("{}")
+    monkeypatch.chdir(tmp_path)
+    with Server(tmp_path / "empty").client() as beginner:
+        texts = [get(beginner, "/endpoints")]
+    texts += [get(client, f"/endpoints/risk?tab={tab}") for tab in ("overview", "try", "quality", "keys", "settings")]
+    texts += [get(client, "/endpoints/risk/logs"), get(client, "/endpoints/churn?tab=keys"), get(client, "/endpoints/prices?tab=keys")]
+    texts += [get(client, f"/endpoints/risk/act?what={what}") for what in WHATS]
+    found = {html.unescape(one) for text in texts for one in re.findall(r'data-copy="(fairway [^"]+)"', text)}
+    assert len(found) > 20
+    for line in sorted(found):
+        parse(shlex.split(line)[1:])
+
+
+def parse(words: list[str]) -> None:
+    """Raises click's UsageError unless the command line takes these words."""
+    command: click.Command = LazyGroup("fairway")
+    context = click.Context(command)
+    while isinstance(command, click.Group):
+        name, inner, words = command.resolve_command(context, words)
+        assert inner is not None
+        context = inner.make_context(name, words, parent=context)
+        command, words = inner, [*context._protected_args, *context.args]
 
 
 def test_keys_and_deleting_are_for_admins(client: TestClient, keeper: MemoryEndpoints) -> None:

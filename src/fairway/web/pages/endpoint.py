@@ -108,7 +108,9 @@ async def show_logs(visit: Visit) -> Response:
     keeper, view = await named_endpoint(visit)
     query = visit.query
     lines = await keeper.logs(view.name, revision=query.revision, replica=query.replica, lines=query.lines)
-    return visit.html("endpoints/logs.html", view=view, lines=lines, asked=query)
+    return visit.html(
+        "endpoints/logs.html", view=view, lines=lines, asked=query, command=lambda *words: views.command(*words, on=target_of(visit))
+    )
 
 
 async def read_summaries(visit: Visit, view: EndpointView) -> dict[str, RunSummary]:

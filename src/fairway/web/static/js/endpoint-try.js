@@ -184,6 +184,7 @@ export function guideTrying(root) {
     parts.push(make("pre", { class: "ep-answer", tabindex: "0", "aria-label": "The answer’s body", text: text.slice(0, 200_000) || "(empty)" }));
     if (told.cut) parts.push(make("p", { class: "quiet small", text: `${told.cut} bytes more are not shown` }));
     find("answer").replaceChildren(...parts);
+    find("answer").closest("section").scrollIntoView({ block: "nearest" });
     if (kind !== "form") return;
     let first = null;
     for (const { field, text: said } of faults) {

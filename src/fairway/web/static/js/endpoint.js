@@ -30,5 +30,13 @@ document.addEventListener("fairway:done", refresh);
 document.addEventListener("click", (event) => {
   if (event.target instanceof Element && event.target.closest("[data-reloads]")) refresh();
 });
+document.addEventListener("change", (event) => {
+  const { id, value, dataset } = event.target;
+  if (id !== "act-revision") return;
+  const [, begin, target] = dataset.command.match(/^(.*?)( --on .*)?$/);
+  const text = `${begin}${value === "0" ? "" : ` ${value}`}${target ?? ""}`;
+  document.querySelector(".act-same code").textContent = text;
+  document.querySelector(".act-same [data-copy]").dataset.copy = text;
+});
 document.addEventListener("htmx:afterSettle", setUp);
 setUp();
