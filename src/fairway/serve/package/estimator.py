@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from fairway.errors import DefinitionError
 from fairway.serve.package.predictor import order_methods
+from fairway.serve.package.quiet import one_thread
 
 if TYPE_CHECKING:
     from fairway.serve.package.package import Package
@@ -16,7 +17,9 @@ METHODS = ("predict", "predict_proba", "decision_function", "predict_log_proba",
 
 def load_estimator(package: Package) -> EstimatorPredictor:
     """The estimator that the package's file holds."""
-    return EstimatorPredictor(read_estimator(package), package)
+    modules = [name for name in ("xgboost", "lightgbm") if name in package.card.get("versions", {})]
+    with one_thread("sklearn", *modules):  # any of them may be inside a pipeline
+        return EstimatorPredictor(read_estimator(package), package)
 
 
 def read_estimator(package: Package) -> Any:

@@ -32,6 +32,18 @@ LOADERS = {
 _DISTRIBUTIONS = {"sklearn": "scikit-learn", "skops": "skops", "tf": "tensorflow", "mlflow": "mlflow-skinny"}
 
 
+ALONE = frozenset({"tensorflow", "keras", "torch-export", "onnx", "mlflow", "r"})
+"""Kinds whose libraries start threads, or hold locks or processes, once a model is loaded."""
+
+
+def loads_alone(package: Package) -> bool:
+    """Must each worker load the model for itself, rather than be forked from a process that did? For a script nobody knows what its
+    `init` starts, so it does unless the option `fork` says that it need not."""
+    if package.kind in ("script", "class"):
+        return not package.options.get("fork")
+    return package.kind in ALONE or str(package.options.get("device", "cpu")) != "cpu"
+
+
 def load(package: Package) -> Predictor:
     """The model of a package, ready to predict. Raises UnsupportedError for a missing library, DefinitionError for what must be trusted
     and is not, NotFoundError, and whatever the library or the user's script raises."""

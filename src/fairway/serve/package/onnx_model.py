@@ -47,6 +47,8 @@ class OnnxPredictor:
     def predict(self, inputs: Any, method: str, params: dict[str, Any]) -> Any:
         given = {name: array.astype(str).astype(object) if array.dtype == object else array for name, array in inputs.items()}
         made = self._session.run(None, given)
+        if len(made) == 1:
+            return _plain(made[0])
         return {one.name: _plain(value) for one, value in zip(self._outputs, made, strict=True)}
 
     def output_names(self, method: str) -> tuple[str, ...]:

@@ -180,7 +180,7 @@ def _of_array(array: Any, names: tuple[str, ...]) -> Result:
     made = Result("array", np.ascontiguousarray(array, dtype).tobytes())
     made.dtype, made.shape = dtype.str, tuple(array.shape)
     width = array.shape[1] if array.ndim > 1 else 1
-    made.names = names if len(names) == width else ()
+    made.names = names if len(names) in (1, width) else ()
     return made
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from fairway.errors import DefinitionError
 from fairway.serve.package.estimator import EstimatorPredictor, read_estimator
 from fairway.serve.package.predictor import order_methods
+from fairway.serve.package.quiet import one_thread
 
 if TYPE_CHECKING:
     from fairway.serve.package.package import Package
@@ -14,7 +15,8 @@ if TYPE_CHECKING:
 
 def load_trees(package: Package) -> EstimatorPredictor | BoosterPredictor:
     """The model of the package's file: a booster, or a wrapper where the file tells which one it was."""
-    model = read_estimator(package)
+    with one_thread(package.kind):
+        model = read_estimator(package)
     if type(model).__name__ == "Booster":
         return BoosterPredictor(model, package)
     if package.kind == "xgboost" and not package.columns_need_types:
