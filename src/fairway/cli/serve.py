@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 @click.option("--limits", multiple=True, metavar="NAME=N", help="concurrency, queue, deadline_s, body_bytes, batch_rows.")
 @click.option("--option", "more", multiple=True, metavar="NAME=VALUE", help="Of the model's loader: device=cuda, class=net.py:Net, …")
 @click.option("--trust", is_flag=True, help="Load pickled models and code inside model folders.")
-@click.option("--token-file", default="", metavar="FILE", type=click.Path(exists=True, dir_okay=False), help="Callers must send this.")
-@click.option("--tls-cert", default="", metavar="FILE", type=click.Path(exists=True, dir_okay=False), help="Speak HTTPS.")
-@click.option("--tls-key", default="", metavar="FILE", type=click.Path(exists=True, dir_okay=False), help="The certificate's key.")
+@click.option("--token-file", metavar="FILE", type=click.Path(exists=True, dir_okay=False), help="Callers must send this.")
+@click.option("--tls-cert", metavar="FILE", type=click.Path(exists=True, dir_okay=False), help="Speak HTTPS.")
+@click.option("--tls-key", metavar="FILE", type=click.Path(exists=True, dir_okay=False), help="The certificate's key.")
 @click.option("--quiet", is_flag=True, help="No line for each request.")
 @click.pass_obj
 def command(folder: str, source: str, **given: Any) -> int:
@@ -87,8 +87,8 @@ def _read_options(folder: str, source: str, given: dict[str, Any]) -> Any:
         limits=parse_limits({name: _number(name, text) for name, text in _pairs(given["limits"], "--limits")}),
         options=loader,
         token=Path(given["token_file"]).read_text(encoding="utf-8").strip() if given["token_file"] else "",
-        certificate=given["tls_cert"],
-        key=given["tls_key"],
+        certificate=given["tls_cert"] or "",
+        key=given["tls_key"] or "",
         quiet=given["quiet"],
     )
 
