@@ -30,6 +30,7 @@ _LESS = "Hide a run from listings; delete what none needs."
 _SERVER = "Put a server into a Kubernetes namespace; remove it."
 _MADE = "Write Kubernetes YAML of a pipeline; build its image."
 _ACCESS = "Users of a server; secrets that its steps get."
+_TRAFFIC = "Share requests out; try scaling on a recorded load."
 
 SECTIONS: dict[str, tuple[Entry, ...]] = {
     "Run": (
@@ -58,7 +59,8 @@ SECTIONS: dict[str, tuple[Entry, ...]] = {
         Entry("test", "test_endpoint", "Send an endpoint a request, show the answer.", _ENDPOINTS),
         Entry("rollout", "rollout", "Bring a new revision to its callers, step by step.", _ROLLOUT),
         Entry("rollback", "rollback", "Send all traffic where it went before.", _ROLLOUT),
-        Entry("traffic", "traffic", "Say which revision gets which share of requests."),
+        Entry("traffic", "traffic", "Say which revision gets which share of requests.", _TRAFFIC),
+        Entry("simulate", "simulate", "Replay a load through the autoscaler; compare settings.", _TRAFFIC),
     ),
     "Keep": (
         Entry("tag", "tag", "Add tags to a run or remove them.", _LABELS),

@@ -9,54 +9,49 @@ from typing import Any
 
 import click
 
+from fairway.cli.deploy import parse_floor, parse_target
+from fairway.cli.serving import parse_seconds
 from fairway.errors import ConfigError
 from fairway.serve.control.simulate import Setting
 from fairway.spec.endpoint import Floor, Scaling
-from fairway.spec.record import replace
 
 _SCALING = {
-    "min": ("minimum", int), "max": ("maximum", int), "target": ("target", float), "on": ("on", str), "window": ("window_s", float),
-    "idle": ("idle_s", float), "grow-step": ("grow_step", int), "shrink-step": ("shrink_step", int),
-    "shrink-delay": ("shrink_delay_s", float),
+    "min": ("minimum", int), "max": ("maximum", int), "window": ("window_s", None), "idle": ("idle_s", None),
+    "grow-step": ("grow_step", int), "shrink-step": ("shrink_step", int), "shrink-delay": ("shrink_delay_s", None),
 }  # fmt: skip
 _SERVING = {
-    "service": ("service_s", float), "start": ("start_s", float), "slots": ("slots", int), "batch": ("batch", int),
-    "batch-cost": ("batch_cost", float), "queue": ("queue", int), "deadline": ("deadline_s", float), "price": ("price", float),
+    "service": ("service_s", None), "start": ("start_s", None), "slots": ("slots", int), "batch": ("batch", int),
+    "batch-cost": ("batch_cost", float), "queue": ("queue", int), "deadline": ("deadline_s", None), "price": ("price", float),
 }  # fmt: skip
 
 
 @click.command("simulate")
 @click.argument("recording", metavar="RECORDING")
-@click.option("--set", "settings", multiple=True, metavar="K=V,…", help="One setting to try; again for each that is compared.")
-@click.option("--floor", "floors", multiple=True, metavar="N@TIMES", help='At least N then: "3@08:00-18:00 mon-fri Europe/Berlin".')
-@click.option("--sampled", type=float, default=1.0, metavar="SHARE", help="The recording holds this share of all requests.")
-@click.option("--on", default="", metavar="TARGET", help="Where the traffic of an endpoint is kept.")
+@click.option("--set", "settings", multiple=True, metavar="K=V,…", help="What to try; again to compare.")
+@click.option("--sampled", type=float, default=1.0, metavar="SHARE", help="The share of requests that it holds.")
+@click.option("--on", default="", metavar="TARGET", help="Where the traffic is kept.")
 @click.option("--to", metavar="PATH.svg", type=click.Path(dir_okay=False), help="Write a picture too.")
 @click.option("-o", "--output", "form", type=click.Choice(["text", "json"]), default="text", help="The format.")
 @click.pass_obj
-def command(
-    folder: str, recording: str, settings: tuple[str, ...], floors: tuple[str, ...], sampled: float, on: str, to: str | None, form: str
-) -> None:
-    """Replay a load through the autoscaler, without serving anything: replicas, latencies, refusals and cost of each setting.
+def command(folder: str, recording: str, settings: tuple[str, ...], sampled: float, on: str, to: str | None, form: str) -> None:
+    """Replay a load through the autoscaler, serving nothing: replicas, latencies, refusals and cost of each setting.
 
-    RECORDING is a CSV or JSON file of times (`time` or `time,seconds`), or the name of an endpoint whose traffic was captured.
-
-    Keys of --set: min, max, target, on (concurrency, latency), window, idle, grow-step, shrink-step, shrink-delay; and of the replicas
-    service (seconds of a request), start (seconds until one answers), slots, batch, batch-cost, queue, deadline, price (an hour).
+    RECORDING is a CSV or JSON file of times (`time` or `time,seconds`), or the name of an endpoint whose traffic was captured. Keys of
+    --set: min, max, target, window, idle, grow-step, shrink-step, shrink-delay, floor as in `fairway deploy`; of replicas service (a
+    request's time), start, slots, batch, batch-cost, queue, deadline, price (an hour).
 
     \b
     Examples:
       fairway simulate load.csv --set max=8,target=4
-      fairway simulate load.csv --set min=1,max=8 --set min=0,max=8,start=0.5 --to load.svg
-      fairway simulate risk --sampled 0.1 --set max=8,price=0.40
+      fairway simulate load.csv --set min=1,max=8 --set min=0,max=8 --to load.svg
+      fairway simulate risk --sampled 0.1 --set max=8,service=20ms,price=0.40
     """
     from fairway.serve.control.simulate import describe, simulate, unfold
     from fairway.serve.control.simulationplot import render_svg, render_text
 
     found = unfold(_read(folder, recording, sampled, on))
     tried = [_parse(text) for text in settings or ("min=1,max=8",)]
-    schedule = tuple(parse_floor(text) for text in floors)
-    outcomes = [simulate(found, replace(one, scaling=replace(one.scaling, floors=schedule))) for one in tried]
+    outcomes = [simulate(found, one) for one in tried]
     if to:
         Path(folder or ".", to).write_text(render_svg(outcomes, f"{recording}: what the autoscaler would do"), encoding="utf-8")
     if form == "json":
@@ -82,48 +77,29 @@ def _parse(text: str) -> Setting:
     """A setting from "min=0,max=8,price=0.4"; its text is its name. Raises ConfigError naming the key."""
     scaling: dict[str, Any] = {}
     serving: dict[str, Any] = {}
+    floors: list[Floor] = []
     for part in filter(None, (part.strip() for part in text.split(","))):
-        key, equals, value = part.partition("=")
-        key = key.strip().lower().replace("_", "-")
+        key, equals, value = (word.strip() for word in part.partition("="))
         where, known = (scaling, _SCALING) if key in _SCALING else (serving, _SERVING)
-        if not equals or key not in known:
-            raise ConfigError(f"there is no setting {part!r}", hint=f"write KEY=VALUE with {', '.join([*_SCALING, *_SERVING])}")
-        name, kind = known[key]
-        try:
-            where[name] = kind(value.strip())
-        except ValueError as error:
-            raise ConfigError(f"{key} is a number, not {value.strip()!r}", hint=f"as in {key}=4") from error
-    scaling.setdefault("maximum", max(1, scaling.get("minimum", 1)))
-    return Setting(text.strip(), Scaling(**scaling), **serving)
-
-
-def parse_floor(text: str) -> Floor:
-    """A schedule from "3@08:00-18:00 mon-fri Europe/Berlin"; days and zone may be left out. Raises ConfigError."""
-    count, at, rest = text.partition("@")
-    words = rest.split()
-    begins, dash, ends = words[0].partition("-") if words else ("", "", "")
-    if not (at and dash and count.strip().isdigit()) or len(words) > 3:
-        raise ConfigError(f"{text!r} is no schedule", hint='write it as "3@08:00-18:00 mon-fri Europe/Berlin"')
-    days: tuple[str, ...] = ()
-    zone = "UTC"
-    for word in words[1:]:
-        if word[:3].lower() in _DAYS and not word.isupper():
-            days = _parse_days(word.lower())
+        if key == "target" and value:
+            scaling["on"], scaling["target"] = parse_target(value)
+        elif key == "floor" and value:
+            floors.append(parse_floor(value))
+        elif not equals or key not in known:
+            hint = f"write KEY=VALUE with {', '.join([*_SCALING, 'target', 'floor', *_SERVING])}"
+            raise ConfigError(f"there is no setting {part!r}", hint=hint)
         else:
-            zone = word
-    return Floor(int(count), begins, ends, days, zone)
+            name, kind = known[key]
+            where[name] = _read_value(key, value, kind)
+    scaling.setdefault("maximum", max(1, scaling.get("minimum", 1)))
+    return Setting(text.strip(), Scaling(floors=tuple(floors), **scaling), **serving)
 
 
-_DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
-
-
-def _parse_days(text: str) -> tuple[str, ...]:
-    """ "mon-fri" or "sat,sun"."""
-    found: list[str] = []
-    for part in text.split(","):
-        first, dash, last = part.partition("-")
-        if first not in _DAYS or (dash and last not in _DAYS):
-            raise ConfigError(f"there is no day {part!r}", hint=f"days are {', '.join(_DAYS)}")
-        begin, end = _DAYS.index(first), _DAYS.index(last or first)
-        found += [_DAYS[(begin + n) % 7] for n in range((end - begin) % 7 + 1)]
-    return tuple(dict.fromkeys(found))
+def _read_value(key: str, text: str, kind: Any) -> Any:
+    """A number, or seconds of "20ms" or "0.02" where `kind` is None."""
+    try:
+        return (kind or float)(text)
+    except ValueError as error:
+        if kind is None:
+            return parse_seconds(text, f"--set {key}")
+        raise ConfigError(f"{key} is a number, not {text!r}", hint=f"as in {key}=4") from error

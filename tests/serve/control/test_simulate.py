@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fairway.cli.simulate import command, parse_floor
+from fairway.cli.simulate import command
 from fairway.errors import ConfigError, NotFoundError
 from fairway.serve.control.recording import make_recording, read_recording
 from fairway.serve.control.simulate import Recording, Setting, check_setting, simulate, thin, unfold
@@ -223,24 +223,17 @@ def test_figures_are_spelled_for_people() -> None:
     assert [spell_s(value) for value in (45, 720, 14_430, 200_000)] == ["45 s", "12 min", "4 h", "2.3 days"]
 
 
-@pytest.mark.parametrize(
-    ("text", "floor"),
-    [
-        ("3@08:00-18:00 mon-fri Europe/Berlin", Floor(3, "08:00", "18:00", ("mon", "tue", "wed", "thu", "fri"), "Europe/Berlin")),
-        ("2@22:00-06:00 fri-sun", Floor(2, "22:00", "06:00", ("fri", "sat", "sun"))),
-        ("1@00:00-24:00 sat,sun", Floor(1, "00:00", "24:00", ("sat", "sun"))),
-        ("4@09:00-10:00", Floor(4, "09:00", "10:00")),
-        ("4@09:00-10:00 sat-mon UTC", Floor(4, "09:00", "10:00", ("sat", "sun", "mon"), "UTC")),
-    ],
-)
-def test_schedules_are_written_as_people_say_them(text: str, floor: Floor) -> None:
-    assert parse_floor(text) == floor
-
-
-@pytest.mark.parametrize(
-    "arguments", [["--set", "max"], ["--set", "maxx=3"], ["--set", "max=many"], ["--floor", "3"], ["--floor", "3@08:00 mon"]]
-)
-def test_a_setting_that_is_not_understood_says_how_to_write_it(tmp_path: Path, arguments: list[str]) -> None:
+def test_settings_are_written_as_for_deploying(tmp_path: Path) -> None:
     (tmp_path / "load.csv").write_text("1\n2\n")
-    done = CliRunner().invoke(command, ["load.csv", *arguments], obj=str(tmp_path))
+    texts = ["min=1,max=4,target=200ms,idle=5m,service=20ms,floor=3@00:00-24:00/mon-sun/Europe/Berlin", "min=2,start=0.5,target=3"]
+    arguments = ["load.csv", "-o", "json", *(part for one in texts for part in ("--set", one))]
+    done = CliRunner().invoke(command, arguments, obj=str(tmp_path), catch_exceptions=False)
+    first, second = json.loads(done.output)
+    assert (first["most"], first["p50_ms"], second["most"], second["p50_ms"]) == (3, 20.0, 2, 50.0)
+
+
+@pytest.mark.parametrize("wrong", ["max", "maxx=3", "max=many", "floor=3", "target=", "idle=soon"])
+def test_a_setting_that_is_not_understood_says_how_to_write_it(tmp_path: Path, wrong: str) -> None:
+    (tmp_path / "load.csv").write_text("1\n2\n")
+    done = CliRunner().invoke(command, ["load.csv", "--set", wrong], obj=str(tmp_path))
     assert isinstance(done.exception, ConfigError) and done.exception.hint
