@@ -52,7 +52,7 @@ def explain_replica(pod: Object, events: Sequence[Object] = ()) -> tuple[str, st
     time: until then the replica has failed."""
     ended = _last_end(pod)
     if ended is not None:
-        return "failed", _line(explain_end(ended, events))
+        return "failed", _line(explain_end(ended, _of_the_end(ended, events)))
     found = explain_wait(pod, events)
     if found is not None:
         return ("failed" if found.hopeless else "starting"), _line(found)
@@ -91,6 +91,15 @@ def _last_end(pod: Object) -> Object | None:
         if (one.get("lastState") or {}).get("terminated") and not (one.get("state") or {}).get("terminated"):
             one["state"] = one["lastState"]
     return then
+
+
+def _of_the_end(pod: Object, events: Sequence[Object]) -> Sequence[Object]:
+    """Without what probes said, unless a probe has ended it: each start has its probes that find nobody yet."""
+    ends = [(one.get("state") or {}).get("terminated") or {} for one in pod["status"]["containerStatuses"]]
+    by_probe = any(one.get("reason") == "Killing" and "probe" in one.get("message", "") for one in events)
+    if by_probe and not any(end.get("reason") == "OOMKilled" for end in ends):
+        return events
+    return [one for one in events if one.get("reason") != "Unhealthy"]
 
 
 def _pulls(events: Sequence[Object]) -> bool:

@@ -60,6 +60,7 @@ _LOOK_S = 0.05  # between questions to a pod that runs and is not ready
 _ANSWER_S = 1.0
 _EVENTS_KEPT = 8
 _FAILED_SHOWN_S = 120.0
+_FRESH_S = 2.0
 
 
 class KubeFleet:
@@ -388,12 +389,14 @@ class _Pod:
         labels = obj["metadata"]["labels"]
         self.name: str = obj["metadata"]["name"]
         self.endpoint, self.revision = labels[ENDPOINT], int(labels[REVISION])
-        self.created_at = seconds_of(obj["metadata"].get("creationTimestamp") or "")
+        created_at, now = seconds_of(obj["metadata"].get("creationTimestamp") or ""), clock()
+        self._is_fresh = not is_ready(obj) and 0 <= now - created_at < _FRESH_S
+        self.created_at = now if self._is_fresh else created_at  # Kubernetes' own times are whole seconds
 
     def see(self, obj: Object) -> None:
         self.obj, life = obj, restarts_of(obj)
         if is_ready(obj):
-            self.ready_at = self.ready_at or since_of(obj, "Ready") or self._clock()
+            self.ready_at = self.ready_at or (self._clock() if self._is_fresh else since_of(obj, "Ready"))
             self._answered = self._confirmed = life
         elif self._confirmed == life:  # it was ready, and does not answer its kubelet any more: ask anew
             self._answered = -1
