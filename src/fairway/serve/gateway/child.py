@@ -23,20 +23,31 @@ from fairway.serve.gateway.tablefile import TableFile
 BACKLOG = 4096
 
 
-def run_child(options: Options, sock: socket.socket, admin: socket.socket, parent: int, ready: Callable[[], None]) -> None:
+class Sockets:
+    """What is listened on: by `callers`, by the keeper (`admin`), by callers with `grpc`."""
+
+    def __init__(self, callers: socket.socket, admin: socket.socket, grpc: socket.socket | None) -> None:
+        self.callers, self.admin, self.grpc = callers, admin, grpc
+
+    @property
+    def all(self) -> tuple[socket.socket, ...]:
+        return (self.callers, self.admin) if self.grpc is None else (self.callers, self.admin, self.grpc)
+
+
+def run_child(options: Options, sockets: Sockets, parent: int, ready: Callable[[], None]) -> None:
     """Serve until SIGTERM, then answer what is asked still. `parent`: a pipe that ends with the parent; `ready`: called when it serves."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     with contextlib.suppress(OSError, ValueError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-    asyncio.run(_serve(options, sock, admin, parent, ready))
+    asyncio.run(_serve(options, sockets, parent, ready))
 
 
-async def _serve(options: Options, sock: socket.socket, admin_sock: socket.socket, parent: int, ready: Callable[[], None]) -> None:
+async def _serve(options: Options, sockets: Sockets, parent: int, ready: Callable[[], None]) -> None:
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    certificate = Certificate(options.tls_cert, options.tls_key) if options.tls_cert else None
+    certificate = Certificate(options.tls_cert, options.tls_key, "http/1.1") if options.tls_cert else None
     spool = None
     if options.spool:
         from fairway.serve.feedback.remote import open_spool
@@ -46,21 +57,31 @@ async def _serve(options: Options, sock: socket.socket, admin_sock: socket.socke
     table = TableFile(options.table, gateway.apply_table)
     table.look()
     admin = Admin(gateway, table, token="" if options.admin.startswith("unix:") else options.admin_token)
-    await admin.server.listen(admin_sock, backlog=BACKLOG)
-    await gateway.server.listen(sock, ssl=certificate and certificate.context, backlog=BACKLOG)
-    ticks = [loop.create_task(tick(1.0, gateway.report)), loop.create_task(tick(1.0, table.look))]
+    await admin.server.listen(sockets.admin, backlog=BACKLOG)
+    await gateway.server.listen(sockets.callers, ssl=certificate and certificate.context, backlog=BACKLOG)
+    looks = [gateway.report, table.look]
     if certificate is not None:
-        ticks.append(loop.create_task(tick(1.0, certificate.look)))
+        looks.append(certificate.look)
+    gate = None
+    if sockets.grpc is not None:
+        from fairway.serve.gateway.grpc import GrpcGate
+
+        own = Certificate(options.tls_cert, options.tls_key, "h2") if options.tls_cert else None
+        gate = GrpcGate(gateway)
+        await gate.listen(sockets.grpc, own and own.context)
+        if own is not None:
+            looks.append(own.look)
+    ticks = [loop.create_task(tick(1.0, look)) for look in looks]
 
     def orphaned() -> None:
         loop.remove_reader(parent)
-        adopt_sockets(sys.argv[1:], sock.fileno(), admin_sock.fileno())
+        adopt_sockets(sys.argv[1:], sockets)
 
     loop.add_reader(parent, orphaned)
     ready()
     await stop.wait()
     loop.remove_reader(parent)
-    await gateway.server.drain(options.drain_s)
+    await asyncio.gather(gateway.server.drain(options.drain_s), *([gate.drain(options.drain_s)] if gate is not None else []))
     gateway.report()
     for task in ticks:
         task.cancel()
@@ -70,10 +91,10 @@ async def _serve(options: Options, sock: socket.socket, admin_sock: socket.socke
         await spool.close()
 
 
-def adopt_sockets(arguments: Sequence[str], fd: int, admin_fd: int) -> None:
+def adopt_sockets(arguments: Sequence[str], sockets: Sockets) -> None:
     """The parent is gone: start another one, which takes the sockets over from us."""
-    command = [*own_command(), *without_handed(arguments), *handed(fd, admin_fd, os.getpid())]
-    subprocess.Popen(command, pass_fds=(fd, admin_fd), start_new_session=True, stdin=subprocess.DEVNULL)
+    command = [*own_command(), *without_handed(arguments), *handed(sockets, os.getpid())]
+    subprocess.Popen(command, pass_fds=[sock.fileno() for sock in sockets.all], start_new_session=True, stdin=subprocess.DEVNULL)
 
 
 def own_command() -> list[str]:
@@ -81,24 +102,25 @@ def own_command() -> list[str]:
     return [sys.executable, *(("-P",) if sys.flags.safe_path else ()), "-m", "fairway.serve.gateway"]
 
 
-def handed(fd: int, admin_fd: int, replaces: int) -> list[str]:
+def handed(sockets: Sockets, replaces: int) -> list[str]:
     """The part of a command line that hands sockets down."""
-    return [f"--fd={fd}", f"--admin-fd={admin_fd}", f"--replaces={replaces}"]
+    names = ("--fd", "--admin-fd", "--grpc-fd")
+    return [*(f"{name}={sock.fileno()}" for name, sock in zip(names, sockets.all, strict=False)), f"--replaces={replaces}"]
 
 
 def without_handed(arguments: Sequence[str]) -> list[str]:
     """A command line without that part."""
-    return [item for item in arguments if not item.startswith(("--fd=", "--admin-fd=", "--replaces="))]
+    return [item for item in arguments if not item.startswith(("--fd=", "--admin-fd=", "--grpc-fd=", "--replaces="))]
 
 
 class Certificate:
     """A certificate for TLS, read again when its file changes: connections from then on get the new one."""
 
-    def __init__(self, cert: str, key: str) -> None:
+    def __init__(self, cert: str, key: str, protocol: str) -> None:
         self._cert, self._key = Path(cert), Path(key)
         self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self.context.minimum_version = ssl.TLSVersion.TLSv1_2
-        self.context.set_alpn_protocols(["http/1.1"])
+        self.context.set_alpn_protocols([protocol])
         self.context.load_cert_chain(cert, key)
         self._seen = self._stamp()
 

@@ -113,6 +113,12 @@ class Gateway:
         except Refused as refused:
             self.refuse(exchange, refused, service, job.caller if job is not None else "")
 
+    def take(self, exchange: Any) -> None:
+        """`admit` and `handle` for what came whole, another way: anything in the shape of an exchange."""
+        self.admit(exchange)
+        if not exchange.answered:
+            self.handle(exchange)
+
     def handle(self, exchange: Exchange) -> None:
         """Its body is there."""
         job = exchange.state
@@ -216,7 +222,7 @@ class Gateway:
         value = job.caller or job.exchange.peer if sticky == "key" else headers.get(sticky[7:].lower().encode(), b"").decode("latin-1")
         return service.spread.find(to_point(service.name, value)) if value else service.spread.draw()
 
-    def end(self, exchange: Exchange) -> None:
+    def end(self, exchange: Any) -> None:
         """It is answered."""
         job = exchange.state
         if isinstance(job, Job) and job.room:
@@ -248,8 +254,9 @@ class Gateway:
         if job.exchange.method == "POST":
             if self.spool is not None and random.random() < service.row.capture.share:
                 capture(self.spool, job, status, took_s, answer)
-            if answer is not None and service.shadow is not None and service.shadow.revision != replica.revision:
-                service.shadow.copy(service, job, answer, self.want)
+            shadow = service.shadow
+            if shadow is not None and shadow.revision != replica.revision and answer is not None and isinstance(job.exchange, Exchange):
+                shadow.copy(service, job, answer, self.want)
 
     def refuse(self, exchange: Exchange, refused: Refused, service: Service | None, caller: str = "", revision: int = 0) -> None:
         """Answer for a request that never got to a replica."""

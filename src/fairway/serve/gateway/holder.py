@@ -15,9 +15,10 @@ import socket
 import sys
 import time
 from collections.abc import Sequence
+from typing import Any
 
 from fairway.errors import ConfigError
-from fairway.serve.gateway.child import BACKLOG, handed, own_command, run_child, without_handed
+from fairway.serve.gateway.child import BACKLOG, Sockets, handed, own_command, run_child, without_handed
 from fairway.serve.gateway.options import Options
 from fairway.serve.http import listen_on, listen_on_path
 
@@ -29,9 +30,13 @@ def hold(options: Options, arguments: Sequence[str]) -> int:
     """Run the gateway until it is told to stop; the exit status. Raises ConfigError if an address cannot be had."""
     sock = take_socket(options.fd) if options.fd >= 0 else _bind(options.listen)
     admin = take_socket(options.admin_fd) if options.admin_fd >= 0 else _bind_admin(options.admin)
-    for item in (sock, admin):
+    grpc = None
+    if options.grpc is not None:
+        grpc = take_socket(options.grpc_fd) if options.grpc_fd >= 0 else _bind(options.grpc)
+    sockets = Sockets(sock, admin, grpc)
+    for item in sockets.all:
         item.listen(BACKLOG)
-    return _Holder(options, arguments, sock, admin).run()
+    return _Holder(options, arguments, sockets).run()
 
 
 def take_socket(fd: int) -> socket.socket:
@@ -62,9 +67,9 @@ def _bind_admin(address: str) -> socket.socket:
 
 
 class _Holder:
-    def __init__(self, options: Options, arguments: Sequence[str], sock: socket.socket, admin: socket.socket) -> None:
+    def __init__(self, options: Options, arguments: Sequence[str], sockets: Sockets) -> None:
         self._options, self._arguments = options, without_handed(arguments)
-        self._sock, self._admin = sock, admin
+        self._sockets = sockets
         self._child = 0
         self._begun_at = 0.0
         self._quick_ends = 0
@@ -98,7 +103,7 @@ class _Holder:
         if self._child == 0:
             os.close(answers)
             os.close(self._held_end)
-            _become_child(self._options, self._sock, self._admin, self._alive, says)
+            _become_child(self._options, self._sockets, self._alive, says)
         os.close(says)
         is_ready = os.read(answers, 1) == b"1"  # it ends, too, if the child does
         os.close(answers)
@@ -108,16 +113,18 @@ class _Holder:
             _end(self._options.replaces)
             self._options = _without_replaces(self._options)
         elif not self._was_ready:
-            host, port = self._options.listen[0], self._sock.getsockname()[1]
+            host, port = self._options.listen[0], self._sockets.callers.getsockname()[1]
             scheme = "https" if self._options.tls_cert else "http"
             shown = f"[{host}]" if ":" in host else host
-            line = {
+            line: dict[str, Any] = {
                 "ready": True,
                 "url": f"{scheme}://{shown}:{port}",
                 "pid": os.getpid(),
                 "child": self._child,
                 "admin": self._options.admin,
             }
+            if self._sockets.grpc is not None:
+                line["grpc"] = f"{shown}:{self._sockets.grpc.getsockname()[1]}"
             print(json.dumps(line), flush=True)
         self._was_ready = True
 
@@ -145,11 +152,11 @@ class _Holder:
         self._start()
 
     def _renew(self) -> None:
-        for sock in (self._sock, self._admin):
+        for sock in self._sockets.all:
             sock.set_inheritable(True)
         os.set_inheritable(self._held_end, True)  # the old child is not to think that it is alone
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
-        given = handed(self._sock.fileno(), self._admin.fileno(), self._child)
+        given = handed(self._sockets, self._child)
         os.execv(sys.executable, [*own_command(), *self._arguments, *given])
 
     def _stop(self) -> int:
@@ -161,12 +168,10 @@ class _Holder:
             signal.sigtimedwait({signal.SIGCHLD}, 1.0)
         else:
             os.kill(self._child, signal.SIGKILL)
-        if self._options.admin.startswith("unix:"):
-            self._admin.close()
         return 0
 
 
-def _become_child(options: Options, sock: socket.socket, admin: socket.socket, parent: int, says: int) -> None:
+def _become_child(options: Options, sockets: Sockets, parent: int, says: int) -> None:
     """Never returns."""
     status = 1
     try:
@@ -179,7 +184,7 @@ def _become_child(options: Options, sock: socket.socket, admin: socket.socket, p
             os.write(says, b"1")
             os.close(says)
 
-        run_child(options, sock, admin, parent, ready)
+        run_child(options, sockets, parent, ready)
         status = 0
     except BaseException:  # noqa: BLE001 - whatever it is, this process must not become a second parent
         import traceback

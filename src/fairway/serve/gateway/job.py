@@ -29,7 +29,7 @@ class Job:
         "hold_until", "is_over", "is_pinned", "replica", "room", "service", "wants", "way",
     )  # fmt: skip
 
-    def __init__(self, gateway: Gateway, service: Service, exchange: Exchange, way: Way) -> None:
+    def __init__(self, gateway: Gateway, service: Service, exchange: Any, way: Way) -> None:
         self._gateway, self.service, self.exchange, self.way = gateway, service, exchange, way
         self.caller = ""
         self.hides_key = self.is_pinned = self.is_over = False
@@ -138,7 +138,8 @@ class Job:
         replica.in_flight += 1
         service.meter(replica.revision).begin(now)
         head = self.render_head(limit)
-        self._ticket = replica.upstream.send(head, exchange.body, self._take, limit, is_fresh=self._retries > 0)
+        upstream = replica.upstream if isinstance(exchange, Exchange) else exchange.upstream_of(replica)
+        self._ticket = upstream.send(head, exchange.body, self._take, limit, is_fresh=self._retries > 0)
 
     def render_head(self, limit_s: float, more: tuple[Header, ...] = ()) -> bytes:
         """The head of the request as a replica gets it. `limit_s`: how long it may take; `more`: further headers."""
@@ -247,7 +248,7 @@ class Job:
         self.room = 0
 
     def _part(self, replica: Replica, now: float) -> None:
-        replica.in_flight -= 1
+        replica.let_go()
         self.service.meter(replica.revision).leave(now)
 
     def leave(self) -> None:

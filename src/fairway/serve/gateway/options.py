@@ -12,7 +12,8 @@ from fairway.spec.record import Record, record
 
 @record
 class Options(Record):
-    """`listen`: (host, port); `admin`: "unix:/path" or "host:port"; `fd`, `admin_fd`: sockets that were handed down (-1: none);
+    """`listen`: (host, port); `admin`: "unix:/path" or "host:port"; `grpc`: (host, port) for gRPC; `fd`, `admin_fd`,
+    `grpc_fd`: sockets that were handed down (-1: none);
     `replaces`: the process whose sockets these are, which ends when this one answers."""
 
     table: Path
@@ -23,8 +24,10 @@ class Options(Record):
     tls_cert: str = ""
     tls_key: str = ""
     drain_s: float = 30.0
+    grpc: tuple[str, int] | None = None
     fd: int = -1
     admin_fd: int = -1
+    grpc_fd: int = -1
     replaces: int = 0
 
     @property
@@ -46,7 +49,8 @@ def parse_options(arguments: Sequence[str]) -> Options:
     parser.add_argument("--tls-cert", default="", metavar="FILE", help="certificate chain, PEM; read again when it changes")
     parser.add_argument("--tls-key", default="", metavar="FILE", help="its private key, PEM")
     parser.add_argument("--drain", type=float, default=30.0, metavar="SECONDS", help="how long requests may go on after SIGTERM")
-    for name in ("--fd", "--admin-fd"):
+    parser.add_argument("--grpc", default="", metavar="HOST:PORT", help="where callers come with gRPC")
+    for name in ("--fd", "--admin-fd", "--grpc-fd"):
         parser.add_argument(name, type=int, default=-1, help=argparse.SUPPRESS)
     parser.add_argument("--replaces", type=int, default=0, help=argparse.SUPPRESS)
     found = parser.parse_args(arguments)
@@ -62,7 +66,7 @@ def parse_options(arguments: Sequence[str]) -> Options:
         raise ConfigError("--admin HOST:PORT needs a token", hint="give --admin-token-file FILE, or --admin unix:/PATH")
     return Options(
         found.table, parse_address(found.listen, "--listen"), found.admin, token, found.spool, found.tls_cert, found.tls_key, found.drain,
-        found.fd, found.admin_fd, found.replaces,
+        parse_address(found.grpc, "--grpc") if found.grpc else None, found.fd, found.admin_fd, found.grpc_fd, found.replaces,
     )  # fmt: skip
 
 

@@ -21,15 +21,38 @@ _DOWN_S, _DOWN_MOST_S = 0.25, 4.0
 class Replica:
     """A replica that the table names. `down_until`: it takes no connections; others are asked meanwhile."""
 
-    __slots__ = ("_failures", "address", "down_until", "id", "in_flight", "is_draining", "revision", "tag", "upstream")
+    __slots__ = (
+        "_failures", "_is_closed", "address", "channel", "down_until", "grpc", "id", "in_flight", "is_draining", "revision",
+        "tag", "upstream",
+    )  # fmt: skip
 
     def __init__(self, row: ReplicaRow, revision: int) -> None:
         self.id, self.address, self.revision, self.is_draining = row.id, row.address, revision, row.draining
         self.upstream = Upstream(row.address)
+        self.grpc = row.grpc
         self.tag = ((b"fairway-revision", b"%d" % revision), (b"fairway-replica", row.id.encode("latin-1", "replace")))
+        self.channel: Any = None  # of gRPC, made when it is first needed
         self.in_flight = 0
         self.down_until = 0.0
         self._failures = 0
+        self._is_closed = False
+
+    def let_go(self) -> None:
+        """A request is over."""
+        self.in_flight -= 1
+        if self._is_closed and not self.in_flight:
+            self._close_channel()
+
+    def close(self) -> None:
+        """It gets nothing more; what is on its way there goes on."""
+        self._is_closed = True
+        self.upstream.close()
+        if not self.in_flight:
+            self._close_channel()
+
+    def _close_channel(self) -> None:
+        if self.channel is not None:
+            self.channel.close()
 
     def fail(self, now: float) -> None:
         """It takes no connections: longer, the more often."""
@@ -90,7 +113,7 @@ class Service:
         }
         named = {f"{revision}/{item.id}/{item.address}": (item, revision) for revision, items in row.replicas.items() for item in items}
         for tag in self._all.keys() - named.keys():
-            self._all.pop(tag).upstream.close()  # what is on its way there goes on
+            self._all.pop(tag).close()
         for tag, (item, revision) in named.items():
             if tag in self._all:
                 self._all[tag].is_draining = item.draining
@@ -154,4 +177,4 @@ class Service:
 
     def close(self) -> None:
         for replica in self._all.values():
-            replica.upstream.close()
+            replica.close()

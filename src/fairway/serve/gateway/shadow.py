@@ -49,7 +49,7 @@ class Shadow:
 
         def take(other: Answer) -> None:
             self._in_flight -= 1
-            replica.in_flight -= 1
+            replica.let_go()
             then = time.monotonic()
             meter.leave(then)
             if other.status == 0 and other.problem == "connect":
