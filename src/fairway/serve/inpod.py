@@ -95,6 +95,8 @@ class Place:
         at = f"[{host}]" if ":" in host else host
         command = [sys.executable, "-m", "fairway.serve.gateway", "--table", told["table"], "--listen", f"{at}:{_HTTP}"]
         command += ["--admin", f"{at}:{told['admin_port']}", "--admin-token-file", told["token_file"]]
+        if told.get("grpc_port"):
+            command += ["--grpc", f"{at}:{told['grpc_port']}"]
         command += ["--spool", self.control.path_url("spool")]
         if told.get("tls"):
             command += ["--tls-cert", f"{told['tls']}/tls.crt", "--tls-key", f"{told['tls']}/tls.key"]
