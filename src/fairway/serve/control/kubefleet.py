@@ -329,7 +329,9 @@ class KubeFleet:
                 about = change.obj.get("involvedObject") or {}
                 pod = self._pods.get(about.get("name", ""))
                 if change.kind in ("added", "modified") and pod is not None and pod.obj["metadata"]["uid"] == about.get("uid"):
-                    pod.events = [*pod.events[1 - _EVENTS_KEPT :], change.obj]
+                    again = change.obj["metadata"]["name"]  # what is said again takes the place of what was said before
+                    others_said = [one for one in pod.events if one["metadata"]["name"] != again]
+                    pod.events = [*others_said[1 - _EVENTS_KEPT :], change.obj]
                     self._changed.set()
 
     def _begin(self, job: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
