@@ -7,6 +7,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, cast
 
 from fairway.errors import UnsupportedError
+from fairway.serve.package.recognising import imports_of
+from fairway.step.zygote import UNSAFE_TO_FORK
 
 if TYPE_CHECKING:
     from fairway.serve.package.package import Package
@@ -36,11 +38,23 @@ ALONE = frozenset({"tensorflow", "keras", "torch-export", "onnx", "mlflow", "r"}
 """Kinds whose libraries start threads, or hold locks or processes, once a model is loaded."""
 
 
+SCRIPTS_ALONE = frozenset(
+    (
+        *("tensorflow", "keras", "torch", "onnxruntime", "xgboost", "lightgbm", "catboost", "mlflow", "transformers", "faiss"),
+        *UNSAFE_TO_FORK,
+    )
+)
+"""Libraries for whose sake a script that imports them is loaded by each worker: nobody knows what its `init` does with them."""
+
+
 def loads_alone(package: Package) -> bool:
-    """Must each worker load the model for itself, rather than be forked from a process that did? For a script nobody knows what its
-    `init` starts, so it does unless the option `fork` says that it need not."""
+    """Must each worker load the model for itself, rather than be forked from a process that did? The option `fork` overrules what is
+    known of libraries."""
+    chosen = package.options.get("fork")
+    if chosen is not None:
+        return not chosen
     if package.kind in ("script", "class"):
-        return not package.options.get("fork")
+        return bool(imports_of(package.path) & SCRIPTS_ALONE)
     return package.kind in ALONE or str(package.options.get("device", "cpu")) != "cpu"
 
 

@@ -100,6 +100,21 @@ def example_of_mlflow(folder: Path) -> Any:
     return None
 
 
+def imports_of(path: Path) -> frozenset[str]:
+    """Top-level modules that a script's import statements name, also those inside its functions; none if Python cannot read it."""
+    try:
+        tree = ast.parse(path.read_bytes())
+    except SyntaxError:
+        return frozenset()
+    found: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found.update(alias.name.partition(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            found.add(node.module.partition(".")[0])
+    return frozenset(found)
+
+
 def _of_python(path: Path) -> tuple[str, str]:
     """A script with `run`, else the one class with `predict`. Nothing of it is run here."""
     try:

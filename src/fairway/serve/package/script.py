@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from fairway.errors import ConfigError, DefinitionError, NotFoundError, UnsupportedError
 from fairway.serve.package import arguments
 from fairway.serve.package.predictor import order_methods
+from fairway.step.zygote import bears_fork
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,7 +39,7 @@ def load_script(package: Package) -> ScriptPredictor:
     if not callable(run):
         raise DefinitionError(f"{package.path} has no function run", hint="def run(data): … answers one request")
     _call_first(getattr(module, "init", None))
-    wishes = {name: getattr(module, f"fairway_{name}", None) for name in ("batch", "fork")}
+    wishes = {name: getattr(module, f"fairway_{name}", None) for name in ("batch",)}
     return ScriptPredictor({"run": run}, package, wishes)
 
 
@@ -65,7 +66,7 @@ def load_class(package: Package) -> ScriptPredictor:
     methods = {one: getattr(made, one) for one in _CLASS_METHODS if callable(getattr(made, one, None))}
     if "predict" not in methods:
         raise DefinitionError(f"{name} has no method predict", hint="def predict(self, data): … answers one request")
-    return ScriptPredictor(methods, package, {one: getattr(made, f"fairway_{one}", None) for one in ("batch", "fork")})
+    return ScriptPredictor(methods, package, {one: getattr(made, f"fairway_{one}", None) for one in ("batch",)})
 
 
 class ScriptPredictor:
@@ -77,7 +78,7 @@ class ScriptPredictor:
         first = self._calls[self.methods[0]]
         self.takes = first.takes
         self.is_async = any(call.is_async for call in self._calls.values())
-        self.bears_fork = bool(wishes.get("fork"))
+        self.bears_fork = bears_fork()
         chosen = package.options.get("batch")
         self.batches = bool(wishes.get("batch") if chosen is None else chosen)
         self.names = ()

@@ -17,16 +17,13 @@ from contextlib import suppress
 from typing import Any, NoReturn
 
 from fairway.errors import FairwayError
-from fairway.serve.package.loading import load
+from fairway.serve.package.loading import load, loads_alone
 from fairway.serve.package.package import Package
 from fairway.serve.package.predictor import Predictor
 from fairway.serve.replica.frames import Link
 from fairway.serve.replica.worker import run_worker
 from fairway.serve.schema.model import ModelSchema
 from fairway.step.processes import die_with_parent
-
-BEARS_NO_FORK = frozenset({"tensorflow", "keras", "torch-export", "mlflow", "r", "onnx"})
-"""Kinds of packages that each worker loads by itself: their libraries start threads, or hold processes or locks, when a model is loaded."""
 
 
 class Parent:
@@ -41,7 +38,7 @@ class Parent:
         """Until the front has gone; the workers end with their links."""
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        if self._package.kind not in BEARS_NO_FORK:
+        if not loads_alone(self._package):
             try:
                 self._predictor = load(self._package)
             except Exception as error:  # noqa: BLE001 - told to the front, which tells the user
