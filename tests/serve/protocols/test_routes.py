@@ -55,7 +55,8 @@ def test_health_says_whether_the_model_can_be_asked() -> None:
 
 def test_a_browser_is_led_to_the_page_and_a_program_to_the_description() -> None:
     serving = MemoryServing(sum_rows)
-    root = serving.ask("GET", "/")
+    assert serving.ask("GET", "/").json == {"status": "alive"}
+    root = serving.ask("GET", "/", accept="text/html,*/*;q=0.8")
     assert (root.status, root.sent[b"location"]) == (302, b"docs")
     assert serving.ask("GET", "/docs").kind.startswith(b"text/html")
     for path in ("/openapi.json", "/swagger.json"):

@@ -18,9 +18,12 @@ if TYPE_CHECKING:
 __all__ = ["ROUTES", "TABLE", "Route", "RouteTable", "Serving", "dispatch"]
 
 
-def go_to_docs(serving: Serving, exchange: Exchange, params: Params) -> None:
-    """Who opens the address in a browser wants to see what there is."""
-    exchange.reply(302, b"", b"text/plain", ((b"location", b"docs"),))
+def welcome(serving: Serving, exchange: Exchange, params: Params) -> None:
+    """Who opens the address in a browser wants to see what there is; KServe's clients ask here whether the server lives."""
+    if b"text/html" in exchange.headers.get(b"accept", b""):
+        exchange.reply(302, b"", b"text/plain", ((b"location", b"docs"),))
+    else:
+        exchange.reply(200, b'{"status":"alive"}')
 
 
 ROUTES: tuple[Route, ...] = (
@@ -33,7 +36,7 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/health", health.health),
     Route("GET", "/health/live", health.live),
     Route("GET", "/health/ready", health.health),
-    Route("GET", "/", go_to_docs),
+    Route("GET", "/", welcome),
     Route("GET", "/swagger.json", pages.openapi),  # where Azure's callers look for it
     Route("GET", "/openapi.json", pages.openapi),
     Route("GET", "/docs", pages.docs),
