@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -16,7 +16,8 @@ from fairway.serve.schema.fast import FAILS
 from fairway.serve.schema.faults import MOST_FAULTS, refusal, refuse_oddities
 from fairway.serve.schema.fromtensors import check_names
 from fairway.serve.schema.model import ModelSchema
-from fairway.serve.schema.pointers import pointer
+from fairway.serve.schema.msgtypes import type_of_value
+from fairway.serve.schema.pointers import expanded, pointer
 from fairway.serve.schema.rows import say_rule, validator_of
 from fairway.serve.schema.shapes import BESIDE, parameters_of
 from fairway.serve.schema.values import say
@@ -30,12 +31,23 @@ class ValueChecker:
     def __init__(self, schema: ModelSchema) -> None:
         self.schema = schema
         self._rules: Any = None
+        self._look: Callable[[bytes], Any] | None = None
         if schema.is_known:
             self._rules = validator_of(schema).evolve(schema=schema.inputs)
         said = schema.inputs.get("properties") if isinstance(schema.inputs, dict) else None
         self._unwraps = schema.is_known and not schema.takes_body and not (isinstance(said, dict) and "inputs" in said)
+        if schema.is_known and not self._unwraps:
+            kind = type_of_value(expanded(schema.inputs, schema.document, ""))
+            self._look = None if kind is None or kind is Any else msgspec.json.Decoder(kind).decode
 
     def read_json(self, body: bytes) -> Call:
+        if self._look is not None:
+            try:
+                self._look(body)
+            except FAILS:
+                pass
+            else:
+                return Call("json", body)
         try:
             value = msgspec.json.decode(body)
         except FAILS:
@@ -105,6 +117,9 @@ class ValueChecker:
 
 
 def _fault(error: Any) -> Fault:
+    """The first number in the path is the row: of [rows], and of {"data": [rows]}."""
     path = list(error.absolute_path)
-    row = path[0] if path and isinstance(path[0], int) else -1
-    return Fault(row=row, field=pointer(*path), came=say(error.instance), expected=say_rule(error))
+    at = next((n for n, part in enumerate(path[:2]) if isinstance(part, int)), -1)
+    row, field = (path[at], path[at + 1 :]) if at >= 0 else (-1, path)
+    name = str(field[0]) + pointer(*field[1:]) if field else ""
+    return Fault(row=row, field=name, came=say(error.instance), expected=say_rule(error))

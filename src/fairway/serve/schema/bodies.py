@@ -69,6 +69,8 @@ def _inputs(schema: ModelSchema) -> dict[str, Any]:
 
 def inner_of(schema: ModelSchema) -> dict[str, Any]:
     """What is inside {"inputs": …}."""
+    if schema.kind == "tensors":
+        return _arrays(schema)
     if schema.kind != "columns":
         inputs = schema.inputs
         if not isinstance(inputs, dict):
@@ -76,12 +78,13 @@ def inner_of(schema: ModelSchema) -> dict[str, Any]:
         return _filled(_relocated(inputs)) if schema.kind == "tensors" else _relocated(inputs)
     row, values = ({"$ref": f"#/components/schemas/{name}"} for name in ("Row", "RowOfValues"))
     limits = {"minItems": schema.least_rows, **({"maxItems": schema.most_rows} if schema.most_rows else {})}
-    rows: dict[str, Any] = {**_rules(schema), "type": "array", "items": {"anyOf": [row, values]}, **limits}
-    ways = [rows, row] if schema.least_rows <= 1 else [rows]
-    if len(schema.columns) > 1 and schema.least_rows <= 1:
+    is_single = len(schema.columns) == 1
+    one = [row, values, *(_bounded(column) for column in schema.columns if is_single)]
+    ways: list[dict[str, Any]] = [{**_rules(schema), "type": "array", "items": {"anyOf": one}, **limits}]
+    if schema.least_rows <= 1:
+        ways.append(row)
+    if schema.least_rows <= 1 and not is_single:
         ways.append(values)
-    elif len(schema.columns) == 1:
-        ways.append({"type": "array", "items": _value(schema.columns[0]), **limits})
     return {"anyOf": ways}
 
 
@@ -107,6 +110,22 @@ _BOUNDS: dict[str, tuple[float, float]] = {
     "FP16": (-65504.0, 65504.0), "BF16": (-3.3895313892515355e38, 3.3895313892515355e38),
     "FP32": (-3.4028234663852886e38, 3.4028234663852886e38),
 }  # fmt: skip
+
+
+def _arrays(schema: ModelSchema) -> dict[str, Any]:
+    """Arrays by name; the only one by itself; rows, each an object of what stands in the arrays' first places."""
+    has_rows = all(spec.shape and spec.shape[0] == -1 for spec in schema.tensors)
+    arrays = {spec.name: {**_relocated(spec.schema), **({"minItems": 1} if has_rows else {})} for spec in schema.tensors}
+    needed = [spec.name for spec in schema.tensors if spec.required]
+    ways: list[dict[str, Any]] = [
+        {"type": "object", "properties": arrays, "required": needed, "minProperties": 1, "additionalProperties": False}
+    ]
+    if len(arrays) == 1:
+        ways.extend(arrays.values())
+    if has_rows and len(needed) == len(arrays) and all("items" in one for one in arrays.values()):
+        one = {"type": "object", "properties": {name: array["items"] for name, array in arrays.items()}, "required": needed}
+        ways.append({"type": "array", "items": {**one, "additionalProperties": False}, "minItems": 1})
+    return {"anyOf": ways}
 
 
 def _rules(schema: ModelSchema) -> dict[str, Any]:

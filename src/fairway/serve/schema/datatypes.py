@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 
 class Datatype(NamedTuple):
@@ -46,3 +46,11 @@ def find_datatype(name: str) -> str:
     if plain.upper() in DATATYPES:
         return plain.upper()
     return _NAMES.get(plain, "")
+
+
+def nested_array(element: dict[str, Any], datatype: str, shape: list[int]) -> dict[str, Any]:
+    """An array as JSON Schema: lists in lists, of a length where one is given (-1: any), with what JSON Schema can't say beside it."""
+    made = element
+    for size in reversed(shape):
+        made = {"type": "array", "items": made, **({"minItems": size, "maxItems": size} if size >= 0 else {})}
+    return {**made, "x-fairway-datatype": datatype, "x-fairway-shape": shape}

@@ -23,11 +23,8 @@ HEADERS = (
     (b"referrer-policy", b"no-referrer"),
     (b"cache-control", b"no-cache"),
 )
-_STATIC = {
-    "docs.js": b"text/javascript; charset=utf-8",
-    "request.js": b"text/javascript; charset=utf-8",
-    "docs.css": b"text/css; charset=utf-8",
-}
+_SCRIPT, _STYLE = b"text/javascript; charset=utf-8", b"text/css; charset=utf-8"
+_STATIC = {"docs.js": _SCRIPT, "request.js": _SCRIPT, "docs.css": _STYLE, "icon.svg": b"image/svg+xml"}
 _MANY_FIELDS = 12
 
 
@@ -51,6 +48,7 @@ def render_docs(schema: ModelSchema, name: str, version: str = "", *, methods: S
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark">
 <title>{escape(title)} · try it</title>
+<link rel="icon" href="docs/icon.svg">
 <link rel="stylesheet" href="docs/docs.css">
 <script type="module" src="docs/docs.js"></script>
 </head>
@@ -99,7 +97,7 @@ def _form(schema: ModelSchema, methods: Sequence[str], is_open: bool) -> str:
 <label class="visually-hidden" for="text">The request's body</label>
 <textarea id="text" class="code" spellcheck="false" rows="14">{escape(text)}</textarea>
 </div>
-<div class="line send">{method if methods else ""}
+<div class="line send">{method if len(methods) > 1 else ""}
 <label class="field short" id="key-field"{" hidden" if is_open else ""}>Key
 <input id="key" type="password" autocomplete="off" placeholder="fk1.…"></label>
 <button type="submit" id="send">Send</button></div>
@@ -207,8 +205,9 @@ def _table(rows: Sequence[tuple[str, str, str, str]]) -> str:
 
 def _ways(schema: ModelSchema, name: str) -> str:
     """The other protocols, one line each."""
+    predict = "Rows as JSON, CSV, an Arrow stream or Parquet" if schema.kind == "columns" else "JSON, as above"
     ways = [
-        ("POST predict", "Rows as JSON, CSV, an Arrow stream or Parquet; the answer as JSON, CSV, events"),
+        ("POST predict", predict + "; the answer as JSON, CSV, events"),
         ("POST score", "Azure ML's: the body goes to the script, what it returns comes back"),
         (f"POST v1/models/{name}:predict", "TensorFlow Serving's and KServe's V1"),
         ("POST invocations", "MLflow's"),

@@ -54,5 +54,6 @@ def example_csv(schema: ModelSchema) -> str:
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(schema.names)
     for row in rows[:3]:
-        writer.writerow([row.get(name) if isinstance(row, dict) else row[n] for n, name in enumerate(schema.names)])
+        values = [row.get(name) if isinstance(row, dict) else row[n] for n, name in enumerate(schema.names)]
+        writer.writerow([str(value).lower() if isinstance(value, bool) else value for value in values])
     return out.getvalue()

@@ -9,7 +9,7 @@ from fairway.errors import DefinitionError
 from fairway.serve.schema.datatypes import DATATYPES, find_datatype
 from fairway.serve.schema.jsontypes import types_of
 from fairway.serve.schema.model import Column, Kind, ModelSchema, TensorSpec
-from fairway.serve.schema.pointers import follow, is_annotation, pointer
+from fairway.serve.schema.pointers import expanded, follow, is_annotation, pointer
 from fairway.serve.schema.spellings import normalised
 from fairway.serve.schema.wellformed import check_wellformed
 
@@ -98,7 +98,7 @@ class _Reader:
         return tuple(self._column(name, one, name in required) for name, one in row["properties"].items())
 
     def _column(self, name: str, said: Any, required: bool) -> Column:
-        schema = follow(said, self.document, self.where)
+        schema = expanded(follow(said, self.document, self.where), self.document, self.where)
         if not isinstance(schema, dict):
             return Column(name, "any", required=required, nullable=True, schema={} if schema else {"not": {}})
         schema = self._without_null(schema)

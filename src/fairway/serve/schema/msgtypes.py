@@ -18,6 +18,7 @@ _INT64 = 2**63
 
 _BOUNDS = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf")
 _TEXT = ("minLength", "maxLength", "pattern")
+_ITEMS = {"minItems": "min_length", "maxItems": "max_length"}
 _SAID = frozenset(("type", "enum", "const", "format", "items", "minItems", "maxItems", *_BOUNDS, *_TEXT))
 
 
@@ -127,6 +128,41 @@ def _array(schema: dict[str, Any], whole_up_to: int) -> Any | None:
         name: int(schema[key]) for key, name in (("minItems", "min_length"), ("maxItems", "max_length")) if key in schema
     }
     return Annotated[list[inner], Meta(**limits)] if limits else list[inner]
+
+
+def type_of_value(schema: Any) -> Any | None:
+    """Like `type_of`, and objects field by field: to look at a value, not to take it over (what is not said of it is passed over)."""
+    if not isinstance(schema, dict):
+        return None
+    kinds, nullable = types_of(schema)
+    made: Any = None
+    if kinds == ("object",) and "properties" in schema and not nullable:
+        made = _object(schema)
+    elif kinds == ("array",) and isinstance(schema.get("items"), dict) and not nullable:
+        inner = type_of_value(schema["items"])
+        if inner is not None and all(key in ("type", "items", "minItems", "maxItems") or is_annotation(key) for key in schema):
+            limits: dict[str, Any] = {name: schema[key] for key, name in _ITEMS.items() if key in schema}
+            made = Annotated[list[inner], Meta(**limits)] if limits else list[inner]
+    elif "format" not in schema:
+        made = type_of(schema)
+    return made
+
+
+def _object(schema: dict[str, Any]) -> Any | None:
+    if not all(key in ("type", "properties", "required", "additionalProperties") or is_annotation(key) for key in schema):
+        return None
+    required, more = schema.get("required", ()), schema.get("additionalProperties", True)
+    if not isinstance(more, bool) or any(name not in schema["properties"] for name in required):
+        return None
+    fields: list[Any] = []
+    renamed: dict[str, str] = {}
+    for number, (name, said) in enumerate(schema["properties"].items()):
+        found = type_of_value(said)
+        if found is None:
+            return None
+        renamed[f"f{number}"] = name
+        fields.append((f"f{number}", found) if name in required else (f"f{number}", found | UnsetType, UNSET))
+    return defstruct("Object", fields, rename=renamed, kw_only=True, forbid_unknown_fields=not more)
 
 
 class RowTypes:

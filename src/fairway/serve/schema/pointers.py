@@ -45,7 +45,8 @@ def follow(schema: Any, root: dict[str, Any], where: str) -> Any:
             return schema
         seen += 1
         if seen > 50:
-            raise DefinitionError(f"the reference {schema.get('$ref')!r} leads back to itself", where=where)
+            hint = "A reference names a schema that is one; follow it from definition to definition."
+            raise DefinitionError(f"the reference {schema.get('$ref')!r} leads back to itself", where=where, hint=hint)
     return schema
 
 
@@ -66,3 +67,21 @@ def _find(reference: Any, root: dict[str, Any], where: str) -> Any:
     if reference != "#" and not reference.startswith("#/"):
         raise DefinitionError(f"the reference {reference!r} is an anchor, which is not read", where=where, hint='Use "#/$defs/NAME".')
     return found
+
+
+def expanded(schema: Any, root: dict[str, Any], where: str, within: tuple[str, ...] = ()) -> Any:
+    """`schema` with the references in it followed, wherever they don't lead back into themselves."""
+    if isinstance(schema, list):
+        return [expanded(one, root, where, within) for one in schema]
+    if not isinstance(schema, dict):
+        return schema
+    reference = schema.get("$ref")
+    if isinstance(reference, str):
+        if reference in within or len(within) > 20:
+            return schema
+        found = follow(schema, root, where)
+        return expanded(found, root, where, (*within, reference)) if found != schema else schema
+    return {key: value if key in _NO_SCHEMAS else expanded(value, root, where, within) for key, value in schema.items()}
+
+
+_NO_SCHEMAS = ("enum", "const", "default", "examples", "example", "required", "$defs", "definitions")

@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 from fairway.errors import DefinitionError
-from fairway.serve.schema.datatypes import DATATYPES, find_datatype
+from fairway.serve.schema.datatypes import DATATYPES, find_datatype, nested_array
 from fairway.serve.schema.model import DIALECT
 from fairway.serve.schema.pointers import is_annotation, pointer
 
@@ -118,7 +118,7 @@ def _property(about: dict[str, Any], at: str, where: str) -> dict[str, Any]:
         made = {"enum": list(about["categories"])}
     if isinstance(about.get("shape"), list):
         shape = [-1 if size is None else size for size in about["shape"]]
-        return {**_nested(made, shape), "x-fairway-datatype": find_datatype(str(said)), "x-fairway-shape": shape, **kept}
+        return {**nested_array(made, find_datatype(str(said)), shape), **kept}
     if missing:
         if "enum" in made:
             made["enum"] = [*made["enum"], None] if None not in made["enum"] else made["enum"]
@@ -126,15 +126,6 @@ def _property(about: dict[str, Any], at: str, where: str) -> dict[str, Any]:
             made["type"] = [made["type"], "null"]
     datatype = find_datatype(said) if isinstance(said, str) and said not in _TYPES else ""
     return {**made, **({"x-fairway-datatype": datatype} if datatype else {}), **kept}
-
-
-def _nested(element: dict[str, Any], shape: list[int]) -> dict[str, Any]:
-    made: dict[str, Any] = element
-    for size in reversed(shape):
-        made = {"type": "array", "items": made}
-        if size >= 0:
-            made.update(minItems=size, maxItems=size)
-    return made
 
 
 def _of_name(said: str, at: str, where: str) -> dict[str, Any]:
@@ -188,6 +179,11 @@ def _rewritten(value: Any) -> Any:
     if isinstance(made.get("$ref"), str):
         made["$ref"] = re.sub(r"^#/(definitions|components/schemas)/", "#/$defs/", made["$ref"])
     if isinstance(made.get("type"), str):
+        library, _, orient = str(made.get("format", "")).partition(":")
+        if library in ("numpy.ndarray", "pandas.DataFrame", "spark.DataFrame"):
+            del made["format"]
+            if orient not in ("", "records"):  # what it says of these is wrong: a column of numbers is of text
+                return {"type": made["type"]}
         if made.get("format") in _SWAGGER_FORMATS:
             made["x-fairway-datatype"] = _SWAGGER_FORMATS[made.pop("format")]
         if made.get("nullable") is True or made.get("x-nullable") is True:

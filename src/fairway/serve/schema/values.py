@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import sys
 from collections.abc import Callable
 from datetime import date, datetime, time
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 _SHOWN = 60
 _MANY_CHOICES = 8
 _INT64 = 2**63
+_LARGEST = int(sys.float_info.max)
 
 
 def _is_time(text: str) -> bool:
@@ -160,7 +162,7 @@ class ValueCheck:
     def __init__(self, column: Column, validator: Validator | None) -> None:
         self.column, self._validator = column, validator
         self.expected = expectation(column)
-        self._whole = column.type == "integer"
+        self._whole, self._is_number = column.type == "integer", column.type == "number"
 
     def fits(self, value: Any) -> bool:
         column = self.column
@@ -172,6 +174,8 @@ class ValueCheck:
             return column.allows_nan
         if self._whole and isinstance(value, int | float) and not -_INT64 <= value < _INT64:
             return False
+        if self._is_number and type(value) is int and not -_LARGEST <= value <= _LARGEST:
+            return False
         if self._validator is not None:
             return self._validator.is_valid(value)
         return fits(value, column.schema)
@@ -179,14 +183,16 @@ class ValueCheck:
     def take(self, value: Any) -> Any:
         if isinstance(value, Odd):
             return float(value.text.replace("Infinity", "inf"))
-        if self._whole and isinstance(value, float):
+        if self._whole and type(value) is float:
             return int(value)
-        return value
+        return float(value) if self._is_number and type(value) is int else value
 
     def why(self, value: Any) -> str:
         """What was expected instead of `value`."""
         if self._whole and isinstance(value, int | float) and not isinstance(value, bool) and not -_INT64 <= value < _INT64:
             return f"{self.expected} of at most 64 bits"
+        if self._is_number and type(value) is int and not -_LARGEST <= value <= _LARGEST:
+            return f"{self.expected}, up to 1.8e308"
         if self._validator is not None and value is not None and not isinstance(value, Odd):
             from jsonschema.exceptions import best_match
 

@@ -11,6 +11,12 @@ if TYPE_CHECKING:
 
 _EXAMPLE_ROWS = 3
 _MANY_CATEGORIES = 100
+_DATATYPES = {
+    "float16": "FP16", "float32": "FP32", "int8": "INT8", "int16": "INT16", "int32": "INT32", "uint8": "UINT8", "uint16": "UINT16",
+    "uint32": "UINT32", "uint64": "UINT64", "halffloat": "FP16",
+}  # fmt: skip
+"""Libraries' types that are narrower than what JSON's stand for, by the names of the Open Inference Protocol."""
+_USUAL = {"int64": "INT64", "bool": "BOOL"}
 
 
 def infer(model: Model) -> dict[str, Any]:
@@ -22,7 +28,7 @@ def infer(model: Model) -> dict[str, Any]:
                 found[side] = {name: {"type": t} if isinstance(t, str) else dict(t) for name, t in dict(model.signature[side]).items()}
     estimator = model._estimator
     if "inputs" not in found:
-        inputs = _of_example(model.example) or _of_estimator(estimator)
+        inputs = columns_of(model.example) or _of_estimator(estimator)
         if inputs:
             found["inputs"] = inputs
     if "outputs" not in found and estimator is not None:
@@ -33,7 +39,8 @@ def infer(model: Model) -> dict[str, Any]:
 
 
 def schema(signature: dict[str, Any]) -> dict[str, Any] | None:
-    """JSON Schema 2020-12 of one row of inputs and one of outputs, None where nothing is known."""
+    """JSON Schema 2020-12 of rows of inputs and of outputs, or of arrays by name; None where nothing is known. A datatype narrower than
+    JSON's types stands in `x-fairway-datatype`, an array's shape in `x-fairway-shape`."""
     if not signature.get("inputs") and not signature.get("outputs"):
         return None
     made: dict[str, Any] = {"$schema": "https://json-schema.org/draft/2020-12/schema", "type": "object", "properties": {}, "required": []}
@@ -41,7 +48,8 @@ def schema(signature: dict[str, Any]) -> dict[str, Any] | None:
         columns = signature.get(side)
         if not columns:
             continue
-        made["properties"][side] = {"type": "array", "items": {"$ref": f"#/$defs/{side}"}}
+        has_shapes = any(about.get("shape") for about in columns.values())
+        made["properties"][side] = {"$ref": f"#/$defs/{side}"} if has_shapes else {"type": "array", "items": {"$ref": f"#/$defs/{side}"}}
         made.setdefault("$defs", {})[side] = {
             "type": "object",
             "properties": {name: _property(about) for name, about in columns.items()},
@@ -89,15 +97,17 @@ def _is_nan(value: Any) -> bool:
     return type(value).__name__ in ("NAType", "NaTType") or (isinstance(value, float) and value != value)
 
 
-def _of_example(example: Any) -> dict[str, Any]:
+def columns_of(example: Any) -> dict[str, Any]:
+    """{column: {"type", …}} of a table, an array or rows; {} where nothing can be said."""
     if example is None:
         return {}
     if hasattr(example, "iloc") and hasattr(example, "columns"):
         return {str(name): _of_pandas(example.iloc[:, n]) for n, name in enumerate(example.columns)}
     if hasattr(example, "schema") and hasattr(example, "columns") and hasattr(example, "dtypes"):  # Polars
-        return {name: {"type": str(dtype).lower()} for name, dtype in example.schema.items()}
+        return {name: _of_column(str(dtype).lower(), example[name].null_count()) for name, dtype in example.schema.items()}
     if hasattr(example, "schema") and hasattr(example, "column_names"):
-        return {field.name: {"type": str(field.type)} for field in example.schema}
+        types = {field.name: getattr(field.type, "value_type", field.type) for field in example.schema if "list" not in str(field.type)}
+        return {name: _of_column(str(types.get(name, "any")), example.column(name).null_count) for name in example.column_names}
     if hasattr(example, "dtype") and hasattr(example, "shape"):
         kind = str(example.dtype).removeprefix("torch.")
         if len(example.shape) == 2:
@@ -106,6 +116,10 @@ def _of_example(example: Any) -> dict[str, Any]:
     if isinstance(example, list) and example and isinstance(example[0], dict):
         return {str(name): {"type": _of_value(value)} for name, value in example[0].items()}
     return {}
+
+
+def _of_column(kind: str, nulls: int) -> dict[str, Any]:
+    return {"type": kind, **({"missing": True} if nulls else {})}
 
 
 def _of_pandas(column: Any) -> dict[str, Any]:
@@ -164,21 +178,31 @@ def _of_dtype(dtype: Any) -> str:
     return "string" if getattr(dtype, "kind", "") in "OUT" else str(dtype)
 
 
+def _array(kind: str, shape: list[int | None]) -> dict[str, Any]:
+    """Lists in lists, of a length where one is given."""
+    names = {"int": "integer", "uint": "integer", "bool": "boolean"}
+    made: dict[str, Any] = {"type": next((name for start, name in names.items() if kind.startswith(start)), "number")}
+    for size in reversed(shape):
+        made = {"type": "array", "items": made, **({"minItems": size, "maxItems": size} if size is not None else {})}
+    said = {"x-fairway-datatype": _DATATYPES.get(kind, _USUAL.get(kind, "FP64"))}
+    return {**made, **said, "x-fairway-shape": [-1 if size is None else size for size in shape]}
+
+
 def _property(about: dict[str, Any]) -> dict[str, Any]:
     """One column as JSON Schema."""
     kind = about["type"].lower()
     if "categories" in about:
         values = about["categories"]
         return {"enum": [*values, None] if about.get("missing") else values}
-    shape = about.get("shape")
-    if shape:
-        return {"type": "array"}
+    if about.get("shape"):
+        return _array(kind, about["shape"])
     for start, name in (
         ("int", "integer"), ("uint", "integer"), ("float", "number"), ("double", "number"), ("decimal", "number"), ("bool", "boolean"),
         ("str", "string"), ("utf8", "string"), ("large_string", "string"), ("category", "string"),
     ):  # fmt: skip
         if kind.startswith(start):
-            return {"type": [name, "null"] if about.get("missing") else name}
+            made: dict[str, Any] = {"type": [name, "null"] if about.get("missing") else name}
+            return {**made, "x-fairway-datatype": _DATATYPES[kind]} if kind in _DATATYPES else made
     if kind.startswith(("datetime", "timestamp")):
         return {"type": ["string", "null"] if about.get("missing") else "string", "format": "date-time"}
     if kind.startswith("date"):

@@ -96,7 +96,7 @@ async function send(event) {
     const said = await answer.text();
     const took = Math.max(1, Math.round(performance.now() - began));
     const id = answer.headers.get("fairway-request-id");
-    showStatus(`${answer.status}${answer.ok ? "" : " refused"} · ${took} ms${id ? ` · id ${id}` : ""}`, answer.ok ? "good" : "bad");
+    showStatus(`${answer.status}${answer.ok ? "" : answer.status < 500 ? " refused" : " failed"} · ${took} ms${id ? ` · id ${id}` : ""}`, answer.ok ? "good" : "bad");
     find("answer").textContent = pretty(said);
     if (answer.status === 401) find("key-field").hidden = false;
     if (!answer.ok) explain(said);
