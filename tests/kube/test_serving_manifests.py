@@ -100,7 +100,7 @@ def told(served: Served) -> Object:
 @MINORS
 @SERVED
 def test_every_object_of_a_revision_is_valid_strictly_on_every_version(served: Served, minor: int) -> None:
-    for made in [*render_revision(served, SETTINGS, WAY), render_fence(SETTINGS, OWNER), render_fence(SETTINGS, OWNER, "risk")]:
+    for made in [*render_revision(served, SETTINGS, WAY), render_fence(SETTINGS, OWNER)]:
         kubernetes_validate.validate(made, f"1.{minor}", strict=True)
 
 
@@ -221,12 +221,6 @@ def test_replicas_are_called_by_the_gateway_and_the_server_only() -> None:
     gateway = of_kind(render_gateway(GatewayPlan(), SETTINGS, WAY), "Deployment")["spec"]["template"]["metadata"]["labels"]
     assert callers[0].items() <= gateway.items()
     assert made["podSelector"]["matchLabels"].items() <= render_template(PLAIN, SETTINGS, WAY)["metadata"]["labels"].items()
-
-
-def test_an_endpoint_without_keys_may_be_called_by_everybody_and_no_other() -> None:
-    made = render_fence(SETTINGS, OWNER, "risk")
-    assert made["metadata"]["name"] == "fairway-ep-risk" and made["spec"]["ingress"] == [{}]
-    assert made["spec"]["podSelector"]["matchLabels"]["fairway.dev/endpoint"] == "risk"
 
 
 def test_a_gateway_gets_one_key_of_the_servers_secret_and_reads_its_table_where_there_is_one() -> None:

@@ -150,18 +150,15 @@ def render_autoscaler(served: Served, settings: ClusterSettings) -> Object:
     return made
 
 
-def render_fence(settings: ClusterSettings, owner: Mapping[str, Any], endpoint: str = "") -> Object:
-    """Replicas are called by the gateway, which asks for keys, and by the server: by nobody else where the network holds to it.
-    With an `endpoint`, the gap in that fence: an endpoint that asks for no keys may be called by everybody, by gRPC too."""
-    name = revision_name(settings, endpoint, 0).removesuffix("-0") if endpoint else f"{settings.target.app}-replicas"
+def render_fence(settings: ClusterSettings, owner: Mapping[str, Any]) -> Object:
+    """Replicas are called by the gateway, which asks for keys, and by the server: by nobody else where the network holds to it."""
     own = serving_labels(settings, REPLICA)
-    own = {**own, ENDPOINT: endpoint} if endpoint else own
-    meta: Object = {"name": name, "namespace": settings.namespace, "labels": own}
+    meta: Object = {"name": f"{settings.target.app}-replicas", "namespace": settings.namespace, "labels": own}
     if owner:
         meta["ownerReferences"] = [owner_reference(owner)]
     callers = [serving_labels(settings, GATEWAY), {**labels(settings), "app.kubernetes.io/component": "server"}]
-    ingress: Object = {} if endpoint else {"from": [{"podSelector": {"matchLabels": one}} for one in callers]}
-    spec: Object = {"podSelector": {"matchLabels": own}, "policyTypes": ["Ingress"], "ingress": [ingress]}
+    ingress = [{"from": [{"podSelector": {"matchLabels": one}} for one in callers]}]
+    spec: Object = {"podSelector": {"matchLabels": own}, "policyTypes": ["Ingress"], "ingress": ingress}
     return {"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": meta, "spec": spec}
 
 

@@ -127,11 +127,6 @@ class KubeFleet:
             await self._apply_other(which, served, way)
             return
         await self._put(render_fence(self.settings, self._owner))
-        gap = render_fence(self.settings, self._owner, endpoint.name)
-        if endpoint.is_open:
-            await self._put(gap)
-        elif ("NetworkPolicy", gap["metadata"]["name"]) in self._applied:
-            await self._drop("NetworkPolicy", gap["metadata"]["name"])
         name = revision_name(self.settings, endpoint.name, revision.number)
         made = render_revision(served, self.settings, way)
         if served.is_self_scaled:
@@ -153,8 +148,6 @@ class KubeFleet:
             kinds = [*_MADE, *(kind for kind in others.KINDS.values() if kind in self._watched)]
             await asyncio.gather(*(self._drop(kind, name) for kind in kinds))
             self._handed.discard(name)
-        if not revision:
-            await self._drop("NetworkPolicy", render_fence(self.settings, self._owner, endpoint)["metadata"]["name"])
 
     def scales_itself(self, endpoint: Endpoint) -> bool:
         """KServe and Knative do, and an HPA where there is something to scale that its processor time tells of."""

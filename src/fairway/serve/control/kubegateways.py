@@ -16,7 +16,7 @@ from fairway.errors import FairwayError, ForbiddenError, UnsupportedError
 from fairway.kube.manifests import Link
 from fairway.kube.serving_diagnose import address_of, explain_replica, is_running
 from fairway.kube.serving_gateway import ADMIN, GATEWAY_ID, GatewayPlan, gateway_name, render_gateway, render_table
-from fairway.kube.serving_manifests import ENDPOINT, GATEWAY, GRPC, HTTP, Way, revision_name, serving_selector
+from fairway.kube.serving_manifests import ENDPOINT, GATEWAY, GRPC, HTTP, Way, serving_selector
 from fairway.kube.serving_routes import GATEWAY_API, check_expose, is_routed, render_route, route_name
 from fairway.kube.target import ClusterSettings
 from fairway.serve.control.gatewaylink import GatewayLink, Tell
@@ -140,11 +140,8 @@ class KubeGateways:
         return f"{scheme}://{gateway_name(self.settings)}.{self.settings.namespace}.svc/{endpoint.name}"
 
     def grpc(self, endpoint: Endpoint) -> str:
-        """The Service of the revision that has most of the traffic: gRPC goes there without a gateway in between, where no key is asked."""
-        if not endpoint.traffic or not endpoint.is_open:
-            return ""
-        number = max(endpoint.traffic, key=lambda pair: pair[1])[0]
-        return f"{revision_name(self.settings, endpoint.name, number)}.{self.settings.namespace}.svc:{GRPC}"
+        """Of all endpoints: which is asked for stands in the request."""
+        return f"{gateway_name(self.settings)}.{self.settings.namespace}.svc:{GRPC}"
 
     # Objects
 
