@@ -130,7 +130,8 @@ class Hints:
         if typing.is_typeddict(kind):
             hints = typing.get_type_hints(kind, include_extras=True)
             required: frozenset[str] = getattr(kind, "__required_keys__", frozenset())
-            return [(name, hint, name in required, None) for name, hint in hints.items()]
+            needed = {name for name, hint in hints.items() if get_origin(hint) is not typing.NotRequired}  # strings hide it from Python
+            return [(name, hint, name in required and name in needed, None) for name, hint in hints.items()]
         if dataclasses.is_dataclass(kind):
             hints = typing.get_type_hints(kind, include_extras=True)
             missing = dataclasses.MISSING
