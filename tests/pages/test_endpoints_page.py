@@ -100,7 +100,7 @@ def test_what_changes_is_seen_without_a_reload(visitor: Visitor, site: Site) -> 
     site.put(replace(view, figures=figures(977.0, slow=3.0), replicas=7, wanted=8))
     expect(page.locator("#endpoint-top")).to_contain_text("977 /s")
     expect(page.locator("#endpoint-top")).to_contain_text("→ 8")
-    expect(page.locator("#endpoint-rest")).to_contain_text("Refused lately")
+    expect(page.locator("#endpoint-rest")).to_contain_text("Refused and failed lately")
     expect(listed.locator("#endpoint-risk")).to_contain_text("977 /s")
     assert page.evaluate("window.mark") == listed.evaluate("window.mark") == "same page"
 

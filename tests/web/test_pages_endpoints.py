@@ -19,7 +19,7 @@ from starlette.testclient import TestClient
 
 from fairway.cli.app import LazyGroup
 from fairway.errors import ConfigError
-from fairway.serve.control.view import Figures, Point, RolloutView
+from fairway.serve.control.view import Figures, Point, RefusedView, RolloutView
 from fairway.spec.endpoint import Floor, Rollout, Scaling
 from fairway.spec.record import replace
 from fairway.web import endpointviews as views
@@ -129,8 +129,8 @@ def test_every_tab_has_its_part(client: TestClient, tab: str, word: str) -> None
 
 @pytest.mark.parametrize(("target", "there", "not_there"), [
     ("endpoint-head", "127.0.0.1:8455", "Revisions"),
-    ("endpoint-top", "Rollout of", "Refused lately"),
-    ("endpoint-rest", "Refused lately", "Rollout of"),
+    ("endpoint-top", "Rollout of", "Refused and failed lately"),
+    ("endpoint-rest", "Refused and failed lately", "Rollout of"),
 ])  # fmt: skip
 def test_what_follows_the_news_is_fetched_alone(client: TestClient, target: str, there: str, not_there: str) -> None:
     text = get(client, "/endpoints/risk", **{"hx-request": "true", "hx-target": target})
@@ -382,6 +382,29 @@ def test_a_spark_stays_in_its_box(values: list[float]) -> None:
     numbers = [float(one) for one in re.findall(r"[\d.]+", path)]
     assert all(0 <= x <= 120 for x in numbers[::2]) and all(0 <= y <= 24 for y in numbers[1::2])
     assert (path == "") == (len(values) < 2 or max(values) <= 0)
+
+
+def test_requests_refused_for_the_same_are_one_row() -> None:
+    refused = [RefusedView(NOW - age, 422, "no", id=str(age), revision=age % 2) for age in range(6)]
+    told = [(one.newest.id, one.count, NOW - one.since) for one in views.join_refused(reversed(refused))]
+    assert told == [("0", 3, 4.0), ("1", 3, 5.0)]
+    assert len(views.join_refused(RefusedView(NOW, 400 + n, "x") for n in range(50))) == views.REFUSED_SHOWN
+
+
+@pytest.mark.parametrize(
+    ("keys", "url", "is_open", "needed"),
+    [
+        (0, "http://127.0.0.1:80/x", False, False),
+        (1, "http://127.0.0.1:80/x", False, True),
+        (0, "http://gateway/x", False, True),
+        (1, "x", True, False),
+    ],
+)
+def test_who_needs_a_key(keys: int, url: str, *, is_open: bool, needed: bool) -> None:
+    view = busy()
+    assert (
+        views.needs_key(replace(view, url=url, endpoint=replace(view.endpoint, is_open=is_open, keys=view.endpoint.keys[:keys]))) is needed
+    )
 
 
 def test_scaling_in_words() -> None:

@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from fairway.serve.control.view import EndpointView, Figures, Point, RevisionView, RolloutView
+from fairway.serve.control.view import EndpointView, Figures, Point, RefusedView, RevisionView, RolloutView
 from fairway.spec.endpoint import Endpoint, Revision, Rollout, Scaling
 from fairway.spec.record import Record, field, record
 from fairway.spec.summary import RunSummary
@@ -14,6 +14,7 @@ from fairway.web.pages.words import spell_duration, spell_ms, spell_number, spel
 
 BUCKETS = 60
 BUCKET_S = 30.0
+REFUSED_SHOWN = 20
 _METRICS_SHOWN = 3
 
 
@@ -236,6 +237,29 @@ def curl_line(url: str, body: str, *, keyed: bool) -> str:
     """The request as curl sends it; `keyed`: callers need a key."""
     key = ' -H "Authorization: Bearer $FAIRWAY_KEY"' if keyed else ""
     return f"curl {shlex.quote(url + '/predict')}{key} -H 'Content-Type: application/json' -d {shlex.quote(body)}"
+
+
+@record
+class Alike(Record):
+    """Requests that were refused for the same: the newest of them, how many, and when the oldest came."""
+
+    newest: RefusedView
+    count: int
+    since: float
+
+
+def join_refused(refused: Iterable[RefusedView]) -> list[Alike]:
+    """Those with the same status, message, key and revision together, the newest first."""
+    found: dict[tuple[int, str, str, int], list[RefusedView]] = {}
+    for one in sorted(refused, key=lambda one: -one.at):
+        found.setdefault((one.status, one.message, one.key, one.revision), []).append(one)
+    return [Alike(some[0], len(some), some[-1].at) for some in found.values()][:REFUSED_SHOWN]
+
+
+def needs_key(view: EndpointView) -> bool:
+    """Do callers need a key? A gateway of this machine answers its users without, as long as there is no key."""
+    here = view.url.startswith(("http://127.0.0.1:", "http://localhost:"))
+    return not view.endpoint.is_open and (bool(view.endpoint.keys) or not here)
 
 
 def spark_of(view: EndpointView, now: float) -> str:

@@ -71,6 +71,8 @@ async def frame(visit: Visit, view: EndpointView) -> dict[str, Any]:
         "left_out": 0 if shown_all else len(rows) - len(kept),
         "spark": views.spark_of(view, now),
         "bad": views.is_bad(view.figures),
+        "needs_key": views.needs_key(view),
+        "refused": views.join_refused(view.refused),
         "going": views.is_going(endpoint.rollout),
         "rollout": views.tell_rollout(view.rollout, now) if view.rollout is not None else "",
         "checks": views.judge(view.rollout) if view.rollout is not None else [],
@@ -82,7 +84,7 @@ async def frame(visit: Visit, view: EndpointView) -> dict[str, Any]:
         "series": views.tell_series(view.series) if tab == "overview" and not visit.fragment else {},
         "accuracy": views.tell_accuracy(view) if tab == "quality" else {},
         "form": spell_json(await asyncio.to_thread(tell_form, view)) if tab == "try" else "",
-        "curl": views.curl_line(view.url, json.dumps(view.example, ensure_ascii=False), keyed=not endpoint.is_open),
+        "curl": views.curl_line(view.url, json.dumps(view.example, ensure_ascii=False), keyed=views.needs_key(view)),
     }
 
 

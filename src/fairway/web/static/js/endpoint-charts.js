@@ -44,6 +44,7 @@ const CHARTS = {
     const highest = Math.max(most(series.errors), most(series.refused));
     const made = options(series, percent, lines);
     if (highest < 1) Object.assign(made.yAxis, { max: 1, interval: 0.5 });
+    else if (highest > 80) Object.assign(made.yAxis, { max: 100, interval: 50 });
     return made;
   },
   replicas(series) {
