@@ -56,6 +56,7 @@ def test_v1_says_what_there_is_and_what_is_not() -> None:
     assert (missing.status, missing.json["error"]) == (404, "there is no model 'other' here (there is 'risk')")
     assert serving.ask("GET", "/v1/models/other").status == 404
     assert serving.ask("POST", V1, b"{}", content_type="text/plain").status == 415
+    assert serving.ask("POST", V1, b'{"instances": [[1, 2]]}', content_type="application/x-www-form-urlencoded").status == 200  # curl -d
     serving.ready = False
     assert serving.ask("GET", "/v1/models/risk").status == 503
 

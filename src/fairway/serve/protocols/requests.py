@@ -31,14 +31,18 @@ def is_json(kind: str) -> bool:
     return kind in ("application/json", "", "text/json") or kind.endswith("+json")
 
 
-def need_json(exchange: Exchange) -> None:
-    """Raises Refused 415 for another content type."""
+def need_json(exchange: Exchange, *others: str) -> None:
+    """Raises Refused 415 for another content type than JSON's or `others`."""
     kind = content_type(exchange)
-    if not is_json(kind):
+    if not is_json(kind) and kind not in others:
         raise Refused(
             415, "FW-UNSUPPORTED", f"the content type is {shorten(kind)!r}, expected application/json",
             hint="send the header content-type: application/json",
         )  # fmt: skip
+
+
+FORM = "application/x-www-form-urlencoded"
+"""What curl says of whatever it sends with -d; the examples of V1 and V2 that everybody copies do so."""
 
 
 def read_body(serving: Serving, exchange: Exchange) -> bytes:

@@ -8,7 +8,7 @@ import msgspec
 
 from fairway.serve.call import Result
 from fairway.serve.protocols.answers import submit, to_json
-from fairway.serve.protocols.requests import decode_body, need_json, read_body
+from fairway.serve.protocols.requests import FORM, decode_body, need_json, read_body
 from fairway.serve.protocols.serving import Params, Serving, check_model
 from fairway.serve.protocols.v2 import refuse
 from fairway.serve.refusal import Refused
@@ -31,7 +31,7 @@ def predict(serving: Serving, exchange: Exchange, params: Params) -> None:
     """Answer {"predictions": …}."""
     try:
         check_model(serving, params)
-        need_json(exchange)
+        need_json(exchange, FORM)
         body = read_body(serving, exchange)
         request = decode_body(_decode, body)
         if bool(len(request.instances)) == bool(len(request.inputs)):

@@ -10,7 +10,7 @@ import msgspec
 from fairway.serve.call import Call, Result, Tensor
 from fairway.serve.protocols.answers import JSON, submit
 from fairway.serve.protocols.datatypes import INTEGERS, check_tensor, count_elements, flatten, from_values, to_values
-from fairway.serve.protocols.requests import content_type, decode_body, is_json, read_body, to_text
+from fairway.serve.protocols.requests import FORM, decode_body, need_json, read_body, to_text
 from fairway.serve.protocols.serving import Params, Serving, check_model, shorten
 from fairway.serve.protocols.tensors import EXTENSIONS, SERVER_NAME, describe_model, pick, to_tensors
 from fairway.serve.refusal import Refused
@@ -76,11 +76,7 @@ def read_call(serving: Serving, exchange: Exchange) -> tuple[Call, InferRequest]
     body = read_body(serving, exchange)
     length = exchange.headers.get(HEADER_LENGTH)
     if length is None:
-        kind = content_type(exchange)
-        if not is_json(kind) and kind != "application/octet-stream":
-            raise Refused(
-                415, "FW-UNSUPPORTED", f"the content type is {shorten(kind)!r}, expected application/json or application/octet-stream"
-            )
+        need_json(exchange, FORM, "application/octet-stream")
         head, binary = body, memoryview(b"")
     else:
         size = find_header_size(length, len(body))
