@@ -55,7 +55,7 @@ FULL = Served(
             options={
                 "method": "predict_proba",
                 "workers": 2,
-                "variables": {"PRICE": "$5"},
+                "env": {"PRICE": "$5"},
                 "placement": to_plain(
                     Placement(
                         nodes={"zone": "a"},
@@ -201,6 +201,12 @@ def test_the_program_is_told_its_revision_and_variables_as_they_were_written() -
         "grpc_port": 8081,
     }
     assert "$$5" in json.dumps(container(FULL)["env"]), "Kubernetes would read $(…) as a variable"
+
+
+@pytest.mark.parametrize(("placement", "words"), [({"node": {}}, "'node'"), ({"nodes": 3}, "placement"), ("gpu", "placement")])
+def test_a_placement_that_says_nothing_known_is_refused(placement: Any, words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        render_template(replace(PLAIN, revision=Revision(1, ServeSpec("x", PACKAGE, options={"placement": placement}))), SETTINGS, WAY)
 
 
 def test_long_names_fit_and_stay_apart() -> None:

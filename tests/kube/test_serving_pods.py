@@ -9,7 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import kubernetes_validate
 import pytest
+import yaml
 
 from fairway.kube import serving_manifests
 from fairway.kube.serving_diagnose import is_ready
@@ -155,6 +157,11 @@ def test_a_cluster_goes_on_answering_while_its_server_is_killed(campus: Campus, 
 
     assert made["revision"] == 1
     wait_until_ready()
+    said = campus.fairway("export", "--endpoint", "risk", "--on", "campus")
+    exported = list(yaml.safe_load_all(said.stdout))
+    assert {"Deployment", "Service", "ConfigMap"} <= {one["kind"] for one in exported} and not any("status" in one for one in exported)
+    for one in exported:
+        kubernetes_validate.validate(one, "1.36", strict=True)
     status, text = asyncio.run(serving.ask(serving.service, "POST", "/risk/feedback", {"id": "a1", "label": 1}))
     assert status == 200, text
     kept = [json.loads(line) for path in campus.folder.rglob("serve/spool/risk/feedback-*.jsonl") for line in path.open()]

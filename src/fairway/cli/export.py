@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import TYPE_CHECKING
 
 import click
 
@@ -13,16 +14,20 @@ from fairway.engine.project import load_project
 from fairway.engine.targets import get_cluster
 from fairway.errors import ConfigError
 
+if TYPE_CHECKING:
+    from fairway.spec.target import TargetSettings
+
 
 @click.command("export")
-@click.argument("file", metavar="FILE")
+@click.argument("file", metavar="FILE", default="")
 @cluster_option
+@click.option("--endpoint", default="", metavar="NAME", help="No pipeline: the objects of an endpoint, as they stand.")
 @click.option("-p", "--param", multiple=True, metavar="NAME=VALUE", help="A parameter of the pipeline; may be given again.")
 @click.option("--to", default="", metavar="PATH", help="Write the YAML there, for its owner alone, instead of stdout.")
 @click.option("-n", "--namespace", default="", help="The namespace to stamp it into, instead of the target's.")
 @click.option("--name", default="", help="A name for the run.")
 @click.pass_obj
-def command(folder: str, file: str, on: str, param: tuple[str, ...], to: str, namespace: str, name: str) -> int:
+def command(folder: str, file: str, on: str, endpoint: str, param: tuple[str, ...], to: str, namespace: str, name: str) -> int:
     """Write a pipeline and its server as YAML: `kubectl apply -f` alone sets it up and runs it.
 
     The target has to name its server-image; a bare Python image will not do.
@@ -31,7 +36,12 @@ def command(folder: str, file: str, on: str, param: tuple[str, ...], to: str, na
     Examples:
       fairway export churn.py --on campus --to churn.yaml
       fairway export churn.py --on campus -n lab -p rounds=50 | kubectl apply -f -
+      fairway export --endpoint risk --on campus
     """
+    if bool(endpoint) == bool(file):
+        raise ConfigError("export a pipeline's FILE, or an --endpoint", hint="fairway export FILE, or: fairway export --endpoint NAME")
+    if endpoint:
+        return _export_endpoint(get_cluster(load_project(folder), on), endpoint, namespace, to)
     from fairway.dsl.load import load_pipeline
     from fairway.engine.export import export
     from fairway.engine.session import name_source
@@ -55,6 +65,28 @@ def command(folder: str, file: str, on: str, param: tuple[str, ...], to: str, na
     if made.secrets:
         names = ", ".join(made.secrets)
         click.echo(f"its steps take secrets that are not in it: {names}; its first lines say how to set them", err=True)
+    return 0
+
+
+def _export_endpoint(target: TargetSettings, name: str, namespace: str, to: str) -> int:
+    import asyncio
+
+    from fairway.engine.deploy import connect
+    from fairway.engine.endpointexport import export_endpoint
+    from fairway.spec.record import replace
+
+    async def read() -> str:
+        client = connect(replace(target, namespace=namespace or target.namespace))
+        try:
+            return await export_endpoint(client, target, name)
+        finally:
+            await client.close()
+
+    text = asyncio.run(read())
+    if to:
+        _write(to, text)
+    else:
+        sys.stdout.write(text)
     return 0
 
 

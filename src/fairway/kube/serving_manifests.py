@@ -12,6 +12,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from fairway.errors import ConfigError
 from fairway.kube.manifests import Link, labels, merge, owner_reference, render_resources
 from fairway.kube.placing import render_affinity, render_selector, render_tolerations
 from fairway.kube.serving_boot import SERVING_BOOT
@@ -36,6 +37,8 @@ _WORDS_S = 10  # after the longest request, for closing down
 _LONGEST_NAME = 46  # a pod's is 17 longer, and has to fit 63
 _SERVED = Resources(cpu=0.5)
 _BUSY = {"type": "Utilization", "averageUtilization": 70}  # of the processor time that was asked for
+_PLACEMENT = 'such as --option placement={"nodes": {"kubernetes.io/arch": "arm64"}, "priority_class": "high"}'
+_OURS = ("placement", "python", "env", "workers")  # options that the package itself does not see
 _SPREAD = ("kubernetes.io/hostname", "topology.kubernetes.io/zone")
 
 
@@ -208,9 +211,9 @@ def describe_replica(served: Served) -> Object:
         "lock": spec.lock,
         "python": spec.options.get("python", ""),
         "schema": spec.schema,
-        "options": {name: value for name, value in spec.options.items() if name not in ("placement", "python", "variables", "workers")},
+        "options": {name: value for name, value in spec.options.items() if name not in _OURS},
         "workers": spec.options.get("workers", 0),
-        "variables": spec.options.get("variables") or {},
+        "variables": spec.options.get("env") or {},
         "limits": to_plain(spec.limits),
         "grpc_port": GRPC,
     }
@@ -218,8 +221,23 @@ def describe_replica(served: Served) -> Object:
 
 
 def placement_of(revision: Revision) -> Placement:
-    """Where its pods may run and what they are given: the option "placement", as steps say it."""
-    return from_plain(Placement, revision.spec.options.get("placement") or {})
+    """Where its pods may run and what they are given: the option "placement", as steps say it. Raises ConfigError."""
+    given: Any = revision.spec.options.get("placement") or {}
+    if not isinstance(given, dict):
+        raise ConfigError(f"the option placement is to be an object, came {given!r}", hint=_PLACEMENT)
+    usual, named = Placement(), dict[str, Any](given)
+    for name, value in named.items():
+        if name not in Placement.record_fields:
+            raise ConfigError(f"the option placement knows no {name!r}", hint=_PLACEMENT)
+        wanted = type(getattr(usual, name))
+        if not isinstance(value, (list, tuple) if wanted is tuple else wanted):
+            raise ConfigError(
+                f"placement {name}: came {value!r}, expected a {'list' if wanted is tuple else wanted.__name__}", hint=_PLACEMENT
+            )
+    try:
+        return from_plain(Placement, named)
+    except (TypeError, ValueError, KeyError, AttributeError) as error:
+        raise ConfigError(f"the option placement cannot be read: {error}", hint=_PLACEMENT) from error
 
 
 def resources_of(revision: Revision) -> Resources:
