@@ -420,3 +420,21 @@ def test_a_unix_socket_is_for_its_owner_alone(tmp_path: Path) -> None:
     with listen_on_path(str(path)):
         assert path.is_socket()
         assert path.stat().st_mode & 0o077 == 0
+
+
+def test_small_pieces_are_sent_at_once() -> None:
+    async def test() -> None:
+        seen = list[int]()
+
+        def handle(exchange: Exchange) -> None:
+            sock = exchange._connection.transport.get_extra_info("socket")
+            seen.append(sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+            echo(exchange)
+
+        async with serving(handle) as (_, port):
+            client = await Client.connect(port)
+            await client.send(request("/"))
+            await client.answer()
+        assert seen[0] != 0
+
+    run(test)

@@ -552,7 +552,8 @@ def too_large(limit: int, size: int) -> Refused:
 def listen_on(host: str, port: int) -> socket.socket:
     """A socket bound to the address. Raises OSError."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    sock = socket.socket(family, socket.SOCK_STREAM)
+    # With the protocol named, asyncio sends small pieces at once (TCP_NODELAY); else a stream's waits 40 ms for the one before.
+    sock = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         sock.bind((host, port))

@@ -175,7 +175,7 @@ class Gateway:
             401,
             "FW-KEY",
             f"{service.name!r} needs a key",
-            hint=f"send 'authorization: Bearer KEY'; make one: fairway endpoints key {service.name} add NAME",
+            hint=f"send 'authorization: Bearer KEY'; make one: fairway endpoints key add {service.name} NAME",
         )
 
     def _check_request(self, job: Job) -> None:
