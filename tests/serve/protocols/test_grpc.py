@@ -15,10 +15,12 @@ import pytest
 from grpclib.client import Channel, UnaryUnaryMethod
 from grpclib.const import Status
 from grpclib.exceptions import GRPCError
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from fairway.serve.protocols import inference_messages as m
-from fairway.serve.protocols.datatypes import FROM_NUMPY
-from fairway.serve.protocols.grpc import receive, serve_grpc
+from fairway.serve.protocols.datatypes import FROM_NUMPY, check_tensor
+from fairway.serve.protocols.grpc import read_tensors, receive, serve_grpc
 from fairway.serve.refusal import Refused
 from tests.serve.protocols.rig import NUMPY, MemoryServing, array_of, failed, identity, stream_of, sum_rows
 
@@ -235,6 +237,21 @@ def test_a_token_is_asked_for_where_there_is_one() -> None:
     talk(MemoryServing(sum_rows), conversation, token="secret")
 
 
+def test_every_call_is_told_of() -> None:
+    ended: list[tuple[str, int]] = []
+
+    async def conversation(ask: Ask) -> None:
+        await ask("ServerLive", m.ServerLiveRequest())
+        await ask("ModelInfer", request_of(X))
+        request = request_of(X)
+        break_model(request)
+        with pytest.raises(GRPCError):
+            await ask("ModelInfer", request)
+        assert ended == [("ServerLive", 200), ("ModelInfer", 200), ("ModelInfer", 404)]
+
+    talk(MemoryServing(sum_rows), conversation, ended=lambda name, status, seconds: ended.append((name, status)))
+
+
 def test_the_deadline_and_the_id_of_the_caller_are_the_calls() -> None:
     serving = MemoryServing(sum_rows)
 
@@ -365,3 +382,21 @@ def test_closing_waits_for_those_that_are_being_answered() -> None:
         channel.close()
 
     asyncio.run(asyncio.wait_for(main(), 20))
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.binary(max_size=80), st.integers(0, 200), st.booleans())
+def test_bytes_are_tensors_or_refused(noise: bytes, at: int, raw: bool) -> None:
+    """A request of which some bytes are others."""
+    plain = request_of(X, X[:, 0], raw=raw, id="x").SerializeToString()
+    at = min(at, len(plain))
+    for data in (plain[:at] + noise + plain[at + len(noise) :], noise):
+        try:
+            request = asyncio.run(receive(Source(frame(data)), m.ModelInferRequest, 1000))
+            tensors = read_tensors(request)
+        except Refused as refused:
+            assert refused.status in (400, 413)
+            assert len(refused.message) < 1000
+        else:
+            for tensor in tensors:
+                check_tensor(tensor.name, tensor.datatype, tensor.shape, tensor.data)

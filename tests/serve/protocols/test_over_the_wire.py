@@ -121,6 +121,7 @@ def test_grpc_gives_the_same_answer(server: Replica) -> None:
         return np.frombuffer(answer.raw_output_contents[0], {"FP32": "<f4", "FP64": "<f8"}[answer.outputs[0].datatype])
 
     assert asyncio.run(main()).tolist() == pytest.approx([21.0, 43.0])
+    assert 'route="grpc/ModelInfer"' in server.call("/metrics", method="GET")[1]
 
 
 HEAD = b'{"inputs":[{"name":"x","shape":[1,2],"datatype":"FP32","parameters":{"binary_data_size":8}}]}'

@@ -62,8 +62,8 @@ class Context:
 class InferenceService:
     """Answers for one replica."""
 
-    def __init__(self, serving: Serving, token: str) -> None:
-        self.serving, self._token = serving, token.encode()
+    def __init__(self, serving: Serving, token: str, ended: Callable[[str, int, float], None]) -> None:
+        self.serving, self._token, self._ended = serving, token.encode(), ended
         self.in_flight = 0
         self.idle = asyncio.Event()
         self.idle.set()
@@ -80,7 +80,7 @@ class InferenceService:
         request_type = getattr(messages, f"{name}Request")
 
         async def handle(stream: Stream) -> None:
-            context = Context(stream)
+            context, began, status = Context(stream), time.monotonic(), 499
             self.in_flight += 1
             self.idle.clear()
             try:
@@ -89,7 +89,9 @@ class InferenceService:
                 response = await answer(self, request, context)
                 await stream.send_initial_metadata(metadata={"fairway-request-id": context.id})
                 await stream.send_message(response)
+                status = 200
             except Refused as refused:
+                status = refused.status
                 await stream.send_trailing_metadata(
                     status=status_of(refused.status), status_message=to_text(refused)[:_ERROR_CHARACTERS],
                     metadata={"fairway-request-id": context.id},
@@ -97,6 +99,7 @@ class InferenceService:
             except (StreamTerminatedError, h2.exceptions.StreamClosedError):
                 return  # the client has left
             finally:
+                self._ended(name, status, time.monotonic() - began)
                 self.in_flight -= 1
                 if not self.in_flight:
                     self.idle.set()
@@ -303,14 +306,28 @@ class GrpcServer:
         self._server.close()
 
 
-async def serve_grpc(serving: Serving, host: str, port: int, *, token: str = "", certificate: str = "", key: str = "") -> GrpcServer:
-    """Answer on the address (port 0: any that is free), encrypted with the certificate if there is one. Raises OSError."""
+def _nothing(name: str, status: int, seconds: float) -> None:
+    return
+
+
+async def serve_grpc(
+    serving: Serving,
+    host: str,
+    port: int,
+    *,
+    token: str = "",
+    certificate: str = "",
+    key: str = "",
+    ended: Callable[[str, int, float], None] = _nothing,
+) -> GrpcServer:
+    """Answer on the address (port 0: any that is free), encrypted with the certificate if there is one. `ended` is told of every call: its
+    name, HTTP's status for how it ended, and its seconds. Raises OSError."""
     context = None
     if certificate:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(certificate, key or None)
         context.set_alpn_protocols(["h2"])
-    service = InferenceService(serving, token)
+    service = InferenceService(serving, token, ended)
     server = Server([service])
     sock = listen_on(host, port)
     found = sock.getsockname()[1]

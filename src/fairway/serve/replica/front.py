@@ -173,7 +173,13 @@ async def serve_front(front: Front, on_ready: Callable[[dict[str, Any]], None]) 
                 from fairway.serve.protocols.grpc import serve_grpc
 
                 grpc = await serve_grpc(
-                    front, options.host, options.grpc_port, token=options.token, certificate=options.certificate, key=options.key
+                    front,
+                    options.host,
+                    options.grpc_port,
+                    token=options.token,
+                    certificate=options.certificate,
+                    key=options.key,
+                    ended=lambda name, status, seconds: front.meter.count(f"grpc/{name}", status, seconds),
                 )
                 listening["grpc"] = f"{options.host}:{grpc.port}"
             on_ready(listening)
