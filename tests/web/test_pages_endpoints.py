@@ -448,6 +448,21 @@ def test_a_rollout_in_words(changes: dict[str, Any], ends_in_s: float, text: str
     assert text in views.tell_rollout(view, NOW)
 
 
+@pytest.mark.parametrize(
+    ("changes", "revision", "told"),
+    [
+        ({}, 4, True),
+        ({"state": "paused", "step_began_at": 0.0}, 4, True),
+        ({"state": "done", "step_began_at": NOW - 60}, 4, True),
+        ({"state": "done", "step_began_at": NOW - 6000}, 4, False),
+        ({"state": "back", "step_began_at": NOW - 60}, 3, False),
+    ],
+)
+def test_a_rollout_that_has_ended_is_told_for_a_while(changes: dict[str, Any], revision: int, *, told: bool) -> None:
+    endpoint = replace(busy().endpoint, rollout=replace(GOING, revision=revision, **changes))
+    assert views.is_told(endpoint, NOW) is told
+
+
 def test_requests_that_are_missing_are_counted() -> None:
     view = RolloutView(GOING, Figures(7, 1.0), ends_at=NOW + 10)
     assert "7 of 20 requests so far" in views.tell_rollout(view, NOW)

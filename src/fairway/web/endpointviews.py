@@ -15,6 +15,7 @@ from fairway.web.pages.words import spell_duration, spell_ms, spell_number, spel
 BUCKETS = 60
 BUCKET_S = 30.0
 REFUSED_SHOWN = 20
+TOLD_S = 1800.0
 _METRICS_SHOWN = 3
 
 
@@ -210,6 +211,15 @@ def judge(view: RolloutView) -> list[Check]:
 def _check(name: str, value: float | None, limit: float, spell: Any, enough: bool) -> Check:
     state = "open" if value is None or not enough else "ok" if value <= limit else "bad"
     return Check(name, "–" if value is None else spell(value), f"at most {spell(limit)}", state)
+
+
+def is_told(endpoint: Endpoint, now: float) -> bool:
+    """Is the rollout worth a word: it goes on, or has ended a short while ago and nothing was deployed since?"""
+    one = endpoint.rollout
+    if one is None or is_going(one):
+        return one is not None
+    newest = max((each.number for each in endpoint.revisions), default=0)
+    return now - one.step_began_at < TOLD_S and newest <= one.revision
 
 
 def is_going(rollout: Rollout | None) -> bool:

@@ -1,7 +1,7 @@
 // What the page of an endpoint counts with: shares that add up, columns that go on, a form out of a schema.
 import assert from "node:assert/strict";
 import test from "node:test";
-import { joined, spellMs } from "../../../src/fairway/web/static/js/endpoint-series.js";
+import { joined, spanOf, spellMs } from "../../../src/fairway/web/static/js/endpoint-series.js";
 import { rebalance, spellTraffic } from "../../../src/fairway/web/static/js/traffic-model.js";
 import { bodyOf, describe, faultsOf, firstValue, readText, spellCurl, toCsv } from "../../../src/fairway/web/static/js/try-model.js";
 
@@ -47,6 +47,13 @@ test("what is new comes after what there is, and what is old goes", () => {
   assert.deepEqual(joined(columns([], {}), columns([1], { 1: [2] })), columns([1], { 1: [2] }));
   assert.deepEqual(joined(columns([1], { 1: [2] }), columns([], {})), columns([1], { 1: [2] }));
   assert.deepEqual(joined(columns([5], { 1: [2] }), columns([4, 5], { 1: [9, 9] })), columns([5], { 1: [2] }));
+});
+
+test("a chart goes over what there is, up to half an hour", () => {
+  assert.deepEqual(spanOf(columns([100, 3000], {}), 0), [1200e3, 3000e3]);
+  assert.deepEqual(spanOf(columns([2500, 3000], {}), 0), [2500e3, 3000e3]);
+  assert.deepEqual(spanOf(columns([2990, 3000], {}), 0), [2880e3, 3000e3]);
+  assert.deepEqual(spanOf(columns([], {}), 500), [380e3, 500e3]);
 });
 
 test("latencies in words", () => {

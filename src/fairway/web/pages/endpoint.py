@@ -75,6 +75,7 @@ async def frame(visit: Visit, view: EndpointView) -> dict[str, Any]:
         "refused": views.join_refused(view.refused),
         "going": views.is_going(endpoint.rollout),
         "rollout": views.tell_rollout(view.rollout, now) if view.rollout is not None else "",
+        "told": views.is_told(endpoint, now),
         "checks": views.judge(view.rollout) if view.rollout is not None else [],
         "scaling": views.tell_scaling(endpoint.scaling),
         "command": lambda *words: views.command(*words, on=target_of(visit)),

@@ -1,6 +1,6 @@
 // Charts of an endpoint: requests, latency, errors, replicas over the last half hour, going on by themselves; accuracy by revision.
 import { chart, token } from "./charts.js";
-import { joined, KEPT_S, most, pairs, spellMs, spellRate } from "./endpoint-series.js";
+import { joined, most, pairs, spanOf, spellMs, spellRate } from "./endpoint-series.js";
 import { onLive } from "./live.js";
 
 const AGAIN_MS = 1000;
@@ -15,12 +15,12 @@ function line(name, data, colour, more = {}) {
 }
 
 function options(series, y, lines, more = {}) {
-  const newest = (series.at.at(-1) ?? Date.now() / 1000) * 1000;
+  const [from, to] = spanOf(series, Date.now() / 1000);
   const told = (points) => points.map((one) => `${one.seriesName}   ${one.value[1] === null ? "–" : y(one.value[1], one.seriesName)}`);
   return {
-    legend: { show: lines.length > 1, top: 0, right: 0, itemWidth: 12, itemHeight: 8, padding: 4 },
+    legend: { top: 0, right: 0, itemWidth: 12, itemHeight: 8, padding: 4 },
     grid: { top: 30, right: 12, bottom: 4, left: 4 },
-    xAxis: { type: "time", min: newest - KEPT_S * 1000, max: newest, splitLine: { show: false }, axisLabel: { hideOverlap: true, formatter: "{HH}:{mm}" } },
+    xAxis: { type: "time", min: from, max: to, splitLine: { show: false }, axisLabel: { hideOverlap: true, formatter: to - from < 600000 ? "{HH}:{mm}:{ss}" : "{HH}:{mm}" } },
     yAxis: { type: "value", min: 0, splitNumber: 3, axisLabel: { formatter: (value) => y(value) } },
     tooltip: { trigger: "axis", formatter: (points) => [new Date(points[0].value[0]).toLocaleTimeString(), ...told(points)].join("\n") },
     series: lines,

@@ -27,6 +27,13 @@ export function pairs(series, column) {
   return series.at.map((at, n) => [at * 1000, column[n]]);
 }
 
+/** From when to when a chart goes, in milliseconds: the last half hour, less as long as there is less, and never less than two minutes. */
+export function spanOf(series, now) {
+  const newest = series.at.at(-1) ?? now;
+  const oldest = series.at[0] ?? newest;
+  return [Math.max(newest - KEPT_S, Math.min(oldest, newest - 120)) * 1000, newest * 1000];
+}
+
 /** The largest of the numbers, 0 for none. */
 export function most(column) {
   return column.reduce((found, value) => Math.max(found, value ?? 0), 0);

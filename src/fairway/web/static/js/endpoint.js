@@ -8,9 +8,15 @@ const PARTS = [
   ["#traffic", async (element) => (await import("./endpoint-traffic.js")).guideTraffic(element)],
   ["#try", async (element) => (await import("./endpoint-try.js")).guideTrying(element)],
 ];
+const LOG = ".ep-log";
 const known = new WeakSet();
 
 function setUp() {
+  const log = document.querySelector(LOG);
+  if (log && !known.has(log)) {
+    known.add(log);
+    log.scrollTop = log.scrollHeight; // the newest is what one looks for
+  }
   for (const [selector, make] of PARTS) {
     const element = document.querySelector(selector);
     if (!element || known.has(element)) continue;
