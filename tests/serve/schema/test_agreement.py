@@ -91,7 +91,7 @@ def schemas(draw: st.DrawFn, kinds: st.SearchStrategy[Any]) -> dict[str, Any]:
 
 
 def oracle(schema: ModelSchema) -> Any:
-    from fairway.serve.schema.rows import validator_of
+    from fairway.serve.schema.rules import validator_of
 
     return Draft202012Validator(schema.document, format_checker=validator_of(schema).format_checker)  # type: ignore[attr-defined]
 

@@ -98,16 +98,30 @@ def test_hints_that_say_nothing_of_a_request() -> None:
 
 
 def test_a_pandas_table() -> None:
-    frame = pd.DataFrame({
-        "age": [1, 2], "x": [1.5, None], "small": np.array([1, 2], dtype="float32"), "job": pd.Categorical(["a", "b"]), "n": pd.array([1, None], dtype="Int64"),
-        "when": pd.to_datetime(["2020-01-01", "2020-01-02"]), "name": ["x", "y"], "ok": [True, False],
-    })  # fmt: skip
+    frame = pd.DataFrame(
+        {
+            "age": [1, 2],
+            "x": [1.5, None],
+            "small": np.array([1, 2], dtype="float32"),
+            "job": pd.Categorical(["a", "b"]),
+            "n": pd.array([1, None], dtype="Int64"),
+            "when": pd.to_datetime(["2020-01-01", "2020-01-02"]),
+            "name": ["x", "y"],
+            "ok": [True, False],
+        }
+    )
     schema = load_schema(from_table(frame))
     found = {column.name: (column.type, column.datatype, column.nullable) for column in schema.columns}
     assert found == {
-        "age": ("integer", "INT64", False), "x": ("number", "FP64", True), "small": ("number", "FP32", False), "job": ("string", "BYTES", False),
-        "n": ("integer", "INT64", True), "when": ("string", "BYTES", False), "name": ("string", "BYTES", False), "ok": ("boolean", "BOOL", False),
-    }  # fmt: skip
+        "age": ("integer", "INT64", False),
+        "x": ("number", "FP64", True),
+        "small": ("number", "FP32", False),
+        "job": ("string", "BYTES", False),
+        "n": ("integer", "INT64", True),
+        "when": ("string", "BYTES", False),
+        "name": ("string", "BYTES", False),
+        "ok": ("boolean", "BOOL", False),
+    }
     assert schema.columns[3].choices == ("a", "b")
     rows = signatures.example_rows(frame)
     assert compile_checker(schema).read_rows(rows or []).rows == 2

@@ -13,14 +13,13 @@ from fairway.serve.schema import careful
 from fairway.serve.schema import tensors as packed
 from fairway.serve.schema.csvrows import parse_csv
 from fairway.serve.schema.fast import FAILS
-from fairway.serve.schema.faults import MOST_FAULTS, refusal, refuse_oddities
+from fairway.serve.schema.faults import refusal, refuse_oddities
 from fairway.serve.schema.fromtensors import check_names
 from fairway.serve.schema.model import ModelSchema
 from fairway.serve.schema.msgtypes import type_of_value
-from fairway.serve.schema.pointers import expanded, pointer
-from fairway.serve.schema.rows import say_rule, validator_of
+from fairway.serve.schema.pointers import expanded
+from fairway.serve.schema.rules import faults_of, validator_of
 from fairway.serve.schema.shapes import BESIDE, parameters_of
-from fairway.serve.schema.values import say
 
 _encode = msgspec.json.Encoder().encode
 
@@ -68,14 +67,10 @@ class ValueChecker:
         """Refused (422) unless it keeps to the schema."""
         if self._rules is None:
             return
-        faults: list[Fault] = []
         try:
-            for error in self._rules.iter_errors(value):
-                faults.append(_fault(error))
-                if len(faults) >= MOST_FAULTS:
-                    break
+            faults = faults_of(self._rules.iter_errors(value))
         except RecursionError:
-            faults.append(Fault(row=-1, field="", came="a value nested too deeply", expected="at most some hundred levels"))
+            faults = [Fault(row=-1, field="", came="a value nested too deeply", expected="at most some hundred levels")]
         if faults:
             raise refusal(faults)
 
@@ -114,12 +109,3 @@ class ValueChecker:
             return _encode(value)
         except (TypeError, RecursionError, OverflowError, UnicodeEncodeError) as error:
             raise Refused(422, "FW-INPUT", f"the value is no JSON: {str(error)[:120]}") from None
-
-
-def _fault(error: Any) -> Fault:
-    """The first number in the path is the row: of [rows], and of {"data": [rows]}."""
-    path = list(error.absolute_path)
-    at = next((n for n, part in enumerate(path[:2]) if isinstance(part, int)), -1)
-    row, field = (path[at], path[at + 1 :]) if at >= 0 else (-1, path)
-    name = str(field[0]) + pointer(*field[1:]) if field else ""
-    return Fault(row=row, field=name, came=say(error.instance), expected=say_rule(error))

@@ -18,7 +18,7 @@ from fairway.serve.schema.faults import MOST_FAULTS, refusal, wrong
 from fairway.serve.schema.fromtensors import check_names
 from fairway.serve.schema.model import ModelSchema, TensorSpec
 from fairway.serve.schema.pointers import is_annotation
-from fairway.serve.schema.rows import say_rule, validator_of
+from fairway.serve.schema.rules import say_rule, validator_of
 from fairway.serve.schema.shapes import AROUND, BESIDE, parameters_of
 from fairway.serve.schema.values import say
 

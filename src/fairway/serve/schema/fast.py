@@ -97,7 +97,8 @@ class FastRows:
         id: Any = found.id
         keys = 1 if id is UNSET else 2
         if form == "split":
-            call = None if found.data is UNSET else self.read_split(rows, found.data)
+            is_whole = found.data is not UNSET and body.count(b'":') == keys + (1 if found.index is UNSET else 2)
+            call = self.read_split(rows, found.data) if is_whole else None
         elif form == "columns":
             call = self.pack_columns(rows, body.count(b'":') - keys)
         else:
@@ -183,7 +184,7 @@ class FastRows:
                 return None
             if lacking:
                 values = [[d if v is UNSET else v for v, d in zip(row, self._defaults, strict=True)] for row in values]
-        elif self._is_optional and any(None in row for row in values):
+        elif fields > 0 or (self._is_optional and any(None in row for row in values)):
             return None
         for number, fits in self._checked:
             if not all(fits(row[number]) for row in values):

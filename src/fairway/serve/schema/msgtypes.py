@@ -205,10 +205,12 @@ def _loosened(schema: dict[str, Any]) -> dict[str, Any]:
     """A whole number's schema as a number's, of the range in which <f8 has all of them."""
     kinds = schema["type"] if isinstance(schema.get("type"), list) else [schema.get("type", "integer")]
     made = {**schema, "type": ["number" if kind == "integer" else kind for kind in kinds]}
-    if "minimum" not in made and "exclusiveMinimum" not in made:
-        made["minimum"] = -EXACT_WHOLE
-    if "maximum" not in made and "exclusiveMaximum" not in made:
-        made["maximum"] = EXACT_WHOLE
+    low, high = -EXACT_WHOLE + 1, EXACT_WHOLE - 1  # what is read as these is these: one more, and rounding has a say
+    made["minimum"] = max(low, made.get("minimum", low))
+    made["maximum"] = min(high, made.get("maximum", high))
+    for key, bound in (("exclusiveMinimum", "minimum"), ("exclusiveMaximum", "maximum")):
+        if key in made and made[bound] in (low, high):
+            del made[bound if abs(made[key]) < EXACT_WHOLE else key]
     return made
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from fairway.serve.refusal import Fault
 from fairway.serve.schema import careful
@@ -12,11 +12,9 @@ from fairway.serve.schema.faults import MOST_FAULTS, refusal, wrong
 from fairway.serve.schema.model import ModelSchema
 from fairway.serve.schema.msgtypes import is_said
 from fairway.serve.schema.pointers import is_annotation, pointer
+from fairway.serve.schema.rules import faults_of, validator_of
 from fairway.serve.schema.shapes import Found, RowShapes
 from fairway.serve.schema.values import ValueCheck, say
-
-if TYPE_CHECKING:
-    from jsonschema.protocols import Validator
 
 _ROW_SAID = ("type", "properties", "required", "additionalProperties")
 _TABLE_SAID = ("type", "items", "minItems", "maxItems")
@@ -158,10 +156,7 @@ class RowReader:
         except RecursionError:
             faults.append(Fault(row=number, field="", came="a row nested too deeply", expected="at most some hundred levels"))
             return
-        for error in errors:
-            path = list(error.absolute_path)
-            field = str(path[0]) + pointer(*path[1:]) if path else ""
-            faults.append(Fault(row=number, field=field, came=say(error.instance), expected=say_rule(error)))
+        faults.extend(faults_of(errors, number))
 
     def _fields(self) -> str:
         names = list(self._places)
@@ -170,20 +165,3 @@ class RowReader:
 
 def _may_lack(check: ValueCheck) -> bool:
     return not check.column.required and not check.column.nullable
-
-
-def say_rule(error: Any) -> str:
-    """What a rule of the schema asks, of a jsonschema error."""
-    return f"what {error.validator!r} of the schema asks: {error.message[:160]}"
-
-
-def validator_of(schema: ModelSchema) -> Validator:
-    """A validator of the whole document, to evolve into those of its parts: references are found from its root."""
-    from jsonschema import Draft202012Validator, FormatChecker
-
-    from fairway.serve.schema.values import FORMATS, has_format
-
-    checker = FormatChecker(formats=())
-    for name in FORMATS:
-        checker.checks(name)(lambda value, name=name: not isinstance(value, str) or has_format(value, name))
-    return Draft202012Validator(schema.document, format_checker=checker)  # type: ignore[return-value]
