@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @click.command("export")
-@click.argument("file", metavar="FILE", default="")
+@click.argument("file", metavar="[FILE]", default="")
 @cluster_option
 @click.option("--endpoint", default="", metavar="NAME", help="No pipeline: the objects of an endpoint, as they stand.")
 @click.option("-p", "--param", multiple=True, metavar="NAME=VALUE", help="A parameter of the pipeline; may be given again.")
