@@ -381,7 +381,7 @@ class _Connection(asyncio.Protocol):
         except httptools.HttpParserCallbackError:  # of ours: asyncio logs it
             self.abort()
             raise
-        except httptools.HttpParserError as error:  # also what it calls an upgrade
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             self._fail("broken", f"what came is not an answer of HTTP/1.1: {error}")
             self.abort()
             return
