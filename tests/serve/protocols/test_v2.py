@@ -131,6 +131,8 @@ def test_bytes_that_belong_to_no_tensor_are_refused() -> None:
         ({"shape": [1], "datatype": "INT64", "data": [1.5]}, "element 0: came 1.5, expected a whole number"),
         ({"shape": [2], "datatype": "FP32", "data": [1, "old"]}, "element 1: came the text 'old', expected a number"),
         ({"shape": [1], "datatype": "FP64", "data": [None]}, "element 0: came null, expected a number"),
+        ({"shape": [2], "datatype": "FP32", "data": [1, -1e39]}, "element 1: came -1e+39, expected a number that fits FP32"),
+        ({"shape": [1], "datatype": "BF16", "data": [3.4e38]}, "element 0: came 3.4e+38, expected a number that fits BF16"),
         ({"shape": [1], "datatype": "FP16", "data": [1e6]}, "fits 16 bits"),
         ({"shape": [1], "datatype": "BOOL", "data": ["yes"]}, "expected true or false"),
         ({"shape": [1], "datatype": "BYTES", "data": [5]}, "came 5, expected text"),

@@ -126,6 +126,18 @@ def describe(value: Any) -> str:
     return "a list" if isinstance(value, list) else "an object"
 
 
+_BEYOND = {"FP32": 3.4028235677973366e38, "BF16": 3.3961775292304e38}  # what is rounded to infinity
+
+
+def check_range(datatype: str, values: Sequence[float], name: str) -> None:
+    """Refuse numbers that the datatype would turn into infinities."""
+    beyond = _BEYOND.get(datatype)
+    if beyond is None or (max(values) < beyond and min(values) > -beyond):
+        return
+    at = next(at for at, value in enumerate(values) if not -beyond < value < beyond)
+    raise Refused(400, "FW-INPUT", f"tensor {name!r}, element {at}: came {describe(values[at])}, expected a number that fits {datatype}")
+
+
 def flatten(values: Any, shape: Sequence[int], name: str) -> list[Any]:
     """Nested lists of that shape as one flat list; a flat one as it is. Raises Refused if the lists are not of the shape."""
     total = _product(shape)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +10,7 @@ import msgspec
 
 from fairway.serve.call import Call, Result, Tensor
 from fairway.serve.protocols.answers import JSON, submit
-from fairway.serve.protocols.datatypes import INTEGERS, check_tensor, count_elements, flatten, from_values, to_values
+from fairway.serve.protocols.datatypes import INTEGERS, check_range, check_tensor, count_elements, flatten, from_values, to_values
 from fairway.serve.protocols.requests import FORM, decode_body, need_json, read_body, to_text
 from fairway.serve.protocols.serving import Params, Serving, check_model, shorten
 from fairway.serve.protocols.tensors import EXTENSIONS, SERVER_NAME, describe_model, pick, to_tensors
@@ -146,18 +147,17 @@ def read_data(given: InferInput) -> bytes:
     total = count_elements(given.name, given.datatype, given.shape)
     if not len(given.data):
         raise Refused(400, "FW-REQUEST", f"tensor {given.name!r} has neither data nor binary_data_size")
+    values: list[Any] = []
     if given.datatype in ("FP32", "FP64"):
-        try:
-            values: list[Any] = _decode_floats(given.data)
-        except msgspec.ValidationError:
-            pass
-        else:
-            if len(values) == total:
-                return from_values(given.datatype, values, given.name)
-    values = flatten(decode_body(_decode_any, given.data, f"the data of tensor {given.name!r}"), given.shape, given.name)
+        with contextlib.suppress(msgspec.ValidationError):  # nested: told apart below
+            values = _decode_floats(given.data)
+    if len(values) != total:
+        values = flatten(decode_body(_decode_any, given.data, f"the data of tensor {given.name!r}"), given.shape, given.name)
     if given.datatype in INTEGERS and float in set(map(type, values)):
         values = [int(value) if isinstance(value, float) and value.is_integer() else value for value in values]
-    return from_values(given.datatype, values, given.name)
+    packed = from_values(given.datatype, values, given.name)
+    check_range(given.datatype, values, given.name)
+    return packed
 
 
 def write(serving: Serving, exchange: Exchange, result: Result, request: InferRequest) -> None:
