@@ -39,7 +39,7 @@ def examine_target(project: Project, name: str, file: str = "") -> list[Finding]
 
 async def _examine_cluster(target: TargetSettings) -> list[Finding]:
     from fairway.engine.deploy import connect
-    from fairway.engine.rights import rights_to_use
+    from fairway.engine.rights import find_ungiven, rights_to_use
 
     client = connect(target)
     try:
@@ -49,6 +49,12 @@ async def _examine_cluster(target: TargetSettings) -> list[Finding]:
         if missing:
             lacks = ", ".join(right.text for right in missing)
             found.append(Finding("problem", f"you may not {lacks} there", f"`fairway up --on {target.name}` writes what gives it"))
+        needed, better = await find_ungiven(client, target)
+        gives = f"`fairway up --on {target.name}` gives the server what you may give"
+        if needed:
+            found.append(Finding("warning", f"the server may not make {', '.join(needed)} there: no endpoint can be deployed", gives))
+        elif better:
+            found.append(Finding("note", f"the server may not make {', '.join(better)} there: endpoints do without", gives))
     finally:
         await client.close()
     return found

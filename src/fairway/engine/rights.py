@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from fairway.errors import FairwayError
+from fairway.errors import FairwayError, ForbiddenError
 from fairway.kube.rights import Right, role_for
 from fairway.kube.server_manifests import EXTRA_RULES, STANDARD_EXTRAS, extra_rights, server_rights
 from fairway.spec.target import TargetSettings
@@ -49,6 +49,23 @@ async def find_extras(client: KubeClient) -> tuple[str, ...]:
     there = [*STANDARD_EXTRAS, *(group for group, is_there in zip(custom, installed, strict=True) if is_there)]
     missing = {right.group for right in await client.can([right for group in there for right in extra_rights(group)])}
     return tuple(group for group in there if group not in missing)
+
+
+async def find_ungiven(client: KubeClient, target: TargetSettings) -> tuple[list[str], list[str]]:
+    """(resources that the server needs to keep endpoints and may not make, those without which it keeps them less well). ([], []) where
+    there is no server, or the caller may not see its role."""
+    try:
+        role = await client.find("Role", target.app)
+    except ForbiddenError:
+        return [], []
+    if role is None:
+        return [], []
+    given = {
+        (group, name) for rule in role["rules"] if "create" in rule["verbs"] for group in rule["apiGroups"] for name in rule["resources"]
+    }
+    needed = [name for group, name in (("apps", "deployments"), ("", "services")) if (group, name) not in given]
+    better = [name for group in STANDARD_EXTRAS for name in EXTRA_RULES[group] if (group, name) not in given]
+    return needed, better
 
 
 def rights_to_remove(volume: bool) -> list[Right]:
