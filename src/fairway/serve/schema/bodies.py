@@ -7,6 +7,7 @@ from typing import Any
 
 from fairway.serve.schema.datatypes import DATATYPES
 from fairway.serve.schema.model import Column, ModelSchema
+from fairway.serve.schema.pointers import expanded
 from fairway.serve.schema.shapes import AROUND
 
 _INT64 = 2**63
@@ -73,9 +74,7 @@ def inner_of(schema: ModelSchema) -> dict[str, Any]:
         return _arrays(schema)
     if schema.kind != "columns":
         inputs = schema.inputs
-        if not isinstance(inputs, dict):
-            return {} if inputs else {"not": {}}
-        return _filled(_relocated(inputs)) if schema.kind == "tensors" else _relocated(inputs)
+        return _relocated(inputs) if isinstance(inputs, dict) else {} if inputs else {"not": {}}
     row, values = ({"$ref": f"#/components/schemas/{name}"} for name in ("Row", "RowOfValues"))
     limits = {"minItems": schema.least_rows, **({"maxItems": schema.most_rows} if schema.most_rows else {})}
     is_single = len(schema.columns) == 1
@@ -88,17 +87,16 @@ def inner_of(schema: ModelSchema) -> dict[str, Any]:
     return {"anyOf": ways}
 
 
-def _filled(schema: Any, datatype: str = "") -> Any:
-    """Arrays as tensors take them: none is empty, and every number fits its datatype."""
+def _filled(schema: Any, has_rows: bool, datatype: str = "") -> Any:
+    """An array as it is taken: of rows it has one at least, and every number fits its datatype."""
     if not isinstance(schema, dict):
         return schema
     datatype = str(schema.get("x-fairway-datatype", "")) or datatype
     made: dict[str, Any] = dict(schema)
-    if isinstance(made.get("properties"), dict):
-        made["properties"] = {name: _filled(one, datatype) for name, one in made["properties"].items()}
     if made.get("type") == "array":
-        made["minItems"] = max(1, int(made.get("minItems", 1)))
-        made["items"] = _filled(made.get("items", {}), datatype)
+        made["items"] = _filled(made.get("items", {}), False, datatype)
+        if has_rows:
+            made["minItems"] = max(1, int(made.get("minItems", 1)))
     elif made.get("type") in ("number", "integer") and datatype in _BOUNDS:
         least, most = _BOUNDS[datatype]
         made["minimum"], made["maximum"] = max(least, made.get("minimum", least)), min(most, made.get("maximum", most))
@@ -115,7 +113,7 @@ _BOUNDS: dict[str, tuple[float, float]] = {
 def _arrays(schema: ModelSchema) -> dict[str, Any]:
     """Arrays by name; the only one by itself; rows, each an object of what stands in the arrays' first places."""
     has_rows = all(spec.shape and spec.shape[0] == -1 for spec in schema.tensors)
-    arrays = {spec.name: {**_relocated(spec.schema), **({"minItems": 1} if has_rows else {})} for spec in schema.tensors}
+    arrays = {spec.name: _filled(_relocated(expanded(spec.schema, schema.document, "")), has_rows) for spec in schema.tensors}
     needed = [spec.name for spec in schema.tensors if spec.required]
     ways: list[dict[str, Any]] = [
         {"type": "object", "properties": arrays, "required": needed, "minProperties": 1, "additionalProperties": False}
@@ -129,12 +127,10 @@ def _arrays(schema: ModelSchema) -> dict[str, Any]:
 
 
 def _rules(schema: ModelSchema) -> dict[str, Any]:
+    """What the schema asks of the rows together."""
     inputs = schema.inputs
-    return (
-        _relocated({k: v for k, v in inputs.items() if k not in ("type", "items", "minItems", "maxItems")})
-        if isinstance(inputs, dict)
-        else {}
-    )
+    assert isinstance(inputs, dict)
+    return _relocated({key: value for key, value in inputs.items() if key not in ("type", "items", "minItems", "maxItems")})
 
 
 def _row(schema: ModelSchema) -> dict[str, Any]:

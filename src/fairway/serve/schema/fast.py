@@ -174,7 +174,7 @@ class FastRows:
             except struct.error:  # None or UNSET among them
                 found = map(astuple, rows) if sort is None else map(sort, map(astuple, rows))
             else:
-                if (is_object and 0 <= fields != count * self._width) or not self._is_whole(memoryview(packed).cast("d")):
+                if 0 <= fields != (count * self._width if is_object else 0) or not self._is_whole(memoryview(packed).cast("d")):
                     return None
                 return self._packer.matrix(packed, count)
         values: list[Any] = list(found)

@@ -204,7 +204,7 @@ class RowTypes:
 def _loosened(schema: dict[str, Any]) -> dict[str, Any]:
     """A whole number's schema as a number's, of the range in which <f8 has all of them."""
     kinds = schema["type"] if isinstance(schema.get("type"), list) else [schema.get("type", "integer")]
-    made = {**schema, "type": ["number" if kind == "integer" else kind for kind in kinds]}
+    made: dict[str, Any] = {**schema, "type": ["number" if kind == "integer" else kind for kind in kinds]}
     low, high = -EXACT_WHOLE + 1, EXACT_WHOLE - 1  # what is read as these is these: one more, and rounding has a say
     made["minimum"] = max(low, made.get("minimum", low))
     made["maximum"] = min(high, made.get("maximum", high))
