@@ -18,7 +18,7 @@ import pytest
 from sklearn.linear_model import LinearRegression
 
 import fairway as fw
-from tests.serve.replica.rig import Replica, replica
+from tests.serve.replica.rig import Replica, replica, script, until
 
 ROWS = [{"age": 1.0, "income": 2.0}, {"age": 3.0, "income": 4.0}]
 ARROW, PARQUET = "application/vnd.apache.arrow.stream", "application/vnd.apache.parquet"
@@ -209,3 +209,66 @@ def test_the_front_knows_no_numeric_library(server: Replica) -> None:
     assert "msgspec" in loaded
     for library in ("numpy", "pandas", "pyarrow", "sklearn"):
         assert library not in loaded
+
+
+STREAM = """
+import json, pathlib, time
+def init(): pass
+def run(raw_data):
+    asked = json.loads(raw_data)
+    def pieces():
+        try:
+            for at in range(asked["pieces"]):
+                while asked.get("gate") and at and not pathlib.Path(asked["gate"]).exists():
+                    time.sleep(0.005)
+                yield {"at": at}
+                if asked.get("breaks") == at:
+                    raise ValueError("no more")
+        finally:
+            if "mark" in asked:
+                pathlib.Path(asked["mark"]).write_text("ended")
+    return pieces()
+"""
+
+
+@pytest.fixture(scope="module")
+def streamer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Replica]:
+    with replica(script(tmp_path_factory.mktemp("streams") / "s", STREAM)) as running:
+        yield running
+
+
+def open_stream(streamer: Replica, path: str, asked: object, accept: str):
+    import http.client
+
+    link = http.client.HTTPConnection("127.0.0.1", streamer.port, timeout=30)
+    link.request("POST", path, json.dumps(asked), {"content-type": "application/json", "accept": accept})
+    return link, link.getresponse()
+
+
+@pytest.mark.parametrize("path", ["/predict", "/score"])
+def test_pieces_come_while_the_model_still_works(streamer: Replica, tmp_path: Path, path: str) -> None:
+    gate = tmp_path / "gate"
+    link, answer = open_stream(streamer, path, {"pieces": 2, "gate": str(gate)}, "text/event-stream")
+    assert answer.readline() + answer.readline() == b'data: {"at":0}\n\n'
+    gate.touch()
+    assert answer.read() == b'data: {"at":1}\n\nevent: end\ndata: {"id":"%b"}\n\n' % answer.headers["fairway-request-id"].encode()
+    link.close()
+
+
+def test_who_leaves_a_stream_ends_the_scripts_work(streamer: Replica, tmp_path: Path) -> None:
+    mark = tmp_path / "mark"
+    link, answer = open_stream(streamer, "/score", {"pieces": 10**9, "mark": str(mark)}, "*/*")
+    assert answer.readline() == b'{"at":0}\n'
+    link.close()
+    answer.close()
+    until(mark.exists, "the script has ended its work")
+    assert streamer.call("/predict", {"pieces": 2})[1]["predictions"] == [{"at": 0}, {"at": 1}]
+
+
+def test_a_script_that_breaks_in_the_midst_says_so(streamer: Replica) -> None:
+    _, answer = open_stream(streamer, "/predict", {"pieces": 5, "breaks": 1}, "text/event-stream")
+    events = answer.read().decode().split("\n\n")
+    assert events[:2] == ['data: {"at":0}', 'data: {"at":1}']
+    assert events[2].startswith("event: error\ndata: ") and "ValueError: no more" in events[2]
+    status, found = streamer.call("/predict", {"pieces": 5, "breaks": 1})
+    assert (status, found["error"]["code"]) == (500, "FW-MODEL")
