@@ -217,6 +217,6 @@ class EndpointDesk:
             schema = package.schema
             if spec.schema:
                 schema = msgspec.json.decode(self._artifacts.get(blob_key(spec.schema)))
-        except (FairwayError, OSError, ValueError):
+        except (FairwayError, OSError, ValueError, TypeError, KeyError):
             return None, None
         return schema, package.example

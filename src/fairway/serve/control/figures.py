@@ -194,7 +194,8 @@ class Series:
         return span
 
     def _age(self, now: float) -> None:
-        while self._fine and self._fine[0].begins < now - FINE_S:
+        whole = (now - FINE_S) // COARSE_S * COARSE_S  # ten seconds at a time, so that no point stands for a part of them
+        while self._fine and self._fine[0].begins < whole:
             old = self._fine.popleft()
             begins = old.begins - old.begins % COARSE_S
             if not self._coarse or self._coarse[-1].begins < begins:

@@ -24,6 +24,7 @@ from fairway.serve.control.gatewaylink import Gateways
 from fairway.serve.control.keys import make_key
 from fairway.serve.control.spreading import count_needed, render_row, share_scaling, spread
 from fairway.serve.control.watched import Watched
+from fairway.serve.feedback.gather import Gatherer
 from fairway.spec.endpoint import Endpoint, Key
 from fairway.spec.ports import EndpointStore
 from fairway.spec.record import replace
@@ -47,8 +48,10 @@ class Keeper:
         *,
         tell: Callable[[str], None] = lambda name: None,
         table: str = "",
+        gatherer: Gatherer | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
+        self.gatherer = gatherer
         self.store, self.fleet, self.gateways = store, fleet, gateways
         self.watched: dict[str, Watched] = {}
         self.stand = 0
@@ -87,6 +90,8 @@ class Keeper:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self.gatherer is not None:
+            await self.gatherer.close()
         await self.gateways.close()
         await self.fleet.close()
 
@@ -158,7 +163,8 @@ class Keeper:
                 self._looks += 1
                 self._looked.notify_all()
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), _EVERY_S)
+                async with asyncio.timeout(_EVERY_S):
+                    await self._wake.wait()
 
     def _complain(self, message: str) -> None:
         self._troubled = True
@@ -184,6 +190,8 @@ class Keeper:
                 await self.fleet.remove(name)
                 continue
             one.see_replicas(those)
+            if self.gatherer is not None:
+                one.see_gathered(self.gatherer.found.get(name))
             self._spread(one, now)
             if is_time or name in self._hurried or one.endpoint.version != self._decided.get(name):
                 self._decide(one, now)
@@ -195,6 +203,8 @@ class Keeper:
         self._hurried.clear()
         if is_time:
             self._decided_at = now
+            if self.gatherer is not None:
+                self.gatherer.look([one.endpoint for one in self.watched.values()])
         await self._publish()
         self._ring()
 
@@ -329,8 +339,7 @@ class Keeper:
             _begin_step(one)
             await self._write(one, begun)
             return
-        windows = {number: traffic.step.window() for number, traffic in one.revisions.items() if number}
-        found = rollout.advance(one.endpoint, windows, now)
+        found = rollout.advance(one.endpoint, one.windows(), now)
         if found is None:
             return
         changed, why = found

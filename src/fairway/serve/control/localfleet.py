@@ -152,7 +152,8 @@ class LocalFleet:
     async def wait(self, timeout_s: float) -> None:
         """Until something has changed since the last `observe`."""
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._news.wait(), timeout_s)
+            async with asyncio.timeout(timeout_s):
+                await self._news.wait()
 
     async def remove(self, endpoint: str, revision: int = 0) -> None:
         """Drain and forget; see the port."""
@@ -248,6 +249,8 @@ class LocalFleet:
             reason = error.message + (f" ({error.hint})" if error.hint else "")
         except OSError as error:
             reason = f"it cannot be started: {error}"
+        except Exception as error:  # noqa: BLE001 - the port's boundary: a replica that nobody tends would be there for ever
+            reason = f"a defect of Fairway: {error!r}"
         self._ended(one, reason)
 
     async def _launch_one(self, one: _Tended, endpoint: Endpoint, revision: Revision) -> _Kept:

@@ -122,7 +122,7 @@ def spell_end(status: int | None, log: Path) -> str:
     """Why a process ended, in a line: its last words, or how it was ended."""
     if status is not None and os.WIFSIGNALED(status):
         number = os.WTERMSIG(status)
-        name = signal.Signals(number).name if number in signal.Signals else str(number)
+        name = signal.Signals(number).name if any(number == one for one in signal.Signals) else f"signal {number}"
         return f"it was ended by {name}" + (" (out of memory, or somebody killed it)" if number == signal.SIGKILL else "")
     said = [line.strip() for line in read_last_lines(log, 20) if line.strip() and not line.startswith("{")]
     errors = [line for line in said if line.startswith("error: ")]

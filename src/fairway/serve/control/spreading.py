@@ -31,11 +31,17 @@ def spread(endpoint: Endpoint, before: Weights, ready: Mapping[int, int], waited
 
 
 def count_needed(endpoint: Endpoint, before: Weights, ready: Mapping[int, int]) -> dict[int, int]:
-    """Replicas that each revision has to have before it bears the share of the traffic that the document gives it: as many in all as
-    serve now."""
-    serve = sum(ready.get(number, 0) for number, _ in before)
-    most = endpoint.scaling.maximum
-    return {number: min(most, max(1, math.ceil(serve * weight / 100.0 - 1e-6))) for number, weight in endpoint.traffic if weight}
+    """Replicas that each revision has to have before it bears the share of the traffic that the document gives it: as many for each
+    percent as those have that are to give some away."""
+    wanted = dict(endpoint.traffic)
+    giving = [(number, weight) for number, weight in before if wanted.get(number, 0.0) < weight]
+    each = sum(ready.get(number, 0) for number, _ in giving) / sum(weight for _, weight in giving) if giving else 0.0
+    most, had = endpoint.scaling.maximum, dict(before)
+    return {
+        number: min(most, max(1, round(each * weight))) if weight > had.get(number, 0.0) else 1
+        for number, weight in wanted.items()
+        if weight
+    }
 
 
 def scale_up(weights: Sequence[tuple[int, float]]) -> Weights:

@@ -51,7 +51,7 @@ def build_view(one: Watched, around: Around, now: float) -> EndpointView:
         tuple(reversed(one.cold_starts)),
         _see_rollout(one, now),
         _see_shadow(one, now),
-        (),
+        one.gathered.accuracy,
         one.key_uses(now),
         around.schema,
         around.example,
@@ -109,7 +109,7 @@ def _see_rollout(one: Watched, now: float) -> RolloutView | None:
     going = one.endpoint.rollout
     if going is None:
         return None
-    windows = {number: traffic.step.window() for number, traffic in one.revisions.items() if number}
+    windows = one.windows()
     span_s = max(1.0, now - going.step_began_at) if going.step_began_at else 1.0
     mine, others = Tally(), Tally()
     for number, traffic in one.revisions.items():
@@ -121,7 +121,8 @@ def _see_rollout(one: Watched, now: float) -> RolloutView | None:
         else:
             ends_at = going.step_began_at + going.step_s
             judgement = rollout.judge(going, windows) or (rollout.find_wait(going, windows) if now > ends_at else "") or going.why
-    return RolloutView(going, mine.figures(span_s), others.figures(span_s), judgement, ends_at)
+    metric = windows[going.revision].metric if going.revision in windows else None
+    return RolloutView(going, mine.figures(span_s), others.figures(span_s), judgement, ends_at, metric)
 
 
 def _see_shadow(one: Watched, now: float) -> ShadowView | None:

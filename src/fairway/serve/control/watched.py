@@ -9,9 +9,12 @@ from typing import Any
 from fairway.serve.control.autoscale import ScaleState
 from fairway.serve.control.figures import RevisionTraffic, Series
 from fairway.serve.control.fleet import Replica
+from fairway.serve.control.rollout import Window
 from fairway.serve.control.spreading import Weights
 from fairway.serve.control.view import ColdStart, KeyUse, RefusedView, ShadowExample
+from fairway.serve.feedback.gather import Gathered
 from fairway.spec.endpoint import Endpoint
+from fairway.spec.record import replace
 
 _REFUSED, _COLD_STARTS, _EXAMPLES = 50, 20, 10
 _USE_S = 1800.0
@@ -28,7 +31,7 @@ class Shadow:
 
 class Watched:
     """`traffic`: what the gateway has; `wanted`: replicas by revision, with `why` each; `changed_at`: since when the document wants
-    another traffic than that; `stand` counts the changes of what is seen of it."""
+    another traffic than that; `gathered`: of its captured traffic; `stand` counts the changes of what is seen of it."""
 
     def __init__(self, endpoint: Endpoint) -> None:
         self.endpoint = endpoint
@@ -43,6 +46,7 @@ class Watched:
         self.refused: deque[RefusedView] = deque(maxlen=_REFUSED)
         self.cold_starts: deque[ColdStart] = deque(maxlen=_COLD_STARTS)
         self.shadow: Shadow | None = None
+        self.gathered = Gathered()
         self.pinned: dict[int, float] = {}
         self.tried: set[int] = set()
         self.trouble = ""
@@ -54,6 +58,21 @@ class Watched:
     def revision(self, number: int) -> RevisionTraffic:
         """Its traffic."""
         return self.revisions.setdefault(number, RevisionTraffic())
+
+    def windows(self) -> dict[int, Window]:
+        """What each revision did since the step of the rollout began, with the metric that it is judged by as far as that is known."""
+        found = {number: traffic.step.window() for number, traffic in self.revisions.items() if number}
+        going = self.endpoint.rollout
+        if going is not None and going.metric and self.gathered.since == going.step_began_at:
+            for number, (value, count) in self.gathered.metric.items():
+                found[number] = replace(found.get(number, Window()), metric=value, labels=count)
+        return found
+
+    def see_gathered(self, gathered: Gathered | None) -> None:
+        """What is known of its captured traffic, None for nothing."""
+        if gathered is not None and gathered != self.gathered:
+            self.gathered = gathered
+            self.stand += 1
 
     def hear_window(self, gateway: str, at: float, window: Mapping[str, Any]) -> None:
         """What a gateway counted of one revision in a second (0: of what got to none)."""
