@@ -115,6 +115,15 @@ class Traffic(Directory):
             out.append({**({by: key} if by else {}), "labels": len(groups[key]), "value": value, "measure": measure})
         return out
 
+    def means(self, output: str) -> list[tuple[int, int, float]]:
+        """(revision, count, mean) of the number that answers give under the name `output`, in each predicted row or beside them."""
+        groups: dict[int, list[float]] = {}
+        for batch in self.table().select(["revision", "answer", "status"]).to_batches(max_chunksize=10_000):
+            for row in batch.to_pylist():
+                if row["status"] < 400:
+                    groups.setdefault(row["revision"], []).extend(_numbers(row["answer"], output))
+        return [(revision, len(found), sum(found) / len(found)) for revision, found in sorted(groups.items()) if found]
+
     def __repr__(self) -> str:
         return f"fw.Traffic({str.__repr__(self)})"
 
@@ -252,6 +261,17 @@ def _join(request: dict[str, Any], labels: list[dict[str, Any]]) -> Iterator[dic
                 "user": label["user"],
                 "labelled_at": label["at"],
             }
+
+
+def _numbers(answer: str | None, name: str) -> list[float]:
+    rows = [row[name] for row in read_predictions(answer) if isinstance(row, dict) and name in row]
+    if not rows and answer is not None:
+        try:
+            whole = json.loads(answer)
+        except ValueError:
+            return []
+        rows = [whole[name]] if isinstance(whole, dict) and name in whole else []
+    return [float(value) for value in rows if isinstance(value, int | float)]
 
 
 def _rows_of(tensor: dict[str, Any]) -> list[Any]:

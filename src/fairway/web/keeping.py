@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from fairway.engine.bus import Bus
 from fairway.errors import UnsupportedError
 from fairway.serve.control.view import EndpointView
-from fairway.spec.layout import DATABASE
+from fairway.spec.layout import BLOBS, DATABASE
 from fairway.spec.ports import ArtifactStore, EndpointStore, Journal
 from fairway.store import open_endpoints, open_journal
 from fairway.web.ports import Endpoints
@@ -85,12 +86,15 @@ class LateEndpoints:
         try:
             from fairway.serve.control.desk import EndpointDesk
             from fairway.serve.control.keeper import Keeper
+            from fairway.serve.feedback.gather import Gatherer
         except ImportError as error:
             raise UnsupportedError(
                 f"endpoints need a package that is not installed where this server runs: {error.name}", hint="pip install 'fairway[serve]'"
             ) from error
         fleet, gateways, table = await self._make_fleet()
-        self._keeper = Keeper(self._store, fleet, gateways, tell=self._tell, table=table)
+        spool = getattr(gateways, "spool", None)  # where gateways of this machine write; those of a cluster have disks of their own
+        gatherer = spool and Gatherer(spool, Path(self._home, BLOBS), bucket=getattr(self._artifacts, "url", ""), tell=self._tell)
+        self._keeper = Keeper(self._store, fleet, gateways, tell=self._tell, table=table, gatherer=gatherer)
         await self._keeper.start()
         return EndpointDesk(self._keeper, self._artifacts, self._home)
 

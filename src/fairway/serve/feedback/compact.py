@@ -218,10 +218,7 @@ def _store_table(folder: Path, store: ArtifactStore, kind: str, date: str, table
 
 
 def _merge(folder: Path, store: ArtifactStore, manifest: TrafficManifest) -> TrafficManifest:
-    """Eight files of a day and a size become one, so that there are few, and each row is written three times at most."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
+    """Eight files of a day and a size become one, so that there are few, and each row is written four times at most."""
     groups: dict[tuple[str, str, int], list[Part]] = {}
     for part in manifest.parts:
         tier = next((tier for tier, most in enumerate(_TIERS) if part.size_bytes < most), len(_TIERS))
@@ -231,14 +228,22 @@ def _merge(folder: Path, store: ArtifactStore, manifest: TrafficManifest) -> Tra
     for (kind, date, _), group in groups.items():
         if len(group) < _MERGED:
             continue
-        tables = []
-        for part in group:
-            with store.open(blob_key(part.digest)) as file:
-                tables.append(pq.read_table(file, schema=_schema(kind)))
+        tables = _read_parts(store, kind, group)
         parts = [part for part in parts if part not in group]
-        parts.append(_store_table(folder, store, kind, date, pa.concat_tables(tables)))
+        parts.append(_store_table(folder, store, kind, date, tables))
         replaced += [Replaced(blob_key(part.digest), part.size_bytes, part.last) for part in group]
     return replace(manifest, parts=tuple(sorted(parts, key=lambda part: part.path)), replaced=tuple(replaced))
+
+
+def _read_parts(store: ArtifactStore, kind: str, parts: Sequence[Part]) -> Any:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    tables: list[Any] = []
+    for part in parts:
+        with store.open(blob_key(part.digest)) as file:
+            tables.append(pq.read_table(file, schema=_schema(kind)))
+    return pa.concat_tables(tables)
 
 
 def _hold(store: ArtifactStore, manifest: TrafficManifest, capture: Capture, now: float) -> TrafficManifest:
@@ -326,9 +331,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--spool", required=True, type=Path, help="the folder with a folder of segments for each endpoint")
     parser.add_argument("--blobs", required=True, type=Path, help="the folder of the artifact store")
     parser.add_argument("--bucket", default="", help="the bucket of the artifact store, if it is in one")
-    parser.add_argument(
-        "--capture", default="{}", help='JSON, endpoint -> {"max_bytes": …, "max_age_s": …, "since": …, "patience_s": …}: which to compact'
-    )
+    about = 'JSON, name -> {"max_bytes": …, "max_age_s": …, "since": …, "metric": …, "patience_s": …}: which endpoints'
+    parser.add_argument("--capture", default="{}", help=about)
     parser.add_argument("--patience", type=float, default=300.0, help="seconds within which little is left where it is")
     parser.add_argument("--accuracy", action="store_true", help="say also how good the predictions were, by revision and hour")
     given = parser.parse_args(arguments)
@@ -342,7 +346,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             if given.accuracy:
                 line["accuracy"] = measure(given.spool, store, manifest)
             if plain.get("since"):
-                line["since"] = measure(given.spool, store, manifest, since=plain["since"], by_hour=False)
+                line["since"] = measure(given.spool, store, manifest, since=plain["since"], output=plain.get("metric", ""))
         except Exception as error:  # noqa: BLE001 - the others are not to wait for this one
             line, failed = {"endpoint": endpoint, "error": f"{type(error).__name__}: {error}"}, True
         sys.stdout.write(json.dumps(line) + "\n")
@@ -364,24 +368,26 @@ def describe(manifest: TrafficManifest) -> dict[str, Any]:
     }
 
 
-def measure(
-    spool: Path, store: ArtifactStore, manifest: TrafficManifest, *, since: float = 0.0, by_hour: bool = True
-) -> list[dict[str, Any]]:
-    """How good the predictions were that have a label, those made since `since` (0: within a day): {revision, labels, value, measure} and,
-    by the hour, `at`."""
+def measure(spool: Path, store: ArtifactStore, manifest: TrafficManifest, *, since: float = 0.0, output: str = "") -> list[dict[str, Any]]:
+    """How good the predictions of the last day are that have a label, by revision and hour: {at, revision, labels, value, measure}.
+
+    With `since`: of those made since then, by revision. `output`: not labels but a number in each answer, by its name, is what counts.
+    """
     from fairway.serve.feedback.dataset import open_parts
     from fairway.step.traffic import choose_measure, score
 
-    if not any(part.kind == "feedback" for part in manifest.parts):
-        return []
-    groups: dict[tuple[int, float], list[tuple[Any, Any]]] = {}
     with open_parts(store, manifest, spool / manifest.endpoint, since=since or time.time() - 86_400.0) as traffic:
+        if output not in ("", "accuracy", "mean absolute error"):
+            return [
+                {"revision": number, "labels": count, "value": mean, "measure": output} for number, count, mean in traffic.means(output)
+            ]
+        groups: dict[tuple[int, float], list[tuple[Any, Any]]] = {}
         for row in traffic.pairs():
-            hour = row["at"].timestamp() // 3600 * 3600 if by_hour else 0.0
+            hour = 0.0 if since else row["at"].timestamp() // 3600 * 3600
             groups.setdefault((row["revision"], hour), []).append((row["prediction"], row["label"]))
-    chosen = choose_measure([pair for pairs in groups.values() for pair in pairs])
+    chosen = output or choose_measure([pair for pairs in groups.values() for pair in pairs])
     return [
-        {"revision": revision, **({"at": at} if by_hour else {}), "labels": len(pairs), "value": score(pairs, chosen), "measure": chosen}
+        {"revision": revision, **({} if since else {"at": at}), "labels": len(pairs), "value": score(pairs, chosen), "measure": chosen}
         for (revision, at), pairs in sorted(groups.items())
     ]
 

@@ -170,4 +170,4 @@ def _hint(workspace: Workspace, endpoint: str) -> str:
     known = sorted(stat.key.partition("/")[2] for stat in workspace.artifacts.list("traffic/"))
     if known:
         return f"kept is traffic of {', '.join(known[:10])}"
-    return f"have some of it kept: fairway endpoints capture {endpoint} --share 0.1"
+    return f"have some of it kept: fairway deploy SOURCE --name {endpoint} --capture 0.1"
