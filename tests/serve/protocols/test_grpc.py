@@ -15,6 +15,8 @@ import pytest
 from grpclib.client import Channel, UnaryUnaryMethod
 from grpclib.const import Status
 from grpclib.exceptions import GRPCError
+from h2.connection import H2Connection
+from hyperframe.frame import DataFrame, Frame, GoAwayFrame
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -363,25 +365,55 @@ def test_it_is_encrypted_with_a_certificate(tmp_path: Path) -> None:
     asyncio.run(asyncio.wait_for(main(), 20))
 
 
-def test_closing_waits_for_those_that_are_being_answered() -> None:
+def test_closing_says_so_and_waits_for_those_that_are_being_answered() -> None:
+    """Frame by frame: of grpclib's and h2's clients neither reads on after the frame that says that a connection ends."""
+
     async def main() -> None:
         serving = MemoryServing(sum_rows)
         waiting: list[Callable[[], None]] = []
         serving.submit = lambda call, done: waiting.append(lambda: done(sum_rows(call)))  # type: ignore[method-assign]
         server = await serve_grpc(serving, "127.0.0.1", 0)  # type: ignore[arg-type]
-        channel = Channel("127.0.0.1", server.port)
-        infer = UnaryUnaryMethod(channel, "/inference.GRPCInferenceService/ModelInfer", m.ModelInferRequest, m.ModelInferResponse)
-        asked = asyncio.ensure_future(infer(request_of(X)))
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        client = H2Connection()
+        client.initiate_connection()
+        path = "/inference.GRPCInferenceService/ModelInfer"
+        client.send_headers(
+            1,
+            [
+                (":method", "POST"),
+                (":scheme", "http"),
+                (":authority", "x"),
+                (":path", path),
+                ("te", "trailers"),
+                ("content-type", "application/grpc"),
+            ],
+        )
+        client.send_data(1, frame(request_of(X).SerializeToString()), end_stream=True)
+        writer.write(client.data_to_send())
         while not waiting:
             await asyncio.sleep(0.001)
         closing = asyncio.ensure_future(server.close())
-        await asyncio.sleep(0)
+        frames: list[Any] = []
+        while not any(isinstance(one, GoAwayFrame) for one in frames):
+            frames.append(await read_frame(reader))
+        assert not closing.done()
         waiting[0]()
-        assert (await asked).outputs
+        while not (frames[-1].stream_id == 1 and "END_STREAM" in frames[-1].flags):
+            frames.append(await read_frame(reader))
+        (data,) = (one for one in frames if isinstance(one, DataFrame))
+        assert m.ModelInferResponse.FromString(data.data[5:]).outputs
+        writer.close()
         await closing
-        channel.close()
+        with pytest.raises(ConnectionError):
+            await asyncio.open_connection("127.0.0.1", server.port)
 
     asyncio.run(asyncio.wait_for(main(), 20))
+
+
+async def read_frame(reader: asyncio.StreamReader) -> Any:
+    made, length = Frame.parse_frame_header(memoryview(await reader.readexactly(9)))
+    made.parse_body(memoryview(await reader.readexactly(length)))
+    return made
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])

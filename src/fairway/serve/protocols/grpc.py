@@ -9,6 +9,7 @@ import os
 import re
 import ssl
 import time
+import weakref
 import zlib
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -17,7 +18,9 @@ import h2.exceptions
 from google.protobuf.message import DecodeError
 from grpclib.const import Cardinality, Handler, Status
 from grpclib.exceptions import StreamTerminatedError
+from grpclib.protocol import H2Protocol
 from grpclib.server import Server
+from hyperframe.frame import GoAwayFrame
 
 from fairway.serve.call import Call, Result, Tensor
 from fairway.serve.http import listen_on
@@ -290,20 +293,51 @@ async def ask(serving: Serving, call: Call) -> Result:
     return await gather(result) if result.form == "stream" else result
 
 
+class _Listener(Server):
+    """grpclib's server, which knows its connections."""
+
+    def __init__(self, service: InferenceService) -> None:
+        super().__init__([service])
+        self.connections = weakref.WeakSet[H2Protocol]()
+
+    def _protocol_factory(self) -> H2Protocol:
+        made = super()._protocol_factory()
+        self.connections.add(made)
+        return made
+
+    def transports(self) -> list[Any]:
+        """Of connections that are open."""
+        found = [one.connection._transport for one in self.connections if hasattr(one, "connection")]
+        return [transport for transport in found if not transport.is_closing()]
+
+
 class GrpcServer:
     """A gRPC server that listens. `port` is the one it got."""
 
-    def __init__(self, server: Server, service: InferenceService, port: int) -> None:
+    def __init__(self, server: _Listener, service: InferenceService, port: int) -> None:
         self._server, self._service, self.port = server, service, port
 
-    async def close(self, timeout_s: float = 10.0) -> None:
-        """Take no new connections, let those that are being answered have their answers for `timeout_s`, and end."""
+    async def close(self, timeout_s: float = 10.0, linger_s: float = 0.5) -> None:
+        """Take no new connections and tell the old ones that they end: their clients ask nothing new on them. What is being answered has
+        `timeout_s`; who sent a request before it heard so has `linger_s`."""
         listener = self._server._server
         if listener is not None:
             listener.close()
+        for transport in self._server.transports():
+            transport.write(_GOING)
+        end = time.monotonic() + linger_s
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._service.idle.wait(), timeout_s)
+            while self._server.transports() and time.monotonic() < end:
+                await asyncio.sleep(0.01)
+            await asyncio.wait_for(self._service.idle.wait(), timeout_s)
         self._server.close()
+        for transport in self._server.transports():
+            transport.close()
+
+
+_GOING = GoAwayFrame(0, last_stream_id=2**31 - 1).serialize()
+"""Says that the connection ends, and that all that was asked on it is answered."""
 
 
 def _nothing(name: str, status: int, seconds: float) -> None:
@@ -328,7 +362,7 @@ async def serve_grpc(
         context.load_cert_chain(certificate, key or None)
         context.set_alpn_protocols(["h2"])
     service = InferenceService(serving, token, ended)
-    server = Server([service])
+    server = _Listener(service)
     sock = listen_on(host, port)
     found = sock.getsockname()[1]
     await server.start(sock=sock, ssl=context)
