@@ -5,9 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
 
 from fairway.errors import DefinitionError
 from fairway.serve.schema import Column, TensorSpec, compile_checker, load_schema, no_schema
+from fairway.serve.schema.wellformed import is_plain
 
 ROW = {"type": "object", "properties": {"age": {"type": "integer"}, "job": {"type": ["string", "null"]}}, "required": ["age"]}
 
@@ -126,3 +130,49 @@ def test_nothing_known_lets_json_through_as_it_is() -> None:
 def test_rows_take_no_other_fields_unless_the_schema_says_so() -> None:
     assert load_schema({"inputs": ROW}).document["properties"]["inputs"]["items"]["additionalProperties"] is False
     assert load_schema({"inputs": {**ROW, "additionalProperties": True}}).allows_more
+
+
+KEYS = [
+    "type",
+    "properties",
+    "required",
+    "items",
+    "enum",
+    "const",
+    "anyOf",
+    "minimum",
+    "minLength",
+    "pattern",
+    "$ref",
+    "$defs",
+    "default",
+    "examples",
+]
+VALUES = st.recursive(
+    st.sampled_from(
+        ["number", "string", "null", "x", "#/$defs/a", "% x", 1, -1, 0.5, True, None, ["a"], ["a", "a"], ["number", "null"], []]
+    ),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from([*KEYS, "x-note", "other"]), inner, max_size=3),
+    max_leaves=5,
+)
+
+
+@given(st.dictionaries(st.sampled_from(KEYS), VALUES, max_size=3))
+def test_what_looks_well_formed_is(document: dict[str, Any]) -> None:
+    if is_plain(document):
+        assert Draft202012Validator(Draft202012Validator.META_SCHEMA).is_valid(document)
+
+
+def test_a_schema_as_people_write_it_needs_no_library_to_be_read() -> None:
+    import subprocess
+    import sys
+
+    said = "import sys; from fairway.serve.schema import *; s = load_schema({'inputs': {'a': 'number', 'b': {'enum': ['x', None]}}})"
+    done = subprocess.run(
+        [sys.executable, "-c", f"{said}; compile_checker(s).read_json(b'[[1, null]]'); print(*sys.modules)"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    loaded = set(done.stdout.split())
+    assert not loaded & {"jsonschema", "numpy", "pandas", "pyarrow", "fairway.engine", "fairway.store"}
