@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import json
+import os
+import subprocess
 import sys
+import zipfile
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -112,6 +116,21 @@ def test_the_runtime_of_serving_pods_has_the_rooms_that_travel_and_no_other() ->
     assert {("serve", "replica"), ("serve", "gateway"), ("serve", "inpod.py"), ("step", "link.py")} <= rooms
     assert ("serve", "control") not in rooms and not {"engine", "web", "cli", "kube"} & {room[0] for room in rooms}
     assert build_runtime_zip()[1] != build_runtime_zip(SERVING_PARTS)[1]
+
+
+def test_the_compiled_runtime_is_the_same_every_time_and_needs_no_compiling(tmp_path: Path) -> None:
+    """Another digest would start all pods anew at each restart of the server."""
+    made, digest = build_runtime_zip(SERVING_PARTS, is_compiled=True)
+    text = "from fairway.envs.runtime import *; print(build_runtime_zip(SERVING_PARTS, is_compiled=True)[1])"
+    other = subprocess.run(
+        [sys.executable, "-c", text], env={**os.environ, "PYTHONHASHSEED": "77"}, capture_output=True, text=True, check=True
+    )
+    assert other.stdout.strip() == digest
+    zipfile.ZipFile(io.BytesIO(made)).extractall(tmp_path)
+    loud = [sys.executable, "-v", "-c", "import fairway.serve.inpod"]
+    said = subprocess.run(loud, env={"PYTHONPATH": str(tmp_path)}, capture_output=True, text=True, check=True).stderr
+    ours = [line for line in said.splitlines() if str(tmp_path) in line and "code object from" in line]
+    assert ours and all(".pyc" in line for line in ours)
 
 
 def test_a_pod_boots_into_this_program_by_the_servers_routes() -> None:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import os
 import re
 import sys
 import tempfile
 import zipfile
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from fairway.engine.release import Machine, is_portable
+from fairway.envs.runtime import compile_module
 from fairway.errors import UnsupportedError
 
 if TYPE_CHECKING:
@@ -91,17 +92,6 @@ def _contents(found: list[Distribution], machine: Machine) -> Iterator[tuple[str
             with open(path, "rb") as opened:
                 data = opened.read()
             yield name, data
-            if same and name.endswith(".py") and (compiled := _compile(name, data)):
-                parent, _, last = name.rpartition("/")
-                yield f"{parent}/__pycache__/{last[:-3]}.{sys.implementation.cache_tag}.pyc".lstrip("/"), compiled
-
-
-def _compile(name: str, data: bytes) -> bytes:
-    """As an unchecked file of the interpreter's cache: times of files are not kept in a zip."""
-    import marshal
-
-    try:
-        code = compile(data, name, "exec", dont_inherit=True)
-    except (SyntaxError, ValueError):
-        return b""
-    return importlib.util.MAGIC_NUMBER + (1).to_bytes(4, "little") + importlib.util.source_hash(data) + marshal.dumps(code)
+            if same and name.endswith(".py"):
+                with suppress(SyntaxError, ValueError):  # templates of code, code for other versions
+                    yield compile_module(name, data)

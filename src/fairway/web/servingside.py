@@ -55,7 +55,7 @@ class ServingSide:
     def runtime(self) -> tuple[bytes, str]:
         """The zip that serving pods fetch, and its digest; made when it is first needed."""
         if self._runtime is None:
-            self._runtime = build_runtime_zip(SERVING_PARTS)
+            self._runtime = build_runtime_zip(SERVING_PARTS, is_compiled=True)
         return self._runtime
 
     def routes(self) -> list[Route]:
