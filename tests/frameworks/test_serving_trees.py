@@ -103,7 +103,7 @@ def test_a_process_forked_from_one_that_loaded_a_large_model_predicts(kind: str,
 
 
 def test_onnx_takes_rows_by_one_input_or_by_one_for_each_column(tmp_path: Path) -> None:
-    skl2onnx = pytest.importorskip("skl2onnx")
+    import skl2onnx
     from skl2onnx.common.data_types import FloatTensorType
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
@@ -128,7 +128,8 @@ def test_onnx_takes_rows_by_one_input_or_by_one_for_each_column(tmp_path: Path) 
 
 
 def test_an_onnx_file_in_a_model_of_a_run(tmp_path: Path) -> None:
-    onnx = pytest.importorskip("onnx")
+    import onnx
+
     helper, kinds = onnx.helper, onnx.TensorProto
     inputs = [helper.make_tensor_value_info(name, kinds.FLOAT, ["n", 1]) for name in ("a", "b")]
     nodes = [helper.make_node("Add", ["a", "b"], ["sum"])]
@@ -143,4 +144,4 @@ def test_an_onnx_file_in_a_model_of_a_run(tmp_path: Path) -> None:
     ]
     with pytest.raises(Refused) as refused:
         rig.answer(predictor, rig.rows([[1]], ("a",)))
-    assert refused.value.faults[0].field == "b" or "b" in refused.value.message
+    assert refused.value.faults[0].field == "b"

@@ -76,8 +76,7 @@ def of_call(call: Call, predictor: Predictor, schema: Any) -> dict[str, Any]:
     """{slot: array} of one call; sets its `rows`. Raises Refused."""
     slots: tuple[Slot, ...] = getattr(predictor, "slots", ())
     made = _arrays_of(call, slots, schema)
-    if slots:
-        made = _into_slots(made, slots)
+    made = _into_slots(made, slots) if slots else {f"input_{at}": array for at, array in enumerate(made.values())}
     first = next(iter(made.values()))
     call.rows = call.rows or (len(first) if first.ndim else 0)
     return made

@@ -88,7 +88,7 @@ class KerasPredictor:
         self._by_name = isinstance(getattr(model, "_inputs_struct", None), dict)
         given: list[Any] = list(model.inputs or [])
         self.slots = tuple(_slot(one) for one in given)
-        outputs: Any = model.output_names if model.outputs is not None else ()
+        outputs: Any = getattr(model, "output_names", None) or [f"output_{at}" for at in range(len(model.outputs or ()))]
         named = getattr(model, "_outputs_struct", None)
         self._outputs = tuple(named) if isinstance(named, dict) else tuple(outputs)
         self._call: Any = self._plain_call

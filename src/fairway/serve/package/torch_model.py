@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import TYPE_CHECKING, Any
 
 from fairway.errors import DefinitionError
@@ -47,6 +48,7 @@ def load_exported(package: Package) -> TorchPredictor:
         program = torch.export.load(str(package.path))
         made = TorchPredictor(program.module(), package)
         made.slots = _slots_of_program(program)
+        made._is_loose = False
         made.batches = bool(made.slots) and all(slot.shape is not None and slot.shape[:1] == (-1,) for slot in made.slots)
         return made
 
@@ -70,7 +72,8 @@ class TorchPredictor:
         self.batches = package.options.get("batch") is not False
         self.bears_fork = self._device == "cpu"
         self.names = tuple(package.columns)
-        self.slots: tuple[Slot, ...] = ()
+        self.slots = _slots_of_module(module)
+        self._is_loose = not _takes_indices(module)
         self._threads = int(package.options.get("threads") or 0)
 
     def predict(self, inputs: Any, method: str, params: dict[str, Any]) -> Any:
@@ -88,7 +91,7 @@ class TorchPredictor:
         made = torch.from_numpy(array if array.flags.writeable else array.copy())
         if made.is_floating_point() and self._dtype is not None and made.dtype != self._dtype:
             made = made.to(self._dtype)
-        elif self._dtype is not None and not self.slots and made.dtype == torch.int64 and not _takes_indices(self._module):
+        elif self._dtype is not None and self._is_loose and made.dtype == torch.int64:
             made = made.to(self._dtype)  # JSON's 1 instead of 1.0
         return made if self._device == "cpu" else made.to(self._device)
 
@@ -177,7 +180,18 @@ def _weights(module: Any) -> list[Any]:
 
 def _takes_indices(module: Any) -> bool:
     """Its first layer looks things up: whole numbers are meant as such."""
-    return any(type(one).__name__.startswith("Embedding") for one in module.modules())
+    return any(str(getattr(one, "original_name", type(one).__name__)).startswith("Embedding") for one in module.modules())
+
+
+def _slots_of_module(module: Any) -> tuple[Slot, ...]:
+    """The arguments of `forward` that must be there; their types and shapes are not known."""
+    schema = getattr(getattr(module, "forward", None), "schema", None)
+    if schema is not None:  # TorchScript
+        names = [one.name for one in schema.arguments[1:] if not one.has_default_value()]
+    else:
+        found = inspect.signature(module.forward).parameters.values()
+        names = [one.name for one in found if one.default is one.empty and one.kind is one.POSITIONAL_OR_KEYWORD]
+    return tuple(map(Slot, names))
 
 
 def _slots_of_program(program: Any) -> tuple[Slot, ...]:

@@ -109,10 +109,14 @@ def _recipe(module: Any) -> dict[str, Any]:
     """{"class", "args"} or {"class", "children"}. Raises DefinitionError where an argument is not to be found."""
     import inspect
 
+    import torch
+
     kind = type(module)
     address = f"{kind.__module__}:{kind.__qualname__}"
     if kind.__module__.startswith("torch.nn.") and kind.__name__ in _CHILDREN:
         return {"class": address, "children": [[name, _recipe(child)] for name, child in module.named_children()]}
+    if kind.__init__ is torch.nn.Module.__init__:  # Tanh, Sigmoid, …: it has no arguments of its own
+        return {"class": address, "args": {}}
     args: dict[str, Any] = {}
     for name, param in inspect.signature(kind.__init__).parameters.items():
         if param.kind in (param.VAR_POSITIONAL, param.VAR_KEYWORD):
