@@ -15,7 +15,7 @@ from playwright.sync_api import Browser, Locator, Page, expect
 from fairway.serve.control.view import Answered, EndpointView
 from fairway.spec.record import replace
 from fairway.web.identity import Identity
-from tests.pages.conftest import Dashboard, Visitor, shoot
+from tests.pages.conftest import Dashboard, Visitor, fairway, shoot
 from tests.pages.test_looks import RULES, SIZES
 from tests.web.rig import TOKEN, Live, Server
 from tests.web.served import MemoryEndpoints, broken, busy, cold, figures
@@ -299,3 +299,58 @@ def test_nothing_runs_over_the_edge(visitor: Visitor, size: str) -> None:
             shoot(page, f"{name}-{size}")
         over[name] = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
     assert {name: by for name, by in over.items() if by > 0} == {}
+
+
+SCORE = """
+import json
+
+
+def init():
+    print("the tables are read", flush=True)
+
+
+def run(raw_data):
+    rows = json.loads(raw_data)["data"]
+    return [round(row["acid"] / 10, 3) for row in rows]
+"""
+SCORE_SCHEMA = {
+    "inputs": {"acid": {"type": "number", "maximum": 10}, "kind": {"enum": ["red", "white"]}},
+    "examples": [{"acid": 3.1, "kind": "red"}],
+}
+
+
+@pytest.fixture
+def served(dashboard: Dashboard) -> Iterator[Dashboard]:
+    """The project, with a script that is really served."""
+    (dashboard.folder / "score.py").write_text(SCORE)
+    (dashboard.folder / "score.schema.json").write_text(json.dumps(SCORE_SCHEMA))
+    fairway(dashboard.folder, "deploy", "score.py", "--schema", "score.schema.json", "--name", "wine", "--min", "0", "--max", "2")
+    yield dashboard
+    fairway(dashboard.folder, "endpoints", "wine", "--delete", "-y")
+
+
+def test_a_script_that_is_really_served(browser: Browser, served: Dashboard, signed_in: Any) -> None:
+    visitor = Visitor(browser, served, signed_in)
+    page = visitor.open("/endpoints")
+    row = page.locator("#endpoint-wine")
+    expect(row).to_contain_text("ready")
+    row.get_by_role("link", name="wine").click()
+    expect(page.locator("#revision-1")).to_contain_text("100 %")
+    page.get_by_role("link", name="Try it").first.click()
+    expect(field(page, "acid")).to_have_value("3.1")
+    field(page, "acid").fill("4.2")
+    page.get_by_role("button", name="Send").click()
+    expect(page.locator("#try-facts")).to_contain_text("revision 1")
+    expect(page.locator("#try-answer")).to_contain_text("0.42")
+    field(page, "acid").fill("11")
+    page.get_by_role("button", name="Send").click()
+    expect(field(page, "acid")).to_have_attribute("aria-invalid", "true")
+    page.get_by_role("link", name="Logs").click()
+    expect(page.locator(".ep-log")).to_contain_text("the tables are read")
+    page.get_by_role("link", name="Overview").click()
+    expect(page.locator("#endpoint-rest")).to_contain_text("422")
+    page.get_by_role("link", name="Pause…").click()
+    page.get_by_role("button", name="Pause").click()
+    expect(page.locator("#endpoint-head")).to_contain_text("paused")
+    visitor.close()
+    assert visitor.complaints == []

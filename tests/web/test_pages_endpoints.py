@@ -111,6 +111,7 @@ def test_the_page_tells_of_all_that_is_known(client: TestClient) -> None:
 @pytest.mark.parametrize(
     ("tab", "word"),
     [
+        ("overview", "Requests a second"),
         ("try", "Years, at the time of the call"),
         ("quality", "accuracy"),
         ("keys", "254,113"),

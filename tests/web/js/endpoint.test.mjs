@@ -1,7 +1,7 @@
 // What the page of an endpoint counts with: shares that add up, columns that go on, a form out of a schema.
 import assert from "node:assert/strict";
 import test from "node:test";
-import { joined, spanOf, spellMs } from "../../../src/fairway/web/static/js/endpoint-series.js";
+import { joined, pairs, spanOf, spellMs } from "../../../src/fairway/web/static/js/endpoint-series.js";
 import { rebalance, spellTraffic } from "../../../src/fairway/web/static/js/traffic-model.js";
 import { bodyOf, describe, faultsOf, firstValue, readText, spellCurl, toCsv } from "../../../src/fairway/web/static/js/try-model.js";
 
@@ -47,6 +47,11 @@ test("what is new comes after what there is, and what is old goes", () => {
   assert.deepEqual(joined(columns([], {}), columns([1], { 1: [2] })), columns([1], { 1: [2] }));
   assert.deepEqual(joined(columns([1], { 1: [2] }), columns([], {})), columns([1], { 1: [2] }));
   assert.deepEqual(joined(columns([5], { 1: [2] }), columns([4, 5], { 1: [9, 9] })), columns([5], { 1: [2] }));
+});
+
+test("a point alone is a dot, others are a line that breaks", () => {
+  const series = { at: [1, 2, 3, 4, 5] };
+  assert.deepEqual(pairs(series, [7, null, 8, 9, null]), [{ value: [1000, 7], symbol: "circle", symbolSize: 4 }, [2000, null], [3000, 8], [4000, 9], [5000, null]]);
 });
 
 test("a chart goes over what there is, up to half an hour", () => {

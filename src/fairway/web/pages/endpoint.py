@@ -82,7 +82,7 @@ async def frame(visit: Visit, view: EndpointView) -> dict[str, Any]:
         "weight": views.spell_weight,
         "traffic_command": views.traffic_command(view.name, endpoint.traffic, target_of(visit)),
         "shares": {str(number): share for number, share in endpoint.traffic},
-        "series": views.tell_series(view.series) if tab == "overview" and not visit.fragment else {},
+        "series": views.tell_series(view.series) if tab == "overview" and visit.wanted in ("", "endpoint-content") else {},
         "accuracy": views.tell_accuracy(view) if tab == "quality" else {},
         "form": spell_json(await asyncio.to_thread(tell_form, view)) if tab == "try" else "",
         "curl": views.curl_line(view.url, json.dumps(view.example, ensure_ascii=False), keyed=views.needs_key(view)),

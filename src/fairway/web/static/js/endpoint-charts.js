@@ -11,7 +11,7 @@ function colourOf(number) {
 }
 
 function line(name, data, colour, more = {}) {
-  return { name, type: "line", data, showSymbol: false, connectNulls: false, lineStyle: { width: 1.5 }, itemStyle: { color: colour }, sampling: "max", ...more };
+  return { name, type: "line", data, symbol: "none", showSymbol: true, connectNulls: false, lineStyle: { width: 1.5 }, itemStyle: { color: colour }, sampling: "max", ...more };
 }
 
 function options(series, y, lines, more = {}) {
@@ -103,6 +103,6 @@ export function showAccuracy(element) {
     xAxis: { type: "time", splitLine: { show: false } },
     yAxis: { type: "value", scale: true, splitNumber: 3, axisLabel: { formatter: spell } },
     tooltip: { trigger: "axis", formatter: (points) => [new Date(points[0].value[0]).toLocaleString(), ...points.map((one) => `${one.seriesName}   ${spell(one.value[1])}, ${one.value[2]} labels`)].join("\n") },
-    series: lines.map((one) => line(`revision ${one.revision}${several ? `, ${one.measure}` : ""}`, one.points.map(([at, value, labels]) => [at * 1000, value, labels]), colourOf(one.revision), { showSymbol: one.points.length < 3, sampling: undefined })),
+    series: lines.map((one) => line(`revision ${one.revision}${several ? `, ${one.measure}` : ""}`, one.points.map(([at, value, labels]) => [at * 1000, value, labels]), colourOf(one.revision), { symbol: one.points.length < 3 ? "circle" : "none", sampling: undefined })),
   }));
 }

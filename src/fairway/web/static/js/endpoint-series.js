@@ -22,9 +22,13 @@ export function joined(series, more, kept = KEPT_S) {
   return made;
 }
 
-/** Pairs [milliseconds, value]; null where there is no value, so that a line breaks. */
+/** Pairs [milliseconds, value]; null where there is no value, so that a line breaks. A point that stands alone would be no line: it is a dot. */
 export function pairs(series, column) {
-  return series.at.map((at, n) => [at * 1000, column[n]]);
+  const none = (n) => column[n] === null || column[n] === undefined;
+  return series.at.map((at, n) => {
+    const pair = [at * 1000, column[n]];
+    return !none(n) && none(n - 1) && none(n + 1) ? { value: pair, symbol: "circle", symbolSize: 4 } : pair;
+  });
 }
 
 /** From when to when a chart goes, in milliseconds: the last half hour, less as long as there is less, and never less than two minutes. */
@@ -50,5 +54,5 @@ export function spellMs(value) {
   if (value === null || value === undefined) return "–";
   if (value === 0) return "0 ms";
   if (value >= 999.5) return `${(value / 1000).toFixed(value < 9950 ? 1 : 0)} s`;
-  return value < 0.995 ? `${value.toFixed(2)} ms` : value < 9.95 ? `${value.toFixed(1)} ms` : `${Math.round(value)} ms`;
+  return value < 0.995 ? `${Number(value.toFixed(2))} ms` : value < 9.95 ? `${Number(value.toFixed(1))} ms` : `${Math.round(value)} ms`;
 }
