@@ -207,6 +207,19 @@ def test_metadata_says_what_to_send() -> None:
         assert about["properties"] == {"columns": '["age","income"]'}
 
 
+def test_metadata_has_a_datatype_for_whatever_there_is() -> None:
+    mixed = {"inputs": {"city": "string", "age": {"type": "integer"}, "more": {}}, "outputs": {"type": "string"}}
+    about = MemoryServing(sum_rows, mixed).ask("GET", "/v2/models/risk").json
+    assert [(one["name"], one["datatype"], one["shape"]) for one in about["inputs"]] == [
+        ("city", "BYTES", [-1]), ("age", "INT64", [-1]), ("more", "BYTES", [-1]),
+    ]  # fmt: skip
+    assert about["outputs"][0]["datatype"] == "BYTES"
+    tensors = {"inputs": {"x": {"type": "float32", "shape": [-1, 28, 28]}}}
+    (one,) = MemoryServing(sum_rows, tensors).ask("GET", "/v2/models/risk").json["inputs"]
+    assert one == {"name": "x", "datatype": "FP32", "shape": [-1, 28, 28]}
+    assert MemoryServing(sum_rows, None).ask("GET", "/v2/models/risk").json["inputs"] == []
+
+
 def test_errors_are_texts() -> None:
     answer = MemoryServing(lambda call: failed(504, "it took longer than 30 s")).ask(
         "POST", URL, *[binary_request(X)[0]], **binary_request(X)[1]

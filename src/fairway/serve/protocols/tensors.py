@@ -97,17 +97,17 @@ def describe_inputs(serving: Serving) -> list[dict[str, Any]]:
     """Name, datatype and shape of what the model takes. Where every column is a number of one datatype, the columns are one tensor."""
     schema = serving.schema
     if schema.tensors:
-        return [{"name": t.name, "datatype": t.datatype, "shape": list(t.shape)} for t in schema.tensors]
+        return [{"name": t.name, "datatype": t.datatype or "FP64", "shape": list(t.shape)} for t in schema.tensors]
     datatypes = {column.datatype for column in schema.columns}
     if schema.columns and len(datatypes) == 1 and schema.is_matrix:
         return [{"name": "inputs", "datatype": datatypes.pop(), "shape": [-1, len(schema.columns)]}]
-    return [{"name": column.name, "datatype": column.datatype, "shape": [-1]} for column in schema.columns]
+    return [{"name": column.name, "datatype": column.datatype or "BYTES", "shape": [-1]} for column in schema.columns]
 
 
 def describe_outputs(serving: Serving) -> list[dict[str, Any]]:
     """Name, datatype and shape of what the model answers."""
     return [
-        {"name": output.name, "datatype": output.datatype, "shape": list(getattr(output, "shape", (-1,)))}
+        {"name": output.name, "datatype": output.datatype or "BYTES", "shape": list(getattr(output, "shape", (-1,)))}
         for output in serving.schema.outputs
     ]
 
