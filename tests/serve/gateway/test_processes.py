@@ -93,6 +93,40 @@ def test_killing_the_child_under_load_breaks_only_what_it_had_in_hand(tmp_path: 
     run_slow(test)
 
 
+def test_no_feedback_that_was_acknowledged_is_lost_when_the_child_is_killed(tmp_path: Path) -> None:
+    async def test() -> None:
+        acknowledged: list[str] = []
+        stop = False
+
+        async def send(gateway: GatewayProcess, caller: int) -> None:
+            client, turn = None, 0
+            while not stop:
+                turn += 1
+                name = f"call-{caller}-{turn}"
+                client = client or await gateway.client()
+                try:
+                    answer = await client.ask("/risk/feedback", b'{"id": "%s", "label": 1}' % name.encode())
+                except (OSError, asyncio.IncompleteReadError):
+                    client = None
+                    continue
+                assert answer.status == 200, answer.body
+                acknowledged.append(name)
+
+        async with gateway_process(tmp_path, "--spool", str(tmp_path / "spool")) as gateway:
+            await gateway.change(risk={"traffic": [[1, 100]]})
+            senders = [asyncio.create_task(send(gateway, number)) for number in range(4)]
+            for turn in range(1, 4):
+                await until(lambda goal=30 * turn: len(acknowledged) >= goal)
+                os.kill((await gateway.state())["pid"], signal.SIGKILL)
+            await until(lambda: len(acknowledged) >= 120)
+            stop = True
+            await asyncio.gather(*senders)
+        kept = "".join(path.read_text() for path in (tmp_path / "spool" / "risk").glob("feedback-*.jsonl"))
+        assert [name for name in acknowledged if f'"{name}"' not in kept] == []
+
+    run_slow(test)
+
+
 def test_a_connection_made_while_no_child_lives_is_answered_by_the_next(tmp_path: Path) -> None:
     async def test() -> None:
         async with replica_process(tmp_path / "a.sock"), gateway_process(tmp_path) as gateway:

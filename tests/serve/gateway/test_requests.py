@@ -476,6 +476,48 @@ def test_while_the_revision_that_was_meant_does_not_run_another_answers_and_the_
     run(test)
 
 
+def test_who_waits_for_a_revision_that_loses_its_traffic_waits_for_the_other(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with gateway_rig(tmp_path) as rig:
+            said: list[dict[str, Any]] = []
+            rig.gateway.news.say = said.append  # type: ignore[method-assign]
+            rig.change(risk={"traffic": [[4, 1]], "replicas": {"4": []}})
+            client = await rig.client()
+            await client.send(render("/risk/predict"))
+            await until(lambda: rig.gateway.services["risk"].held)
+            rig.change(risk={"traffic": [[5, 1]], "replicas": {}})
+            assert {"wanted": "risk", "revision": 5, "waiting": 1} in said
+            replica = await rig.replica("a")
+            rig.change(risk={"traffic": [[5, 1]], "replicas": {"5": [replica.row()]}})
+            assert (await client.answer()).revision == 5
+            rig.change(risk={"traffic": [[5, 1]], "replicas": {"5": [replica.row()]}})
+            meters = rig.gateway.services["risk"].meters
+            assert 4 not in meters and meters[5].waiting == 0
+
+    run(test)
+
+
+def test_many_that_meet_a_dead_replica_at_once_count_as_one(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with gateway_rig(tmp_path) as rig:
+            a = await one(rig)
+            a.stop()
+            said: list[dict[str, Any]] = []
+            rig.gateway.news.say = said.append  # type: ignore[method-assign]
+            clients = [await rig.client() for _ in range(50)]
+            for client in clients:
+                await client.send(render("/risk/predict"))
+            await until(lambda: len(rig.gateway.services["risk"].held) == 50)
+            assert len([item for item in said if "unreachable" in item]) <= 2
+            replica = rig.gateway.services["risk"].all_replicas()[0]
+            assert replica.down_until < time.monotonic() + 1.1
+            await a.start()
+            for client in clients:
+                assert (await client.answer()).status == 200
+
+    run(test)
+
+
 def test_a_paused_endpoint_and_one_without_traffic_say_so(tmp_path: Path) -> None:
     async def test() -> None:
         async with gateway_rig(tmp_path) as rig:

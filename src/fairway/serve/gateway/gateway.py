@@ -83,8 +83,7 @@ class Gateway:
         if not service.held:
             return
         now = time.monotonic()
-        running = service.running(now)
-        if not running:
+        if not service.running(now) and not any(job.is_stale for job in service.held):
             return
         self.news.started(service.name)
         for _ in range(len(service.held)):

@@ -85,7 +85,15 @@ class Job:
     def release(self, now: float) -> None:
         """A replica may be there: it was taken off the queue."""
         self._unhold()
+        if self.is_stale:
+            self.wants = self.service.spread.draw()
         self.dispatch(now)
+
+    @property
+    def is_stale(self) -> bool:
+        """Does it wait for a revision that takes no traffic any more, while another does?"""
+        revisions = self.service.spread.revisions
+        return not self.is_pinned and bool(revisions) and self.wants not in revisions
 
     def _unhold(self) -> None:
         if self._timer is not None:
@@ -183,8 +191,8 @@ class Job:
             return
         self._part(replica, now)
         if answer.problem == "connect":
-            replica.fail(now)
-            self._gateway.lost(self.service, replica, answer.why)
+            if replica.fail(now):
+                self._gateway.lost(self.service, replica, answer.why)
             self.dispatch(now)
         elif answer.problem == "closed" and not answer.sent and self._retries < _RETRIES:
             self._retries += 1

@@ -54,10 +54,13 @@ class Replica:
         if self.channel is not None:
             self.channel.close()
 
-    def fail(self, now: float) -> None:
-        """It takes no connections: longer, the more often."""
+    def fail(self, now: float) -> bool:
+        """It takes no connections: it is left alone for longer, the more often. False if that is known already."""
+        if now < self.down_until:
+            return False
         self._failures += 1
         self.down_until = now + min(_DOWN_S * 2 ** (self._failures - 1), _DOWN_MOST_S)
+        return True
 
     def recover(self) -> None:
         if self._failures:
@@ -125,7 +128,7 @@ class Service:
             if not replica.is_draining:
                 self.replicas.setdefault(replica.revision, []).append(replica)
         known = {0, row.shadow, *self.spread.revisions, *row.replicas}
-        for number in [n for n, meter in self.meters.items() if n not in known and not meter.in_flight]:
+        for number in [n for n, meter in self.meters.items() if n not in known and not meter.in_flight and not meter.waiting]:
             del self.meters[number]
 
     def meter(self, revision: int) -> Meter:
