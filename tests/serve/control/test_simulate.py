@@ -35,19 +35,19 @@ def poisson(rate: float, count: int, seed: int = 1) -> Recording:
 @pytest.mark.parametrize("busy", [0.3, 0.6, 0.8])
 def test_waiting_for_one_replica_is_as_the_formula_says(busy: float) -> None:
     """M/D/1: requests by chance, equal service: the mean wait is service x busy / (2 x (1 - busy))."""
-    found = simulate(poisson(busy, 60_000), Setting("", ONE, service_s=1.0, **PATIENT))
-    assert found.wait_ms / 1000 == pytest.approx(busy / (2 * (1 - busy)), rel=0.08)
+    found = simulate(poisson(busy, 40_000), Setting("", ONE, service_s=1.0, **PATIENT))
+    assert found.wait_ms / 1000 == pytest.approx(busy / (2 * (1 - busy)), rel=0.1)
     assert found.mean_ms == pytest.approx(found.wait_ms + 1000)
-    assert found.hours * 3600 == pytest.approx(60_000 / busy, rel=0.02) and found.starts == 1
+    assert found.hours * 3600 == pytest.approx(40_000 / busy, rel=0.02) and found.starts == 1
 
 
 def test_waiting_with_service_by_chance_is_as_the_formula_says() -> None:
     """M/M/1: the mean wait is service x busy / (1 - busy)."""
     chance = random.Random(4)
-    load = poisson(0.5, 60_000)
+    load = poisson(0.5, 40_000)
     seconds = array("d", (chance.expovariate(1.0) for _ in load.arrivals))
     found = simulate(Recording(load.arrivals, seconds), Setting("", ONE, **PATIENT))
-    assert found.wait_ms / 1000 == pytest.approx(1.0, rel=0.08)
+    assert found.wait_ms / 1000 == pytest.approx(1.0, rel=0.1)
 
 
 def test_a_batch_answers_what_waits_at_once() -> None:
@@ -66,7 +66,8 @@ def test_the_first_request_after_idling_waits_for_a_start_and_is_answered() -> N
     assert (found.refused, found.cold, found.starts) == (0, 3, 2)
     assert found.max_ms == pytest.approx(3100) and found.p50_ms == pytest.approx(3100)
     assert found.cost == found.hours * 3600 and 60 < found.cost < 75, "about a minute; the second ends with the recording"
-    assert {moment.wanted for moment in found.moments} == {0, 1}
+    wanted = [moment.wanted for moment in found.moments]
+    assert min(wanted) == 0 and max(wanted) == 1
 
 
 def test_what_waits_too_long_or_finds_a_full_queue_is_refused() -> None:
@@ -90,7 +91,7 @@ def test_a_schedule_is_kept_in_the_recordings_own_time() -> None:
     load = Recording([0.0, 7200.0], zero=1_800_000_000.0)  # 08:00 UTC
     floor = Floor(3, "09:00", "09:30")
     found = simulate(load, Setting("", Scaling(minimum=1, maximum=4, floors=(floor,), shrink_delay_s=0.0)))
-    high = [moment.at for moment in found.moments if moment.wanted == 3]
+    high = [moment.at for moment in found.moments if moment.wanted > 2.9]
     assert 3570 <= min(high) <= 3650 and max(high) <= 3600 + 1800 + 60
 
 

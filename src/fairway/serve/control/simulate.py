@@ -57,12 +57,12 @@ class Setting(Record):
 
 @record
 class Moment(Record):
-    """A stretch that ends at `at` (seconds since the first request). `wanted` and `ready`: replicas at its end, the most of it."""
+    """A stretch that ends at `at` (seconds since the first request). `wanted` and `ready`: replicas on average; `p95_ms`: the worst."""
 
     at: float
     rate: float
-    wanted: int
-    ready: int
+    wanted: float
+    ready: float
     p95_ms: float
     refused: int = 0
 
@@ -329,7 +329,7 @@ class _Replay:
 
 
 def thin(moments: Sequence[Moment], count: int = _POINTS) -> tuple[Moment, ...]:
-    """At most `count` of them: each stands for several, with their mean rate, and their most of all else."""
+    """At most `count` of them: each stands for several, with their mean rate and replicas, and their worst latency."""
     size = -(-len(moments) // count) or 1
     out: list[Moment] = []
     for begin in range(0, len(moments), size):
@@ -338,8 +338,8 @@ def thin(moments: Sequence[Moment], count: int = _POINTS) -> tuple[Moment, ...]:
             Moment(
                 part[-1].at,
                 sum(one.rate for one in part) / len(part),
-                max(one.wanted for one in part),
-                max(one.ready for one in part),
+                sum(one.wanted for one in part) / len(part),
+                sum(one.ready for one in part) / len(part),
                 max(one.p95_ms for one in part),
                 sum(one.refused for one in part),
             )

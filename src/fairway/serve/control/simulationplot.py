@@ -44,7 +44,7 @@ def render_text(outcomes: Sequence[Outcome], *, width: int = 78) -> str:
     first = outcomes[0]
     lines = [f"{first.requests:,} requests in {spell_s(first.moments[-1].at)}" + (f"; in all of them: {same}" if same else ""), ""]
     lines.append(_line("load", first.moments, _rate, columns, label, _per_second))
-    for title, of, spell in (("replicas", _wanted, _count), ("p95 (by its logarithm)", _p95, spell_ms), ("refused", _refused, _count)):
+    for title, of, spell in (("replicas", _wanted, _short), ("p95 (by its logarithm)", _p95, spell_ms), ("refused", _refused, _count)):
         shown = [outcome for outcome in outcomes if of is not _refused or outcome.refused]
         if shown:
             lines += ["", title, *(_line(outcome.setting.name, outcome.moments, of, columns, label, spell) for outcome in shown)]
