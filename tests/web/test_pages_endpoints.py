@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+import httpx2
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -19,7 +20,7 @@ from starlette.testclient import TestClient
 
 from fairway.cli.app import LazyGroup
 from fairway.errors import ConfigError
-from fairway.serve.control.view import Figures, Point, RefusedView, RolloutView
+from fairway.serve.control.view import EndpointView, Figures, Point, RefusedView, RolloutView
 from fairway.spec.endpoint import Floor, Rollout, Scaling
 from fairway.spec.record import replace
 from fairway.web import endpointviews as views
@@ -28,7 +29,7 @@ from fairway.web.lineage import find_served
 from fairway.web.live import endpoint_of, run_of, spell_topic
 from fairway.web.pages.endpointparts import read_weights
 from fairway.web.ports import Endpoints
-from tests.web.rig import Server
+from tests.web.rig import Live, Server
 from tests.web.served import NOW, MemoryEndpoints, broken, busy, cold
 
 HTML = {"accept": "text/html"}
@@ -368,6 +369,32 @@ def test_what_is_no_weight_is_refused(text: str) -> None:
 def test_endpoints_are_topics_of_their_own() -> None:
     assert (spell_topic("endpoints"), spell_topic("endpoint:risk"), spell_topic("endpoint:")) == ("endpoints", "endpoint:risk", None)
     assert (endpoint_of("endpoint:risk"), run_of("endpoint:risk"), run_of("endpoints")) == ("risk", "", "")
+
+
+def test_news_of_an_endpoint_are_for_who_may_see_it(live: Live, server: Server, keeper: MemoryEndpoints) -> None:
+    keeper.bus = server.host.bus
+    topics = "topic=endpoints&topic=endpoint:risk&topic=endpoint:theirs&topic=endpoint:nobody"
+
+    async def tell(view: EndpointView) -> None:
+        keeper.put(view)
+
+    def listen() -> list[Any]:
+        headers = {"Fairway-Token": RUNNER, "accept": "text/event-stream"}
+        with httpx2.stream("GET", f"{live.url}/live?{topics}", headers=headers, timeout=20) as answer:
+            told = (json.loads(line.removeprefix("data: ")) for line in answer.iter_lines() if line.startswith("data: "))
+            opened = next(told)
+            for name in ("theirs", "risk"):
+                live.call(tell(busy(name, project=name if name == "theirs" else "")))
+            seen: list[Any] = [opened]
+            while "endpoint:risk" not in seen[-1] or len(seen) == 1:
+                seen.append(next(told))
+        return seen
+
+    with live.serving(server):
+        opened, *news = listen()
+    assert opened == {"endpoints": 0, "endpoint:risk": 0}
+    assert {topic for one in news for topic in one} == {"endpoints", "endpoint:risk"}
+    assert news[-1]["endpoint:risk"] == 1
 
 
 def test_buckets_hold_every_request_of_the_last_half_hour_once() -> None:
