@@ -32,6 +32,7 @@ def test_v1_answers_predictions(body) -> None:
         (b"{}", 400, "came neither"),
         (b'{"instances": [], "inputs": {}}', 400, "came both of them"),
         (b"[1]", 400, "Expected `object`"),
+        (b'{"instances": [[1, 2]], "more": 1}', 400, "unknown field `more`"),
         (b"{", 400, "not JSON"),
         (b'{"instances": [{"age": "old", "income": 1}]}', 422, "age"),
         (b'{"instances": [[1]]}', 422, ""),
@@ -45,6 +46,12 @@ def test_v1_errors_are_texts(body: bytes, status: int, said: str) -> None:
     assert isinstance(answer.json["error"], str)
     assert said in answer.json["error"]
     assert not serving.calls
+
+
+def test_v1_hands_parameters_on() -> None:
+    serving = MemoryServing(sum_rows)
+    serving.post(V1, {"instances": ROWS, "parameters": {"top": 3}})
+    assert serving.calls[0].params == {"top": 3}
 
 
 def test_v1_says_what_there_is_and_what_is_not() -> None:
@@ -89,6 +96,7 @@ def test_each_spelling_of_mlflow_is_read(body) -> None:
         (b"[]", 400, "Expected `object`"),
         (b"\xff", 400, "not JSON"),
         (b'{"inputs": [[1, 2]], "params": []}', 400, "$.params"),
+        (b'{"inputs": [[1, 2]], "param": {}}', 400, "unknown field `param`"),
         (b'{"dataframe_split": {"columns": ["age"], "data": [[1]]}}', 422, "income"),
     ],
 )

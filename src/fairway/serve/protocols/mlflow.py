@@ -20,7 +20,7 @@ _CODES = {400: "BAD_REQUEST", 404: "RESOURCE_DOES_NOT_EXIST", 429: "REQUEST_LIMI
 TEXT = b"text/plain; charset=utf-8"
 
 
-class Invocation(msgspec.Struct):
+class Invocation(msgspec.Struct, forbid_unknown_fields=True):
     """The protocol's body: one of four spellings of the input, and parameters for the model."""
 
     dataframe_split: msgspec.Raw = msgspec.Raw()

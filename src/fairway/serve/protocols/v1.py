@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -17,11 +17,13 @@ if TYPE_CHECKING:
     from fairway.serve.http import Exchange
 
 
-class PredictRequest(msgspec.Struct):
-    """The protocol's body: rows in `instances`, or columns in `inputs`."""
+class PredictRequest(msgspec.Struct, forbid_unknown_fields=True):
+    """The protocol's body: rows in `instances`, or columns in `inputs`. There is one signature here, whatever its caller names it."""
 
     instances: msgspec.Raw = msgspec.Raw()
     inputs: msgspec.Raw = msgspec.Raw()
+    parameters: dict[str, Any] = {}
+    signature_name: str = ""
 
 
 _decode = msgspec.json.Decoder(PredictRequest).decode
@@ -39,6 +41,8 @@ def predict(serving: Serving, exchange: Exchange, params: Params) -> None:
             raise Refused(400, "FW-REQUEST", f'the body is to have "instances" (rows) or "inputs" (columns): came {came}')
         name, rows = (b"instances", request.instances) if len(request.instances) else (b"inputs", request.inputs)
         call = serving.checker.read_json(b'{"%b":%b}' % (name, rows))
+        if request.parameters:
+            call.params = request.parameters
         submit(serving, exchange, call, lambda result: write(exchange, result), refuse)
     except Refused as refused:
         refuse(exchange, refused)
