@@ -193,3 +193,16 @@ def test_a_folder_of_any_files_can_be_a_model(store: FolderArtifactStore, scratc
         _ = model.estimator
     manifest = json.loads(store.get(blob_key(ref.digest)))
     assert [f["path"] for f in manifest["files"]] == ["deep/x", "fairway-model.json", "model.rds", "schema.json"]
+
+
+def test_files_of_other_libraries_are_recognised_by_their_names(tmp_path: Path) -> None:
+    for n, (name, framework) in enumerate(
+        {"net.keras": "keras", "net.onnx": "onnx", "MLmodel": "mlflow", "saved_model.pb": "tensorflow"}.items()
+    ):
+        (tmp_path / f"{n}").mkdir()
+        (tmp_path / f"{n}" / name).write_bytes(b"x")
+        fw.Model(tmp_path / f"{n}").save(tmp_path / f"{n}-saved")
+        assert fw.Model.load(tmp_path / f"{n}-saved").framework == framework
+    fw.Model(tmp_path / "1" / "net.onnx", metrics={"auc": 0.5}).save(tmp_path / "one-file")
+    made = fw.Model.load(tmp_path / "one-file")
+    assert (made.card["file"], made.framework, made.metrics) == ("net.onnx", "onnx", {"auc": 0.5})

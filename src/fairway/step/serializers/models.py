@@ -3,7 +3,9 @@
 fairway-model.json   framework, class, versions, signature, metrics, which file holds the estimator in which format
 schema.json          JSON Schema (2020-12) of one request's inputs and outputs, where they are known
 example.json         a request that works: {"inputs": [{column: value, …}, …]}
-model.skops | model.ubj | model.txt | model.safetensors | model.onnx | model.pkl
+model.skops | model.ubj | model.txt | model.safetensors | model.onnx | model.pkl, or the files of a folder that another library wrote
+
+Which run made it is not in the card but with the run: the same model has the same digest, whoever trains it.
 """
 
 from __future__ import annotations
@@ -22,6 +24,16 @@ if TYPE_CHECKING:
 
 CARD = "fairway-model.json"
 _OWN = frozenset({CARD, "schema.json", "example.json"})
+_FRAMEWORKS = {
+    "MLmodel": "mlflow",
+    "saved_model.pb": "tensorflow",
+    ".keras": "keras",
+    ".h5": "keras",
+    ".onnx": "onnx",
+    ".pt": "torch",
+    ".pt2": "torch",
+    ".R": "r",
+}
 
 
 class ModelFolder:
@@ -166,9 +178,13 @@ def _task(estimator: Any) -> str:
 
 
 def _copy_files(model: Model, folder: str) -> dict[str, Any]:
-    """The files of a model that lies in a folder already."""
+    """The files of a model that lies in a folder already, or its one file."""
     import shutil
 
+    if os.path.isfile(model.folder):
+        name = os.path.basename(model.folder)
+        shutil.copy2(model.folder, os.path.join(folder, name))
+        return _about_files([name])
     if not os.path.isdir(model.folder):
         raise NotFoundError(
             f"there is no folder {model.folder} to make a model of", hint="pass an estimator, or the folder it was saved to"
@@ -185,7 +201,14 @@ def _copy_files(model: Model, folder: str) -> dict[str, Any]:
     files = sorted(os.listdir(folder))
     if not files:
         raise DefinitionError(f"the folder {model.folder} is empty", hint="save the model into it first")
-    return {"framework": "", "class": "", "versions": _versions({}), "file": files[0] if len(files) == 1 else "", "format": "files"}
+    return _about_files(files)
+
+
+def _about_files(files: list[str]) -> dict[str, Any]:
+    """What the names of files say of a model whose library is not asked."""
+    framework = next((_FRAMEWORKS[mark] for name in files for mark in (name, os.path.splitext(name)[1]) if mark in _FRAMEWORKS), "")
+    file = files[0] if len(files) == 1 else ""
+    return {"framework": framework, "class": "", "versions": _versions({}), "file": file, "format": "files"}
 
 
 def _write_json(folder: str, name: str, data: Any) -> None:
