@@ -8,7 +8,9 @@ import click
 
 from fairway.cli.arguments import on_option, output_option
 from fairway.cli.listing import print_json, print_table
-from fairway.cli.serving import endpoint_argument, open_served, parse_weights, say
+from fairway.cli.serving import endpoint_argument, open_served, parse_weights, say, wait_ready
+
+_WAIT_S = 600.0
 
 
 @click.command("traffic")
@@ -40,6 +42,8 @@ def command(folder: str, name: str, weights: tuple[str, ...], shadow: int | None
     if sticky is not None:
         body["sticky"] = "" if sticky == "no" else sticky
     document = served.api.send("POST", served.path(name, "/traffic"), body) if body else served.get(name)["endpoint"]
+    for number, _ in document["traffic"] if weights else ():
+        wait_ready(served, name, number, _WAIT_S, say)
     if output == "json":
         print_json({"traffic": document["traffic"], "shadow": document["shadow"], "sticky": document["sticky"]})
         return 0

@@ -45,8 +45,9 @@ class LateEndpoints:
         return self._keeper is not None and bool(self._keeper.watched)
 
     async def start(self) -> None:
-        """Take up the endpoints that there are, if any."""
-        if await self._store.endpoints():
+        """Take up the endpoints that there are, if any, and what one that was deleted has left running."""
+        left = (Path(self._home) / "serve" / "replicas").glob("*.json")
+        if await self._store.endpoints() or any(left):
             await self._open()
 
     async def views(self) -> Sequence[EndpointView]:

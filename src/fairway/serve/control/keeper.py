@@ -243,7 +243,7 @@ class Keeper:
     async def _look_at_gateways(self, now: float) -> None:
         """Have them while there are endpoints."""
         if not self.watched:
-            if self._gateways_run:
+            if self._gateways_run or not self._looks:  # the server before may not have come to it
                 self._gateways_run = False
                 self._heard.clear()
                 await self.gateways.stop()

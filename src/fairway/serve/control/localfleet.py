@@ -137,11 +137,9 @@ class LocalFleet:
     async def apply(self, endpoint: Endpoint, revision: Revision, replicas: int) -> None:
         """Have that many replicas; see the port."""
         key = (endpoint.name, revision.number)
-        before = self._wanted.get(key)
         self._wanted[key] = (endpoint, revision, replicas)
-        if self._zygotes is not None and (before is None or before[0] != endpoint):
-            self._zygotes.want(endpoint, revision, self._launching)
         self._reconcile(key)
+        self._keep_warm(key)
 
     async def observe(self) -> Sequence[Replica]:
         """All replicas, and for each revision that fails to start one that says why."""
@@ -192,6 +190,9 @@ class LocalFleet:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        for one in self._tended.values():
+            if one.view.state == "draining" and one.kept is not None:  # nobody else would tell it to end
+                signal_group(one.kept.pid, one.kept.process, "TERM")
         if self._zygotes is not None:
             await self._zygotes.close()
 
@@ -221,6 +222,11 @@ class LocalFleet:
             count = min(count, sum(one.view.state == "ready" for one in living))  # the others would fail as well
         for _ in range(count - len(living)):
             self._start(endpoint, revision)
+
+    def _keep_warm(self, key: Key) -> None:
+        """See to its libraries, once nobody waits for the same libraries to be imported by a replica."""
+        if self._zygotes is not None and key in self._wanted and not any(one.view.state == "starting" for one in self._of(key)):
+            self._zygotes.want(*self._wanted[key][:2], self._launching)
 
     def _start(self, endpoint: Endpoint, revision: Revision) -> None:
         id = f"{endpoint.name}-{revision.number}-{os.urandom(3).hex()}"
@@ -287,6 +293,7 @@ class LocalFleet:
             one.ready_at = one.kept.ready_at
             one.view = replace(one.view, state="ready", since=one.ready_at, cold_start_s=one.ready_at - one.kept.began_at)
             self._news.set()
+            self._keep_warm((one.view.endpoint, one.view.revision))
 
     def _ended(self, one: _Tended, reason: str) -> None:
         key = (one.view.endpoint, one.view.revision)
@@ -331,6 +338,8 @@ class LocalFleet:
                 if id in self._tended:
                     self._tended[id].view = replace(self._tended[id].view, memory_bytes=size)
             await asyncio.to_thread(self._cut_logs)
+            if self._zygotes is not None:
+                self._zygotes.sweep()
 
     def _log_of(self, endpoint: str, id: str) -> Path:
         return self._folder / "logs" / endpoint / f"{id}.log"

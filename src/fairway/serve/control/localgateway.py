@@ -69,8 +69,7 @@ class LocalGateways:
         """Find the one that runs, or start one."""
         self._tell = tell
         self._folder.mkdir(parents=True, exist_ok=True)
-        sockets = await asyncio.to_thread(open_socket_folder, self._folder.parent / "sockets", self._home, 60)
-        self._admin = sockets / "gateway.sock"
+        await self._find_admin()
         await self.look()
 
     async def publish(self, endpoints: Sequence[Endpoint], table: bytes) -> None:
@@ -96,8 +95,10 @@ class LocalGateways:
     async def stop(self) -> None:
         """End it: what it has in hand is answered first."""
         async with self._starting:
-            state = await self._link.state() if self._link is not None else None
             await self._close_link()
+            link = GatewayLink("local", f"unix:{await self._find_admin()}", lambda name, news: None)
+            state = await link.state() if self._admin.exists() else None
+            await link.close()
             if state is None:
                 return
             pid = int(state["holder"])
@@ -113,6 +114,11 @@ class LocalGateways:
     async def close(self) -> None:
         """Let go of it; it goes on."""
         await self._close_link()
+
+    async def _find_admin(self) -> Path:
+        sockets = await asyncio.to_thread(open_socket_folder, self._folder.parent / "sockets", self._home, 60)
+        self._admin = sockets / "gateway.sock"
+        return self._admin
 
     async def _close_link(self) -> None:
         link, self._link = self._link, None
