@@ -200,7 +200,7 @@ class KubeFleet:
         except ForbiddenError as error:
             if kind not in _OPTIONAL:
                 raise ForbiddenError(
-                    f"the server may not make a {kind} in {self.settings.namespace}: {error.message}",
+                    f"the server may not make the {kind} {name} in {self.settings.namespace}: {error.message}",
                     hint=f"`fairway up --on {self.settings.target.name}` gives it the right, if you have it",
                 ) from error
             self.lacking[kind] = error.message
@@ -250,7 +250,7 @@ class KubeFleet:
             except ForbiddenError as error:
                 hint = "an administrator must give its service account create, get, list, watch, patch and delete of it"
                 raise ForbiddenError(
-                    f"the server may not make a {kind} in {self.settings.namespace}: {error.message}", hint=hint
+                    f"the server may not make the {kind} {name} in {self.settings.namespace}: {error.message}", hint=hint
                 ) from error
             self._applied[kind, name] = digest
 

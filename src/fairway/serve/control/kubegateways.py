@@ -189,7 +189,7 @@ class KubeGateways:
             if kind == "PodDisruptionBudget":
                 return
             raise ForbiddenError(
-                f"the server may not make a {kind} in {self.settings.namespace}: {error.message}",
+                f"the server may not make the {kind} {name} in {self.settings.namespace}: {error.message}",
                 hint=f"`fairway up --on {self.settings.target.name}` gives it the right, if you have it",
             ) from error
         self._applied[kind, name] = digest

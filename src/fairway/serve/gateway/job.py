@@ -153,7 +153,8 @@ class Job:
         """The head of the request as a replica gets it. `limit_s`: how long it may take; `more`: further headers."""
         exchange = self.exchange
         target = self.way.target + b"?" + exchange.query.encode("latin-1") if exchange.query else self.way.target
-        first = b"%b %b HTTP/1.1\r\nhost: fairway\r\n" % (exchange.method.encode(), target)
+        host = self.replica.host if self.replica is not None else b"fairway"
+        first = b"%b %b HTTP/1.1\r\nhost: %b\r\n" % (exchange.method.encode(), target, host)
         added = [
             *forwarded(exchange.headers, exchange.peer, is_encrypted=exchange.is_encrypted, prefix=self.way.prefix),
             (b"fairway-request-id", exchange.id.encode()),

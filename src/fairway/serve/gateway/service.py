@@ -18,17 +18,24 @@ from fairway.spec.endpoint import Key
 _DOWN_S, _DOWN_MOST_S = 0.25, 4.0
 
 
+def host_of(address: str) -> bytes:
+    """What a replica is to see in its Host header: its name where it has one, for it may be behind what goes by names (Knative)."""
+    name = "" if address.startswith("unix:") else address.rpartition(":")[0]
+    return name.encode("latin-1", "replace") if any(letter.isalpha() for letter in name) and not name.startswith("[") else b"fairway"
+
+
 class Replica:
     """A replica that the table names. `down_until`: it takes no connections; others are asked meanwhile."""
 
     __slots__ = (
-        "_failures", "_is_closed", "address", "channel", "down_until", "grpc", "id", "in_flight", "is_draining", "revision",
-        "tag", "upstream",
+        "_failures", "_is_closed", "address", "channel", "down_until", "grpc", "host", "id", "in_flight", "is_draining",
+        "revision", "tag", "upstream",
     )  # fmt: skip
 
     def __init__(self, row: ReplicaRow, revision: int) -> None:
         self.id, self.address, self.revision, self.is_draining = row.id, row.address, revision, row.draining
         self.upstream = Upstream(row.address)
+        self.host = host_of(row.address)
         self.grpc = row.grpc
         self.tag = ((b"fairway-revision", b"%d" % revision), (b"fairway-replica", row.id.encode("latin-1", "replace")))
         self.channel: Any = None  # of gRPC, made when it is first needed
