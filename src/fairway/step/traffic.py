@@ -169,11 +169,8 @@ def read_predictions(answer: str | None) -> list[Any]:
         value = json.loads(answer)
     except ValueError:
         return []
-    if isinstance(value, dict):
-        for name in ("predictions", "result", "outputs"):
-            if name in value:
-                value = value[name]
-                break
+    while (found := _inside(value)) is not None:  # a script's own answer may have the same form as the protocol's
+        value = found
     if isinstance(value, list) and value and isinstance(value[0], dict) and "shape" in value[0] and "data" in value[0]:
         return _rows_of(value[0])
     if isinstance(value, dict) and value and all(isinstance(part, list) for part in value.values()):
@@ -263,14 +260,20 @@ def _join(request: dict[str, Any], labels: list[dict[str, Any]]) -> Iterator[dic
             }
 
 
+def _inside(value: Any) -> Any:
+    """What an answer is wrapped around; None for nothing."""
+    return next((value[name] for name in ("predictions", "result", "outputs") if name in value), None) if isinstance(value, dict) else None
+
+
 def _numbers(answer: str | None, name: str) -> list[float]:
     rows = [row[name] for row in read_predictions(answer) if isinstance(row, dict) and name in row]
-    if not rows and answer is not None:
-        try:
-            whole = json.loads(answer)
-        except ValueError:
-            return []
+    try:
+        whole = json.loads(answer or "null")
+    except ValueError:
+        return []
+    while not rows and whole is not None:
         rows = [whole[name]] if isinstance(whole, dict) and name in whole else []
+        whole = _inside(whole)
     return [float(value) for value in rows if isinstance(value, int | float)]
 
 

@@ -246,6 +246,7 @@ def test_garbage_collection_keeps_what_is_captured(project: Path) -> None:
     ("answer", "rows"),
     [
         ('{"predictions": [1, 2]}', [1, 2]),
+        ('{"predictions": {"predictions": [1, 2], "score": 0.5}, "id": "x"}', [1, 2]),
         ("[1, 2]", [1, 2]),
         ('{"result": "fine"}', ["fine"]),
         ('{"outputs": [{"name": "y", "shape": [2], "datatype": "FP32", "data": [1, 2]}]}', [1, 2]),
@@ -258,6 +259,17 @@ def test_garbage_collection_keeps_what_is_captured(project: Path) -> None:
 )
 def test_predictions_of_every_protocol(answer: str | None, rows: list[Any]) -> None:
     assert read_predictions(answer) == rows
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [{"predictions": [1], "score": 0.5}, {"predictions": {"predictions": [1], "score": 0.5}}, {"predictions": [{"score": 0.5}]}],
+)
+def test_a_number_of_an_answer_is_found_in_its_rows_or_beside_them(project: Path, answer: Any) -> None:
+    keep(
+        project, request("a", answer=json.dumps(answer).encode()), request("b", answer=b"not json"), request("c", answer=b'{"score": "x"}')
+    )
+    assert fw.traffic("risk").means("score") == [(1, 1, 0.5)]
 
 
 @pytest.mark.parametrize(

@@ -50,14 +50,16 @@ def test_private_fields_never_reach_the_disk(tmp_path: Path) -> None:
     spool.set_privacy("risk", drop=["age"], hash=["user"])
     spool.write("risk", request("1", request=b'{"inputs": [{"age": 31337, "name": "x"}]}', user="bob31337"))
     spool.write("risk", request("2", request=b"31337", request_type="application/octet-stream"))
+    spool.write("risk", request("3", status=422, answer=b'{"error": {"message": "field age: came the text 31337"}}'))
     asyncio.run(spool.write_durably("risk", {"id": "1", "label": 1, "user": "bob31337"}))
     spool.close_now()
     everything = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
     assert b"31337" not in everything.replace((tmp_path / "risk/secret").read_bytes(), b"")
-    first, second = lines(tmp_path, "traffic")
+    first, second, third = lines(tmp_path, "traffic")
+    assert third["answer"] is None and third["answer_withheld"] == "an error may quote what was sent"
     (label,) = lines(tmp_path, "feedback")
     assert first["user"] == label["user"] and len(label["user"]) == 32, "one person has one digest"
-    assert second["request"] is None and "octet-stream" in second["request_withheld"] and spool.counts.withheld == 1
+    assert second["request"] is None and "octet-stream" in second["request_withheld"] and spool.counts.withheld == 2
     other = Spool(tmp_path)  # the next process of this machine makes the same digests
     other.set_privacy("risk", hash=["user"])
     asyncio.run(other.write_durably("risk", {"id": "2", "label": 1, "user": "bob31337"}))

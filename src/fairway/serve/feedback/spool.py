@@ -217,6 +217,8 @@ class Spool:
             if body is None:
                 continue
             try:
+                if privacy and name == "answer" and record.get("status", 200) >= 400:
+                    raise Withheld("an error may quote what was sent")
                 record[name] = privacy.cover_body(bytes(body), kind, is_request=name == "request")
             except Withheld as why:
                 record[name], record[f"{name}_withheld"] = None, str(why)
