@@ -107,6 +107,30 @@ def test_a_change_of_revision_loses_no_request_and_nor_does_a_change_of_the_pods
     asyncio.run(story())
 
 
+def test_a_pod_that_is_evicted_fails_nothing_and_one_that_is_killed_what_it_has_in_hand(campus: Campus, tmp_path: Path) -> None:
+    async def story() -> None:
+        async with Serving(campus, tmp_path) as serving:
+            await serving.put(endpoint_of(ServeSpec("score.py", serving.script(1)), scaling=Scaling(2, 4)))
+            await serving.until(lambda: len(serving.replicas(1)) == 2)
+            await serving.fronts()
+            load = Load(serving)
+            callers = [asyncio.create_task(load.run()) for _ in range(4)]
+            await load.answered_by(1)
+            evicted, killed = (one.id for one in serving.replicas(1))
+            await serving.client.delete("Pod", evicted)
+            await serving.until(lambda: evicted not in {one.id for one in serving.replicas(state="")} and len(serving.replicas(1)) == 2)
+            await load.answered_by(1)
+            assert load.failures == []
+            await asyncio.to_thread(campus.cluster.call, lambda: campus.cluster.mishaps.kill_process(killed))
+            wanted = load.counts[1] + 30
+            await serving.until(lambda: load.counts[1] > wanted and len(serving.replicas(1)) == 2)
+            load.stop()
+            await asyncio.gather(*callers)
+            assert len(load.failures) <= 4 and all(one.startswith("502") for one in load.failures), load.failures
+
+    asyncio.run(story())
+
+
 class Load:
     """Callers of the gateway's Service."""
 

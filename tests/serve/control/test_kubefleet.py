@@ -216,6 +216,21 @@ def test_removing_leaves_nothing(cluster: Emulator) -> None:
     play(cluster, story)
 
 
+def test_all_of_it_goes_with_the_server(cluster: Emulator) -> None:
+    """`fairway down` removes the Service; what belongs to it is the cluster's to remove."""
+
+    async def story(fleet: KubeFleet) -> None:
+        one = endpoint()
+        await fleet.apply(one, one.revisions[0], 2)
+        await until(fleet, ready(2))
+        await fleet.client.delete("Service", "fairway")
+        await until(fleet, lambda seen: not seen)
+        kinds = ("Deployment", "Service", "PodDisruptionBudget", "NetworkPolicy")
+        assert [each["metadata"]["name"] for kind in kinds for each in cluster.list(kind)] == []
+
+    play(cluster, story)
+
+
 # Why not
 
 
