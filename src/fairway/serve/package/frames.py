@@ -106,7 +106,8 @@ def _column(column: Any, name: str, kind: str, categories: Any) -> Any:
         return column
     try:
         if kind == "category":
-            return pd.Series(pd.Categorical(column, categories=categories), index=column.index, name=name)
+            known = column if categories is None else column.where(column.isin(categories), None)  # others are missing, as for pandas
+            return pd.Series(pd.Categorical(known, categories=categories), index=column.index, name=name)
         if kind.startswith(("date", "timestamp")):
             return pd.to_datetime(column, utc="UTC" in kind or "tz=" in kind)
         if kind.startswith(_LIKE_FLOAT):
