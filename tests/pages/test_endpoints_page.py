@@ -248,6 +248,15 @@ def test_logs_are_read_and_narrowed(visitor: Visitor) -> None:
     expect(page.locator(".ep-log")).to_contain_text("risk-4-b1")
 
 
+def test_a_replica_leads_to_its_logs(visitor: Visitor) -> None:
+    page = visitor.open("/endpoints/risk")
+    page.get_by_role("link", name="risk-4-b1").click()
+    expect(page.locator(".ep-log")).to_contain_text("risk-4-b1")
+    expect(page.locator(".ep-log")).not_to_contain_text("risk-3-a1")
+    expect(page.get_by_label("Replica")).to_have_value("risk-4-b1")
+    page.wait_for_url("**/endpoints/risk?tab=logs&replica=risk-4-b1")
+
+
 def test_who_may_only_look_can_change_nothing(browser: Browser, site: Site) -> None:
     visitor = Visitor(browser, AsDashboard(site.url), enter(browser, site, LOOKER))
     page = visitor.open("/endpoints/risk")

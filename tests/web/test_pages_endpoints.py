@@ -288,7 +288,12 @@ def test_every_command_that_is_shown_is_one(client: TestClient, tmp_path: Path, 
     with Server(tmp_path / "empty").client() as beginner:
         texts = [get(beginner, "/endpoints")]
     texts += [get(client, f"/endpoints/risk?tab={tab}") for tab in ("overview", "try", "quality", "keys", "settings")]
-    texts += [get(client, "/endpoints/risk/logs"), get(client, "/endpoints/churn?tab=keys"), get(client, "/endpoints/prices?tab=keys")]
+    texts += [
+        get(client, "/endpoints/churn/act?what=rollout"),
+        get(client, "/endpoints/risk/logs"),
+        get(client, "/endpoints/churn?tab=keys"),
+        get(client, "/endpoints/prices?tab=keys"),
+    ]
     texts += [get(client, f"/endpoints/risk/act?what={what}") for what in WHATS]
     found = {html.unescape(one) for text in texts for one in re.findall(r'data-copy="(fairway [^"]+)"', text)}
     assert len(found) > 20
@@ -305,6 +310,12 @@ def parse(words: list[str]) -> None:
         assert inner is not None
         context = inner.make_context(name, words, parent=context)
         command, words = inner, [*context._protected_args, *context.args]
+
+
+def test_where_there_is_nothing_to_roll_out_one_learns_how(client: TestClient) -> None:
+    text = get(client, "/endpoints/churn/act?what=rollout", **{"hx-request": "true"})
+    assert "fairway rollout churn winner" in text and "<form" not in text
+    assert 'value="4" selected' in get(client, "/endpoints/risk/act?what=rollout", **{"hx-request": "true"})
 
 
 def test_keys_and_deleting_are_for_admins(client: TestClient, keeper: MemoryEndpoints) -> None:

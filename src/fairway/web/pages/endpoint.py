@@ -27,10 +27,11 @@ REVISIONS_SHOWN = 12
 
 
 class EndpointQuery(msgspec.Struct, kw_only=True):
-    """`tab`: a part of the page; `all`: the old revisions too."""
+    """`tab`: a part of the page; `all`: the old revisions too; `replica`: whose logs."""
 
     tab: Literal["overview", "try", "quality", "keys", "logs", "settings"] = "overview"
     all: bool = False
+    replica: Annotated[str, Meta(max_length=300)] = ""
 
 
 class SeriesQuery(msgspec.Struct, kw_only=True):
@@ -66,6 +67,7 @@ async def frame(visit: Visit, view: EndpointView) -> dict[str, Any]:
         "endpoint": endpoint,
         "stand": keeper.stand(view.name) if keeper is not None else 0,
         "tab": tab,
+        "replica": getattr(visit.query, "replica", ""),
         "tabs": tuple(zip(TABS, LABELS, strict=True)),
         "rows": rows if shown_all else kept,
         "left_out": 0 if shown_all else len(rows) - len(kept),

@@ -209,7 +209,8 @@ def _meant(view: Any, what: str) -> int:
     rollout = view.endpoint.rollout
     if what in ("promote", "rollout") and rollout is not None and views.is_going(rollout):
         return rollout.revision
-    return max((one.number for one in view.endpoint.revisions), default=0) if what == "rollout" else 0
+    whole = {number for number, weight in view.endpoint.traffic if weight == 100}
+    return max((one.number for one in view.endpoint.revisions if one.number not in whole), default=0) if what == "rollout" else 0
 
 
 def _dialog(visit: Visit, view: Any, what: str, *, revision: int = 0, key: str = "", made: str = "") -> Response:
