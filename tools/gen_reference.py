@@ -199,13 +199,16 @@ def _commands(name: str, command: click.Command) -> Iterator[tuple[str, click.Co
     yield name, command
     if isinstance(command, click.Group):
         for inner, child in command.commands.items():
-            yield f"{name} {inner}", child
+            yield from _commands(f"{name} {inner}", child)
 
 
 def _help_of(name: str, command: click.Command) -> str:
     context = click.Context(
         command, info_name=f"fairway {name}", terminal_width=96, max_content_width=96, help_option_names=["-h", "--help"]
     )
+    for param in command.params:
+        if isinstance(param, click.Option):
+            param.hidden = False  # what is too much for a screen stands here
     return command.get_help(context)
 
 

@@ -11,13 +11,14 @@ from typing import Any
 import pytest
 
 from fairway.spec.artifact import ArtifactRef, blob_key
+from fairway.spec.endpoint import Endpoint, Revision, ServeSpec
 from fairway.spec.event import AttemptEnded, RunEnded, RunStarted
 from fairway.spec.graph import Graph
 from fairway.spec.outcome import ItemOutcome, Outcome, outcome_key
 from fairway.spec.ports import run_now
 from fairway.spec.summary import CacheEntry, RunSummary
 from fairway.step.folder import FolderArtifactStore, FolderStreamStore
-from fairway.store import gc
+from fairway.store import gc, open_endpoints
 from fairway.store.live import LiveMark, live_runs
 from fairway.store.sqlite import SqliteJournal
 from fairway.testing.memory import json_text
@@ -239,3 +240,18 @@ def test_which_runs_a_rule_lets_go() -> None:
     assert gc.expired(runs, older_than_s=5.5 * day, now=10 * day) == ["r4", "r0"]
     assert gc.expired([*runs, *runs], keep_last=1, now=10 * day) == ["r4", "r0"]
     assert gc.expired(runs, keep_last=1, older_than_s=7 * day, now=10 * day) == ["r0"]
+
+
+def test_what_endpoints_serve_stays_when_its_run_goes(home: Home) -> None:
+    leaf = home.put(b"weights")
+    package = home.put(json_text({"files": [{"path": "model", "digest": leaf.digest, "size_bytes": 7, "mode": 420}]}).encode(), "dir")
+    schema, other = home.put(b"{}"), home.put(b"another model")
+    home.run(OLD, {"model": package, "other": other})
+    endpoints = open_endpoints(home.journal)
+    spec = ServeSpec("model", {"digest": package.digest}, schema=schema.digest)
+    run_now(endpoints.put_endpoint(Endpoint("risk", revisions=(Revision(1, spec),))))
+    home.collect(OLD)
+    assert [home.has(ref) for ref in (leaf, package, schema, other)] == [True, True, True, False]
+    run_now(endpoints.delete_endpoint("risk"))
+    home.collect()
+    assert [home.has(ref) for ref in (leaf, package, schema)] == [False, False, False]

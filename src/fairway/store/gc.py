@@ -220,6 +220,7 @@ async def _reached(places: Places, runs: Iterable[str], blobs: dict[str, BlobSta
             found |= wire.find_digests(
                 places.artifacts.get(stat.key).decode("latin-1") for stat in places.artifacts.list(f"outcome/{run}/")
             )
+    found |= await _served(places)
     for stat in places.artifacts.list("traffic/"):  # manifests of captured traffic
         found |= wire.find_digests([places.artifacts.get(stat.key).decode("latin-1")])
     pending = list(found & blobs.keys())
@@ -227,6 +228,18 @@ async def _reached(places: Places, runs: Iterable[str], blobs: dict[str, BlobSta
         new = wire.find_digests(_scanned(places.artifacts, blobs[pending.pop()])) - found
         found |= new
         pending += new & blobs.keys()
+    return found
+
+
+async def _served(places: Places) -> set[str]:
+    """What revisions of endpoints name: their packages, schemas, locks."""
+    from fairway.store import open_endpoints
+    from fairway.store.endpoints import render_endpoint
+
+    found: set[str] = set()
+    for journal in places.journals:
+        if hasattr(journal, "transact"):  # a database of ours
+            found |= wire.find_digests(map(render_endpoint, await open_endpoints(journal).endpoints()))
     return found
 
 
@@ -260,7 +273,7 @@ async def _reached_since(places: Places, made: Plan) -> set[str]:
     """What runs reach by events that came after the plan."""
     heads = await _heads(places, made.runs)
     moved = [run for run, head in heads.items() if made.heads.get(run) != head]
-    if not moved:
+    if not moved and not await _served(places):
         return set()
     return await _reached(places, moved, _list_blobs(places.artifacts))
 

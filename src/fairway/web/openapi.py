@@ -30,6 +30,7 @@ _TAGS = {
     "pipelines": "What has been run.",
     "blobs": "Bytes by key.",
     "store": "The cache, and what nobody needs any more.",
+    "endpoints": "Models that are served under a name.",
 }
 _ALWAYS = {
     "400": "The request cannot be read",
