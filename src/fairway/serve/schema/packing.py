@@ -34,7 +34,7 @@ class Packer:
             width = len(self.names)
             whole = set(self._whole)  # in the other columns numbers are <f8 as in every other call
             rows = [
-                [v if n in whole or v is None else float(v) for n, v in enumerate(flat[at : at + width])]
+                [v if v is None else int(v) if n in whole else float(v) for n, v in enumerate(flat[at : at + width])]
                 for at in range(0, len(flat), width)
             ]
         return self.encoded(rows, len(rows))

@@ -12,6 +12,7 @@ from fairway.serve.schema.faults import MOST_FAULTS, refusal, wrong
 from fairway.serve.schema.model import ModelSchema
 from fairway.serve.schema.msgtypes import is_said
 from fairway.serve.schema.pointers import is_annotation, pointer
+from fairway.serve.schema.quick import QuickRows
 from fairway.serve.schema.rules import faults_of, validator_of
 from fairway.serve.schema.shapes import Found, RowShapes
 from fairway.serve.schema.values import ValueCheck, say
@@ -43,6 +44,8 @@ class RowReader:
             for column in schema.columns
         )
 
+        self._quick = None if self.has_rules else QuickRows(schema, tuple(check.fits for check in self.checks))
+
     def read(self, value: Any) -> Found:
         """The rows of a decoded body, each as values in the order of the columns; Refused (422) with the faults."""
         found = self._shapes.find(value)
@@ -64,7 +67,8 @@ class RowReader:
         faults: list[Fault] = []
         made: list[list[Any]] = []
         for number, row in enumerate(rows):
-            made.append(self._values(number, row, faults, is_positional))
+            values = self._quick.read(row) if self._quick is not None else None
+            made.append(values if values is not None else self._values(number, row, faults, is_positional))
             if len(faults) >= MOST_FAULTS:
                 break
         if faults:
