@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -128,7 +129,9 @@ def _greet(front: Front, listening: dict[str, Any]) -> None:
     lines.append(f"  try it: {url}/docs")
     if front.package.example is not None:
         body = json.dumps(front.package.example)
-        if len(body) < 400:
-            lines.append(f"  curl -s {url}/predict -H 'content-type: application/json' -d '{body}'")
+        file = os.path.join(front.package.folder, "example.json")
+        data = f"'{body}'" if len(body) < 300 and "'" not in body else f"@{file}" if os.path.exists(file) else ""
+        if data:
+            lines.append(f"  curl -s {url}/predict -H 'content-type: application/json' -d {data}")
     lines.append("  Ctrl-C ends it once what is under way is answered")
     sys.stderr.write("\n".join(lines) + "\n")

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from fairway.serve.call import Call, Result
 from fairway.serve.refusal import Refused
 from fairway.serve.replica.batcher import Batcher
+from fairway.serve.replica.frames import pack
 from fairway.spec.endpoint import Limits
 
 
@@ -31,6 +32,7 @@ class Machine:
         if header[0] == "cancel":
             self.cancelled.append(header[1])
         else:
+            pack(header)
             self.sent.append((header, parts))
 
     def kill(self) -> None:
@@ -186,6 +188,18 @@ def test_a_caller_with_little_time_does_not_cost_the_others_their_process() -> N
     rig.batcher.look()
     assert rig.answers["hasty"].status == 504
     assert not rig.machines[0].killed
+    rig.answer()
+    assert rig.answers["b"].form == "array"
+
+
+def test_what_cannot_be_passed_on_is_said_to_its_caller_and_the_worker_is_free() -> None:
+    rig = Rig()
+    rig.submit("a", form="json", params={"n": 1 << 80}, rows=0)
+    rig.turn()
+    assert (rig.answers["a"].status, rig.answers["a"].code) == (400, "FW-REQUEST")
+    assert rig.batcher.is_idle
+    rig.submit("b")
+    rig.turn()
     rig.answer()
     assert rig.answers["b"].form == "array"
 

@@ -113,8 +113,14 @@ class Batcher:
             if worker is None:
                 return
             members = self._take()
-            if members:
+            if not members:
+                continue
+            try:
                 self._send(members, worker)
+            except (TypeError, ValueError, OverflowError) as error:  # what MessagePack cannot carry
+                self._running.pop(self._next, None)
+                for pending in members:
+                    pending.end(failed(400, "FW-REQUEST", f"the request cannot be passed on: {error}"))
 
     def _take(self) -> list[Pending]:
         """The next batch: the first that waits, and those behind it that can be joined with it."""

@@ -71,16 +71,17 @@ class ModelWorker(asyncio.Protocol):
 
     def send(self, header: Any, parts: list[Bytes]) -> None:
         """A frame for the worker. One that has died is told of elsewhere."""
+        size = sum(map(len, parts))
+        head = pack(header, size)  # before anything is noted: what cannot be packed was never sent
         if header[0] != "cancel":
             self.busy += 1
         if self._transport is None:
             return
-        if len(parts) == 1 and len(parts[0]) > 65536:
-            self._transport.write(pack(header, len(parts[0])))
+        if len(parts) == 1 and size > 65536:
+            self._transport.write(head)
             self._transport.write(parts[0])
             return
-        payload = b"".join(parts)
-        self._transport.write(pack(header, len(payload)) + payload)
+        self._transport.write(b"".join((head, *parts)))
 
     def kill(self) -> None:
         """It is lost: what it does is of no use to anybody."""
