@@ -67,7 +67,10 @@ class Privacy:
 
     def _find(self, trail: tuple[str, ...], name: str) -> bool | None:
         """True: drop it, False: digest it, None: keep it."""
-        found = [gone for before, gone in self._rules.get(name, ()) if not before or trail[-len(before) :] == before]
+        rules = self._rules.get(name)
+        if rules is None:
+            return None
+        found = [gone for before, gone in rules if not before or trail[-len(before) :] == before]
         return None if not found else any(found)
 
     def _cover(self, value: Any, trail: tuple[str, ...], is_request: bool) -> Any:
@@ -101,7 +104,7 @@ class Privacy:
             if gone is None and name not in but:
                 if isinstance(item, list) and name in ("inputs", "outputs"):
                     item = [tensor for tensor in item if not self._is_gone(tensor, trail)]
-                out[name] = self._cover(item, (*trail, name), is_request)
+                out[name] = self._cover(item, (*trail, name), is_request) if isinstance(item, list | dict) else item
             elif gone is False:
                 out[name] = self._digest_all(item)
         return out
