@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import socket
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -227,6 +228,27 @@ def test_a_connection_that_was_quiet_for_long_is_closed(tmp_path: Path) -> None:
         assert (await upstream.ask("GET", "/")).status == 200
         upstream.abort()
         server.close()
+
+    run(test)
+
+
+def test_a_server_that_ends_with_our_bytes_unread_has_not_had_the_request() -> None:
+    async def test() -> None:
+        listener = socket.socket()
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        upstream = Upstream(f"127.0.0.1:{listener.getsockname()[1]}")
+        asking = asyncio.create_task(upstream.ask("POST", "/", body=b"x" * 300_000))
+        await until(lambda: [c for c in upstream.connections if c._ticket is not None])
+        (connection,) = upstream.connections
+        await until(lambda: connection._transport.get_write_buffer_size() == 0)
+        accepted, _ = listener.accept()
+        accepted.shutdown(socket.SHUT_WR)
+        answer = await asking
+        assert (answer.problem, answer.sent) == ("closed", False)
+        accepted.close()
+        listener.close()
 
     run(test)
 

@@ -69,6 +69,20 @@ def row(*paths: Path) -> dict[str, Any]:
     return {"traffic": [[1, 100]], "replicas": {"1": [{"id": path.stem, "address": f"unix:{path}"} for path in paths]}}
 
 
+def processes_of(folder: Path) -> list[int]:
+    """Gateways that live there."""
+    found: list[int] = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                words = (entry / "cmdline").read_bytes().decode().split("\0")
+            except OSError:
+                continue
+            if "fairway.serve.gateway" in words and f"{folder}/table.json" in words:
+                found.append(int(entry.name))
+    return found
+
+
 def run_slow(test: Callable[[], Any]) -> None:
     asyncio.run(asyncio.wait_for(test(), 60))
 
@@ -183,6 +197,7 @@ def test_the_gateway_is_renewed_under_load_without_one_broken_request(tmp_path: 
                 await until(lambda pid=before["pid"]: not is_alive(pid))
                 await load.more()
                 assert after["holder"] == gateway.process.pid
+                assert sorted(processes_of(tmp_path)) == sorted([after["holder"], after["pid"]])
                 assert after["version"] == 1
             await load.stop()
             assert not load.broken
