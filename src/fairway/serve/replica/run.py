@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import gc
 import json
 import os
@@ -33,8 +34,10 @@ def run_replica(options: ReplicaOptions, on_ready: Callable[[Front, dict[str, An
     pool = Pool(package, schema, options.workers, threads=threads)
     pool.fork()  # it imports and loads while the front prepares itself
     checker = compile_checker(schema)
-    front = Front(_bounded(options), package, schema, checker, pool)
     pool.warm_up = warm_up_calls(package, checker)
+    if pool.warm_up and not schema.examples:
+        schema = dataclasses.replace(schema, examples=(package.example,))  # what /docs begins with
+    front = Front(_bounded(options), package, schema, checker, pool)
     gc.collect()
     gc.freeze()
     try:
@@ -48,7 +51,7 @@ def run_replica(options: ReplicaOptions, on_ready: Callable[[Front, dict[str, An
 
 
 def _bounded(options: ReplicaOptions) -> ReplicaOptions:
-    """One call at a time goes to a model that is not asked in batches, unless the user says more."""
+    """No end takes longer than the longest request may."""
     return replace(options, drain_s=min(options.drain_s, options.limits.deadline_s + 5))
 
 
