@@ -18,34 +18,31 @@ if TYPE_CHECKING:
 
 @click.command("serve")
 @click.argument("source")
-@click.option("--schema", default="", metavar="FILE", help="The schema of inputs and outputs; else the model's own.")
-@click.option("--name", default="", metavar="NAME", help="The model's name in protocols that have one.")
-@click.option("--host", default="127.0.0.1", show_default=True, help="Where to listen; others than this machine need --token-file.")
-@click.option("--port", default=8080, show_default=True, type=click.IntRange(0, 65535), help="0: any that is free.")
-@click.option("--grpc-port", default=-1, type=click.IntRange(-1, 65535), metavar="N", help="Also speak gRPC there (0: any).")
-@click.option("--workers", default=1, show_default=True, type=click.IntRange(1, 256), help="Model processes.")
-@click.option("--method", default="", metavar="NAME", help="What to call by default: predict, predict_proba, …")
-@click.option("--batch/--no-batch", default=None, help="Join rows of waiting requests (scripts: off unless asked for).")
-@click.option("--limits", multiple=True, metavar="NAME=N", help="concurrency, queue, deadline_s, body_bytes, batch_rows.")
-@click.option("--option", "more", multiple=True, metavar="NAME=VALUE", help="Of the model's loader: device=cuda, class=net.py:Net, …")
-@click.option("--trust", is_flag=True, help="Load pickled models and code inside model folders.")
-@click.option("--token-file", metavar="FILE", type=click.Path(exists=True, dir_okay=False), help="Callers must send this.")
-@click.option("--tls-cert", metavar="FILE", type=click.Path(exists=True, dir_okay=False), help="Speak HTTPS.")
-@click.option("--tls-key", metavar="FILE", type=click.Path(exists=True, dir_okay=False), help="The certificate's key.")
+@click.option("--schema", default="", metavar="FILE", help="Of inputs and outputs; else the model's own.")
+@click.option("--port", default=8080, metavar="N", type=click.IntRange(0, 65535), help="Where to listen (8080); 0: any that is free.")
+@click.option("--grpc-port", default=-1, type=click.IntRange(-1, 65535), metavar="N", help="Also speak gRPC there.")
+@click.option("--host", default="127.0.0.1", metavar="HOST", help="Let other machines in; with a --token-file.")
+@click.option("--token-file", default="", metavar="FILE", type=click.Path(exists=True, dir_okay=False), help="Callers must send this.")
+@click.option(
+    "--tls-cert", default="", metavar="FILE", type=click.Path(exists=True, dir_okay=False), help="Speak HTTPS; also --tls-key FILE."
+)
+@click.option("--tls-key", default="", metavar="FILE", type=click.Path(exists=True, dir_okay=False), hidden=True, help="Its key.")
+@click.option("--workers", default=1, metavar="N", type=click.IntRange(1, 256), help="Model processes.")
+@click.option("--method", default="", metavar="NAME", help="What to call: predict, predict_proba, …")
+@click.option("--batch/--no-batch", default=None, hidden=True, help="Join rows of waiting requests (scripts: off unless asked for).")
+@click.option("--limits", multiple=True, metavar="NAME=N", help="queue, deadline_s, concurrency, batch_rows, …")
+@click.option("--option", "more", multiple=True, metavar="NAME=VALUE", help="Of the loader: device=cuda, class=net.py:Net, …")
+@click.option("--trust", is_flag=True, help="Load pickles and code inside model folders.")
+@click.option("--name", default="", metavar="NAME", hidden=True, help="The model's name in protocols that have one.")
 @click.option("--quiet", is_flag=True, help="No line for each request.")
 @click.pass_obj
 def command(folder: str, source: str, **given: Any) -> int:
-    """Serve a model here, in the foreground, until Ctrl-C.
-
-    SOURCE: a script with init() and run(data), a model of a run (RUN/OUTPUT, or just
-    OUTPUT for the newest), a model's folder or file. It answers POST /predict, /score,
-    /invocations, /v1 and /v2 at once; /docs has a form to try it.
+    """Serve SOURCE here until Ctrl-C: a script, a model's folder or file, RUN/OUTPUT.
 
     \b
     Examples:
       fairway serve score.py --schema schema.json
       fairway serve runs/42/winner --workers 2
-      fairway serve model.onnx --port 9000
     """
     try:
         from fairway.serve.replica import run
