@@ -64,10 +64,10 @@ def example_rows(example: Any) -> list[Any] | None:
     """The first rows of an example as a request has them; None if there are none to show."""
     if example is None:
         return None
-    if hasattr(example, "to_dict") and hasattr(example, "columns") and hasattr(example, "head"):  # a pandas frame
-        rows = example.head(_EXAMPLE_ROWS).astype(object).to_dict("records")
-    elif hasattr(example, "to_dicts"):
+    if hasattr(example, "to_dicts"):  # Polars, which has a to_dict of its own
         rows = example.head(_EXAMPLE_ROWS).to_dicts()
+    elif hasattr(example, "to_dict") and hasattr(example, "columns") and hasattr(example, "head"):  # a pandas frame
+        rows = example.head(_EXAMPLE_ROWS).astype(object).to_dict("records")
     elif hasattr(example, "to_pylist"):
         rows = example.slice(0, _EXAMPLE_ROWS).to_pylist()
     elif hasattr(example, "tolist"):
@@ -198,7 +198,7 @@ def _property(about: dict[str, Any]) -> dict[str, Any]:
         return _array(kind, about["shape"])
     for start, name in (
         ("int", "integer"), ("uint", "integer"), ("float", "number"), ("double", "number"), ("decimal", "number"), ("bool", "boolean"),
-        ("str", "string"), ("utf8", "string"), ("large_string", "string"), ("category", "string"),
+        ("str", "string"), ("utf8", "string"), ("large_string", "string"), ("categor", "string"), ("enum", "string"),
     ):  # fmt: skip
         if kind.startswith(start):
             made: dict[str, Any] = {"type": [name, "null"] if about.get("missing") else name}
