@@ -261,6 +261,12 @@ def test_without_a_host_of_its_own_an_endpoint_is_below_its_name() -> None:
         ({"clas": "nginx"}, "clas"),
         ({"class": "nginx", "gateway": "public"}, "not by both"),
         ({"gateway": "public", "tls": "cert"}, "certificates itself"),
+        ({"host": "Not a host"}, "no host's name"),
+        ({"host": 7}, "came 7"),
+        ({"service": "Balancer"}, "'Balancer'"),
+        ({"with": "seldon"}, "'seldon'"),
+        ({"annotations": "x"}, "annotations"),
+        ({"hold_s": "long"}, "hold_s"),
     ],
 )
 def test_what_does_not_go_together_is_refused(expose: Object, words: str) -> None:

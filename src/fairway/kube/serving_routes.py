@@ -8,6 +8,7 @@ replicas itself), `hold_s`.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,14 +19,41 @@ from fairway.kube.serving_manifests import ENDPOINT, GATEWAY, Object, serving_la
 from fairway.kube.target import ClusterSettings
 
 GATEWAY_API = "gateway.networking.k8s.io"
-_KNOWN = ("host", "class", "gateway", "tls", "annotations", "service", "with", "hpa", "hold_s")
+_KNOWN: dict[str, type | tuple[type, ...]] = {
+    **dict.fromkeys(("host", "class", "gateway", "tls", "service", "with"), str),
+    "annotations": dict,
+    "hpa": bool,
+    "hold_s": (int, float),
+}
+_SERVICES, _WITH = ("ClusterIP", "NodePort", "LoadBalancer"), ("kserve", "knative")
+_SPELT = {
+    "host": "a name such as risk.example.org",
+    "class": "an ingress class: kubectl get ingressclass",
+    "gateway": "NAME or NAMESPACE/NAME: kubectl get gateways -A",
+    "tls": "the name of a Secret with tls.crt and tls.key",
+    "service": f"one of {', '.join(_SERVICES)}",
+    "with": f"one of {', '.join(_WITH)}, or nothing: Fairway needs neither",
+    "annotations": 'an object, such as {"key": "value"}',
+    "hpa": "true or false",
+    "hold_s": "seconds",
+}
+_HOST = re.compile(r"(\*\.)?[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
 
 
 def check_expose(expose: Mapping[str, Any]) -> None:
-    """Raises ConfigError for settings that are not known, or do not go together."""
-    unknown = sorted(set(expose) - set(_KNOWN))
-    if unknown:
-        raise ConfigError(f"exposing an endpoint knows no {unknown[0]!r}", hint=f"known: {', '.join(_KNOWN)}")
+    """Raises ConfigError for settings that are not known, cannot be, or do not go together."""
+    for name, value in expose.items():
+        kind = _KNOWN.get(name)
+        if kind is None:
+            raise ConfigError(f"exposing an endpoint knows no {name!r}", hint=f"known: {', '.join(_KNOWN)}")
+        if value is not None and not isinstance(value, kind):
+            raise ConfigError(f"--expose {name}: came {value!r}", hint=_SPELT[name])
+    if expose.get("host") and _HOST.fullmatch(expose["host"]) is None:
+        raise ConfigError(f"--expose host: {expose['host']!r} is no host's name", hint=_SPELT["host"])
+    if expose.get("service") and expose["service"] not in _SERVICES:
+        raise ConfigError(f"--expose service: came {expose['service']!r}", hint=_SPELT["service"])
+    if expose.get("with") and expose["with"] not in _WITH:
+        raise ConfigError(f"an endpoint cannot run with {expose['with']!r}", hint=_SPELT["with"])
     if expose.get("gateway") and expose.get("class"):
         raise ConfigError("an endpoint is exposed by an ingress class or by a gateway, not by both", hint="leave one of them out")
     if expose.get("tls") and expose.get("gateway"):

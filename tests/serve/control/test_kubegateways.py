@@ -11,9 +11,11 @@ from typing import Any
 
 import pytest
 
+from fairway.errors import ConfigError
 from fairway.kube.client import KubeClient
 from fairway.kube.manifests import Link
 from fairway.kube.target import ClusterSettings
+from fairway.serve.control.changes import Doing, configure
 from fairway.serve.control.kubegateways import KubeGateways, plan_gateway
 from fairway.serve.gateway.service import host_of
 from fairway.spec.endpoint import Endpoint, Limits, Revision, Scaling, ServeSpec
@@ -201,6 +203,12 @@ def test_a_route_that_cannot_be_made_keeps_nothing_else_from_being_made(cluster:
         assert cluster.find("Deployment", "fairway-gateway") is not None
 
     play(cluster, tmp_path, story)
+
+
+def test_what_cannot_be_is_refused_when_it_is_deployed() -> None:
+    with pytest.raises(ConfigError, match="'clas'"):
+        configure(endpoint(), Doing("ada", 1.0), expose={"clas": "nginx"})
+    assert configure(endpoint(), Doing("ada", 1.0), expose={"class": "nginx"}).expose == {"class": "nginx"}
 
 
 def test_a_right_that_is_missing_is_named_with_the_command_that_gives_it(cluster: Emulator, tmp_path: Path) -> None:

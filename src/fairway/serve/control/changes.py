@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from fairway.errors import ConfigError, ConflictError, NotFoundError
+from fairway.kube.serving_routes import check_expose
 from fairway.serve.control import autoscale, rollout
 from fairway.serve.control.keys import make_key
 from fairway.spec.endpoint import Capture, Endpoint, Revision, Rollout, ServeSpec, find_revision
@@ -83,6 +84,8 @@ def configure(endpoint: Endpoint, doing: Doing, *, what: str = "settings changed
     if changed == endpoint:
         return endpoint
     autoscale.check_scaling(changed.scaling)
+    if changed.expose != endpoint.expose:
+        check_expose(changed.expose)
     _check_capture(changed.capture)
     _check_sticky(changed.sticky)
     return _noted(changed, doing, what)
