@@ -180,7 +180,8 @@ export function guideTrying(root) {
     const faults = faultsOf(value);
     if (value?.error) parts.push(make("p", { class: "wrong", text: value.error.message ?? "It was refused" }));
     if (value?.error?.hint) parts.push(make("p", { class: "quiet small", text: value.error.hint }));
-    if (faults.length > 1) parts.push(make("ul", { class: "ep-faults" }, ...faults.map((one) => make("li", { text: `${one.row >= 0 ? `row ${one.row}, ` : ""}${one.field ? `${one.field}: ` : ""}${one.text}` }))));
+    const untold = faults.filter((one) => !String(value.error.message).includes(one.text));
+    if (untold.length) parts.push(make("ul", { class: "ep-faults" }, ...untold.map((one) => make("li", { text: `${one.row >= 0 ? `row ${one.row}, ` : ""}${one.field ? `${one.field}: ` : ""}${one.text}` }))));
     parts.push(make("pre", { class: "ep-answer", tabindex: "0", "aria-label": "The answer’s body", text: text.slice(0, 200_000) || "(empty)" }));
     if (told.cut) parts.push(make("p", { class: "quiet small", text: `${told.cut} bytes more are not shown` }));
     find("answer").replaceChildren(...parts);
