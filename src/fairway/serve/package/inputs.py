@@ -48,7 +48,7 @@ def to_inputs(calls: Sequence[Call], predictor: Predictor, schema: Any = None) -
         return named.of_calls(calls, predictor, schema)
     if len(calls) != 1:
         raise ValueError(f"{len(calls)} calls cannot be joined for a model that takes one {takes}")
-    return _to_body(calls[0]) if takes == "raw" else _to_value(calls[0], schema)
+    return _to_body(calls[0], schema) if takes == "raw" else _to_value(calls[0], schema)
 
 
 def _to_matrix(calls: Sequence[Call], predictor: Predictor, schema: Any) -> Any:
@@ -211,13 +211,13 @@ def _to_value(call: Call, schema: Any) -> Any:
     return {"inputs": _rows_as_dicts(call, schema)}
 
 
-def _to_body(call: Call) -> Body:
+def _to_body(call: Call, schema: Any) -> Body:
     """The bytes as they came; of rows, which have come in another form, JSON as Azure's callers write it."""
     if call.form in ("json", "raw", "table"):
         return Body(call.payload, call.content_type or "application/json", call.params, call.id)
     if call.form == "tensors":
         value: Any = {tensor.name: tensors.to_array(tensor).tolist() for tensor in call.tensors}
     else:
-        rows = joined((call,)).tolist() if call.form == "matrix" else decode_rows(call.payload)
+        rows = _plain_numbers(joined((call,)), schema) if call.form == "matrix" else decode_rows(call.payload)
         value = {"data": [dict(zip(call.names, row, strict=True)) for row in rows] if call.names else rows}
     return Body(_encode_json(value), "application/json", call.params, call.id)
