@@ -15,8 +15,13 @@ import schemathesis
 from hypothesis import HealthCheck, Phase, settings
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
+from fairway.engine.bus import Bus
+from fairway.store.serverapi import ServerApi
+from fairway.testing.memory import MemoryArtifactStore, MemoryEndpointStore
+from fairway.web.keeping import LateEndpoints
 from fairway.web.openapi import make_document
 from fairway.web.ports import KeySigner
+from tests.serve.control.rig import make_memory_fleet
 from tests.web.rig import TOKEN, Live, Server
 
 anything = schemathesis.openapi.from_dict(make_document())
@@ -74,10 +79,15 @@ def _with_names(given: dict[str, Any] | None) -> dict[str, Any] | None:
 def url(live: Live, recorded: tuple[Path, dict[str, str]], tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     home = tmp_path_factory.mktemp("fuzzed") / "home"
     shutil.copytree(recorded[0], home)
-    with live.serving(Server(home, signer=KeySigner("5a" * 32), heartbeat_s=0.05)) as server:
+    endpoints = LateEndpoints(MemoryEndpointStore(), MemoryArtifactStore(), str(home), Bus(), make_memory_fleet).port
+    with live.serving(Server(home, signer=KeySigner("5a" * 32), heartbeat_s=0.05, endpoints=endpoints)) as server:
         server.executor.free = True
         _find_names(server, sorted(recorded[1].values()))
-        yield live.url + "/api/v1"
+        root = live.url + "/api/v1"
+        body = {"name": "risk", "spec": {"source": "model", "package": {"digest": "0" * 64}}}
+        ServerApi(live.url, TOKEN).send("POST", "/endpoints", body)
+        NAMES["endpoint"] = ["risk"]
+        yield root
 
 
 def _find_names(server: Server, runs: list[str]) -> None:
@@ -131,5 +141,5 @@ def test_what_one_request_answers_the_next_one_can_ask_about(url: str) -> None:
             if response.status_code < 300 and "{run}" in case.operation.path:
                 seen.add(case.operation.label)
 
-    Story.run(settings=settings(quick, max_examples=12, stateful_step_count=6))
+    Story.run(settings=settings(quick, max_examples=20, stateful_step_count=6))
     assert len(seen) > 3, seen

@@ -136,6 +136,11 @@ class MemoryGateways:
         self.say(at=at, windows=[window])
 
 
+async def make_memory_fleet() -> tuple[MemoryFleet, MemoryGateways, str]:
+    """See `web.keeping.MakeFleet`."""
+    return MemoryFleet(), MemoryGateways(), ""
+
+
 class Rig:
     """A keeper with all that it needs. Time stands still until a test moves it."""
 
