@@ -34,7 +34,8 @@ def to_results(
     try:
         value = _unwrapped(value)
         if len(calls) == 1:
-            return [_check_rows(_to_result(value, names), calls[0], called) or _checked(_to_result(value, names), schema, called)]
+            whole = _to_result(value, names)
+            return [_check_rows(whole, calls[0], called) or _checked(whole, schema, called)]
         parts = _dealt(value, [call.rows for call in calls])
         if parts is None:
             wrong = f"{called} gave {_counted(value)} for {sum(call.rows for call in calls)} rows"
