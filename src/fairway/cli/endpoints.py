@@ -40,7 +40,6 @@ def command() -> None:
       fairway endpoints risk
       fairway endpoints risk --delete
       fairway endpoints key add risk shop --rate 50
-      fairway endpoints simulate risk --target 4 --max 8
     """
 
 
