@@ -14,9 +14,9 @@ Object = Mapping[str, Any]
 _HINTS = {
     "oom": "give it more: fairway deploy … --memory 4Gi",
     "evicted-memory": "give it what it uses: fairway deploy … --memory 4Gi",
-    "crash": "its last lines: fairway logs NAME",
-    "probe": "it did not answer for a minute; its last lines: fairway logs NAME",
-    "lost": "its last lines: fairway logs NAME",
+    "crash": "",  # whoever shows this shows the log, or says how
+    "probe": "it did not answer for a minute",
+    "lost": "",
     "start": "does the image have python3, 3.11 or newer?",
 }
 _PULLING = "the node pulls the image {}"

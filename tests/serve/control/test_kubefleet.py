@@ -248,7 +248,7 @@ def failing(cluster: Emulator, one: Endpoint) -> Replica:
 
 def test_a_program_that_ends_tells_its_last_line(cluster: Emulator) -> None:
     found = failing(cluster, endpoint(does="crash"))
-    assert "exit code 1: ValueError: the model is broken" in found.reason and "fairway logs" in found.reason
+    assert found.reason == "the process ended with exit code 1: ValueError: the model is broken"
     assert found.address == ""
 
 
@@ -379,6 +379,19 @@ def test_what_the_server_may_not_make_is_left_out_and_told(metered: Emulator) ->
         assert deployment(metered)["spec"]["replicas"] == 3
 
     play(metered, story)
+
+
+def test_a_server_that_may_not_follow_deployments_says_so_and_serves(cluster: Emulator, capfd: pytest.CaptureFixture[str]) -> None:
+    cluster.faults.deny("watch", "deployments")
+    cluster.faults.deny("list", "deployments")
+
+    async def story(fleet: KubeFleet) -> None:
+        one = endpoint()
+        await fleet.apply(one, one.revisions[0], 1)
+        await until(fleet, ready(1))
+
+    play(cluster, story)
+    assert "Deployment objects are not followed" in capfd.readouterr().err
 
 
 # Others

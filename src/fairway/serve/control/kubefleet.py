@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import sys
 import time
 from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
@@ -261,13 +262,18 @@ class KubeFleet:
 
     async def _watch(self, kind: str, see: Callable[[Object, bool], None], synced: asyncio.Event | None) -> None:
         changes: AsyncGenerator[Any] = self.client.watch(kind, labels=serving_selector(self.settings, REPLICA))
-        async for change in changes:
-            if change.kind == "synced":
-                if synced is not None:
-                    synced.set()
-            else:
-                see(change.obj, change.kind == "deleted")
-            self._changed.set()
+        try:
+            async for change in changes:
+                if change.kind == "synced":
+                    if synced is not None:
+                        synced.set()
+                else:
+                    see(change.obj, change.kind == "deleted")
+                self._changed.set()
+        except FairwayError as error:
+            if synced is not None:
+                raise
+            print(f"endpoints: {kind} objects are not followed: {error.message}", file=sys.stderr, flush=True)
 
     def _see_pod(self, obj: Object, gone: bool) -> None:
         name = obj["metadata"]["name"]
