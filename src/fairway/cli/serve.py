@@ -22,11 +22,9 @@ if TYPE_CHECKING:
 @click.option("--port", default=8080, metavar="N", type=click.IntRange(0, 65535), help="Where to listen (8080); 0: any that is free.")
 @click.option("--grpc-port", default=-1, type=click.IntRange(-1, 65535), metavar="N", help="Also speak gRPC there.")
 @click.option("--host", default="127.0.0.1", metavar="HOST", help="Let other machines in; with a --token-file.")
-@click.option("--token-file", default="", metavar="FILE", type=click.Path(exists=True, dir_okay=False), help="Callers must send this.")
-@click.option(
-    "--tls-cert", default="", metavar="FILE", type=click.Path(exists=True, dir_okay=False), help="Speak HTTPS; also --tls-key FILE."
-)
-@click.option("--tls-key", default="", metavar="FILE", type=click.Path(exists=True, dir_okay=False), hidden=True, help="Its key.")
+@click.option("--token-file", metavar="FILE", type=click.Path(exists=True, dir_okay=False), help="Callers must send this.")
+@click.option("--tls-cert", metavar="FILE", type=click.Path(exists=True, dir_okay=False), help="Speak HTTPS; also --tls-key FILE.")
+@click.option("--tls-key", metavar="FILE", type=click.Path(exists=True, dir_okay=False), hidden=True, help="Its key.")
 @click.option("--workers", default=1, metavar="N", type=click.IntRange(1, 256), help="Model processes.")
 @click.option("--method", default="", metavar="NAME", help="What to call: predict, predict_proba, …")
 @click.option("--batch/--no-batch", default=None, hidden=True, help="Join rows of waiting requests (scripts: off unless asked for).")
