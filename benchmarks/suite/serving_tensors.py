@@ -6,8 +6,8 @@ import json
 import subprocess
 
 from benchmarks.figures import OURS, Bar
-from benchmarks.process import CommandError
 from benchmarks.peers import ROOT
+from benchmarks.process import CommandError
 from benchmarks.serving.bench import contenders, models, started
 from benchmarks.session import Benchmark, Session
 
