@@ -134,7 +134,6 @@ def _become(words: list[str], variables: dict[str, str], log: str) -> NoReturn:
     if numpy is not None:
         numpy.random.seed()
     sys.argv = ["fairway.serve.replica", *words]
-    gc.unfreeze()
     status = 70
     try:
         status = program.main()
