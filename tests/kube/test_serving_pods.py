@@ -174,7 +174,9 @@ def test_a_cluster_goes_on_answering_while_its_server_is_killed(campus: Campus, 
         return api.get("/endpoints/risk")
 
     def wait_until_ready() -> None:
-        campus.cluster.wait(lambda: any(is_ready(pod) for pod in campus.cluster.list("Pod") if SERVES in pod["metadata"]["labels"]))
+        campus.cluster.wait(
+            lambda: any(is_ready(pod) for pod in campus.cluster.list("Pod") if SERVES in pod["metadata"]["labels"]), timeout_s=60
+        )
         until = time.monotonic() + 60
         while view()["state"] != "ready":
             assert time.monotonic() < until, view()
@@ -198,4 +200,4 @@ def test_a_cluster_goes_on_answering_while_its_server_is_killed(campus: Campus, 
     wait_until_ready()
     assert {pod["metadata"]["name"] for pod in campus.cluster.list("Pod") if SERVES in pod["metadata"]["labels"]} == before
     api.send("DELETE", "/endpoints/risk")
-    campus.cluster.wait(lambda: not any(SERVES in one["metadata"]["labels"] for one in campus.cluster.list("Deployment")))
+    campus.cluster.wait(lambda: not any(SERVES in one["metadata"]["labels"] for one in campus.cluster.list("Deployment")), timeout_s=60)

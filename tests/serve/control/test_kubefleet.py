@@ -20,16 +20,22 @@ from fairway.serve.control.kubefleet import KubeFleet
 from fairway.spec.endpoint import Endpoint, Revision, Scaling, ServeSpec
 from fairway.spec.record import replace
 from fairway.spec.target import TargetSettings
+from fairway.testing.contracts.fleet import FleetContract, FleetSubject
 from tests.kube.emulator import Emulator, Image
+from tests.kube.emulator.kinds import POD
 
 Object = dict[str, Any]
 IMAGE = "serves:1"
 NAME = "fairway-ep-risk-1"
+SERVER = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "fairway"}, "spec": {"ports": [{"port": 8080}]}}
+SETTINGS = ClusterSettings(TargetSettings("campus", "kubernetes", image=IMAGE), "default")
+LINK = Link("http://10.0.0.1:8080", "http://10.0.0.1:8081", "ab" * 32)
 PROGRAM = """import json, os, sys, time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 does = json.loads(os.environ["FAIRWAY_SERVE"]).get("options", {}).get("does", "")
 print("loading the model", flush=True)
 if does == "crash": sys.exit("ValueError: the model is broken")
+if does == "bad": sys.exit("ValueError: no weights at hand")
 class Handler(BaseHTTPRequestHandler):
     asked = 0
     def log_message(self, *_): pass
@@ -229,6 +235,31 @@ def test_all_of_it_goes_with_the_server(cluster: Emulator) -> None:
         assert [each["metadata"]["name"] for kind in kinds for each in cluster.list(kind)] == []
 
     play(cluster, story)
+
+
+class _Owning(KubeFleet):
+    """With a client of its own."""
+
+    async def close(self) -> None:
+        await super().close()
+        await self.client.close()
+
+
+class TestContract(FleetContract):
+    @pytest.fixture
+    def subject(self, cluster: Emulator) -> FleetSubject:
+        async def open_fleet() -> KubeFleet:
+            client = KubeClient.connect(kubeconfig=str(cluster.kubeconfig), requests_per_s=1000.0)
+            if cluster.find("Service", "fairway") is None:
+                await client.create(SERVER)
+            fleet = _Owning(client, SETTINGS, link=LINK, sign=lambda id: f"w1.{id}.9.a")
+            await fleet.start()
+            return fleet
+
+        async def kill(replica: Replica) -> None:
+            await asyncio.to_thread(cluster.call, lambda: cluster.memory.delete(POD, "default", replica.id, grace_s=0))
+
+        return FleetSubject(open_fleet, lambda kind: endpoint(does="" if kind == "good" else kind).revisions[0].spec, kill)
 
 
 # Why not
