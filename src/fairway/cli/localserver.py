@@ -8,6 +8,7 @@ import time
 import click
 
 from fairway.cli.listing import print_json
+from fairway.cli.serving import local_endpoints
 from fairway.cli.style import spell_age, spell_count
 from fairway.engine.project import Project
 from fairway.errors import ConfigError, FairwayError
@@ -47,6 +48,10 @@ def down(project: Project, *, yes: bool) -> int:
             _confirm()
     stop_server(project.home)
     _say(f"ended the local server (process {server.pid}, started {spell_age(server.started_at, time.time())})")
+    names = local_endpoints(project)
+    if names:
+        _say(f"its endpoints answer on as they are, and nothing is started for them: {', '.join(names[:5])}")
+        _say("  `fairway endpoints` keeps them again; `fairway endpoints NAME --delete` ends one")
     return 0
 
 

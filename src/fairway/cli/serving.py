@@ -72,16 +72,17 @@ def has_endpoints(folder: str) -> bool:
     project = open_project(folder)
     if project.target != "local":
         return True
-    return bool(_local_names(project))
+    return bool(local_endpoints(project))
 
 
 def find_local_endpoint(folder: str, name: str) -> bool:
     """Is there an endpoint of that name on this machine? Always False where the target is elsewhere."""
     project = open_project(folder)
-    return project.target == "local" and name in _local_names(project)
+    return project.target == "local" and name in local_endpoints(project)
 
 
-def _local_names(project: Project) -> Sequence[str]:
+def local_endpoints(project: Project) -> Sequence[str]:
+    """Names of this machine's endpoints, as its home tells without a server."""
     from pathlib import Path
 
     from fairway.spec.layout import DATABASE
@@ -185,7 +186,7 @@ def complete_endpoint(ctx: click.Context, param: click.Parameter, incomplete: st
 
     try:
         project = load_project((ctx.find_root().params or {}).get("project") or "")
-        return [name for name in _local_names(project) if name.startswith(incomplete)] if project.target == "local" else []
+        return [name for name in local_endpoints(project) if name.startswith(incomplete)] if project.target == "local" else []
     except FairwayError:
         return []
 

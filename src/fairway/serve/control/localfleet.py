@@ -39,7 +39,7 @@ _DRAIN_DELAY_S = 0.3  # the gateway is told first that a replica gets nothing ne
 _SLACK_S = 10.0
 _FIRST_DELAY_S, _LONGEST_DELAY_S = 0.5, 60.0
 _STEADY_S = 30.0  # who was ready for so long has not failed to start
-_ASK_FIRST_S, _ASK_S = 0.002, 0.02
+_ASK_FIRST_S, _ASK_S = 0.001, 0.02
 _MEASURE_S = 5.0
 _LOG_BYTES = 8 << 20
 _LOGS_KEPT = 20
@@ -282,7 +282,7 @@ class LocalFleet:
                 self._make_ready(one)
                 return
             await asyncio.sleep(pause_s)
-            pause_s = min(_ASK_S, pause_s * 1.05)
+            pause_s = min(_ASK_S, pause_s * 1.02)
 
     def _make_ready(self, one: _Tended) -> None:
         if one.view.state == "starting":
