@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from fairway.serve.http import Exchange, HttpServer, listen_on, listen_on_path
+from fairway.serve.http import Exchange, HttpServer
+from fairway.serve.listening import listen_on, listen_on_path
 from fairway.serve.refusal import Refused
 
 Handle = Callable[[Exchange], None]
@@ -327,6 +328,20 @@ def test_a_client_that_asks_first_is_told_to_go_on() -> None:
             assert await client.reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
             await client.send(b"ok")
             assert (await client.answer())[2] == b"POST /? ok"
+
+    run(test)
+
+
+def test_an_offer_to_speak_another_protocol_is_not_taken_up_and_harms_nothing() -> None:
+    async def test() -> None:
+        async with serving(echo) as (_, port):
+            client = await Client.connect(port)
+            offer = "connection: Upgrade, HTTP2-Settings\r\nupgrade: h2c\r\nhttp2-settings: AAEAAEAAAAIAAAABAAMAAABkAAQBAAAAAAUAAEAA\r\n"
+            await client.send(request("/a", b"body", more=offer) + request("/b", b"next"))
+            assert (await client.answer())[2] == b"POST /a? body"
+            assert (await client.answer())[2] == b"POST /b? next"
+            await client.send(request("/c", method="GET", more=offer))
+            assert (await client.answer())[2] == b"GET /c? "
 
     run(test)
 

@@ -11,12 +11,12 @@ import os
 import re
 import select
 import socket
+import sys
 import time
 from collections import deque
 from collections.abc import Callable
 from email.utils import formatdate
 from http import HTTPStatus
-from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
@@ -176,8 +176,11 @@ class HttpServer:
         loop = asyncio.get_running_loop()
         if self._sweeper is None:
             self._sweep()
-        make = loop.create_unix_server if sock.family == socket.AF_UNIX else loop.create_server
-        self._listeners.append(await make(lambda: _Connection(self), sock=sock, ssl=ssl, backlog=backlog))
+        make: Any = loop.create_unix_server if sock.family == socket.AF_UNIX else loop.create_server
+        more = (
+            {"cleanup_socket": False} if sock.family == socket.AF_UNIX and sys.version_info >= (3, 13) else {}
+        )  # its path may be our heir's
+        self._listeners.append(await make(lambda: _Connection(self), sock=sock, ssl=ssl, backlog=backlog, **more))
 
     def make_id(self) -> str:
         """A new id of a request: nobody can guess it."""
@@ -242,7 +245,19 @@ class HttpServer:
 class _Connection(asyncio.Protocol):
     """One connection: parses, keeps the order of answers, and holds the limits."""
 
-    __slots__ = ("_ahead", "_answering", "_deadline", "_discards", "_half_closed", "_parser", "_reading", "_room", "_server", "transport")
+    __slots__ = (
+        "_ahead",
+        "_answering",
+        "_deadline",
+        "_discards",
+        "_half_closed",
+        "_owed",
+        "_parser",
+        "_reading",
+        "_room",
+        "_server",
+        "transport",
+    )
 
     def __init__(self, server: HttpServer) -> None:
         self._server = server
@@ -253,6 +268,7 @@ class _Connection(asyncio.Protocol):
         self._ahead: deque[Exchange] = deque()
         self._deadline = 0.0
         self._discards = self._half_closed = False
+        self._owed = 0
         self._room: asyncio.Future[None] | None = None
 
     # what asyncio calls
@@ -282,10 +298,17 @@ class _Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._discards:
             return
+        if self._owed:
+            self._take_owed(data)
+            return
         try:
             self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            pass  # refused when its head was complete
+        except httptools.HttpParserUpgrade as upgrade:
+            if not self._discards:  # an offer that we did not take up (h2c): what comes behind is HTTP/1.1 as before
+                self._parser = httptools.HttpRequestParser(self)
+                rest = data[upgrade.args[0] :]
+                if rest:
+                    self.data_received(rest)
         except httptools.HttpParserError as error:
             if self._discards:  # our own refusal, raised through the parser
                 return
@@ -353,7 +376,8 @@ class _Connection(asyncio.Protocol):
         headers = exchange.headers
         given = headers.get(ID) or headers.get(b"x-request-id")
         exchange.id = given.decode() if given is not None and _SANE_ID(given) else self._server.make_id()
-        if self._parser.should_upgrade():
+        offers = bool(self._parser.should_upgrade())
+        if offers and (headers.get(b"upgrade", b"").lower() != b"h2c" or b"transfer-encoding" in headers):
             self._refuse_unread(Refused(400, "FW-UNSUPPORTED", "connections are not upgraded here", hint="use plain HTTP/1.1"))
             return
         length = int(headers.get(b"content-length", b"0") or b"0")
@@ -363,6 +387,7 @@ class _Connection(asyncio.Protocol):
             return
         if not has_body:
             return
+        self._owed = length if offers else 0  # the parser leaves the body of such a request to us
         if self._server.admit is not None and self._answering is None:  # else when its turn comes, so that answers keep their order
             exchange.admitted = True
             self._server.admit(exchange)
@@ -385,7 +410,19 @@ class _Connection(asyncio.Protocol):
         if len(exchange._parts) > 1:  # more time only for what has come: a body that drips in ends like one that stays away
             self._deadline = exchange.started + self._server.body_s + exchange.size / _LEAST_RATE
 
+    def _take_owed(self, data: bytes) -> None:
+        """The body of a request that offered another protocol, and what comes behind it."""
+        piece, rest = data[: self._owed], data[self._owed :]
+        self._owed -= len(piece)
+        self.on_body(piece)
+        if not self._owed:
+            self.on_message_complete()
+        if rest:
+            self.data_received(rest)
+
     def on_message_complete(self) -> None:
+        if self._owed:
+            return
         exchange, self._reading = self._reading, None
         if exchange is None or exchange.answered:
             return
@@ -547,34 +584,3 @@ def too_large(limit: int, size: int) -> Refused:
         413, "FW-TOO-LARGE", f"the body is too large: came {came}, at most {limit / 1e6:.1f} MB is taken",
         hint="send fewer rows at once, or serve with a larger limit: --limits body_bytes=…",
     )  # fmt: skip
-
-
-def listen_on(host: str, port: int) -> socket.socket:
-    """A socket bound to the address. Raises OSError."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # With the protocol named, asyncio sends small pieces at once (TCP_NODELAY); else a stream's waits 40 ms for the one before.
-    sock = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        sock.bind((host, port))
-    except OSError:
-        sock.close()
-        raise
-    sock.setblocking(False)
-    return sock
-
-
-def listen_on_path(path: str) -> socket.socket:
-    """A Unix socket at the path, for its owner alone; what lay there is replaced. Raises OSError."""
-    Path(path).unlink(missing_ok=True)
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    old = os.umask(0o177)
-    try:
-        sock.bind(path)
-    except OSError:
-        sock.close()
-        raise
-    finally:
-        os.umask(old)
-    sock.setblocking(False)
-    return sock

@@ -17,7 +17,8 @@ from tests.serve.gateway.rig import Client
 
 REPLICA = """
 import asyncio, sys
-from fairway.serve.http import HttpServer, listen_on_path
+from fairway.serve.http import HttpServer
+from fairway.serve.listening import listen_on_path
 async def main():
     server = HttpServer(lambda exchange: exchange.reply(200, exchange.body))
     await server.listen(listen_on_path(sys.argv[1]))

@@ -11,7 +11,8 @@ from typing import Any
 
 from fairway.serve.gateway.gateway import Gateway
 from fairway.serve.gateway.table import parse_table
-from fairway.serve.http import Exchange, HttpServer, listen_on, listen_on_path
+from fairway.serve.http import Exchange, HttpServer
+from fairway.serve.listening import listen_on, listen_on_path
 
 Handle = Callable[[Exchange], None]
 

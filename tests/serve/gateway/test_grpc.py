@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from fairway.serve.control.keys import make_key
 from fairway.serve.gateway.grpc import SERVICE, GrpcGate
 from fairway.serve.gateway.protofields import read_field, write_text
-from fairway.serve.http import listen_on
+from fairway.serve.listening import listen_on
 from fairway.serve.protocols import inference_messages as messages
 from fairway.spec.record import to_plain
 from tests.serve.gateway.processes import gateway_process

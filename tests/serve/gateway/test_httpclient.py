@@ -13,8 +13,9 @@ from typing import Any
 
 import pytest
 
-from fairway.serve.http import Exchange, HttpServer, listen_on, listen_on_path
+from fairway.serve.http import Exchange, HttpServer
 from fairway.serve.httpclient import Answer, Upstream
+from fairway.serve.listening import listen_on, listen_on_path
 from tests.serve.gateway.rig import run, until
 
 Speak = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]

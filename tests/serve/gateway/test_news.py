@@ -17,7 +17,8 @@ from fairway.serve.gateway.admin import Admin
 from fairway.serve.gateway.feedback import parse_feedback
 from fairway.serve.gateway.table import Table
 from fairway.serve.gateway.tablefile import TableFile
-from fairway.serve.http import Exchange, listen_on
+from fairway.serve.http import Exchange
+from fairway.serve.listening import listen_on
 from fairway.serve.refusal import Fault, Refused
 from fairway.spec.record import to_plain
 from tests.serve.gateway.rig import Answered, Client, Rig, gateway_rig, render, run, until

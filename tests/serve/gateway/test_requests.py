@@ -584,7 +584,8 @@ def test_a_request_that_a_closing_replica_has_not_read_is_sent_again(tmp_path: P
     async def test() -> None:
         script = (
             "import asyncio, sys\n"
-            "from fairway.serve.http import HttpServer, listen_on_path\n"
+            "from fairway.serve.http import HttpServer\n"
+            "from fairway.serve.listening import listen_on_path\n"
             "async def main():\n"
             '    await HttpServer(lambda e: e.reply(200, b\'{"replica": "still"}\')).listen(listen_on_path(sys.argv[1]))\n'
             "    print('up', flush=True)\n"

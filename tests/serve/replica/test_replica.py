@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -272,6 +273,74 @@ def test_of_a_batch_that_raises_only_the_request_to_blame_gets_the_error(tmp_pat
     assert {n for n, (status, _) in answers.items() if status != 200} == {5}
     assert answers[5][1]["error"]["message"] == "the model failed: ValueError: negative"
     assert [answers[n][1]["predictions"] for n in (0, 1, 19)] == [[0], [2], [38]]
+
+
+HINTS = """
+from typing import Literal, TypedDict
+
+
+class House(TypedDict):
+    area: float
+    kind: Literal["flat", "house"]
+
+
+def run(data: list[House]) -> list[float]:
+    return [row["area"] * 3000 for row in data]
+"""
+
+
+def test_the_schema_of_a_script_without_one_is_found_out_from_its_hints(tmp_path: Path) -> None:
+    with replica(script(tmp_path / "houses", HINTS)) as one:
+        assert one.call("/predict", {"inputs": [{"area": 50, "kind": "flat"}]})[1]["predictions"] == [150000.0]
+        status, answer = one.call("/predict", {"inputs": [{"area": 50, "kind": "tent"}]})
+        assert (status, answer["error"]["faults"]) == (
+            422,
+            [{"row": 0, "field": "kind", "came": "the text 'tent'", "expected": "one of 'flat', 'house'"}],
+        )
+        assert "area" in json.dumps(one.call("/openapi.json", method="GET")[1])
+
+
+def test_a_large_wrong_body_keeps_nobody_else_waiting(tmp_path: Path) -> None:
+    rows = [{"area": 50, "kind": "flat"}] * 200_000
+    large = json.dumps({"inputs": [*rows, {"area": "x", "kind": "flat"}]}).encode()
+    with replica(script(tmp_path / "houses", HINTS)) as one:
+        answers = list[Any]()
+        asking = threading.Thread(target=lambda: answers.append(one.call("/predict", large)))
+        asking.start()
+        times = list[float]()
+        while asking.is_alive():
+            began = time.perf_counter()
+            assert one.call("/predict", {"inputs": [{"area": 1, "kind": "flat"}]})[0] == 200
+            times.append(time.perf_counter() - began)
+        asking.join()
+        assert max(times) < 0.5 * sum(times), "no other request waited for all of the reading"
+        assert answers[0][0] == 422
+        assert answers[0][1]["error"]["faults"][0]["row"] == 200_000
+
+
+THREADS = """
+import json, os, threading, time
+
+lock = threading.Lock()
+
+def init():
+    def hold():
+        while True:
+            with lock:
+                time.sleep(0.05)
+    threading.Thread(target=hold, daemon=True).start()
+    global process
+    process = os.getpid()
+
+def run(raw_data):
+    with lock:
+        return {"same": process == os.getpid()}
+"""
+
+
+def test_a_script_that_starts_threads_is_loaded_by_each_model_process(tmp_path: Path) -> None:
+    with replica(script(tmp_path / "threads", THREADS), "--workers", "2") as one:
+        assert one.score(0) == (200, {"same": True}), "a fork would wait for ever for a lock that no thread of its own holds"
 
 
 def test_a_token_is_asked_for_and_health_is_open(tmp_path: Path) -> None:

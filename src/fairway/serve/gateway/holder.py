@@ -20,7 +20,7 @@ from typing import Any
 from fairway.errors import ConfigError
 from fairway.serve.gateway.child import BACKLOG, Sockets, handed, own_command, run_child, without_handed
 from fairway.serve.gateway.options import Options
-from fairway.serve.http import listen_on, listen_on_path
+from fairway.serve.listening import listen_on, listen_on_path
 
 _SIGNALS = {signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
 _SOON_S, _PAUSE_S, _PAUSE_MOST_S = 1.0, 0.05, 2.0

@@ -75,6 +75,7 @@ class ScriptPredictor:
     def __init__(self, functions: dict[str, Callable[..., Any]], package: Package, wishes: dict[str, Any]) -> None:
         self.methods = order_methods(tuple(functions), str(package.options.get("method", "")), package.name)
         self._calls = {name: arguments.Arguments(function, package.kind) for name, function in functions.items()}
+        self.function = functions[self.methods[0]]
         first = self._calls[self.methods[0]]
         self.takes = first.takes
         self.is_async = any(call.is_async for call in self._calls.values())

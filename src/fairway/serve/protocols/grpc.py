@@ -23,7 +23,7 @@ from grpclib.server import Server
 from hyperframe.frame import GoAwayFrame
 
 from fairway.serve.call import Call, Result, Tensor
-from fairway.serve.http import listen_on
+from fairway.serve.listening import listen_on
 from fairway.serve.protocols import inference_messages as messages
 from fairway.serve.protocols.answers import gather
 from fairway.serve.protocols.datatypes import SIZES, check_tensor, count_elements, from_values, split_strings, to_values

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from fairway.serve.call import Call, Result
-from fairway.serve.protocols.answers import JSON, submit, to_json
+from fairway.serve.protocols.answers import JSON, read_then, submit, to_json
 from fairway.serve.protocols.requests import content_type, decode_body, is_json, read_body, to_text
 from fairway.serve.protocols.serving import Params, Serving, shorten
 from fairway.serve.refusal import Refused
@@ -35,11 +35,11 @@ _decode = msgspec.json.Decoder(Invocation).decode
 
 def invoke(serving: Serving, exchange: Exchange, params: Params) -> None:
     """Answer {"predictions": …}."""
-    try:
-        call = read_call(serving, exchange)
+
+    def go(call: Call) -> None:
         submit(serving, exchange, call, lambda result: write(exchange, result), refuse)
-    except Refused as refused:
-        refuse(exchange, refused)
+
+    read_then(exchange, lambda: read_call(serving, exchange), go, refuse)
 
 
 def refuse(exchange: Exchange, refused: Refused) -> None:

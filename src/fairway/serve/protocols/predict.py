@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from fairway.serve.call import Call, Result
 from fairway.serve.package.answertables import ACCEPT
-from fairway.serve.protocols.answers import CSV, NDJSON, SSE, reply_bytes, reply_stream, start, submit, to_csv, to_predictions
+from fairway.serve.protocols.answers import CSV, NDJSON, SSE, read_then, reply_bytes, reply_stream, start, submit, to_csv, to_predictions
 from fairway.serve.protocols.requests import choose, content_type, is_json, query_of, read_body
 from fairway.serve.protocols.serving import Params, Serving, shorten
 from fairway.serve.refusal import Refused
@@ -26,7 +26,11 @@ def predict(serving: Serving, exchange: Exchange, params: Params) -> None:
     """Answer with predictions, or with a problem as JSON."""
     try:
         offer = choose(exchange, OFFERS)
-        call = read_call(serving, exchange)
+    except Refused as refused:
+        exchange.refuse(refused)
+        return
+
+    def go(call: Call) -> None:
         if exchange.query:
             call.method = query_of(exchange).get("method", "")
         if offer == "application/json":
@@ -36,8 +40,8 @@ def predict(serving: Serving, exchange: Exchange, params: Params) -> None:
         if offer in (ARROW, PARQUET):
             call.params = {**call.params, ACCEPT: offer}
         submit(serving, exchange, call, lambda result: write_offer(serving, exchange, result, offer), refuse)
-    except Refused as refused:
-        exchange.refuse(refused)
+
+    read_then(exchange, lambda: read_call(serving, exchange), go, refuse)
 
 
 def refuse(exchange: Exchange, refused: Refused) -> None:

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from fairway.serve.call import Result
-from fairway.serve.protocols.answers import submit, to_json
+from fairway.serve.call import Call, Result
+from fairway.serve.protocols.answers import read_then, submit, to_json
 from fairway.serve.protocols.requests import FORM, decode_body, need_json, read_body
 from fairway.serve.protocols.serving import Params, Serving, check_model
 from fairway.serve.protocols.v2 import refuse
@@ -31,21 +31,30 @@ _decode = msgspec.json.Decoder(PredictRequest).decode
 
 def predict(serving: Serving, exchange: Exchange, params: Params) -> None:
     """Answer {"predictions": …}."""
-    try:
+
+    def read() -> Call:
         check_model(serving, params)
-        need_json(exchange, FORM)
-        body = read_body(serving, exchange)
-        request = decode_body(_decode, body)
-        if bool(len(request.instances)) == bool(len(request.inputs)):
-            came = "both of them" if len(request.instances) else "neither"
-            raise Refused(400, "FW-REQUEST", f'the body is to have "instances" (rows) or "inputs" (columns): came {came}')
-        name, rows = (b"instances", request.instances) if len(request.instances) else (b"inputs", request.inputs)
-        call = serving.checker.read_json(b'{"%b":%b}' % (name, rows))
-        if request.parameters:
-            call.params = request.parameters
+        return read_call(serving, exchange)
+
+    def go(call: Call) -> None:
         submit(serving, exchange, call, lambda result: write(exchange, result), refuse)
-    except Refused as refused:
-        refuse(exchange, refused)
+
+    read_then(exchange, read, go, refuse)
+
+
+def read_call(serving: Serving, exchange: Exchange) -> Call:
+    """The checked call. Raises Refused 400, 413, 415, 422."""
+    need_json(exchange, FORM)
+    body = read_body(serving, exchange)
+    request = decode_body(_decode, body)
+    if bool(len(request.instances)) == bool(len(request.inputs)):
+        came = "both of them" if len(request.instances) else "neither"
+        raise Refused(400, "FW-REQUEST", f'the body is to have "instances" (rows) or "inputs" (columns): came {came}')
+    name, rows = (b"instances", request.instances) if len(request.instances) else (b"inputs", request.inputs)
+    call = serving.checker.read_json(b'{"%b":%b}' % (name, rows))
+    if request.parameters:
+        call.params = request.parameters
+    return call
 
 
 def write(exchange: Exchange, result: Result) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from fairway.serve.call import Call, Result, Tensor
-from fairway.serve.protocols.answers import JSON, submit
+from fairway.serve.protocols.answers import JSON, read_then, submit
 from fairway.serve.protocols.datatypes import INTEGERS, check_range, check_tensor, count_elements, flatten, from_values, to_values
 from fairway.serve.protocols.requests import FORM, decode_body, need_json, read_body, to_text
 from fairway.serve.protocols.serving import Params, Serving, check_model, shorten
@@ -58,12 +58,16 @@ _decode_any = msgspec.json.Decoder().decode
 
 def infer(serving: Serving, exchange: Exchange, params: Params) -> None:
     """Answer with tensors."""
-    try:
+
+    def read() -> tuple[Call, InferRequest]:
         check_model(serving, params)
-        call, request = read_call(serving, exchange)
+        return read_call(serving, exchange)
+
+    def go(found: tuple[Call, InferRequest]) -> None:
+        call, request = found
         submit(serving, exchange, call, lambda result: write(serving, exchange, result, request), refuse)
-    except Refused as refused:
-        refuse(exchange, refused)
+
+    read_then(exchange, read, go, refuse)
 
 
 def refuse(exchange: Exchange, refused: Refused) -> None:

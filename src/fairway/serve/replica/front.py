@@ -13,7 +13,8 @@ from typing import Any
 from fairway.errors import UserError
 from fairway.serve import protocols
 from fairway.serve.call import Call, Done
-from fairway.serve.http import Exchange, HttpServer, listen_on, listen_on_path
+from fairway.serve.http import Exchange, HttpServer
+from fairway.serve.listening import listen_on, listen_on_path
 from fairway.serve.package.package import Package
 from fairway.serve.refusal import Refused
 from fairway.serve.replica.batcher import Batcher
@@ -21,7 +22,7 @@ from fairway.serve.replica.frames import failed
 from fairway.serve.replica.meter import Meter
 from fairway.serve.replica.options import ReplicaOptions
 from fairway.serve.replica.pool import Pool
-from fairway.serve.schema import Checker, ModelSchema
+from fairway.serve.schema import Checker, ModelSchema, compile_checker, load_schema
 
 _LOOK_S = 0.1
 _OPEN = frozenset({"/health", "/health/live", "/health/ready", "/v2/health/live", "/v2/health/ready", "/ping"})
@@ -68,6 +69,9 @@ class Front:
         pool.on_lost = lambda worker, why: self._batcher.lose(worker, why) if self._batcher is not None else None
         await pool.start()
         self.info = pool.info
+        if self.info.get("schema"):  # found out when the model was loaded
+            self.schema = load_schema(self.info["schema"], self.package.name)
+            self.checker = compile_checker(self.schema)
         pool.capacity = self.limits.concurrency or (64 if self.info["is_async"] else 1)
         wanted = self.package.options.get("batch")
         batches = bool(self.info["batches"] if wanted is None else wanted) and self.limits.batch_rows > 1

@@ -17,11 +17,13 @@ from contextlib import suppress
 from typing import Any, NoReturn
 
 from fairway.errors import FairwayError
+from fairway.serve.package.guessing import guess_schema
 from fairway.serve.package.loading import load, loads_alone
 from fairway.serve.package.package import Package
 from fairway.serve.package.predictor import Predictor
 from fairway.serve.replica.frames import Link
 from fairway.serve.replica.worker import run_worker
+from fairway.serve.schema.load import load_schema
 from fairway.serve.schema.model import ModelSchema
 from fairway.step.processes import die_with_parent
 
@@ -29,8 +31,9 @@ from fairway.step.processes import die_with_parent
 class Parent:
     """Serves one control link: "start" with a descriptor makes a worker of it; the end of a worker is told."""
 
-    def __init__(self, link: Link, package: Package, schema: ModelSchema, threads: int) -> None:
+    def __init__(self, link: Link, package: Package, schema: ModelSchema, threads: int, *, alone: bool) -> None:
         self._link, self._package, self._schema, self._threads = link, package, schema, threads
+        self._alone = alone
         self._predictor: Predictor | None = None
         self._workers: dict[int, tuple[int, int]] = {}  # pidfd -> (number, pid)
 
@@ -38,14 +41,17 @@ class Parent:
         """Until the front has gone; the workers end with their links."""
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        if not loads_alone(self._package):
+        if not self._alone:
             try:
                 self._predictor = load(self._package)
             except Exception as error:  # noqa: BLE001 - told to the front, which tells the user
                 with suppress(OSError):
                     self._link.send(["failed", *describe_failure(error)])
                 os._exit(1)
-            self._link.send(["loaded", describe_predictor(self._predictor)])
+            if not self._predictor.bears_fork:  # seen only now: threads run in it
+                self._link.send(["alone"])
+                os._exit(0)
+            self._link.send(["loaded", self._describe(self._predictor)])
         gc.collect()
         gc.freeze()
         poller = select.poll()
@@ -61,6 +67,13 @@ class Parent:
                 else:
                     poller.unregister(fd)
                     self._reap(fd)
+
+    def _describe(self, predictor: Predictor) -> dict[str, Any]:
+        """What the front must know; a schema that was found out counts here, too."""
+        found = guess_schema(self._package, predictor)
+        if found is not None:
+            self._schema = load_schema(found, self._package.name)
+        return {**describe_predictor(predictor), "schema": found}
 
     def _fork(self, number: int, given: int) -> int:
         me = os.getpid()
@@ -86,7 +99,7 @@ class Parent:
                 except Exception as error:  # noqa: BLE001 - told to the front
                     link.send(["failed", *describe_failure(error)])
                     os._exit(1)
-                link.send(["loaded", describe_predictor(predictor)])
+                link.send(["loaded", self._describe(predictor)])
             gc.freeze()
             run_worker(link, predictor, self._schema, self._threads)
         except (BrokenPipeError, ConnectionResetError):
@@ -127,8 +140,8 @@ def describe_failure(error: Exception) -> tuple[str, str, str]:
     return f"{type(error).__name__}: {error}", "", "".join(kept.format())
 
 
-def fork_parent(package: Package, schema: ModelSchema, threads: int) -> tuple[int, socket.socket]:
-    """Start the model parent; returns its pid and the front's end of its control link."""
+def fork_parent(package: Package, schema: ModelSchema, threads: int, *, alone: bool) -> tuple[int, socket.socket]:
+    """Start the model parent; returns its pid and the front's end of its control link. `alone`: each worker loads the model by itself."""
     ours, theirs = socket.socketpair()
     me = os.getpid()
     pid = os.fork()
@@ -136,7 +149,7 @@ def fork_parent(package: Package, schema: ModelSchema, threads: int) -> tuple[in
         try:
             die_with_parent(me)
             ours.close()
-            Parent(Link(theirs), package, schema, threads).run()
+            Parent(Link(theirs), package, schema, threads, alone=alone or loads_alone(package)).run()
         except BaseException:  # noqa: BLE001 - the process ends here, and says why
             traceback.print_exc()
         finally:

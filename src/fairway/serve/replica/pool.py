@@ -108,7 +108,7 @@ class Pool:
         self.parent_pid = 0
         self._numbers = 0
         self._delay_s = _FIRST_DELAY_S
-        self._closing = self._was_ready = False
+        self._closing = self._was_ready = self._alone = self._starts_over = False
         self._task: asyncio.Task[None] | None = None
         self.capacity = 1
         self.info: dict[str, Any] = {}
@@ -120,7 +120,7 @@ class Pool:
 
     def fork(self) -> None:
         """Start the parent; it loads the model from now on. Best called before there is an event loop."""
-        self.parent_pid, self._control = fork_parent(self._package, self._schema, self._threads)
+        self.parent_pid, self._control = fork_parent(self._package, self._schema, self._threads, alone=self._alone)
 
     async def start(self) -> None:
         """Wait until the first worker is ready. Raises ModelFailed."""
@@ -247,6 +247,8 @@ class Pool:
         for header, _ in self._control_reader.feed(data):
             if header[0] == "loaded":
                 self._know(header[1])
+            elif header[0] == "alone":  # it cannot be forked any more, now that it has loaded the model
+                self._alone = self._starts_over = True
             elif header[0] == "failed":
                 self._fail(header)
             elif header[0] == "ended":
@@ -275,6 +277,14 @@ class Pool:
             return
         with suppress(ChildProcessError):
             os.waitpid(self.parent_pid, 0)
+        if self._starts_over:
+            self._starts_over = False
+            for worker in self._workers.values():
+                worker.close()
+            self._workers.clear()
+            self._control_reader = FrameReader()
+            self._task = asyncio.get_running_loop().create_task(self.start())
+            return
         if self.started is None or not self._was_ready:
             self._give_up(ModelFailed("the process that loads the model has died", hint="its last words are above"))
             return
