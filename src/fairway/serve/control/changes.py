@@ -11,7 +11,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from fairway.errors import ConfigError, ConflictError, NotFoundError
-from fairway.kube.serving_routes import check_expose
 from fairway.serve.control import autoscale, rollout
 from fairway.serve.control.keys import make_key
 from fairway.spec.endpoint import Capture, Endpoint, Revision, Rollout, ServeSpec, find_revision
@@ -85,7 +84,10 @@ def configure(endpoint: Endpoint, doing: Doing, *, what: str = "settings changed
         return endpoint
     autoscale.check_scaling(changed.scaling)
     if changed.expose != endpoint.expose:
-        check_expose(changed.expose)
+        if changed.expose:
+            from fairway.kube.serving_routes import check_expose  # a server of one's own has no cluster
+
+            check_expose(changed.expose)
     _check_capture(changed.capture)
     _check_sticky(changed.sticky)
     return _noted(changed, doing, what)
