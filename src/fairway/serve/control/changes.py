@@ -83,11 +83,10 @@ def configure(endpoint: Endpoint, doing: Doing, *, what: str = "settings changed
     if changed == endpoint:
         return endpoint
     autoscale.check_scaling(changed.scaling)
-    if changed.expose != endpoint.expose:
-        if changed.expose:
-            from fairway.kube.serving_routes import check_expose  # a server of one's own has no cluster
+    if changed.expose != endpoint.expose and changed.expose:
+        from fairway.kube.serving_routes import check_expose  # a server of one's own has no cluster
 
-            check_expose(changed.expose)
+        check_expose(changed.expose)
     _check_capture(changed.capture)
     _check_sticky(changed.sticky)
     return _noted(changed, doing, what)
