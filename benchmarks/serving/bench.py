@@ -11,15 +11,15 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from benchmarks.figures import OURS
 from benchmarks.peers import FILES, ROOT
 from benchmarks.process import CommandError
-from benchmarks.serving.contenders import CONTENDERS, Contender, Setting, find_python, variables
+from benchmarks.serving.contenders import CONTENDERS, Contender, Setting, find_python, refresh, variables
 from benchmarks.session import Session
 
 DATA = ROOT.parent / "shared/data/credit_default.csv"
@@ -41,22 +41,23 @@ class Load:
     cpu_us: float
 
 
-def models(session: Session) -> Path:
-    """The folder of models, made when first asked for. Raises CommandError without the data."""
+def models(session: Session, what: str = "") -> Path:
+    """The folder of models, made when first asked for; with `what` "heavy", that one too. Raises CommandError without the data."""
     folder = session.work / "models"
     if not folder.exists():
-        if not DATA.exists():
-            raise CommandError(f"the data set {DATA.name} is not beside the checkout")
-        made = subprocess.run(
-            [sys.executable, "-m", "benchmarks.serving.models", str(DATA), str(folder)],
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if made.returncode:
-            raise CommandError(made.stderr.strip().splitlines()[-1])
+        _make_models(folder)
+    if what and not (folder / f"{what}.joblib").exists():
+        _make_models(folder, what)
     return folder
+
+
+def _make_models(folder: Path, *what: str) -> None:
+    if not DATA.exists():
+        raise CommandError(f"the data set {DATA.name} is not beside the checkout")
+    words = [sys.executable, "-m", "benchmarks.serving.models", str(DATA), str(folder), *what]
+    made = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
+    if made.returncode:
+        raise CommandError(made.stderr.strip().splitlines()[-1])
 
 
 def contenders(session: Session) -> Iterator[tuple[Contender, Path]]:
@@ -64,8 +65,30 @@ def contenders(session: Session) -> Iterator[tuple[Contender, Path]]:
     wanted = session.peers.wanted
     for contender in CONTENDERS:
         python = find_python(session.peers.environments, contender)
-        if python is not None and (contender.name == "fairway" or wanted is None or contender.name in wanted):
-            yield contender, python
+        if python is None or not (contender.name == OURS or wanted is None or contender.name in wanted):
+            continue
+        if contender.name == OURS:
+            keep_fresh(session, python)
+        yield contender, python
+
+
+def ours(session: Session) -> tuple[Contender, Path]:
+    """Raises CommandError if our own environment is not installed."""
+    for contender, python in contenders(session):
+        if contender.name == OURS:
+            return contender, python
+    raise CommandError(f"our own environment is not installed: python -m benchmarks peers install serving-{OURS}")
+
+
+def keep_fresh(session: Session, python: Path) -> None:
+    """Once in a session: the environment gets the code of this checkout. Raises CommandError if that fails."""
+    mark = session.work / f"fresh-{python.parts[-3]}"
+    if mark.exists():
+        return
+    session.talk(f"installing this checkout into {python.parts[-3]}")
+    if not refresh(python):
+        raise CommandError(f"this checkout could not be installed into {python.parts[-3]}")
+    mark.touch()
 
 
 def rows(folder: Path) -> list[list[float]]:
@@ -78,7 +101,9 @@ def expected(folder: Path, model: str) -> float:
     """The last column of the first answer."""
     import numpy as np
 
-    return float(np.load(folder / "rows.npy")[0, -1] if model == "identity" else np.load(folder / "expected.npy")[0])
+    if model == "identity":
+        return float(np.load(folder / "rows.npy")[0, -1])
+    return float(np.load(folder / ("expected.npy" if model == "hgb" else f"expected-{model}.npy"))[0])
 
 
 @dataclass
@@ -109,13 +134,13 @@ class Server:
         link.close()
         return answer.status, data
 
-    def load(self, body: bytes, connections: int, seconds: float, *, core: int = 1) -> Load:
+    def load(self, body: bytes, connections: int, seconds: float, *, core: str = "1") -> Load:
         """What wrk says after so many seconds with so many connections, each with one request under way."""
         file = self.setting.work / "body.json"
         file.write_bytes(body)
         before = self.cpu_s()
         done = subprocess.run(
-            ["taskset", "-c", str(core), "wrk", "-t1", f"-c{connections}", f"-d{seconds:.0f}s", "-s", str(WRK),
+            ["taskset", "-c", core, "wrk", "-t1", f"-c{connections}", f"-d{seconds:.0f}s", "-s", str(WRK),
              f"http://127.0.0.1:{self.setting.port}{self.contender.path}"],
             env={**os.environ, "BODY_FILE": str(file)}, capture_output=True, text=True, timeout=seconds + 60, check=False,
         )  # fmt: skip
@@ -130,13 +155,14 @@ class Server:
 @contextmanager
 def started(
     session: Session, contender: Contender, python: Path, model: str, *, workers: int = 1, batching: bool = True, core: str = "0"
-) -> Iterator[Server]:
+) -> Generator[Server]:
     """The contender at work, once it has answered rightly. Raises CommandError if it does not."""
     folder = models(session)
     work = session.work / f"{contender.name}-{model}"
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir()
-    setting = Setting(model, _free_port(), workers, batching and contender.batches, python, SERVING, folder, work)
+    body, right = contender.body(rows(folder)[:1]), expected(folder, model)
+    setting = Setting(model, free_port(), workers, batching and contender.batches, python, SERVING, folder, work)
     began = time.perf_counter()
     with (work / "log").open("wb") as log:
         process = subprocess.Popen(
@@ -148,7 +174,6 @@ def started(
             start_new_session=True,
         )
     try:
-        body, right = contender.body(rows(folder)[:1]), expected(folder, model)
         server = Server(contender, setting, process, 0.0)
         while True:
             try:
@@ -160,7 +185,7 @@ def started(
                 said = str(error)
             if process.poll() is not None or time.perf_counter() - began > _PATIENCE_S:
                 raise CommandError(f"{contender.name} does not answer rightly: {said}; {(work / 'log').read_text()[-300:]}")
-            time.sleep(0.005)
+            time.sleep(0.002)
         server.first_answer_s = time.perf_counter() - began
         yield server
     finally:
@@ -172,19 +197,31 @@ def started(
                 continue
 
 
-def _free_port() -> int:
+@contextmanager
+def on_core(core: int) -> Generator[None]:
+    """This process asks from there; a server that is started meanwhile says itself where it runs."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {core})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as sock:
         return int(sock.getsockname()[1])
 
 
 def _family(pid: int) -> list[int]:
     found = [pid]
-    try:
-        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    except OSError:
-        return found
-    for child in children:
-        found += _family(int(child))
+    for thread in Path(f"/proc/{pid}/task").glob("*"):  # a process is the child of the thread that began it
+        try:
+            children = (thread / "children").read_text().split()
+        except OSError:
+            continue
+        for child in children:
+            found += _family(int(child))
     return found
 
 
@@ -202,7 +239,3 @@ def _cpu_s(pid: int) -> float:
     except OSError:
         return 0.0
     return (int(fields[11]) + int(fields[12])) / _TICKS
-
-
-def read_json(data: bytes) -> Any:
-    return json.loads(data)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -24,7 +25,7 @@ Argv = Callable[["Setting"], Sequence[str]]
 
 @dataclass(frozen=True)
 class Setting:
-    """One start: `model` is "hgb" or "identity"; `models` the folder of `make_models`; `work` one of its own."""
+    """One start: `model` is "hgb", "identity" or "heavy"; `models` the folder of `models.py`; `work` one of its own."""
 
     model: str
     port: int
@@ -81,8 +82,8 @@ class Contender:
 
 
 def _ours(setting: Setting) -> Sequence[str]:
-    folder = setting.models / ("fairway-hgb" if setting.model == "hgb" else "fairway-identity")
-    options = {"method": "predict_proba"} if setting.model == "hgb" else {"batch": True}
+    folder = setting.models / f"fairway-{setting.model}"
+    options = {"batch": True} if setting.model == "identity" else {"method": "predict_proba"}
     return (
         str(setting.python), "-m", "fairway.serve.replica", str(folder), "--port", str(setting.port), "--name", "m",
         "--workers", str(setting.workers), "--options", json.dumps(options),
@@ -104,8 +105,8 @@ def _mlserver(setting: Setting) -> Sequence[str]:
     settings |= {"debug": False, "parallel_workers": parallel, "metrics_endpoint": None}
     (folder / "settings.json").write_text(json.dumps(settings))
     model: dict[str, Any] = {"name": "m", "implementation": "identity_runtime.Identity"}
-    if setting.model == "hgb":
-        uri = str(setting.models / "hgb.joblib")
+    if setting.model != "identity":
+        uri = str(setting.models / f"{setting.model}.joblib")
         model = {"name": "m", "implementation": "mlserver_sklearn.SKLearnModel", "parameters": {"uri": uri}}
     if setting.batching:
         model |= {"max_batch_size": 64, "max_batch_time": 0.002}
@@ -126,6 +127,8 @@ def _litserve(setting: Setting) -> Sequence[str]:
     return (str(setting.python), str(setting.files / "litserve_app.py"), str(setting.port), str(setting.workers))
 
 
+CHECKS = ("{fairway}[serve]", "pydantic", "fastjsonschema", "jsonschema-rs", "orjson")
+"""What `serving-checks` takes: ways to check a row."""
 CONTENDERS = (
     Contender(OURS, _ours, ("{fairway}[serve]", "scikit-learn", "skops"), batches=True),
     Contender("fastapi", _fastapi, ("fastapi", "uvicorn", "uvloop", "httptools", "orjson", *SKLEARN)),
@@ -140,7 +143,7 @@ def variables(setting: Setting) -> Mapping[str, str]:
     """The environment of a start: quiet, one thread for each numeric library, the peers' models where they look for them."""
     kept = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy") and name != "PYTHONPATH"}
     return kept | QUIET | {
-        "PEER_MODEL": setting.model, "PEER_FILE": str(setting.models / "hgb.joblib"), "PEER_WORKERS": str(setting.workers),
+        "PEER_MODEL": setting.model, "PEER_FILE": str(setting.models / f"{setting.model}.joblib"), "PEER_WORKERS": str(setting.workers),
         "PEER_BATCHING": "1" if setting.batching else "0", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1",
         "PYTHONPATH": "" if "fairway" in setting.python.parts[-3] else str(setting.files), "BENTOML_DO_NOT_TRACK": "True",
         "BENTOML_CONFIG": str(setting.files / "bentoml.yaml"), "BENTOML_HOME": str(setting.work / "bentoml"),
@@ -156,7 +159,8 @@ def find_python(environments: Path, contender: Contender) -> Path | None:
 
 def install(names: Sequence[str], environments: Path) -> int:
     """Make the environments named `serving-…`; returns how many could not be made."""
-    known = {contender.environment: contender.installs for contender in CONTENDERS} | {"serving-triton": ("tritonclient[http]", "numpy")}
+    known = {contender.environment: contender.installs for contender in CONTENDERS}
+    known |= {"serving-triton": ("tritonclient[http]", "numpy"), "serving-checks": CHECKS}
     failed = 0
     for name in names:
         if name not in known:
@@ -167,5 +171,20 @@ def install(names: Sequence[str], environments: Path) -> int:
         print(f"installing {name} into {folder}", flush=True)
         subprocess.run([sys.executable, "-m", "venv", "--clear", str(folder)], check=True)
         wanted = [text.replace("{fairway}", str(ROOT)) for text in known[name]]
-        failed += bool(subprocess.run([folder / "bin/python", "-m", "pip", "install", "--quiet", *wanted], check=False).returncode)
+        failed += _pip(folder / "bin/python", *wanted)
+    return failed
+
+
+def refresh(python: Path) -> bool:
+    """Put this checkout's code into an environment that holds an older copy of it; False if that fails."""
+    return not _pip(python, "--force-reinstall", "--no-deps", str(ROOT))
+
+
+def _pip(python: Path, *words: str) -> bool:
+    """True if it failed. What building our wheel leaves in the checkout goes again: the next wheel would have files that are no more."""
+    before = set((ROOT / "build").glob("*"))
+    failed = bool(subprocess.run([python, "-m", "pip", "install", "--quiet", *words], stdout=subprocess.DEVNULL, check=False).returncode)
+    for path in set((ROOT / "build").glob("*")) - before:
+        if path.name == "lib" or path.name.startswith("bdist."):
+            shutil.rmtree(path, ignore_errors=True)
     return failed
