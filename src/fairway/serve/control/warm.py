@@ -23,7 +23,7 @@ from typing import Any, NoReturn
 from fairway.serve.package import open_package
 from fairway.serve.package.loading import load
 from fairway.serve.replica import __main__ as program
-from fairway.serve.replica.options import limit_threads
+from fairway.serve.replica.threads import limit_threads
 
 _ASK_S = 10.0
 _REHEARSE_S = 300.0

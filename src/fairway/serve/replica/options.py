@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -85,17 +84,3 @@ def _parse_json(text: str, flag: str) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise ConfigError(f"{flag} is to be a JSON object")
     return found
-
-
-def limit_threads(workers: int) -> None:
-    """Give each worker its share of the cores, before a numeric library asks how many there are. What the user set stays."""
-    share = str(max(1, count_cores() // max(1, workers)))
-    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-        os.environ.setdefault(name, share)
-
-
-def count_cores() -> int:
-    """Cores that this process may use."""
-    from fairway.step.processes import count_cores as count
-
-    return count()

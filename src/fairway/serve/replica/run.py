@@ -16,8 +16,9 @@ from fairway.serve.package import open_package
 from fairway.serve.package.package import Package
 from fairway.serve.refusal import Refused
 from fairway.serve.replica.front import Front, serve_front
-from fairway.serve.replica.options import ReplicaOptions, limit_threads
+from fairway.serve.replica.options import ReplicaOptions
 from fairway.serve.replica.pool import ModelFailed, Pool
+from fairway.serve.replica.threads import limit_threads
 from fairway.serve.schema import Checker, compile_checker, load_schema, no_schema
 from fairway.spec.record import replace
 
