@@ -18,11 +18,16 @@ import pytest
 from fairway.cli import main
 from fairway.cli.deploy import parse_floor, parse_target
 from fairway.cli.endpointlog import find_new
+from fairway.cli.endpoints import print_endpoint
+from fairway.cli.rollout import read_bounds
 from fairway.cli.serving import parse_weights, spell_curl
 from fairway.engine.localserver import find_server, stop_server
 from fairway.engine.processes import is_process
 from fairway.errors import ConfigError
 from fairway.spec.endpoint import Floor
+from fairway.spec.record import replace
+from fairway.web.records import full
+from tests.web.served import busy
 
 SCRIPT = """
 import json
@@ -192,3 +197,21 @@ def test_following_shows_each_line_once() -> None:
     assert find_new(before, ["a  1", "a  2", "a  3", "b  1", "c  1"]) == ["a  3", "c  1"]
     assert find_new(["a  1", "a  2"], ["a  1", "a  2"]) == []
     assert find_new([], ["a  1"]) == ["a  1"]
+
+
+def test_the_metric_of_a_rollout_has_bounds_on_either_side() -> None:
+    assert read_bounds(["accuracy>=0.9"]) == {"metric": "accuracy", "min_metric": 0.9}
+    assert read_bounds(["mean absolute error <= 2.5"]) == {"metric": "mean absolute error", "max_metric": 2.5}
+    assert read_bounds(["bias>=-1", "bias<=1"]) == {"metric": "bias", "min_metric": -1.0, "max_metric": 1.0}
+    for wrong in (["accuracy"], ["accuracy>0.9"], ["<=2"], ["a<=x"], ["a>=1", "b<=2"]):
+        with pytest.raises(ConfigError):
+            read_bounds(wrong)
+
+
+def test_who_scales_and_what_is_not_exposed_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    print_endpoint(full(replace(busy(), unexposed="there is no Gateway API", scaled_by="the cluster on CPU")))
+    said = capsys.readouterr().out
+    assert "not exposed  there is no Gateway API" in said and "scaled by    the cluster on CPU" in said
+    print_endpoint(full(busy()))
+    said = capsys.readouterr().out
+    assert "not exposed" not in said and "scaled by" not in said

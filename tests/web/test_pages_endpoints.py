@@ -472,6 +472,28 @@ def test_a_rollout_is_judged_in_the_open(figures: Figures, metric: float | None,
 
 
 @pytest.mark.parametrize(
+    ("bounds", "value", "limit", "state"),
+    [
+        ({"max_metric": 2.5}, 2.4, "at most 2.5", "ok"),
+        ({"max_metric": 2.5}, 2.6, "at most 2.5", "bad"),
+        ({"min_metric": 1.0, "max_metric": 2.5}, 0.9, "at least 1, at most 2.5", "bad"),
+        ({"max_metric": 2.5}, None, "at most 2.5", "open"),
+    ],
+)
+def test_a_metric_may_have_to_be_small(bounds: dict[str, float], value: float | None, limit: str, state: str) -> None:
+    rollout = Rollout(4, (), metric="mean absolute error", **bounds)
+    check = views.judge(RolloutView(rollout, Figures(100), Figures(100), metric=value))[-1]
+    assert (check.name, check.limit, check.state) == ("mean absolute error", limit, state)
+
+
+def test_what_the_cluster_does_and_does_not_do_is_said(client: TestClient, keeper: MemoryEndpoints) -> None:
+    keeper.put(replace(busy(), unexposed="the cluster has no Gateway API", scaled_by="the cluster on CPU"))
+    assert "the cluster has no Gateway API" in bare(get(client, "/endpoints/risk"))
+    assert "scaled by the cluster on CPU: other settings do not count" in bare(get(client, "/endpoints/risk?tab=settings"))
+    assert views.tell_scaling(Scaling(1, 4), "the cluster on CPU")[0] == "1 to 4 replicas"
+
+
+@pytest.mark.parametrize(
     ("changes", "ends_in_s", "text"),
     [
         ({}, 34, "Step 1 of 4: revision 4 gets 5 % of the traffic; for another 34 s, then 25 %."),

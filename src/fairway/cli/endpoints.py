@@ -74,7 +74,7 @@ def show(folder: str, name: str, delete: bool, pause: bool, go_on: bool, yes: bo
     if output == "json":
         print_json(view)
         return 0
-    _show(view)
+    print_endpoint(view)
     return 0
 
 
@@ -196,7 +196,8 @@ def _list(folder: str, output: str | None) -> int:
     return 0
 
 
-def _show(view: dict[str, Any]) -> None:
+def print_endpoint(view: dict[str, Any]) -> None:
+    """All that people want to know of it."""
     endpoint, figures, now = view["endpoint"], view["figures"], time.time()
     scaling = endpoint["scaling"]
     unit = "in flight each" if scaling["on"] == "concurrency" else "ms p95"
@@ -204,6 +205,7 @@ def _show(view: dict[str, Any]) -> None:
     pairs = [
         ("state", view["state"] + (f": {view['why']}" if view["why"] else "")),
         ("url", view["url"]),
+        ("not exposed", view["unexposed"]),
         (
             "replicas",
             f"{view['replicas']} of {view['wanted']}; {bounds}, target {scaling['target']:g} {unit}",
@@ -212,6 +214,8 @@ def _show(view: dict[str, Any]) -> None:
         ("latency", f"p50 {_ms(figures['p50_ms'])}, p95 {_ms(figures['p95_ms'])}, p99 {_ms(figures['p99_ms'])}"),
         ("callers", "everybody" if endpoint["is_open"] else ", ".join(one["name"] for one in endpoint["keys"]) or "this machine"),
     ]
+    if view["scaled_by"]:
+        pairs.insert(4, ("scaled by", view["scaled_by"]))
     if not scaling["minimum"]:
         pairs.insert(3, ("when idle", f"nothing runs after {spell_duration(scaling['idle_s'])}" + _spell_zygote(view)))
     print_pairs([(name, value) for name, value in pairs if value])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import click
@@ -29,7 +30,7 @@ _NOTHING: dict[str, Any] = {
 @click.option("--max-latency", default="", metavar="TIME", help="Back if its p95 is above this.")
 @click.option("--max-slowdown", type=click.FloatRange(0), metavar="X", help="Back if its p95 is X times that of the others.")
 @click.option("--least", type=click.IntRange(0), metavar="N", help="Requests of a step that it is judged by. [20]")
-@click.option("--metric", default="", metavar="NAME>=X", help="Back if this quality falls below X.")
+@click.option("--metric", "metrics", multiple=True, metavar="NAME>=X", help="Back if this quality falls below X (<=X: exceeds it).")
 @click.option("--blue-green", is_flag=True, help="All traffic at once, when it is ready and answers.")
 @click.option("--all", "everything", is_flag=True, help="All traffic to what is rolled out now.")
 @click.option("--pause/--go-on", "paused", default=None, help="Stay at this step; go on.")
@@ -100,12 +101,22 @@ def _judging(given: dict[str, Any]) -> dict[str, Any]:
     if given["max_latency"]:
         out["max_latency_ms"] = 1000.0 * parse_seconds(given["max_latency"], "--max-latency")
     out |= {name: given[name] for name in ("max_error_rate", "max_slowdown", "least") if given[name] is not None}
-    if given["metric"]:
-        metric, mark, least = given["metric"].partition(">=")
+    return out | read_bounds(given["metrics"])
+
+
+def read_bounds(given: Sequence[str]) -> dict[str, Any]:
+    """Metric and bounds of NAME>=X and NAME<=X; both of one NAME make a range. Raises ConfigError."""
+    out: dict[str, Any] = {}
+    for text in given:
+        mark, bound = (">=", "min_metric") if ">=" in text else ("<=", "max_metric")
+        name, found, value = text.partition(mark)
+        metric = name.strip()
         try:
-            out |= {"metric": metric.strip(), "min_metric": float(least)}
+            out[bound] = float(value)
         except ValueError:
-            mark = ""
-        if not mark:
-            raise ConfigError(f"--metric {given['metric']}: expected NAME>=X", hint="such as --metric accuracy>=0.9")
+            found = ""
+        if not found or not metric:
+            raise ConfigError(f"--metric {text}: expected NAME>=X or NAME<=X", hint="in quotes, such as --metric 'accuracy>=0.9'")
+        if out.setdefault("metric", metric) != metric:
+            raise ConfigError(f"a rollout is judged by one metric, not by {out['metric']} and {metric}", hint="choose one")
     return out

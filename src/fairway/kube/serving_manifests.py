@@ -36,7 +36,9 @@ MAIN = "main"
 _WORDS_S = 10  # after the longest request, for closing down
 _LONGEST_NAME = 46  # a pod's is 17 longer, and has to fit 63
 _SERVED = Resources(cpu=0.5)
-_BUSY = {"type": "Utilization", "averageUtilization": 70}  # of the processor time that was asked for
+CPU_PERCENT = 70
+"""Of the processor time that replicas ask for: what an HPA aims at."""
+_BUSY = {"type": "Utilization", "averageUtilization": CPU_PERCENT}
 _PLACEMENT = 'such as --option placement={"nodes": {"kubernetes.io/arch": "arm64"}, "priority_class": "high"}'
 _OURS = ("placement", "python", "env", "workers")  # options that the package itself does not see
 _SPREAD = ("kubernetes.io/hostname", "topology.kubernetes.io/zone")

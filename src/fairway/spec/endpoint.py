@@ -110,7 +110,8 @@ class Revision(Record):
 class Rollout(Record):
     """A new revision on its way. `steps`: percent of traffic, one after another, each for `step_s`; it goes back to `previous` by itself
     when, over at least `least` requests of a step, errors exceed `max_error_rate`, the p95 exceeds `max_latency_ms` or `max_slowdown` times
-    that of the others, or the metric `metric` falls below `min_metric`. `state`: "going", "paused", "done", "back"; `why`: one line."""
+    that of the others, or the metric `metric` falls below `min_metric` or exceeds `max_metric` (None: no bound). `state`: "going",
+    "paused", "done", "back"; `why`: one line."""
 
     revision: int
     previous: tuple[tuple[int, float], ...]
@@ -121,7 +122,8 @@ class Rollout(Record):
     max_latency_ms: float = 0.0
     max_slowdown: float = 0.0
     metric: str = ""
-    min_metric: float = 0.0
+    min_metric: float | None = None
+    max_metric: float | None = None
     state: str = "going"
     step: int = 0
     step_began_at: float = 0.0

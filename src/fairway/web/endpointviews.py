@@ -145,8 +145,10 @@ def tell_accuracy(view: EndpointView) -> dict[str, Any]:
     return {"lines": [{"revision": number, "measure": measure, "points": points} for (number, measure), points in sorted(lines.items())]}
 
 
-def tell_scaling(scaling: Scaling) -> list[str]:
-    """How many replicas there are, and when: a few lines for people."""
+def tell_scaling(scaling: Scaling, scaled_by: str = "") -> list[str]:
+    """How many replicas there are, and when: a few lines for people. `scaled_by`: see EndpointView."""
+    if scaled_by:
+        return [f"{scaling.minimum} to {_count(scaling.maximum, 'replica')}", f"scaled by {scaled_by}: other settings do not count"]
     if scaling.minimum == scaling.maximum:
         lines = [f"always {_count(scaling.minimum, 'replica')}"]
     else:
@@ -200,12 +202,18 @@ def judge(view: RolloutView) -> list[Check]:
         ratio = seen.p95_ms / others.p95_ms if seen.p95_ms is not None and others.p95_ms else None
         checks.append(_check("p95 beside the others", ratio, one.max_slowdown, lambda value: f"× {value:.2f}", enough))
     if one.metric:
-        known = view.metric is not None
-        state = "open" if view.metric is None else "ok" if view.metric >= one.min_metric else "bad"
-        checks.append(
-            Check(one.metric, spell_number(view.metric) if known else "no labels yet", f"at least {spell_number(one.min_metric)}", state)
-        )
+        checks.append(_check_metric(one, view.metric))
     return checks
+
+
+def _check_metric(one: Rollout, value: float | None) -> Check:
+    least, most = one.min_metric, one.max_metric
+    words = [f"at least {spell_number(least)}"] if least is not None else []
+    words += [f"at most {spell_number(most)}"] if most is not None else []
+    if value is None:
+        return Check(one.metric, "no labels yet", ", ".join(words), "open")
+    is_kept = (least is None or value >= least) and (most is None or value <= most)
+    return Check(one.metric, spell_number(value), ", ".join(words) or "any", "ok" if is_kept else "bad")
 
 
 def _check(name: str, value: float | None, limit: float, spell: Any, enough: bool) -> Check:

@@ -78,6 +78,9 @@ class MemoryFleet:
     def scales_itself(self, endpoint: Endpoint) -> bool:
         return False
 
+    def scaled_by(self, endpoint: Endpoint) -> str:
+        return "the moon" if endpoint.expose.get("with") == "moon" else ""
+
     def warm_bytes(self, endpoint: str) -> int:
         return 5_000_000
 
@@ -112,6 +115,9 @@ class MemoryGateways:
 
     def grpc(self, endpoint: Endpoint) -> str:
         return ""
+
+    def unexposed(self, endpoint: Endpoint) -> str:
+        return f"there is no host {host}" if (host := endpoint.expose.get("host")) else ""
 
     def explain(self) -> str:
         return ""

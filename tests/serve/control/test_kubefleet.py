@@ -343,7 +343,7 @@ def metered(tmp_path: Path, images: list[Image]) -> Iterator[Emulator]:
 def test_where_metrics_are_an_autoscaler_sets_replicas_and_nobody_else(metered: Emulator) -> None:
     async def story(fleet: KubeFleet) -> None:
         one = endpoint(Scaling(2, 4))
-        assert fleet.scales_itself(one)
+        assert fleet.scales_itself(one) and "the cluster on CPU, aiming at 70 %" in fleet.scaled_by(one)
         await fleet.apply(one, one.revisions[0], 2)
         await until(fleet, ready(2))
         assert metered.find("HorizontalPodAutoscaler", NAME)["spec"]["minReplicas"] == 2  # type: ignore[index]
@@ -353,7 +353,7 @@ def test_where_metrics_are_an_autoscaler_sets_replicas_and_nobody_else(metered: 
         assert deployment(metered)["spec"]["replicas"] == 3
 
         to_zero = replace(one, scaling=Scaling(0, 4))
-        assert not fleet.scales_itself(to_zero)
+        assert not fleet.scales_itself(to_zero) and fleet.scaled_by(to_zero) == ""
         await fleet.apply(to_zero, one.revisions[0], 1)
         assert metered.find("HorizontalPodAutoscaler", NAME) is None
         assert deployment(metered)["spec"]["replicas"] == 1

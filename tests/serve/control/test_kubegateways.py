@@ -200,6 +200,7 @@ def test_a_route_that_cannot_be_made_keeps_nothing_else_from_being_made(cluster:
     async def story(gateways: KubeGateways) -> None:
         await gateways.publish([endpoint(gateway="infra/public"), endpoint("churn", clas="x")], table(1))
         assert "no Gateway API" in gateways.troubles["risk"] and "'clas'" in gateways.troubles["churn"]
+        assert "no Gateway API" in gateways.unexposed(endpoint()) and gateways.unexposed(endpoint("other")) == ""
         assert cluster.find("Deployment", "fairway-gateway") is not None
 
     play(cluster, tmp_path, story)

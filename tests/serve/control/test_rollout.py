@@ -48,9 +48,10 @@ rollouts = st.builds(
     max_error_rate=st.floats(0, 0.99),
     max_latency_ms=st.sampled_from([0.0, 100.0]),
     max_slowdown=st.sampled_from([0.0, 2.0]),
-    metric=st.sampled_from(["", "accuracy"]),
-    min_metric=st.floats(0, 1),
-)
+    metric=st.just("accuracy"),
+    min_metric=st.one_of(st.none(), st.floats(0, 1)),
+    max_metric=st.sampled_from([None, 1.0, 2.0]),
+).map(lambda one: one if one.least % 2 else replace(one, metric="", min_metric=None, max_metric=None))
 
 
 @given(traffics(), rollouts, st.lists(st.dictionaries(st.integers(1, 5), windows), max_size=12))
@@ -144,6 +145,10 @@ def test_a_revision_that_only_fails_is_not_waited_for() -> None:
         (Rollout(2, (), metric="accuracy", min_metric=0.9), {2: Window(50, metric=0.8, labels=30)}, "accuracy 0.8 over 30 requests"),
         (Rollout(2, (), metric="accuracy", min_metric=0.9), {2: Window(50, metric=0.8, labels=3)}, ""),
         (Rollout(2, (), metric="accuracy", min_metric=0.9), {2: Window(50, metric=0.95, labels=30)}, ""),
+        (Rollout(2, (), metric="mae", max_metric=2.5), {2: Window(50, metric=2.6, labels=30)}, "mae 2.6 over 30 requests, at most 2.5 is"),
+        (Rollout(2, (), metric="mae", max_metric=2.5), {2: Window(50, metric=2.5, labels=30)}, ""),
+        (Rollout(2, (), metric="bias", max_metric=0.1), {2: Window(50, metric=-3.0, labels=30)}, ""),
+        (Rollout(2, (), metric="bias", min_metric=-1.0, max_metric=1.0), {2: Window(50, metric=-3.0, labels=30)}, "at least -1 is wanted"),
         (Rollout(2, (), max_error_rate=0.02), {2: Window(100, 2)}, ""),
         (Rollout(2, (), max_error_rate=0.02), {2: Window(100, 3)}, "failed 3 of 100"),
     ],
@@ -210,3 +215,16 @@ def test_the_others_keep_their_shares_of_what_is_left(traffic: tuple[tuple[int, 
     for number, weight in others.items():
         expected = (100 - percent) * weight / sum(others.values())
         assert made.get(number, 0.0) == pytest.approx(expected, abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        Rollout(2, (), max_metric=2.5),
+        Rollout(2, (), metric="mae", min_metric=3, max_metric=2),
+        Rollout(2, (), metric="mae", max_metric=float("nan")),
+    ],
+)
+def test_bounds_that_judge_nothing_are_refused(wrong: Rollout) -> None:
+    with pytest.raises(ConfigError):
+        start(endpoint(), wrong, NOW)

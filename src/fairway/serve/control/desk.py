@@ -195,6 +195,8 @@ class EndpointDesk:
             grpc=gateways.grpc(one.endpoint),
             zygote_bytes=self._keeper.fleet.warm_bytes(name),
             trouble=self._keeper.trouble,
+            unexposed=gateways.unexposed(one.endpoint),
+            scaled_by=self._keeper.fleet.scaled_by(one.endpoint),
         )
         return build_view(one, known, self._clock())
 

@@ -61,6 +61,10 @@ class Fleet(Protocol):
         """Does something else set the number of its replicas (a HorizontalPodAutoscaler)? Then `apply` leaves it alone."""
         ...
 
+    def scaled_by(self, endpoint: Endpoint) -> str:
+        """What else that is, and by what it goes; "" for nothing."""
+        ...
+
     def warm_bytes(self, endpoint: str) -> int:
         """Memory of what keeps the libraries of the endpoint warm; 0 for nothing."""
         ...

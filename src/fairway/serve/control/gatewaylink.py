@@ -42,6 +42,10 @@ class Gateways(Protocol):
         """ "host:port" of the same for gRPC, "" for none."""
         ...
 
+    def unexposed(self, endpoint: Endpoint) -> str:
+        """Why it cannot be reached as its `expose` asks, "" if it can."""
+        ...
+
     def explain(self) -> str:
         """Why none of them answers, "" if one does."""
         ...

@@ -30,6 +30,7 @@ from fairway.kube.serving_diagnose import (
     since_of,
 )
 from fairway.kube.serving_manifests import (
+    CPU_PERCENT,
     ENDPOINT,
     GRPC,
     MAIN,
@@ -157,6 +158,13 @@ class KubeFleet:
             return True
         wanted = endpoint.expose.get("hpa", True) and scaling.minimum >= 1 and scaling.maximum > scaling.minimum and not scaling.floors
         return bool(wanted) and self._has_metrics and "HorizontalPodAutoscaler" not in self.lacking
+
+    def scaled_by(self, endpoint: Endpoint) -> str:
+        """KServe, Knative, or the cluster's own autoscaler."""
+        if not self.scales_itself(endpoint):
+            return ""
+        other = others.SPELT.get(str(endpoint.expose.get("with") or ""), "")
+        return other or f"the cluster on CPU, aiming at {CPU_PERCENT} % of what each replica asks for"
 
     # What there is
 

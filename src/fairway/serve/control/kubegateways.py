@@ -123,6 +123,10 @@ class KubeGateways:
         """Names of the pods that are heard."""
         return [name for name, link in self._links.items() if link.is_heard]
 
+    def unexposed(self, endpoint: Endpoint) -> str:
+        """Why its route could not be made."""
+        return self.troubles.get(endpoint.name, "")
+
     def explain(self) -> str:
         """Why none of them answers."""
         if self.heard:

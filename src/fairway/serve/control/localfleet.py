@@ -176,6 +176,10 @@ class LocalFleet:
         """Nothing else does it here."""
         return False
 
+    def scaled_by(self, endpoint: Endpoint) -> str:
+        """Nothing else."""
+        return ""
+
     def warm_bytes(self, endpoint: str) -> int:
         """Memory of the zygote that the endpoint's replicas are forked from."""
         return self._zygotes.memory_of(endpoint) if self._zygotes is not None else 0

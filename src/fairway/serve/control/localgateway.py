@@ -50,7 +50,11 @@ class LocalGateways:
         return f"http://{self.inner}/{endpoint.name}" if self._port else ""
 
     def grpc(self, endpoint: Endpoint) -> str:
-        """gRPC is not passed through here."""
+        """The address for gRPC, "" if there is none; the model's name there is the endpoint's."""
+        return f"{self._host}:{self._settings.grpc_port}" if self._port and self._settings.grpc_port else ""
+
+    def unexposed(self, endpoint: Endpoint) -> str:
+        """Nothing is asked for on one's own machine."""
         return ""
 
     def explain(self) -> str:

@@ -6,6 +6,7 @@ back. The weights of an endpoint always add up to 100.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 from fairway.errors import ConfigError, NotFoundError
@@ -52,6 +53,13 @@ def check_rollout(endpoint: Endpoint, rollout: Rollout) -> None:
     ):
         if not 0 <= value <= most:
             raise ConfigError(f"the {name} of a rollout cannot be {value:g}", hint=f"it is between 0 and {most:g}")
+    bounds = [bound for bound in (rollout.min_metric, rollout.max_metric) if bound is not None]
+    if bounds and not rollout.metric:
+        raise ConfigError("a bound without a metric judges nothing", hint="name it: --metric 'accuracy>=0.9'")
+    if any(not math.isfinite(bound) for bound in bounds) or bounds != sorted(bounds):
+        raise ConfigError(
+            f"no {rollout.metric} is between {' and '.join(f'{bound:g}' for bound in bounds)}", hint="the least comes first, then the most"
+        )
 
 
 def start(endpoint: Endpoint, rollout: Rollout, now: float) -> Endpoint:
@@ -109,8 +117,17 @@ def judge(rollout: Rollout, windows: Mapping[int, Window]) -> str:
                 f"{name} has a p95 of {new.p95_ms:.3g} ms, {new.p95_ms / others:.2g} times the {others:.3g} ms of the others; "
                 f"{rollout.max_slowdown:g} times is allowed"
             )
-    if rollout.metric and new.metric is not None and new.labels >= rollout.least and new.metric < rollout.min_metric:
-        return f"{name} has {rollout.metric} {new.metric:.4g} over {new.labels} requests, at least {rollout.min_metric:g} is wanted"
+    return _judge_metric(rollout, new)
+
+
+def _judge_metric(rollout: Rollout, new: Window) -> str:
+    if not rollout.metric or new.metric is None or new.labels < rollout.least:
+        return ""
+    said = f"revision {rollout.revision} has {rollout.metric} {new.metric:.4g} over {new.labels} requests"
+    if rollout.min_metric is not None and new.metric < rollout.min_metric:
+        return f"{said}, at least {rollout.min_metric:g} is wanted"
+    if rollout.max_metric is not None and new.metric > rollout.max_metric:
+        return f"{said}, at most {rollout.max_metric:g} is allowed"
     return ""
 
 

@@ -166,7 +166,9 @@ class EndpointView(Record):
     next request starts it), "starting", "failed", "paused", "empty" (no revision takes traffic); `why`: one line for people where it is
     "failed" or "starting". `figures`: of the last minute, `revisions`: all, the newest first. `series`: the last half hour, oldest first.
     `schema` and `example`: of the revision that most requests go to. `zygote_bytes`: memory of the process that keeps its libraries warm.
-    `replicas`, `wanted`: over all revisions. Each entry of the document's `history` has "at", "by" and "what" (one line for people).
+    `replicas`, `wanted`: over all revisions. `unexposed`: why it cannot be reached as it asks, in a line. `scaled_by`: what else sets the
+    number of replicas, and by what; "" where this server does. Each entry of the document's `history` has "at", "by" and "what" (one line
+    for people).
     """
 
     endpoint: Endpoint
@@ -189,6 +191,8 @@ class EndpointView(Record):
     schema: dict[str, Any] | None = None
     example: Any = None
     zygote_bytes: int = 0
+    unexposed: str = ""
+    scaled_by: str = ""
 
     @property
     def name(self) -> str:

@@ -22,6 +22,8 @@ class Around(Record):
     grpc: str = ""
     zygote_bytes: int = 0
     trouble: str = ""
+    unexposed: str = ""
+    scaled_by: str = ""
     schema: dict[str, Any] | None = None
     example: Any = None
 
@@ -56,6 +58,8 @@ def build_view(one: Watched, around: Around, now: float) -> EndpointView:
         around.schema,
         around.example,
         around.zygote_bytes,
+        around.unexposed,
+        around.scaled_by,
     )
 
 

@@ -79,7 +79,7 @@ async def frame(visit: Visit, view: EndpointView) -> dict[str, Any]:
         "rollout": views.tell_rollout(view.rollout, now) if view.rollout is not None else "",
         "told": views.is_told(endpoint, now),
         "checks": views.judge(view.rollout) if view.rollout is not None else [],
-        "scaling": views.tell_scaling(endpoint.scaling),
+        "scaling": views.tell_scaling(endpoint.scaling, view.scaled_by),
         "command": lambda *words: views.command(*words, on=target_of(visit)),
         "weight": views.spell_weight,
         "traffic_command": views.traffic_command(view.name, endpoint.traffic, target_of(visit)),

@@ -110,7 +110,7 @@ async def steer_rollout(call: Call[Any, RolloutBody]) -> Any:
             return changes.promote(one, number, doing)
         if body.action != "start":
             return changes.pause_rollout(one, body.action == "pause", doing)
-        names = ("steps", "step_s", "least", "max_error_rate", "max_latency_ms", "max_slowdown", "metric", "min_metric")
+        names = ("steps", "step_s", "least", "max_error_rate", "max_latency_ms", "max_slowdown", "metric", "min_metric", "max_metric")
         given = {name: value for name in names if (value := getattr(body, name)) is not None}
         return changes.start_rollout(one, replace(Rollout(body.revision, ()), **given), doing)
 

@@ -86,6 +86,7 @@ class RolloutBody(Body):
     max_slowdown: Annotated[float, Meta(ge=0)] | None = None
     metric: Word | None = None
     min_metric: float | None = None
+    max_metric: float | None = None
 
 
 class RollbackBody(Body):
