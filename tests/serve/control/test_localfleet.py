@@ -140,6 +140,27 @@ def test_libraries_are_kept_warm_only_where_nothing_need_run_and_outlive_the_ser
     asyncio.run(main())
 
 
+def test_a_replica_that_hangs_is_ended_and_another_takes_its_place(machine: Machine) -> None:
+    revision = Revision(1, machine.make("good"))
+    endpoint = Endpoint("risk", revisions=(revision,), traffic=((1, 100.0),))
+
+    async def main() -> None:
+        fleet = LocalFleet(str(machine.home), machine.store, drain_delay_s=0.05, hang_s=2.0)
+        await fleet.start()
+        await fleet.apply(endpoint, revision, 1)
+        (hung,) = await until(fleet, lambda replicas: count(replicas, "ready") == 1)
+        os.kill(int(hung.where.removeprefix("process ")), signal.SIGSTOP)
+        replicas = await until(fleet, lambda replicas: count(replicas, "ready") == 1 and all(one.id != hung.id for one in replicas))
+        assert await ask(replicas[0].address) == {"sum": 12}
+        said = await fleet.logs("risk", replica=hung.id)
+        assert said[-1] == f"{hung.id}  fairway: it gave no sign of life for 2 s, and was ended"
+        await fleet.remove("risk")
+        await until(fleet, lambda replicas: not replicas)
+        await fleet.close()
+
+    asyncio.run(main())
+
+
 async def until_warm(machine: Machine) -> dict[str, Any]:
     """The record of the zygote, once it has learnt what to import."""
     while True:

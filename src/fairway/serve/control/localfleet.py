@@ -21,6 +21,7 @@ from fairway.errors import FairwayError
 from fairway.serve.control.fleet import Replica
 from fairway.serve.control.launching import Launch, Launching, launch_process
 from fairway.serve.control.processes import (
+    ask_live,
     ask_ready,
     is_running,
     measure_memory,
@@ -41,6 +42,8 @@ _FIRST_DELAY_S, _LONGEST_DELAY_S = 0.5, 60.0
 _STEADY_S = 30.0  # who was ready for so long has not failed to start
 _ASK_FIRST_S, _ASK_S = 0.001, 0.02
 _MEASURE_S = 5.0
+_HANG_S = 20.0
+_UNHEARD = 4  # times in a row that a replica which hangs was asked in vain
 _LOG_BYTES = 8 << 20
 _LOGS_KEPT = 20
 _ID_BYTES = 60
@@ -69,6 +72,8 @@ class _Tended:
         self.view, self.uds, self.drain_s = view, uds, drain_s
         self.kept: _Kept | None = None
         self.ready_at = 0.0
+        self.unheard = 0
+        self.verdict = ""
         self.task: asyncio.Task[None] | None = None
         self.ending: asyncio.Task[None] | None = None
 
@@ -96,17 +101,18 @@ class LocalFleet:
         launch: Launch = launch_process,
         zygotes: Zygotes | None = None,
         drain_delay_s: float = _DRAIN_DELAY_S,
+        hang_s: float = _HANG_S,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._folder = Path(home).absolute() / "serve"
         self._home, self._launch, self._zygotes, self._clock = home, launch, zygotes, clock
-        self._drain_delay_s = drain_delay_s
+        self._drain_delay_s, self._hang_s = drain_delay_s, hang_s
         self._launching = Launching(home, artifacts)
         self._wanted: dict[Key, tuple[Endpoint, Revision, int]] = {}
         self._tended: dict[str, _Tended] = {}
         self._failures: dict[Key, _Failures] = {}
         self._timers: dict[Key, asyncio.TimerHandle] = {}
-        self._measuring: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
         self._news = asyncio.Event()
         self._closing = False
 
@@ -125,7 +131,8 @@ class LocalFleet:
                 self._adopt(kept)
             else:
                 self._forget(kept.id, kept.uds)
-        self._measuring = asyncio.get_running_loop().create_task(self._measure(), name="memory of replicas")
+        loop = asyncio.get_running_loop()
+        self._tasks = [loop.create_task(work, name=work.__qualname__) for work in (self._measure(), self._listen())]
 
     def _adopt(self, kept: _Kept) -> None:
         address, where = f"unix:{kept.uds}", f"process {kept.pid}"
@@ -190,7 +197,7 @@ class LocalFleet:
         for timer in self._timers.values():
             timer.cancel()
         tasks = [task for one in self._tended.values() for task in (one.task, one.ending) if task is not None]
-        tasks += [self._measuring] if self._measuring is not None else []
+        tasks += self._tasks
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -254,7 +261,7 @@ class LocalFleet:
                 status = await watching
             finally:
                 watching.cancel()
-            reason = spell_end(status, self._log_of(one.view.endpoint, one.view.id))
+            reason = one.verdict or spell_end(status, self._log_of(one.view.endpoint, one.view.id))
         except FairwayError as error:
             reason = error.message + (f" ({error.hint})" if error.hint else "")
         except OSError as error:
@@ -331,6 +338,21 @@ class LocalFleet:
         signal_group(kept.pid, kept.process, "TERM")
         await asyncio.wait([one.task], timeout=one.drain_s)
         signal_group(kept.pid, kept.process, "KILL")
+
+    async def _listen(self) -> None:
+        """Ask replicas whether they live: one that hangs is ended, and so replaced."""
+        pause_s = self._hang_s / _UNHEARD
+        while True:
+            await asyncio.sleep(pause_s)
+            ready = [one for one in self._tended.values() if one.view.state == "ready"]
+            found = await asyncio.gather(*(ask_live(one.uds, pause_s) for one in ready))
+            for one, lives in zip(ready, found, strict=True):
+                one.unheard = 0 if lives else one.unheard + 1
+                if one.unheard >= _UNHEARD and one.kept is not None and one.view.state == "ready":
+                    one.verdict = f"it gave no sign of life for {self._hang_s:g} s, and was ended"
+                    with suppress(OSError), self._log_of(one.view.endpoint, one.view.id).open("a", encoding="utf-8") as log:
+                        log.write(f"fairway: {one.verdict}\n")
+                    signal_group(one.kept.pid, one.kept.process, "KILL")
 
     async def _measure(self) -> None:
         """Say from time to time how much memory they take, and keep their logs short."""

@@ -158,14 +158,24 @@ def _make_own(folder: Path) -> None:
 
 async def ask_ready(path: str, timeout_s: float = 2.0) -> bool:
     """Does a replica at this socket say that it is ready?"""
+    return b" 200 " in await _ask(path, b"/health/ready", timeout_s)
+
+
+async def ask_live(path: str, timeout_s: float) -> bool:
+    """Does a replica at this socket say anything at all?"""
+    return bool(await _ask(path, b"/health/live", timeout_s))
+
+
+async def _ask(path: str, target: bytes, timeout_s: float) -> bytes:
+    """The first line of the answer; b"" for none."""
     writer: asyncio.StreamWriter | None = None
     try:
         async with asyncio.timeout(timeout_s):
             reader, writer = await asyncio.open_unix_connection(path)
-            writer.write(b"GET /health/ready HTTP/1.1\r\nhost: replica\r\nconnection: close\r\n\r\n")
-            return b" 200 " in await reader.readline()
+            writer.write(b"GET %b HTTP/1.1\r\nhost: replica\r\nconnection: close\r\n\r\n" % target)
+            return await reader.readline()
     except (OSError, TimeoutError, ValueError):
-        return False
+        return b""
     finally:
         if writer is not None:
             writer.close()
