@@ -15,8 +15,9 @@ import click
 
 from fairway import errors
 from fairway.cli.commands import SECTIONS, render_help
-from fairway.engine.settings import HOOK_SETTINGS, SETTINGS, Setting
+from fairway.engine.settings import HOOK_SETTINGS, SERVING_SETTINGS, SETTINGS, Setting
 from fairway.engine.targets import KIND_SETTING, KUBERNETES_SETTINGS, LIMIT_SETTINGS, LOCAL_SETTINGS, OIDC_SETTINGS, SERVER_SETTINGS
+from fairway.serve.refusal import CODES
 from fairway.spec import event
 
 FOLDER = Path(__file__).resolve().parent.parent / "docs" / "reference"
@@ -53,7 +54,18 @@ def render_errors() -> str:
         "Every error of Fairway is a `fairway.errors.FairwayError` with a stable `code`, a `hint` that says what to do, and an "
         "`exit_status` for the command line. `FAIRWAY_DEBUG=1` shows the whole traceback."
     )
-    return _join([MADE, "# Errors", text, _table(("code", "class", "exit status", "retryable", "means"), rows)])
+    served = [(f"`{code}`", ", ".join(map(str, statuses)), means) for code, (statuses, means) in CODES.items()]
+    return _join(
+        [
+            MADE,
+            "# Errors",
+            text,
+            _table(("code", "class", "exit status", "retryable", "means"), rows),
+            "## What a served model answers",
+            "What `fairway serve` and endpoints answer instead of predictions; the [guide](../guides/protocols.md) shows the forms.",
+            _table(("code", "HTTP status", "means"), served),
+        ]
+    )
 
 
 def render_events() -> str:
@@ -98,6 +110,9 @@ def render_settings() -> str:
             "## Hooks",
             "Each `[[hooks]]` says what to do when a run ends, with exactly one of `command`, `webhook`, `slack`.",
             _settings_table(HOOK_SETTINGS),
+            "## Serving",
+            "`[serving]` says where endpoints of this machine answer. A gateway that runs with other settings is replaced.",
+            _settings_table(SERVING_SETTINGS),
             "## Targets",
             "Each `[targets.NAME]` is a place where runs can go with `--on NAME`. `[targets.local]` is this machine.",
             _settings_table((KIND_SETTING,)),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import time
 import urllib.error
@@ -95,7 +96,9 @@ def place(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytes
 
 def test_from_a_script_to_a_url_and_back(place: Place) -> None:
     url = place.run("deploy", place.write("score.py", 2), "--name", "risk", "--min", "1").strip()
-    key = next(word for word in place.err.split() if word.startswith("fk1."))
+    assert "fk1." not in place.err, "on this machine nobody needs a key until there is one"
+    assert place.ask(url, "", [1, 2]) == (200, [2, 4])
+    key = place.run("endpoints", "key", "add", "risk", "first").strip()
     assert url.startswith("http://127.0.0.1:") and url.endswith("/risk")
     assert place.ask(url, key, [1, 2]) == (200, [2, 4])
     assert place.ask(url, "", [1, 2])[0] == 401
@@ -127,6 +130,24 @@ def test_from_a_script_to_a_url_and_back(place: Place) -> None:
     place.run("endpoints", "risk", "--delete", "--yes")
     assert place.run("endpoints") == ""
     assert "there are no endpoints" in place.err
+
+
+def test_the_settings_say_where_endpoints_answer(place: Place) -> None:
+    with socket.socket() as one, socket.socket() as other:
+        one.bind(("127.0.0.1", 0))
+        other.bind(("127.0.0.1", 0))
+        port, grpc = one.getsockname()[1], other.getsockname()[1]
+    (place.root / "fairway.toml").write_text(f"[serving]\nport = {port}\ngrpc-port = {grpc}\n")
+    url = place.run("deploy", place.write("score.py", 2), "--name", "risk").strip()
+    assert url == f"http://127.0.0.1:{port}/risk"
+    assert place.ask(url, "", [1]) == (200, [2])
+    with socket.create_connection(("127.0.0.1", grpc), timeout=10) as link:
+        link.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0]))
+        assert link.recv(9)[3] == 4, "HTTP/2 settings come back"
+    (place.root / "fairway.toml").write_text(f"[serving]\nport = {port + 70000}\n")
+    place.run("deploy", "score.py", "--name", "risk", status=2)
+    assert "fairway.toml:2" in place.err and "serving.port must be a port" in place.err
+    (place.root / "fairway.toml").write_text(f"[serving]\nport = {port}\ngrpc-port = {grpc}\n")
 
 
 def test_a_model_that_does_not_start_says_why_and_what_served_still_does(place: Place) -> None:

@@ -266,7 +266,9 @@ class MemoryEndpoints:
         self.done.append(("delete", name, by))
         del self._views[name]
 
-    async def deploy(self, name: str, spec: ServeSpec, change: Change, *, by: str, note: str = "", with_key: bool = False) -> Deployed:
+    async def deploy(
+        self, name: str, spec: ServeSpec, change: Change, *, by: str, note: str = "", with_key: bool | None = None
+    ) -> Deployed:
         view = self._views.get(name)
         after, number = add_revision(view.endpoint if view is not None else None, name, spec, Doing(by, NOW), note=note)
         after = change(after, Doing(by, NOW))

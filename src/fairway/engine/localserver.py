@@ -189,6 +189,7 @@ def render_settings(project: Project) -> str:
         "journal": journal,
         "dotenv": project.secrets_file,
         "durability": project.durability,
+        "serving": project.serving,
     }
     return json.dumps({**told, "target": to_plain(target) if target is not None else None})
 

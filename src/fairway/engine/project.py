@@ -59,6 +59,7 @@ class Project(Record):
     hooks: tuple[Hook, ...] = ()
     targets: dict[str, TargetSettings] = field(default_factory=dict)
     settings_file: str = ""
+    serving: dict[str, Any] = field(default_factory=dict)
 
 
 def load_project(

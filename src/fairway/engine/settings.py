@@ -46,6 +46,7 @@ SETTINGS = (
     ),
     Setting("include", "list of texts", "Files to take along with the code, as glob patterns relative to the root.", "", []),
     Setting("env", "table", "The default environment of steps: `packages`, `project`, `python`, `variables`, `image`.", "", {}),
+    Setting("serving", "table", "Where endpoints of this machine answer; see below.", "", {}),
     Setting("hooks", "list of tables", "What to do when a run ends; see below.", "", []),
     Setting(
         "targets",
@@ -56,6 +57,15 @@ SETTINGS = (
     ),
 )
 _BY_KEY = {setting.key: setting for setting in SETTINGS}
+
+SERVING_SETTINGS = (
+    Setting("host", "text", "The address callers come to. With any other than this machine's own, everybody needs a key.", "", "127.0.0.1"),
+    Setting("port", "whole number", "Its port; 0 is where it was last, at first any that is free.", "", 0),
+    Setting("grpc-port", "whole number", "A second port, for gRPC; none if left out.", "", 0),
+    Setting("tls-cert", "text", "A certificate (PEM), to speak HTTPS; read again when it changes. Relative to the root.", "", ""),
+    Setting("tls-key", "text", "Its key (PEM).", "", ""),
+)
+_SERVING_KEYS = {setting.key: setting for setting in SERVING_SETTINGS}
 
 HOOK_SETTINGS = (
     Setting("on", "list of texts", f"Ends that matter, of: {', '.join(RUN_STATES)}.", "", ["failed", "timeout"]),
@@ -95,6 +105,7 @@ def read_settings(root: str, path: str, table: Mapping[str, Any], variables: Map
         include=reader.texts("include"),
         environment=reader.environment(),
         hooks=reader.hooks(),
+        serving=reader.serving(root),
         targets=targets,
         settings_file=path,
     )
@@ -187,6 +198,24 @@ class _Reader:
         return Environment(
             packages=self.as_texts("packages", "env.packages", table.get("packages", [])), variables=dict(variables), **values
         )
+
+    def serving(self, root: str) -> dict[str, Any]:
+        """What is said of the gateway of this machine; {} for nothing. Paths are absolute."""
+        table = self.table.get("serving", {})
+        if not isinstance(table, dict):
+            raise self.problem("serving", "serving must be a table", "write [serving] on a line of its own")
+        found = dict[str, Any]()
+        for key, value in table.items():
+            if key not in _SERVING_KEYS:
+                raise self.problem(key, f"there is no setting serving.{key}", nearest(key, _SERVING_KEYS))
+            if _SERVING_KEYS[key].kind == "text" and not isinstance(value, str):
+                raise self.problem(key, f"serving.{key} must be a text, not {value!r}", f'write {key} = "…"')
+            if _SERVING_KEYS[key].kind != "text" and (type(value) is not int or not 0 <= value < 65536):
+                raise self.problem(key, f"serving.{key} must be a port, not {value!r}", f"write {key} = 8000")
+            found[key] = os.path.join(root, os.path.expanduser(str(value))) if key.startswith("tls-") else value
+        if ("tls-cert" in found) != ("tls-key" in found):
+            raise self.problem("serving", "a certificate and its key belong together", "write both serving.tls-cert and serving.tls-key")
+        return found
 
     def hooks(self) -> tuple[Hook, ...]:
         tables = self.table.get("hooks", [])

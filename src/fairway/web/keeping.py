@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -26,10 +26,12 @@ MakeFleet = Callable[[], Awaitable[tuple["Fleet", "Gateways", str]]]
 
 
 class LateEndpoints:
-    """`web.ports.Endpoints` (by `port`) that imports and starts what it needs when it is needed: most servers have no endpoints."""
+    """`web.ports.Endpoints` (by `port`) that imports and starts what it needs when it is needed: most servers have no endpoints. `key`: see
+    Keeper."""
 
-    def __init__(self, store: EndpointStore, artifacts: ArtifactStore, home: str, bus: Bus, make_fleet: MakeFleet) -> None:
+    def __init__(self, store: EndpointStore, artifacts: ArtifactStore, home: str, bus: Bus, make_fleet: MakeFleet, *, key: str = "") -> None:
         self._store, self._artifacts, self._home, self._bus, self._make_fleet = store, artifacts, home, bus, make_fleet
+        self._key = key
         self._desk: EndpointDesk | None = None
         self._keeper: Any = None
         self._opening = asyncio.Lock()
@@ -86,6 +88,7 @@ class LateEndpoints:
     async def _make(self) -> EndpointDesk:
         try:
             from fairway.serve.control.desk import EndpointDesk
+            from fairway.serve.control.forms import Columns
             from fairway.serve.control.keeper import Keeper
             from fairway.serve.feedback.gather import Gatherer
         except ImportError as error:
@@ -95,9 +98,15 @@ class LateEndpoints:
         fleet, gateways, table = await self._make_fleet()
         spool = getattr(gateways, "spool", None)  # where gateways of this machine write; those of a cluster have disks of their own
         gatherer = spool and Gatherer(spool, Path(self._home, BLOBS), bucket=getattr(self._artifacts, "url", ""), tell=self._tell)
-        self._keeper = Keeper(self._store, fleet, gateways, tell=self._tell, table=table, gatherer=gatherer)
+        columns = Columns(self._artifacts, self._home, self._look)
+        self._keeper = Keeper(
+            self._store, fleet, gateways, tell=self._tell, table=table, gatherer=gatherer, key=self._key, columns=columns
+        )
         await self._keeper.start()
         return EndpointDesk(self._keeper, self._artifacts, self._home)
+
+    def _look(self) -> None:
+        self._keeper.look_again()
 
     def _tell(self, name: str) -> None:
         self._bus.publish(f"endpoint:{name}")
@@ -113,17 +122,17 @@ def open_store(journal: Journal, home: str, *, own: bool) -> tuple[EndpointStore
     return open_endpoints(journal), None
 
 
-def local_fleet(home: str, artifacts: ArtifactStore) -> MakeFleet:
-    """Processes of this machine."""
+def local_fleet(home: str, artifacts: ArtifactStore, serving: Mapping[str, Any]) -> MakeFleet:
+    """Processes of this machine. `serving`: the settings of that name."""
 
     async def make() -> tuple[Fleet, Gateways, str]:
         from fairway.serve.control.localfleet import LocalFleet
-        from fairway.serve.control.localgateway import LocalGateways
+        from fairway.serve.control.localgateway import GatewaySettings, LocalGateways
         from fairway.serve.control.zygote import Zygotes
 
         fleet = LocalFleet(home, artifacts, zygotes=Zygotes(home))
         await fleet.start()
-        gateways = LocalGateways(home)
+        gateways = LocalGateways(home, settings=GatewaySettings.of(serving))
         return fleet, gateways, str(gateways.table_path)
 
     return make

@@ -7,6 +7,7 @@ import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from fairway.errors import ConfigError
 from fairway.spec.layout import SERVER
@@ -27,7 +28,7 @@ class ServerOptions(Record):
     knows this server by.
 
     `settings`: what a local server was told by its starter, as text; "" for any other server. `root`, `project`: the folder and name of the
-    project that it serves. `idle_s`: it ends when nobody has used it for so long; 0: never."""
+    project that it serves. `idle_s`: it ends when nobody has used it for so long; 0: never. `serving`: where its endpoints answer."""
 
     home: str
     target: TargetSettings = field(default_factory=TargetSettings)
@@ -46,6 +47,7 @@ class ServerOptions(Record):
     project: str = ""
     durability: str = "process"
     idle_s: float = 0.0
+    serving: dict[str, Any] = field(default_factory=dict)
 
     @property
     def own(self) -> bool:
@@ -118,6 +120,7 @@ def _read_own(flags: Mapping[str, str]) -> ServerOptions:
         idle_s = float(flags.get("idle") or IDLE_S)
         home = str(Path(flags["home"]).absolute())
         root, project, journal, dotenv, durability = (str(told[name]) for name in ("root", "name", "journal", "dotenv", "durability"))
+        serving = dict(told["serving"])
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise ConfigError(f"these are no settings of a local server: {error}", hint="`fairway ui` starts it") from None
     return ServerOptions(
@@ -132,6 +135,7 @@ def _read_own(flags: Mapping[str, str]) -> ServerOptions:
         project=project,
         durability=durability,
         idle_s=idle_s,
+        serving=serving,
     )
 
 

@@ -94,7 +94,9 @@ class Endpoints(Protocol):
 
     async def remove_key(self, name: str, key: str, *, by: str) -> None: ...
     async def delete(self, name: str, *, by: str) -> None: ...
-    async def deploy(self, name: str, spec: ServeSpec, change: Change, *, by: str, note: str = "", with_key: bool = False) -> Deployed:
+    async def deploy(
+        self, name: str, spec: ServeSpec, change: Change, *, by: str, note: str = "", with_key: bool | None = None
+    ) -> Deployed:
         """A revision of this spec, in a new endpoint if there is none of that name. `change`: what else changes with it; `with_key`: a new
         endpoint that is not open gets a first key."""
         ...

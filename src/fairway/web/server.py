@@ -221,7 +221,7 @@ async def open_server(options: ServerOptions, stack: AsyncExitStack) -> Opened:
     stack.push_async_callback(host.close)
     routes = await pods.open(stack, crew, host, bus, streams) if pods is not None else []
     cluster_fleet = pods.serving.make_fleet(*crew.cluster) if pods is not None and crew.cluster is not None else None
-    endpoints = await _open_endpoints(options, journal, artifacts, bus, cluster_fleet, stack)
+    endpoints = await _open_endpoints(options, derive_key(auth.signing_key, GATEWAYS), journal, artifacts, bus, cluster_fleet, stack)
     settings = replace(_describe(options, crew, services.python, pods, auth), endpoints=endpoints.port)
     app = build_app(services, host, settings, auth, more=routes)
     await host.take_up()
@@ -233,13 +233,13 @@ async def open_server(options: ServerOptions, stack: AsyncExitStack) -> Opened:
 
 
 async def _open_endpoints(
-    options: ServerOptions, journal: Journal, artifacts: ArtifactStore, bus: Bus, cluster_fleet: MakeFleet | None, stack: AsyncExitStack
+    options: ServerOptions, key: str, journal: Journal, artifacts: ArtifactStore, bus: Bus, cluster_fleet: MakeFleet | None, stack: AsyncExitStack
 ) -> LateEndpoints:
     """What keeps the endpoints. It lets go of them, and they go on."""
     store, beside = open_store(journal, options.home, own=options.own)
     if beside is not None:
         stack.push_async_callback(beside.close)
-    endpoints = LateEndpoints(store, artifacts, options.home, bus, cluster_fleet or local_fleet(options.home, artifacts))
+    endpoints = LateEndpoints(store, artifacts, options.home, bus, cluster_fleet or local_fleet(options.home, artifacts, options.serving))
     stack.push_async_callback(endpoints.close)
     return endpoints
 

@@ -9,18 +9,15 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
-from fairway.errors import ConflictError, FairwayError, InfraError, JournalConflict, NotFoundError
+from fairway.errors import ConflictError, InfraError, JournalConflict, NotFoundError
 from fairway.serve.control import changes
 from fairway.serve.control.changes import Change, Deployed, Doing
+from fairway.serve.control.forms import key_of, read_form
 from fairway.serve.control.keeper import Keeper
-from fairway.serve.control.launching import unpack_package
 from fairway.serve.control.view import Answered, Asked, EndpointView
 from fairway.serve.control.viewing import Around, build_view, main_revision
 from fairway.serve.control.watched import Watched
 from fairway.serve.httpclient import Upstream
-from fairway.spec.artifact import blob_key
 from fairway.spec.endpoint import Endpoint, Revision, Rollout, ServeSpec
 from fairway.spec.ports import ArtifactStore
 from fairway.spec.record import replace
@@ -92,16 +89,18 @@ class EndpointDesk:
             (time.monotonic() - began) * 1000.0,
         )
 
-    async def deploy(self, name: str, spec: ServeSpec, change: Change, *, by: str, note: str = "", with_key: bool = False) -> Deployed:
+    async def deploy(
+        self, name: str, spec: ServeSpec, change: Change, *, by: str, note: str = "", with_key: bool | None = None
+    ) -> Deployed:
         """A revision of this spec, in a new endpoint if there is none of that name. `change`: what else changes with it; `with_key`: a new
-        endpoint that is not open gets a first key."""
+        endpoint that is not open gets a first key (None: where callers of other machines come)."""
         changes.check_name(name)
         for _ in range(_TRIES):
             doing, key = Doing(by, self._clock()), ""
             before = await self._keeper.store.find_endpoint(name)
             after, number = changes.add_revision(before, name, spec, doing, note=note)
             after = change(after, doing)
-            if before is None and with_key and not after.is_open:
+            if before is None and not after.is_open and (not self._keeper.gateways.is_local if with_key is None else with_key):
                 after, key = changes.add_key(after, "first", doing)
             if before is not None and after == before:
                 return Deployed(before, number)
@@ -204,21 +203,9 @@ class EndpointDesk:
         """Schema and example of what the revision serves; nothing where they cannot be had."""
         if revision is None:
             return None, None
-        key = f"{revision.spec.package.get('digest')} {revision.spec.schema}"
+        key = key_of(revision.spec)
         if key not in self._forms:
             while len(self._forms) >= _KNOWN:
                 del self._forms[next(iter(self._forms))]
-            self._forms[key] = await asyncio.to_thread(self._read_form, revision.spec)
+            self._forms[key] = await asyncio.to_thread(read_form, revision.spec, self._artifacts, self._home)
         return self._forms[key]
-
-    def _read_form(self, spec: ServeSpec) -> tuple[dict[str, Any] | None, Any]:
-        from fairway.serve.package import open_package
-
-        try:
-            package = open_package(unpack_package(spec, self._artifacts, self._home), schema=None, options=dict(spec.options))
-            schema = package.schema
-            if spec.schema:
-                schema = msgspec.json.decode(self._artifacts.get(blob_key(spec.schema)))
-        except (FairwayError, OSError, ValueError, TypeError, KeyError):
-            return None, None
-        return schema, package.example

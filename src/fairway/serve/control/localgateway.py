@@ -1,18 +1,20 @@
 """The gateway of this machine: a process of its own that outlives the server, always at the same port.
 
-`HOME/serve/gateway/`: `table.json` (it reads it when it starts), `port` (where it was last), `log`.
+`HOME/serve/gateway/`: `table.json` (it reads it when it starts), `port` (where it was last), `settings.json`, `log`.
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import socket
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from fairway.engine.processes import identify_process
 from fairway.errors import InfraError
@@ -20,6 +22,7 @@ from fairway.serve.control.gatewaylink import GatewayLink, Tell
 from fairway.serve.control.processes import is_running, open_socket_folder, read_last_lines, signal_group, start_detached
 from fairway.serve.httpclient import Upstream
 from fairway.spec.endpoint import Endpoint
+from fairway.spec.record import Record, record, to_plain
 
 _HOST = "127.0.0.1"
 _START_S, _STOP_S = 20.0, 45.0
@@ -27,11 +30,28 @@ _LOOK_S = 0.01
 _SPOOL = "spool"
 
 
-class LocalGateways:
-    """See `serve.control.gatewaylink.Gateways`: the one of the home. `port` 0: where it was last, else any that is free."""
+@record
+class GatewaySettings(Record):
+    """Where it answers. `port` 0: where it was last, else any that is free; `grpc_port` 0: no gRPC."""
 
-    def __init__(self, home: str, *, port: int = 0, host: str = _HOST) -> None:
-        self._home, self._host, self._asked_port = home, host, port
+    host: str = _HOST
+    port: int = 0
+    grpc_port: int = 0
+    tls_cert: str = ""
+    tls_key: str = ""
+
+    @classmethod
+    def of(cls, serving: Mapping[str, Any]) -> GatewaySettings:
+        """Those of the settings file's table."""
+        return cls(**{key.replace("-", "_"): value for key, value in serving.items()})
+
+
+class LocalGateways:
+    """See `serve.control.gatewaylink.Gateways`: the one of the home. One that was started with other settings is replaced."""
+
+    def __init__(self, home: str, *, settings: GatewaySettings | None = None) -> None:
+        self._settings = settings or GatewaySettings()
+        self._home, self._host, self._asked_port = home, self._settings.host, self._settings.port
         self._folder = Path(home).absolute() / "serve" / "gateway"
         self.spool = self._folder.parent / _SPOOL
         self._link: GatewayLink | None = None
@@ -47,7 +67,7 @@ class LocalGateways:
 
     def url(self, endpoint: Endpoint) -> str:
         """Where callers find it."""
-        return f"http://{self.inner}/{endpoint.name}" if self._port else ""
+        return f"http{'s' if self._settings.tls_cert else ''}://{self.inner}/{endpoint.name}" if self._port else ""
 
     def grpc(self, endpoint: Endpoint) -> str:
         """The address for gRPC, "" if there is none; the model's name there is the endpoint's."""
@@ -64,6 +84,10 @@ class LocalGateways:
     @property
     def is_local(self) -> bool:
         return self._host == _HOST
+
+    def _told(self) -> bytes:
+        """What it is started with, to tell one from another."""
+        return json.dumps(to_plain(self._settings), sort_keys=True).encode()
 
     @property
     def inner(self) -> str:
@@ -88,7 +112,11 @@ class LocalGateways:
         async with self._starting:
             if self._link is not None and self._link.is_heard:
                 return
-            if not await self._answers():
+            answers = await self._answers()
+            if answers and self._settings_differ():
+                await self._end()
+                answers = False
+            if not answers:
                 await self._start()
             self._port = self._last_port()
             if self._link is None:
@@ -99,21 +127,32 @@ class LocalGateways:
     async def stop(self) -> None:
         """End it: what it has in hand is answered first."""
         async with self._starting:
-            await self._close_link()
-            link = GatewayLink("local", f"unix:{await self._find_admin()}", lambda name, news: None)
-            state = await link.state() if self._admin.exists() else None
-            await link.close()
-            if state is None:
-                return
-            pid = int(state["holder"])
-            identity = identify_process(pid)
-            signal_group(pid, identity, "TERM")
-            end = time.monotonic() + _STOP_S
-            while is_running(pid, identity) and time.monotonic() < end:
-                await asyncio.sleep(_LOOK_S)
-                _reap(pid)
-            signal_group(pid, identity, "KILL")
+            await self._find_admin()
+            await self._end()
+
+    async def _end(self) -> None:
+        await self._close_link()
+        link = GatewayLink("local", f"unix:{self._admin}", lambda name, news: None)
+        state = await link.state() if self._admin.exists() else None
+        await link.close()
+        if state is None:
+            return
+        pid = int(state["holder"])
+        identity = identify_process(pid)
+        signal_group(pid, identity, "TERM")
+        end = time.monotonic() + _STOP_S
+        while is_running(pid, identity) and time.monotonic() < end:
+            await asyncio.sleep(_LOOK_S)
             _reap(pid)
+        signal_group(pid, identity, "KILL")
+        _reap(pid)
+
+    def _settings_differ(self) -> bool:
+        """Was the one that answers started with other settings?"""
+        try:
+            return (self._folder / "settings.json").read_bytes() != self._told()
+        except OSError:
+            return True
 
     async def close(self) -> None:
         """Let go of it; it goes on."""
@@ -149,6 +188,9 @@ class LocalGateways:
             port = _find_free(self._host)
         log = self._folder / "log"
         words = ["--table", str(self.table_path), "--listen", f"{self._host}:{port}", "--admin", f"unix:{self._admin}"]
+        words += ["--grpc", f"{self._host}:{self._settings.grpc_port}"] if self._settings.grpc_port else []
+        if self._settings.tls_cert:
+            words += ["--tls-cert", self._settings.tls_cert, "--tls-key", self._settings.tls_key]
         argv = [sys.executable, "-P", "-m", "fairway.serve.gateway", *words, "--spool", str(self.spool)]
         pid = start_detached(argv, log, os.environ)
         identity = identify_process(pid)
@@ -160,6 +202,7 @@ class LocalGateways:
                 raise InfraError(f"the gateway does not start: {(said or ['it said nothing'])[-1]}", hint=f"what it says is in {log}")
             await asyncio.sleep(_LOOK_S)
         await asyncio.to_thread(_write_whole, self._folder / "port", str(port).encode())
+        await asyncio.to_thread(_write_whole, self._folder / "settings.json", self._told())
 
     def _last_port(self) -> int:
         try:

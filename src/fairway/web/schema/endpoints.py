@@ -50,7 +50,7 @@ class DeployBody(Body):
     project: Word = ""
     note: Text = ""
     moves: bool = True
-    with_key: bool = True
+    with_key: bool | None = None
     only: Literal["", "new", "known"] = ""
     settings: SettingsBody = msgspec.field(default_factory=SettingsBody)
 
