@@ -29,7 +29,7 @@ from fairway.kube.target import ClusterSettings
 from fairway.spec.placement import Placement
 from fairway.spec.record import Record, field, record
 from fairway.spec.target import server_secret
-from fairway.spec.tokens import derive_key
+from fairway.spec.tokens import GATEWAYS, derive_key
 
 ADMIN = 8082
 CONFIG_FOLDER, TABLE = "/etc/fairway/gateway", "table.json"
@@ -60,7 +60,7 @@ def gateway_name(settings: ClusterSettings) -> str:
 
 def gateway_token(signing_key: str) -> str:
     """What the server shows at the admin port. `fairway up` puts it into the Secret, the server knows it by its own key."""
-    return derive_key(signing_key, "gateway")
+    return derive_key(signing_key, GATEWAYS)
 
 
 def render_gateway(plan: GatewayPlan, settings: ClusterSettings, way: Way) -> list[Object]:
@@ -70,9 +70,10 @@ def render_gateway(plan: GatewayPlan, settings: ClusterSettings, way: Way) -> li
 
 
 def render_table(table: Mapping[str, Any], settings: ClusterSettings, owner: Mapping[str, Any] | None = None) -> Object:
-    """The ConfigMap. Keys stand in it as digests only."""
+    """The ConfigMap. Keys stand in it as digests only, and secrets do not: gateways have the key that they follow from."""
     made = _object("v1", "ConfigMap", settings, owner or {})
-    return {**made, "data": {TABLE: json.dumps(table, sort_keys=True, separators=(",", ":"))}}
+    rows = {name: {field: value for field, value in row.items() if field != "secret"} for name, row in table["endpoints"].items()}
+    return {**made, "data": {TABLE: json.dumps({**table, "endpoints": rows}, sort_keys=True, separators=(",", ":"))}}
 
 
 def _object(version: str, kind: str, settings: ClusterSettings, owner: Mapping[str, Any]) -> Object:

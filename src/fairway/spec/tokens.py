@@ -53,6 +53,10 @@ def parse_kept(text: str) -> KeptToken | None:
     return KeptToken(digest, role, tuple(projects)) if texts and digest and role in ROLES else None
 
 
+GATEWAYS = "gateway"
+"""The purpose of the key that a server shares with its gateways."""
+
+
 def derive_key(key: str, purpose: str) -> str:
     """A key for one purpose: what is signed for one cannot be passed off as what is signed for another."""
     return hmac.digest(key.encode(), f"fairway {purpose}".encode(), "sha256").hex()

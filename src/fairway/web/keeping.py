@@ -29,7 +29,9 @@ class LateEndpoints:
     """`web.ports.Endpoints` (by `port`) that imports and starts what it needs when it is needed: most servers have no endpoints. `key`: see
     Keeper."""
 
-    def __init__(self, store: EndpointStore, artifacts: ArtifactStore, home: str, bus: Bus, make_fleet: MakeFleet, *, key: str = "") -> None:
+    def __init__(
+        self, store: EndpointStore, artifacts: ArtifactStore, home: str, bus: Bus, make_fleet: MakeFleet, *, key: str = ""
+    ) -> None:
         self._store, self._artifacts, self._home, self._bus, self._make_fleet = store, artifacts, home, bus, make_fleet
         self._key = key
         self._desk: EndpointDesk | None = None
@@ -99,9 +101,7 @@ class LateEndpoints:
         spool = getattr(gateways, "spool", None)  # where gateways of this machine write; those of a cluster have disks of their own
         gatherer = spool and Gatherer(spool, Path(self._home, BLOBS), bucket=getattr(self._artifacts, "url", ""), tell=self._tell)
         columns = Columns(self._artifacts, self._home, self._look)
-        self._keeper = Keeper(
-            self._store, fleet, gateways, tell=self._tell, table=table, gatherer=gatherer, key=self._key, columns=columns
-        )
+        self._keeper = Keeper(self._store, fleet, gateways, tell=self._tell, table=table, gatherer=gatherer, key=self._key, columns=columns)
         await self._keeper.start()
         return EndpointDesk(self._keeper, self._artifacts, self._home)
 

@@ -27,6 +27,7 @@ from fairway.spec.layout import BLOBS, DATABASE, LOCKS, STREAMS
 from fairway.spec.ports import ArtifactStore, Journal
 from fairway.spec.record import Record, record, replace, to_plain
 from fairway.spec.summary import RunSummary
+from fairway.spec.tokens import GATEWAYS, derive_key
 from fairway.step.folder import FolderArtifactStore, FolderStreamStore
 from fairway.store import open_journal
 from fairway.web.ahead import Ahead
@@ -233,13 +234,20 @@ async def open_server(options: ServerOptions, stack: AsyncExitStack) -> Opened:
 
 
 async def _open_endpoints(
-    options: ServerOptions, key: str, journal: Journal, artifacts: ArtifactStore, bus: Bus, cluster_fleet: MakeFleet | None, stack: AsyncExitStack
+    options: ServerOptions,
+    key: str,
+    journal: Journal,
+    artifacts: ArtifactStore,
+    bus: Bus,
+    cluster_fleet: MakeFleet | None,
+    stack: AsyncExitStack,
 ) -> LateEndpoints:
     """What keeps the endpoints. It lets go of them, and they go on."""
     store, beside = open_store(journal, options.home, own=options.own)
     if beside is not None:
         stack.push_async_callback(beside.close)
-    endpoints = LateEndpoints(store, artifacts, options.home, bus, cluster_fleet or local_fleet(options.home, artifacts, options.serving))
+    make_fleet = cluster_fleet or local_fleet(options.home, artifacts, options.serving)
+    endpoints = LateEndpoints(store, artifacts, options.home, bus, make_fleet, key=key)
     stack.push_async_callback(endpoints.close)
     return endpoints
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+
 from hypothesis import given
 from hypothesis import strategies as st
 
 from fairway.serve.control.figures import RevisionTraffic, Series, Tally
-from fairway.serve.control.spreading import count_needed, share_scaling, spread
-from fairway.spec.endpoint import Endpoint, Scaling
+from fairway.serve.control.spreading import count_needed, render_row, share_scaling, spread
+from fairway.serve.gateway.table import parse_table
+from fairway.spec.endpoint import Capture, Endpoint, Scaling
 
 NUMBERS = (1, 2, 3)
 
@@ -107,3 +110,12 @@ def test_a_series_is_fine_where_it_is_new_and_coarse_behind_and_loses_nothing_of
         assert (point.replicas, point.wanted, point.rates) == (3, 4, ((7, 2.0),))
     assert len(points) < 400
     assert 118 <= series.last_minute(4000.0).requests <= 122
+
+
+def test_the_table_has_a_secret_for_who_hashes_and_names_for_rows_without() -> None:
+    plain, hashing = Endpoint("risk"), Endpoint("risk", capture=Capture(1.0, hash=("user",)))
+    assert render_row(plain, (), (), secret="ab").keys().isdisjoint({"secret", "columns"})
+    row = render_row(hashing, (), (), secret="ab", columns={2: ("user", "age"), 1: ("age", "user")})
+    assert row["secret"] == "ab" and row["columns"] == {"1": ["age", "user"], "2": ["user", "age"]}
+    parsed = parse_table(json.dumps({"version": 1, "endpoints": {"risk": row}}).encode()).endpoints["risk"]
+    assert parsed.columns == {1: ("age", "user"), 2: ("user", "age")}

@@ -67,6 +67,15 @@ def test_private_fields_never_reach_the_disk(tmp_path: Path) -> None:
     assert {row["user"] for row in lines(tmp_path, "feedback")} == {label["user"]}
 
 
+def test_rows_without_names_are_covered_by_the_columns_of_the_revision_that_answered(tmp_path: Path) -> None:
+    spool = Spool(tmp_path)
+    spool.set_privacy("risk", drop=["ssn"], secret=b"k" * 32, columns={1: ("age", "ssn"), 2: ("ssn", "age")})
+    for number, body in ((1, b"[[31, 4711]]"), (2, b"[[4711, 31]]"), (3, b"[[31, 4711]]"), (0, b"[[31, 4711]]")):
+        spool.write("risk", request(str(number), request=body, revision=number, answer=b"{}"))
+    spool.close_now()
+    assert [row["request"] for row in lines(tmp_path, "traffic")] == ["[[31]]", "[[31]]", None, None]
+
+
 def test_long_bodies_are_left_out_and_their_record_stays(tmp_path: Path) -> None:
     spool = Spool(tmp_path, body_bytes=100)
     spool.write("risk", request("1", request=b"x" * 101))
@@ -127,7 +136,7 @@ def test_a_full_disk_refuses_feedback_and_drops_traffic(tmp_path: Path, monkeypa
         for what in ({"id": "1", "label": 1}, {"id": "22", "label": 1}):
             with pytest.raises(Refused) as found:
                 await spool.write_durably("risk", what)
-            assert found.value.status == 507 and found.value.retry_after_s and found.value.code == "FW-FEEDBACK-FULL"
+            assert found.value.status == 507 and found.value.retry_after_s and found.value.code == "FW-FEEDBACK-UNWRITTEN"
         spool.write("risk", request("gone"))
         while not spool.counts.dropped:
             await asyncio.sleep(0.01)

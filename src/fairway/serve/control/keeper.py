@@ -20,11 +20,13 @@ from fairway.errors import FairwayError, JournalConflict
 from fairway.serve.control import autoscale, changes, rollout
 from fairway.serve.control.figures import Tally
 from fairway.serve.control.fleet import Fleet, Replica
+from fairway.serve.control.forms import Columns
 from fairway.serve.control.gatewaylink import Gateways
 from fairway.serve.control.keys import make_key
 from fairway.serve.control.spreading import count_needed, render_row, share_scaling, spread
 from fairway.serve.control.watched import Watched
 from fairway.serve.feedback.gather import Gatherer
+from fairway.serve.feedback.privacy import secret_of
 from fairway.spec.endpoint import Endpoint, Key
 from fairway.spec.ports import EndpointStore
 from fairway.spec.record import replace
@@ -38,7 +40,8 @@ _OWN = "fairway"
 
 class Keeper:
     """Keeps the endpoints of `store` by `fleet` and `gateways`. `tell` is called with an endpoint's name when what is seen of it has
-    changed. `table`: a file with the table as it was last, "" for none. Of one event loop; to be started and closed."""
+    changed. `table`: a file with the table as it was last, "" for none. `key`: from which the secrets of digests follow; `columns`: finds
+    names for what is captured. Of one event loop; to be started and closed."""
 
     def __init__(
         self,
@@ -49,9 +52,12 @@ class Keeper:
         tell: Callable[[str], None] = lambda name: None,
         table: str = "",
         gatherer: Gatherer | None = None,
+        key: str = "",
+        columns: Columns | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.gatherer = gatherer
+        self._key, self._columns = key, columns
         self.store, self.fleet, self.gateways = store, fleet, gateways
         self.watched: dict[str, Watched] = {}
         self.stand = 0
@@ -92,6 +98,8 @@ class Keeper:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         if self.gatherer is not None:
             await self.gatherer.close()
+        if self._columns is not None:
+            await self._columns.close()
         await self.gateways.close()
         await self.fleet.close()
 
@@ -362,8 +370,14 @@ class Keeper:
         """Give the gateways the table, if it is another one."""
         rows: dict[str, Any] = {}
         for name, one in sorted(self.watched.items()):
-            row = render_row(self._with_own_key(one.endpoint), one.traffic, one.replicas, tuple(r.number for r in one.endpoint.revisions))
-            rows[name] = row
+            rows[name] = render_row(
+                self._with_own_key(one.endpoint),
+                one.traffic,
+                one.replicas,
+                tuple(r.number for r in one.endpoint.revisions),
+                secret=secret_of(self._key, name) if self._key else "",
+                columns=self._columns.of(one.endpoint) if self._columns is not None else {},
+            )
         if rows == self._table or (not rows and not self._gateways_run):
             return
         self._version = max(self._version + 1, int(self._clock() * 1000))

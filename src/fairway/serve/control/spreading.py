@@ -58,8 +58,17 @@ def share_scaling(scaling: Scaling, weight: float) -> Scaling:
     return replace(scaling, minimum=min(_part(scaling.minimum, weight), scaling.maximum), floors=floors)
 
 
-def render_row(endpoint: Endpoint, traffic: Weights, replicas: Sequence[Replica], pinned: Sequence[int] = ()) -> dict[str, object]:
-    """What stands in the gateway's table of this endpoint. `pinned`: revisions without traffic that somebody asks for by number."""
+def render_row(
+    endpoint: Endpoint,
+    traffic: Weights,
+    replicas: Sequence[Replica],
+    pinned: Sequence[int] = (),
+    *,
+    secret: str = "",
+    columns: Mapping[int, Sequence[str]] | None = None,
+) -> dict[str, object]:
+    """What stands in the gateway's table of this endpoint. `pinned`: revisions without traffic that somebody asks for by number; `secret`:
+    the key of digests in what is captured, for those that have some; `columns`: names by revision."""
     numbers = sorted({*dict(traffic), *pinned, endpoint.shadow, *(one.revision for one in replicas)} - {0})
     by_revision: dict[str, list[dict[str, object]]] = {str(number): [] for number in numbers}
     for one in sorted(replicas, key=lambda one: one.id):
@@ -80,6 +89,10 @@ def render_row(endpoint: Endpoint, traffic: Weights, replicas: Sequence[Replica]
         "hosts": [str(endpoint.expose["host"])] if endpoint.expose.get("host") else [],
         "replicas": by_revision,
     }
+    if endpoint.capture.hash and secret:
+        row["secret"] = secret
+    if columns:
+        row["columns"] = {str(number): list(names) for number, names in sorted(columns.items())}
     if "hold_s" in endpoint.expose:
         row["hold_s"] = endpoint.expose["hold_s"]
     return row

@@ -14,10 +14,17 @@ from typing import Any
 
 import msgspec
 
+from fairway.spec.tokens import derive_key
+
 _ENVELOPE = frozenset(
     {"", "inputs", "data", "instances", "rows", "input_data", "dataframe_records", "dataframe_split", "dataframe_instances"}
 )
 _Rule = tuple[tuple[str, ...], bool]  # the end of the path before the name; True: drop, False: digest
+
+
+def secret_of(key: str, endpoint: str) -> str:
+    """The key of an endpoint's digests, hexadecimal: whoever has the server's `key` for gateways comes to the same one."""
+    return derive_key(key, f"digests of {endpoint}")
 
 
 class Withheld(Exception):

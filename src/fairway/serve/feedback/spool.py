@@ -16,7 +16,7 @@ import secrets
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -64,7 +64,7 @@ class Spool:
         self.counts = SpoolCounts()
         self._room_bytes, self._body_bytes, self._segment_bytes = room_bytes, body_bytes, segment_bytes
         self._free_bytes, self._backlog_bytes = free_bytes, backlog_bytes
-        self._privacy: dict[str, Privacy] = {}
+        self._privacy: dict[str, dict[int, Privacy]] = {}
         self._traffic: deque[tuple[str, dict[str, Any], int]] = deque()
         self._feedback: deque[tuple[str, bytes, _Waiter]] = deque()
         self._waiting_bytes = 0
@@ -75,13 +75,21 @@ class Spool:
         self._is_closing = False
 
     def set_privacy(
-        self, endpoint: str, *, drop: Sequence[str] = (), hash: Sequence[str] = (), secret: bytes = b"", columns: Sequence[str] = ()
+        self,
+        endpoint: str,
+        *,
+        drop: Sequence[str] = (),
+        hash: Sequence[str] = (),
+        secret: bytes = b"",
+        columns: Mapping[int, Sequence[str]] | None = None,
     ) -> None:
         """What is covered from now on. `secret`: the endpoint's, so that all gateways make the same digests; without one, the folder keeps
-        one of its own. `columns`: names for rows that come as bare arrays; without them such rows are not kept if there are rules."""
+        one of its own. `columns`: by revision, names for rows that come as bare arrays; such rows of others are not kept if there are
+        rules."""
         if hash and not secret:
             secret = _own_secret(self._folder_of(endpoint))
-        self._privacy[endpoint] = Privacy(drop, hash, secret=secret, columns=columns)
+        named = {number: Privacy(drop, hash, secret=secret, columns=names) for number, names in (columns or {}).items()}
+        self._privacy[endpoint] = {**named, 0: Privacy(drop, hash, secret=secret)}
 
     def write(self, endpoint: str, record: dict[str, Any]) -> bool:
         """Keep one record of traffic; returns at once. False: dropped.
@@ -211,7 +219,7 @@ class Spool:
                 self.counts.written += len(lines)
 
     def _cover(self, endpoint: str, record: dict[str, Any]) -> bytes:
-        privacy = self._privacy_of(endpoint)
+        privacy = self._privacy_of(endpoint, record.get("revision", 0))
         for name in ("request", "answer"):
             body, kind = record.get(name), record.pop(f"{name}_type", "")
             if body is None:
@@ -261,8 +269,9 @@ class Spool:
             return False
         return waiting < self._backlog_bytes and found.f_bavail * found.f_frsize > self._free_bytes
 
-    def _privacy_of(self, endpoint: str) -> Privacy:
-        return self._privacy.get(endpoint) or _OPEN
+    def _privacy_of(self, endpoint: str, revision: int = 0) -> Privacy:
+        known = self._privacy.get(endpoint)
+        return _OPEN if known is None else known.get(revision) or known[0]
 
     def _folder_of(self, endpoint: str) -> Path:
         return self.folder / endpoint

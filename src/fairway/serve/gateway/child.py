@@ -53,7 +53,7 @@ async def _serve(options: Options, sockets: Sockets, parent: int, ready: Callabl
         from fairway.serve.feedback.remote import open_spool
 
         spool = open_spool(options.spool)
-    gateway = Gateway(is_local=options.is_local, spool=spool)
+    gateway = Gateway(is_local=options.is_local, spool=spool, key=options.admin_token)
     table = TableFile(options.table, gateway.apply_table)
     table.look()
     admin = Admin(gateway, table, token="" if options.admin.startswith("unix:") else options.admin_token)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from fairway.serve.feedback.privacy import secret_of
 from fairway.serve.gateway.access import read_token
 from fairway.serve.gateway.capture import capture
 from fairway.serve.gateway.deadline import read_timeout
@@ -36,10 +37,14 @@ _HALF_CLOSED_S = 5.0  # a client that only closed its side waits for the answer;
 
 
 class Gateway:
-    """All endpoints. `is_local`: it can be reached from this machine alone, so that endpoints without keys are open."""
+    """All endpoints. `is_local`: it can be reached from this machine alone, so that endpoints without keys are open. `key`: of the server
+    for its gateways, from which secrets follow that a table leaves out."""
 
-    def __init__(self, *, is_local: bool, spool: Spool | None = None, held_bytes: int = 256 << 20, body_bytes: int = 512 << 20) -> None:
+    def __init__(
+        self, *, is_local: bool, spool: Spool | None = None, held_bytes: int = 256 << 20, body_bytes: int = 512 << 20, key: str = ""
+    ) -> None:
         self.is_local, self.spool, self.most_held_bytes, self.most_body_bytes = is_local, spool, held_bytes, body_bytes
+        self._key = key
         self.version = -1  # of the table: none yet
         self.services: dict[str, Service] = {}
         self.hosts: dict[bytes, str] = {}
@@ -60,6 +65,8 @@ class Gateway:
             service.close()
             self._refuse_held(service)
         for name, row in table.endpoints.items():
+            if self._key and not row.secret:
+                row.secret = secret_of(self._key, name)
             service = self.services.get(name)
             if service is None:
                 service = self.services[name] = Service(row)

@@ -107,7 +107,9 @@ class Service:
         self.row = row
         self.spread = self.spread.replaced(row.traffic)
         self.keyring = Keyring(row.keys)
-        privacy = Privacy(row.capture.drop, row.capture.hash, secret=bytes.fromhex(row.secret), columns=row.columns)
+        orders = {row.columns.get(number, ()) for number in (row.shadow, *dict(row.traffic))}
+        columns = orders.pop() if len(orders) == 1 else ()  # else nobody knows which order a caller means
+        privacy = Privacy(row.capture.drop, row.capture.hash, secret=bytes.fromhex(row.secret), columns=columns)
         if not row.shadow:
             self.shadow = None
         elif self.shadow is None or self.shadow.revision != row.shadow:

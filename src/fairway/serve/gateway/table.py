@@ -32,7 +32,8 @@ class ReplicaRow(Record):
 @record
 class EndpointRow(Record):
     """`traffic`: (revision, weight). `hold_s`: how long a request waits while nothing runs. `hosts`: names in the Host header that stand
-    for it. `secret`: the key of digests in what is captured, hexadecimal. `columns`: of its schema, for what is captured."""
+    for it. `secret`: the key of digests in what is captured, hexadecimal. `columns`: by revision, of its schema, in order: names for rows
+    that come without, in what is captured."""
 
     name: str
     traffic: tuple[tuple[int, float], ...] = ()
@@ -46,7 +47,7 @@ class EndpointRow(Record):
     hold_s: float = 60.0
     hosts: tuple[str, ...] = ()
     secret: str = ""
-    columns: tuple[str, ...] = ()
+    columns: dict[int, tuple[str, ...]] = field(default_factory=dict)
     replicas: dict[int, tuple[ReplicaRow, ...]] = field(default_factory=dict)
 
 
@@ -81,10 +82,11 @@ def _parse_endpoint(name: str, row: Any) -> EndpointRow:
     replicas = row.get("replicas", {})
     if not isinstance(replicas, dict):
         raise ConfigError(f"{where}/replicas: expected an object of lists, one for each revision")
-    plain = {key: value for key, value in row.items() if key not in ("name", "replicas", "traffic")}
+    plain = {key: value for key, value in row.items() if key not in ("name", "replicas", "traffic", "columns")}
     try:
         made = from_plain(EndpointRow, {**plain, "name": name})
         made.traffic = parse_traffic(row.get("traffic", ()), where)
+        made.columns = _parse_columns(row.get("columns", {}), f"{where}/columns")
         made.replicas = {
             _parse_number(n, f"{where}/replicas"): _parse_replicas(rows, f"{where}/replicas/{n}") for n, rows in replicas.items()
         }
@@ -114,6 +116,15 @@ def _parse_number(value: Any, where: str) -> int:
     if not isinstance(number, int) or isinstance(number, bool) or number < 1:
         raise ConfigError(f"{where}: {value!r} is not a revision's number")
     return number
+
+
+def _parse_columns(by_revision: Any, where: str) -> dict[int, tuple[str, ...]]:
+    if not isinstance(by_revision, dict):
+        raise ConfigError(f"{where}: expected an object of lists, one for each revision")
+    for number, names in by_revision.items():
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+            raise ConfigError(f"{where}/{number}: came {names!r}, expected a list of texts")
+    return {_parse_number(number, where): tuple(names) for number, names in by_revision.items()}
 
 
 def _parse_replicas(rows: Any, where: str) -> tuple[ReplicaRow, ...]:
