@@ -305,7 +305,7 @@ def test_admission_comes_before_the_body_and_ends_the_connection_only_if_one_is_
     async def test() -> None:
         def admit(exchange: Exchange) -> None:
             if b"key" not in exchange.headers:
-                exchange.refuse(Refused(401, "FW-FORBIDDEN", "no key"))
+                exchange.refuse(Refused(401, "FW-KEY", "no key"))
 
         async with serving(echo, admit=admit) as (_, port):
             client = await Client.connect(port)

@@ -89,3 +89,10 @@ class Result:
 
 
 Done = Callable[[Result], None]
+
+
+def failed(status: int, code: str, message: str) -> Result:
+    """The result of a call that came to nothing."""
+    result = Result("error", status=status)
+    result.code, result.message = code, message
+    return result

@@ -411,7 +411,7 @@ def test_a_gateway_without_a_spool_says_that_it_keeps_no_feedback(tmp_path: Path
         async with gateway_rig(tmp_path) as rig:
             rig.change(risk={"traffic": [[3, 1]]})
             answer = await rig.ask("/risk/feedback", b'{"id": "c1", "label": 1}')
-            assert (answer.status, answer.json["error"]["code"]) == (501, "FW-FEEDBACK")
+            assert (answer.status, answer.json["error"]["code"]) == (501, "FW-UNSUPPORTED")
 
     run(test)
 

@@ -261,7 +261,7 @@ def test_bodies_of_all_requests_together_have_a_limit(tmp_path: Path) -> None:
             await first.send(render("/risk/predict", b"x" * 100_000))
             await until(lambda: replica.held)
             refused = await rig.ask("/risk/predict", b"x" * 100_000)
-            assert (refused.status, refused.json["error"]["code"]) == (503, "FW-MEMORY")
+            assert (refused.status, refused.json["error"]["code"]) == (503, "FW-BUSY")
             replica.held[0].reply(200, b"{}")
             assert (await first.answer()).status == 200
             replica.holds = False
@@ -432,7 +432,7 @@ def test_who_waited_too_long_or_finds_too_many_waiting_is_refused(tmp_path: Path
                 await client.send(render("/risk/predict"))
             await until(lambda: len(rig.gateway.services["risk"].held) == 2)
             full = await rig.ask("/risk/predict")
-            assert (full.status, full.json["error"]["code"]) == (503, "FW-QUEUE")
+            assert (full.status, full.json["error"]["code"]) == (503, "FW-BUSY")
             for client in clients:
                 late = await client.answer()
                 assert (late.status, late.json["error"]["code"], late.headers["retry-after"]) == (503, "FW-NOT-RUNNING", "5")

@@ -33,7 +33,16 @@ def test_v1_answers_predictions(body) -> None:
         (b'{"instances": [], "inputs": {}}', 400, "came both of them"),
         (b"[1]", 400, "Expected `object`"),
         (b'{"instances": [[1, 2]], "more": 1}', 400, "unknown field `more`"),
-        (b"{", 400, "not JSON"),
+        (b"{", 400, "not JSON: byte 1"),
+        (b'{"instances": [[1, 2], [3, 4}]}', 400, "not JSON: byte 28"),
+        (b'{"instances": [[1, 2], [NaN, 4]]}', 422, "row 1, field 'age': came NaN, expected a number"),
+        (
+            b' {\n"signature_name" : "x" , "inputs" : {"age": [1, 2], "income": [4, -Infinity]} }\n',
+            422,
+            "'income': came -Infinity",
+        ),
+        (b'{"instances": [[1, NaN]], "more": 1}', 400, "unknown field `more`"),
+        (b'{"instances": [[1, 2]], "parameters": {"top": NaN}}', 400, "not JSON"),
         (b'{"instances": [{"age": "old", "income": 1}]}', 422, "age"),
         (b'{"instances": [[1]]}', 422, ""),
         (b'{"instances": 5}', 422, ""),
@@ -94,10 +103,13 @@ def test_each_spelling_of_mlflow_is_read(body) -> None:
         (b"{}", 400, "came none of them"),
         (b'{"inputs": [], "instances": []}', 400, "came instances and inputs"),
         (b"[]", 400, "Expected `object`"),
-        (b"\xff", 400, "not JSON"),
+        (b"\xff", 400, "not UTF-8"),
         (b'{"inputs": [[1, 2]], "params": []}', 400, "$.params"),
         (b'{"inputs": [[1, 2]], "param": {}}', 400, "unknown field `param`"),
         (b'{"dataframe_split": {"columns": ["age"], "data": [[1]]}}', 422, "income"),
+        (b'{"dataframe_records": [{"age": 1, "income": 2}, {"age": Infinity, "income": 4}]}', 422, "row 1, field 'age': came Infinity"),
+        (b'{"params": {}, "dataframe_split": {"columns": ["income", "age"], "data": [[1, NaN]]}}', 422, "row 0, field 'age': came NaN"),
+        (b'{"inputs": [[1, 2],, [NaN, 4]]}', 400, "not JSON: byte 19"),
     ],
 )
 def test_mlflows_errors_have_mlflows_form(body: bytes, status: int, said: str) -> None:
@@ -153,3 +165,11 @@ def test_a_fault_is_told_once() -> None:
     answer = MemoryServing(sum_rows).post(V1, {"instances": [{"age": "old", "income": None}]})
     for field in ("age", "income"):
         assert answer.error.count(f"'{field}'") == 1, answer.error
+
+
+@pytest.mark.parametrize(("url", "key"), [(V1, "instances"), ("/invocations", "dataframe_records"), ("/predict", "inputs")])
+def test_where_the_schema_lets_nan_in_it_comes_in_by_every_protocol(url: str, key: str) -> None:
+    serving = MemoryServing(sum_rows, {"inputs": {"age": {"type": "number", "x-fairway-nan": True}, "income": "number"}})
+    answer = serving.ask("POST", url, b'{"%b": [{"age": NaN, "income": 1}]}' % key.encode(), content_type="application/json")
+    assert answer.status == 200, answer.answer
+    assert [call.rows for call in serving.calls] == [1]

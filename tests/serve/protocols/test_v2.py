@@ -154,7 +154,7 @@ def test_a_tensor_that_is_not_what_it_says_is_refused_by_name(tensor, said: str)
 @pytest.mark.parametrize(
     ("body", "said"),
     [
-        (b"", "not JSON"),
+        (b"", "the body is empty"),
         (b"[]", "Expected `object`"),
         (b"{}", "missing required field `inputs`"),
         (b'{"inputs": {}}', "$.inputs"),
@@ -165,7 +165,7 @@ def test_a_tensor_that_is_not_what_it_says_is_refused_by_name(tensor, said: str)
         (b"[" * 100_000, ""),
         (b'{"inputs": [{"name": "x", "shape": [1], "datatype": "FP32", "data": ' + b"[" * 50_000 + b"]" * 50_000 + b"}]}", "deep"),
         (b'{"inputs": [' + b'{"name": "x", "shape": [1], "datatype": "FP32", "data": [1]},' * 2 + b"]}", ""),
-        (b"\xff\xfe", "not JSON"),
+        (b"\xff\xfe", "not UTF-8: byte 0"),
     ],
 )
 def test_a_body_that_is_no_request_is_refused(body: bytes, said: str) -> None:

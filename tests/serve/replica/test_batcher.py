@@ -162,7 +162,7 @@ def test_who_waits_too_long_is_told_so_and_never_reaches_the_model() -> None:
     rig.turn()
     rig.submit("late", deadline=time.monotonic() - 0.001)
     rig.batcher.look()
-    assert (rig.answers["late"].status, rig.answers["late"].code) == (504, "FW-TIMEOUT")
+    assert (rig.answers["late"].status, rig.answers["late"].code) == (504, "FW-DEADLINE")
     rig.answer()
     assert set(rig.answers) == {"a", "late"}
     assert not rig.machines[0].sent

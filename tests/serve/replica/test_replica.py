@@ -75,7 +75,7 @@ def test_a_model_process_that_dies_costs_only_its_own_request(moody: Replica, wi
 def test_a_model_process_that_hangs_is_replaced_and_its_request_told_so(moody: Replica) -> None:
     before = moody.score("pid")[1]
     status, answer = moody.score("hang")
-    assert (status, answer["error"]["code"]) == (504, "FW-TIMEOUT")
+    assert (status, answer["error"]["code"]) == (504, "FW-DEADLINE")
     status, after = moody.score("pid")
     assert status == 200 and after["pid"] != before["pid"]
     assert after["started"] == before["started"], "it is a fork of the same parent: nothing was loaded again"

@@ -133,7 +133,7 @@ class Spool:
         privacy = self._privacy_of(endpoint)
         line = b"".join(_to_line(privacy.cover_fields(record)) for record in records)
         if self._is_closing:
-            raise Refused(503, "FW-FEEDBACK-CLOSED", "this gateway is stopping", retry_after_s=1.0)
+            raise Refused(503, "FW-BUSY", "this gateway is stopping", retry_after_s=1.0)
         self._feedback.append((endpoint, line, settle))
         self._start()
         self._urgent.set()
@@ -339,7 +339,7 @@ def _refusal(error: OSError) -> Refused:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return Refused(
             507,
-            "FW-FEEDBACK-FULL",
+            "FW-FEEDBACK-UNWRITTEN",
             "the disk for feedback is full: nothing was kept",
             hint="make room where the server keeps its data, then send it again",
             retry_after_s=30.0,

@@ -70,7 +70,7 @@ class Admin:
         try:
             table = parse_table(exchange.body)
         except ConfigError as error:
-            exchange.refuse(Refused(400, "FW-TABLE", error.message, hint=error.hint))
+            exchange.refuse(Refused(400, "FW-REQUEST", error.message, hint=error.hint))
             return
         self._gateway.apply_table(table)
         self._table.save(exchange.body)

@@ -27,4 +27,4 @@ def read_timeout(headers: Mapping[bytes, bytes]) -> float:
 
 def _refused(name: str, value: bytes, expected: str) -> Refused:
     came = repr(value[:40].decode("latin-1"))
-    return Refused(400, "FW-HEADER", f"the header {name} cannot be read", faults=(Fault(-1, name, came, expected),))
+    return Refused(400, "FW-REQUEST", f"the header {name} cannot be read", faults=(Fault(-1, name, came, expected),))

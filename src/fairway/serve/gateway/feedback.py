@@ -27,13 +27,13 @@ def parse_feedback(body: bytes) -> list[dict[str, Any]]:
     try:
         value = msgspec.json.decode(body)
     except (msgspec.DecodeError, RecursionError) as error:
-        raise Refused(400, "FW-JSON", f"feedback is not JSON: {error}", hint=f"send {_FIELDS}") from error
+        raise Refused(400, "FW-NOT-JSON", f"feedback is not JSON: {error}", hint=f"send {_FIELDS}") from error
     rows: list[Any] = value if isinstance(value, list) else [value]
     if not rows or len(rows) > _MOST:
-        raise Refused(400, "FW-FEEDBACK", f"feedback has {len(rows):,} records: 1 to {_MOST:,} are taken at once")
+        raise Refused(400, "FW-INPUT", f"feedback has {len(rows):,} records: 1 to {_MOST:,} are taken at once")
     faults = [fault for at, row in enumerate(rows) for fault in _check(row, at if isinstance(value, list) else -1)][:20]
     if faults:
-        raise Refused(400, "FW-FEEDBACK", "feedback cannot be taken: " + faults[0].text, faults=tuple(faults), hint=f"each is {_FIELDS}")
+        raise Refused(400, "FW-INPUT", "feedback cannot be taken: " + faults[0].text, faults=tuple(faults), hint=f"each is {_FIELDS}")
     return rows
 
 
@@ -67,7 +67,7 @@ async def take_feedback(gateway: Gateway, job: Job) -> None:
     try:
         rows = parse_feedback(exchange.body)
         if gateway.spool is None:
-            raise Refused(501, "FW-FEEDBACK", "this gateway keeps no feedback", hint="start it with --spool FOLDER")
+            raise Refused(501, "FW-UNSUPPORTED", "this gateway keeps no feedback", hint="start it with --spool FOLDER")
         now = time.time()
         for row in rows:
             row.setdefault("at", now)

@@ -200,7 +200,7 @@ class Gateway:
         room = length if b"transfer-encoding" not in headers else _UNTOLD_BYTES
         if room > _SMALL_BYTES:
             if self.body_bytes + room > self.most_body_bytes:
-                raise Refused(503, "FW-MEMORY", "too many large requests are on their way", retry_after_s=2.0)
+                raise Refused(503, "FW-BUSY", "too many large requests are on their way", retry_after_s=2.0)
             self.body_bytes += room
             job.room = room
         timeout_s = read_timeout(headers)
@@ -281,7 +281,7 @@ class Gateway:
     def _answer_own(self, exchange: Exchange) -> None:
         path = exchange.path
         if exchange.method not in ("GET", "HEAD"):
-            exchange.refuse(Refused(405, "FW-METHOD", f"{path} is only read"))
+            exchange.refuse(Refused(405, "FW-UNSUPPORTED", f"{path} is only read"))
         elif path == "/metrics":
             exchange.reply(200, render_metrics(self), b"text/plain; version=0.0.4; charset=utf-8")
         elif path == "/" or path == "/v2":

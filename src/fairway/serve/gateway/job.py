@@ -69,7 +69,7 @@ class Job:
         size = len(self.exchange.body)
         if len(service.held) >= service.row.limits.queue or not self._gateway.can_hold(size):
             self._refuse(
-                Refused(503, "FW-QUEUE", f"{service.name!r} is starting, and too many requests wait for it already", retry_after_s=2.0)
+                Refused(503, "FW-BUSY", f"{service.name!r} is starting, and too many requests wait for it already", retry_after_s=2.0)
             )
             return
         until = min(self.hold_until, self.ends_at or self.hold_until)

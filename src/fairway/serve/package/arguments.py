@@ -187,7 +187,7 @@ def _text(body: Body) -> str:
         return str(body.data, "utf-8")
     except UnicodeDecodeError as error:
         raise Refused(
-            400, "FW-ENCODING", f"the body is not UTF-8 text: byte {error.start}", hint="run(body: bytes) takes any bytes"
+            400, "FW-REQUEST", f"the body is not UTF-8 text: byte {error.start}", hint="run(body: bytes) takes any bytes"
         ) from None
 
 

@@ -56,9 +56,9 @@ def _whole(parts: list[Any]) -> Any:
 def decode_json(call: Call) -> Any:
     if call.form == "raw" and call.content_type and "json" not in call.content_type:
         raise Refused(
-            415, "FW-CONTENT-TYPE", f"this model takes no {call.content_type}", hint="send JSON with content-type: application/json"
+            415, "FW-UNSUPPORTED", f"this model takes no {call.content_type}", hint="send JSON with content-type: application/json"
         )
     try:
         return msgspec.json.decode(call.payload)
     except msgspec.DecodeError as error:
-        raise Refused(400, "FW-JSON", f"the body is not JSON: {error}", hint="check it with `python -m json.tool FILE`") from None
+        raise Refused(400, "FW-NOT-JSON", f"the body is not JSON: {error}", hint="check it with `python -m json.tool FILE`") from None

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from fairway.serve.call import Result
+from fairway.serve.call import Result, failed
 from fairway.serve.package import plain, tensors
 
 if TYPE_CHECKING:
@@ -39,17 +39,10 @@ def to_results(
         parts = _dealt(value, [call.rows for call in calls])
         if parts is None:
             wrong = f"{called} gave {_counted(value)} for {sum(call.rows for call in calls)} rows"
-            return [error(500, wrong) for _ in calls]
+            return [failed(500, CODE, wrong) for _ in calls]
         return [_checked(_to_result(part, names), schema, called) for part in parts]
     except Exception as problem:  # noqa: BLE001 - a returned value may have any code behind its attributes
-        return [error(500, f"{called} returned what cannot be sent: {type(problem).__name__}: {problem}"[:500]) for _ in calls]
-
-
-def error(status: int, message: str, code: str = CODE) -> Result:
-    """The result of a call that has no answer."""
-    made = Result("error", status=status)
-    made.code, made.message = code, message
-    return made
+        return [failed(500, CODE, f"{called} returned what cannot be sent: {type(problem).__name__}: {problem}"[:500]) for _ in calls]
 
 
 class Chunks:
@@ -232,7 +225,7 @@ def _json(value: Any) -> Result:
 def _check_rows(result: Result, call: Call, called: str) -> Result | None:
     """An error if a model that was given rows gave another number of answers."""
     if result.form == "array" and call.rows and result.shape[0] != call.rows:
-        return error(500, f"{called} gave {result.shape[0]} answers for {call.rows} rows")
+        return failed(500, CODE, f"{called} gave {result.shape[0]} answers for {call.rows} rows")
     return None
 
 
@@ -254,8 +247,9 @@ def _checked(result: Result, schema: Any, called: str) -> Result:
         finite = np.isfinite(np.frombuffer(payload, dtype))
         if not finite.all():
             row = int(np.flatnonzero(~finite)[0]) // max(1, int(np.prod(shape[1:])))
-            return error(
+            return failed(
                 500,
+                CODE,
                 f"{called} gave a number that is not finite in row {row} of {name!r}; let its schema's outputs allow null if that is meant",
             )
     return result

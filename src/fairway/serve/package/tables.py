@@ -28,7 +28,7 @@ def read(call: Call) -> Any:
     except (pa.ArrowException, OSError) as error:
         kind = "a Parquet file" if is_parquet else "an Arrow stream"
         told = str(error).splitlines()[0][:200]
-        raise Refused(400, "FW-TABLE", f"the body is not {kind}: {told}", hint=f"content-type says {call.content_type}") from None
+        raise Refused(400, "FW-NOT-TABLE", f"the body is not {kind}: {told}", hint=f"content-type says {call.content_type}") from None
     if made.num_rows == 0:
         raise misfit("the table has no rows", hint="send at least one")
     call.rows = made.num_rows

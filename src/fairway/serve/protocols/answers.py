@@ -206,6 +206,18 @@ def _cell(value: Any) -> Any:
     return "" if value is None or value != value else value
 
 
+def check_status(result: Result) -> None:
+    """Refuse a script's own response whose status is not 200, for protocols that have no place for it: its text is the error's."""
+    if result.form == "bytes" and result.status != 200:
+        raise Refused(result.status, "FW-MODEL", bytes(result.payload[:1000]).decode("utf-8", "replace"))
+
+
+def reply_predictions(exchange: Exchange, result: Result) -> None:
+    """The answer of V1 and MLflow."""
+    check_status(result)
+    exchange.reply(200, b'{"predictions":%b}' % to_json(result))
+
+
 def reply_bytes(exchange: Exchange, result: Result) -> None:
     """The answer as the script wrote it."""
     exchange.reply(result.status, result.payload, (result.content_type or "application/octet-stream").encode("latin-1", "replace"))

@@ -25,7 +25,7 @@ from hyperframe.frame import GoAwayFrame
 from fairway.serve.call import Call, Result, Tensor
 from fairway.serve.listening import listen_on
 from fairway.serve.protocols import inference_messages as messages
-from fairway.serve.protocols.answers import gather
+from fairway.serve.protocols.answers import check_status, gather
 from fairway.serve.protocols.datatypes import SIZES, check_tensor, count_elements, from_values, split_strings, to_values
 from fairway.serve.protocols.requests import to_text
 from fairway.serve.protocols.serving import Serving, check_model, find_timeout, refused_of
@@ -112,7 +112,7 @@ class InferenceService:
     def _check_token(self, name: str, stream: Stream) -> None:
         given = str(stream.metadata.get("fairway-token", "")).encode()
         if self._token and name not in ("ServerLive", "ServerReady") and not hmac.compare_digest(given, self._token):
-            raise Refused(401, "FW-FORBIDDEN", "this takes a token in the metadata fairway-token")
+            raise Refused(401, "FW-KEY", "this takes a token in the metadata fairway-token")
 
     async def server_live(self, request: Any, context: Context) -> Any:
         return messages.ServerLiveResponse(live=True)
@@ -151,8 +151,7 @@ class InferenceService:
         result = await ask(serving, call)
         if result.form == "error":
             raise refused_of(result.code, result.status, result.message)
-        if result.form == "bytes" and result.status != 200:
-            raise Refused(result.status, "FW-MODEL", bytes(result.payload[:1000]).decode("utf-8", "replace"))
+        check_status(result)
         return self.write(request, context, pick(to_tensors(serving, result), call.wanted))
 
     def write(self, request: Any, context: Context, tensors: list[Tensor]) -> Any:

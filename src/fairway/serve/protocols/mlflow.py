@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from fairway.serve.call import Call, Result
-from fairway.serve.protocols.answers import JSON, read_then, submit, to_json
+from fairway.serve.call import Call
+from fairway.serve.protocols.answers import JSON, read_then, reply_predictions, submit
 from fairway.serve.protocols.requests import content_type, decode_body, is_json, read_body, to_text
 from fairway.serve.protocols.serving import Params, Serving, shorten
 from fairway.serve.refusal import Refused
@@ -37,7 +37,7 @@ def invoke(serving: Serving, exchange: Exchange, params: Params) -> None:
     """Answer {"predictions": …}."""
 
     def go(call: Call) -> None:
-        submit(serving, exchange, call, lambda result: write(exchange, result), refuse)
+        submit(serving, exchange, call, lambda result: reply_predictions(exchange, result), refuse)
 
     read_then(exchange, lambda: read_call(serving, exchange), go, refuse)
 
@@ -57,7 +57,7 @@ def read_call(serving: Serving, exchange: Exchange) -> Call:
         return serving.checker.read_csv(body)
     if not is_json(kind):
         raise Refused(415, "FW-UNSUPPORTED", f"the content type is {shorten(kind)!r}, expected application/json or text/csv")
-    request = decode_body(_decode, body)
+    request = decode_body(_decode, body, raw=SPELLINGS)
     came = [name for name in SPELLINGS if len(getattr(request, name))]
     if len(came) != 1:
         raise Refused(400, "FW-REQUEST", f"the body is to have one of {', '.join(SPELLINGS)}: came {' and '.join(came) or 'none of them'}")
@@ -66,12 +66,6 @@ def read_call(serving: Serving, exchange: Exchange) -> Call:
     if request.params:
         call.params = {**call.params, **request.params}
     return call
-
-
-def write(exchange: Exchange, result: Result) -> None:
-    if result.form == "bytes" and result.status != 200:
-        raise Refused(result.status, "FW-MODEL", bytes(result.payload[:1000]).decode("utf-8", "replace"))
-    exchange.reply(200, b'{"predictions":%b}' % to_json(result))
 
 
 def ping(serving: Serving, exchange: Exchange, params: Params) -> None:

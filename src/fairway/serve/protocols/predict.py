@@ -71,7 +71,7 @@ def read_table(body: bytes, kind: str) -> Call:
         good = len(body) >= 12 and body[:4] == body[-4:] == b"PAR1"
         what = "a Parquet file"
     if not good:
-        raise Refused(400, "FW-REQUEST", f"the body is not {what}: came {len(body)} bytes that begin with {bytes(body[:4])!r}")
+        raise Refused(400, "FW-NOT-TABLE", f"the body is not {what}: came {len(body)} bytes that begin with {bytes(body[:4])!r}")
     return Call("table", body, content_type=kind)
 
 

@@ -12,6 +12,7 @@ import msgspec
 from fairway.serve.http import too_large
 from fairway.serve.protocols.serving import Serving, shorten
 from fairway.serve.refusal import Refused
+from fairway.serve.schema import careful
 
 if TYPE_CHECKING:
     from fairway.serve.http import Exchange
@@ -105,8 +106,9 @@ def _quality(text: str) -> float:
     return 1.0
 
 
-def decode_body(decode: Callable[[Any], T], body: bytes | memoryview, where: str = "the body") -> T:
-    """What `decode` makes of JSON. Raises Refused 400 for what is none, or is not of the protocol's form."""
+def decode_body(decode: Callable[[Any], T], body: bytes | memoryview, where: str = "the body", raw: tuple[str, ...] = ()) -> T:
+    """What `decode` makes of JSON. Raises Refused 400 for what is none, or is not of the protocol's form. NaN may stand in the fields
+    `raw`, whose text is left to who knows the schema."""
     try:
         return decode(body)
     except msgspec.ValidationError as error:
@@ -114,12 +116,16 @@ def decode_body(decode: Callable[[Any], T], body: bytes | memoryview, where: str
         raise Refused(
             400, "FW-REQUEST", f"{where} is not of the protocol's form: {(place.strip('`') + ': ') if place else ''}{what}"
         ) from None
-    except msgspec.MsgspecError as error:
-        raise Refused(400, "FW-NOT-JSON", f"{where} is not JSON: {error}") from None
-    except UnicodeDecodeError as error:
-        raise Refused(400, "FW-NOT-JSON", f"{where} is not JSON: byte {error.start} is not UTF-8") from None
-    except RecursionError:
-        raise Refused(400, "FW-NOT-JSON", f"{where} is nested too deeply") from None
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        found = careful.members(body, where)
+        if not any(name in found for name in raw):
+            raise Refused(400, "FW-NOT-JSON", f"{where} is not JSON: {error}") from None
+        beside = b",".join(b"%b:%b" % (msgspec.json.encode(name), text) for name, text in found.items() if name not in raw)
+        request = decode_body(decode, b"{%b}" % beside, where)
+        for name in raw:
+            if name in found:
+                setattr(request, name, msgspec.Raw(found[name]))
+        return request
 
 
 def to_text(refused: Refused) -> str:

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from fairway.serve.call import Call, Result
-from fairway.serve.protocols.answers import read_then, submit, to_json
+from fairway.serve.call import Call
+from fairway.serve.protocols.answers import read_then, reply_predictions, submit
 from fairway.serve.protocols.requests import FORM, decode_body, need_json, read_body
 from fairway.serve.protocols.serving import Params, Serving, check_model
 from fairway.serve.protocols.v2 import refuse
@@ -37,7 +37,7 @@ def predict(serving: Serving, exchange: Exchange, params: Params) -> None:
         return read_call(serving, exchange)
 
     def go(call: Call) -> None:
-        submit(serving, exchange, call, lambda result: write(exchange, result), refuse)
+        submit(serving, exchange, call, lambda result: reply_predictions(exchange, result), refuse)
 
     read_then(exchange, read, go, refuse)
 
@@ -46,7 +46,7 @@ def read_call(serving: Serving, exchange: Exchange) -> Call:
     """The checked call. Raises Refused 400, 413, 415, 422."""
     need_json(exchange, FORM)
     body = read_body(serving, exchange)
-    request = decode_body(_decode, body)
+    request = decode_body(_decode, body, raw=("instances", "inputs"))
     if bool(len(request.instances)) == bool(len(request.inputs)):
         came = "both of them" if len(request.instances) else "neither"
         raise Refused(400, "FW-REQUEST", f'the body is to have "instances" (rows) or "inputs" (columns): came {came}')
@@ -55,12 +55,6 @@ def read_call(serving: Serving, exchange: Exchange) -> Call:
     if request.parameters:
         call.params = request.parameters
     return call
-
-
-def write(exchange: Exchange, result: Result) -> None:
-    if result.form == "bytes" and result.status != 200:
-        raise Refused(result.status, "FW-MODEL", bytes(result.payload[:1000]).decode("utf-8", "replace"))
-    exchange.reply(200, b'{"predictions":%b}' % to_json(result))
 
 
 def explain(serving: Serving, exchange: Exchange, params: Params) -> None:

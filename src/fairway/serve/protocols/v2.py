@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from fairway.serve.call import Call, Result, Tensor
-from fairway.serve.protocols.answers import JSON, read_then, submit
+from fairway.serve.protocols.answers import JSON, check_status, read_then, submit
 from fairway.serve.protocols.datatypes import INTEGERS, check_range, check_tensor, count_elements, flatten, from_values, to_values
 from fairway.serve.protocols.requests import FORM, decode_body, need_json, read_body, to_text
 from fairway.serve.protocols.serving import Params, Serving, check_model, shorten
@@ -166,8 +166,7 @@ def read_data(given: InferInput) -> bytes:
 
 def write(serving: Serving, exchange: Exchange, result: Result, request: InferRequest) -> None:
     """The answer, with outputs in binary where they were asked for so. Raises Refused for outputs that are none."""
-    if result.form == "bytes" and result.status != 200:
-        raise Refused(result.status, "FW-MODEL", bytes(result.payload[:1000]).decode("utf-8", "replace"))
+    check_status(result)
     tensors = pick(to_tensors(serving, result), [output.name for output in request.outputs])
     binary = request.parameters.get("binary_data_output") is True
     asked = {output.name: output.parameters for output in request.outputs}

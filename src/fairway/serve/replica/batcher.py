@@ -11,10 +11,10 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from fairway.serve.call import Call, Done, Result
+from fairway.serve.call import Call, Done, Result, failed
 from fairway.serve.refusal import Refused
 from fairway.serve.replica.chunks import Chunks
-from fairway.serve.replica.frames import Bytes, describe_call, failed, restore_results
+from fairway.serve.replica.frames import Bytes, describe_call, restore_results
 from fairway.spec.endpoint import Limits
 
 _LATE = "no answer in time: {:.3g} s were allowed"
@@ -132,7 +132,7 @@ class Batcher:
             call = pending.call
             if pending.over or call.deadline < now:
                 queue.popleft()
-                pending.end(failed(504, "FW-TIMEOUT", _LATE.format(call.deadline - pending.queued_at)))
+                pending.end(failed(504, "FW-DEADLINE", _LATE.format(call.deadline - pending.queued_at)))
                 continue
             if not members:
                 members.append(queue.popleft())
@@ -239,14 +239,14 @@ class Batcher:
         now = time.monotonic()
         for pending in self._queue:
             if pending.call.deadline < now:
-                pending.end(failed(504, "FW-TIMEOUT", _LATE.format(pending.call.deadline - pending.queued_at)))
+                pending.end(failed(504, "FW-DEADLINE", _LATE.format(pending.call.deadline - pending.queued_at)))
         hung = list[Batch]()
         for batch in self._running.values():
             if batch.chunks is not None:
                 continue
             for pending in batch.members:
                 if pending.call.deadline < now:
-                    pending.end(failed(504, "FW-TIMEOUT", _LATE.format(pending.call.deadline - pending.queued_at)))
+                    pending.end(failed(504, "FW-DEADLINE", _LATE.format(pending.call.deadline - pending.queued_at)))
             if now - batch.started > self.limits.deadline_s and all(pending.over for pending in batch.members):
                 hung.append(batch)
         for batch in hung:

@@ -173,10 +173,3 @@ def restore_results(heads: Sequence[Any], payload: memoryview) -> list[Result]:
         result.content_type, result.code, result.message, result.tensors = content_type, code, message, tuple(arrays)
         results.append(result)
     return results
-
-
-def failed(status: int, code: str, message: str) -> Result:
-    """The result of a call that came to nothing."""
-    result = Result("error", status=status)
-    result.code, result.message = code, message
-    return result

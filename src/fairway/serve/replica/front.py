@@ -12,13 +12,12 @@ from typing import Any
 
 from fairway.errors import UserError
 from fairway.serve import protocols
-from fairway.serve.call import Call, Done
+from fairway.serve.call import Call, Done, failed
 from fairway.serve.http import Exchange, HttpServer
 from fairway.serve.listening import listen_on, listen_on_path
 from fairway.serve.package.package import Package
 from fairway.serve.refusal import Refused
 from fairway.serve.replica.batcher import Batcher
-from fairway.serve.replica.frames import failed
 from fairway.serve.replica.meter import Meter
 from fairway.serve.replica.options import ReplicaOptions
 from fairway.serve.replica.pool import Pool
@@ -95,7 +94,7 @@ class Front:
 
     def _admit(self, exchange: Exchange) -> None:
         if self._token and exchange.path not in _OPEN and not hmac.compare_digest(exchange.headers.get(b"fairway-token", b""), self._token):
-            exchange.refuse(Refused(401, "FW-FORBIDDEN", "this takes a token in the header fairway-token"))
+            exchange.refuse(Refused(401, "FW-KEY", "this takes a token in the header fairway-token"))
 
     def _handle(self, exchange: Exchange) -> None:
         try:

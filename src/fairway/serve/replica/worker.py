@@ -17,13 +17,13 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from fairway.serve.call import Call, Result
+from fairway.serve.call import Call, Result, failed
 from fairway.serve.package import inputs as model_inputs
 from fairway.serve.package import results as model_results
 from fairway.serve.package.answertables import ACCEPT, as_table, params_of
 from fairway.serve.package.predictor import Predictor
 from fairway.serve.refusal import Refused
-from fairway.serve.replica.frames import Bytes, Link, describe_result, failed, restore_calls
+from fairway.serve.replica.frames import Bytes, Link, describe_result, restore_calls
 from fairway.serve.schema.model import ModelSchema
 
 

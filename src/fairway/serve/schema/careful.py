@@ -27,27 +27,53 @@ class Doubled(dict[str, Any]):
     key = ""
 
 
-def decode(body: bytes | bytearray | memoryview) -> Any:
+def decode(body: bytes | bytearray | memoryview, where: str = "the body") -> Any:
     """The value; Refused (400) unless it is JSON. NaN and the like come as `Odd`, objects with a key twice as `Doubled`."""
     raw = bytes(body)
     try:
         text = raw.decode("utf-8")
     except UnicodeDecodeError as error:
         raise Refused(
-            400, NOT_JSON, f"the body is not UTF-8: byte {error.start} is 0x{raw[error.start]:02x}", hint="JSON is sent as UTF-8."
+            400, NOT_JSON, f"{where} is not UTF-8: byte {error.start} is 0x{raw[error.start]:02x}", hint="JSON is sent as UTF-8."
         ) from None
     if not text.strip(" \t\r\n"):
-        raise Refused(400, NOT_JSON, "the body is empty, expected JSON", hint='For example {"inputs": [{…}]}.')
+        raise Refused(400, NOT_JSON, f"{where} is empty, expected JSON", hint='For example {"inputs": [{…}]}.')
     if text[0] == "\ufeff":
-        raise Refused(400, NOT_JSON, "the body begins with a byte order mark", hint="Send UTF-8 without one.")
+        raise Refused(400, NOT_JSON, f"{where} begins with a byte order mark", hint="Send UTF-8 without one.")
     try:
         return json.loads(text, parse_constant=Odd, object_pairs_hook=_object)
     except json.JSONDecodeError as error:
-        raise _broken(text, error) from None
+        raise _broken(text, error, where) from None
     except RecursionError:
-        raise Refused(400, NOT_JSON, "the body is nested too deeply, expected at most some hundred levels") from None
+        raise Refused(400, NOT_JSON, f"{where} is nested too deeply, expected at most some hundred levels") from None
     except ValueError:  # int() of thousands of digits
-        raise Refused(400, NOT_JSON, "the body has a number of more than 4,300 digits, expected a number that fits 64 bits") from None
+        raise Refused(400, NOT_JSON, f"{where} has a number of more than 4,300 digits, expected a number that fits 64 bits") from None
+
+
+def members(body: bytes | bytearray | memoryview, where: str = "the body") -> dict[str, bytes]:
+    """The members of an object, each as its text, in which NaN may be; {} for another value. Refused (400) as by `decode`."""
+    if not isinstance(decode(body, where), dict):
+        return {}
+    text, found = bytes(body).decode(), dict[str, bytes]()
+    at = _after_space(text, text.index("{") + 1)
+    while text[at] != "}":
+        name, at = _DECODER.raw_decode(text, at)
+        begins = _after_space(text, text.index(":", at) + 1)
+        _value, ends = _DECODER.raw_decode(text, begins)
+        found[name] = text[begins:ends].encode()
+        at = _after_space(text, ends)
+        if text[at] == ",":
+            at = _after_space(text, at + 1)
+    return found
+
+
+_DECODER = json.JSONDecoder()
+
+
+def _after_space(text: str, at: int) -> int:
+    while text[at] in " \t\r\n":
+        at += 1
+    return at
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -64,11 +90,11 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return doubled
 
 
-def _broken(text: str, error: json.JSONDecodeError) -> Refused:
+def _broken(text: str, error: json.JSONDecodeError, where: str) -> Refused:
     at = len(text[: error.pos].encode("utf-8", "surrogatepass"))
     before, after = text[max(0, error.pos - _SHOWN) : error.pos], text[error.pos : error.pos + _SHOWN]
     came = f"{before!r} then {after!r}" if after else f"the end, after {before!r}"
-    return Refused(400, NOT_JSON, f"the body is not JSON: byte {at}: {error.msg[:1].lower()}{error.msg[1:]}", hint=f"There stands {came}.")
+    return Refused(400, NOT_JSON, f"{where} is not JSON: byte {at}: {error.msg[:1].lower()}{error.msg[1:]}", hint=f"There stands {came}.")
 
 
 def oddities(value: Any) -> Iterator[tuple[tuple[str | int, ...], str, str]]:

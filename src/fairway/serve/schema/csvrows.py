@@ -12,7 +12,7 @@ from fairway.serve.schema.faults import MOST_FAULTS, refusal, wrong
 from fairway.serve.schema.model import Column, ModelSchema
 from fairway.serve.schema.values import expectation, say
 
-NOT_CSV = "FW-NOT-CSV"
+NOT_TABLE = "FW-NOT-TABLE"
 _TRUE, _FALSE = ("true", "t", "1", "1.0", "yes"), ("false", "f", "0", "0.0", "no")
 
 
@@ -24,10 +24,10 @@ def parse_csv(body: bytes, schema: ModelSchema) -> dict[str, list[Any]]:
     try:
         text = bytes(body).decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise Refused(400, NOT_CSV, f"the body is not UTF-8: byte {error.start}", hint="CSV is read as UTF-8.") from None
+        raise Refused(400, NOT_TABLE, f"the body is not UTF-8: byte {error.start}", hint="CSV is read as UTF-8.") from None
     lines = _lines(text)
     if not lines:
-        raise Refused(400, NOT_CSV, "the body is empty, expected a line of column names, then rows")
+        raise Refused(400, NOT_TABLE, "the body is empty, expected a line of column names, then rows")
     names = [name.strip() for name in lines[0]]
     known = {column.name: column for column in schema.columns}
     if schema.is_matrix and len(names) == len(known) and not any(name in known for name in names) and all(map(_is_number, names)):
@@ -58,7 +58,9 @@ def _lines(text: str) -> list[list[str]]:
     try:
         return [row for row in csv.reader(io.StringIO(text, newline=""), strict=True) if row]
     except csv.Error as error:
-        raise Refused(400, NOT_CSV, f"the body is not CSV: {error}", hint="Quotes are doubled inside quotes, as RFC 4180 has it.") from None
+        raise Refused(
+            400, NOT_TABLE, f"the body is not CSV: {error}", hint="Quotes are doubled inside quotes, as RFC 4180 has it."
+        ) from None
 
 
 def _values(column: Column, texts: tuple[str, ...], faults: list[Fault]) -> list[Any]:

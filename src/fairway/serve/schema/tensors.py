@@ -14,7 +14,7 @@ from fairway.serve.schema.careful import Odd
 from fairway.serve.schema.datatypes import DATATYPES, Datatype
 from fairway.serve.schema.values import say
 
-BAD_TENSOR = "FW-TENSOR"
+BAD_TENSOR = "FW-INPUT"
 _HIGHEST = {2: b"\x7b\x7c\x7d\x7e\x7f\xfb\xfc\xfd\xfe\xff", 4: b"\x7f\xff", 8: b"\x7f\xff"}
 _MOST_RANK = 32
 
