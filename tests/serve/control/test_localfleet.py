@@ -52,6 +52,10 @@ class Machine:
         (folder / "score.py").write_text(text)
         return ServeSpec(kind, to_plain(import_path(folder, self.store, scratch=self.home / "scratch")), framework="script")
 
+    def make_from(self, folder: Path, spec: ServeSpec) -> ServeSpec:
+        """The same of a folder as it is now."""
+        return replace(spec, package=to_plain(import_path(folder, self.store, scratch=self.home / "scratch")))
+
     async def open(self) -> LocalFleet:
         fleet = LocalFleet(str(self.home), self.store, zygotes=Zygotes(str(self.home)) if self.zygotes else None, drain_delay_s=0.05)
         await fleet.start()

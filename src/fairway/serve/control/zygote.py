@@ -26,7 +26,8 @@ NO_FORK = frozenset({"tensorflow", "keras", "torch-export", "mlflow", "r"})
 """Kinds of packages whose libraries bear no fork, or live in another program: there is nothing to keep warm."""
 _CODE = "import sys; sys.path.append(sys.argv.pop(1)); from fairway.serve.control.warm import main; sys.exit(main())"
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-_START_S, _REHEARSE_S, _FORK_S = 30.0, 330.0, 5.0
+_START_S, _REHEARSE_S, _FORK_S = 30.0, 330.0, 3.0
+_MARGIN_S = 1.0
 _LOOK_S = 0.01
 _RETRY_S = 60.0
 _MEASURE_S = 5.0
@@ -109,7 +110,8 @@ class Zygotes:
         if not is_running(one.kept.pid, one.kept.process):
             self._look_after(one)
             return 0
-        asked = {"start": list(start.words), "variables": start.variables, "log": start.log}
+        # Who asks in vain starts a process of its own: then no fork may come, later, as a second one at the same address.
+        asked = {"start": list(start.words), "variables": start.variables, "log": start.log, "until": time.time() + _FORK_S - _MARGIN_S}
         try:
             return int((await _ask(one.kept.uds, asked, _FORK_S))["pid"])
         except (OSError, TimeoutError, ValueError, KeyError):
@@ -194,7 +196,9 @@ class Zygotes:
     async def _measure(self) -> None:
         while True:
             for one in list(self._warm.values()):
-                if one.kept is not None:
+                if one.kept is None or not is_running(one.kept.pid, one.kept.process):
+                    self._look_after(one)
+                else:
                     one.memory_bytes = await asyncio.to_thread(measure_memory, one.kept.pid)
             await asyncio.sleep(_MEASURE_S)
 

@@ -1,0 +1,156 @@
+"""The process that keeps libraries warm: it forks while it learns, starts nothing twice, mixes up no modules, comes back when it dies."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fairway.serve.control import zygote
+from fairway.serve.control.launching import package_root
+from fairway.serve.control.processes import ask_ready, is_running
+from fairway.spec.endpoint import Endpoint, Revision, Scaling
+from fairway.testing.contracts.fleet import count, until
+from tests.serve.control.test_localfleet import Machine, ask, until_warm
+
+_CODE = "import sys; sys.path.append(sys.argv.pop(1)); from fairway.serve.control.warm import main; main()"
+QUICK = "import colorsys\ndef init(): pass\ndef run(raw_data): return colorsys.rgb_to_hsv(0, 0, 0)[0]\n"
+SLOW = "import pathlib, time\nwhile not (pathlib.Path(__file__).parent / 'go').exists():\n    time.sleep(0.005)\n" + QUICK
+
+
+class Warm:
+    """The process by itself, asked as the server asks it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.path = folder, str(folder / "z.sock")
+        self.process = subprocess.Popen([sys.executable, "-P", "-c", _CODE, package_root(), self.path], start_new_session=True)
+        self.started: list[int] = []
+        wait(lambda: Path(self.path).exists())
+
+    def script(self, name: str, source: str) -> str:
+        (self.folder / name).mkdir()
+        (self.folder / name / "score.py").write_text(source)
+        return str(self.folder / name)
+
+    def send(self, **asked: Any) -> socket.socket:
+        link = socket.socket(socket.AF_UNIX)
+        link.settimeout(60)
+        link.connect(self.path)
+        link.sendall(json.dumps(asked).encode() + b"\n")
+        return link
+
+    def start(self, folder: str, name: str, **more: Any) -> dict[str, Any]:
+        words = [folder, "--uds", self.uds(name), "--options", "{}"]
+        said = hear(self.send(start=words, variables=dict(os.environ), log=str(self.folder / "log"), **more))
+        if "pid" in said:
+            self.started.append(said["pid"])
+        return said
+
+    def uds(self, name: str) -> str:
+        return str(self.folder / f"{name}.sock")
+
+    def close(self) -> None:
+        for pid in self.started:
+            os.kill(pid, signal.SIGKILL)
+        self.process.kill()
+        self.process.wait()
+
+
+def hear(link: socket.socket) -> dict[str, Any]:
+    with link, link.makefile("rb") as file:
+        return json.loads(file.readline())
+
+
+def wait(condition: Callable[[], Any]) -> None:
+    end = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.005)
+
+
+@pytest.fixture
+def warm(tmp_path: Path) -> Iterator[Warm]:
+    made = Warm(tmp_path)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Iterator[Machine]:
+    made = Machine(tmp_path / "home")
+    yield made
+    for path in (tmp_path / "home" / "serve").glob("*/*.json"):
+        kept = json.loads(path.read_text())
+        if is_running(kept["pid"], kept["process"]):
+            os.kill(kept["pid"], signal.SIGKILL)
+
+
+def test_it_forks_while_it_learns(warm: Warm) -> None:
+    quick, slow = warm.script("quick", QUICK), warm.script("slow", SLOW)
+    assert hear(warm.send(rehearse=quick))["why"] == ""
+    learning = warm.send(rehearse=slow)
+    assert warm.start(quick, "r")["pid"]
+    wait(lambda: asyncio.run(ask_ready(warm.uds("r"))))
+    (Path(slow) / "go").touch()
+    assert hear(learning)["why"] == ""
+
+
+def test_it_starts_nothing_for_somebody_who_has_given_up(warm: Warm) -> None:
+    quick = warm.script("quick", QUICK)
+    assert warm.start(quick, "r", until=time.time() - 1) == {"late": True}
+    assert warm.start(quick, "s", until=time.time() + 60)["pid"]
+    wait(lambda: asyncio.run(ask_ready(warm.uds("s"))))
+    assert not Path(warm.uds("r")).exists()
+
+
+def test_a_module_of_the_package_is_not_taken_for_a_library_of_the_same_name(machine: Machine) -> None:
+    spec = machine.make("good")
+    folder = machine.home.parent / "good"
+    (folder / "colorsys.py").write_text("own = 6\n")
+    (folder / "score.py").write_text("import colorsys\ndef init(): pass\ndef run(raw_data): return {'sum': colorsys.own}\n")
+    revision = Revision(1, machine.make_from(folder, spec))
+    endpoint = Endpoint("risk", revisions=(revision,), traffic=((1, 100.0),), scaling=Scaling(0, 2))
+
+    async def main() -> None:
+        fleet = await machine.open()
+        await fleet.apply(endpoint, revision, 0)
+        await until_warm(machine)
+        await fleet.apply(endpoint, revision, 1)
+        (one,) = await until(fleet, lambda replicas: count(replicas, "ready") == 1)
+        assert one.warm
+        assert await ask(one.address) == {"sum": 6}
+        await fleet.remove("risk")
+        await until(fleet, lambda replicas: not replicas)
+        await fleet.close()
+
+    asyncio.run(main())
+
+
+def test_it_comes_back_when_it_was_killed(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(zygote, "_MEASURE_S", 0.05)
+    revision = Revision(1, machine.make("good"))
+    endpoint = Endpoint("risk", revisions=(revision,), traffic=((1, 100.0),), scaling=Scaling(0, 2))
+
+    async def main() -> None:
+        fleet = await machine.open()
+        await fleet.apply(endpoint, revision, 0)
+        first = await until_warm(machine)
+        os.kill(first["pid"], signal.SIGKILL)
+        async with asyncio.timeout(60):
+            while (second := await until_warm(machine))["pid"] == first["pid"]:
+                await asyncio.sleep(0.01)
+        assert is_running(second["pid"], second["process"])
+        await fleet.remove("risk")
+        await fleet.close()
+
+    asyncio.run(main())
