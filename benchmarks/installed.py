@@ -1,21 +1,31 @@
-"""How big an installed distribution is, with all that it requires. Run as a script by an environment's own Python; prints JSON."""
+"""How big installed distributions are, with all that they require. Run as a script by an environment's own Python: NAME[EXTRA] …, then
+`--less` and those that are there anyway. Prints JSON."""
 
 from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, distribution
 from importlib.util import cache_from_source
 from pathlib import Path
 
 
-def measure_installed(name: str) -> dict[str, float]:
-    """{"distributions": …, "mb": …} of the distribution and what it requires, as installed here. Compiled files count."""
+def measure_installed(*names: str, less: Sequence[str] = ()) -> dict[str, float]:
+    """{"distributions": …, "mb": …} of the distributions and what they require, as installed here, without what `less` and what that
+    requires. Compiled files count."""
+    there = list_installed(*less)
+    sizes = [size for name, size in list_installed(*names).items() if name not in there]
+    return {"distributions": len(sizes), "mb": round(sum(sizes) / 1e6, 2)}
+
+
+def list_installed(*names: str) -> dict[str, int]:
+    """Bytes of each distribution that these need, themselves among them; "name[extra]" asks for an extra."""
     from pip._vendor.packaging.requirements import Requirement
 
     seen: dict[str, set[str]] = {}
-    waiting = [(name, frozenset[str]())]
-    size = 0
+    sizes: dict[str, int] = {}
+    waiting = [(wanted.name, frozenset(wanted.extras)) for wanted in map(Requirement, names)]
     while waiting:
         name, extras = waiting.pop()
         key = name.lower().replace("_", "-").replace(".", "-")
@@ -26,13 +36,13 @@ def measure_installed(name: str) -> dict[str, float]:
         if key in seen and extras <= seen[key]:
             continue
         if key not in seen:
-            size += sum(map(size_of, {Path(str(file.locate())) for file in found.files or ()}))
+            sizes[key] = sum(map(size_of, {Path(str(file.locate())) for file in found.files or ()}))
         seen[key] = seen.get(key, set()) | extras
         for text in found.requires or ():
             needed = Requirement(text)
             if needed.marker is None or any(needed.marker.evaluate({"extra": extra}) for extra in ("", *extras)):
                 waiting.append((needed.name, frozenset(needed.extras)))
-    return {"distributions": len(seen), "mb": round(size / 1e6, 2)}
+    return sizes
 
 
 def size_of(path: Path) -> int:
@@ -47,4 +57,5 @@ def size_of(path: Path) -> int:
 
 
 if __name__ == "__main__":
-    print(json.dumps(measure_installed(sys.argv[1])))
+    words, _, anyway = " ".join(sys.argv[1:]).partition(" --less ")
+    print(json.dumps(measure_installed(*words.split(), less=anyway.split())))

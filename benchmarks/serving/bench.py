@@ -32,13 +32,14 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 @dataclass(frozen=True)
 class Load:
     """What a client saw: requests a second, latencies in microseconds, how many were not answered with 2xx; `cpu_us`: of the server's
-    processes for each request."""
+    processes for each request; `seconds`: how long it lasted."""
 
     per_s: float
     p50_us: float
     p99_us: float
     failed: int
     cpu_us: float
+    seconds: float
 
 
 def models(session: Session, what: str = "") -> Path:
@@ -149,7 +150,7 @@ class Server:
         said = json.loads(done.stdout.partition("RESULT ")[2].splitlines()[0])
         count = max(1, said["requests"])
         bad = said["bad_status"] + said["connect"] + said["read"] + said["write"] + said["timeout"]
-        return Load(count / said["seconds"], said["p50_us"], said["p99_us"], bad, (self.cpu_s() - before) / count * 1e6)
+        return Load(count / said["seconds"], said["p50_us"], said["p99_us"], bad, (self.cpu_s() - before) / count * 1e6, said["seconds"])
 
 
 @contextmanager
