@@ -40,7 +40,8 @@ def deploy(client: TestClient, digest: str = "0", **more: Any) -> Any:
 
 
 def test_an_endpoint_is_made_once_and_its_key_shown_once(client: TestClient) -> None:
-    answer = client.post("/endpoints", json={"name": "risk", "spec": spec(), "settings": {"scaling": {"minimum": 1, "maximum": 3}}})
+    settings = {"scaling": {"minimum": 1, "maximum": 3}}
+    answer = client.post("/endpoints", json={"name": "risk", "spec": spec(), "settings": settings, "with_key": True})
     made = answer.json()
     assert (answer.status_code, answer.headers["location"], made["revision"], made["is_new"]) == (201, "/api/v1/endpoints/risk", 1, True)
     assert made["key"].startswith("fk1.first.")

@@ -137,7 +137,7 @@ async def remove_key(call: Call[Any, None]) -> Response:
     return Response(status_code=204)
 
 
-async def get_stats(call: Call[Any, None]) -> Any:
+async def get_endpoint_stats(call: Call[Any, None]) -> Any:
     """Figures of the last minute, the series of the last half hour, replicas."""
     shown = _shown(await _view(call))
     kept = {name: shown[name] for name in ("state", "why", "figures", "revisions", "running", "series")}
@@ -221,7 +221,11 @@ OPERATIONS = (
     Operation("GET", "/endpoints", list_endpoints, "Endpoints, how each is doing", "endpoints", answer=EndpointsPage),
     Operation(
         "POST", "/endpoints", deploy_endpoint, "Deploy a model", "endpoints", body=DeployBody, answer=DeployedAnswer, status=201,
-        also={200: "The endpoint was there and has a new revision, or had it", 409: "It is there, and was to be new"},
+        also={
+            200: "The endpoint was there and has a new revision, or had it",
+            404: "It is not there, and was to be known",
+            409: "It is there, and was to be new",
+        },
     ),
     Operation("GET", "/endpoints/{endpoint}", get_endpoint, "One endpoint", "endpoints", answer=View),
     Operation(
@@ -243,7 +247,7 @@ OPERATIONS = (
         also=_BUSY,
     ),
     Operation("DELETE", "/endpoints/{endpoint}/keys/{caller}", remove_key, "Make a key void", "endpoints", status=204, also=_BUSY),
-    Operation("GET", "/endpoints/{endpoint}/stats", get_stats, "Figures and series", "endpoints", answer=Stats),
+    Operation("GET", "/endpoints/{endpoint}/stats", get_endpoint_stats, "Figures and series", "endpoints", answer=Stats),
     Operation(
         "GET", "/endpoints/{endpoint}/logs", read_endpoint_log, "What replicas wrote", "endpoints", query=EndpointLogQuery,
         answer=EndpointLog,
