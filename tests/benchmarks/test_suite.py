@@ -19,6 +19,13 @@ from benchmarks.suite.failing import read_failure
 from benchmarks.suite.table import find_look, is_named_by_digest
 
 PROMISED = {
+    "changes-failed": (0, ""),
+    "changes-broken": (0, ""),
+    "killed-failed": (32, ""),
+    "killed-others": (0, ""),
+    "burst-lost": (0, ""),
+    "feedback-lost": (0, ""),
+    "zero-first-ms": (60, "ms"),
     "image-same": (0.5, "s"),
     "image-edited": (1.5, "s"),
     "image-sent": (20_000, "bytes"),
