@@ -155,6 +155,26 @@ def test_addresses_of_blobs_are_signed_for_who_may_use_them(shop: Shop, tmp_path
         assert client.post("/blobs", json={"get": [], "put": [[new, 1]]}, headers=as_(ROB)).status_code == 200
 
 
+def test_captured_traffic_is_read_by_who_sees_all_projects_in_it(shop: Shop, client: TestClient) -> None:
+    def keep(name: str, *projects: str) -> tuple[str, str]:
+        digest = shop.put(f"traffic of {name} {projects}".encode())
+        manifest = {
+            "endpoint": name,
+            "parts": [{"path": "date=2026-11-28/traffic-a.parquet", "digest": digest}],
+            "projects": list(projects),
+        }
+        shop.server.services.artifacts.put(f"traffic/{name}", json.dumps(manifest).encode(), if_absent=False)
+        return f"traffic/{name}", blob_key(digest)
+
+    for key in keep("mine", "mine"):
+        assert client.get(f"/blobs/{key}", headers=as_(VIC)).status_code == 200, key
+    for key in (*keep("theirs", "theirs"), *keep("both", "mine", "theirs"), *keep("unsaid"), "traffic/none"):
+        assert client.get(f"/blobs/{key}", headers=as_(VIC)).status_code == 404, key
+        assert client.get(f"/blobs/{key}").status_code == (404 if key == "traffic/none" else 200), key
+    key, blob = keep("mine", "mine", "theirs")  # the name was somebody else's meanwhile
+    assert client.get(f"/blobs/{key}", headers=as_(VIC)).status_code == client.get(f"/blobs/{blob}", headers=as_(VIC)).status_code == 404
+
+
 def test_runs_are_started_in_ones_own_projects_only(client: TestClient) -> None:
     body = started("20261126-081503-aaaaa", project="theirs")
     refused = client.post("/runs", json=body, headers=as_(ROB))

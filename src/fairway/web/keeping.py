@@ -98,7 +98,7 @@ class LateEndpoints:
                 f"endpoints need a package that is not installed where this server runs: {error.name}", hint="pip install 'fairway[serve]'"
             ) from error
         fleet, gateways, table = await self._make_fleet()
-        spool = getattr(gateways, "spool", None)  # where gateways of this machine write; those of a cluster have disks of their own
+        spool = getattr(gateways, "spool", None)  # where gateways of this machine write, or what those of a cluster hand in
         gatherer = spool and Gatherer(spool, Path(self._home, BLOBS), bucket=getattr(self._artifacts, "url", ""), tell=self._tell)
         columns = Columns(self._artifacts, self._home, self._look)
         self._keeper = Keeper(self._store, fleet, gateways, tell=self._tell, table=table, gatherer=gatherer, key=self._key, columns=columns)

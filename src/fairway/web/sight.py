@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 
 from fairway.errors import NotFoundError
 from fairway.spec.artifact import blob_key
-from fairway.spec.ports import ArtifactStore, Journal, run_now
+from fairway.spec.ports import ArtifactStore, BlobStat, Journal, run_now
 from fairway.spec.query import RunQuery, RunsFound
 from fairway.spec.record import replace
 from fairway.spec.summary import CacheEntry, RunSummary
@@ -19,6 +20,7 @@ from fairway.web.identity import Identity
 _ARTIFACT = re.compile(r"sha256/([0-9a-f]{2})/([0-9a-f]{62})")
 _BUNDLE = re.compile(r"bundle/([0-9a-f]{64})")
 _OUTCOME = re.compile(r"outcome/([^/]+)/.+")
+_TRAFFIC = "traffic/"
 _KEPT_DIGESTS = 200_000
 _MANIFEST_LIMIT_BYTES = 32 << 20
 
@@ -30,6 +32,7 @@ class Sight:
         self._journal, self._artifacts = journal, artifacts
         self._named: OrderedDict[str, tuple[int, frozenset[bytes]]] = OrderedDict()
         self._inside: OrderedDict[str, tuple[int, frozenset[bytes]]] = OrderedDict()
+        self._traffic: dict[str, tuple[tuple[int, float], tuple[str, ...], frozenset[bytes]]] = {}
 
     async def sees_run(self, identity: Identity, run: str) -> bool:
         """May it see the run? One that is not there is seen by who sees all."""
@@ -72,6 +75,8 @@ class Sight:
         raise NotFoundError(f"there is no blob {key[:100]}", hint="it may have been collected; run the pipeline again")
 
     async def _sees_blob(self, identity: Identity, key: str) -> bool:
+        if key.startswith(_TRAFFIC):
+            return await asyncio.to_thread(self._sees_traffic, identity, key)
         outcome = _OUTCOME.fullmatch(key)
         if outcome is not None:
             return await self.sees_run(identity, outcome[1])
@@ -83,7 +88,29 @@ class Sight:
     def _reaches(self, identity: Identity, digest: bytes) -> bool:
         """Is it named in an event of a run that may be seen, or in a manifest that is? The newest runs are asked first."""
         runs = [row.run for row in self._visible(identity)]
-        return any(digest in self._digests(run) for run in runs) or any(digest in self._digests_inside(run) for run in runs)
+        named = any(digest in self._digests(run) for run in runs) or any(digest in self._digests_inside(run) for run in runs)
+        return named or any(
+            digest in self._read_traffic(stat)[2] for stat in self._artifacts.list(_TRAFFIC) if self._sees_traffic(identity, stat.key)
+        )
+
+    def _sees_traffic(self, identity: Identity, key: str) -> bool:
+        """Was all of this captured traffic sent to endpoints of projects that may be seen? What does not say so is for who sees all."""
+        stat = self._artifacts.stat(key)
+        projects = self._read_traffic(stat)[1] if stat is not None else ()
+        return bool(projects) and all(identity.sees(project) for project in projects)
+
+    def _read_traffic(self, stat: BlobStat) -> tuple[object, tuple[str, ...], frozenset[bytes]]:
+        """Projects and files of a manifest, see `serve.feedback.compact.TrafficManifest`."""
+        stand = stat.size_bytes, stat.modified_at
+        known = self._traffic.get(stat.key)
+        if known is None or known[0] != stand:
+            try:
+                manifest = json.loads(self._artifacts.get(stat.key))
+            except NotFoundError:
+                manifest = {}
+            digests = frozenset(bytes.fromhex(part["digest"]) for part in manifest.get("parts", ()))
+            known = self._traffic[stat.key] = stand, tuple(manifest.get("projects", ())), digests
+        return known
 
     def _visible(self, identity: Identity) -> Iterator[RunSummary]:
         rows = run_now(self._journal.summaries(archived=True, limit=0))

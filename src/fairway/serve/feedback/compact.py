@@ -11,6 +11,7 @@ import fcntl
 import hashlib
 import json
 import os
+import shutil
 import sys
 import time
 from collections.abc import Generator, Mapping, Sequence
@@ -22,10 +23,10 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from fairway.errors import NotFoundError
+from fairway.serve.feedback import raw
 from fairway.spec.artifact import blob_key
 from fairway.spec.endpoint import Capture
 from fairway.spec.record import Record, field, from_plain, record, replace, to_plain
-from fairway.step.traffic import FEEDBACK_COLUMNS, TRAFFIC_COLUMNS
 
 if TYPE_CHECKING:
     from fairway.spec.ports import ArtifactStore
@@ -34,12 +35,12 @@ _PASS_BYTES = 64 << 20
 _TIERS = (1 << 20, 8 << 20, 64 << 20)
 _MERGED = 8
 _ASKED = 32
-_KINDS = {"traffic": TRAFFIC_COLUMNS, "feedback": FEEDBACK_COLUMNS}
 
 
 @record
 class Part(Record):
-    """One Parquet file. `path`: in the data set ("date=2026-11-28/traffic-ab12.parquet"); `first` and `last`: times of its rows."""
+    """One Parquet file, or one of JSON lines (".jsonl.gz") where there was no pyarrow. `path`: in the data set
+    ("date=2026-11-28/traffic-ab12.parquet"); `first` and `last`: times of its rows."""
 
     path: str
     digest: str
@@ -52,6 +53,11 @@ class Part(Record):
     def kind(self) -> str:
         """ "traffic" or "feedback"."""
         return self.path.rpartition("/")[2].partition("-")[0]
+
+    @property
+    def is_raw(self) -> bool:
+        """Is it no Parquet yet?"""
+        return self.path.endswith(raw.SUFFIX)
 
     @property
     def date(self) -> str:
@@ -72,7 +78,7 @@ class Replaced(Record):
 @record
 class TrafficManifest(Record):
     """The data set of an endpoint. `read`: how many bytes of each segment are in it; `at`: when something was
-    taken from segments last."""
+    taken from segments last; `projects`: of whose endpoints of this name it has traffic, () where that was not said."""
 
     endpoint: str
     parts: tuple[Part, ...] = ()
@@ -80,6 +86,7 @@ class TrafficManifest(Record):
     read: dict[str, int] = field(default_factory=dict)
     at: float = 0.0
     version: int = 0
+    projects: tuple[str, ...] = ()
 
 
 def manifest_key(endpoint: str) -> str:
@@ -96,10 +103,18 @@ def read_manifest(store: ArtifactStore, endpoint: str) -> TrafficManifest:
 
 
 def compact(
-    spool: Path, store: ArtifactStore, endpoint: str, capture: Capture, *, patience_s: float = 0.0, now: float | None = None
+    spool: Path,
+    store: ArtifactStore,
+    endpoint: str,
+    capture: Capture,
+    *,
+    patience_s: float = 0.0,
+    project: str | None = None,
+    now: float | None = None,
 ) -> TrafficManifest:
     """Bring what the segments have into the data set, and hold it to its limits (0: none). Safe to be called by several at once, and to be
-    killed. Within `patience_s` of the last time, little is left where it is: a few large files are better than many small ones."""
+    killed. Within `patience_s` of the last time, little is left where it is: a few large files are better than many small ones. `project`:
+    whose endpoint that is."""
     now = time.time() if now is None else now
     folder = spool / endpoint
     folder.mkdir(parents=True, exist_ok=True)
@@ -108,6 +123,8 @@ def compact(
             manifest = read_manifest(store, endpoint)
             if now - manifest.at < patience_s and _waiting_bytes(folder, manifest) < _PASS_BYTES // 4:
                 return manifest
+            if project is not None and project not in manifest.projects:
+                manifest = replace(manifest, projects=(*manifest.projects, project))
             manifest, is_more = _take(folder, store, manifest, now)
             manifest = _hold(store, _merge(folder, store, manifest), capture, now)
             _write(store, manifest)
@@ -128,7 +145,7 @@ def _take(folder: Path, store: ArtifactStore, manifest: TrafficManifest, now: fl
     for path in sorted(folder.glob("*.jsonl")):
         kind = path.name.partition("-")[0]
         begin = read[path.name] = manifest.read.get(path.name, 0)
-        if kind not in _KINDS:
+        if kind not in raw.KINDS:
             continue
         if taken > _PASS_BYTES:
             is_more = True
@@ -157,7 +174,7 @@ def _read_line(line: bytes, kind: str, endpoint: str, stamp: float) -> dict[str,
         return None
     if not isinstance(data, dict) or not isinstance(data.get("id"), str):
         return None
-    row: dict[str, Any] = dict.fromkeys(name for name, _ in _KINDS[kind])
+    row: dict[str, Any] = dict.fromkeys(name for name, _ in raw.KINDS[kind])
     at = data.get("at")
     try:
         row["at"] = datetime.fromtimestamp(at if isinstance(at, int | float) and at > 0 else stamp, UTC)
@@ -189,50 +206,64 @@ def _text(value: Any) -> str | None:
     return None if value is None else value if isinstance(value, str) else msgspec.json.encode(value).decode()
 
 
-def _schema(kind: str) -> Any:
-    import pyarrow as pa
-
-    return pa.schema([(name, pa.timestamp("us", "UTC") if form == "time" else getattr(pa, form)()) for name, form in _KINDS[kind]])
-
-
 def _store_rows(folder: Path, store: ArtifactStore, kind: str, date: str, rows: list[dict[str, Any]]) -> Part:
-    import pyarrow as pa
-
-    return _store_table(folder, store, kind, date, pa.Table.from_pylist(rows, schema=_schema(kind)))
+    if raw.has_arrow():
+        return _store_table(folder, store, kind, date, raw.to_table(kind, rows))
+    path = folder / f".parquet-{os.getpid()}"
+    raw.write_rows(path, rows)
+    times = [row["at"].timestamp() for row in rows]
+    return _store_file(path, store, (kind, date, raw.SUFFIX), (len(rows), min(times), max(times)))
 
 
 def _store_table(folder: Path, store: ArtifactStore, kind: str, date: str, table: Any) -> Part:
     import pyarrow.compute
-    import pyarrow.parquet as pq
 
     path = folder / f".parquet-{os.getpid()}"
-    pq.write_table(table, path, compression="zstd")
+    raw.write_table(path, table)
+    bounds: Any = pyarrow.compute.call_function("min_max", [table["at"]]).as_py()
+    return _store_file(path, store, (kind, date, ".parquet"), (table.num_rows, bounds["min"].timestamp(), bounds["max"].timestamp()))
+
+
+def _store_file(path: Path, store: ArtifactStore, name: tuple[str, str, str], holds: tuple[int, float, float]) -> Part:
+    """`name`: kind, date and suffix; `holds`: rows, the first time and the last."""
+    kind, date, suffix = name
     size = path.stat().st_size
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
-    bounds: Any = pyarrow.compute.call_function("min_max", [table["at"]]).as_py()
     store.put(blob_key(digest), path, move=True)
     path.unlink(missing_ok=True)
-    name = f"date={date}/{kind}-{digest[:16]}.parquet"
-    return Part(name, digest, size, table.num_rows, bounds["min"].timestamp(), bounds["max"].timestamp())
+    return Part(f"date={date}/{kind}-{digest[:16]}{suffix}", digest, size, *holds)
 
 
 def _merge(folder: Path, store: ArtifactStore, manifest: TrafficManifest) -> TrafficManifest:
-    """Eight files of a day and a size become one, so that there are few, and each row is written four times at most."""
+    """Eight files of a day and a size become one, so that there are few, and each row is written four times at most. Rows that were kept
+    raw become Parquet as soon as that can be written."""
+    can_convert = raw.has_arrow()
     groups: dict[tuple[str, str, int], list[Part]] = {}
     for part in manifest.parts:
         tier = next((tier for tier, most in enumerate(_TIERS) if part.size_bytes < most), len(_TIERS))
-        if tier < len(_TIERS):
+        if (tier < len(_TIERS) or part.is_raw) and (can_convert or part.is_raw):
             groups.setdefault((part.kind, part.date, tier), []).append(part)
     parts, replaced = list(manifest.parts), list(manifest.replaced)
     for (kind, date, _), group in groups.items():
-        if len(group) < _MERGED:
+        if len(group) < _MERGED and not (can_convert and any(part.is_raw for part in group)):
             continue
-        tables = _read_parts(store, kind, group)
+        made = _store_table(folder, store, kind, date, _read_parts(store, kind, group)) if can_convert else _join(folder, store, group)
         parts = [part for part in parts if part not in group]
-        parts.append(_store_table(folder, store, kind, date, tables))
+        parts.append(made)
         replaced += [Replaced(blob_key(part.digest), part.size_bytes, part.last) for part in group]
     return replace(manifest, parts=tuple(sorted(parts, key=lambda part: part.path)), replaced=tuple(replaced))
+
+
+def _join(folder: Path, store: ArtifactStore, parts: Sequence[Part]) -> Part:
+    """Raw ones as one."""
+    path = folder / f".parquet-{os.getpid()}"
+    with path.open("wb") as out:
+        for part in parts:
+            with store.open(blob_key(part.digest)) as file:
+                shutil.copyfileobj(file, out)
+    holds = sum(part.rows for part in parts), min(part.first for part in parts), max(part.last for part in parts)
+    return _store_file(path, store, (parts[0].kind, parts[0].date, raw.SUFFIX), holds)
 
 
 def _read_parts(store: ArtifactStore, kind: str, parts: Sequence[Part]) -> Any:
@@ -242,7 +273,7 @@ def _read_parts(store: ArtifactStore, kind: str, parts: Sequence[Part]) -> Any:
     tables: list[Any] = []
     for part in parts:
         with store.open(blob_key(part.digest)) as file:
-            tables.append(pq.read_table(file, schema=_schema(kind)))
+            tables.append(raw.to_table(kind, raw.read_rows(file)) if part.is_raw else pq.read_table(file, schema=raw.schema_of(kind)))
     return pa.concat_tables(tables)
 
 
@@ -331,7 +362,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--spool", required=True, type=Path, help="the folder with a folder of segments for each endpoint")
     parser.add_argument("--blobs", required=True, type=Path, help="the folder of the artifact store")
     parser.add_argument("--bucket", default="", help="the bucket of the artifact store, if it is in one")
-    about = 'JSON, name -> {"max_bytes": …, "max_age_s": …, "since": …, "metric": …, "patience_s": …}: which endpoints'
+    about = 'JSON, name -> {"max_bytes": …, "max_age_s": …, "project": …, "since": …, "metric": …, "patience_s": …}: which endpoints'
     parser.add_argument("--capture", default="{}", help=about)
     parser.add_argument("--patience", type=float, default=300.0, help="seconds within which little is left where it is")
     parser.add_argument("--accuracy", action="store_true", help="say also how good the predictions were, by revision and hour")
@@ -341,11 +372,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     failed = False
     for endpoint, plain in captures.items():
         try:
-            manifest = compact(given.spool, store, endpoint, from_plain(Capture, plain), patience_s=plain.get("patience_s", given.patience))
+            patience_s, project = plain.get("patience_s", given.patience), plain.get("project")
+            manifest = compact(given.spool, store, endpoint, from_plain(Capture, plain), patience_s=patience_s, project=project)
             line = describe(manifest)
-            if given.accuracy:
+            if not raw.has_arrow():
+                line["lacks"] = "pyarrow"
+            elif given.accuracy:
                 line["accuracy"] = measure(given.spool, store, manifest)
-            if plain.get("since"):
+            if plain.get("since") and "lacks" not in line:
                 line["since"] = measure(given.spool, store, manifest, since=plain["since"], output=plain.get("metric", ""))
         except Exception as error:  # noqa: BLE001 - the others are not to wait for this one
             line, failed = {"endpoint": endpoint, "error": f"{type(error).__name__}: {error}"}, True

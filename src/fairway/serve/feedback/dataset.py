@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fairway.errors import ConfigError, NotFoundError, UnsupportedError
+from fairway.serve.feedback import raw
 from fairway.serve.feedback.compact import Part, TrafficManifest, compact, read_manifest
 from fairway.spec.artifact import ArtifactRef
 from fairway.spec.endpoint import Capture
@@ -113,6 +114,9 @@ def _lay_out(store: ArtifactStore, manifest: TrafficManifest, about: dict[str, A
     for part in parts:
         path = made / part.path
         path.parent.mkdir(exist_ok=True)
+        if part.is_raw:
+            _convert(store, part, path.with_name(path.name.removesuffix(raw.SUFFIX) + ".parquet"))
+            continue
         path.symlink_to(Path(local_path(ArtifactRef(part.digest, part.size_bytes, "file"), store, str(folder))).resolve())
     (made / ABOUT).write_text(text, encoding="utf-8")
     with suppress(FileNotFoundError):  # perhaps it has links to files that are gone by now
@@ -121,6 +125,16 @@ def _lay_out(store: ArtifactStore, manifest: TrafficManifest, about: dict[str, A
         made.rename(target)
     _clear(folder)
     return Traffic(target)
+
+
+def _convert(store: ArtifactStore, part: Part, path: Path) -> None:
+    """A part that was kept where there is no pyarrow."""
+    from fairway.spec.artifact import blob_key
+
+    if not raw.has_arrow():
+        raise UnsupportedError("captured traffic is read with pyarrow, which is not installed", hint="pip install pyarrow")
+    with store.open(blob_key(part.digest)) as file:
+        raw.write_table(path, raw.to_table(part.kind, raw.read_rows(file)))
 
 
 def _clear(folder: Path) -> None:
@@ -147,10 +161,7 @@ def _bring_in(home: str, store: ArtifactStore, endpoint: str) -> None:
     """What gateways of this machine have written since the last time. The limits are the keeper's business."""
     spool = Path(home, SPOOL)
     if (spool / endpoint).is_dir():
-        try:
-            compact(spool, store, endpoint, Capture(max_bytes=0, max_age_s=0.0))
-        except ModuleNotFoundError:
-            return  # pyarrow: whoever reads the data is told
+        compact(spool, store, endpoint, Capture(max_bytes=0, max_age_s=0.0))
 
 
 def _open(on: str) -> Workspace:
@@ -166,7 +177,7 @@ def _where(workspace: Workspace) -> str:
 
 def _hint(workspace: Workspace, endpoint: str) -> str:
     if workspace.remote is not None:
-        return "it may not be captured, or your token may not see all projects of that server; `fairway endpoints` says more"
+        return "it may not be captured, or be of a project that your token is not for; `fairway endpoints --on TARGET` says more"
     known = sorted(stat.key.partition("/")[2] for stat in workspace.artifacts.list("traffic/"))
     if known:
         return f"kept is traffic of {', '.join(known[:10])}"

@@ -18,12 +18,13 @@ from fairway.spec.record import Record, field, record, replace, to_plain
 _EVERY_S, _HURRY_S, _ALL_S = 60.0, 10.0, 3600.0
 _PATIENCE_S = 300.0
 _LIMIT_S = 900.0
+_LACKING = "it is kept, but how good the answers are cannot be told: {} is not installed where this server runs"
 
 
 @record
 class Gathered(Record):
     """What is known of an endpoint's data set. `accuracy`: by revision and hour; `metric`: by revision, since the step of its rollout
-    began (`since`): (value, from how many). `error`: why the last try failed."""
+    began (`since`): (value, from how many). `error`: why the last try failed, or what it lacked."""
 
     requests: int = 0
     labels: int = 0
@@ -50,12 +51,13 @@ class Gatherer:
         self.found: dict[str, Gathered] = {}
         self._spool, self._blobs, self._bucket, self._tell, self._clock = spool, blobs, bucket, tell, clock
         self._task: asyncio.Task[None] | None = None
+        self._lacking = False
         self._looked_at = self._all_at = 0.0
 
     def look(self, endpoints: Sequence[Endpoint]) -> None:
         """Call it every second or so: it starts the process when it is time and there is something to do."""
         now = self._clock()
-        if self._task is not None and not self._task.done():
+        if not endpoints or (self._task is not None and not self._task.done()):
             return
         watched = [one for one in endpoints if _metric_of(one)]
         if now - self._looked_at < (_HURRY_S if watched else _EVERY_S):
@@ -97,12 +99,18 @@ class Gatherer:
 
     def _take(self, said: Mapping[str, Any], since: float) -> None:
         name = said["endpoint"]
+        if said.get("lacks") and not self._lacking:
+            self._lacking = True
+            print(f"endpoints: captured traffic: {_LACKING.format(said['lacks'])}", file=sys.stderr, flush=True)
         if "error" in said:
             made = replace(self.found.get(name, Gathered()), error=str(said["error"]))
         else:
-            accuracy = tuple(Accuracy(row["at"], row["revision"], row["labels"], row["value"], row["measure"]) for row in said["accuracy"])
+            accuracy = tuple(
+                Accuracy(row["at"], row["revision"], row["labels"], row["value"], row["measure"]) for row in said.get("accuracy", ())
+            )
             metric = {int(row["revision"]): (float(row["value"]), int(row["labels"])) for row in said.get("since", ())}
-            made = Gathered(said["requests"], said["labels"], said["size_bytes"], accuracy, metric, since)
+            lacks = _LACKING.format(said["lacks"]) if said.get("lacks") else ""
+            made = Gathered(said["requests"], said["labels"], said["size_bytes"], accuracy, metric, since, lacks)
         if made != self.found.get(name):
             self.found[name] = made
             self._tell(name)
@@ -120,7 +128,8 @@ def _metric_of(endpoint: Endpoint) -> str:
 
 
 def _describe(endpoint: Endpoint) -> dict[str, Any]:
-    plain = {name: value for name, value in to_plain(endpoint.capture).items() if name in ("max_bytes", "max_age_s")}
+    plain: dict[str, Any] = {name: value for name, value in to_plain(endpoint.capture).items() if name in ("max_bytes", "max_age_s")}
+    plain["project"] = endpoint.project
     metric = _metric_of(endpoint)
     if metric and endpoint.rollout is not None:
         plain |= {"since": endpoint.rollout.step_began_at, "metric": metric, "patience_s": 0.0}
