@@ -79,6 +79,20 @@ def since_of(pod: Object, condition: str) -> float:
     return 0.0
 
 
+def waits_of(pod: Object) -> dict[str, float]:
+    """How long it waited for a node ("pod placed"), and then for its container ("image"), as far as is known: in whole seconds, as
+    Kubernetes says it."""
+    found: dict[str, float] = {}
+    created, placed = seconds_of((pod.get("metadata") or {}).get("creationTimestamp") or ""), since_of(pod, "PodScheduled")
+    if created and placed:
+        found["pod placed"] = placed - created
+        for one in (pod.get("status") or {}).get("containerStatuses") or ():
+            began = seconds_of(((one.get("state") or {}).get("running") or {}).get("startedAt") or "")
+            if began and not one.get("restartCount"):
+                found["image"] = began - placed
+    return found
+
+
 def _last_end(pod: Object) -> Object | None:
     """The pod as it was when its container had ended, if it has and does not run again yet."""
     states = (pod.get("status") or {}).get("containerStatuses") or ()

@@ -11,13 +11,16 @@ from typing import Any
 from fairway.serve.control import changes
 from fairway.serve.control.changes import Doing
 from fairway.serve.control.desk import EndpointDesk
-from fairway.serve.control.fleet import Replica
+from fairway.serve.control.fleet import Replica, phases_of
 from fairway.spec.endpoint import Endpoint, Rollout, Scaling, ServeSpec
 from fairway.spec.record import replace
 from fairway.testing.memory import MemoryArtifactStore
 from tests.serve.control.rig import MemoryFleet, Rig
 
 ANN = Doing("ann", 1.0)
+HELD: dict[str, Any] = {
+    "endpoint": "risk", "revision": 1, "requests": 0, "errors": 0, "refused": 0, "waiting": 1, "in_flight_seconds": 0.0, "latency_ms": [],
+}  # fmt: skip
 
 
 def endpoint(revisions: int = 1, *, minimum: int = 1, maximum: int = 8, **more: Any) -> Endpoint:
@@ -111,6 +114,42 @@ def test_from_nothing_the_first_request_starts_one_at_once_and_quiet_ends_it() -
             await rig.tick()
         assert rig.fleet.wanted == {("risk", 1): 0}
         assert (await desk(rig).views())[0].state == "idle"
+
+    kept(work)
+
+
+def test_a_request_that_is_held_is_seen_as_held_all_the_while() -> None:
+    async def work(rig: Rig) -> None:
+        rig.fleet.at_once = False
+        await rig.put(endpoint(minimum=0))
+        await rig.tick()
+        rig.gateways.say(wanted="risk", revision=1, waiting=1)
+        await rig.tick(0.2)
+        for n in range(6):
+            if n % 2:  # a gateway's seconds are not the keeper's
+                rig.gateways.say(at=rig.now, windows=[HELD, {**HELD, "revision": 0, "waiting": 0}])
+                rig.gateways.say(at=rig.now + 0.1, windows=[HELD])
+            await rig.tick()
+        (one,) = await desk(rig).views()
+        assert [point.waiting for point in one.series][-6:] == [1] * 6
+
+    kept(work)
+
+
+def test_a_cold_start_says_what_it_was_made_of() -> None:
+    async def work(rig: Rig) -> None:
+        rig.fleet.at_once = False
+        await rig.put(endpoint(minimum=0))
+        await rig.tick()
+        rig.gateways.say(wanted="risk", revision=1, waiting=3)
+        await rig.until(lambda: bool(rig.fleet.replicas))
+        (replica,) = rig.fleet.replicas.values()
+        phases = phases_of(0.5, {"model": 0.1, "libraries": 0.3})
+        rig.fleet.put(replace(replica, state="ready", phases=phases))
+        await rig.tick()
+        ((start,),) = [view.cold_starts for view in await desk(rig).views()]
+        assert start.held == 3 and [name for name, _ in start.phases] == ["process", "libraries", "model"]
+        assert abs(sum(took_s for _, took_s in start.phases) - start.took_s) < 1e-9
 
     kept(work)
 

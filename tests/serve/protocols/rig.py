@@ -31,6 +31,7 @@ class MemoryServing:
 
     def __init__(self, answer: Callable[[Call], Result], schema: Any = ROWS, *, kind: str = "sklearn", body_bytes: int = 1 << 20) -> None:
         self.name, self.version, self.ready = "risk", "3", True
+        self.phases = (("libraries", 0.5), ("model", 0.25), ("warm-up", 0.01))
         self.schema = no_schema() if schema is None else load_schema(schema, "schema.json")
         self.checker = compile_checker(self.schema)
         self.package = Package(folder="/nowhere", kind=kind, name="risk", entry="model", schema=schema)

@@ -163,12 +163,16 @@ class Series:
         if revision:
             span.rates[revision] = span.rates.get(revision, 0) + tally.requests
         span.busy_s += window["in_flight_seconds"]
-        span.waiting += window["waiting"]
 
     def note(self, at: float, replicas: int, wanted: int) -> None:
         """How many replicas there are at `at`."""
         span = self._span(at)
         span.replicas, span.wanted = replicas, wanted
+
+    def hold(self, at: float, waiting: int) -> None:
+        """How many requests are held at `at`, by all gateways and for all revisions: the most in a second counts."""
+        span = self._span(at)
+        span.waiting = max(span.waiting, waiting)
 
     def points(self) -> tuple[Point, ...]:
         """All, oldest first."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
 
 from fairway.spec.endpoint import Endpoint, Revision
 from fairway.spec.record import Record, record
@@ -31,6 +32,29 @@ class Replica(Record):
     cold_start_s: float = 0.0
     phases: tuple[tuple[str, float], ...] = ()
     warm: bool = False
+
+
+def phases_of(whole_s: float, known: Mapping[str, float]) -> tuple[tuple[str, float], ...]:
+    """What a start of `whole_s` was made of, in order: what is `known`, and the rest as "process". They add up, whatever clocks say."""
+    left, found = whole_s, dict[str, float]()
+    for name in ("libraries", "model", "warm-up", "pod placed", "image"):
+        if name in known:
+            found[name] = min(max(0.0, known[name]), left)
+            left -= found[name]
+    found["process"] = left
+    return tuple((name, found[name]) for name in ("pod placed", "image", "process", "libraries", "model", "warm-up") if name in found)
+
+
+def parse_ready(answer: bytes) -> dict[str, Any] | None:
+    """What an inference server says in an answer to /health/ready: "phases" and more. None where it is not ready, or was not asked."""
+    head, _, body = answer.partition(b"\r\n\r\n")
+    if head.split()[1:2] != [b"200"]:
+        return None
+    try:
+        said = json.loads(body)
+    except ValueError:
+        return {}
+    return said if isinstance(said, dict) else {}
 
 
 class Fleet(Protocol):

@@ -207,6 +207,7 @@ class Keeper:
             await self._apply(one, now)
             if is_time:
                 one.series.note(now, sum(one.ready().values()), sum(one.wanted.values()))
+                one.series.hold(now, one.waiting)
                 await self._advance(one, now)
         self._hurried.clear()
         if is_time:

@@ -28,6 +28,7 @@ from fairway.kube.serving_diagnose import (
     restarts_of,
     seconds_of,
     since_of,
+    waits_of,
 )
 from fairway.kube.serving_manifests import (
     CPU_PERCENT,
@@ -46,7 +47,7 @@ from fairway.kube.serving_manifests import (
     token_id,
 )
 from fairway.kube.target import ClusterSettings
-from fairway.serve.control.fleet import Replica
+from fairway.serve.control.fleet import Replica, parse_ready, phases_of
 from fairway.spec.endpoint import Endpoint, Revision
 
 if TYPE_CHECKING:
@@ -301,8 +302,9 @@ class KubeFleet:
         try:
             while pod.wants_look():
                 restarts = restarts_of(pod.obj)
-                if await answers(address_of(pod.obj), READY):
-                    pod.note_ready(restarts)
+                said = await ask_ready(address_of(pod.obj))
+                if said is not None:
+                    pod.note_ready(restarts, said)
                     self._changed.set()
                     return
                 await asyncio.sleep(_LOOK_S)
@@ -394,6 +396,7 @@ class _Pod:
         self.ready_at = 0.0
         self._clock = clock
         self._answered = self._confirmed = -1  # in which life of its container it, and its kubelet, said that it is ready
+        self._took: dict[str, float] = {}
         self._seen_since: tuple[str, float] = ("", 0.0)
         labels = obj["metadata"]["labels"]
         self.name: str = obj["metadata"]["name"]
@@ -410,8 +413,9 @@ class _Pod:
         elif self._confirmed == life:  # it was ready, and does not answer its kubelet any more: ask anew
             self._answered = -1
 
-    def note_ready(self, restarts: int) -> None:
+    def note_ready(self, restarts: int, said: Mapping[str, Any]) -> None:
         self._answered = restarts
+        self._took = dict(said.get("phases", ()))
         self.ready_at = self.ready_at or self._clock()
 
     def close(self) -> None:
@@ -436,6 +440,7 @@ class _Pod:
             known = since_of(self.obj, "Ready") if state == "ready" and is_ready(self.obj) else 0.0
             self._seen_since = (state, known or self._clock())
         node = self.obj["spec"].get("nodeName", "")
+        whole_s = max(0.0, self.ready_at - self.created_at) if self.ready_at and self.created_at else 0.0
         return Replica(
             self.name,
             self.endpoint,
@@ -446,7 +451,8 @@ class _Pod:
             reason,
             f"{self.name} on {node}" if node else self.name,
             address_of(self.obj, GRPC) if state in ("ready", "draining") else "",
-            cold_start_s=max(0.0, self.ready_at - self.created_at) if self.ready_at and self.created_at else 0.0,
+            cold_start_s=whole_s,
+            phases=phases_of(whole_s, {**waits_of(self.obj), **self._took}) if whole_s else (),
         )
 
     def _state(self) -> tuple[str, str]:
@@ -459,17 +465,16 @@ class _Pod:
         return explain_replica(self.obj, self.events)
 
 
-async def answers(address: str, path: str) -> bool:
-    """Does an HTTP server there answer 200?"""
+async def ask_ready(address: str) -> dict[str, Any] | None:
+    """What the inference server there says once it is ready; None before."""
     host, _, port = address.rpartition(":")
     try:
         async with asyncio.timeout(_ANSWER_S):
             reader, writer = await asyncio.open_connection(host.strip("[]"), int(port))
             try:
-                writer.write(f"GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n".encode())
-                line = await reader.readline()
+                writer.write(f"GET {READY} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n".encode())
+                return parse_ready(await reader.read(-1))
             finally:
                 writer.close()
     except (OSError, ValueError, TimeoutError):
-        return False
-    return line.split()[1:2] == [b"200"]
+        return None

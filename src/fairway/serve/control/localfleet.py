@@ -11,14 +11,14 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from fairway.engine.processes import identify_process
 from fairway.errors import FairwayError
-from fairway.serve.control.fleet import Replica
+from fairway.serve.control.fleet import Replica, phases_of
 from fairway.serve.control.launching import Launch, Launching, launch_process
 from fairway.serve.control.processes import (
     ask_live,
@@ -289,20 +289,21 @@ class LocalFleet:
         """Until it says that it is ready, or has ended."""
         pause_s = _ASK_FIRST_S
         while not watching.done():
-            if Path(one.uds).exists() and await ask_ready(one.uds):
-                self._make_ready(one)
+            if Path(one.uds).exists() and (said := await ask_ready(one.uds)) is not None:
+                self._make_ready(one, dict(said.get("phases", ())))
                 return
             await asyncio.sleep(pause_s)
             pause_s = min(_ASK_S, pause_s * 1.02)
 
-    def _make_ready(self, one: _Tended) -> None:
+    def _make_ready(self, one: _Tended, took: Mapping[str, float]) -> None:
         if one.view.state == "starting":
             assert one.kept is not None
             if not one.kept.ready_at:
                 one.kept = replace(one.kept, ready_at=self._clock())
                 self._write(one.kept)
             one.ready_at = one.kept.ready_at
-            one.view = replace(one.view, state="ready", since=one.ready_at, cold_start_s=one.ready_at - one.kept.began_at)
+            whole_s = one.ready_at - one.kept.began_at
+            one.view = replace(one.view, state="ready", since=one.ready_at, cold_start_s=whole_s, phases=phases_of(whole_s, took))
             self._news.set()
             self._keep_warm((one.view.endpoint, one.view.revision))
 
@@ -341,7 +342,7 @@ class LocalFleet:
 
     async def _listen(self) -> None:
         """Ask replicas whether they live: one that hangs is ended, and so replaced."""
-        pause_s = self._hang_s / _UNHEARD
+        pause_s = self._hang_s / _UNHEARD / 2  # as long again it is waited for
         while True:
             await asyncio.sleep(pause_s)
             ready = [one for one in self._tended.values() if one.view.state == "ready"]

@@ -9,8 +9,10 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from fairway.engine.processes import identify_process, signal_process
+from fairway.serve.control.fleet import parse_ready
 from fairway.step.processes import find_children
 
 SOCKET_BYTES = 99
@@ -156,9 +158,9 @@ def _make_own(folder: Path) -> None:
     folder.chmod(0o700)
 
 
-async def ask_ready(path: str, timeout_s: float = 2.0) -> bool:
-    """Does a replica at this socket say that it is ready?"""
-    return b" 200 " in await _ask(path, b"/health/ready", timeout_s)
+async def ask_ready(path: str, timeout_s: float = 2.0) -> dict[str, Any] | None:
+    """What a replica at this socket says once it is ready: "phases" and more. None before."""
+    return parse_ready(await _ask(path, b"/health/ready", timeout_s))
 
 
 async def ask_live(path: str, timeout_s: float) -> bool:
@@ -167,13 +169,13 @@ async def ask_live(path: str, timeout_s: float) -> bool:
 
 
 async def _ask(path: str, target: bytes, timeout_s: float) -> bytes:
-    """The first line of the answer; b"" for none."""
+    """The answer with its head; b"" for none."""
     writer: asyncio.StreamWriter | None = None
     try:
         async with asyncio.timeout(timeout_s):
             reader, writer = await asyncio.open_unix_connection(path)
             writer.write(b"GET %b HTTP/1.1\r\nhost: replica\r\nconnection: close\r\n\r\n" % target)
-            return await reader.readline()
+            return await reader.read(-1)
     except (OSError, TimeoutError, ValueError):
         return b""
     finally:

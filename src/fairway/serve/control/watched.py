@@ -59,6 +59,11 @@ class Watched:
         """Its traffic."""
         return self.revisions.setdefault(number, RevisionTraffic())
 
+    @property
+    def waiting(self) -> int:
+        """Requests that are held now."""
+        return sum(traffic.waiting for traffic in self.revisions.values())
+
     def windows(self) -> dict[int, Window]:
         """What each revision did since the step of the rollout began, with the metric that it is judged by as far as that is known."""
         found = {number: traffic.step.window() for number, traffic in self.revisions.items() if number}
@@ -79,6 +84,7 @@ class Watched:
         number = int(window["revision"])
         tally = self.revision(number).add(gateway, at, window)
         self.series.add(at, number, tally, window)
+        self.series.hold(at, self.waiting)
         self.stand += 1
 
     def hear_wanted(self, gateway: str, number: int, waiting: int, now: float) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 
 
 def health(serving: Serving, exchange: Exchange, params: Params) -> None:
-    """200 when requests are answered, 503 before the model is loaded and while the server drains."""
-    exchange.reply(
-        200 if serving.ready else 503,
-        msgspec.json.encode({"live": True, "ready": serving.ready, "model": serving.name, "version": serving.version}),
-    )
+    """200 when requests are answered, with what the start took; 503 before the model is loaded and while the server drains."""
+    said: dict[str, Any] = {"live": True, "ready": serving.ready, "model": serving.name, "version": serving.version}
+    if serving.ready:
+        said["phases"] = serving.phases
+    exchange.reply(200 if serving.ready else 503, msgspec.json.encode(said))
 
 
 def live(serving: Serving, exchange: Exchange, params: Params) -> None:

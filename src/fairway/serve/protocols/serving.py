@@ -23,8 +23,8 @@ NO_PARAMS: Params = {}
 
 
 class Serving(Protocol):
-    """A replica, as protocols see it. `submit` takes a checked call and calls `done` later, in the same loop; raises Refused (429, 503,
-    504) if it takes none now."""
+    """A replica, as protocols see it. `phases`: what its start took, in seconds ("libraries", "model", "warm-up"). `submit` takes a checked
+    call and calls `done` later, in the same loop; raises Refused (429, 503, 504) if it takes none now."""
 
     name: str
     version: str
@@ -35,6 +35,8 @@ class Serving(Protocol):
 
     @property
     def ready(self) -> bool: ...
+    @property
+    def phases(self) -> tuple[tuple[str, float], ...]: ...
     def submit(self, call: Call, done: Done) -> None: ...
 
 

@@ -50,6 +50,11 @@ class Front:
         """Can it answer?"""
         return self._batcher is not None and self.pool.ready > 0 and not self.draining
 
+    @property
+    def phases(self) -> tuple[tuple[str, float], ...]:
+        """See `protocols.Serving`."""
+        return self.pool.phases
+
     def submit(self, call: Call, done: Done) -> None:
         """See `protocols.Serving`."""
         if self._batcher is None:

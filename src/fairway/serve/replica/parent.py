@@ -18,10 +18,11 @@ from typing import Any, NoReturn
 
 from fairway.errors import FairwayError
 from fairway.serve.package.guessing import guess_schema
-from fairway.serve.package.loading import load, loads_alone
+from fairway.serve.package.loading import loads_alone
 from fairway.serve.package.package import Package
 from fairway.serve.package.predictor import Predictor
 from fairway.serve.replica.frames import Link
+from fairway.serve.replica.timing import load_timed
 from fairway.serve.replica.worker import run_worker
 from fairway.serve.schema.load import load_schema
 from fairway.serve.schema.model import ModelSchema
@@ -43,7 +44,7 @@ class Parent:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         if not self._alone:
             try:
-                self._predictor = load(self._package)
+                self._predictor, took = load_timed(self._package)
             except Exception as error:  # noqa: BLE001 - told to the front, which tells the user
                 with suppress(OSError):
                     self._link.send(["failed", *describe_failure(error)])
@@ -51,7 +52,7 @@ class Parent:
             if not self._predictor.bears_fork:  # seen only now: threads run in it
                 self._link.send(["alone"])
                 os._exit(0)
-            self._link.send(["loaded", self._describe(self._predictor)])
+            self._link.send(["loaded", {**self._describe(self._predictor), "took": took}])
         gc.collect()
         gc.freeze()
         poller = select.poll()
@@ -95,11 +96,11 @@ class Parent:
             predictor = self._predictor
             if predictor is None:
                 try:
-                    predictor = load(self._package)
+                    predictor, took = load_timed(self._package)
                 except Exception as error:  # noqa: BLE001 - told to the front
                     link.send(["failed", *describe_failure(error)])
                     os._exit(1)
-                link.send(["loaded", self._describe(predictor)])
+                link.send(["loaded", {**self._describe(predictor), "took": took}])
             gc.freeze()
             run_worker(link, predictor, self._schema, self._threads)
         except (BrokenPipeError, ConnectionResetError):

@@ -10,6 +10,7 @@ import os
 import signal
 import socket
 import sys
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
@@ -113,6 +114,9 @@ class Pool:
         self.capacity = 1
         self.info: dict[str, Any] = {}
         self.replaced = 0
+        self.phases: tuple[tuple[str, float], ...] = ()
+        """What took how many seconds until the first worker was ready: "libraries", "model", "warm-up"."""
+        self._loaded_at = 0.0
         self.started: asyncio.Future[None] | None = None
         self.on_frame: Callable[[Any, memoryview], None] = lambda header, payload: None
         self.on_free: Callable[[], None] = lambda: None
@@ -212,12 +216,16 @@ class Pool:
         worker.is_ready = True
         self._delay_s = _FIRST_DELAY_S
         self._was_ready = True
+        if not self.phases:
+            warm_up_s = time.perf_counter() - self._loaded_at if self._loaded_at else 0.0
+            self.phases = (*self.info.get("took", {}).items(), ("warm-up", round(warm_up_s, 4)))
         if self.started is not None and not self.started.done():
             self.started.set_result(None)
         self.on_free()
 
     def _know(self, info: dict[str, Any]) -> None:
         self.info = info
+        self._loaded_at = self._loaded_at or time.perf_counter()
 
     def _fail(self, header: Any) -> None:
         _, message, hint, trace = header

@@ -59,6 +59,7 @@ class FleetContract:
             assert {(one.endpoint, one.revision) for one in ready} == {("risk", 1)}
             assert len({one.address for one in ready}) == 2
             assert all(one.cold_start_s > 0 and one.where for one in ready)
+            assert all(abs(sum(took_s for _, took_s in one.phases) - one.cold_start_s) < 1e-6 for one in ready), "phases add up"
 
         self.run(subject, work)
 
