@@ -154,3 +154,29 @@ def test_it_comes_back_when_it_was_killed(machine: Machine, monkeypatch: pytest.
         await fleet.close()
 
     asyncio.run(main())
+
+
+def test_a_replica_that_is_wanted_while_it_learns_begins_with_what_it_has(machine: Machine) -> None:
+    spec = machine.make("good")
+    folder = machine.home.parent / "good"
+    go = machine.home.parent / "go"
+    (folder / "score.py").write_text(SLOW.replace("pathlib.Path(__file__).parent / 'go'", f"pathlib.Path({str(go)!r})"))
+    revision = Revision(1, machine.make_from(folder, spec))
+    endpoint = Endpoint("risk", revisions=(revision,), traffic=((1, 100.0),), scaling=Scaling(0, 2))
+
+    async def main() -> None:
+        fleet = await machine.open()
+        await fleet.apply(endpoint, revision, 0)
+        async with asyncio.timeout(60):
+            while not any(Path(json.loads(path.read_text())["uds"]).exists() for path in (machine.home / "serve/zygotes").glob("*.json")):
+                await asyncio.sleep(0.01)
+        await fleet.apply(endpoint, revision, 1)
+        (one,) = await until(fleet, lambda replicas: any(one.where for one in replicas))
+        assert one.warm and one.state == "starting"
+        go.touch()
+        await until(fleet, lambda replicas: count(replicas, "ready") == 1)
+        await fleet.remove("risk")
+        await until(fleet, lambda replicas: not replicas)
+        await fleet.close()
+
+    asyncio.run(main())

@@ -103,9 +103,10 @@ class Zygotes:
         return sum(one.memory_bytes for one in self._warm.values() if any(user[0] == endpoint for user in one.users))
 
     async def launch(self, endpoint: str, revision: Revision, start: Start) -> int:
-        """A replica as a fork of a process with its libraries; returns its process id, 0 if there is none that has them now."""
+        """A replica as a fork of a process with its libraries, or as many of them as it has by now; returns its process id, 0 if there is
+        none."""
         one = next((one for one in self._warm.values() if (endpoint, revision.number) in one.users), None)
-        if one is None or one.kept is None or start.folder not in one.folders:
+        if one is None or one.kept is None:
             return 0
         if not is_running(one.kept.pid, one.kept.process):
             self._look_after(one)

@@ -36,5 +36,5 @@ def _openmp_libraries() -> list[str]:
     if not _MAPS.exists():
         return []
     lines = _MAPS.read_text(encoding="utf-8", errors="replace").splitlines()
-    paths = {line.split(maxsplit=5)[5] for line in lines if line.count("/") and len(line.split(maxsplit=5)) == 6}
+    paths = {parts[5] for line in lines if "omp" in line and len(parts := line.split(maxsplit=5)) == 6}  # of thousands, a few
     return sorted(path for path in paths if Path(path).name.startswith(("libgomp", "libomp", "libiomp")))

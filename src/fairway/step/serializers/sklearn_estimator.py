@@ -30,7 +30,7 @@ class SklearnSkops:
 
     def write(self, value: Any, path: Path) -> Mapping[str, Any]:
         data = _dump(value)
-        strange = _strange(data)
+        strange = _strange(_list_untrusted(data))
         if strange:
             raise DefinitionError(
                 f"the {type(value).__name__} holds {', '.join(strange)}: to read it back, code outside its library must run",
@@ -67,24 +67,29 @@ def _dump(value: Any) -> bytes:
         ) from error
 
 
-def _strange(data: bytes) -> list[str]:
+def _list_untrusted(data: bytes) -> list[str]:
     import skops.io
 
-    return [name for name in skops.io.get_untrusted_types(data=data) if not name.startswith(_SAFE) or name.startswith(_UNSAFE)]
+    return skops.io.get_untrusted_types(data=data)
+
+
+def _strange(untrusted: list[str]) -> list[str]:
+    return [name for name in untrusted if not name.startswith(_SAFE) or name.startswith(_UNSAFE)]
 
 
 def _read(path: Path, *, trust: bool) -> Any:
     import skops.io
 
     data = path.read_bytes()
-    if not trust and (strange := _strange(data)):
+    untrusted = _list_untrusted(data)  # once: it reads the whole of it
+    if not trust and (strange := _strange(untrusted)):
         raise DefinitionError(
             f"the stored estimator holds {', '.join(strange)}, which is code outside its library",
             hint="if you trust who wrote it: @fw.step(trust=True) on this step, or .load(trust=True)",
         )
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Trying to unpickle estimator")  # we say so ourselves, once
-        return skops.io.loads(data, trusted=skops.io.get_untrusted_types(data=data))
+        return skops.io.loads(data, trusted=untrusted)
 
 
 def _write(value: Any, data: bytes, path: Path) -> dict[str, Any]:
