@@ -6,7 +6,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from fairway.serve.protocols.datatypes import FROM_NUMPY
+from fairway.serve.schema.datatypes import FROM_NUMPY
 from tests.serve.protocols.rig import NUMPY, MemoryExchange, MemoryServing, array_of, failed, identity, json_of, sum_rows
 
 URL = "/v2/models/risk/infer"
@@ -117,29 +117,29 @@ def test_bytes_that_belong_to_no_tensor_are_refused() -> None:
 @pytest.mark.parametrize(
     ("tensor", "said"),
     [
-        ({"shape": [2, 2], "datatype": "FP32", "data": [1, 2, 3]}, "came 3 elements, expected 4 elements as its shape [2, 2] says"),
-        ({"shape": [2, 2], "datatype": "FP32", "data": [[1, 2], [3]]}, "list 1 at depth 1 has 1"),
-        ({"shape": [2, 2], "datatype": "FP32", "data": [[1, 2]]}, "1 lists at the top"),
-        ({"shape": [2, 2], "datatype": "FP32", "data": [[1, 2], 3]}, "expected 4 elements"),
-        ({"shape": [0, 2], "datatype": "FP32", "data": []}, "every dimension to be 1 or more"),
-        ({"shape": [-1, 2], "datatype": "FP32", "data": [1, 2]}, "every dimension to be 1 or more"),
-        ({"shape": [], "datatype": "FP32", "data": [1]}, "its shape is empty"),
-        ({"shape": [1] * 40, "datatype": "FP32", "data": [1]}, "at most 32"),
+        ({"shape": [2, 2], "datatype": "FP32", "data": [1, 2, 3]}, "came 3 values, expected 4: the shape is [2, 2]"),
+        ({"shape": [2, 2], "datatype": "FP32", "data": [[1, 2], [3]]}, "came 1 values at [1], expected a list of 2 as at [0]"),
+        ({"shape": [2, 2], "datatype": "FP32", "data": [[1, 2]]}, "came 2 values, expected 4"),
+        ({"shape": [2, 2], "datatype": "FP32", "data": [[1, 2], 3]}, "came the number 3 at [1], expected a list of 2"),
+        ({"shape": [0, 2], "datatype": "FP32", "data": []}, "each 1 or more"),
+        ({"shape": [-1, 2], "datatype": "FP32", "data": [1, 2]}, "each 1 or more"),
+        ({"shape": [], "datatype": "FP32", "data": [1]}, "came the shape []"),
+        ({"shape": [1] * 40, "datatype": "FP32", "data": [1]}, "expected 1 to 32 sizes"),
         ({"shape": [1], "datatype": "FLOAT", "data": [1]}, "expected one of BOOL"),
-        ({"shape": [1], "datatype": "INT8", "data": [300]}, "element 0: came 300, expected a whole number from -128 to 127"),
-        ({"shape": [2], "datatype": "UINT8", "data": [1, -1]}, "element 1: came -1, expected a whole number from 0 to 255"),
-        ({"shape": [1], "datatype": "INT64", "data": [1.5]}, "element 0: came 1.5, expected a whole number"),
-        ({"shape": [2], "datatype": "FP32", "data": [1, "old"]}, "element 1: came the text 'old', expected a number"),
-        ({"shape": [1], "datatype": "FP64", "data": [None]}, "element 0: came null, expected a number"),
-        ({"shape": [2], "datatype": "FP32", "data": [1, -1e39]}, "element 1: came -1e+39, expected a number that fits FP32"),
-        ({"shape": [1], "datatype": "BF16", "data": [3.4e38]}, "element 0: came 3.4e+38, expected a number that fits BF16"),
-        ({"shape": [1], "datatype": "FP16", "data": [1e6]}, "fits 16 bits"),
+        ({"shape": [1], "datatype": "INT8", "data": [300]}, "came the number 300 as value 0, expected whole numbers from -128 to 127"),
+        ({"shape": [2], "datatype": "UINT8", "data": [1, -1]}, "came the number -1 as value 1, expected whole numbers from 0 to 255"),
+        ({"shape": [1], "datatype": "INT64", "data": [1.5]}, "came the number 1.5 as value 0, expected a whole number"),
+        ({"shape": [2], "datatype": "FP32", "data": [1, "old"]}, "came the text 'old' as value 1, expected a number"),
+        ({"shape": [1], "datatype": "FP64", "data": [None]}, "came null as value 0, expected a number"),
+        ({"shape": [2], "datatype": "FP32", "data": [1, -1e39]}, "came the number -1e+39 as value 1, expected numbers up to 3.40282e+38"),
+        ({"shape": [1], "datatype": "BF16", "data": [3.4e38]}, "came the number 3.4e+38 as value 0, expected numbers up to 3.38e+38"),
+        ({"shape": [1], "datatype": "FP16", "data": [1e6]}, "expected numbers up to 65504"),
         ({"shape": [1], "datatype": "BOOL", "data": ["yes"]}, "expected true or false"),
-        ({"shape": [1], "datatype": "BYTES", "data": [5]}, "came 5, expected text"),
+        ({"shape": [1], "datatype": "BYTES", "data": [5]}, "came the number 5 as value 0, expected text"),
         ({"shape": [1], "datatype": "FP32"}, "neither data nor binary_data_size"),
-        ({"shape": [1], "datatype": "FP32", "data": 5}, "its data is 5, expected a list of 1 elements"),
-        ({"shape": [1], "datatype": "FP32", "data": {}}, "an object"),
-        ({"shape": [1 << 62, 1 << 62], "datatype": "FP32", "data": [1]}, "came 1 elements"),
+        ({"shape": [1], "datatype": "FP32", "data": 5}, "came the number 5, expected a list of 1"),
+        ({"shape": [1], "datatype": "FP32", "data": {}}, "came an empty object, expected a list of 1"),
+        ({"shape": [1 << 62, 1 << 62], "datatype": "FP32", "data": [1]}, "came 1 values"),
     ],
 )
 def test_a_tensor_that_is_not_what_it_says_is_refused_by_name(tensor, said: str) -> None:
@@ -177,7 +177,7 @@ def test_a_body_that_is_no_request_is_refused(body: bytes, said: str) -> None:
 def test_the_same_tensor_twice_is_refused() -> None:
     tensor = {"name": "x", "shape": [1, 2], "datatype": "FP32", "data": [1, 2]}
     answer = MemoryServing(sum_rows).post(URL, {"inputs": [tensor, tensor]})
-    assert (answer.status, answer.error) == (400, "tensor 'x' is there twice")
+    assert (answer.status, answer.error) == (400, "the tensor 'x': came the tensor twice, expected it once")
 
 
 def test_an_output_that_is_none_is_refused_with_those_there_are() -> None:

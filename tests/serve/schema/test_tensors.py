@@ -16,7 +16,8 @@ from fairway.serve.call import Tensor
 from fairway.serve.refusal import Refused
 from fairway.serve.schema import compile_checker, load_schema
 from fairway.serve.schema.datatypes import DATATYPES
-from fairway.serve.schema.tensors import check_size, is_finite, nest, pack, unpack
+from fairway.serve.schema.elements import nest
+from fairway.serve.schema.tensors import check_size, is_finite, pack, unpack
 
 NINE = {"type": "integer", "minimum": 0, "maximum": 9}
 ARRAYS = {"image": {"type": "float32", "shape": [-1, 2, 2]}, "size": {"type": "int64", "shape": [-1], "required": False}}
@@ -168,7 +169,7 @@ def test_a_column_can_be_a_tensor() -> None:
         ([pack("x", "FP64", [1.0, 2.0, 3.0])], "[rows, 3]"),
         ([pack("a", "FP64", [1.0]), pack("n", "INT64", [1, 2]), pack("m", "FP64", [1.0])], "2 rows"),
         ([pack("a", "FP64", [1.0]), pack("n", "INT64", [1]), pack("mm", "FP64", [1.0])], "'m'"),
-        ([Tensor("x", "FP64", (0, 3), b"")], "no rows"),
+        ([Tensor("x", "FP64", (0, 3), b"")], "the shape [0, 3], expected 1 to 32 sizes, each 1 or more"),
     ],
 )
 def test_tensors_that_are_no_rows_are_refused(tensors: list[Tensor], said: str) -> None:

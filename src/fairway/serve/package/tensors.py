@@ -6,25 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 from fairway.serve.call import Tensor
 from fairway.serve.package.misfit import misfit
+from fairway.serve.schema.datatypes import FROM_NUMPY
+from fairway.serve.schema.elements import join_strings, split_strings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-DTYPES = {
-    "BOOL": "|b1",
-    "UINT8": "|u1",
-    "UINT16": "<u2",
-    "UINT32": "<u4",
-    "UINT64": "<u8",
-    "INT8": "|i1",
-    "INT16": "<i2",
-    "INT32": "<i4",
-    "INT64": "<i8",
-    "FP16": "<f2",
-    "FP32": "<f4",
-    "FP64": "<f8",
-}
-DATATYPES = {dtype: name for name, dtype in DTYPES.items()}
+DTYPES = {name: dtype for dtype, name in FROM_NUMPY.items()}
 
 
 def to_array(tensor: Tensor) -> Any:
@@ -35,8 +23,9 @@ def to_array(tensor: Tensor) -> Any:
         if tensor.datatype not in DTYPES:
             raise misfit(f"tensor {tensor.name!r}: {tensor.datatype} is not supported", hint=f"one of {', '.join(DTYPES)}, BYTES")
         return np.frombuffer(tensor.data, DTYPES[tensor.datatype]).reshape(tensor.shape)
-    made = np.empty(len(_pieces(tensor.data)), object)
-    made[:] = _pieces(tensor.data)
+    pieces = _pieces(tensor.data)
+    made = np.empty(len(pieces), object)
+    made[:] = pieces
     return made.reshape(tensor.shape)
 
 
@@ -46,13 +35,10 @@ def of_array(name: str, array: Any) -> Tensor:
 
     found = np.asarray(array)
     dtype = found.dtype.newbyteorder("<").str
-    if dtype in DATATYPES:
-        return Tensor(name, DATATYPES[dtype], found.shape, np.ascontiguousarray(found, dtype).tobytes())
-    parts = bytearray()
-    for value in found.ravel().tolist():
-        piece = value if isinstance(value, bytes) else str(value).encode()
-        parts += len(piece).to_bytes(4, "little") + piece
-    return Tensor(name, "BYTES", found.shape, bytes(parts))
+    if dtype in FROM_NUMPY:
+        return Tensor(name, FROM_NUMPY[dtype], found.shape, np.ascontiguousarray(found, dtype).tobytes())
+    pieces = (value if isinstance(value, bytes) else str(value).encode() for value in found.ravel().tolist())
+    return Tensor(name, "BYTES", found.shape, join_strings(pieces))
 
 
 def as_matrix(given: Sequence[Tensor], names: tuple[str, ...]) -> Any:
@@ -84,11 +70,8 @@ def as_rows(given: Sequence[Tensor]) -> tuple[tuple[str, ...], list[list[Any]]]:
 
 
 def _pieces(data: bytes | memoryview) -> list[Any]:
-    view, at, made = memoryview(data), 0, list[Any]()
-    while at < len(view):
-        size = int.from_bytes(view[at : at + 4], "little")
-        piece = bytes(view[at + 4 : at + 4 + size])
-        at += 4 + size
+    made = list[Any]()
+    for piece in split_strings(data):
         try:
             made.append(piece.decode())
         except UnicodeDecodeError:

@@ -26,11 +26,12 @@ from fairway.serve.call import Call, Result, Tensor
 from fairway.serve.listening import listen_on
 from fairway.serve.protocols import inference_messages as messages
 from fairway.serve.protocols.answers import check_status, gather
-from fairway.serve.protocols.datatypes import SIZES, check_tensor, count_elements, from_values, split_strings, to_values
 from fairway.serve.protocols.requests import to_text
 from fairway.serve.protocols.serving import Serving, check_model, find_timeout, refused_of
 from fairway.serve.protocols.tensors import EXTENSIONS, SERVER_NAME, describe_model, pick, to_tensors
 from fairway.serve.refusal import Refused
+from fairway.serve.schema.elements import split_strings, to_values
+from fairway.serve.schema.tensors import bad_tensor, pack
 
 _SANE_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}").fullmatch
 _STATUSES = {
@@ -238,45 +239,33 @@ def read_parameters(parameters: Any) -> dict[str, Any]:
 
 
 def read_tensors(request: Any) -> list[Tensor]:
-    """The tensors, each looked at: its bytes are what its datatype and its shape say. Raises Refused 400."""
+    """The tensors. Whether raw bytes are what datatype and shape say is for the schema's checker to see. Raises Refused 400."""
     raw = request.raw_input_contents
     if raw and len(raw) != len(request.inputs):
         raise Refused(
             400, "FW-REQUEST", f"raw_input_contents has {len(raw)} entries, expected one for each of the {len(request.inputs)} inputs"
         )
     tensors: list[Tensor] = []
-    names: set[str] = set()
     for at, given in enumerate(request.inputs):
         name, datatype, shape = given.name, given.datatype, tuple(given.shape)
-        if name in names:
-            raise Refused(400, "FW-INPUT", f"tensor {name[:80]!r} is there twice")
-        names.add(name)
         if raw:
             if given.HasField("contents"):
                 raise Refused(400, "FW-REQUEST", f"tensor {name!r} has contents beside raw_input_contents, expected one of them")
-            data = raw[at]
+            tensors.append(Tensor(name, datatype, shape, raw[at]))
         else:
-            data = read_contents(name, datatype, shape, given.contents)
-        check_tensor(name, datatype, shape, data)
-        tensors.append(Tensor(name, datatype, shape, data))
+            tensors.append(read_contents(name, datatype, shape, given.contents))
     return tensors
 
 
-def read_contents(name: str, datatype: str, shape: tuple[int, ...], contents: Any) -> bytes:
-    """Typed contents as bytes. Raises Refused 400 naming the tensor and the field that was expected."""
-    count = count_elements(name, datatype, shape)
+def read_contents(name: str, datatype: str, shape: tuple[int, ...], contents: Any) -> Tensor:
+    """The tensor of typed contents. Raises Refused 400 naming the tensor and the field that was expected."""
     field = _CONTENTS.get(datatype)
     if field is None:
-        raise Refused(400, "FW-INPUT", f"tensor {name!r}: {datatype} has no typed contents, expected it in raw_input_contents")
+        raise bad_tensor(name, f"the datatype {datatype[:40]!r} in typed contents", "it in raw_input_contents")
     others = [one.name for one, _ in contents.ListFields() if one.name != field]
     if others:
-        raise Refused(400, "FW-INPUT", f"tensor {name!r}: came {others[0]}, expected {field} for {datatype}")
-    values = getattr(contents, field)
-    if len(values) != count:
-        raise Refused(
-            400, "FW-INPUT", f"tensor {name!r}: came {len(values)} elements in {field}, expected {count} as its shape {list(shape)} says"
-        )
-    return from_values(datatype, list(values) if datatype in SIZES else values, name)
+        raise bad_tensor(name, others[0], f"{field} for {datatype}")
+    return pack(name, datatype, list(getattr(contents, field)), shape, allows_nan=True)
 
 
 async def ask(serving: Serving, call: Call) -> Result:

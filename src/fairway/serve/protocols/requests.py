@@ -130,7 +130,7 @@ def decode_body(decode: Callable[[Any], T], body: bytes | memoryview, where: str
 
 def to_text(refused: Refused) -> str:
     """A refusal as one text, for protocols whose errors are texts."""
-    faults = "; ".join(fault.text for fault in refused.faults if fault.text not in refused.message)
+    faults = "; ".join(fault.text for fault in refused.faults if fault.text.removeprefix("field ") not in refused.message)
     text = refused.message
     if faults:
         text += f"{'; ' if len(refused.faults) > 1 and refused.faults[0].text in text else ': '}{faults}"

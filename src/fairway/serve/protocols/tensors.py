@@ -9,9 +9,10 @@ import msgspec
 
 from fairway.serve.call import Result, Tensor
 from fairway.serve.protocols.answers import to_json
-from fairway.serve.protocols.datatypes import FROM_NUMPY, SIZES, from_values, join_strings
 from fairway.serve.protocols.serving import Serving
 from fairway.serve.refusal import Refused
+from fairway.serve.schema.datatypes import DATATYPES, FROM_NUMPY
+from fairway.serve.schema.elements import join_strings, to_bytes
 
 EXTENSIONS = ("binary_tensor_data",)
 SERVER_NAME = "fairway"
@@ -33,7 +34,8 @@ def _split_array(result: Result, named: list[str]) -> list[Tensor]:
     """One output, or one for each column where the schema names that many."""
     datatype, shape, data = FROM_NUMPY[result.dtype], result.shape or (1,), memoryview(result.payload).cast("B")
     if len(named) > 1 and len(shape) == 2 and shape[1] == len(named):
-        size, width = SIZES[datatype], SIZES[datatype] * len(named)
+        size = DATATYPES[datatype].size
+        width = size * len(named)
         return [Tensor(name, datatype, (shape[0],), take(data, at * size, size, width)) for at, name in enumerate(named)]
     name = named[0] if len(named) == 1 else result.names[0] if len(result.names) == 1 else "output"
     return [Tensor(name, datatype, shape, data)]
@@ -64,11 +66,11 @@ def _column(name: str, values: list[Any]) -> Tensor:
     shape, flat = _measure(values)
     kinds = set(map(type, flat))
     if kinds == {bool}:
-        return Tensor(name, "BOOL", shape, from_values("BOOL", flat, name))
+        return Tensor(name, "BOOL", shape, to_bytes("BOOL", flat))
     if kinds == {int} and all(-(1 << 63) <= value < 1 << 63 for value in flat):
-        return Tensor(name, "INT64", shape, from_values("INT64", flat, name))
+        return Tensor(name, "INT64", shape, to_bytes("INT64", flat))
     if kinds - {type(None)} and kinds <= {int, float, type(None)}:
-        return Tensor(name, "FP64", shape, from_values("FP64", [float("nan") if v is None else float(v) for v in flat], name))
+        return Tensor(name, "FP64", shape, to_bytes("FP64", [float("nan") if v is None else float(v) for v in flat]))
     texts = [value.encode() if isinstance(value, str) else msgspec.json.encode(value) for value in flat]
     return Tensor(name, "BYTES", shape, join_strings(texts))
 

@@ -10,11 +10,13 @@ import msgspec
 
 from fairway.serve.call import Call, Result, Tensor
 from fairway.serve.protocols.answers import JSON, check_status, read_then, submit
-from fairway.serve.protocols.datatypes import INTEGERS, check_range, check_tensor, count_elements, flatten, from_values, to_values
 from fairway.serve.protocols.requests import FORM, decode_body, need_json, read_body, to_text
 from fairway.serve.protocols.serving import Params, Serving, check_model, shorten
 from fairway.serve.protocols.tensors import EXTENSIONS, SERVER_NAME, describe_model, pick, to_tensors
 from fairway.serve.refusal import Refused
+from fairway.serve.schema.elements import to_values
+from fairway.serve.schema.tensors import bad_tensor, check_size, count_of, pack
+from fairway.serve.schema.values import say
 
 if TYPE_CHECKING:
     from fairway.serve.http import Exchange
@@ -110,17 +112,13 @@ def find_header_size(length: bytes, size: int) -> int:
 
 
 def read_tensors(request: InferRequest, binary: memoryview) -> list[Tensor]:
-    """The tensors, each looked at: its bytes are what its datatype and its shape say. Binary ones are not copied."""
+    """The tensors. Binary ones are not copied; whether their bytes are what datatype and shape say is for the schema's checker to see."""
     tensors: list[Tensor] = []
     at = 0
-    names: set[str] = set()
     for given in request.inputs:
-        if given.name in names:
-            raise Refused(400, "FW-INPUT", f"tensor {given.name[:80]!r} is there twice")
-        names.add(given.name)
         size = given.parameters.get("binary_data_size")
         if size is None:
-            data = read_data(given)
+            tensors.append(read_data(given))
         else:
             if not isinstance(size, int) or isinstance(size, bool) or size < 0:
                 raise Refused(400, "FW-REQUEST", f"tensor {given.name!r}: binary_data_size is {size!r}, expected a number of bytes")
@@ -132,11 +130,11 @@ def read_tensors(request: InferRequest, binary: memoryview) -> list[Tensor]:
                     "FW-REQUEST",
                     f"tensor {given.name!r}: binary_data_size says {size} bytes, but {len(binary) - at} are left of the body",
                 )
-            data = binary[at : at + size]
+            tensors.append(Tensor(given.name, given.datatype, tuple(given.shape), binary[at : at + size]))
             at += size
-        check_tensor(given.name, given.datatype, given.shape, data)
-        tensors.append(Tensor(given.name, given.datatype, tuple(given.shape), data))
     if at != len(binary):
+        for tensor in tensors:
+            check_size(tensor)  # which says whose length it is that lies
         raise Refused(
             400,
             "FW-REQUEST",
@@ -146,22 +144,20 @@ def read_tensors(request: InferRequest, binary: memoryview) -> list[Tensor]:
     return tensors
 
 
-def read_data(given: InferInput) -> bytes:
-    """JSON data, flat or nested, as bytes of the datatype."""
-    total = count_elements(given.name, given.datatype, given.shape)
+def read_data(given: InferInput) -> Tensor:
+    """The tensor of JSON data, flat or nested."""
+    total = count_of(given.name, given.shape)
     if not len(given.data):
-        raise Refused(400, "FW-REQUEST", f"tensor {given.name!r} has neither data nor binary_data_size")
-    values: list[Any] = []
+        raise Refused(400, "FW-REQUEST", f"tensor {given.name[:80]!r} has neither data nor binary_data_size")
+    values: Any = None
     if given.datatype in ("FP32", "FP64"):
         with contextlib.suppress(msgspec.ValidationError):  # nested: told apart below
             values = _decode_floats(given.data)
-    if len(values) != total:
-        values = flatten(decode_body(_decode_any, given.data, f"the data of tensor {given.name!r}"), given.shape, given.name)
-    if given.datatype in INTEGERS and float in set(map(type, values)):
-        values = [int(value) if isinstance(value, float) and value.is_integer() else value for value in values]
-    packed = from_values(given.datatype, values, given.name)
-    check_range(given.datatype, values, given.name)
-    return packed
+    if values is None or len(values) != total:
+        values = decode_body(_decode_any, given.data, f"the data of tensor {given.name[:80]!r}")
+    if not isinstance(values, list):
+        raise bad_tensor(given.name, say(values), f"a list of {total}")
+    return pack(given.name, given.datatype, values, tuple(given.shape))
 
 
 def write(serving: Serving, exchange: Exchange, result: Result, request: InferRequest) -> None:

@@ -95,10 +95,6 @@ class Link:
         header, _ = self._pending.pop(0)
         return header, self._fds.pop(0) if self._fds else -1
 
-    def has_more(self) -> bool:
-        """Is a frame here that `receive` would not have to wait for?"""
-        return bool(self._pending)
-
     def send(self, header: Any, *payload: Bytes) -> None:
         """Raises OSError when the other side has gone."""
         size = sum(len(part) if not isinstance(part, memoryview) else part.nbytes for part in payload)

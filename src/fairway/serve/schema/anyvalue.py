@@ -12,6 +12,7 @@ from fairway.serve.refusal import Fault, Refused
 from fairway.serve.schema import careful
 from fairway.serve.schema import tensors as packed
 from fairway.serve.schema.csvrows import parse_csv
+from fairway.serve.schema.elements import nest
 from fairway.serve.schema.fast import FAILS
 from fairway.serve.schema.faults import refusal, refuse_oddities
 from fairway.serve.schema.fromtensors import check_names
@@ -94,7 +95,7 @@ class ValueChecker:
         for tensor in tensors:
             packed.check_size(tensor)
         if self._rules is not None:
-            self.check_value({tensor.name: packed.nest(packed.unpack(tensor), tensor.shape) for tensor in tensors})
+            self.check_value({tensor.name: nest(packed.unpack(tensor), tensor.shape) for tensor in tensors})
         sizes = {tensor.shape[0] if tensor.shape else 0 for tensor in tensors}
         rows = sizes.pop() if len(sizes) == 1 else 0
         return Call("tensors", rows=rows, names=tuple(tensor.name for tensor in tensors), tensors=tuple(tensors))

@@ -13,6 +13,7 @@ from fairway.serve.schema import careful
 from fairway.serve.schema import tensors as packed
 from fairway.serve.schema.careful import Doubled, Odd
 from fairway.serve.schema.datatypes import DATATYPES
+from fairway.serve.schema.elements import nest
 from fairway.serve.schema.fast import FAILS
 from fairway.serve.schema.faults import MOST_FAULTS, refusal, wrong
 from fairway.serve.schema.fromtensors import check_names
@@ -31,7 +32,6 @@ class TensorsChecker:
     def __init__(self, schema: ModelSchema) -> None:
         self.schema = schema
         self._specs = {spec.name: spec for spec in schema.tensors}
-        self._is_one = isinstance(schema.inputs, dict) and schema.inputs.get("type") == "array"
         ruled = {spec.name: _has_rules(spec.schema) for spec in schema.tensors}
         root = validator_of(schema) if any(ruled.values()) else None
         self._rules = {spec.name: root.evolve(schema=spec.schema) for spec in schema.tensors if root is not None and ruled[spec.name]}
@@ -153,7 +153,7 @@ class TensorsChecker:
                 raise wrong(f"{say(packed.numbers(tensor)[at])} as value {at}", "numbers", field=spec.name)
             rules = self._rules.get(tensor.name)
             if rules is not None:
-                self._check_rules(tensor.name, packed.nest(packed.unpack(tensor), tensor.shape), rules)
+                self._check_rules(tensor.name, nest(packed.unpack(tensor), tensor.shape), rules)
         return self._call(list(tensors))
 
     def read_rows(self, rows: list[Any]) -> Call:

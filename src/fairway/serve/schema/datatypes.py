@@ -33,6 +33,8 @@ DATATYPES = {
     "BYTES": Datatype(0, "", "|O", "string"),
 }
 
+FROM_NUMPY = {kind.numpy: name for name, kind in DATATYPES.items() if kind.size and kind.numpy}
+
 _NAMES = {
     "float": "FP64", "double": "FP64", "float64": "FP64", "number": "FP64", "decimal": "FP64", "float32": "FP32", "halffloat": "FP16",
     "float16": "FP16", "bfloat16": "BF16", "int": "INT64", "integer": "INT64", "long": "INT64", "bool": "BOOL", "boolean": "BOOL",

@@ -125,12 +125,12 @@ class RowReader:
     def _explain(self, number: int, missing: list[str], extra: list[str], faults: list[Fault]) -> None:
         """What a row lacks, and what it has too many of; a name that is nearly right is one of each."""
         for name in missing[:MOST_FAULTS]:
-            near = difflib.get_close_matches(name, extra[:50], 1, 0.7)
-            came = f"nothing (there is {near[0][:80]!r})" if near else "nothing"
+            near = _nearest(name, extra[:50], 0.7)
+            came = f"nothing (there is {near[:80]!r})" if near else "nothing"
             faults.append(Fault(row=number, field=name, came=came, expected=self.checks[self._places[name]].expected))
         for key in extra[:MOST_FAULTS]:
-            near = difflib.get_close_matches(key[:80], self._places, 1, 0.6) if len(faults) < MOST_FAULTS else []
-            expected = f"{near[0]!r}?" if near else f"only {self._fields()}"
+            near = _nearest(key[:80], self._places, 0.6) if len(faults) < MOST_FAULTS else ""
+            expected = f"{near!r}?" if near else f"only {self._fields()}"
             faults.append(Fault(row=number, field=key[:80], came="a field that the model does not take", expected=expected))
 
     def _value(self, number: int, check: ValueCheck, value: Any, faults: list[Fault], is_positional: bool) -> Any:

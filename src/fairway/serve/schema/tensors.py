@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-import struct
-from array import array
+from collections.abc import Sequence
 from itertools import chain
 from typing import Any
 
@@ -12,16 +11,17 @@ from fairway.serve.call import Tensor
 from fairway.serve.refusal import Fault, Refused
 from fairway.serve.schema.careful import Odd
 from fairway.serve.schema.datatypes import DATATYPES, Datatype
+from fairway.serve.schema.elements import count_strings, to_bytes, to_sequence, to_values
 from fairway.serve.schema.values import say
 
 BAD_TENSOR = "FW-INPUT"
 _HIGHEST = {2: b"\x7b\x7c\x7d\x7e\x7f\xfb\xfc\xfd\xfe\xff", 4: b"\x7f\xff", 8: b"\x7f\xff"}
-_MOST_RANK = 32
+_MOST_RANK, _MOST_STRINGS = 32, 1_000_000
 
 
 def bad_tensor(name: str, came: str, expected: str) -> Refused:
     """400: a tensor is not what it says it is."""
-    fault = Fault(row=-1, field=name, came=came, expected=expected)
+    fault = Fault(row=-1, field=name[:80], came=came, expected=expected)
     return Refused(400, BAD_TENSOR, f"the tensor {fault.text.removeprefix('field ')}", faults=(fault,))
 
 
@@ -32,44 +32,28 @@ def find_type(name: str, datatype: str) -> Datatype:
     return found
 
 
-def count_of(name: str, shape: tuple[int, ...]) -> int:
+def count_of(name: str, shape: Sequence[int]) -> int:
     """Elements of a shape; Refused where it is none."""
-    if len(shape) > _MOST_RANK or any(size < 0 for size in shape):
-        raise bad_tensor(name, f"the shape {list(shape)[:40]}", f"at most {_MOST_RANK} sizes, none below 0")
+    if not shape or len(shape) > _MOST_RANK or min(shape) <= 0:
+        raise bad_tensor(name, f"the shape {list(shape)[:40]}", f"1 to {_MOST_RANK} sizes, each 1 or more")
     return math.prod(shape)
 
 
 def check_size(tensor: Tensor) -> None:
-    """Refused (400) unless the bytes are as many as datatype and shape say."""
-    kind = find_type(tensor.name, tensor.datatype)
-    count = count_of(tensor.name, tensor.shape)
-    if kind.size:
-        if count * kind.size != len(tensor.data):
-            said = f"{count * kind.size} bytes: {tensor.datatype} of shape {list(tensor.shape)} is {count} x {kind.size}"
-            raise bad_tensor(tensor.name, f"{len(tensor.data)} bytes", said)
+    """Refused (400, 413) unless the bytes are as many as datatype and shape say."""
+    name, data, size = tensor.name, tensor.data, find_type(tensor.name, tensor.datatype).size
+    count, came = count_of(name, tensor.shape), memoryview(data).nbytes
+    if size:
+        if came != count * size:
+            said = f"{count * size} bytes: {tensor.datatype} of shape {list(tensor.shape)} is {count} x {size}"
+            raise bad_tensor(name, f"{came} bytes", said)
         return
-    found = sum(1 for _one in _elements(tensor))
-    if found != count:
-        raise bad_tensor(tensor.name, f"{found} elements", f"{count}: the shape is {list(tensor.shape)}")
-
-
-def _elements(tensor: Tensor) -> Any:
-    data, at, end = tensor.data, 0, len(tensor.data)
-    while at < end:
-        if end - at < 4:
-            raise bad_tensor(tensor.name, f"{end - at} bytes at its end", "the 4 bytes of an element's length")
-        size = int.from_bytes(data[at : at + 4], "little")
-        if size > end - at - 4:
-            raise bad_tensor(
-                tensor.name, f"an element that says it has {size} bytes, with {end - at - 4} left", "lengths that fit its bytes"
-            )
-        yield bytes(data[at + 4 : at + 4 + size])
-        at += 4 + size
-
-
-def elements(tensor: Tensor) -> list[bytes]:
-    """The elements of a BYTES tensor."""
-    return list(_elements(tensor))
+    is_enough = 4 * count <= came
+    if is_enough and count > _MOST_STRINGS:
+        raise Refused(413, "FW-TOO-LARGE", f"the tensor {name[:80]!r} has {count} texts, at most {_MOST_STRINGS} are taken at once")
+    if not is_enough or count_strings(data, count + 1) != count:
+        said = f"{count} times a length of 4 bytes and as many bytes behind it: the shape is {list(tensor.shape)}"
+        raise bad_tensor(name, f"{came} bytes that do not hold {count} texts", said)
 
 
 def is_finite(tensor: Tensor) -> bool:
@@ -87,23 +71,13 @@ def is_finite(tensor: Tensor) -> bool:
 
 def numbers(tensor: Tensor) -> Any:
     """The elements as a sequence of numbers (a view of the bytes where there can be one); bytes for BYTES."""
-    kind = DATATYPES[tensor.datatype]
-    if kind.code:
-        code: Any = kind.code
-        return memoryview(tensor.data).cast("B").cast(code)
-    if tensor.datatype == "FP16":
-        return struct.unpack(f"<{len(tensor.data) // 2}e", tensor.data)
-    if tensor.datatype == "BF16":
-        return memoryview(array("I", [half << 16 for half in memoryview(tensor.data).cast("B").cast("H")]).tobytes()).cast("f")
-    return elements(tensor)
+    return to_sequence(tensor.datatype, tensor.data)
 
 
 def unpack(tensor: Tensor) -> list[Any]:
     """The elements as JSON has them, flat; bytes that are not UTF-8 as Latin-1 text."""
-    found = numbers(tensor)
-    if tensor.datatype == "BYTES":
-        return [_text(one) for one in found]
-    return list(map(bool, found)) if tensor.datatype == "BOOL" else list(found)
+    found = to_values(tensor.datatype, tensor.data)
+    return [_text(one) for one in found] if tensor.datatype == "BYTES" else found
 
 
 def _text(one: bytes) -> str:
@@ -111,13 +85,6 @@ def _text(one: bytes) -> str:
         return one.decode()
     except UnicodeDecodeError:
         return one.decode("latin-1")
-
-
-def nest(flat: list[Any], shape: tuple[int, ...]) -> Any:
-    """A flat list as lists in lists."""
-    for size in reversed(shape[1:]):
-        flat = [flat[at : at + size] for at in range(0, len(flat), size)] if size else [[] for _one in range(math.prod(shape[:1]))]
-    return flat if shape else flat[0]
 
 
 def pack(name: str, datatype: str, data: Any, shape: tuple[int, ...] | None = None, *, allows_nan: bool = False) -> Tensor:
@@ -133,26 +100,17 @@ def pack(name: str, datatype: str, data: Any, shape: tuple[int, ...] | None = No
     elif len(found) > 1 and found != shape:
         raise bad_tensor(name, f"lists of shape {list(found)}", f"the shape that is said: {list(shape)}")
     _check_types(name, kind, datatype, flat, allows_nan)
-    if datatype == "BYTES":
-        encoded = [_bytes(name, one) for one in flat]
-        return Tensor(name, datatype, shape, b"".join(len(one).to_bytes(4, "little") + one for one in encoded))
     if kind.type == "integer" and float in set(map(type, flat)):
         flat = list(map(int, flat))
     try:
-        tensor = Tensor(name, datatype, shape, _packed(kind, datatype, flat))
+        tensor = Tensor(name, datatype, shape, to_bytes(datatype, flat))
+    except UnicodeEncodeError:
+        raise bad_tensor(name, "half a character (a lone surrogate)", "text") from None
     except OverflowError:
         raise _out_of_range(name, kind, datatype, flat) from None
     if kind.type == "number" and datatype != "FP64" and not allows_nan and not is_finite(tensor):
         raise _out_of_range(name, kind, datatype, flat)
     return tensor
-
-
-def _packed(kind: Datatype, datatype: str, flat: list[Any]) -> bytes:
-    if kind.code:
-        return array(kind.code, flat).tobytes()
-    if datatype == "FP16":
-        return struct.pack(f"<{len(flat)}e", *flat)
-    return b"".join((bits + 0x8000 >> 16 & 0xFFFF).to_bytes(2, "little") for bits in memoryview(array("f", flat).tobytes()).cast("I"))
 
 
 def _out_of_range(name: str, kind: Datatype, datatype: str, flat: list[Any]) -> Refused:
@@ -181,13 +139,6 @@ def _check_types(name: str, kind: Datatype, datatype: str, flat: list[Any], allo
             continue
         if type(one) not in allowed or (isinstance(one, float) and not allows_nan and not math.isfinite(one)):
             raise bad_tensor(name, f"{say(one)} as value {number}", f"{noun}: its datatype is {datatype}")
-
-
-def _bytes(name: str, one: Any) -> bytes:
-    try:
-        return one if isinstance(one, bytes) else one.encode()
-    except UnicodeEncodeError:
-        raise bad_tensor(name, "half a character (a lone surrogate)", "text") from None
 
 
 def _flatten(name: str, data: Any) -> tuple[list[Any], tuple[int, ...]]:
