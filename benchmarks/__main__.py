@@ -95,13 +95,22 @@ def measure_one(session: Session, benchmark: Benchmark) -> None:
 
 
 def write_page(paths: list[Path]) -> int:
-    """Put the figures of result files (the newest, if none is named; of several, the later one's where both measured) into the page."""
+    """Put the figures of result files (the newest, if none is named; of several, the later one's where both measured) into the page.
+
+    A section of which they measured nothing stays as it is.
+    """
     newest = paths or sorted(RESULTS.glob("*.json"))[-1:]
     if not newest:
         print("nothing has been measured yet: python -m benchmarks", file=sys.stderr)
         return 2
     result = report.merge([json.loads(path.read_text(encoding="utf-8")) for path in newest], [benchmark.name for benchmark in BENCHMARKS])
-    PAGE.write_text(report.put_page(PAGE.read_text(encoding="utf-8"), report.render_page(result)), encoding="utf-8")
+    text = PAGE.read_text(encoding="utf-8")
+    for section, part in report.split_sections(result).items():
+        text = report.put_page(text, section, report.render_page(part))
+        measured = {each["benchmark"] for each in part["results"]}
+        absent = [each.name for each in BENCHMARKS if report.find_section(each.name) == section and each.name not in measured]
+        print(f"figures of {section}" + (f", without {', '.join(absent)}" if absent else ""))
+    PAGE.write_text(text, encoding="utf-8")
     print(f"written: {os.path.relpath(PAGE)}")
     return 0
 

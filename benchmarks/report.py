@@ -8,7 +8,10 @@ from typing import Any
 
 from benchmarks.figures import OURS, Bar, Row, judge, plain_number
 
-BEGIN, END = "<!-- figures: python -m benchmarks page -->", "<!-- end of figures -->"
+BEGIN, END = "<!-- figures of {section}: python -m benchmarks page -->", "<!-- end of figures of {section} -->"
+SECTIONS = {"dashboard-": "the dashboard", "serving-": "serving"}
+PIPELINES = "pipelines"
+"""What of the page a benchmark's figures stand in, by how its name begins; the rest is about pipelines."""
 
 
 def render_benchmark(what: str, bars: Sequence[Bar], rows: Sequence[Row]) -> str:
@@ -76,8 +79,22 @@ def merge(results: Sequence[Mapping[str, Any]], order: Sequence[str]) -> dict[st
     return {**results[-1], **merged, "machine": {**results[-1]["machine"], "commit": ", ".join(commits)}}
 
 
+def find_section(benchmark: str) -> str:
+    """Where its figures stand in the page."""
+    return next((section for start, section in SECTIONS.items() if benchmark.startswith(start)), PIPELINES)
+
+
+def split_sections(result: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """The result by sections of the page; those of which nothing was measured are left out."""
+    found: dict[str, list[Any]] = {}
+    for each in result["results"]:
+        found.setdefault(find_section(each["benchmark"]), []).append(each)
+    return {section: {**result, "results": results} for section, results in found.items()}
+
+
 def render_page(result: Mapping[str, Any]) -> str:
-    """A result file as a Markdown table: a line for each bar, the others' medians beside ours."""
+    """A result file as a Markdown table: a line for each bar, the others' medians beside ours; of serving also what is no bar and was
+    taken of others, and what could not be measured."""
     machine = result["machine"]
     hardware = f"{machine['processor']}, {machine['cores']} cores, {machine['memory_gb']} GB, {machine['file_system']}"
     software = f"{machine['system']}, Python {machine['python']}; {result['started_at'][:10]}, commit {machine['commit']}"
@@ -97,13 +114,48 @@ def render_page(result: Mapping[str, Any]) -> str:
                 value += f" ({plain_number(ours['minimum'], bar['unit'])})"
             beside = ", ".join(f"{row['contender']} {plain_number(row['median'], '')}" for row in others)
             lines.append(f"| {bar['what']} | ≤ {plain_number(bar['limit'], bar['unit'])} | {value} | {bar['verdict']} | {beside} |")
+    if result["results"] and all(find_section(each["benchmark"]) == "serving" for each in result["results"]):
+        lines += render_beside(result["results"])
     return "\n".join(lines)
 
 
-def put_page(text: str, page: str) -> str:
-    """`text` with what stands between the two marks replaced by `page`. Raises ValueError without the marks."""
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
+def render_beside(benchmarks: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Lines of a second table: figures that are no bars and were taken of others too, a column for each; and a list of who has none, and
+    why."""
+    rows = [row for each in benchmarks for row in each["rows"] if row["figure"] not in {bar["name"] for bar in each["bars"]}]
+    by_figure: dict[str, dict[str, Mapping[str, Any]]] = {}
+    for row in rows:
+        if row["median"] is not None:
+            by_figure.setdefault(row["figure"], {})[row["contender"]] = row
+    shared = {figure: found for figure, found in by_figure.items() if len(found) > 1}
+    counts = {name: sum(name in found for found in shared.values()) for found in shared.values() for name in found}
+    names = sorted((name for name, count in counts.items() if count > 2), key=lambda name: (name != OURS, -counts[name], name))
+    shown = {figure: found for figure, found in shared.items() if sum(name in names for name in found) > 1}
+    lines = list[str]()
+    if shown:
+        lines += ["", "| | " + " | ".join(names) + " |", "| --- |" + " --- |" * len(names)]
+    for figure, found in shown.items():
+        unit = next(iter(found.values()))["unit"]
+        cells = [_render_cell(found.get(name)) for name in names]
+        lines.append(f"| {figure}{f', {unit}' if unit else ''} | " + " | ".join(cells) + " |")
+    failed = [row for each in benchmarks for row in each["rows"] if row["median"] is None and row["note"]]
+    said = dict.fromkeys(f"- {row['contender']}, {row['figure']}: {row['note'].splitlines()[0]}" for row in failed)
+    return [*lines, "", "Not measured:", "", *said] if said else lines
+
+
+def _render_cell(row: Mapping[str, Any] | None) -> str:
+    """The median; in front of it the status that was answered, where that is what the figure is about."""
+    if row is None:
+        return "–"
+    status = row["note"].partition(",")[0].partition(":")[0] if row["figure"].startswith("bad: ") else ""
+    return f"{status} in {plain_number(row['median'], '')}" if status else plain_number(row["median"], "")
+
+
+def put_page(text: str, section: str, page: str) -> str:
+    """`text` with what stands between the section's two marks replaced by `page`. Raises ValueError without the marks."""
+    begin_mark, end_mark = BEGIN.format(section=section), END.format(section=section)
+    before, begin, rest = text.partition(begin_mark)
+    _, end, after = rest.partition(end_mark)
     if not begin or not end:
-        raise ValueError(f"the page has no {BEGIN} … {END}")
-    return f"{before}{BEGIN}\n\n{page}\n\n{END}{after}"
+        raise ValueError(f"the page has no {begin_mark} … {end_mark}")
+    return f"{before}{begin_mark}\n\n{page}\n\n{end_mark}{after}"

@@ -52,7 +52,9 @@ class Answer:
     seconds: float
 
 
-def bad_requests(contender: Contender, rows: Sequence[Sequence[float]], columns: Sequence[str], *, names_columns: bool) -> list[BadRequest]:
+def bad_requests(
+    contender: Contender, rows: Sequence[Sequence[float]], columns: Sequence[str], *, names_columns: bool, large: int = LARGE
+) -> list[BadRequest]:
     """All nine, made of ten good rows. Rows of names and values lack one name where the contender takes such rows (`names_columns`), else
     the body lacks what its protocol asks for; a shape lies where there are shapes, else one row is longer than the others say."""
     good = [list(row) for row in rows[:10]]
@@ -74,7 +76,7 @@ def bad_requests(contender: Contender, rows: Sequence[Sequence[float]], columns:
     lying["inputs"][0]["data"].pop()
     ragged = contender.body([*good[:ROW], [*good[ROW], 1.0], *good[ROW + 1 :]])
     speaks_v2 = is_v2 or names_columns
-    large = contender.body(good * (LARGE // len(contender.body(good)) + 1))
+    huge = contender.body(good * (large * 11 // 10 // len(contender.body(good)) + 1))
     return [
         make("not JSON", contender.body(good)[:-20], "expected"),
         make("missing field", json.dumps({"data": named}).encode())
@@ -88,7 +90,7 @@ def bad_requests(contender: Contender, rows: Sequence[Sequence[float]], columns:
         if speaks_v2
         else make("lying shape", ragged, "row", "expected"),
         make("empty rows", _empty(contender, is_v2=is_v2), "expected"),
-        make("50 MB", large, "expected"),
+        make("50 MB", huge, "expected"),
     ]
 
 

@@ -186,7 +186,7 @@ def started(
                 said = str(error)
             if process.poll() is not None or time.perf_counter() - began > _PATIENCE_S:
                 raise CommandError(f"{contender.name} does not answer rightly: {said}; {(work / 'log').read_text()[-300:]}")
-            time.sleep(0.002)
+            time.sleep(0.005)
         server.first_answer_s = time.perf_counter() - began
         yield server
     finally:

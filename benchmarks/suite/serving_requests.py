@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from benchmarks.figures import OURS, Bar
 from benchmarks.process import CommandError
-from benchmarks.serving.bench import Server, contenders, models, rows, started
+from benchmarks.serving.bench import Server, contenders, models, ours, rows, started
 from benchmarks.session import Benchmark, Session
 
 ALONE = Bar("serving-identity-1", "identity, one JSON row, one caller: median", 250, "µs")
@@ -14,19 +14,25 @@ TREES = Bar("serving-trees-1", "boosted trees, one caller, batching on: median, 
 TREES_MANY = Bar("serving-trees-64", "boosted trees, 64 callers: time for a request, of FastAPI's", 0.125, "of fastapi")
 TREES_P99 = Bar("serving-trees-64-p99", "boosted trees, 64 callers: p99", 15, "ms")
 HUNDRED = Bar("serving-trees-100", "boosted trees, 100 rows, 8 callers: time for a row, of FastAPI's", 0.5, "of fastapi")
-FAILED = Bar("serving-failed", "requests that were not answered with 200", 0, "")
+FAILED = Bar("serving-failed", "requests that were not answered with 200", 0, "errors")
 MEMORY = Bar("serving-memory", "memory of the server with one worker and scikit-learn, after the load", 170, "MB")
 SECOND = Bar("serving-memory-2", "private memory of a second worker", 20, "MB")
 
 
+_COMPARED = (OURS, "fastapi")
+"""Measured in each round: bars are shares of one by the other. The rest stand beside them, and are measured in the first round only."""
+
+
 def measure(session: Session) -> None:
-    seconds = 3.0 if session.quick else 8.0
     models(session)
     found: dict[tuple[str, str], list[float]] = {}
-    for _ in range(1 if session.quick else 3):
+    for number in range(1 if session.quick else 3):
         for model in ("identity", "hgb"):
             for contender, python in contenders(session):
+                if number and contender.name not in _COMPARED:
+                    continue
                 session.talk(f"{contender.name} {model}")
+                seconds = 4.0 if contender.name in _COMPARED and not session.quick else 2.0
                 try:
                     with started(session, contender, python, model) as server:
                         for key, value in _figures(server, seconds, model).items():
@@ -60,33 +66,31 @@ def _figures(server: Server, seconds: float, model: str) -> dict[str, float]:
 
 
 def _judge(session: Session, found: dict[tuple[str, str], list[float]]) -> None:
-    """Ours as a share of FastAPI's, round by round."""
+    """Everybody's as a share of FastAPI's, round by round."""
+    names = dict.fromkeys([OURS, *(name for _, name in found)])
 
-    def ours(figure: str) -> list[float]:
-        return found.get((figure, OURS), [])
-
-    def share(figure: str, *, per_s: bool) -> list[float | None]:
-        pairs = zip(ours(figure), found.get((figure, "fastapi"), []), strict=False)
+    def share(figure: str, name: str, *, per_s: bool) -> list[float | None]:
+        pairs = zip(found.get((figure, name), []), found.get((figure, "fastapi"), []), strict=False)
         return [theirs / mine if per_s else mine / theirs for mine, theirs in pairs]
 
-    session.record(ALONE.name, OURS, "µs", list(ours("identity-1x1/p50")))
-    session.record(MANY.name, OURS, "of fastapi", share("identity-1x64/per_s", per_s=True))
-    session.record(TREES.name, OURS, "of fastapi", share("hgb-1x1/p50", per_s=False))
-    session.record(TREES_MANY.name, OURS, "of fastapi", share("hgb-1x64/per_s", per_s=True))
-    session.record(TREES_P99.name, OURS, "ms", [value / 1000 for value in ours("hgb-1x64/p99")])
-    session.record(HUNDRED.name, OURS, "of fastapi", share("hgb-100x8/per_s", per_s=True))
-    session.record(FAILED.name, OURS, "", list(ours("failed")))
-    session.record(MEMORY.name, OURS, "MB", list(ours("hgb/memory")))
-    for contender, python in contenders(session):
-        if contender.name == OURS:
-            _second_worker(session, contender, python)
+    for name in names:
+        session.record(ALONE.name, name, "µs", list(found.get(("identity-1x1/p50", name), [])))
+        session.record(MANY.name, name, "of fastapi", share("identity-1x64/per_s", name, per_s=True))
+        session.record(TREES.name, name, "of fastapi", share("hgb-1x1/p50", name, per_s=False))
+        session.record(TREES_MANY.name, name, "of fastapi", share("hgb-1x64/per_s", name, per_s=True))
+        session.record(TREES_P99.name, name, "ms", [value / 1000 for value in found.get(("hgb-1x64/p99", name), [])])
+        session.record(HUNDRED.name, name, "of fastapi", share("hgb-100x8/per_s", name, per_s=True))
+        session.record(FAILED.name, name, "errors", list(found.get(("failed", name), [])))
+        session.record(MEMORY.name, name, "MB", list(found.get(("hgb/memory", name), [])))
+    _second_worker(session)
 
 
-def _second_worker(session: Session, contender: object, python: object) -> None:
-    """How much more memory two workers take than one, and how much more they do with two cores."""
+def _second_worker(session: Session) -> None:
+    """How much more memory of its own two workers take than one."""
+    contender, python = ours(session)
     sizes = list[float]()
     for workers in (1, 2):
-        with started(session, contender, python, "hgb", workers=workers, core="0,1") as server:  # type: ignore[arg-type]
+        with started(session, contender, python, "hgb", workers=workers, core="0,1") as server:
             server.load(server.contender.body(rows(server.setting.models)[:1]), 64, 3)
             sizes.append(server.memory_mb)
     session.record(SECOND.name, OURS, "MB", [sizes[1] - sizes[0]])

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import time
+from pathlib import Path
 
 from benchmarks.figures import OURS, Bar
 from benchmarks.process import CommandError
-from benchmarks.serving.bench import contenders, models, started
-from benchmarks.serving.contenders import CONTENDERS, find_python
+from benchmarks.serving.bench import contenders, models, ours, started
 from benchmarks.session import Benchmark, Session
 
 FRESH = Bar("serving-start", "nothing warm: to the first answer, of a bare script's time", 1.2, "of bare")
@@ -19,34 +20,39 @@ _PREDICT = "m.predict_proba(np.load(sys.argv[1] + '/rows.npy')[:1]); sys.stdout.
 
 def measure(session: Session) -> None:
     folder = models(session)
-    ours = find_python(session.peers.environments, CONTENDERS[0])
-    if ours is None:
-        raise CommandError("our own environment is not installed: python -m benchmarks peers install serving-fairway")
-
-    def bare(load: str) -> float:
-        began = time.perf_counter()
-        with subprocess.Popen([str(ours), "-W", "ignore", "-c", load + _PREDICT, str(folder)], stdout=subprocess.PIPE) as child:
-            assert child.stdout is not None
-            child.stdout.read(1)
-            return time.perf_counter() - began
-
-    bare(_SAME_FILE)
+    _, python = ours(session)
     found: dict[str, list[float]] = {}
     shares = list[float]()
-    for _ in range(3 if session.quick else 9):
-        found.setdefault("bare script, same file", []).append(bare(_SAME_FILE))
-        found.setdefault("bare script, joblib", []).append(bare(_JOBLIB))
-        for contender, python in contenders(session):
+    for number in range(4 if session.quick else 8):
+        now = {"bare script, same file": _bare(python, _SAME_FILE, folder), "bare script, joblib": _bare(python, _JOBLIB, folder)}
+        for contender, own in contenders(session):
             session.talk(contender.name)
             try:
-                with started(session, contender, python, "hgb", core="0,1") as server:
-                    found.setdefault(contender.name, []).append(server.first_answer_s)
+                with started(session, contender, own, "hgb", core="0,1") as server:
+                    now[contender.name] = server.first_answer_s
             except CommandError as error:
                 session.record("first-answer", contender.name, "s", [], str(error)[:200])
-        shares.append(found[OURS][-1] / found["bare script, same file"][-1])
+        if not number:  # files are read from disk, sources compiled
+            continue
+        for name, value in now.items():
+            found.setdefault(name, []).append(value)
+        if OURS in now:
+            shares.append(now[OURS] / now["bare script, same file"])
     for name, values in sorted(found.items(), key=lambda item: item[0] != OURS):
         session.record("first-answer", name, "s", list(values))
     session.record(FRESH.name, OURS, "of bare", list(shares))
+
+
+def _bare(python: Path, load: str, folder: Path) -> float:
+    """Seconds until a script that does nothing else has predicted; on the same cores, with the same variables."""
+    kept = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    words = ["taskset", "-c", "0,1", str(python), "-W", "ignore", "-c", load + _PREDICT, str(folder)]
+    began = time.perf_counter()
+    with subprocess.Popen(words, stdout=subprocess.PIPE, env={**kept, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}) as child:
+        assert child.stdout is not None
+        if not child.stdout.read(1):
+            raise CommandError("the bare script does not predict")
+        return time.perf_counter() - began
 
 
 BENCHMARK = Benchmark("serving-start", "a model server from nothing", (FRESH,), measure)

@@ -110,6 +110,9 @@ def test_of_several_result_files_the_later_ones_benchmarks_count_in_the_order_of
 
 
 def test_only_what_stands_between_the_marks_of_a_page_is_replaced():
-    assert put_page(f"a\n{BEGIN}\nold\n{END}\nz\n", "new") == f"a\n{BEGIN}\n\nnew\n\n{END}\nz\n"
+    begin, end = BEGIN.format(section="b"), END.format(section="b")
+    others = "\n".join(mark.format(section="a") for mark in (BEGIN, END))
+    text = f"{others}\n{begin}\nold\n{end}\nz\n"
+    assert put_page(text, "b", "new") == f"{others}\n{begin}\n\nnew\n\n{end}\nz\n"
     with pytest.raises(ValueError, match="the page has no"):
-        put_page("nothing here", "new")
+        put_page("nothing here", "b", "new")
