@@ -58,7 +58,9 @@ def test_what_the_script_raises_is_said_to_its_caller_and_the_traceback_to_the_l
     status, answer = moody.score("raise")
     assert (status, answer["error"]["code"]) == (500, "FW-MODEL")
     assert answer["error"]["message"] == "the model failed: ValueError: no such customer"
-    assert 'raise ValueError("no such customer")' in moody.log.read_text()
+    log = moody.log.read_text()
+    assert 'raise ValueError("no such customer")' in log
+    assert "fairway/serve/" not in log, "the user's own lines alone"
     assert moody.score("fine")[0] == 200
 
 
@@ -382,3 +384,4 @@ def test_an_address_that_is_taken_is_said_before_anything_is_loaded(moody: Repli
     )  # fmt: skip
     assert done.returncode == 2
     assert f"cannot listen on 127.0.0.1:{moody.port}: Address already in use" in done.stderr
+    assert "Traceback" not in done.stderr

@@ -21,6 +21,7 @@ from fairway.serve.package.guessing import guess_schema
 from fairway.serve.package.loading import loads_alone
 from fairway.serve.package.package import Package
 from fairway.serve.package.predictor import Predictor
+from fairway.serve.replica.failures import own_traceback
 from fairway.serve.replica.frames import Link
 from fairway.serve.replica.timing import load_timed
 from fairway.serve.replica.worker import run_worker
@@ -134,11 +135,7 @@ def describe_failure(error: Exception) -> tuple[str, str, str]:
     """(message, hint, traceback with the user's own frames alone where there are any)."""
     if isinstance(error, FairwayError):
         return error.message, error.hint, ""
-    kept = traceback.TracebackException.from_exception(error)
-    own = [frame for frame in kept.stack if f"{os.sep}fairway{os.sep}" not in frame.filename and not frame.filename.startswith("<frozen")]
-    if own:
-        kept.stack = traceback.StackSummary.from_list(own)
-    return f"{type(error).__name__}: {error}", "", "".join(kept.format())
+    return f"{type(error).__name__}: {error}", "", own_traceback(error)
 
 
 def fork_parent(package: Package, schema: ModelSchema, threads: int, *, alone: bool) -> tuple[int, socket.socket]:
@@ -151,6 +148,8 @@ def fork_parent(package: Package, schema: ModelSchema, threads: int, *, alone: b
             die_with_parent(me)
             ours.close()
             Parent(Link(theirs), package, schema, threads, alone=alone or loads_alone(package)).run()
+        except (BrokenPipeError, ConnectionResetError):
+            pass  # the front has gone: it has said why, such as a port that is taken
         except BaseException:  # noqa: BLE001 - the process ends here, and says why
             traceback.print_exc()
         finally:

@@ -12,7 +12,6 @@ import signal
 import sys
 import threading
 import time
-import traceback
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -23,6 +22,7 @@ from fairway.serve.package import results as model_results
 from fairway.serve.package.answertables import ACCEPT, as_table, params_of
 from fairway.serve.package.predictor import Predictor
 from fairway.serve.refusal import Refused
+from fairway.serve.replica.failures import own_traceback
 from fairway.serve.replica.frames import Bytes, Link, describe_result, restore_calls
 from fairway.serve.schema.model import ModelSchema
 
@@ -130,7 +130,7 @@ class Worker:
     def _failure(self, error: Exception) -> Result:
         if isinstance(error, Refused):
             return failed(error.status, error.code, "; ".join([error.message, *(fault.text for fault in error.faults[:5])]))
-        sys.stderr.write("".join(traceback.format_exception(error)))
+        sys.stderr.write(own_traceback(error))
         sys.stderr.flush()
         status = getattr(error, "fairway_status", 500)
         return failed(status, "FW-MODEL", f"the model failed: {type(error).__name__}: {error}"[:2000])
