@@ -196,6 +196,7 @@ def test_csv_is_read_by_its_names() -> None:
         (b"age,age,income,owner\n1,1,1,1\n", 422, "the column twice"),
         (b"age,income,owner\n31,2,maybe\n", 422, "field 'owner': came the text 'maybe'"),
         (b"age,income,ower\n31,2,true\n", 422, "there is 'ower'"),
+        (b"AGE,income,owner\n31,2,true\n", 422, "there is 'AGE'"),
     ],
 )
 def test_csv_that_is_wrong_is_refused(body: bytes, status: int, said: str) -> None:

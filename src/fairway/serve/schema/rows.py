@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Iterable
 from typing import Any
 
 from fairway.serve.refusal import Fault
@@ -165,6 +166,13 @@ class RowReader:
     def _fields(self) -> str:
         names = list(self._places)
         return ", ".join(names[:6]) + (f", … ({len(names)} in all)" if len(names) > 6 else "")
+
+
+def _nearest(name: str, names: Iterable[str], share: float) -> str:
+    """The name that may have been meant, whatever its capitals; "" if none is near."""
+    folded = {one.casefold(): one for one in names}
+    found = difflib.get_close_matches(name.casefold(), folded, 1, share)
+    return folded[found[0]] if found else ""
 
 
 def _may_lack(check: ValueCheck) -> bool:
