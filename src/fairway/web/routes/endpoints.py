@@ -181,7 +181,7 @@ async def _view(call: Call[Any, Any], name: str = "") -> EndpointView:
     desk = call.site.settings.endpoints
     view = await desk.view(name) if desk is not None else None
     if view is None or not call.identity.sees(view.endpoint.project):
-        raise NotFoundError(f"there is no endpoint {name!r}", hint="GET /endpoints lists those that there are")
+        raise NotFoundError(f"there is no endpoint {name!r}", hint="`fairway endpoints` and GET /endpoints list those that there are")
     return view
 
 
