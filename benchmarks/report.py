@@ -120,8 +120,8 @@ def render_page(result: Mapping[str, Any]) -> str:
 
 
 def render_beside(benchmarks: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Lines of a second table: figures that are no bars and were taken of others too, a column for each; and a list of who has none, and
-    why."""
+    """Lines of a second table: figures that are no bars and were taken of others too, a column for each who has a quarter of them; and a
+    list of who has none, and why."""
     rows = [row for each in benchmarks for row in each["rows"] if row["figure"] not in {bar["name"] for bar in each["bars"]}]
     by_figure: dict[str, dict[str, Mapping[str, Any]]] = {}
     for row in rows:
@@ -129,7 +129,9 @@ def render_beside(benchmarks: Sequence[Mapping[str, Any]]) -> list[str]:
             by_figure.setdefault(row["figure"], {})[row["contender"]] = row
     shared = {figure: found for figure, found in by_figure.items() if len(found) > 1}
     counts = {name: sum(name in found for found in shared.values()) for found in shared.values() for name in found}
-    names = sorted((name for name, count in counts.items() if count > 2), key=lambda name: (name != OURS, -counts[name], name))
+    names = sorted(
+        (name for name, count in counts.items() if count > len(shared) // 4), key=lambda name: (name != OURS, -counts[name], name)
+    )
     shown = {figure: found for figure, found in shared.items() if sum(name in names for name in found) > 1}
     lines = list[str]()
     if shown:

@@ -31,7 +31,7 @@ def measure(session: Session) -> None:
             if contender.name == OURS:
                 _record(session, (DISTRIBUTIONS.name, SIZE.name), OURS, count(python, names, ["fairway", *_MODEL]))
             brought = count(python, names, [*_MODEL, *SKLEARN])
-            _record(session, ("all but scikit-learn's: distributions", "all but scikit-learn's: size"), contender.name, brought)
+            _record(session, ("what is installed beside scikit-learn's", "its size"), contender.name, brought)
         except CommandError as error:
             session.record(DISTRIBUTIONS.name, contender.name, "distributions", [], str(error)[:200])
 

@@ -14,6 +14,7 @@ from benchmarks.session import Benchmark, Session
 TREES = Bar("serving-tensors-trees", "boosted trees: time for a row, of KServe's", 1 / 3, "of kserve")
 IDENTITY = Bar("serving-tensors-identity", "identity: time for a row, of KServe's", 0.1, "of kserve")
 _ASKING = ROOT / "benchmarks/serving/tensors.py"  # run by an environment that has tritonclient; nothing here imports it
+_FIGURES = {"hgb": "binary tensors, boosted trees: rows", "identity": "binary tensors, identity: rows"}
 _SPEAK = ("fairway", "kserve", "mlserver")
 
 
@@ -40,9 +41,9 @@ def measure(session: Session) -> None:
                             raise CommandError(f"no right answer: {(done.stderr.strip().splitlines() or ['wrong numbers'])[-1][:200]}")
                         found.setdefault((model, contender.name), []).append(said["rows_s"])
                 except CommandError as error:
-                    session.record(f"{model}-rows", contender.name, "rows/s", [], str(error))
+                    session.record(_FIGURES[model], contender.name, "rows/s", [], str(error))
     for (model, name), values in sorted(found.items(), key=lambda item: item[0][1] != OURS):
-        session.record(f"{model}-rows", name, "rows/s", list(values))
+        session.record(_FIGURES[model], name, "rows/s", list(values))
     for bar, model in ((TREES, "hgb"), (IDENTITY, "identity")):
         for name in _SPEAK:
             pairs = list(zip(found.get((model, name), []), found.get((model, "kserve"), []), strict=False))

@@ -59,7 +59,9 @@ def _record(session: Session, name: str, found: dict[tuple[str, int], list[float
     session.record(FAILED.name, name, "errors", [sum(found["failed", 1]) + sum(found["failed", 2])])
     for workers in (1, 2):
         for figure, unit in (("per_s", "rows/s"), ("cpu", "µs"), ("p99", "µs")):
-            session.record(f"heavy-{ROWS}x{CALLERS}, {workers} workers/{figure}", name, unit, list(found[figure, workers]))
+            what = {"per_s": "rows", "cpu": "CPU for a request"}.get(figure, figure)
+            title = f"many trees, {ROWS} rows, {CALLERS} callers, {workers} worker{'s' * (workers > 1)}: {what}"
+            session.record(title, name, unit, list(found[figure, workers]))
     if name == OURS:
         session.record("requests in a batch, 1 worker", name, "", list(found["batch", 1]))
         session.record("requests in a batch, 2 workers", name, "", list(found["batch", 2]))

@@ -15,6 +15,7 @@ from benchmarks.serving import checks
 from benchmarks.serving.bad import COLUMN, KINDS, ROW, Answer, bad_requests, find_named, is_clear, send
 from benchmarks.serving.bench import Server, on_core
 from benchmarks.serving.contenders import CONTENDERS, Setting, variables
+from benchmarks.suite.serving_requests import describe
 from benchmarks.suite.serving_workers import _BATCHES
 
 COLUMNS = [f"c{number}" for number in range(23)]
@@ -121,6 +122,18 @@ def test_batches_are_read_from_what_a_replica_says_of_itself():
 
     text = Meter().render("m", "1", {}, {100: 3, 256: 4})
     assert sum(float(value) for _, value in _BATCHES.findall(text)) == 7
+
+
+@pytest.mark.parametrize(
+    ("figure", "said"),
+    [
+        ("hgb-100x8/p50", "boosted trees, 100 rows, 8 callers: p50"),
+        ("identity-1x1/cpu", "identity, 1 row, 1 caller: CPU for a request"),
+        ("hgb/memory", "boosted trees: memory"),
+    ],
+)
+def test_a_load_is_described_in_words(figure, said):
+    assert describe(figure) == said
 
 
 CHILD = """
