@@ -18,7 +18,7 @@ import pytest
 
 from fairway.cli import main
 from fairway.cli.deploy import parse_floor, parse_target
-from fairway.cli.endpointlog import find_new
+from fairway.cli.endpointlog import find_new, split_line
 from fairway.cli.endpoints import print_endpoint
 from fairway.cli.rollout import read_bounds
 from fairway.cli.serving import parse_weights, spell_curl
@@ -118,7 +118,9 @@ def test_from_a_script_to_a_url_and_back(place: Place) -> None:
     view = place.json("endpoints", "risk")
     assert {one["number"]: one["state"] for one in view["revisions"]} == {1: "ready", 2: "ready"}
     assert [one["source"].rpartition("/")[2] for one in (r["spec"] for r in view["endpoint"]["revisions"])] == ["score.py", "score.py"]
-    assert "model loaded" in place.run("logs", "risk")
+    said = [split_line(line) for line in place.run("logs", "risk").splitlines()]
+    assert {replica[:7] for replica, when, text in said if when and text == "model loaded"} == {"risk-1-", "risk-2-"}
+    assert view["cold_starts"] and [name for name, _ in view["cold_starts"][-1]["phases"]][-3:] == ["libraries", "model", "warm-up"]
     text = place.run("endpoints", "risk")
     assert "50 %" in text and "score.py" in text and "first" in text
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import time
 from collections.abc import Sequence
@@ -13,6 +14,7 @@ from fairway.cli.style import paint
 _COLOURS = ("cyan", "green", "yellow", "blue")
 _LINES, _FOLLOWED = 200, 1000
 _LOOK_S = 0.5
+_TIME = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z) ")
 
 
 def find_endpoint(folder: str, name: str) -> bool:
@@ -64,13 +66,21 @@ def find_new(before: Sequence[str], after: Sequence[str]) -> list[str]:
     return out
 
 
+def split_line(line: str) -> tuple[str, str, str]:
+    """(replica, when, text); "" for a line without its time."""
+    replica, _, rest = line.partition("  ")
+    found = _TIME.match(rest)
+    return (replica, found[1], rest[found.end() :]) if found is not None else (replica, "", rest)
+
+
 def _read(served: Served, name: str, lines: int) -> list[str]:
     return served.api.get(served.path(name, "/logs"), lines=lines)["lines"]
 
 
 def _write(lines: Sequence[str]) -> None:
     for line in lines:
-        replica, _, text = line.partition("  ")
+        replica, when, text = split_line(line)
         colour = _COLOURS[sum(replica.encode()) % len(_COLOURS)]
-        sys.stdout.write(f"{paint(replica, colour, sys.stdout)}  {text}\n")
+        shown = f"{paint(when, 'dim', sys.stdout)} {text}" if when else text
+        sys.stdout.write(f"{paint(replica, colour, sys.stdout)}  {shown}\n")
     sys.stdout.flush()

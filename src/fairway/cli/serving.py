@@ -102,6 +102,8 @@ def local_endpoints(project: Project) -> Sequence[str]:
 def wait_ready(served: Served, name: str, number: int, timeout_s: float, say: Callable[[str], None]) -> dict[str, Any]:
     """The endpoint, when the revision is ready (or needs not run, or is as it is when the time is over). Raises TaskFailed with what its
     model's process said if it cannot start."""
+    from fairway.cli.endpointlog import split_line
+
     end, said = time.monotonic() + timeout_s, ""
     while True:
         view = served.get(name)
@@ -110,7 +112,7 @@ def wait_ready(served: Served, name: str, number: int, timeout_s: float, say: Ca
         if state == "failed" and row is not None:
             log = served.api.get(served.path(name, "/logs"), revision=number, lines=40)["lines"]
             for line in log[-30:]:
-                say(f"  {line.partition('  ')[2]}")
+                say(f"  {split_line(line)[2]}")
             raise TaskFailed(
                 f"revision {number} of {name!r} does not start: {row['why']}",
                 hint=f"what served before still does; see {served.words} logs {name}",

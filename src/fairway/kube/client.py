@@ -148,12 +148,22 @@ class KubeClient:
         return self._watches.subscribe(api, api.path(namespace or self.namespace), {"labelSelector": labels, "fieldSelector": fields})
 
     async def logs(
-        self, pod: str, container: str = "", *, follow: bool = False, tail: int = 0, since_s: int = 0, previous: bool = False
+        self,
+        pod: str,
+        container: str = "",
+        *,
+        follow: bool = False,
+        tail: int = 0,
+        since_s: int = 0,
+        previous: bool = False,
+        timestamps: bool = False,
     ) -> AsyncGenerator[bytes]:
-        """What a container wrote, in pieces of any size; with `follow` until it ends. Raises ConfigError while it has not started."""
+        """What a container wrote, in pieces of any size; with `follow` until it ends; with `timestamps` before each line. Raises
+        ConfigError while it has not started."""
         from fairway.kube.transport import Call
 
-        asked = {"container": container, "tailLines": tail, "sinceSeconds": since_s, "previous": previous, "follow": follow}
+        asked = {"container": container, "tailLines": tail, "sinceSeconds": since_s, "previous": previous}
+        asked |= {"follow": follow, "timestamps": timestamps}
         query = {key: str(value).lower() if isinstance(value, bool) else str(value) for key, value in asked.items() if value}
         call = Call("get", "Pod/log", "GET", get_kind("Pod").path(self.namespace, pod, "log"), pod, query)
         async with self._transport.stream(

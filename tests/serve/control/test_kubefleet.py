@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from fairway.cli.endpointlog import split_line
 from fairway.errors import UnsupportedError
 from fairway.kube.client import KubeClient
 from fairway.kube.manifests import Link
@@ -145,6 +146,8 @@ def test_one_that_loads_is_not_ready(cluster: Emulator) -> None:
             while not any("loading" in line for line in await fleet.logs("risk")):
                 await fleet.wait(0.05)
         assert [each.state for each in await fleet.observe()] == ["starting"]
+        replica, when, text = split_line((await fleet.logs("risk"))[0])
+        assert replica.startswith("fairway-") and len(when) == 24 and "loading" in text
 
     play(cluster, story)
 

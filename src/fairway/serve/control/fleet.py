@@ -78,7 +78,7 @@ class Fleet(Protocol):
         ...
 
     async def logs(self, endpoint: str, *, revision: int = 0, replica: str = "", lines: int = 500) -> Sequence[str]:
-        """The last lines that its replicas wrote, each with the replica's id before it."""
+        """The last lines that its replicas wrote, oldest first: "REPLICA  TIME TEXT", the time in UTC ("2026-11-28T20:15:03.123Z")."""
         ...
 
     def scales_itself(self, endpoint: Endpoint) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import re
 import sys
 import time
 from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping, Sequence
@@ -64,6 +65,7 @@ _ANSWER_S = 1.0
 _EVENTS_KEPT = 8
 _FAILED_SHOWN_S = 120.0
 _FRESH_S = 2.0
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+Z")
 
 
 class KubeFleet:
@@ -190,8 +192,9 @@ class KubeFleet:
             if pod.endpoint == endpoint and revision in (0, pod.revision) and replica in ("", pod.name) and pod.obj.get("status")
         ]
         texts = await asyncio.gather(*(self._log(pod, lines) for pod in sorted(pods, key=lambda pod: pod.created_at)))
-        told = [f"{pod_name} {line}" for pod_name, text in texts for line in text.splitlines()]
-        return told[-lines:]
+        told = [(_short(line), pod_name) for pod_name, text in texts for line in text.splitlines()]
+        told.sort(key=lambda one: one[0][:24])
+        return [f"{pod_name}  {line}" for line, pod_name in told[-lines:]]
 
     def warm_bytes(self, endpoint: str) -> int:
         """Nothing is kept warm in a cluster."""
@@ -382,7 +385,7 @@ class KubeFleet:
         text = b""
         for previous in (True, False) if restarts_of(pod.obj) else (False,):
             with suppress(FairwayError):  # one that has not started has no log
-                async for piece in self.client.logs(pod.name, MAIN, tail=lines, previous=previous):
+                async for piece in self.client.logs(pod.name, MAIN, tail=lines, previous=previous, timestamps=True):
                     text += piece
         return pod.name, text.decode("utf-8", "replace")
 
@@ -463,6 +466,12 @@ class _Pod:
         if is_running(self.obj) and (is_ready(self.obj) or self._answered >= restarts_of(self.obj)):
             return "ready", ""
         return explain_replica(self.obj, self.events)
+
+
+def _short(line: str) -> str:
+    """A line with its time in ms, not in ns."""
+    when, blank, text = line.partition(" ")
+    return f"{when[:23]:0<23}Z{blank}{text}" if _TIME.fullmatch(when) else line
 
 
 async def ask_ready(address: str) -> dict[str, Any] | None:

@@ -68,7 +68,7 @@ class Launching:
         options = {key: value for key, value in spec.options.items() if key not in ("env", "workers")}
         words = [folder, "--name", name, "--version", str(version), "--uds", uds, "--limits", json.dumps(to_plain(spec.limits))]
         words += ["--workers", str(spec.options.get("workers", 1)), "--options", json.dumps(options)]
-        words += ["--drain", f"{spec.limits.deadline_s:g}"]
+        words += ["--drain", f"{spec.limits.deadline_s:g}", "--times"]
         if spec.schema:
             words += ["--schema", self._find_blob(spec.schema)]
         given: dict[str, Any] = spec.options.get("env") or {}

@@ -29,6 +29,7 @@ from fairway.serve.control.processes import (
     read_last_lines,
     signal_group,
     spell_end,
+    split_time,
     wait_end,
 )
 from fairway.serve.control.zygote import Zygotes
@@ -176,7 +177,7 @@ class LocalFleet:
             self._remove_logs(endpoint)
 
     async def logs(self, endpoint: str, *, revision: int = 0, replica: str = "", lines: int = 500) -> Sequence[str]:
-        """The last lines, the newest replicas' last."""
+        """The last lines, oldest first."""
         return await asyncio.to_thread(self._read_logs, endpoint, revision, replica, lines)
 
     def scales_itself(self, endpoint: Endpoint) -> bool:
@@ -384,10 +385,14 @@ class LocalFleet:
     def _read_logs(self, endpoint: str, revision: int, replica: str, lines: int) -> list[str]:
         folder = self._folder / "logs" / endpoint
         wanted = f"{replica}.log" if replica else f"{endpoint}-{revision}-*.log" if revision else "*.log"
-        found: list[str] = []
+        found: list[tuple[str, str]] = []
         for path in sorted(folder.glob(wanted), key=_modified_at):
-            found += [f"{path.stem}  {line}" for line in read_last_lines(path, lines)]
-        return found[-lines:]
+            when = ""
+            for line in read_last_lines(path, lines):
+                when = split_time(line)[0] or when
+                found.append((when, f"{path.stem}  {line}"))
+        found.sort(key=lambda pair: pair[0])
+        return [line for _, line in found[-lines:]]
 
     def _cut_logs(self) -> None:
         """Of a log that has grown long only the end is kept; of replicas that have ended only the newest logs."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -18,6 +19,7 @@ from fairway.step.processes import find_children
 SOCKET_BYTES = 99
 """A path of a socket may not be longer (104 on macOS, 108 on Linux, a zero among them)."""
 _LOOK_S = 0.25
+_TIME = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z) ")
 _REASON = 400
 
 
@@ -120,13 +122,20 @@ def read_last_lines(path: Path, lines: int, *, at_most: int = 1 << 18) -> list[s
     return found[1:][-lines:] if size > at_most else found[-lines:]
 
 
+def split_time(line: str) -> tuple[str, str]:
+    """(when, text) of a line as inference servers write them; "" for one without its time."""
+    found = _TIME.match(line)
+    return (found[1], line[found.end() :]) if found is not None else ("", line)
+
+
 def spell_end(status: int | None, log: Path) -> str:
     """Why a process ended, in a line: its last words, or how it was ended."""
     if status is not None and os.WIFSIGNALED(status):
         number = os.WTERMSIG(status)
         name = signal.Signals(number).name if any(number == one for one in signal.Signals) else f"signal {number}"
         return f"it was ended by {name}" + (" (out of memory, or somebody killed it)" if number == signal.SIGKILL else "")
-    said = [line.strip() for line in read_last_lines(log, 20) if line.strip() and not line.startswith("{")]
+    lines = [split_time(line)[1].strip() for line in read_last_lines(log, 20)]
+    said = [line for line in lines if line and not line.startswith("{")]
     errors = [line for line in said if line.startswith("error: ")]
     words = (errors or said or [""])[-1].removeprefix("error: ")[:_REASON]
     if words:

@@ -15,7 +15,8 @@ def main() -> int:
     try:
         return run_replica(parse_options(sys.argv[1:]), print_ready)
     except FairwayError as error:
-        print(json.dumps({"ready": False, "code": error.code, "message": error.message, "hint": error.hint}), flush=True)
+        said = {"ready": False, "code": error.code, "message": error.message, "hint": error.hint}
+        print(json.dumps(said), flush=True, file=sys.__stdout__)
         print(f"{error}\n{error.hint}" if error.hint else str(error), file=sys.stderr)
         return error.exit_status
 

@@ -16,7 +16,8 @@ from fairway.spec.record import Record, field, record, replace
 class ReplicaOptions(Record):
     """`folder`: the model package (or whatever `open_package` takes). It listens on `uds`, on the inherited socket `fd`, or on `host` and
     `port` (0: any that is free); `grpc_port` -1: no gRPC. `workers`: model processes; `options`: of the package ("method", "batch", …).
-    `token`: what callers must send in `fairway-token`, "" for nothing. `quiet`: only warnings are written."""
+    `token`: what callers must send in `fairway-token`, "" for nothing. `quiet`: only warnings are written; `times`: each line with its
+    time."""
 
     folder: str
     schema: str = ""
@@ -35,6 +36,7 @@ class ReplicaOptions(Record):
     key: str = ""
     drain_s: float = 30.0
     quiet: bool = True
+    times: bool = False
 
 
 def parse_options(arguments: list[str]) -> ReplicaOptions:
@@ -56,6 +58,7 @@ def parse_options(arguments: list[str]) -> ReplicaOptions:
     parser.add_argument("--certificate", default="")
     parser.add_argument("--key", default="")
     parser.add_argument("--drain", type=float, default=30.0)
+    parser.add_argument("--times", action="store_true")
     given = vars(parser.parse_args(arguments))
     token_file, drain = given.pop("token_file"), given.pop("drain")
     limits = parse_limits(_parse_json(given.pop("limits"), "--limits"))

@@ -19,6 +19,7 @@ from fairway.serve.replica.front import Front, serve_front
 from fairway.serve.replica.options import ReplicaOptions
 from fairway.serve.replica.pool import ModelFailed, Pool
 from fairway.serve.replica.threads import limit_threads
+from fairway.serve.replica.times import TimedLog
 from fairway.serve.schema import Checker, compile_checker, load_schema, no_schema
 from fairway.spec.record import replace
 
@@ -28,6 +29,15 @@ def run_replica(options: ReplicaOptions, on_ready: Callable[[Front, dict[str, An
 
     Raises UserError and its kin for a package that cannot be served, before anything is loaded.
     """
+    log = TimedLog() if options.times else None
+    try:
+        return _run(options, on_ready, log)
+    finally:
+        if log is not None:
+            log.finish()
+
+
+def _run(options: ReplicaOptions, on_ready: Callable[[Front, dict[str, Any]], None], log: TimedLog | None) -> int:
     limit_threads(options.workers)
     package = open_package(options.folder, schema=options.schema or None, options=options.options)
     schema = load_schema(package.schema, f"{options.folder}/schema.json") if package.schema is not None else no_schema()
@@ -41,8 +51,14 @@ def run_replica(options: ReplicaOptions, on_ready: Callable[[Front, dict[str, An
     front = Front(_bounded(options), package, schema, checker, pool)
     gc.collect()
     gc.freeze()
+
+    async def serve() -> int:
+        if log is not None:
+            log.listen(asyncio.get_running_loop())
+        return await serve_front(front, lambda listening: on_ready(front, listening))
+
     try:
-        return asyncio.run(serve_front(front, lambda listening: on_ready(front, listening)))
+        return asyncio.run(serve())
     except ModelFailed as error:
         if error.trace:
             sys.stderr.write(error.trace)
@@ -69,7 +85,11 @@ def warm_up_calls(package: Package, checker: Checker) -> list[Call]:
 
 def print_ready(front: Front, listening: dict[str, Any]) -> None:
     """One line of JSON that says where: for programs that start a replica."""
-    print(json.dumps({"ready": True, **listening, "pid": os.getpid(), "name": front.name, "version": front.version}), flush=True)
+    print(
+        json.dumps({"ready": True, **listening, "pid": os.getpid(), "name": front.name, "version": front.version}),
+        flush=True,
+        file=sys.__stdout__,
+    )
 
 
 __all__ = ["print_ready", "run_replica", "warm_up_calls"]

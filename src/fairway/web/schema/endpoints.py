@@ -131,7 +131,7 @@ class EndpointLogQuery(Query):
 
 
 class EndpointLog(msgspec.Struct, kw_only=True):
-    """Lines, oldest first, each with its replica before it."""
+    """Lines, oldest first, each with its replica before it and then the time, in UTC: "REPLICA  2026-11-28T20:15:03.123Z TEXT"."""
 
     lines: list[str]
 
