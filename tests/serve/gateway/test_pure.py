@@ -304,6 +304,20 @@ def test_nothing_of_one_connection_reaches_the_other() -> None:
     assert (kind, kept) == (b"a/b", [(b"location", b"/risk/docs")])
 
 
+@pytest.mark.parametrize(
+    ("path", "location", "wanted"),
+    [
+        ("/risk", b"docs", b"risk/docs"),
+        ("/risk/", b"docs", b"docs"),
+        ("/risk/score", b"docs", b"docs"),
+        ("/risk", b"https://example.org/", b"https://example.org/"),
+        ("/risk", b"//example.org/", b"//example.org/"),
+    ],
+)
+def test_a_place_beside_the_root_is_found_with_and_without_a_slash(path: str, location: bytes, wanted: bytes) -> None:
+    assert answer_headers([(b"location", location)], "/risk", path)[1] == [(b"location", wanted)]
+
+
 def test_who_called_is_added_behind_what_a_proxy_said() -> None:
     made = dict(
         forwarded(

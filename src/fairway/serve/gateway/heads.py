@@ -51,8 +51,9 @@ def forwarded(headers: Mapping[bytes, bytes], peer: str, *, is_encrypted: bool, 
     return tuple(made)
 
 
-def answer_headers(headers: Iterable[Header], prefix: str) -> tuple[bytes, list[Header]]:
-    """The content type of an answer, and what else of its headers the caller gets. Places below the replica's root are below `prefix`."""
+def answer_headers(headers: Iterable[Header], prefix: str, path: str = "") -> tuple[bytes, list[Header]]:
+    """The content type of an answer, and what else of its headers the caller gets. Places below the replica's root are below `prefix`.
+    `path`: what the caller asked for; a place beside the root is another for who asked without a slash at the end."""
     kind = b"application/octet-stream"
     kept: list[Header] = []
     dropped: frozenset[bytes] = frozenset()
@@ -65,6 +66,8 @@ def answer_headers(headers: Iterable[Header], prefix: str) -> tuple[bytes, list[
         elif name not in _NOT_ANSWERED:
             if name == b"location" and value.startswith(b"/") and not value.startswith(b"//"):
                 header = (name, prefix.encode("latin-1") + value)
+            elif name == b"location" and path == prefix != "" and not value.startswith(b"/") and b":" not in value.partition(b"/")[0]:
+                header = (name, prefix[1:].encode("latin-1") + b"/" + value)
             kept.append(header)
     return kind, [header for header in kept if header[0] not in dropped] if dropped else kept
 

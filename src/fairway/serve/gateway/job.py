@@ -181,7 +181,7 @@ class Job:
                 self._gateway.keep(self._task)
                 return
             self._part(replica, now)
-            kind, headers = answer_headers(answer.headers, self.way.prefix)
+            kind, headers = answer_headers(answer.headers, self.way.prefix, self.exchange.path)
             headers += replica.tag
             body: bytes = answer.body
             if self.exchange.method == "HEAD":  # only its length is written
@@ -216,7 +216,7 @@ class Job:
         """A long answer, or one that comes bit by bit, as fast as its caller takes it."""
         chunks = answer.chunks
         assert chunks is not None
-        kind, headers = answer_headers(answer.headers, self.way.prefix)
+        kind, headers = answer_headers(answer.headers, self.way.prefix, self.exchange.path)
         stream = self.exchange.stream(answer.status, kind, (*headers, *replica.tag))
         status = answer.status
         pieces = chunks.__aiter__()
