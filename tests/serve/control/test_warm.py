@@ -180,3 +180,31 @@ def test_a_replica_that_is_wanted_while_it_learns_begins_with_what_it_has(machin
         await fleet.close()
 
     asyncio.run(main())
+
+
+def test_the_last_replica_stays_until_its_libraries_are_warm(machine: Machine) -> None:
+    spec = machine.make("good")
+    folder = machine.home.parent / "good"
+    go, begun = machine.home.parent / "go", machine.home.parent / "begun"
+    source = f"import os, pathlib\nif pathlib.Path({str(begun)!r}).exists():\n    import time\n"  # the replica starts at once
+    source += f"    while not pathlib.Path({str(go)!r}).exists():\n        time.sleep(0.005)\npathlib.Path({str(begun)!r}).touch()\n"
+    (folder / "score.py").write_text(source + QUICK)
+    revision = Revision(1, machine.make_from(folder, spec))
+    endpoint = Endpoint("risk", revisions=(revision,), traffic=((1, 100.0),), scaling=Scaling(0, 2))
+
+    async def main() -> None:
+        fleet = await machine.open()
+        await fleet.apply(endpoint, revision, 1)
+        await until(fleet, lambda replicas: count(replicas, "ready") == 1)
+        async with asyncio.timeout(60):
+            while not list((machine.home / "serve/zygotes").glob("*.json")):
+                await asyncio.sleep(0.01)
+        await fleet.apply(endpoint, revision, 0)
+        assert count(tuple(await fleet.observe()), "ready") == 1
+        go.touch()
+        await until(fleet, lambda replicas: not replicas)
+        assert (await until_warm(machine))["folders"]
+        await fleet.remove("risk")
+        await fleet.close()
+
+    asyncio.run(main())

@@ -44,6 +44,7 @@ _STEADY_S = 30.0  # who was ready for so long has not failed to start
 _ASK_FIRST_S, _ASK_S = 0.001, 0.02
 _MEASURE_S = 5.0
 _HANG_S = 20.0
+_LEARNT_S = 0.25
 _UNHEARD = 4  # times in a row that a replica which hangs was asked in vain
 _LOG_BYTES = 8 << 20
 _LOGS_KEPT = 20
@@ -224,6 +225,10 @@ class LocalFleet:
             return
         endpoint, revision, count = wanted
         living = self._living(key)
+        if living and not count and self._zygotes is not None and self._zygotes.is_learning(*key):
+            # Who has no replica before its libraries are warm pays for them with its next request.
+            self._reconcile_in(_LEARNT_S, key)
+            return
         if len(living) > count:
             for one in sorted(living, key=lambda one: (one.view.state == "ready", one.ready_at, one.view.since))[: len(living) - count]:
                 self._drain(one)
@@ -234,6 +239,12 @@ class LocalFleet:
             count = min(count, sum(one.view.state == "ready" for one in living))  # the others would fail as well
         for _ in range(count - len(living)):
             self._start(endpoint, revision)
+
+    def _reconcile_in(self, delay_s: float, key: Key) -> None:
+        timer = self._timers.get(key)
+        if timer is not None:
+            timer.cancel()
+        self._timers[key] = asyncio.get_running_loop().call_later(delay_s, self._reconcile, key)
 
     def _keep_warm(self, key: Key) -> None:
         """See to its libraries, once nobody waits for the same libraries to be imported by a replica."""
@@ -321,7 +332,7 @@ class LocalFleet:
         delay_s = 0.0 if count <= bool(one.ready_at) else min(_LONGEST_DELAY_S, _FIRST_DELAY_S * 2 ** (count - 1))
         view = replace(one.view, state="failed", since=now, reason=reason)
         self._failures[key] = _Failures(count, view, now + delay_s)
-        self._timers[key] = asyncio.get_running_loop().call_later(delay_s, self._reconcile, key)
+        self._reconcile_in(delay_s, key)
 
     def _drain(self, one: _Tended) -> None:
         if one.view.state != "draining":

@@ -28,6 +28,7 @@ _CODE = "import sys; sys.path.append(sys.argv.pop(1)); from fairway.serve.contro
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 _START_S, _REHEARSE_S, _FORK_S = 30.0, 330.0, 3.0
 _MARGIN_S = 1.0
+_LEARN_S = 60.0
 _LOOK_S = 0.01
 _RETRY_S = 60.0
 _MEASURE_S = 5.0
@@ -52,7 +53,7 @@ class _Warm:
         self.kept: _Kept | None = None
         self.folders: set[str] = set()
         self.memory_bytes = 0
-        self.failed_at = 0.0
+        self.failed_at = self.began_at = 0.0
         self.task: asyncio.Task[None] | None = None
 
 
@@ -102,6 +103,14 @@ class Zygotes:
         """Bytes of the zygotes that serve the endpoint."""
         return sum(one.memory_bytes for one in self._warm.values() if any(user[0] == endpoint for user in one.users))
 
+    def is_learning(self, endpoint: str, revision: int) -> bool:
+        """Are its libraries being imported at this moment? Not for ever: whatever takes a minute is not waited for."""
+        user = (endpoint, revision)
+        if user in self._preparing:
+            return True
+        one = next((one for one in self._warm.values() if user in one.users), None)
+        return one is not None and one.task is not None and not one.task.done() and time.monotonic() - one.began_at < _LEARN_S
+
     async def launch(self, endpoint: str, revision: Revision, start: Start) -> int:
         """A replica as a fork of a process with its libraries, or as many of them as it has by now; returns its process id, 0 if there is
         none."""
@@ -135,6 +144,7 @@ class Zygotes:
     def _look_after(self, one: _Warm) -> None:
         """Have it, and have it know all folders."""
         if one.task is None or one.task.done():
+            one.began_at = time.monotonic()
             one.task = asyncio.get_running_loop().create_task(self._keep(one), name=f"libraries of {one.name}")
         if self._measuring is None:
             self._measuring = asyncio.get_running_loop().create_task(self._measure())
