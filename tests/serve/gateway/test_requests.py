@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shlex
 import signal
 import socket
 import sys
@@ -14,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from fairway.cli.endpoints import key
 from fairway.serve.control.keys import make_key
 from fairway.serve.http import Exchange
 from fairway.spec.record import to_plain
@@ -157,6 +159,10 @@ def test_beyond_this_machine_nothing_is_open_without_a_key(tmp_path: Path) -> No
             refused = await rig.ask("/risk/predict")
             assert (refused.status, refused.json["error"]["code"]) == (401, "FW-KEY")
             assert "authorization: Bearer" in refused.json["error"]["hint"]
+            words = shlex.split(refused.json["error"]["hint"].partition("make one: ")[2])
+            assert words[:4] == ["fairway", "endpoints", "key", "add"]
+            given = key.commands["add"].make_context("add", words[4:]).params
+            assert (given["name"], given["caller"]) == ("risk", "NAME"), "the command line takes them in this order"
             rig.change(risk=endpoint(replica, **row))
             assert (await rig.ask("/risk/predict")).status == 401
             assert (await rig.ask("/risk/predict", headers={"authorization": "Bearer fk1.ada.wrong"})).status == 401
