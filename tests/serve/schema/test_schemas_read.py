@@ -110,6 +110,9 @@ def test_azures_swagger_is_the_body_itself() -> None:
         ({"inputs": {"x": {"type": "number", "minimum": "0"}}}, "minimum"),
         ({"inputs": {"x": {"x-fairway-datatype": "FP31", "type": "number"}}}, "FP31"),
         ({"swagger": "2.0", "definitions": {}}, "ServiceInput"),
+        ({"inputs": {"age": {"type": "number", "min": 3}}}, "inputs/age/min is no word"),
+        ({"inputs": {"age": {"type": "number", "minimun": 3}}}, "inputs/age/minimun is no word"),
+        ({"input": {"age": "number"}}, "inputs/input says no type"),
     ],
 )  # fmt: skip
 def test_a_wrong_schema_is_refused_with_its_place(document: Any, said: str) -> None:

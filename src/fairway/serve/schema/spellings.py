@@ -7,6 +7,7 @@ from typing import Any
 
 from fairway.errors import DefinitionError
 from fairway.serve.schema.datatypes import DATATYPES, find_datatype, nested_array
+from fairway.serve.schema.misspelt import check_words
 from fairway.serve.schema.model import DIALECT
 from fairway.serve.schema.pointers import is_annotation, pointer
 
@@ -97,6 +98,7 @@ def _rows(columns: dict[str, Any], at: str, where: str) -> dict[str, Any]:
 
 def _property(about: dict[str, Any], at: str, where: str) -> dict[str, Any]:
     """One column of a list of columns, whose `type` may be JSON Schema's or a library's ("float32", "category", "datetime64[ns]")."""
+    check_words(about, at, where)
     kept = {
         key: value
         for key, value in about.items()
