@@ -119,8 +119,14 @@ def test_from_a_script_to_a_url_and_back(place: Place) -> None:
     assert {one["number"]: one["state"] for one in view["revisions"]} == {1: "ready", 2: "ready"}
     assert [one["source"].rpartition("/")[2] for one in (r["spec"] for r in view["endpoint"]["revisions"])] == ["score.py", "score.py"]
     said = [split_line(line) for line in place.run("logs", "risk").splitlines()]
+    assert all(when for _, when, _ in said), said
     assert {replica[:7] for replica, when, text in said if when and text == "model loaded"} == {"risk-1-", "risk-2-"}
-    assert view["cold_starts"] and [name for name, _ in view["cold_starts"][-1]["phases"]][-3:] == ["libraries", "model", "warm-up"]
+    assert view["cold_starts"] and [name for name, _ in view["cold_starts"][-1]["phases"]][:4] == [
+        "process",
+        "libraries",
+        "model",
+        "warm-up",
+    ]
     text = place.run("endpoints", "risk")
     assert "50 %" in text and "score.py" in text and "first" in text
 

@@ -150,6 +150,10 @@ def test_a_cold_start_says_what_it_was_made_of() -> None:
         ((start,),) = [view.cold_starts for view in await desk(rig).views()]
         assert start.held == 3 and [name for name, _ in start.phases] == ["process", "libraries", "model"]
         assert abs(sum(took_s for _, took_s in start.phases) - start.took_s) < 1e-9
+        rig.gateways.traffic(rig.now, "risk", 1, 3, ms=32.0)
+        rig.gateways.traffic(rig.now + 1, "risk", 1, 3, ms=500.0)
+        ((start,),) = [view.cold_starts for view in await desk(rig).views()]
+        assert start.phases[-1] == ("first answer", 0.032) and len(start.phases) == 4
 
     kept(work)
 

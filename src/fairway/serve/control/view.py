@@ -88,7 +88,8 @@ class RefusedView(Record):
 @record
 class ColdStart(Record):
     """A start that requests waited for, or would have. `phases`: what took how long, in order ("process", "libraries", "model", "warm-up";
-    "pod placed", "image" on a cluster); `held`: requests that waited; `warm`: the libraries were there already."""
+    "pod placed", "image" on a cluster), and after `took_s` the "first answer"; `held`: requests that waited; `warm`: the libraries were
+    there already."""
 
     at: float
     revision: int

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fairway.serve.control.autoscale import ScaleState
-from fairway.serve.control.figures import RevisionTraffic, Series
+from fairway.serve.control.figures import RevisionTraffic, Series, Tally
 from fairway.serve.control.fleet import Replica
 from fairway.serve.control.rollout import Window
 from fairway.serve.control.spreading import Weights
@@ -54,6 +54,7 @@ class Watched:
         self._keys: dict[str, deque[tuple[float, int, int]]] = {}
         self._seen_ready: set[str] = set()
         self._held: dict[int, int] = {}
+        self._unanswered: dict[int, str] = {}  # revision -> its replica that has started and answered nobody yet
 
     def revision(self, number: int) -> RevisionTraffic:
         """Its traffic."""
@@ -85,7 +86,16 @@ class Watched:
         tally = self.revision(number).add(gateway, at, window)
         self.series.add(at, number, tally, window)
         self.series.hold(at, self.waiting)
+        if tally.latencies and number in self._unanswered:
+            self._note_first(self._unanswered.pop(number), tally)
         self.stand += 1
+
+    def _note_first(self, replica: str, tally: Tally) -> None:
+        """The first answers after a cold start have come: the slowest of them is what its caller still waited for."""
+        for place, start in enumerate(self.cold_starts):
+            if start.replica == replica:
+                answer_s = (tally.percentile(1.0) or 0.0) / 1000.0
+                self.cold_starts[place] = replace(start, phases=(*start.phases, ("first answer", answer_s)))
 
     def hear_wanted(self, gateway: str, number: int, waiting: int, now: float) -> None:
         """Somebody asks for a revision that does not run."""
@@ -144,6 +154,7 @@ class Watched:
                 self._seen_ready.add(one.id)
                 if one.revision not in before and one.cold_start_s:
                     held = self._held.pop(one.revision, 0)
+                    self._unanswered[one.revision] = one.id
                     self.cold_starts.append(ColdStart(one.since, one.revision, one.cold_start_s, one.phases, held, one.warm, one.id))
         self._seen_ready &= {one.id for one in replicas}
         self.replicas = tuple(replicas)
