@@ -213,6 +213,21 @@ def test_what_is_wrong_stands_at_its_field(visitor: Visitor, site: Site) -> None
     expect(age).to_be_focused()
 
 
+def test_what_is_still_empty_is_marked_when_it_is_sent_and_not_before(visitor: Visitor, site: Site) -> None:
+    page = visitor.open("/endpoints/risk?tab=try")
+    age, previous = field(page, "age"), field(page, "previous")
+    age.fill("")
+    page.get_by_label("previous: null").uncheck()
+    previous.press_sequentially("12")
+    expect(previous).to_be_focused()
+    expect(previous).to_have_value("12")
+    expect(page.get_by_text("a value is missing")).to_have_count(0)
+    page.get_by_role("button", name="Send").click()
+    expect(page.get_by_text("a value is missing")).to_be_visible()
+    expect(age).to_be_focused()
+    assert site.keeper.asked == []
+
+
 def test_rows_are_pasted_from_a_spreadsheet(visitor: Visitor, site: Site) -> None:
     page = visitor.open("/endpoints/risk?tab=try")
     page.get_by_role("button", name="CSV").click()

@@ -90,19 +90,20 @@ class FieldView {
     else place.append(box);
   }
 
-  read() {
+  /** `isAsked` false: nobody has sent it yet, so what is still empty is not marked. */
+  read(isAsked = true) {
     if (this.isNull?.checked) return this.field.nullable ? null : undefined;
     if (this.field.kind === "object") {
-      const some = this.children.map((one) => [one.field.name, one.read()]).filter(([, value]) => value !== undefined);
+      const some = this.children.map((one) => [one.field.name, one.read(isAsked)]).filter(([, value]) => value !== undefined);
       return Object.fromEntries(some);
     }
-    if (this.field.kind === "list") return this.items.map((one) => one.read());
+    if (this.field.kind === "list") return this.items.map((one) => one.read(isAsked));
     try {
       const value = readText(this.field, this.input.value);
       this.say("");
       return value;
     } catch (error) {
-      this.say(error.message);
+      if (isAsked || this.input.value.trim()) this.say(error.message);
       throw error;
     }
   }
@@ -146,19 +147,19 @@ export function guideTrying(root) {
     for (const part of root.querySelectorAll("[data-shows]")) part.hidden = part.dataset.shows !== kind;
   };
   /** [kind, body]; throws what is wrong. */
-  const read = () => {
+  const read = (isAsked = true) => {
     if (kind === "csv") return ["csv", toCsv(find("csv").value)];
     if (kind === "json") return ["json", find("json").value];
     for (const leaf of view.leaves()) leaf.say("");
     let first = null;
-    for (const leaf of view.leaves()) if (!leaf.isNull?.checked && leaf.element.getClientRects().length) try { leaf.read(); } catch { first ??= leaf; }
-    first?.input.focus();
-    return ["json", JSON.stringify(bodyOf(form, view.read(), isBare))];
+    for (const leaf of view.leaves()) if (!leaf.isNull?.checked && leaf.element.getClientRects().length) try { leaf.read(isAsked); } catch { first ??= leaf; }
+    if (isAsked) first?.input.focus();
+    return ["json", JSON.stringify(bodyOf(form, view.read(isAsked), isBare))];
   };
   const complain = (text) => { find("wrong").textContent = text; find("wrong").hidden = !text; };
   const drawCurl = () => {
     try {
-      const [sent, body] = read();
+      const [sent, body] = read(false);
       const text = spellCurl(root.dataset.url, sent, body, root.dataset.keyed !== undefined);
       find("curl").textContent = text;
       find("curl-copy").dataset.copy = text;
@@ -231,7 +232,7 @@ export function guideTrying(root) {
   root.addEventListener("click", (event) => {
     const wanted = event.target.closest("[data-kind]")?.dataset.kind;
     if (!wanted) return;
-    if (wanted === "json" && kind === "form") try { find("json").value = JSON.stringify(JSON.parse(read()[1]), null, 2); } catch { /* it stays as it was */ }
+    if (wanted === "json" && kind === "form") try { find("json").value = JSON.stringify(JSON.parse(read(false)[1]), null, 2); } catch { /* it stays as it was */ }
     show(wanted);
     drawCurl();
   });
