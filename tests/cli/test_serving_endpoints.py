@@ -166,8 +166,11 @@ def test_a_model_that_does_not_start_says_why_and_what_served_still_does(place: 
     assert "revision 2 of 'risk' does not start: " in place.err
     assert "ValueError: no weights at hand" in place.err
     assert "bad.py" in place.err, "the user's own line"
+    assert "what served before still does" in place.err
     assert place.ask(url, "", [1]) == (200, [2])
     assert place.json("endpoints", "risk")["state"] == "ready"
+    place.run("deploy", str(bad), "--name", "fresh", status=3)
+    assert "nothing answers its callers yet" in place.err
 
 
 def test_a_server_that_was_killed_takes_nothing_with_it(place: Place) -> None:

@@ -115,7 +115,7 @@ def wait_ready(served: Served, name: str, number: int, timeout_s: float, say: Ca
                 say(f"  {split_line(line)[2]}")
             raise TaskFailed(
                 f"revision {number} of {name!r} does not start: {row['why']}",
-                hint=f"what served before still does; see {served.words} logs {name}",
+                hint=f"{_tell_callers(view, number, f'{served.words} rollback {name}')}; see {served.words} logs {name}",
             )
         if state in ("ready", "idle", "unused") or time.monotonic() > end:
             return view
@@ -123,6 +123,14 @@ def wait_ready(served: Served, name: str, number: int, timeout_s: float, say: Ca
             say(f"revision {number} is {state} …")
             said = state
         time.sleep(_LOOK_S)
+
+
+def _tell_callers(view: dict[str, Any], failed: int, back: str) -> str:
+    """What a revision that does not start means for callers. `back`: the command that goes back."""
+    others = [one for one in view["revisions"] if one["number"] != failed]
+    if any(one["state"] == "ready" for one in others):
+        return "what served before still does"
+    return f"nothing answers its callers now, go back with {back}" if others else "nothing answers its callers yet"
 
 
 def spell_curl(view: dict[str, Any], key: str = "") -> str:
