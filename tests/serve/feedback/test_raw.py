@@ -13,11 +13,13 @@ import pytest
 
 import fairway as fw
 from fairway.errors import UnsupportedError
+from fairway.serve.control.viewing import Around, build_view
+from fairway.serve.control.watched import Watched
 from fairway.serve.feedback.compact import compact, describe, read_manifest
 from fairway.serve.feedback.gather import Gatherer
 from fairway.serve.feedback.spool import Spool
 from fairway.spec.artifact import blob_key
-from fairway.spec.endpoint import Capture, Endpoint
+from fairway.spec.endpoint import Capture, Endpoint, Rollout
 from fairway.step.folder import FolderArtifactStore
 
 NOW, DAY = 1_800_000_000.0, 86_400.0
@@ -88,6 +90,10 @@ def test_the_server_says_once_what_it_lacks(tmp_path: Path, monkeypatch: pytest.
     assert capfd.readouterr().err.count("pyarrow is not installed where this server runs") == 1
     found = gatherer.found["risk"]
     assert (found.requests, found.labels, found.accuracy) == (1, 1, ()) and "pyarrow" in found.error
+    waiting = Watched(Endpoint("risk", rollout=Rollout(2, ((1, 100.0),), metric="accuracy", min_metric=0.9)))
+    waiting.see_gathered(found)
+    seen = build_view(waiting, Around(), NOW).rollout
+    assert seen is not None and "accuracy is not known" in seen.judgement and "pyarrow" in seen.judgement
     store = FolderArtifactStore(tmp_path / "blobs")
     assert read_manifest(store, "risk").projects == ("shop",)
     assert json.loads(store.get("traffic/risk"))["parts"][0]["path"].endswith(".jsonl.gz")

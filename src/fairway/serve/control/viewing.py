@@ -126,6 +126,8 @@ def _see_rollout(one: Watched, now: float) -> RolloutView | None:
             ends_at = going.step_began_at + going.step_s
             judgement = rollout.judge(going, windows) or (rollout.find_wait(going, windows) if now > ends_at else "") or going.why
     metric = windows[going.revision].metric if going.revision in windows else None
+    if going.state == "going" and going.metric and metric is None and one.gathered.error:
+        judgement = f"{judgement}; {going.metric} is not known: {one.gathered.error}"
     return RolloutView(going, mine.figures(span_s), others.figures(span_s), judgement, ends_at, metric)
 
 
