@@ -48,7 +48,7 @@ def test_the_table_gets_names_and_secret_once_fields_are_hashed(tmp_path: Path) 
             await rig.tick()
             assert rig.gateways.row("risk").keys().isdisjoint({"secret", "columns"})
             await rig.put(replace(plain, capture=Capture(1.0, hash=("zip",))))
-            await rig.until(lambda: rig.gateways.row("risk").get("columns"))
+            await rig.until(lambda: bool(rig.gateways.row("risk").get("columns")))
             row = rig.gateways.row("risk")
             assert row["columns"] == {"1": ["zip", "age"]} and row["secret"] == secret_of(KEY, "risk") != secret_of(KEY, "churn")
 

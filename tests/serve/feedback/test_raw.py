@@ -49,7 +49,8 @@ def test_rows_are_kept_merged_and_held_to_their_limits_and_become_parquet_later(
         write(spool, "old", at=NOW - 9 * DAY)
         for n in range(9):
             write(spool, f"{n}")
-            manifest = compact(spool, store, "risk", OPEN, now=NOW + n)
+            compact(spool, store, "risk", OPEN, now=NOW + n)
+        manifest = read_manifest(store, "risk")
         assert all(part.is_raw for part in manifest.parts) and describe(manifest)["requests"] == 10
         assert len(manifest.parts) == 6, "eight of a day are one"
         assert not list((spool / "risk").glob("*.jsonl"))
