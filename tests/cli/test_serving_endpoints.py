@@ -140,6 +140,17 @@ def test_from_a_script_to_a_url_and_back(place: Place) -> None:
     assert "there are no endpoints" in place.err
 
 
+def test_a_schema_goes_with_what_is_rolled_out(place: Place) -> None:
+    place.run("deploy", place.write("score.py", 2), "--name", "risk", "--min", "1")
+    schema = place.root / "elsewhere" / "given.json"
+    schema.parent.mkdir()
+    schema.write_text('{"inputs": {"age": "integer"}}')
+    place.run("rollout", "risk", "1", "--schema", str(schema), status=2)
+    assert "--schema goes with a model" in place.err
+    place.run("rollout", "risk", "score.py", "--schema", str(schema), "--blue-green")
+    assert "age" in json.dumps(place.json("endpoints", "risk")["schema"])
+
+
 def test_the_settings_say_where_endpoints_answer(place: Place) -> None:
     with socket.socket() as one, socket.socket() as other:
         one.bind(("127.0.0.1", 0))

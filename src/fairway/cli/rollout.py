@@ -34,6 +34,7 @@ _NOTHING: dict[str, Any] = {
 @click.option("--blue-green", is_flag=True, help="All traffic at once, when it is ready and answers.")
 @click.option("--all", "everything", is_flag=True, help="All traffic to what is rolled out now.")
 @click.option("--pause/--go-on", "paused", default=None, help="Stay at this step; go on.")
+@click.option("--schema", metavar="FILE", type=click.Path(exists=True, dir_okay=False), help="Of SOURCE, instead of its own.")
 @output_option
 @on_option
 @click.pass_obj
@@ -50,9 +51,11 @@ def command(folder: str, name: str, source: str, output: str | None, **given: An
     view = served.get(name)
     if not source and not given["everything"] and given["paused"] is None:
         raise ConfigError("what is to be rolled out?", hint=f"fairway rollout {name} SOURCE; or --all, --pause, --go-on for the one now")
+    if given["schema"] and (not source or source.isdigit()):
+        raise ConfigError("--schema goes with a model that is to be rolled out", hint="a revision keeps its own; name the model's source")
     number = 0
     if source:
-        number = int(source) if source.isdigit() else _add(served, name, source)
+        number = int(source) if source.isdigit() else _add(served, name, source, given["schema"])
     if given["paused"] is not None:
         body: dict[str, Any] = {"action": "pause" if given["paused"] else "go-on"}
     elif given["everything"] or given["blue_green"]:
@@ -75,11 +78,11 @@ def command(folder: str, name: str, source: str, output: str | None, **given: An
     return 0
 
 
-def _add(served: Any, name: str, source: str) -> int:
+def _add(served: Any, name: str, source: str, schema: str | None) -> int:
     """A new revision without traffic; its number. What the newest revision is told besides its model stays."""
     endpoint = served.get(name)["endpoint"]
     newest = endpoint["revisions"][-1]["spec"] if endpoint["revisions"] else {}
-    spec = to_plain(make_spec(served, source, _NOTHING))
+    spec = to_plain(make_spec(served, source, {**_NOTHING, "schema": schema}))
     for field in ("resources", "limits", "image"):
         if newest.get(field):
             spec[field] = newest[field]

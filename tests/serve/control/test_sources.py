@@ -116,6 +116,50 @@ def test_a_script_travels_with_its_imports_its_files_and_no_secret(trained: tupl
     assert (card["kind"], card["entry"], card["name"]) == ("script", "score.py", "score")
 
 
+def test_a_schema_that_is_named_is_that_which_lies_beside_the_script(trained: tuple[Workspace, list[str]], tmp_path: Path) -> None:
+    workspace, (first, _) = trained
+    (tmp_path / "scoring_by_schema.py").write_text("def run(rows: list[dict]):\n    return rows\n")
+    schema = tmp_path / "schema.json"
+    schema.write_text('{"inputs": {"age": "number"}}')
+    plain = pack_source(str(tmp_path / "scoring_by_schema.py"), workspace)
+    named = pack_source(str(tmp_path / "scoring_by_schema.py"), workspace, schema=str(schema))
+    assert named == plain, "equal packages are one revision"
+    assert open_package(unpacked(workspace, named, tmp_path / "out")).schema == {"inputs": {"age": "number"}}
+    elsewhere = tmp_path / "elsewhere" / "other.json"
+    elsewhere.parent.mkdir()
+    elsewhere.write_text('{"inputs": {"size": "number"}}')
+    other = pack_source(str(tmp_path / "scoring_by_schema.py"), workspace, schema=str(elsewhere))
+    assert open_package(unpacked(workspace, other, tmp_path / "out2")).schema == {"inputs": {"size": "number"}}
+    found = pack_source(f"{first}/winner", workspace)
+    own = open_package(unpacked(workspace, found, tmp_path / "own")).schema
+    (tmp_path / "own.json").write_text(json.dumps(own))
+    if own is not None:
+        assert pack_source(f"{first}/winner", workspace, schema=str(tmp_path / "own.json")) == found
+
+
+def test_what_programs_write_beside_a_script_makes_no_other_revision(trained: tuple[Workspace, list[str]], tmp_path: Path) -> None:
+    workspace, _ = trained
+    (tmp_path / "scoring_with_logs.py").write_text("def run(rows: list[dict]):\n    return rows\n")
+    (tmp_path / "model.pkl").write_bytes(b"the model stays")
+    spec = pack_source(str(tmp_path / "scoring_with_logs.py"), workspace)
+    for name in (
+        "train.log",
+        "server.pid",
+        "nohup.out",
+        "half.tmp",
+        "logs/Deep.LOG",
+        "__pycache__/a.pyc",
+        ".fairway/state",
+        "env/lib/a.py",
+    ):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("grows")
+    (tmp_path / "env" / "pyvenv.cfg").write_text("")
+    again = pack_source(str(tmp_path / "scoring_with_logs.py"), workspace)
+    assert again == spec
+    assert Path(unpacked(workspace, spec, tmp_path / "out"), "model.pkl").exists()
+
+
 def test_the_model_that_an_option_names_comes_along(trained: tuple[Workspace, list[str]], tmp_path: Path, monkeypatch: Any) -> None:
     workspace, _ = trained
     monkeypatch.setenv("AZUREML_MODEL_DIR", "")

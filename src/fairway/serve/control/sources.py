@@ -71,6 +71,7 @@ def pack_source(source: str, workspace: Workspace, *, schema: str | None = None,
     found = resolve_source(source, workspace)
     package = open_package(found.folder, schema=schema, options=options)
     ref = found.ref if found.ref is not None and (found.ref.format == "model" or found.ref.meta.get("folder")) else None
+    packed = ref is None  # with the schema in it: it makes no other revision than the same schema beside the model
     if ref is None:
         with tempfile.TemporaryDirectory(prefix="fairway-") as folder:
             staged = Path(folder, package.name)
@@ -78,7 +79,7 @@ def pack_source(source: str, workspace: Workspace, *, schema: str | None = None,
             ref = paths.import_path(str(staged), workspace.artifacts, "fairway.Directory", scratch=folder, name=package.name)
     options.pop("model", None)
     digest = ""
-    if schema:
+    if schema and not packed and package.schema != open_package(found.folder, options=options).schema:
         text = Path(schema).read_bytes()
         digest = hashlib.sha256(text).hexdigest()
         workspace.artifacts.put(blob_key(digest), text)

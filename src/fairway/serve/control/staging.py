@@ -43,6 +43,8 @@ SUFFIXES = frozenset(
 MOST_BYTES = 2 << 30
 """Of a script's own folder; more than this is hardly meant."""
 _OWN = {CARD, SCHEMA, EXAMPLE}
+_LEFT_BEHIND = (".log", ".pid", ".out", ".tmp", ".pyc")
+"""Endings of what programs write while they run: it would make another revision each time."""
 
 
 def open_artifact(ref: ArtifactRef, store: ArtifactStore, scratch: str, name: str) -> str:
@@ -100,7 +102,7 @@ def _stage_script(package: Package, target: Path, root: str) -> None:
             shutil.copyfile(path, target / "model" / path.name)
         package.options["model"] = "model"
     else:
-        _copy_folder(folder, target)
+        _copy_folder(folder, target, _LEFT_BEHIND)
     if package.path.suffix == ".py":
         found = bundle.collect(package.path, root)
         for file in found.files:
@@ -112,10 +114,12 @@ def _stage_script(package: Package, target: Path, root: str) -> None:
         shutil.copyfile(package.path, target / package.path.name)
 
 
-def _copy_folder(folder: Path, target: Path) -> None:
-    """All files but those that may hold secrets and what tools leave behind."""
+def _copy_folder(folder: Path, target: Path, but: tuple[str, ...] = ()) -> None:
+    """All files but those that may hold secrets, what tools leave behind, and those that end in one of `but`."""
     total = 0
     for path, inner in _files(folder):
+        if inner.lower().endswith(but):
+            continue
         total += path.stat().st_size
         if total > MOST_BYTES:
             raise ConfigError(
@@ -129,7 +133,9 @@ def _copy_folder(folder: Path, target: Path) -> None:
 
 def _files(folder: Path) -> Iterator[tuple[Path, str]]:
     for here, folders, names in os.walk(folder, followlinks=True):
-        folders[:] = sorted(name for name in folders if name not in bundle.DENIED_FOLDERS)
+        folders[:] = sorted(
+            name for name in folders if name not in bundle.DENIED_FOLDERS and not Path(here, name, "pyvenv.cfg").is_file()
+        )  # fmt: skip
         for name in sorted(names):
             path = Path(here, name)
             inner = path.relative_to(folder).as_posix()
