@@ -83,7 +83,7 @@ class Contender:
 
 def _ours(setting: Setting) -> Sequence[str]:
     folder = setting.models / f"fairway-{setting.model}"
-    options = {"batch": True} if setting.model == "identity" else {"method": "predict_proba"}
+    options = {"method": "predict_proba"} if setting.model == "hgb" else {"batch": True}
     return (
         str(setting.python), "-m", "fairway.serve.replica", str(folder), "--port", str(setting.port), "--name", "m",
         "--workers", str(setting.workers), "--options", json.dumps(options),

@@ -1,4 +1,4 @@
-"""Two model processes against one, both with both cores: boosted trees of twenty times the usual number, a hundred rows to a request.
+"""Two model processes against one, both with both cores: boosted trees of twelve times the usual number, a hundred rows to a request.
 
 The client runs on the same two cores. The model is heavy enough that what the client takes is a small part, and the CPU time of the server
 for a request stands beside the throughput: with one worker it says how much of a core the client and the front could still take.
