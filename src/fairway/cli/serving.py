@@ -128,7 +128,7 @@ def wait_ready(served: Served, name: str, number: int, timeout_s: float, say: Ca
 def _tell_callers(view: dict[str, Any], failed: int, back: str) -> str:
     """What a revision that does not start means for callers. `back`: the command that goes back."""
     others = [one for one in view["revisions"] if one["number"] != failed]
-    if any(one["state"] == "ready" for one in others):
+    if any(one["state"] in ("ready", "idle") for one in others):
         return "what served before still does"
     return f"nothing answers its callers now, go back with {back}" if others else "nothing answers its callers yet"
 

@@ -97,6 +97,56 @@ def test_a_revision_that_never_gets_ready_gets_no_traffic() -> None:
     kept(work)
 
 
+def test_a_broken_revision_leaves_an_endpoint_that_sleeps_to_the_one_that_works() -> None:
+    async def work(rig: Rig) -> None:
+        await rig.put(endpoint(2, minimum=0))
+        await rig.tick()
+        rig.fleet.at_once = False
+        await rig.put(changes.promote(endpoint(2, minimum=0), 2, ANN))
+        await rig.tick()
+        assert rig.fleet.wanted == {("risk", 1): 0, ("risk", 2): 1}, "it is started before anybody is sent there"
+        broken = next(one for one in rig.fleet.replicas.values() if one.revision == 2)
+        rig.fleet.put(replace(broken, state="failed", reason="no weights"))
+        for _ in range(60):
+            await rig.tick()
+        assert rig.gateways.row("risk")["traffic"] == [[1, 100.0]]
+        view = await desk(rig).view("risk")
+        assert view is not None
+        assert (view.state, [one.state for one in view.revisions]) == ("idle", ["failed", "idle"])
+        assert view.why == "revision 2 does not start: no weights"
+        rig.gateways.say(wanted="risk", revision=1, waiting=1)
+        await rig.until(lambda: rig.fleet.wanted[("risk", 1)] == 1)
+
+    kept(work)
+
+
+def test_a_good_revision_gets_the_traffic_of_an_endpoint_that_sleeps_once_it_has_started() -> None:
+    async def work(rig: Rig) -> None:
+        await rig.put(endpoint(2, minimum=0))
+        await rig.tick()
+        await rig.put(changes.promote(endpoint(2, minimum=0), 2, ANN))
+        await rig.until(lambda: rig.gateways.row("risk")["traffic"] == [[2, 100.0]])
+        for _ in range(63):
+            await rig.tick()
+        assert rig.fleet.wanted == {("risk", 1): 0, ("risk", 2): 0}
+
+    kept(work)
+
+
+def test_a_rollout_at_an_endpoint_that_sleeps_starts_both_so_that_each_gets_its_share() -> None:
+    async def work(rig: Rig) -> None:
+        await rig.put(endpoint(2, minimum=0))
+        for _ in range(70):
+            await rig.tick()
+        await rig.put(changes.start_rollout(endpoint(2, minimum=0), Rollout(2, (), (10.0, 100.0)), ANN))
+        await rig.until(lambda: rig.gateways.row("risk")["traffic"] == [[1, 90.0], [2, 10.0]])
+        for _ in range(50):
+            await rig.tick()
+        assert rig.fleet.wanted == {("risk", 1): 1, ("risk", 2): 1}
+
+    kept(work)
+
+
 def test_from_nothing_the_first_request_starts_one_at_once_and_quiet_ends_it() -> None:
     async def work(rig: Rig) -> None:
         await rig.put(endpoint(minimum=0))

@@ -11,6 +11,7 @@ from fairway.serve.control.figures import RevisionTraffic, Series, Tally
 from fairway.serve.control.spreading import count_needed, render_row, share_scaling, spread
 from fairway.serve.gateway.table import parse_table
 from fairway.spec.endpoint import Capture, Endpoint, Scaling
+from fairway.spec.record import replace
 
 NUMBERS = (1, 2, 3)
 
@@ -35,6 +36,15 @@ def test_traffic_never_leaves_what_runs_for_what_does_not(
         assert all(ready.get(number) for number, _ in after) or after == before
     if after == wanted and wanted != before and any(ready.get(number) for number, _ in before):
         assert all(ready.get(number) for number, _ in wanted)
+
+
+def test_where_nothing_runs_traffic_waits_for_what_it_is_to_move_to() -> None:
+    wanted, before = ((2, 100.0),), ((1, 100.0),)
+    endpoint = Endpoint("risk", traffic=wanted, scaling=Scaling(0, 8))
+    assert spread(endpoint, before, {}, 100.0) == before
+    assert spread(endpoint, before, {2: 1}, 0.0) == wanted
+    assert spread(endpoint, (), {}, 0.0) == wanted, "the first of all"
+    assert spread(replace(endpoint, paused=True), before, {}, 0.0) == wanted, "nothing is started there"
 
 
 @given(weights(), weights(), READY)

@@ -282,14 +282,14 @@ class Keeper:
         """How many replicas of each revision there are to be."""
         endpoint, ready = one.endpoint, one.ready()
         moving = dict(endpoint.traffic) != dict(one.traffic)
-        needed = count_needed(endpoint, one.traffic, ready) if moving and any(ready.get(number) for number, _ in one.traffic) else {}
+        needed = count_needed(endpoint, one.traffic, ready) if moving and one.traffic else {}
         weights = {**dict(endpoint.traffic), **dict(one.traffic)} if moving else dict(endpoint.traffic)
         wanted: dict[int, int] = {}
         for number, weight in weights.items():
             count = self._decide_one(one, number, weight, ready.get(number, 0), now)
             wanted[number] = max(count, needed.get(number, 0))
             if wanted[number] > count:
-                one.scaling[number] = replace(one.scaling[number], replicas=wanted[number])
+                one.scaling[number] = replace(one.scaling[number], replicas=wanted[number], busy_at=now)
         if endpoint.shadow:
             count = self._decide_one(one, endpoint.shadow, 100.0, ready.get(endpoint.shadow, 0), now)
             main = sum(wanted.values())

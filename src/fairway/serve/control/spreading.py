@@ -21,12 +21,12 @@ def spread(endpoint: Endpoint, before: Weights, ready: Mapping[int, int], waited
     document has said something else than the gateway has."""
     wanted = endpoint.traffic
     serving = tuple((number, weight) for number, weight in before if ready.get(number))
-    if wanted == before or not serving:
+    if wanted == before or not before or endpoint.paused:
         return wanted
     needed = count_needed(endpoint, before, ready)
     for number, count in needed.items():
         if ready.get(number, 0) < (1 if waited_s >= _PATIENCE_S else count):
-            return before if len(serving) == len(before) else scale_up(serving)
+            return before if len(serving) in (0, len(before)) else scale_up(serving)
     return wanted
 
 

@@ -99,13 +99,14 @@ def _state_of(endpoint: Endpoint, revisions: tuple[RevisionView, ...]) -> tuple[
     if not takes:
         return "empty", ""
     failed = next((one for one in takes if one.state == "failed"), None)
+    broken = f"revision {failed.number} does not start: {failed.why}" if failed is not None else ""
+    answers = any(one.state == "ready" or (one.state == "idle" and not one.weight and one.number != endpoint.shadow) for one in revisions)
+    if broken and answers:
+        return "ready" if any(one.state == "ready" for one in revisions) else "idle", broken  # what served before goes on
     for state in ("ready", "failed", "starting", "idle"):
         found = next((one for one in revisions if one.state == state and (one.weight or state == "ready")), None)
         if found is not None:
-            why = found.why if state in ("failed", "starting") else ""
-            if state == "ready" and failed is not None:
-                why = f"revision {failed.number} does not start: {failed.why}"
-            return state, why
+            return state, found.why if state in ("failed", "starting") else ""
     return "idle", ""
 
 
