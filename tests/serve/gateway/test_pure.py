@@ -68,9 +68,14 @@ def test_callers_are_spread_by_the_weights_too() -> None:
 
 
 def test_another_revision_answers_while_the_one_that_was_meant_does_not_run() -> None:
-    assert choose_running(4, (3, 4), {3, 4}) == 4
-    assert choose_running(4, (3, 4), {3}) == 3
-    assert choose_running(4, (3, 4), {7}) == 0, "7 runs, but takes no traffic"
+    weights = {3: 95.0, 4: 5.0}
+    assert choose_running(4, weights, {3, 4}) == 4
+    assert choose_running(4, weights, {3}) == 3
+    assert choose_running(4, weights, {7}) == 0, "7 runs, but takes no traffic"
+    assert choose_running(3, weights, {4}) == 0, "4 is only tried: the request waits for 3"
+    assert choose_running(3, {3: 25.0, 4: 75.0}, {4}) == 4
+    assert (choose_running(4, {3: 50.0, 4: 50.0}, {3}), choose_running(3, {3: 50.0, 4: 50.0}, {4})) == (3, 0), "of equals the older"
+    assert choose_running(3, {1: 10.0, 2: 60.0, 3: 30.0}, {1, 2}) == 2
     assert Spread(()).draw() == 0 if Spread(()).revisions else Spread(()).find(0.5) == 0
 
 

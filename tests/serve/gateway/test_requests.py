@@ -475,9 +475,26 @@ def test_while_the_revision_that_was_meant_does_not_run_another_answers_and_the_
             old = await rig.replica("old")
             said: list[dict[str, Any]] = []
             rig.gateway.news.say = said.append  # type: ignore[method-assign]
-            rig.change(risk={"traffic": [[3, 1], [4, 99]], "replicas": {"3": [old.row()], "4": []}})
+            rig.change(risk={"traffic": [[3, 60], [4, 40]], "replicas": {"3": [old.row()], "4": []}})
             assert {(await rig.ask("/risk/predict")).revision for _ in range(5)} == {3}
             assert {"wanted": "risk", "revision": 4, "waiting": 0} in said
+
+    run(test)
+
+
+def test_what_is_only_tried_does_not_answer_for_the_established_one_that_sleeps(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with gateway_rig(tmp_path) as rig:
+            old, new = await rig.replica("old"), await rig.replica("new")
+            said: list[dict[str, Any]] = []
+            rig.gateway.news.say = said.append  # type: ignore[method-assign]
+            rig.change(risk={"traffic": [[3, 95], [4, 5]], "replicas": {"3": [], "4": [new.row()]}})
+            client = await rig.client()
+            await client.send(render("/risk/predict"))
+            await until(lambda: rig.gateway.services["risk"].held)
+            assert {"wanted": "risk", "revision": 3, "waiting": 1} in said
+            rig.change(risk={"traffic": [[3, 95], [4, 5]], "replicas": {"3": [old.row()], "4": [new.row()]}})
+            assert (await client.answer()).revision == 3
 
     run(test)
 

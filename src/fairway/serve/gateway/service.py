@@ -155,8 +155,8 @@ class Service:
         return {number for number, replicas in self.replicas.items() if any(replica.down_until <= now for replica in replicas)}
 
     def choose_revision(self, wanted: int, now: float) -> int:
-        """`wanted`, or another that takes traffic, while that one does not run; 0: none does."""
-        return choose_running(wanted, self.spread.revisions, self.running(now))
+        """`wanted`, or another that takes more traffic, while that one does not run; 0: none does."""
+        return choose_running(wanted, self.spread.weights, self.running(now))
 
     def choose_replica(self, revision: int, now: float) -> Replica | None:
         """The one with the least in flight of those that take connections."""

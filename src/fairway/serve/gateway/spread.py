@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 _STEP = 0.6180339887498949  # multiples of the golden ratio fill [0, 1) as evenly as anything can, and follow no caller's rhythm
 
@@ -12,7 +12,7 @@ class Spread:
     """Weights over revisions as stretches of [0, 1), in order of their numbers: with more weight for a newer one, those callers that met
     it before meet it still."""
 
-    __slots__ = ("_bounds", "_point", "revisions")
+    __slots__ = ("_bounds", "_point", "revisions", "weights")
 
     def __init__(self, traffic: tuple[tuple[int, float], ...], point: float = 0.0) -> None:
         total = sum(weight for _, weight in traffic)
@@ -23,6 +23,7 @@ class Spread:
                 reached += weight
                 self._bounds.append((reached / total, number))
         self.revisions = tuple(number for _, number in self._bounds)
+        self.weights = {number: weight for number, weight in sorted(traffic) if weight > 0}
         self._point = point
 
     def find(self, point: float) -> int:
@@ -50,8 +51,11 @@ def to_point(endpoint: str, value: str) -> float:
     return int.from_bytes(digest, "big") / 2**64
 
 
-def choose_running(wanted: int, weighted: tuple[int, ...], running: Collection[int]) -> int:
-    """`wanted` if it runs, else the newest of the others that take traffic and run; 0 if none does."""
+def choose_running(wanted: int, weights: Mapping[int, float], running: Collection[int]) -> int:
+    """`wanted` if it runs, else the one of those that run which bears the most traffic, the older of equals; 0 if that bears less than
+    `wanted`: what is only being tried does not get the traffic of what is established, a request rather waits."""
     if wanted in running:
         return wanted
-    return max((number for number in weighted if number in running), default=0)
+    best = max((number for number in weights if number in running), key=lambda number: (weights[number], -number), default=0)
+    meant = (weights[wanted], -wanted) if wanted in weights else (0.0, 0)
+    return best if best and (weights[best], -best) > meant else 0
