@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import click
@@ -14,7 +15,7 @@ from fairway.cli.serving import Served, endpoint_argument, has_endpoints, open_s
 from fairway.cli.style import paint, spell_age, spell_duration, spell_size
 from fairway.errors import ConfigError
 
-_COLOURS = {"ready": "green", "failed": "red", "starting": "blue", "paused": "yellow", "idle": "dim", "empty": "dim"}
+_COLOURS = {"ready": "green", "failed": "red", "went back": "red", "starting": "blue", "paused": "yellow", "idle": "dim", "empty": "dim"}
 _REFUSED_SHOWN = 5
 
 
@@ -230,11 +231,19 @@ def print_endpoint(view: dict[str, Any]) -> None:
         sys.stdout.write(f"\nshadow: revision {seen['revision']}: {text}\n")
     if view["refused"]:
         sys.stdout.write("\n")
-        rows = [(spell_age(one["at"], now), str(one["status"]), one["key"], one["message"]) for one in view["refused"][:_REFUSED_SHOWN]]
-        print_table(("REFUSED", "STATUS", "CALLER", "WHY"), rows)
+        print_table(("FAILED OR REFUSED", "TIMES", "STATUS", "CALLER", "WHY"), list_refused(view["refused"], now))
     curl = spell_curl(view)
     if curl:
         say(f"try it: {curl}")
+
+
+def list_refused(refused: Sequence[dict[str, Any]], now: float) -> list[tuple[str, ...]]:
+    """A row for all that failed or were refused for the same: when the newest of them came, how many, status, caller, why. The newest
+    first."""
+    found: dict[tuple[str, ...], list[float]] = {}
+    for one in sorted(refused, key=lambda one: -one["at"]):
+        found.setdefault((str(one["status"]), one["key"], one["message"]), []).append(one["at"])
+    return [(spell_age(times[0], now), str(len(times)), *same) for same, times in found.items()][:_REFUSED_SHOWN]
 
 
 def _spell_zygote(view: dict[str, Any]) -> str:
@@ -255,7 +264,7 @@ def _show_revisions(view: dict[str, Any], now: float) -> None:
                 _ms(figures["p95_ms"]),
                 f"{figures['errors']:.1%}",
                 spell_age(document["created_at"], now),
-                document["spec"]["source"] + (f": {row['why']}" if row["state"] == "failed" else ""),
+                document["spec"]["source"] + (f": {row['why']}" if row["why"] and row["state"] in ("failed", "went back") else ""),
             )
         )
     sys.stdout.write("\n")

@@ -397,6 +397,10 @@ def test_feedback_is_on_the_disk_when_it_is_acknowledged(tmp_path: Path) -> None
             assert (await rig.ask("/risk/feedback", many, headers=headers)).json["accepted"] == 500
             assert len(lines_of(tmp_path / "spool" / "risk", "feedback")) == 501
             assert (await rig.ask("/risk/feedback", many)).status == 401
+            form = {**headers, "content-type": "application/x-www-form-urlencoded"}
+            assert (await rig.ask("/risk/feedback", b'[{"id": 5}]', headers=form)).status == 400, "read as JSON, as curl -d sends it"
+            form["origin"] = "http://evil.test"
+            assert (await rig.ask("/risk/feedback", b'{"id": "e", "label": 1}', headers=form)).status == 415
             bad = await rig.ask("/risk/feedback", b'[{"id": "c1", "label": 1}, {"id": 5}]', headers=headers)
             assert bad.status == 400
             assert [(fault["row"], fault["field"]) for fault in bad.json["error"]["faults"]] == [(1, "id"), (1, "label")]

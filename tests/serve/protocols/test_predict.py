@@ -73,14 +73,36 @@ def test_a_compressed_body_is_unpacked_within_the_limit() -> None:
         assert serving.ask("POST", "/predict", body, content_encoding=encoding).status == status
 
 
-@pytest.mark.parametrize(
-    "kind", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "image/png", "\xff"]
-)
+@pytest.mark.parametrize("kind", ["text/plain", "multipart/form-data; boundary=x", "image/png", "\xff"])
 def test_other_content_types_are_refused_with_what_is_taken(kind: str) -> None:
     answer = MemoryServing(sum_rows).ask("POST", "/predict", b'{"age": 1}', content_type=kind)
     assert answer.status == 415
     assert "application/json" in answer.error
     assert answer.json["error"]["hint"] == "send the header content-type: application/json"
+
+
+FORM = "application/x-www-form-urlencoded"
+FORMED = {
+    "/predict": b'[{"age": 1, "income": 2}]',
+    "/score": b' {"data": [{"age": 1, "income": 2}]}',
+    "/invocations": b'{"inputs": [{"age": 1, "income": 2}]}',
+    "/v1/models/risk:predict": b'{"instances": [{"age": 1, "income": 2}]}',
+    "/v2/models/risk/infer": b'{"inputs": [{"name": "age", "datatype": "FP64", "shape": [1], "data": [1]},'
+    b'{"name": "income", "datatype": "FP64", "shape": [1], "data": [2]}]}',
+}
+
+
+@pytest.mark.parametrize("url", FORMED)
+def test_json_that_curl_calls_a_form_is_taken_unless_a_page_of_another_site_sends_it(url: str) -> None:
+    serving = MemoryServing(sum_rows)
+    body = FORMED[url]
+    assert serving.ask("POST", url, body, content_type=FORM, host="here:80").status == 200
+    assert serving.ask("POST", url, body, content_type=FORM, host="here:80", origin="http://here:80").status == 200
+    asked = len(serving.calls)
+    for origin in ("http://evil.test", "null", "http://here:81"):
+        assert serving.ask("POST", url, body, content_type=FORM, host="here:80", origin=origin).status == 415, origin
+    assert serving.ask("POST", url, b"age=1&income=2", content_type=FORM, host="here:80").status == 415
+    assert len(serving.calls) == asked
 
 
 @pytest.mark.parametrize(

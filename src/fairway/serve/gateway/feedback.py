@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from fairway.serve.protocols.requests import need_json
 from fairway.serve.refusal import Fault, Refused
 
 if TYPE_CHECKING:
@@ -65,6 +66,7 @@ async def take_feedback(gateway: Gateway, job: Job) -> None:
     """Answer one request of feedback: 200 when it is on the disk."""
     exchange, service = job.exchange, job.service
     try:
+        need_json(exchange)
         rows = parse_feedback(exchange.body)
         if gateway.spool is None:
             raise Refused(501, "FW-UNSUPPORTED", "this gateway keeps no feedback", hint="start it with --spool FOLDER")

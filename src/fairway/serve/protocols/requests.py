@@ -20,12 +20,27 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
+FORM = "application/x-www-form-urlencoded"
+"""What curl says of whatever it sends with -d; the examples of V1 and V2 that everybody copies do so."""
+
+
 def content_type(exchange: Exchange) -> str:
-    """The media type alone, in small letters; "" if none was said."""
+    """The media type alone, in small letters; "" if none was said. JSON that curl -d calls a form is JSON, unless a page of another site
+    sends it: browsers send forms anywhere without asking."""
     found = exchange.headers.get(b"content-type")
     if found is None:
         return ""
-    return found.partition(b";")[0].strip().lower().decode("latin-1")
+    kind = found.partition(b";")[0].strip().lower().decode("latin-1")
+    if kind == FORM and bytes(exchange.body).lstrip()[:1] in (b"{", b"[") and not _is_foreign(exchange):
+        return "application/json"
+    return kind
+
+
+def _is_foreign(exchange: Exchange) -> bool:
+    """Does a browser say that it comes from a page of another site?"""
+    origin = exchange.headers.get(b"origin")
+    host = exchange.headers.get(b"host", b"")
+    return origin is not None and (not host or origin.lower().partition(b"://")[2] != host.lower())
 
 
 def is_json(kind: str) -> bool:
@@ -40,10 +55,6 @@ def need_json(exchange: Exchange, *others: str) -> None:
             415, "FW-UNSUPPORTED", f"the content type is {shorten(kind)!r}, expected application/json",
             hint="send the header content-type: application/json",
         )  # fmt: skip
-
-
-FORM = "application/x-www-form-urlencoded"
-"""What curl says of whatever it sends with -d; the examples of V1 and V2 that everybody copies do so."""
 
 
 def read_body(serving: Serving, exchange: Exchange) -> bytes:

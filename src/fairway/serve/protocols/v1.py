@@ -8,7 +8,7 @@ import msgspec
 
 from fairway.serve.call import Call
 from fairway.serve.protocols.answers import read_then, reply_predictions, submit
-from fairway.serve.protocols.requests import FORM, decode_body, need_json, read_body
+from fairway.serve.protocols.requests import decode_body, need_json, read_body
 from fairway.serve.protocols.serving import Params, Serving, check_model
 from fairway.serve.protocols.v2 import refuse
 from fairway.serve.refusal import Refused
@@ -44,7 +44,7 @@ def predict(serving: Serving, exchange: Exchange, params: Params) -> None:
 
 def read_call(serving: Serving, exchange: Exchange) -> Call:
     """The checked call. Raises Refused 400, 413, 415, 422."""
-    need_json(exchange, FORM)
+    need_json(exchange)
     body = read_body(serving, exchange)
     request = decode_body(_decode, body, raw=("instances", "inputs"))
     if bool(len(request.instances)) == bool(len(request.inputs)):

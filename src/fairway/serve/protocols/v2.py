@@ -10,7 +10,7 @@ import msgspec
 
 from fairway.serve.call import Call, Result, Tensor
 from fairway.serve.protocols.answers import JSON, check_status, read_then, submit
-from fairway.serve.protocols.requests import FORM, decode_body, need_json, read_body, to_text
+from fairway.serve.protocols.requests import decode_body, need_json, read_body, to_text
 from fairway.serve.protocols.serving import Params, Serving, check_model, shorten
 from fairway.serve.protocols.tensors import EXTENSIONS, SERVER_NAME, describe_model, pick, to_tensors
 from fairway.serve.refusal import Refused
@@ -83,7 +83,7 @@ def read_call(serving: Serving, exchange: Exchange) -> tuple[Call, InferRequest]
     body = read_body(serving, exchange)
     length = exchange.headers.get(HEADER_LENGTH)
     if length is None:
-        need_json(exchange, FORM, "application/octet-stream")
+        need_json(exchange, "application/octet-stream")
         head, binary = body, memoryview(b"")
     else:
         size = find_header_size(length, len(body))
