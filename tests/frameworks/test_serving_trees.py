@@ -114,9 +114,14 @@ def test_onnx_takes_rows_by_one_input_or_by_one_for_each_column(tmp_path: Path) 
     (tmp_path / "one.onnx").write_bytes(one.SerializeToString())
     predictor = load(open_package(str(tmp_path / "one.onnx")))
     assert (predictor.takes, predictor.batches, predictor.bears_fork) == ("tensors", True, False)
+    from fairway.serve.package.guessing import guess_schema
     from fairway.serve.package.inputs import to_inputs
     from fairway.serve.package.results import to_results
+    from fairway.serve.schema import load_schema
 
+    told = load_schema(guess_schema(open_package(str(tmp_path / "one.onnx")), predictor), "one")
+    assert [(one.name, one.datatype, one.shape) for one in told.tensors] == [("x", "FP32", (-1, 2))]
+    assert [(one.name, one.datatype) for one in told.outputs] == [("output_label", "INT64"), ("output_probability", "FP32")]
     calls = [rig.matrix(X[:2].to_numpy(), ("age", "income")), rig.tensors(rig.tensor("x", X[2:5].to_numpy()))]
     results = to_results(predictor.predict(to_inputs(calls, predictor), "", {}), calls)
     labels = [np.frombuffer(result.tensors[0].data, "<i8").tolist() for result in results]

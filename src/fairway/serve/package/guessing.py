@@ -20,11 +20,17 @@ def guess_schema(package: Package, predictor: Predictor) -> dict[str, Any] | Non
         found = infer.from_azure(module) if module is not None else None
         found = found or infer.from_hints(function)
     else:
-        found = infer.from_signature(package.card) or _of_estimator(getattr(predictor, "estimator", None))
+        found = infer.from_signature(package.card) or _of_estimator(getattr(predictor, "estimator", None)) or _of_file(predictor)
     if found is None and package.example is not None:
         example = package.example
         found = infer.from_example(example["inputs"] if isinstance(example, dict) and set(example) == {"inputs"} else example)
     return found
+
+
+def _of_file(predictor: Predictor) -> dict[str, Any] | None:
+    """What the model's own file says of its arrays, where the predictor can tell (`described`)."""
+    described = getattr(predictor, "described", None)
+    return infer.from_arrays(*described()) if described is not None else None
 
 
 def _of_estimator(estimator: Any) -> dict[str, Any] | None:

@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 from fairway.errors import ConfigError
 from fairway.serve.package.named import Slot
+from fairway.serve.schema.datatypes import FROM_NUMPY
 
 if TYPE_CHECKING:
     from fairway.serve.package.package import Package
+    from fairway.serve.schema.infer import Array
 
 _DTYPES = {
     "float": "<f4", "double": "<f8", "float16": "<f2", "int8": "|i1", "int16": "<i2", "int32": "<i4", "int64": "<i8",
@@ -54,12 +56,26 @@ class OnnxPredictor:
     def output_names(self, method: str) -> tuple[str, ...]:
         return tuple(one.name for one in self._outputs)
 
+    def described(self) -> tuple[list[Array], list[Array]]:
+        """The inputs and the outputs, as the file has them. Probabilities as {class: number} become a matrix as wide as nobody says."""
+        inputs = [(slot.name, _datatype(slot.dtype), slot.shape or ()) for slot in self.slots]
+        made: list[Array] = []
+        for one in self._outputs:
+            is_map = one.type.startswith("seq(map(")
+            made.append((one.name, "FP32" if is_map else _datatype(_dtype(one.type)), (-1, -1) if is_map else _shape(one.shape) or ()))
+        return inputs, made
+
     def warm_up(self) -> None:
         """Nothing: the example request does it."""
 
 
 def _dtype(name: str) -> str:
     return _DTYPES.get(name.removeprefix("tensor(").rstrip(")"), "")
+
+
+def _datatype(dtype: str) -> str:
+    """The Open Inference Protocol's word for it."""
+    return "BYTES" if dtype == "|O" else FROM_NUMPY.get(dtype, "")
 
 
 def _shape(shape: list[Any]) -> tuple[int, ...] | None:

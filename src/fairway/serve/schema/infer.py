@@ -5,13 +5,17 @@ from __future__ import annotations
 import inspect
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import ModuleType
 from typing import Any
 
+from fairway.serve.schema.datatypes import DATATYPES, nested_array
 from fairway.serve.schema.hints import Hints, Untold, hints_of, is_table
 from fairway.serve.schema.model import DIALECT
 from fairway.step.serializers import signatures
+
+Array = tuple[str, str, tuple[int, ...]]
+"""Name, datatype ("" where there is no word for it), shape."""
 
 
 def from_hints(function: Callable[..., Any]) -> dict[str, Any] | None:
@@ -71,6 +75,29 @@ def from_table(frame: Any, *, outputs: Any = None) -> dict[str, Any]:
     if outputs is not None:
         found["outputs"] = signatures.columns_of(outputs)
     return signatures.schema(found) or {"type": "object", "properties": {}}
+
+
+def from_arrays(inputs: Sequence[Array], outputs: Sequence[Array]) -> dict[str, Any] | None:
+    """What a model's file says of its arrays: (name, datatype, shape; -1: any size). Several inputs of one value a row are columns of a
+    table. Outputs may hold NaN: nobody has said that they may not. None without inputs, or where the datatype of one is not known."""
+    if not inputs or not all(datatype for _, datatype, _ in inputs):
+        return None
+    names = [name for name, _, _ in inputs]
+    if len(inputs) > 1 and all(shape in ((-1,), (-1, 1)) for _, _, shape in inputs):
+        cells = {name: {"type": DATATYPES[datatype].type, "x-fairway-datatype": datatype} for name, datatype, _ in inputs}
+        taken: dict[str, Any] = {"type": "array", "items": {"type": "object", "properties": cells, "required": names}}
+    else:
+        taken = {"type": "object", "properties": {name: _of_array(datatype, shape) for name, datatype, shape in inputs}, "required": names}
+    given = {name: {**_of_array(datatype, shape), "x-fairway-nan": True} for name, datatype, shape in outputs if datatype}
+    answer: dict[str, Any] | None = None
+    if outputs and len(given) == len(outputs):
+        name = outputs[0][0]
+        answer = {**given[name], "x-fairway-name": name} if len(given) == 1 else {"type": "object", "properties": given}
+    return _document((taken, {}), (answer, {}) if answer is not None else None)
+
+
+def _of_array(datatype: str, shape: tuple[int, ...]) -> dict[str, Any]:
+    return nested_array({"type": DATATYPES[datatype].type}, datatype, list(shape))
 
 
 def from_signature(card: dict[str, Any]) -> dict[str, Any] | None:

@@ -198,7 +198,7 @@ class _Reader:
             row = follow(schema["items"], self.document, self.where)
             if self._is_row(row):
                 return self.read_columns(row)
-            only = self._tensor("predictions", schema, True)
+            only = self._tensor(str(schema.get("x-fairway-name", "predictions")), schema, True)
             return (only,) if only is not None else ()
         return (self._column("prediction", schema, True),)
 
