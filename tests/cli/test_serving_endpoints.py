@@ -25,6 +25,7 @@ from fairway.cli.serving import parse_weights, spell_curl
 from fairway.engine.localserver import find_server, stop_server
 from fairway.engine.processes import is_process
 from fairway.errors import ConfigError
+from fairway.serve.control.view import RevisionView
 from fairway.spec.endpoint import Floor
 from fairway.spec.record import replace
 from fairway.web.records import full
@@ -149,6 +150,10 @@ def test_a_schema_goes_with_what_is_rolled_out(place: Place) -> None:
     assert "--schema goes with a model" in place.err
     place.run("rollout", "risk", "score.py", "--schema", str(schema), "--blue-green")
     assert "age" in json.dumps(place.json("endpoints", "risk")["schema"])
+    place.run("test", "risk", status=3)  # the script wants something else than its schema says
+    assert """made up from the schema: {"inputs": [{"age": 1}]}""" in place.err and "500 from revision 2" in place.err
+    place.run("logs", "nope", status=2)
+    assert "there is neither a run nor an endpoint 'nope'" in place.err
 
 
 def test_the_settings_say_where_endpoints_answer(place: Place) -> None:
@@ -258,3 +263,12 @@ def test_who_scales_and_what_is_not_exposed_is_said(capsys: pytest.CaptureFixtur
     print_endpoint(full(busy()))
     said = capsys.readouterr().out
     assert "not exposed" not in said and "scaled by" not in said
+
+
+def test_a_revision_that_failed_or_went_back_says_why_though_no_traffic_goes_there(capsys: pytest.CaptureFixture[str]) -> None:
+    seen = busy()
+    revisions = [*seen.revisions[:-2], RevisionView(2, 0.0, "went back", "too slow"), RevisionView(1, 0.0, "failed", "no weights")]
+    print_endpoint(full(replace(seen, revisions=tuple(revisions))))
+    rows = capsys.readouterr().out.splitlines()
+    assert any(row.split()[0] == "2" and "went back" in row and row.endswith(": too slow") for row in rows if row.strip())
+    assert any(row.split()[0] == "1" and "failed" in row and row.endswith(": no weights") for row in rows if row.strip())

@@ -20,7 +20,7 @@ from starlette.testclient import TestClient
 
 from fairway.cli.app import LazyGroup
 from fairway.errors import ConfigError
-from fairway.serve.control.view import EndpointView, Figures, Point, RefusedView, RolloutView
+from fairway.serve.control.view import EndpointView, Figures, Point, RefusedView, RevisionView, RolloutView
 from fairway.spec.endpoint import Floor, Rollout, Scaling
 from fairway.spec.record import replace
 from fairway.web import endpointviews as views
@@ -71,6 +71,19 @@ def post(client: TestClient, path: str, token: str = "", **fields: Any) -> Any:
 
 def bare(text: str) -> str:
     return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", text))
+
+
+def test_a_revision_that_failed_or_went_back_says_why_and_is_not_offered_for_promotion(client: TestClient, keeper: MemoryEndpoints) -> None:
+    seen = busy()
+    kept = [one for one in seen.revisions if one.number > 2]
+    bad = (RevisionView(2, 0.0, "went back", "too slow"), RevisionView(1, 0.0, "failed", "no weights"))
+    assert "Promote revision 1" in get(client, "/endpoints/risk")
+    keeper.put(replace(seen, revisions=(*kept, *bad)))
+    text = get(client, "/endpoints/risk")
+    rows = dict(re.findall(r'id="revision-(\d)">(.*?)</tr>', text, re.DOTALL))
+    assert "went back too slow" in bare(rows["2"]) and "failed no weights" in bare(rows["1"])
+    assert 'data-state="failed"' in rows["1"] and 'data-state="failed"' in rows["2"]
+    assert "Promote" not in rows["1"] + rows["2"] and "Promote revision 4" in rows["4"]
 
 
 def test_the_list_says_how_each_is_doing(client: TestClient) -> None:

@@ -117,7 +117,7 @@ def wait_ready(served: Served, name: str, number: int, timeout_s: float, say: Ca
                 f"revision {number} of {name!r} does not start: {row['why']}",
                 hint=f"{_tell_callers(view, number, f'{served.words} rollback {name}')}; see {served.words} logs {name}",
             )
-        if state in ("ready", "idle", "unused") or time.monotonic() > end:
+        if state in ("ready", "idle", "unused", "went back") or time.monotonic() > end:
             return view
         if state != said:
             say(f"revision {number} is {state} …")

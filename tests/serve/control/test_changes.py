@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fairway.errors import ConfigError, ConflictError, FairwayError, NotFoundError
-from fairway.serve.control import changes
+from fairway.serve.control import changes, rollout
 from fairway.serve.control.changes import Doing
 from fairway.serve.gateway.access import digest_key
 from fairway.spec.endpoint import Capture, Endpoint, Rollout, Scaling, ServeSpec
@@ -92,6 +92,29 @@ def test_rollback_without_a_rollout_goes_to_what_served_before() -> None:
     made = changes.promote(endpoint(), 3, ANN)
     assert changes.rollback(made, 0, ANN).traffic == ((1, 100.0),)
     assert changes.rollback(made, 2, ANN).traffic == ((2, 100.0),)
+
+
+def test_rollback_never_goes_to_what_went_back_or_did_not_start() -> None:
+    second = changes.promote(endpoint(), 2, ANN)
+    going = changes.start_rollout(second, Rollout(3, (), (5.0, 100.0)), ANN)
+    went_back = changes.follow_rollout(going, rollout.back(going, "too slow", 9.0), "too slow", 9.0)
+    assert changes.find_faults(went_back) == {3: ("back", "too slow")}
+    assert changes.rollback(went_back, 0, ANN).traffic == ((1, 100.0),), "not the canary again"
+    by_hand = changes.rollback(going, 0, ANN)
+    assert changes.rollback(by_hand, 0, ANN).traffic == ((1, 100.0),)
+    broken = changes.promote(changes.note_start(second, 1, "no weights", 9.0), 3, ANN)
+    assert changes.rollback(broken, 0, ANN).traffic == ((2, 100.0),)
+    with pytest.raises(ConflictError, match="that worked"):
+        changes.rollback(changes.rollback(broken, 0, ANN), 0, ANN)
+    assert changes.find_faults(changes.promote(went_back, 3, ANN)) == {}, "it has traffic again: nothing is held against it"
+
+
+def test_each_rollback_goes_further_back_and_faults_no_older_revision() -> None:
+    third = changes.promote(changes.promote(endpoint(), 2, ANN), 3, ANN)
+    back = changes.rollback(third, 0, ANN)
+    assert (back.traffic, changes.find_faults(back)) == (((2, 100.0),), {3: ("back", "taken back by ann")})
+    assert changes.rollback(back, 0, ANN).traffic == ((1, 100.0),)
+    assert changes.find_faults(changes.rollback(back, 3, ANN)) == {}
 
 
 def test_a_key_is_shown_once_and_its_digest_kept() -> None:

@@ -120,6 +120,42 @@ def test_a_broken_revision_leaves_an_endpoint_that_sleeps_to_the_one_that_works(
     kept(work)
 
 
+def test_a_revision_that_did_not_start_says_so_when_it_is_long_gone_and_is_no_way_back() -> None:
+    async def work(rig: Rig) -> None:
+        await rig.put(endpoint(3))
+        await rig.tick()
+        rig.fleet.at_once = False
+        await desk(rig).promote("risk", 2, by="ann")
+        await rig.tick()
+        broken = next(one for one in rig.fleet.replicas.values() if one.revision == 2)
+        for reason in ("no weights", "no memory"):
+            rig.fleet.put(replace(broken, state="failed", reason=reason))
+            await rig.tick()
+        await desk(rig).rollback("risk", 0, by="ann")
+        del rig.fleet.replicas[broken.id]
+        rig.fleet.at_once = True
+        await rig.tick()
+        view = await desk(rig).view("risk")
+        assert view is not None
+        assert [(one.state, one.why) for one in view.revisions][:2] == [("unused", ""), ("failed", "no weights")]
+        assert sum("does not start" in entry["what"] for entry in view.endpoint.history) == 1, "said once"
+        await desk(rig).promote("risk", 3, by="ann")
+        await rig.tick()
+        await desk(rig).rollback("risk", 0, by="ann")
+        document = await rig.store.find_endpoint("risk")
+        assert document is not None and document.traffic == ((1, 100.0),)
+        await desk(rig).promote("risk", 2, by="ann")
+        await rig.until(lambda: rig.gateways.row("risk")["traffic"] == [[2, 100.0]])
+        await desk(rig).promote("risk", 1, by="ann")
+        await rig.until(lambda: rig.gateways.row("risk")["traffic"] == [[1, 100.0]])
+        rig.fleet.end_drained()
+        await rig.tick()
+        view = await desk(rig).view("risk")
+        assert view is not None and view.revisions[1].state == "unused", "it has started after all"
+
+    kept(work)
+
+
 def test_a_good_revision_gets_the_traffic_of_an_endpoint_that_sleeps_once_it_has_started() -> None:
     async def work(rig: Rig) -> None:
         await rig.put(endpoint(2, minimum=0))
@@ -282,6 +318,14 @@ def test_a_rollout_goes_by_its_steps_once_each_is_ready_and_back_by_itself() -> 
         assert document is not None and document.rollout is not None
         assert (document.rollout.state, document.traffic) == ("back", ((1, 100.0),))
         assert "failed 9 of" in document.history[-1]["what"]
+        rig.fleet.end_drained()
+        await rig.tick()
+        view = await desk(rig).view("risk")
+        assert view is not None and view.revisions[0].state == "went back" and "failed 9 of" in view.revisions[0].why
+        await rig.put(changes.promote(document, 2, ANN))
+        await rig.until(lambda: rig.gateways.row("risk")["traffic"] == [[2, 100.0]])
+        view = await desk(rig).view("risk")
+        assert view is not None and view.revisions[0].state == "ready"
 
     kept(work)
 

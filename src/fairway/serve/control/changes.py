@@ -17,6 +17,7 @@ from fairway.spec.endpoint import Capture, Endpoint, Revision, Rollout, ServeSpe
 from fairway.spec.record import Record, record, replace, to_plain
 
 Weights = Sequence[tuple[int, float]]
+Faults = Mapping[int, Sequence[str]]
 _NAME = re.compile(r"[a-z]([a-z0-9-]{0,38}[a-z0-9])?")
 _STICKY = re.compile(r"key|header:[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}")
 _TAKEN = frozenset({"v1", "v2", "health", "healthz", "livez", "readyz", "metrics", "docs", "table", "news", "state", "feedback"})
@@ -162,23 +163,50 @@ def rollback(endpoint: Endpoint, number: int, doing: Doing) -> Endpoint:
     """Traffic back to revision `number`; 0: to what served before the rollout, or before the last change of the traffic."""
     going = endpoint.rollout if _is_going(endpoint) else None
     if going is not None and not number:
-        return _noted(
-            rollout.back(endpoint, f"taken back by {doing.by or 'hand'}", doing.at), doing, f"back: {spell_traffic(going.previous)}"
-        )
+        why = f"taken back by {doing.by or 'hand'}"
+        return _noted(rollout.back(endpoint, why, doing.at), doing, f"back: {spell_traffic(going.previous)}", _fault(going.revision, why))
     if number:
         get_revision(endpoint, number)
-    traffic = ((number, _SHARE),) if number else _served_before(endpoint)
-    ended = _ended(endpoint, f"taken back by {doing.by or 'hand'}")
+    traffic, why = ((number, _SHARE),) if number else _served_before(endpoint), f"taken back by {doing.by or 'hand'}"
+    ended = _ended(endpoint, why)
     if traffic == endpoint.traffic and ended == endpoint.rollout:
         return endpoint
-    return _noted(_with_traffic(endpoint, traffic, ended), doing, f"back: {spell_traffic(traffic)}")
+    newest = max(kept for kept, _ in traffic)
+    left = {one: ["back", why] for one, _ in endpoint.traffic if one > newest and find_faults(endpoint).get(one, ("",))[0] != "failed"}
+    return _noted(_with_traffic(endpoint, traffic, ended), doing, f"back: {spell_traffic(traffic)}", left)
 
 
 def follow_rollout(endpoint: Endpoint, changed: Endpoint, why: str, at: float) -> Endpoint:
     """What the rollout has come to by itself (`rollout.advance`), as it is kept."""
     if changed.traffic == endpoint.traffic and changed.rollout is not None and changed.rollout.state == "going":
         return changed
-    return _noted(_with_traffic(endpoint, changed.traffic, changed.rollout), Doing("", at), why)
+    ended = changed.rollout
+    fault = _fault(ended.revision, why) if ended is not None and ended.state == "back" else {}
+    return _noted(_with_traffic(endpoint, changed.traffic, ended), Doing("", at), why, fault)
+
+
+def note_start(endpoint: Endpoint, number: int, why: str, at: float) -> Endpoint:
+    """With it noted that the revision does not start, and `why`; "": that it has started after all. The very same if that is known."""
+    is_known = find_faults(endpoint).get(number, ("",))[0] == "failed"
+    if is_known == bool(why):
+        return endpoint
+    what = f"revision {number} does not start: {why}" if why else f"revision {number} has started after all"
+    return _noted(endpoint, Doing("", at), what, {number: ["failed", why] if why else []})
+
+
+def find_faults(endpoint: Endpoint) -> dict[int, tuple[str, str]]:
+    """Revisions that did not do, as the history tells: number -> ("failed", why it does not start) or ("back", why traffic was taken from
+    it). A later note of a start takes back the one, and traffic that it gets again the other."""
+    found: dict[int, tuple[str, str]] = {}
+    for entry in endpoint.history:
+        for number, _ in entry.get("traffic", ()):
+            if found.get(int(number), ("",))[0] == "back":
+                del found[int(number)]
+        for number, fault in entry.get("faults", {}).items():
+            found.pop(int(number), None)
+            if fault:
+                found[int(number)] = (str(fault[0]), str(fault[1]))
+    return found
 
 
 def pause(endpoint: Endpoint, paused: bool, doing: Doing) -> Endpoint:
@@ -253,19 +281,27 @@ def _ended(endpoint: Endpoint, why: str) -> Rollout | None:
 
 
 def _served_before(endpoint: Endpoint) -> tuple[tuple[int, float], ...]:
-    """The traffic before the one now, as the history tells. Raises ConflictError."""
+    """The last traffic before the one now that went to nothing that failed or was taken back, as the history tells. Raises
+    ConflictError."""
+    faults = find_faults(endpoint)
     for entry in reversed(endpoint.history):
         found = tuple((int(number), float(weight)) for number, weight in entry.get("traffic", ()))
-        if found and found != endpoint.traffic and all(find_revision(endpoint, number) for number, _ in found):
+        if found and found != endpoint.traffic and all(find_revision(endpoint, one) and one not in faults for one, _ in found):
             return found
     raise ConflictError(
-        f"{endpoint.name!r} has served nothing else before", hint=f"name a revision: fairway rollback {endpoint.name} REVISION"
+        f"{endpoint.name!r} has served nothing else before that worked", hint=f"name a revision: fairway rollback {endpoint.name} REVISION"
     )
 
 
-def _noted(endpoint: Endpoint, doing: Doing, what: str) -> Endpoint:
-    entry: Mapping[str, Any] = {"at": doing.at, "by": doing.by, "what": what, "traffic": [list(one) for one in endpoint.traffic]}
-    return replace(endpoint, history=(*endpoint.history, dict(entry))[-_HISTORY:])
+def _fault(number: int, why: str) -> Faults:
+    return {number: ["back", why]}
+
+
+def _noted(endpoint: Endpoint, doing: Doing, what: str, faults: Faults | None = None) -> Endpoint:
+    entry: dict[str, Any] = {"at": doing.at, "by": doing.by, "what": what, "traffic": [list(one) for one in endpoint.traffic]}
+    if faults:
+        entry["faults"] = {str(number): list(fault) for number, fault in faults.items()}
+    return replace(endpoint, history=(*endpoint.history, entry)[-_HISTORY:])
 
 
 def _check_capture(capture: Capture) -> None:

@@ -27,7 +27,7 @@ from fairway.serve.control.spreading import count_needed, render_row, share_scal
 from fairway.serve.control.watched import Watched
 from fairway.serve.feedback.gather import Gatherer
 from fairway.serve.feedback.privacy import secret_of
-from fairway.spec.endpoint import Endpoint, Key
+from fairway.spec.endpoint import Endpoint, Key, find_revision
 from fairway.spec.ports import EndpointStore
 from fairway.spec.record import replace
 
@@ -205,6 +205,7 @@ class Keeper:
                 self._decide(one, now)
                 self._decided[name] = one.endpoint.version
             await self._apply(one, now)
+            await self._note_starts(one, now)
             if is_time:
                 one.series.note(now, sum(one.ready().values()), sum(one.wanted.values()))
                 one.series.hold(now, one.waiting)
@@ -337,6 +338,18 @@ class Keeper:
             except FairwayError as error:
                 one.trouble = error.message
                 one.stand += 1
+
+    async def _note_starts(self, one: Watched, now: float) -> None:
+        """What does not start is remembered when it is long gone: nobody is to go back to it."""
+        ready, noted = one.ready(), one.endpoint
+        for number in ready.keys() - one.started:
+            noted = changes.note_start(noted, number, "", now)
+        for replica in one.replicas:
+            number = replica.revision
+            if replica.state == "failed" and number not in ready and number not in one.started and find_revision(noted, number):
+                noted = changes.note_start(noted, number, replica.reason or "it ended", now)
+        if noted == one.endpoint or await self._write(one, noted):
+            one.started |= ready.keys()
 
     async def _advance(self, one: Watched, now: float) -> None:
         """The rollout, once the traffic is where its step wants it."""

@@ -59,8 +59,9 @@ class ReplicaView(Record):
 
 @record
 class RevisionView(Record):
-    """`state`: "ready", "idle" (it takes traffic and nothing runs: cold), "starting", "failed" (`why`), "unused" (no traffic goes there).
-    `figures`: of the last minute. The rest of what a revision is stands in the endpoint's document."""
+    """`state`: "ready", "idle" (it takes traffic and nothing runs: cold), "starting", "failed" (it does not start, or did not when it was
+    tried: `why`), "went back" (traffic was taken from it: `why`), "unused" (no traffic goes there). `figures`: of the last minute. The
+    rest of what a revision is stands in the endpoint's document."""
 
     number: int
     weight: float = 0.0

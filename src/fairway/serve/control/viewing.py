@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from fairway.serve.control import rollout
+from fairway.serve.control.changes import find_faults
 from fairway.serve.control.figures import Tally
 from fairway.serve.control.view import EndpointView, ReplicaView, RevisionView, RolloutView, ShadowView
 from fairway.serve.control.watched import Watched
@@ -31,7 +32,8 @@ class Around(Record):
 def build_view(one: Watched, around: Around, now: float) -> EndpointView:
     """The endpoint as it is at `now` (epoch seconds)."""
     endpoint = one.endpoint
-    revisions = tuple(_see_revision(one, revision, now) for revision in reversed(endpoint.revisions))
+    faults = find_faults(endpoint)
+    revisions = tuple(_see_revision(one, revision, faults, now) for revision in reversed(endpoint.revisions))
     state, why = _state_of(endpoint, revisions)
     running = tuple(
         ReplicaView(r.id, r.revision, r.state, r.since, r.reason, r.where, r.memory_bytes, r.cold_start_s)
@@ -69,7 +71,7 @@ def main_revision(endpoint: Endpoint) -> Revision | None:
     return max(endpoint.revisions, key=lambda one: (weights.get(one.number, 0.0), one.number), default=None)
 
 
-def _see_revision(one: Watched, revision: Revision, now: float) -> RevisionView:
+def _see_revision(one: Watched, revision: Revision, faults: Mapping[int, tuple[str, str]], now: float) -> RevisionView:
     number = revision.number
     weight = dict(one.endpoint.traffic).get(number, 0.0)
     takes = weight or dict(one.traffic).get(number) or one.endpoint.shadow == number
@@ -86,6 +88,8 @@ def _see_revision(one: Watched, revision: Revision, now: float) -> RevisionView:
         state = "starting"
     else:
         state = "idle" if takes else "unused"
+        if not takes and number in faults:
+            state, why = {"back": "went back"}.get(faults[number][0], "failed"), faults[number][1]
     traffic = one.revisions.get(number)
     figures = traffic.last_minute(now) if traffic is not None else Tally().figures(1.0)
     return RevisionView(number, weight, state, why, ready, wanted, figures)

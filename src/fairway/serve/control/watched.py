@@ -49,6 +49,7 @@ class Watched:
         self.gathered = Gathered()
         self.pinned: dict[int, float] = {}
         self.tried: set[int] = set()
+        self.started: set[int] = set()  # revisions that have been ready since this server began
         self.trouble = ""
         self.stand = 0
         self._keys: dict[str, deque[tuple[float, int, int]]] = {}
