@@ -11,10 +11,13 @@ import subprocess
 import sys
 import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+
+from tests.serve.replica.rig import until
 
 SCORE = """
 import json
@@ -105,3 +108,35 @@ def test_what_cannot_be_served_is_said_before_anything_is_loaded(tmp_path: Path,
     done = run(tmp_path, *words, "--port", "0")
     assert done.returncode == 2
     assert message in done.stderr and "loaded" not in done.stderr
+
+
+def test_the_first_ctrl_c_says_what_it_waits_for_and_what_the_script_logs_is_seen(tmp_path: Path) -> None:
+    (tmp_path / "score.py").write_text(
+        "import logging, os, time\n"
+        "def init():\n    logging.info('loaded it')\n    logging.getLogger('mine').debug('not this')\n"
+        "def run(raw_data):\n    open('asked', 'w').close()\n    logging.getLogger('mine').info('asked')\n"
+        "    while not os.path.exists('go'):\n        time.sleep(0.01)\n    return 1\n"
+    )
+    with served(tmp_path, "score.py", "--port", "0") as (process, url), ThreadPoolExecutor(1) as pool:
+        request = urllib.request.Request(f"{url}/score", b"1", {"content-type": "application/json"})
+        answer = pool.submit(lambda: urllib.request.urlopen(request, timeout=30).read())
+        try:
+            until((tmp_path / "asked").exists, "the script is asked")
+            process.send_signal(signal.SIGINT)
+            until(lambda: "answering 1 request; Ctrl-C again ends it now" in (tmp_path / "log").read_text(), "it says so")
+        finally:
+            (tmp_path / "go").touch()
+        assert answer.result(30) == b"1"
+        assert process.wait(30) == 0
+    said = (tmp_path / "log").read_text()
+    assert "INFO:root:loaded it" in said and "INFO:mine:asked" in said and "not this" not in said
+
+
+def test_a_script_that_configures_its_log_has_it_its_own_way(tmp_path: Path) -> None:
+    (tmp_path / "score.py").write_text(
+        "import logging\nlogging.basicConfig(level=logging.ERROR, format='own %(message)s')\n"
+        "def init():\n    logging.info('not this')\n    logging.error('but this')\ndef run(raw_data):\n    return 1\n"
+    )
+    with served(tmp_path, "score.py", "--port", "0"):
+        said = (tmp_path / "log").read_text()
+        assert "own but this" in said and "not this" not in said

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import inspect
+import logging
 import os
 import sys
 from pathlib import Path
@@ -33,6 +34,7 @@ _JOINED = ("rows", "matrix", "frame")
 
 def load_script(package: Package) -> ScriptPredictor:
     """Import the script and call its `init()`."""
+    show_logging()
     os.environ[MODEL_DIR] = model_folder(package)
     module = import_script(package)
     run = getattr(module, "run", None)
@@ -45,6 +47,7 @@ def load_script(package: Package) -> ScriptPredictor:
 
 def load_class(package: Package) -> ScriptPredictor:
     """Import the file and make the one object whose `predict` answers."""
+    show_logging()
     os.environ[MODEL_DIR] = folder = model_folder(package)
     module = import_script(package)
     name = package.entry.partition(":")[2]
@@ -101,6 +104,18 @@ class ScriptPredictor:
 
     def warm_up(self) -> None:
         """Nothing: `init` did it."""
+
+
+def show_logging() -> None:
+    """What the script logs goes to stderr from INFO on, as in Azure ML. The root logger gets no handler, so that a script's own
+    `basicConfig` still counts."""
+    root = logging.getLogger()
+    if root.handlers or root.level != logging.WARNING:
+        return
+    root.setLevel(logging.INFO)
+    shown = logging.StreamHandler()
+    shown.setFormatter(logging.Formatter("%(levelname)s:%(name)s:%(message)s"))
+    logging.lastResort = shown
 
 
 def model_folder(package: Package) -> str:

@@ -168,7 +168,7 @@ async def serve_front(front: Front, on_ready: Callable[[dict[str, Any]], None]) 
     loop, options = asyncio.get_running_loop(), front.options
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, lambda: _stop(stopped))
+        loop.add_signal_handler(number, _stop, stopped, front if number == signal.SIGINT else None)
     listening = await _listen(front)
     starting = asyncio.ensure_future(front.start())
     stopping = asyncio.ensure_future(stopped.wait())
@@ -202,12 +202,16 @@ async def serve_front(front: Front, on_ready: Callable[[dict[str, Any]], None]) 
     return 0
 
 
-def _stop(stopped: asyncio.Event) -> None:
+def _stop(stopped: asyncio.Event, front: Front | None) -> None:
+    """`front`: who pressed Ctrl-C there is told what the end waits for."""
     if stopped.is_set():
         import os
 
         os._exit(130)  # asked twice: now
     stopped.set()
+    waiting = front.http.in_flight if front is not None else 0
+    if front is not None and waiting:
+        front.say(f"answering {waiting} request{'s' if waiting > 1 else ''}; Ctrl-C again ends it now")
 
 
 async def _listen(front: Front) -> dict[str, Any]:
