@@ -10,6 +10,7 @@ import click
 from fairway.cli.arguments import complete_task, on_option, open_workspace, output_option, run_argument
 from fairway.cli.listing import print_json
 from fairway.cli.style import paint
+from fairway.errors import NotFoundError
 
 _COLOURS = ("cyan", "green", "yellow", "blue")
 
@@ -44,7 +45,12 @@ def command(folder: str, run: str, task: str, follow: bool, attempt: int | None,
         print_endpoint_log(folder, run, tail or 0, follow, output)
         return
     workspace = open_workspace(folder)
-    found = Run(workspace, workspace.get_run(run))
+    try:
+        found = Run(workspace, workspace.get_run(run))
+    except NotFoundError as error:
+        if not run or task:
+            raise
+        raise NotFoundError(f"there is neither a run nor an endpoint {run!r}", hint=error.hint) from None
     if follow:
         from fairway.cli.follow import follow_logs
 

@@ -19,7 +19,7 @@ _TYPES = {".csv": "text/csv", ".txt": "text/plain"}
 
 @click.command("test")
 @endpoint_argument
-@click.option("--data", default="", metavar="FILE|JSON", help="What to send, `-` for stdin; else the model's example.")
+@click.option("--data", default="", metavar="FILE|JSON", help="What to send, `-` for stdin; else the model's example, or one made up.")
 @click.option("--path", default="/predict", metavar="PATH", show_default=True, help="Below the endpoint: /score, /invocations, …")
 @click.option("--revision", type=click.IntRange(1), metavar="N", help="This revision, whatever the weights.")
 @output_option
@@ -53,6 +53,15 @@ def command(folder: str, name: str, data: str, path: str, revision: int | None, 
 
 
 def _example(view: dict[str, Any]) -> str:
+    if view.get("example") is None and view.get("schema") is not None:
+        from fairway.serve.schema import load_schema
+        from fairway.serve.schema.examples import example_body
+
+        body = example_body(load_schema(view["schema"]))
+        if body is not None:
+            text = json.dumps(body, ensure_ascii=False)
+            say(f"there is no example; this request is made up from the schema: {text if len(text) < 300 else text[:300] + '…'}")
+            return text
     if view.get("example") is None:
         raise ConfigError(
             f"{view['endpoint']['name']!r} has no example request",
