@@ -180,6 +180,8 @@ def test_a_model_that_does_not_start_says_why_and_what_served_still_does(place: 
     bad.write_text("def init():\n    raise ValueError('no weights at hand')\ndef run(raw_data):\n    return 1\n")
     place.run("deploy", str(bad), "--name", "risk", status=3)
     assert "revision 2 of 'risk' does not start: " in place.err
+    assert place.err.count("ValueError: no weights at hand") == 1, place.err
+    assert "    raise ValueError('no weights at hand')" in place.err and '"ready"' not in place.err
     assert "ValueError: no weights at hand" in place.err
     assert "bad.py" in place.err, "the user's own line"
     assert "what served before still does" in place.err

@@ -111,8 +111,8 @@ def wait_ready(served: Served, name: str, number: int, timeout_s: float, say: Ca
         state = row["state"] if row is not None else "unused"
         if state == "failed" and row is not None:
             log = served.api.get(served.path(name, "/logs"), revision=number, lines=40)["lines"]
-            for line in log[-30:]:
-                say(f"  {split_line(line)[2]}")
+            for line in own_lines([split_line(line)[2] for line in log])[-30:]:
+                say(f"  {line}")
             raise TaskFailed(
                 f"revision {number} of {name!r} does not start: {row['why']}",
                 hint=f"{_tell_callers(view, number, f'{served.words} rollback {name}')}; see {served.words} logs {name}",
@@ -123,6 +123,19 @@ def wait_ready(served: Served, name: str, number: int, timeout_s: float, say: Ca
             say(f"revision {number} is {state} …")
             said = state
         time.sleep(_LOOK_S)
+
+
+def own_lines(log: Sequence[str]) -> list[str]:
+    """What the user's code wrote until a start failed, without the reason: that is told in the error. All lines if nothing tells it."""
+    for at, line in enumerate(log):
+        if not line.startswith('{"ready": false'):
+            continue
+        try:
+            reason = str(json.loads(line)["message"])
+        except (ValueError, KeyError):
+            continue
+        return [one for one in log[:at] if one.strip() not in reason.splitlines()]
+    return list(log)
 
 
 def _tell_callers(view: dict[str, Any], failed: int, back: str) -> str:
