@@ -89,8 +89,8 @@ def test_never_outside_the_floor_and_the_most(scaling: Scaling, before: int, ste
 @settings(deadline=None, max_examples=40)
 def test_a_constant_load_converges_and_stays(scaling: Scaling, level: float) -> None:
     scaling = replace(scaling, on="concurrency", floors=(), shrink_step=max(1, scaling.shrink_step), shrink_delay_s=5.0)
-    seen = counts(follow(scaling, [busy(level)] * 500, ScaleState(replicas=min(scaling.maximum, 7))))
-    settled = seen[350:]
+    seen = counts(follow(scaling, [busy(level)] * 900, ScaleState(replicas=min(scaling.maximum, 7))))
+    settled = seen[700:]  # one replica every half minute takes its time
     assert len(set(settled)) == 1
     needed = min(scaling.maximum, max(1, scaling.minimum, math.ceil(level / scaling.target / 1.1 - 1e-9)))
     assert needed <= settled[0] <= min(scaling.maximum, max(1, scaling.minimum, math.ceil(level / scaling.target / 0.9 + 1e-9)))
