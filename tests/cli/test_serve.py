@@ -99,7 +99,10 @@ def test_a_port_that_is_taken_is_one_clear_error(tmp_path: Path) -> None:
     [
         (("nowhere.py",), "nowhere.py"),
         (("score.py", "--limits", "speed=9"), "there is no limit 'speed'"),
-        (("score.py", "--limits", "queue=many"), "expected a number"),
+        (("score.py", "--limits", "queue=many"), "the limit queue is 'many', expected a whole number of at least 1"),
+        (("score.py", "--limits", "queue=1.5"), "expected a whole number"),
+        (("score.py", "--limits", "queue=NaN"), "expected a whole number"),
+        (("score.py", "--limits", "deadline_s=Infinity"), "expected a number"),
         (("score.py", "--option", "device"), "expected NAME=VALUE"),
     ],
 )

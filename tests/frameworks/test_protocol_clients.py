@@ -5,7 +5,6 @@ Needs tritonclient[http,grpc] and kserve.
 
 from __future__ import annotations
 
-import importlib.util
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -19,10 +18,6 @@ from sklearn.linear_model import LinearRegression
 
 import fairway as fw
 from tests.serve.replica.rig import Replica, replica, script
-
-pytest.importorskip("tritonclient")
-if importlib.util.find_spec("kserve") is None:
-    pytest.skip("needs kserve", allow_module_level=True)
 
 X = np.random.default_rng(1).normal(size=(1000, 23)).astype(np.float32)
 WEIGHTS = np.arange(1, 24, dtype=np.float32)

@@ -9,10 +9,10 @@ import click
 
 from fairway.cli.arguments import on_option, output_option
 from fairway.cli.listing import print_json
-from fairway.cli.serving import Served, open_served, parse_pairs, parse_seconds, parse_value, say, spell_curl, wait_ready
+from fairway.cli.serving import Served, open_served, parse_pairs, parse_seconds, parse_value, read_limits, say, spell_curl, wait_ready
 from fairway.cli.style import paint
 from fairway.errors import ConfigError
-from fairway.spec.endpoint import Capture, Floor, Limits, Scaling, ServeSpec
+from fairway.spec.endpoint import Capture, Floor, Scaling, ServeSpec
 from fairway.spec.record import Record, from_plain, record, replace, to_plain
 
 _WAIT_S = 600.0
@@ -108,7 +108,7 @@ def make_spec(served: Served, source: str, given: dict[str, Any]) -> ServeSpec:
         options["env"] = env
     if given["workers"]:
         options["workers"] = given["workers"]
-    return replace(packed, options=options, resources=_resources(given), limits=_limits(given["limits"]), image=given["image"])
+    return replace(packed, options=options, resources=_resources(given), limits=read_limits(given["limits"]), image=given["image"])
 
 
 def _resources(given: dict[str, Any]) -> dict[str, Any]:
@@ -128,21 +128,6 @@ def _resources(given: dict[str, Any]) -> dict[str, Any]:
     if given["gpu"]:
         found["accelerators"] = {"nvidia.com/gpu": given["gpu"]}
     return found
-
-
-def _limits(words: tuple[str, ...]) -> Limits:
-    usual, found = Limits(), dict[str, Any]()
-    for name, text in parse_pairs(words, "--limits").items():
-        if name not in Limits.record_fields:
-            raise ConfigError(f"there is no limit {name!r}", hint=f"there are: {', '.join(Limits.record_fields)}")
-        try:
-            found[name] = float(text) if name == "deadline_s" else int(text)
-        except ValueError:
-            raise ConfigError(f"--limits {name}={text}: expected a number") from None
-        least = 0 if name == "concurrency" else 1 if name != "deadline_s" else 0.001
-        if found[name] < least:
-            raise ConfigError(f"--limits {name}={text}: it is at least {least}")
-    return replace(usual, **found)
 
 
 def _settings(given: dict[str, Any], before: dict[str, Any]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from fairway.cli.serving import parse_pairs, parse_value, read_limits
 from fairway.cli.style import paint
 from fairway.errors import ConfigError, FairwayError, UnsupportedError
 
@@ -60,14 +61,14 @@ def _read_options(folder: str, source: str, given: dict[str, Any]) -> Any:
     from pathlib import Path
 
     from fairway.serve.control.sources import resolve_source
-    from fairway.serve.replica.options import ReplicaOptions, parse_limits
+    from fairway.serve.replica.options import ReplicaOptions
 
     if given["host"] not in ("127.0.0.1", "localhost", "::1") and not given["token_file"]:
         raise ConfigError(
             f"--host {given['host']} lets other machines in, and nothing asks who they are",
             hint="give a --token-file, or deploy it: endpoints have keys for each caller",
         )
-    loader: dict[str, Any] = {name: _value(text) for name, text in _pairs(given["more"], "--option")}
+    loader: dict[str, Any] = {name: parse_value(text) for name, text in parse_pairs(given["more"], "--option").items()}
     loader |= {"trust": True} if given["trust"] else {}
     loader |= {"method": given["method"]} if given["method"] else {}
     loader |= {} if given["batch"] is None else {"batch": given["batch"]}
@@ -80,38 +81,13 @@ def _read_options(folder: str, source: str, given: dict[str, Any]) -> Any:
         port=given["port"],
         grpc_port=given["grpc_port"],
         workers=given["workers"],
-        limits=parse_limits({name: _number(name, text) for name, text in _pairs(given["limits"], "--limits")}),
+        limits=read_limits(given["limits"]),
         options=loader,
         token=Path(given["token_file"]).read_text(encoding="utf-8").strip() if given["token_file"] else "",
         certificate=given["tls_cert"] or "",
         key=given["tls_key"] or "",
         quiet=given["quiet"],
     )
-
-
-def _pairs(given: tuple[str, ...], flag: str) -> list[tuple[str, str]]:
-    pairs = list[tuple[str, str]]()
-    for text in given:
-        name, mark, value = text.partition("=")
-        if not mark:
-            raise ConfigError(f"{flag} {text}: expected NAME=VALUE")
-        pairs.append((name, value))
-    return pairs
-
-
-def _value(text: str) -> Any:
-    """JSON where it is, else the text itself."""
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text
-
-
-def _number(name: str, text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        raise ConfigError(f"--limits {name}={text}: expected a number") from None
 
 
 def _greet(front: Front, listening: dict[str, Any]) -> None:

@@ -14,6 +14,7 @@ import click
 from fairway.cli.arguments import open_project
 from fairway.engine.project import Project
 from fairway.errors import ConfigError, NotFoundError, TaskFailed
+from fairway.spec.endpoint import Limits
 from fairway.spec.record import Record, record
 
 if TYPE_CHECKING:
@@ -177,6 +178,13 @@ def parse_value(text: str) -> Any:
         return json.loads(text)
     except ValueError:
         return text
+
+
+def read_limits(words: Sequence[str]) -> Limits:
+    """--limits NAME=N, several times, over the usual ones. Raises ConfigError."""
+    from fairway.serve.replica.options import parse_limits
+
+    return parse_limits({name: parse_value(text) for name, text in parse_pairs(words, "--limits").items()})
 
 
 def parse_seconds(text: str, flag: str) -> float:

@@ -74,8 +74,10 @@ def parse_limits(given: dict[str, Any]) -> Limits:
         if name not in Limits.record_fields:
             raise ConfigError(f"there is no limit {name!r}", hint=f"there are: {', '.join(Limits.record_fields)}")
         least = 0 if name == "concurrency" else 0.001 if name == "deadline_s" else 1
-        if isinstance(value, bool) or not isinstance(value, int | float) or value < least:
-            raise ConfigError(f"the limit {name} is {value!r}, expected a number of at least {least}")
+        fits = isinstance(value, int | float) and not isinstance(value, bool) and least <= value < float("inf")
+        if not fits or (name != "deadline_s" and value != int(value)):
+            kind = "number" if name == "deadline_s" else "whole number"
+            raise ConfigError(f"the limit {name} is {value!r}, expected a {kind} of at least {least}")
     return replace(usual, **{name: float(value) if name == "deadline_s" else int(value) for name, value in given.items()})
 
 
