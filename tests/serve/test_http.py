@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import resource
 import socket
+import ssl
 import struct
+import subprocess
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -427,6 +431,67 @@ def test_draining_still_answers_a_connection_that_was_quiet_for_a_moment() -> No
             await draining
 
     run(test)
+
+
+@pytest.mark.parametrize("turns", range(5))
+def test_draining_answers_who_has_just_come(turns: int) -> None:
+    """Whatever has become of the connection: waiting in the kernel, accepted, or with its protocol."""
+
+    async def test() -> None:
+        async with serving(echo) as (server, port):
+            with socket.create_connection(("127.0.0.1", port)) as caller:
+                caller.sendall(request("/last"))
+                for _ in range(turns):
+                    await asyncio.sleep(0)
+                draining = asyncio.ensure_future(server.drain(10, linger_s=0.3))
+                client = Client(*await asyncio.open_connection(sock=caller))
+                status, _, body = await client.answer()
+                assert (status, body) == (200, b"POST /last? ")
+                assert await client.ended() == b""
+                await draining
+
+    run(test)
+
+
+def test_draining_waits_for_nobody_who_never_ends_the_beginning_of_tls(tmp_path: Path) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-keyout", tmp_path / "key.pem",
+         "-out", tmp_path / "cert.pem", "-subj", "/CN=localhost"], check=True, capture_output=True,
+    )  # fmt: skip
+    context.load_cert_chain(tmp_path / "cert.pem", tmp_path / "key.pem")
+
+    async def test() -> None:
+        server, sock = HttpServer(echo), listen_on("127.0.0.1", 0)
+        await server.listen(sock, ssl=context)
+        client = await Client.connect(sock.getsockname()[1])
+        began = time.monotonic()
+        await server.drain(10, linger_s=0.2)
+        assert time.monotonic() - began < 5
+        assert await client.ended() == b""
+
+    run(test)
+
+
+def test_connections_are_taken_again_when_there_were_too_many_files(capfd: pytest.CaptureFixture[str]) -> None:
+    async def test() -> None:
+        async with serving(echo) as (_, port):
+            caller = socket.create_connection(("127.0.0.1", port))
+            limit = resource.getrlimit(resource.RLIMIT_NOFILE)
+            least = os.open("/dev/null", os.O_RDONLY)
+            os.close(least)
+            resource.setrlimit(resource.RLIMIT_NOFILE, (least, limit[1]))
+            try:
+                for _ in range(3):
+                    await asyncio.sleep(0)
+            finally:
+                resource.setrlimit(resource.RLIMIT_NOFILE, limit)
+            client = Client(*await asyncio.open_connection(sock=caller))
+            await client.send(request("/late"))
+            assert (await client.answer())[0] == 200
+
+    run(test)
+    assert capfd.readouterr().err == "no connection can be taken for the moment: Too many open files\n"
 
 
 def test_a_unix_socket_is_for_its_owner_alone(tmp_path: Path) -> None:

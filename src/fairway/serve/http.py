@@ -11,7 +11,6 @@ import os
 import re
 import select
 import socket
-import sys
 import time
 from collections import deque
 from collections.abc import Callable
@@ -23,6 +22,7 @@ from urllib.parse import unquote
 import httptools
 import msgspec
 
+from fairway.serve.listening import Listener
 from fairway.serve.refusal import Refused
 
 JSON = b"application/json"
@@ -167,20 +167,15 @@ class HttpServer:
         self.date = b""
         self._ids = ""
         self._next_id = 0
-        self._listeners: list[asyncio.Server] = []
+        self._listeners = list[Listener]()
         self._sweeper: asyncio.TimerHandle | None = None
         self.held: list[tuple[Any, bytes]] | None = None
 
     async def listen(self, sock: socket.socket, *, ssl: Any = None, backlog: int = 2048) -> None:
         """Serve on a bound socket too."""
-        loop = asyncio.get_running_loop()
         if self._sweeper is None:
             self._sweep()
-        make: Any = loop.create_unix_server if sock.family == socket.AF_UNIX else loop.create_server
-        more = (
-            {"cleanup_socket": False} if sock.family == socket.AF_UNIX and sys.version_info >= (3, 13) else {}
-        )  # its path may be our heir's
-        self._listeners.append(await make(lambda: _Connection(self), sock=sock, ssl=ssl, backlog=backlog, **more))
+        self._listeners.append(Listener(lambda: _Connection(self), sock, ssl=ssl, backlog=backlog))
 
     def make_id(self) -> str:
         """A new id of a request: nobody can guess it."""
@@ -210,10 +205,10 @@ class HttpServer:
         quiet for `linger_s` are closed, those that still work after `timeout_s` are broken."""
         self.draining = True
         for listener in self._listeners:
-            listener.close()
+            listener.drain()
         now = time.monotonic()
         quiet, end = now + linger_s, now + timeout_s
-        while self.connections:
+        while self.connections or (now < quiet and any(listener.opening for listener in self._listeners)):
             now = time.monotonic()
             for connection in tuple(self.connections):
                 if now >= end:
