@@ -1,0 +1,1 @@
+"""Data: sources, statistics, schema, anomalies, drift, reports."""
