@@ -89,13 +89,13 @@ async def grpc_rig(folder: Path, *replicas: GrpcReplica, **options: Any) -> Asyn
         for replica in replicas:
             await replica.start()
         gate, sock = GrpcGate(rig.gateway), listen_on("127.0.0.1", 0)
-        await gate.listen(sock, None)
+        gate.listen(sock, None)
         client = GrpcClient(sock.getsockname()[1])
         try:
             yield rig, client
         finally:
             client.channel.close()
-            await gate.drain(5.0)
+            await gate.drain(5.0, linger_s=0.0)
             rig.change()
             for replica in replicas:
                 replica.server.close()
@@ -236,6 +236,32 @@ def test_a_replica_out_of_the_table_answers_what_it_has(tmp_path: Path) -> None:
             assert (await client.ask("ModelInfer", infer())).model_name == "b"
             replica.released.set()
             assert (await asking).model_name == "a"
+
+    run(test)
+
+
+def test_a_port_that_ends_answers_all_that_comes_on_a_connection_that_is_in_use(tmp_path: Path) -> None:
+    async def test() -> None:
+        replica = GrpcReplica("a")
+        replica.released.clear()
+        async with gateway_rig(tmp_path) as rig:
+            await replica.start()
+            gate, sock = GrpcGate(rig.gateway), listen_on("127.0.0.1", 0)
+            gate.listen(sock, None)
+            rig.change(risk=row(replica))
+            client = GrpcClient(sock.getsockname()[1])
+            first = asyncio.create_task(client.ask("ModelInfer", infer()))
+            await until(lambda: replica.seen)
+            ending = asyncio.create_task(gate.drain(10.0, linger_s=5.0))
+            second = asyncio.create_task(client.ask("ModelInfer", infer()))
+            await until(lambda: len(replica.seen) == 2)
+            assert not ending.done()
+            replica.released.set()
+            assert [answer.model_name for answer in await asyncio.gather(first, second)] == ["a", "a"]
+            client.channel.close()
+            await ending
+            rig.change()
+            replica.server.close()
 
     run(test)
 

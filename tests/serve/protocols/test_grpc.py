@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import socket
 import ssl
 import subprocess
 from collections.abc import Awaitable, Callable
@@ -23,7 +24,7 @@ from hypothesis import strategies as st
 from fairway.serve.protocols import inference_messages as m
 from fairway.serve.protocols.grpc import read_tensors, receive, serve_grpc
 from fairway.serve.refusal import Refused
-from fairway.serve.schema.datatypes import FROM_NUMPY
+from fairway.data.schema.datatypes import FROM_NUMPY
 from tests.serve.protocols.rig import NUMPY, MemoryServing, array_of, failed, identity, stream_of, sum_rows
 
 X = np.arange(6, dtype="<f4").reshape(3, 2)
@@ -365,7 +366,40 @@ def test_it_is_encrypted_with_a_certificate(tmp_path: Path) -> None:
     asyncio.run(asyncio.wait_for(main(), 20))
 
 
-def test_closing_says_so_and_waits_for_those_that_are_being_answered() -> None:
+def frames_of_a_call() -> bytes:
+    """A new connection, and one call."""
+    client = H2Connection()
+    client.initiate_connection()
+    path = "/inference.GRPCInferenceService/ModelInfer"
+    about = [(":method", "POST"), (":scheme", "http"), (":authority", "x"), (":path", path)]
+    client.send_headers(1, [*about, ("te", "trailers"), ("content-type", "application/grpc")])
+    client.send_data(1, frame(request_of(X).SerializeToString()), end_stream=True)
+    return client.data_to_send()
+
+
+@pytest.mark.parametrize("turns", range(4))
+def test_closing_answers_who_has_just_come(turns: int) -> None:
+    async def main() -> None:
+        server = await serve_grpc(MemoryServing(sum_rows), "127.0.0.1", 0)  # type: ignore[arg-type]
+        with socket.create_connection(("127.0.0.1", server.port)) as caller:
+            caller.sendall(frames_of_a_call())
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            closing = asyncio.ensure_future(server.close())
+            reader, _ = await asyncio.open_connection(sock=caller)
+            frames: list[Any] = []
+            while not (frames and frames[-1].stream_id == 1 and "END_STREAM" in frames[-1].flags):
+                frames.append(await read_frame(reader))
+            (data,) = (one for one in frames if isinstance(one, DataFrame))
+            assert m.ModelInferResponse.FromString(data.data[5:]).outputs
+            await reader.read()
+            await closing
+
+    asyncio.run(asyncio.wait_for(main(), 20))
+
+
+@pytest.mark.parametrize("patience_s", [10.0, 0.2])
+def test_closing_waits_for_those_that_are_being_answered_and_says_so_when_they_are_or_at_last(patience_s: float) -> None:
     """Frame by frame: of grpclib's and h2's clients neither reads on after the frame that says that a connection ends."""
 
     async def main() -> None:
@@ -374,32 +408,26 @@ def test_closing_says_so_and_waits_for_those_that_are_being_answered() -> None:
         serving.submit = lambda call, done: waiting.append(lambda: done(sum_rows(call)))  # type: ignore[method-assign]
         server = await serve_grpc(serving, "127.0.0.1", 0)  # type: ignore[arg-type]
         reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
-        client = H2Connection()
-        client.initiate_connection()
-        path = "/inference.GRPCInferenceService/ModelInfer"
-        client.send_headers(
-            1,
-            [
-                (":method", "POST"),
-                (":scheme", "http"),
-                (":authority", "x"),
-                (":path", path),
-                ("te", "trailers"),
-                ("content-type", "application/grpc"),
-            ],
-        )
-        client.send_data(1, frame(request_of(X).SerializeToString()), end_stream=True)
-        writer.write(client.data_to_send())
+        writer.write(frames_of_a_call())
         while not waiting:
             await asyncio.sleep(0.001)
-        closing = asyncio.ensure_future(server.close())
+        closing = asyncio.ensure_future(server.close(patience_s * 2, linger_s=10.0))
         frames: list[Any] = []
-        while not any(isinstance(one, GoAwayFrame) for one in frames):
-            frames.append(await read_frame(reader))
+        is_last = lambda: bool(frames) and isinstance(frames[-1], GoAwayFrame)  # noqa: E731
+        if patience_s < 1:
+            while not is_last():
+                frames.append(await read_frame(reader))
+        else:
+            with pytest.raises(ConnectionError):
+                while True:
+                    (await asyncio.open_connection("127.0.0.1", server.port))[1].close()
         assert not closing.done()
         waiting[0]()
-        while not (frames[-1].stream_id == 1 and "END_STREAM" in frames[-1].flags):
+        ended = False
+        while not ended or not any(isinstance(one, GoAwayFrame) for one in frames):
             frames.append(await read_frame(reader))
+            ended = ended or (frames[-1].stream_id == 1 and "END_STREAM" in frames[-1].flags)
+        assert is_last() == (patience_s > 1)
         (data,) = (one for one in frames if isinstance(one, DataFrame))
         assert m.ModelInferResponse.FromString(data.data[5:]).outputs
         writer.close()

@@ -40,6 +40,12 @@ class Replica:
         return self.call("/score", body, **headers)
 
     @property
+    def in_flight(self) -> int:
+        """How many requests it is answering, besides the one that asks."""
+        lines = self.call("/metrics", method="GET")[1].splitlines()
+        return int(float(next(line for line in lines if line.startswith("fairway_serve_in_flight")).split()[-1])) - 1
+
+    @property
     def children(self) -> list[int]:
         """The model parent."""
         return _children(self.process.pid)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fairway.serve.call import Call, Result
+from fairway.serve.call import Call, Result, failed
 from fairway.serve.refusal import Refused
 from fairway.serve.replica.batcher import Batcher
 from fairway.serve.replica.frames import pack
@@ -154,6 +154,21 @@ def test_of_a_batch_whose_process_died_each_goes_again_alone_and_only_the_one_to
     assert (rig.answers["b"].form, rig.answers["b"].status, rig.answers["b"].code) == ("error", 502, "FW-MODEL-DIED")
     rig.answer()
     assert rig.answers["c"].form == "array"
+
+
+def test_at_the_end_all_are_told_whether_they_wait_or_are_with_the_model_and_nobody_twice() -> None:
+    rig = Rig(Machine(), batches=False)
+    rig.submit("begun")
+    rig.turn()
+    rig.submit("waits")
+    rig.turn()
+    rig.batcher.refuse_all(failed(503, "FW-BUSY", "the server is ending"))
+    assert {name: (answer.status, answer.code) for name, answer in rig.answers.items()} == {
+        "begun": (503, "FW-BUSY"),
+        "waits": (503, "FW-BUSY"),
+    }
+    rig.answer()
+    assert rig.batcher.is_idle
 
 
 def test_who_waits_too_long_is_told_so_and_never_reaches_the_model() -> None:

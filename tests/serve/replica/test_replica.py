@@ -154,6 +154,46 @@ def test_a_server_that_is_told_to_end_answers_what_it_has_begun(tmp_path: Path) 
         assert one.process.wait(20) == 0
 
 
+def test_what_the_model_has_not_answered_when_the_time_for_the_end_is_over_is_answered_by_the_server(tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    answers = list[Any]()
+    with replica(script(tmp_path / "slow", SLOW), "--drain", "0.3") as one:
+        asking = [threading.Thread(target=lambda: answers.append(one.score(str(gate)))) for _ in range(2)]
+        for thread in asking:
+            thread.start()
+        until(lambda: gate.with_suffix(".begun").exists() and one.in_flight == 2, "the model has begun, and one waits")
+        one.process.send_signal(signal.SIGTERM)
+        for thread in asking:
+            thread.join()
+        assert [(status, answer["error"]["code"]) for status, answer in answers] == [(503, "FW-BUSY")] * 2
+        assert one.process.wait(20) == 0
+
+
+def test_a_stream_that_is_not_over_when_the_time_for_the_end_is_ends_with_a_word(tmp_path: Path) -> None:
+    with replica(script(tmp_path / "endless", ENDLESS), "--drain", "0.3") as one:
+        answers = list[Any]()
+        asking = threading.Thread(target=lambda: answers.append(one.call("/predict", 1, accept="text/event-stream")))
+        asking.start()
+        until(lambda: one.in_flight == 1, "it is asked")
+        one.process.send_signal(signal.SIGTERM)
+        asking.join()
+        assert answers[0][0] == 200 and "the server is ending" in answers[0][1]
+        assert one.process.wait(20) == 0
+
+
+ENDLESS = """
+import time
+
+def init():
+    pass
+
+def run(raw_data):
+    while True:
+        yield {"n": 1}
+        time.sleep(0.01)
+"""
+
+
 def _refuses(one: Replica) -> bool:
     try:
         one.call("/health/live", method="GET")

@@ -68,7 +68,7 @@ async def _serve(options: Options, sockets: Sockets, parent: int, ready: Callabl
 
         own = Certificate(options.tls_cert, options.tls_key, "h2") if options.tls_cert else None
         gate = GrpcGate(gateway)
-        await gate.listen(sockets.grpc, own and own.context)
+        gate.listen(sockets.grpc, own and own.context)
         if own is not None:
             looks.append(own.look)
     ticks = [loop.create_task(tick(1.0, look)) for look in looks]

@@ -4,7 +4,6 @@ each, only the model's name and version are read. Loaded only where the gateway 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import re
 import socket
@@ -20,9 +19,9 @@ from grpclib.config import Configuration
 from grpclib.const import Cardinality, Handler, Status
 from grpclib.encoding.base import CodecBase
 from grpclib.exceptions import GRPCError, StreamTerminatedError
-from grpclib.server import Server
 
 from fairway.serve.gateway.protofields import read_field, write_text
+from fairway.serve.grpclistening import GrpcListener
 from fairway.serve.http import too_large
 from fairway.serve.httpclient import Answer, Done
 from fairway.serve.refusal import Refused
@@ -169,7 +168,7 @@ class GrpcGate:
 
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
-        self._server = Server([self], codec=RawCodec(), config=_CONFIG)
+        self._listener = GrpcListener([self], codec=RawCodec(), config=_CONFIG)
         self._is_encrypted = False
         self.in_flight = 0
 
@@ -178,21 +177,14 @@ class GrpcGate:
         made.update(ServerLive=self._telling(lambda: _TRUE), ServerReady=self._telling(self._ready), ServerMetadata=self._telling(_about))
         return {SERVICE + name: Handler(answer, Cardinality.UNARY_UNARY, bytes, bytes) for name, answer in made.items()}
 
-    async def listen(self, sock: socket.socket, context: ssl.SSLContext | None) -> None:
+    def listen(self, sock: socket.socket, context: ssl.SSLContext | None) -> None:
         """Serve on a bound socket."""
         self._is_encrypted = context is not None
-        await self._server.start(sock=sock, ssl=context)
+        self._listener.listen(sock, ssl=context)
 
-    async def drain(self, timeout_s: float) -> None:
+    async def drain(self, timeout_s: float, linger_s: float = 0.5) -> None:
         """Take no new connections, answer what was asked, and end."""
-        listener = self._server._server
-        if listener is not None:
-            listener.close()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(timeout_s):
-                while self.in_flight:
-                    await asyncio.sleep(0.02)
-        self._server.close()
+        await self._listener.drain(lambda: self.in_flight > 0, timeout_s, linger_s)
 
     def _ready(self) -> bytes:
         return _TRUE if self._gateway.version >= 0 else b""

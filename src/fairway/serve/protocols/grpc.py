@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import hmac
 import os
 import re
 import ssl
 import time
-import weakref
 import zlib
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -18,11 +16,9 @@ import h2.exceptions
 from google.protobuf.message import DecodeError
 from grpclib.const import Cardinality, Handler, Status
 from grpclib.exceptions import StreamTerminatedError
-from grpclib.protocol import H2Protocol
-from grpclib.server import Server
-from hyperframe.frame import GoAwayFrame
 
 from fairway.serve.call import Call, Result, Tensor
+from fairway.serve.grpclistening import GrpcListener
 from fairway.serve.listening import listen_on
 from fairway.serve.protocols import inference_messages as messages
 from fairway.serve.protocols.answers import check_status, gather
@@ -69,8 +65,6 @@ class InferenceService:
     def __init__(self, serving: Serving, token: str, ended: Callable[[str, int, float], None]) -> None:
         self.serving, self._token, self._ended = serving, token.encode(), ended
         self.in_flight = 0
-        self.idle = asyncio.Event()
-        self.idle.set()
 
     def __mapping__(self) -> dict[str, Handler]:
         return {
@@ -86,7 +80,6 @@ class InferenceService:
         async def handle(stream: Stream) -> None:
             context, began, status = Context(stream), time.monotonic(), 499
             self.in_flight += 1
-            self.idle.clear()
             try:
                 self._check_token(name, stream)
                 request = await receive(stream, request_type, self.serving.limits.body_bytes)
@@ -105,8 +98,6 @@ class InferenceService:
             finally:
                 self._ended(name, status, time.monotonic() - began)
                 self.in_flight -= 1
-                if not self.in_flight:
-                    self.idle.set()
 
         return handle
 
@@ -281,51 +272,15 @@ async def ask(serving: Serving, call: Call) -> Result:
     return await gather(result) if result.form == "stream" else result
 
 
-class _Listener(Server):
-    """grpclib's server, which knows its connections."""
-
-    def __init__(self, service: InferenceService) -> None:
-        super().__init__([service])
-        self.connections = weakref.WeakSet[H2Protocol]()
-
-    def _protocol_factory(self) -> H2Protocol:
-        made = super()._protocol_factory()
-        self.connections.add(made)
-        return made
-
-    def transports(self) -> list[Any]:
-        """Of connections that are open."""
-        found = [one.connection._transport for one in self.connections if hasattr(one, "connection")]
-        return [transport for transport in found if not transport.is_closing()]
-
-
 class GrpcServer:
     """A gRPC server that listens. `port` is the one it got."""
 
-    def __init__(self, server: _Listener, service: InferenceService, port: int) -> None:
-        self._server, self._service, self.port = server, service, port
+    def __init__(self, listener: GrpcListener, service: InferenceService, port: int) -> None:
+        self._listener, self._service, self.port = listener, service, port
 
     async def close(self, timeout_s: float = 10.0, linger_s: float = 0.5) -> None:
-        """Take no new connections and tell the old ones that they end: their clients ask nothing new on them. What is being answered has
-        `timeout_s`; who sent a request before it heard so has `linger_s`."""
-        listener = self._server._server
-        if listener is not None:
-            listener.close()
-        for transport in self._server.transports():
-            transport.write(_GOING)
-        end = time.monotonic() + linger_s
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._service.idle.wait(), timeout_s)
-            while self._server.transports() and time.monotonic() < end:
-                await asyncio.sleep(0.01)
-            await asyncio.wait_for(self._service.idle.wait(), timeout_s)
-        self._server.close()
-        for transport in self._server.transports():
-            transport.close()
-
-
-_GOING = GoAwayFrame(0, last_stream_id=2**31 - 1).serialize()
-"""Says that the connection ends, and that all that was asked on it is answered."""
+        """Take nothing new, and answer what is there for at most `timeout_s`."""
+        await self._listener.drain(lambda: self._service.in_flight > 0, timeout_s, linger_s)
 
 
 def _nothing(name: str, status: int, seconds: float) -> None:
@@ -350,8 +305,8 @@ async def serve_grpc(
         context.load_cert_chain(certificate, key or None)
         context.set_alpn_protocols(["h2"])
     service = InferenceService(serving, token, ended)
-    server = _Listener(service)
+    listener = GrpcListener([service])
     sock = listen_on(host, port)
     found = sock.getsockname()[1]
-    await server.start(sock=sock, ssl=context)
-    return GrpcServer(server, service, found)
+    listener.listen(sock, ssl=context)
+    return GrpcServer(listener, service, found)

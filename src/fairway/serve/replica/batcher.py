@@ -253,7 +253,14 @@ class Batcher:
             batch.worker.kill()
 
     def refuse_all(self, result: Result) -> None:
-        """Nobody will be answered any more."""
+        """Nobody will be answered any more, whether they wait or are with the model."""
+        for batch in self._running.values():
+            if batch.chunks is not None:
+                batch.chunks.put(result)
+                batch.chunks.end()
+            for pending in batch.members:
+                pending.end(result)
+        self._running.clear()
         for pending in self._queue:
             pending.end(result)
         self._queue.clear()

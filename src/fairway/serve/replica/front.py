@@ -24,6 +24,7 @@ from fairway.serve.replica.pool import Pool
 from fairway.serve.schema import Checker, ModelSchema, compile_checker, load_schema
 
 _LOOK_S = 0.1
+_WORDS_S = 2.0  # to say that there is no answer
 _OPEN = frozenset({"/health", "/health/live", "/health/ready", "/v2/health/live", "/v2/health/ready", "/ping"})
 
 
@@ -146,15 +147,21 @@ class Front:
         """One line to who watches."""
         sys.stderr.write(text + "\n")
 
-    async def drain(self) -> None:
-        """Answer what is there, take nothing new, and end the model processes."""
+    async def drain(self, grpc: Any = None) -> None:
+        """Answer what is there, take nothing new, and end the model processes. Who is not answered by the model in `drain_s` is told so."""
         self.draining = True
-        await self.http.drain(self.options.drain_s)
+        end_s = self.options.drain_s
+        refusing = asyncio.get_running_loop().call_later(end_s, self._refuse_all)
+        await asyncio.gather(self.http.drain(end_s + _WORDS_S), *([grpc.close(end_s + _WORDS_S)] if grpc is not None else []))
+        refusing.cancel()
         if self._timer is not None:
             self._timer.cancel()
+        self._refuse_all()
+        self.pool.close()
+
+    def _refuse_all(self) -> None:
         if self._batcher is not None:
             self._batcher.refuse_all(failed(503, "FW-BUSY", "the server is ending"))
-        self.pool.close()
 
 
 _COUNTED = frozenset(
@@ -196,9 +203,7 @@ async def serve_front(front: Front, on_ready: Callable[[dict[str, Any]], None]) 
             starting.cancel()
     finally:
         stopping.cancel()
-        if grpc is not None:
-            await grpc.close()
-        await front.drain()
+        await front.drain(grpc)
     return 0
 
 
