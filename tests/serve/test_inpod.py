@@ -113,7 +113,7 @@ def test_the_gateway_is_told_its_table_its_token_and_where_records_go(tmp_path: 
 def test_the_runtime_of_serving_pods_has_the_rooms_that_travel_and_no_other() -> None:
     package = Path(inpod.__file__).parents[1]
     rooms = {file.relative_to(package).parts[:2] for file in list_runtime(package, SERVING_PARTS)}
-    assert {("serve", "replica"), ("serve", "gateway"), ("serve", "inpod.py"), ("step", "link.py")} <= rooms
+    assert {("serve", "replica"), ("serve", "gateway"), ("serve", "inpod.py"), ("step", "link.py"), ("data", "schema")} <= rooms
     assert ("serve", "control") not in rooms and not {"engine", "web", "cli", "kube"} & {room[0] for room in rooms}
     assert build_runtime_zip()[1] != build_runtime_zip(SERVING_PARTS)[1]
 

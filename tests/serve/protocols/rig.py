@@ -10,13 +10,13 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from fairway.data.schema.datatypes import FROM_NUMPY
 from fairway.serve.call import Call, Done, Result, Tensor
 from fairway.serve.http import ID
 from fairway.serve.package.package import Package
 from fairway.serve.protocols import dispatch
 from fairway.serve.refusal import Refused
 from fairway.serve.schema import compile_checker, load_schema, no_schema
-from fairway.serve.schema.datatypes import FROM_NUMPY
 from fairway.serve.schema.elements import split_strings
 from fairway.spec.endpoint import Limits
 

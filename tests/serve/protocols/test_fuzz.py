@@ -11,10 +11,10 @@ import numpy as np
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from fairway.data.schema.datatypes import DATATYPES
 from fairway.serve.call import Call, Result, Tensor
 from fairway.serve.protocols import ROUTES
 from fairway.serve.refusal import Refused
-from fairway.serve.schema.datatypes import DATATYPES
 from fairway.serve.schema.elements import count_strings, join_strings, nest, split_strings, to_bytes, to_values
 from fairway.serve.schema.tensors import check_size, pack
 from tests.serve.protocols.rig import NUMPY, MemoryServing, array_of, json_of

@@ -21,10 +21,10 @@ from hyperframe.frame import DataFrame, Frame, GoAwayFrame
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from fairway.data.schema.datatypes import FROM_NUMPY
 from fairway.serve.protocols import inference_messages as m
 from fairway.serve.protocols.grpc import read_tensors, receive, serve_grpc
 from fairway.serve.refusal import Refused
-from fairway.data.schema.datatypes import FROM_NUMPY
 from tests.serve.protocols.rig import NUMPY, MemoryServing, array_of, failed, identity, stream_of, sum_rows
 
 X = np.arange(6, dtype="<f4").reshape(3, 2)

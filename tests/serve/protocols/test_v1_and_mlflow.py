@@ -169,7 +169,7 @@ def test_a_fault_is_told_once() -> None:
 
 @pytest.mark.parametrize(("url", "key"), [(V1, "instances"), ("/invocations", "dataframe_records"), ("/predict", "inputs")])
 def test_where_the_schema_lets_nan_in_it_comes_in_by_every_protocol(url: str, key: str) -> None:
-    serving = MemoryServing(sum_rows, {"inputs": {"age": {"type": "number", "x-fairway-nan": True}, "income": "number"}})
+    serving = MemoryServing(sum_rows, {"inputs": {"age": {"type": "number", "x-fairway": {"nan": True}}, "income": "number"}})
     answer = serving.ask("POST", url, b'{"%b": [{"age": NaN, "income": 1}]}' % key.encode(), content_type="application/json")
     assert answer.status == 200, answer.answer
     assert [call.rows for call in serving.calls] == [1]

@@ -6,7 +6,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from fairway.serve.schema.datatypes import FROM_NUMPY
+from fairway.data.schema.datatypes import FROM_NUMPY
 from tests.serve.protocols.rig import NUMPY, MemoryExchange, MemoryServing, array_of, failed, identity, json_of, sum_rows
 
 URL = "/v2/models/risk/infer"

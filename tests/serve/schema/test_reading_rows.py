@@ -72,7 +72,7 @@ def test_texts_travel_as_messagepack() -> None:
 
 
 def test_nan_where_the_schema_lets_it_in() -> None:
-    schema = {"inputs": {"a": {"type": "number", "x-fairway-nan": True}, "b": "number"}}
+    schema = {"inputs": {"a": {"type": "number", "x-fairway": {"nan": True}}, "b": "number"}}
     first, second = numbers(read(b'{"inputs": [[NaN, 2]]}', schema))
     assert first != first
     assert second == 2

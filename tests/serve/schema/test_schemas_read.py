@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
+from fairway.data.schema.wellformed import is_plain
 from fairway.errors import DefinitionError
 from fairway.serve.schema import Column, TensorSpec, compile_checker, load_schema, no_schema
-from fairway.serve.schema.wellformed import is_plain
 
 ROW = {"type": "object", "properties": {"age": {"type": "integer"}, "job": {"type": ["string", "null"]}}, "required": ["age"]}
 
@@ -45,7 +45,7 @@ def test_every_spelling_of_a_table_is_read_alike(document: dict[str, Any]) -> No
 
 
 def test_a_column_says_its_limits_and_words() -> None:
-    said = {"type": "number", "minimum": 0, "exclusiveMaximum": 5, "description": "Years", "x-fairway-datatype": "FP32", "default": 2}
+    said = {"type": "number", "minimum": 0, "exclusiveMaximum": 5, "description": "Years", "x-fairway": {"datatype": "FP32"}, "default": 2}
     (column,) = load_schema({"inputs": {"type": "object", "properties": {"x": said}}}).columns
     assert (column.minimum, column.maximum, column.description, column.datatype, column.default) == (0, 5, "Years", "FP32", 2)
     assert not column.required
@@ -65,7 +65,7 @@ def array(element: str, *sizes: int) -> dict[str, Any]:
         ({"type": "object", "properties": {"a": array("integer", 3)}}, [("a", "INT64", (3,))]),
         (array("number", -1, 4), [("inputs", "FP64", (-1, 4))]),
         (
-            {"type": "object", "properties": {"t": array("string", -1), "n": {"x-fairway-datatype": "UINT8", "x-fairway-shape": [2]}}},
+            {"type": "object", "properties": {"t": array("string", -1), "n": {"x-fairway": {"datatype": "UINT8", "shape": [2]}}}},
             [("t", "BYTES", (-1,)), ("n", "UINT8", (2,))],
         ),
     ],
@@ -108,7 +108,7 @@ def test_azures_swagger_is_the_body_itself() -> None:
         ({"inputs": {"$ref": "https://example.org/x.json"}}, "leads out of the file"),
         ({"inputs": {"a": {"type": "string", "pattern": "("}}}, "/properties/inputs/items/properties/a/pattern"),
         ({"inputs": {"x": {"type": "number", "minimum": "0"}}}, "minimum"),
-        ({"inputs": {"x": {"x-fairway-datatype": "FP31", "type": "number"}}}, "FP31"),
+        ({"inputs": {"x": {"x-fairway": {"datatype": "FP31"}, "type": "number"}}}, "FP31"),
         ({"swagger": "2.0", "definitions": {}}, "ServiceInput"),
         ({"inputs": {"age": {"type": "number", "min": 3}}}, "inputs/age/min is no word"),
         ({"inputs": {"age": {"type": "number", "minimun": 3}}}, "inputs/age/minimun is no word"),

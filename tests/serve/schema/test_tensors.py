@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fairway.data.schema.datatypes import DATATYPES
 from fairway.serve.call import Tensor
 from fairway.serve.refusal import Refused
 from fairway.serve.schema import compile_checker, load_schema
-from fairway.serve.schema.datatypes import DATATYPES
 from fairway.serve.schema.elements import nest
 from fairway.serve.schema.tensors import check_size, is_finite, pack, unpack
 

@@ -80,7 +80,7 @@ class Columns:
 
 def read_columns(spec: ServeSpec, artifacts: ArtifactStore, home: Path) -> tuple[str, ...]:
     """Names in the schema's order; () where the model takes no columns, or nobody knows which."""
-    from fairway.serve.schema.load import load_schema
+    from fairway.data.schema.load import load_schema
 
     schema, _ = read_form(spec, artifacts, home)
     if schema is None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from fairway.data.schema.datatypes import FROM_NUMPY
 from fairway.errors import ConfigError
 from fairway.serve.package.named import Slot
-from fairway.serve.schema.datatypes import FROM_NUMPY
 
 if TYPE_CHECKING:
     from fairway.serve.package.package import Package

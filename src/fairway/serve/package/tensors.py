@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from fairway.data.schema.datatypes import FROM_NUMPY
 from fairway.serve.call import Tensor
 from fairway.serve.package.misfit import misfit
-from fairway.serve.schema.datatypes import FROM_NUMPY
 from fairway.serve.schema.elements import join_strings, split_strings
 
 if TYPE_CHECKING:

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
+from fairway.data.schema.datatypes import FROM_NUMPY
 from fairway.serve.call import Call, Result
 from fairway.serve.protocols.serving import Serving, prepare, refused_of
 from fairway.serve.refusal import Refused
-from fairway.serve.schema.datatypes import FROM_NUMPY
 from fairway.serve.schema.elements import to_values
 
 if TYPE_CHECKING:

@@ -7,11 +7,11 @@ from typing import Any
 
 import msgspec
 
+from fairway.data.schema.datatypes import DATATYPES, FROM_NUMPY
 from fairway.serve.call import Result, Tensor
 from fairway.serve.protocols.answers import to_json
 from fairway.serve.protocols.serving import Serving
 from fairway.serve.refusal import Refused
-from fairway.serve.schema.datatypes import DATATYPES, FROM_NUMPY
 from fairway.serve.schema.elements import join_strings, to_bytes
 
 EXTENSIONS = ("binary_tensor_data",)

@@ -16,6 +16,8 @@ import traceback
 from contextlib import suppress
 from typing import Any, NoReturn
 
+from fairway.data.schema.load import load_schema
+from fairway.data.schema.modelschema import ModelSchema
 from fairway.errors import FairwayError
 from fairway.serve.package.guessing import guess_schema
 from fairway.serve.package.loading import loads_alone
@@ -25,8 +27,6 @@ from fairway.serve.replica.failures import own_traceback
 from fairway.serve.replica.frames import Link
 from fairway.serve.replica.timing import load_timed
 from fairway.serve.replica.worker import run_worker
-from fairway.serve.schema.load import load_schema
-from fairway.serve.schema.model import ModelSchema
 from fairway.step.processes import die_with_parent
 
 

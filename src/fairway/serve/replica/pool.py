@@ -15,12 +15,12 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
+from fairway.data.schema.modelschema import ModelSchema
 from fairway.errors import FairwayError
 from fairway.serve.call import Call
 from fairway.serve.package.package import Package
 from fairway.serve.replica.frames import Bytes, FrameReader, describe_call, pack, restore_results, socket_pair
 from fairway.serve.replica.parent import fork_parent
-from fairway.serve.schema.model import ModelSchema
 
 _WARM_UP = -1
 _FIRST_DELAY_S, _LONGEST_DELAY_S = 0.05, 5.0

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from fairway.data.schema.modelschema import ModelSchema
 from fairway.serve.call import Call, Result, failed
 from fairway.serve.package import inputs as model_inputs
 from fairway.serve.package import results as model_results
@@ -24,7 +25,6 @@ from fairway.serve.package.predictor import Predictor
 from fairway.serve.refusal import Refused
 from fairway.serve.replica.failures import own_traceback
 from fairway.serve.replica.frames import Bytes, Link, describe_result, restore_calls
-from fairway.serve.schema.model import ModelSchema
 
 
 class Worker:

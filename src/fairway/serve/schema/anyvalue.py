@@ -7,6 +7,8 @@ from typing import Any
 
 import msgspec
 
+from fairway.data.schema.modelschema import ModelSchema
+from fairway.data.schema.pointers import expanded
 from fairway.serve.call import Call, Tensor
 from fairway.serve.refusal import Fault, Refused
 from fairway.serve.schema import careful
@@ -16,9 +18,7 @@ from fairway.serve.schema.elements import nest
 from fairway.serve.schema.fast import FAILS
 from fairway.serve.schema.faults import refusal, refuse_oddities
 from fairway.serve.schema.fromtensors import check_names
-from fairway.serve.schema.model import ModelSchema
 from fairway.serve.schema.msgtypes import type_of_value
-from fairway.serve.schema.pointers import expanded
 from fairway.serve.schema.rules import faults_of, validator_of
 from fairway.serve.schema.shapes import BESIDE, parameters_of
 

@@ -7,18 +7,18 @@ from typing import Any
 
 import msgspec
 
+from fairway.data.schema.datatypes import DATATYPES
+from fairway.data.schema.modelschema import ModelSchema, TensorSpec
+from fairway.data.schema.pointers import is_annotation
 from fairway.serve.call import Call, Tensor
 from fairway.serve.refusal import Fault, Refused
 from fairway.serve.schema import careful
 from fairway.serve.schema import tensors as packed
 from fairway.serve.schema.careful import Doubled, Odd
-from fairway.serve.schema.datatypes import DATATYPES
 from fairway.serve.schema.elements import nest
 from fairway.serve.schema.fast import FAILS
 from fairway.serve.schema.faults import MOST_FAULTS, refusal, wrong
 from fairway.serve.schema.fromtensors import check_names
-from fairway.serve.schema.model import ModelSchema, TensorSpec
-from fairway.serve.schema.pointers import is_annotation
 from fairway.serve.schema.rules import say_rule, validator_of
 from fairway.serve.schema.shapes import AROUND, BESIDE, parameters_of
 from fairway.serve.schema.values import say

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from fairway.serve.schema.datatypes import DATATYPES
-from fairway.serve.schema.model import Column, ModelSchema
-from fairway.serve.schema.pointers import expanded
+from fairway.data.schema.datatypes import DATATYPES
+from fairway.data.schema.modelschema import Column, ModelSchema
+from fairway.data.schema.pointers import expanded, ours
 from fairway.serve.schema.shapes import AROUND
 
 _INT64 = 2**63
@@ -91,7 +91,7 @@ def _filled(schema: Any, has_rows: bool, datatype: str = "") -> Any:
     """An array as it is taken: of rows it has one at least, and every number fits its datatype."""
     if not isinstance(schema, dict):
         return schema
-    datatype = str(schema.get("x-fairway-datatype", "")) or datatype
+    datatype = str(ours(schema).get("datatype", "")) or datatype
     made: dict[str, Any] = dict(schema)
     if made.get("type") == "array":
         made["items"] = _filled(made.get("items", {}), False, datatype)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Protocol
 
+from fairway.data.schema.modelschema import ModelSchema
 from fairway.serve.call import Call, Tensor
 from fairway.serve.schema import careful
 from fairway.serve.schema.anyvalue import ValueChecker
@@ -12,7 +13,6 @@ from fairway.serve.schema.arrays import TensorsChecker
 from fairway.serve.schema.csvrows import parse_csv
 from fairway.serve.schema.fast import FastRows
 from fairway.serve.schema.fromtensors import TensorRows
-from fairway.serve.schema.model import ModelSchema
 from fairway.serve.schema.packing import Packer
 from fairway.serve.schema.rows import RowReader
 

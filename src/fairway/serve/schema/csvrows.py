@@ -7,9 +7,9 @@ import io
 from collections.abc import Callable
 from typing import Any
 
+from fairway.data.schema.modelschema import Column, ModelSchema
 from fairway.serve.refusal import Fault, Refused
 from fairway.serve.schema.faults import MOST_FAULTS, refusal, wrong
-from fairway.serve.schema.model import Column, ModelSchema
 from fairway.serve.schema.values import expectation, say
 
 NOT_TABLE = "FW-NOT-TABLE"

@@ -8,8 +8,8 @@ from html import escape
 from importlib import resources
 from typing import Any
 
+from fairway.data.schema.modelschema import Column, ModelSchema, TensorSpec
 from fairway.serve.schema.examples import example_body, example_csv, example_of
-from fairway.serve.schema.model import Column, ModelSchema, TensorSpec
 from fairway.serve.schema.values import expectation
 
 CSP = (

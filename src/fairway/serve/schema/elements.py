@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from math import prod
 from typing import Any
 
-from fairway.serve.schema.datatypes import DATATYPES
+from fairway.data.schema.datatypes import DATATYPES
 
 Bytes = bytes | bytearray | memoryview
 _SWAPS = sys.byteorder == "big"  # what travels is little-endian, what `array` and `memoryview` read is the machine's

@@ -6,7 +6,7 @@ import csv
 import io
 from typing import Any
 
-from fairway.serve.schema.model import Column, ModelSchema, TensorSpec
+from fairway.data.schema.modelschema import Column, ModelSchema, TensorSpec
 
 
 def example_of(schema: ModelSchema) -> Any:

@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 import msgspec
 from msgspec.structs import astuple
 
+from fairway.data.schema.modelschema import ModelSchema
 from fairway.serve.call import Call
-from fairway.serve.schema.model import ModelSchema
 from fairway.serve.schema.msgtypes import RowTypes, envelope
 from fairway.serve.schema.packing import Packer
 from fairway.serve.schema.rows import RowReader

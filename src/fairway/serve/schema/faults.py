@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from fairway.data.schema.pointers import pointer
 from fairway.serve.refusal import Fault, Refused
 from fairway.serve.schema import careful
-from fairway.serve.schema.pointers import pointer
 
 BAD_INPUT = "FW-INPUT"
 MOST_FAULTS = 20

@@ -7,12 +7,12 @@ from array import array
 from collections.abc import Sequence
 from typing import Any
 
+from fairway.data.schema.datatypes import DATATYPES
+from fairway.data.schema.modelschema import Column, ModelSchema
 from fairway.serve.call import Call, Tensor
 from fairway.serve.refusal import Fault
 from fairway.serve.schema import tensors as packed
-from fairway.serve.schema.datatypes import DATATYPES
 from fairway.serve.schema.faults import MOST_FAULTS, refusal, wrong
-from fairway.serve.schema.model import Column, ModelSchema
 from fairway.serve.schema.rows import RowReader
 
 _KEPT = {"FP64": "<f8", "FP32": "<f4", "INT64": "<i8"}

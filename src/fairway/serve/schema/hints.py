@@ -13,7 +13,7 @@ import uuid
 from collections.abc import Callable, Iterable, Mapping
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
-from fairway.serve.schema.datatypes import DATATYPES, find_datatype, nested_array
+from fairway.data.schema.datatypes import DATATYPES, find_datatype, nested_array
 
 _PLAIN: dict[Any, dict[str, Any]] = {
     float: {"type": "number"}, int: {"type": "integer"}, bool: {"type": "boolean"}, str: {"type": "string"}, type(None): {"type": "null"},

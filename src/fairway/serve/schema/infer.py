@@ -9,9 +9,10 @@ from collections.abc import Callable, Sequence
 from types import ModuleType
 from typing import Any
 
-from fairway.serve.schema.datatypes import DATATYPES, nested_array
+from fairway.data.schema.datatypes import DATATYPES, nested_array
+from fairway.data.schema.modelschema import DIALECT
+from fairway.data.schema.pointers import ours, with_ours
 from fairway.serve.schema.hints import Hints, Untold, hints_of, is_table
-from fairway.serve.schema.model import DIALECT
 from fairway.step.serializers import signatures
 
 Array = tuple[str, str, tuple[int, ...]]
@@ -50,7 +51,7 @@ def _of_parameters(hints: dict[str, Any], parameters: list[inspect.Parameter]) -
         if hint in (str, bytes) or is_table(hint):
             return None
         found = _of_one(hint)
-        if found is not None and isinstance(found[0], dict) and "x-fairway-shape" in found[0]:
+        if found is not None and "shape" in ours(found[0]):
             return {"type": "object", "properties": {parameters[0].name: found[0]}, "required": [parameters[0].name]}, found[1]
         return found
     reader = Hints()
@@ -84,15 +85,15 @@ def from_arrays(inputs: Sequence[Array], outputs: Sequence[Array]) -> dict[str, 
         return None
     names = [name for name, _, _ in inputs]
     if len(inputs) > 1 and all(shape in ((-1,), (-1, 1)) for _, _, shape in inputs):
-        cells = {name: {"type": DATATYPES[datatype].type, "x-fairway-datatype": datatype} for name, datatype, _ in inputs}
+        cells = {name: {"type": DATATYPES[datatype].type, "x-fairway": {"datatype": datatype}} for name, datatype, _ in inputs}
         taken: dict[str, Any] = {"type": "array", "items": {"type": "object", "properties": cells, "required": names}}
     else:
         taken = {"type": "object", "properties": {name: _of_array(datatype, shape) for name, datatype, shape in inputs}, "required": names}
-    given = {name: {**_of_array(datatype, shape), "x-fairway-nan": True} for name, datatype, shape in outputs if datatype}
+    given = {name: with_ours(_of_array(datatype, shape), {"nan": True}) for name, datatype, shape in outputs if datatype}
     answer: dict[str, Any] | None = None
     if outputs and len(given) == len(outputs):
         name = outputs[0][0]
-        answer = {**given[name], "x-fairway-name": name} if len(given) == 1 else {"type": "object", "properties": given}
+        answer = with_ours(given[name], {"name": name}) if len(given) == 1 else {"type": "object", "properties": given}
     return _document((taken, {}), (answer, {}) if answer is not None else None)
 
 

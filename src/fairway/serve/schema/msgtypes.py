@@ -8,9 +8,9 @@ from typing import Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, UnsetType, defstruct
 
-from fairway.serve.schema.jsontypes import types_of
-from fairway.serve.schema.model import Column
-from fairway.serve.schema.pointers import is_annotation
+from fairway.data.schema.jsontypes import types_of
+from fairway.data.schema.modelschema import Column
+from fairway.data.schema.pointers import is_annotation
 
 EXACT_WHOLE = 2**53
 """Whole numbers up to here are the same in a matrix of <f8."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from fairway.data.schema.modelschema import ModelSchema
 from fairway.serve.schema.bodies import definitions_of, inner_of, mlflow_of
 from fairway.serve.schema.examples import example_body, example_csv
-from fairway.serve.schema.model import ModelSchema
 
 _JSON, _CSV = "application/json", "text/csv"
 _ARROW, _PARQUET = "application/vnd.apache.arrow.stream", "application/vnd.apache.parquet"

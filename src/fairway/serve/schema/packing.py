@@ -9,9 +9,9 @@ from typing import Any
 
 import msgspec
 
+from fairway.data.schema.modelschema import ModelSchema
 from fairway.serve.call import Call
 from fairway.serve.schema.faults import wrong
-from fairway.serve.schema.model import ModelSchema
 from fairway.serve.schema.msgtypes import EXACT_WHOLE
 
 _NAN = float("nan")

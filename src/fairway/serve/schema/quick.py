@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 from msgspec.structs import astuple
 
-from fairway.serve.schema.model import ModelSchema
+from fairway.data.schema.modelschema import ModelSchema
 from fairway.serve.schema.msgtypes import RowTypes
 
 _INF = float("inf")

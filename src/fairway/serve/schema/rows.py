@@ -6,13 +6,13 @@ import difflib
 from collections.abc import Iterable
 from typing import Any
 
+from fairway.data.schema.modelschema import ModelSchema
+from fairway.data.schema.pointers import is_annotation, pointer
 from fairway.serve.refusal import Fault
 from fairway.serve.schema import careful
 from fairway.serve.schema.careful import Doubled, Odd
 from fairway.serve.schema.faults import MOST_FAULTS, refusal, wrong
-from fairway.serve.schema.model import ModelSchema
 from fairway.serve.schema.msgtypes import is_said
-from fairway.serve.schema.pointers import is_annotation, pointer
 from fairway.serve.schema.quick import QuickRows
 from fairway.serve.schema.rules import faults_of, validator_of
 from fairway.serve.schema.shapes import Found, RowShapes

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+from fairway.data.schema.pointers import pointer
 from fairway.serve.refusal import Fault
 from fairway.serve.schema.faults import MOST_FAULTS
 from fairway.serve.schema.msgtypes import is_said
-from fairway.serve.schema.pointers import pointer
 from fairway.serve.schema.values import FORMATS, has_format, say, say_schema
 
 if TYPE_CHECKING:
     from jsonschema.protocols import Validator
 
-    from fairway.serve.schema.model import ModelSchema
+    from fairway.data.schema.modelschema import ModelSchema
 
 
 def faults_of(errors: Iterable[Any], row: int = -1) -> list[Fault]:

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from fairway.data.schema.modelschema import ModelSchema
+from fairway.data.schema.pointers import pointer
 from fairway.serve.schema import careful
 from fairway.serve.schema.careful import Doubled
 from fairway.serve.schema.faults import refuse_oddities, wrong
-from fairway.serve.schema.model import ModelSchema
-from fairway.serve.schema.pointers import pointer
 from fairway.serve.schema.values import say
 
 AROUND = ("inputs", "data", "instances")

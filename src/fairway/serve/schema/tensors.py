@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from itertools import chain
 from typing import Any
 
+from fairway.data.schema.datatypes import DATATYPES, Datatype
 from fairway.serve.call import Tensor
 from fairway.serve.refusal import Fault, Refused
 from fairway.serve.schema.careful import Odd
-from fairway.serve.schema.datatypes import DATATYPES, Datatype
 from fairway.serve.schema.elements import count_strings, to_bytes, to_sequence, to_values
 from fairway.serve.schema.values import say
 

@@ -10,9 +10,9 @@ from datetime import date, datetime, time
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+from fairway.data.schema.jsontypes import types_of
+from fairway.data.schema.modelschema import Column
 from fairway.serve.schema.careful import Odd
-from fairway.serve.schema.jsontypes import types_of
-from fairway.serve.schema.model import Column
 from fairway.serve.schema.msgtypes import is_said
 
 if TYPE_CHECKING:

@@ -28,11 +28,12 @@ def infer(model: Model) -> dict[str, Any]:
                 found[side] = {name: {"type": t} if isinstance(t, str) else dict(t) for name, t in dict(model.signature[side]).items()}
     estimator = model._estimator
     if "inputs" not in found:
-        inputs = columns_of(model.example) or _of_estimator(estimator)
+        fitted = model._transform.columns if model._transform is not None else None
+        inputs = columns_of(model.example) or (_of_estimator(estimator) if fitted is None else fitted)
         if inputs:
             found["inputs"] = inputs
     if "outputs" not in found and estimator is not None:
-        outputs = _outputs(estimator, model.example)
+        outputs = _outputs(estimator, model.example, model._transform)
         if outputs:
             found["outputs"] = outputs
     return found
@@ -40,7 +41,7 @@ def infer(model: Model) -> dict[str, Any]:
 
 def schema(signature: dict[str, Any]) -> dict[str, Any] | None:
     """JSON Schema 2020-12 of rows of inputs and of outputs, or of arrays by name; None where nothing is known. A datatype narrower than
-    JSON's types stands in `x-fairway-datatype`, an array's shape in `x-fairway-shape`."""
+    JSON's types and an array's shape stand in `x-fairway`."""
     if not signature.get("inputs") and not signature.get("outputs"):
         return None
     made: dict[str, Any] = {"$schema": "https://json-schema.org/draft/2020-12/schema", "type": "object", "properties": {}, "required": []}
@@ -156,8 +157,8 @@ def _of_estimator(estimator: Any) -> dict[str, Any]:
     return {f"x{n}": {"type": "any"} for n in range(count)} if isinstance(count, int) else {}
 
 
-def _outputs(estimator: Any, example: Any) -> dict[str, Any]:
-    """What `predict` gives: from the classes of a classifier, else by predicting the example."""
+def _outputs(estimator: Any, example: Any, transform: Any = None) -> dict[str, Any]:
+    """What `predict` gives: from the classes of a classifier, else by predicting the example's features."""
     classes = getattr(estimator, "classes_", None)
     if classes is not None and hasattr(classes, "dtype"):
         about: dict[str, Any] = {"type": _of_dtype(classes.dtype)}
@@ -167,7 +168,8 @@ def _outputs(estimator: Any, example: Any) -> dict[str, Any]:
     if example is None or isinstance(example, list) or not hasattr(estimator, "predict"):
         return {}
     try:
-        made = estimator.predict(example[:_EXAMPLE_ROWS])
+        rows = example[:_EXAMPLE_ROWS]
+        made = estimator.predict(rows if transform is None else transform(rows))
     except Exception:  # noqa: BLE001 - the example may lack what only the whole pipeline provides
         return {}
     dtype = getattr(made, "dtype", None)
@@ -184,8 +186,8 @@ def _array(kind: str, shape: list[int | None]) -> dict[str, Any]:
     made: dict[str, Any] = {"type": next((name for start, name in names.items() if kind.startswith(start)), "number")}
     for size in reversed(shape):
         made = {"type": "array", "items": made, **({"minItems": size, "maxItems": size} if size is not None else {})}
-    said = {"x-fairway-datatype": _DATATYPES.get(kind, _USUAL.get(kind, "FP64"))}
-    return {**made, **said, "x-fairway-shape": [-1 if size is None else size for size in shape]}
+    said = {"datatype": _DATATYPES.get(kind, _USUAL.get(kind, "FP64")), "shape": [-1 if size is None else size for size in shape]}
+    return {**made, "x-fairway": said}
 
 
 def _property(about: dict[str, Any]) -> dict[str, Any]:
@@ -202,7 +204,7 @@ def _property(about: dict[str, Any]) -> dict[str, Any]:
     ):  # fmt: skip
         if kind.startswith(start):
             made: dict[str, Any] = {"type": [name, "null"] if about.get("missing") else name}
-            return {**made, "x-fairway-datatype": _DATATYPES[kind]} if kind in _DATATYPES else made
+            return {**made, "x-fairway": {"datatype": _DATATYPES[kind]}} if kind in _DATATYPES else made
     if kind.startswith(("datetime", "timestamp")):
         return {"type": ["string", "null"] if about.get("missing") else "string", "format": "date-time"}
     if kind.startswith("date"):

@@ -136,7 +136,7 @@ def tell_form(view: EndpointView) -> dict[str, Any]:
     if view.schema is None:
         return told
     try:
-        from fairway.serve.schema.load import load_schema
+        from fairway.data.schema.load import load_schema
 
         read = load_schema(view.schema)
     except (ImportError, FairwayError):

@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from fairway.data.schema.datatypes import DATATYPES, find_datatype
+from fairway.data.schema.jsontypes import types_of
+from fairway.data.schema.modelschema import Column, Kind, ModelSchema, TensorSpec
+from fairway.data.schema.pointers import expanded, follow, is_annotation, ours, pointer
+from fairway.data.schema.spellings import normalised
+from fairway.data.schema.wellformed import check_wellformed
 from fairway.errors import DefinitionError
-from fairway.serve.schema.datatypes import DATATYPES, find_datatype
-from fairway.serve.schema.jsontypes import types_of
-from fairway.serve.schema.model import Column, Kind, ModelSchema, TensorSpec
-from fairway.serve.schema.pointers import expanded, follow, is_annotation, pointer
-from fairway.serve.schema.spellings import normalised
-from fairway.serve.schema.wellformed import check_wellformed
 
 _LENGTHS = ("minItems", "maxItems")
 
@@ -84,7 +84,7 @@ class _Reader:
             plain = all(is_annotation(key) or key in ("type", "properties", "required", "additionalProperties") for key in inputs)
             if plain and all(tensor is not None for tensor in tensors):
                 return "tensors", (), tuple(tensor for tensor in tensors if tensor is not None), False
-            if not self.document.get("x-fairway-body"):
+            if not ours(self.document).get("body"):
                 return "columns", self.read_columns(inputs), (), False
         return "value", (), (), False
 
@@ -103,13 +103,13 @@ class _Reader:
             return Column(name, "any", required=required, nullable=True, schema={} if schema else {"not": {}})
         schema = self._without_null(schema)
         kinds, nullable = types_of(schema)
-        datatype = str(schema.get("x-fairway-datatype", "")).upper()
+        datatype = str(ours(schema).get("datatype", "")).upper()
         kind = kinds[0] if len(kinds) == 1 else "any"
         if not datatype:
             datatype = {"number": "FP64", "integer": "INT64", "boolean": "BOOL", "string": "BYTES"}.get(kind, "")
         elif datatype not in DATATYPES:
             raise DefinitionError(
-                f"{pointer(name, 'x-fairway-datatype')} is {datatype!r}", where=self.where, hint=f"One of {', '.join(DATATYPES)}."
+                f"{pointer(name, 'x-fairway', 'datatype')} is {datatype!r}", where=self.where, hint=f"One of {', '.join(DATATYPES)}."
             )
         choices = schema["enum"] if isinstance(schema.get("enum"), list) else [schema["const"]] if "const" in schema else []
         lows = [schema[key] for key in ("minimum", "exclusiveMinimum") if _is_number(schema.get(key))]
@@ -119,7 +119,7 @@ class _Reader:
             kind,
             datatype,
             nullable,
-            allows_nan=schema.get("x-fairway-nan") is True,
+            allows_nan=ours(schema).get("nan") is True,
             required=required,
             minimum=max(lows, default=None),
             maximum=min(highs, default=None),
@@ -156,17 +156,17 @@ class _Reader:
         schema = follow(said, self.document, self.where)
         if not isinstance(schema, dict):
             return None
-        allows_nan = schema.get("x-fairway-nan") is True
-        datatype = str(schema.get("x-fairway-datatype", "")).upper()
+        allows_nan = ours(schema).get("nan") is True
+        datatype = str(ours(schema).get("datatype", "")).upper()
         shape: list[int] = []
         inner: Any = schema
         while isinstance(inner, dict) and inner.get("type") == "array":
             least, most = (inner.get(key) for key in _LENGTHS)
             shape.append(least if isinstance(least, int) and least == most else -1)
             inner = follow(inner.get("items", {}), self.document, self.where)
-        allows_nan = allows_nan or (isinstance(inner, dict) and inner.get("x-fairway-nan") is True)
-        if "x-fairway-shape" in schema:
-            said_shape = schema["x-fairway-shape"]
+        allows_nan = allows_nan or ours(inner).get("nan") is True
+        if "shape" in ours(schema):
+            said_shape = ours(schema)["shape"]
             if not isinstance(said_shape, list) or not all(isinstance(n, int) and n >= -1 for n in said_shape):
                 raise DefinitionError(f"the shape of {name!r} is {said_shape!r}", where=self.where, hint="For example [-1, 28, 28].")
             shape = said_shape
@@ -175,7 +175,7 @@ class _Reader:
         is_loose = not datatype
         if isinstance(inner, dict) and not datatype:
             kinds, nullable = types_of(inner)
-            datatype = str(inner.get("x-fairway-datatype", ""))
+            datatype = str(ours(inner).get("datatype", ""))
             is_loose = not datatype
             datatype = datatype or find_datatype(kinds[0] if len(kinds) == 1 else "")
             if not datatype or nullable:
@@ -198,7 +198,7 @@ class _Reader:
             row = follow(schema["items"], self.document, self.where)
             if self._is_row(row):
                 return self.read_columns(row)
-            only = self._tensor(str(schema.get("x-fairway-name", "predictions")), schema, True)
+            only = self._tensor(str(ours(schema).get("name", "predictions")), schema, True)
             return (only,) if only is not None else ()
         return (self._column("prediction", schema, True),)
 

@@ -55,4 +55,4 @@ def nested_array(element: dict[str, Any], datatype: str, shape: list[int]) -> di
     made = element
     for size in reversed(shape):
         made = {"type": "array", "items": made, **({"minItems": size, "maxItems": size} if size >= 0 else {})}
-    return {**made, "x-fairway-datatype": datatype, "x-fairway-shape": shape}
+    return {**made, "x-fairway": {"datatype": datatype, "shape": shape}}

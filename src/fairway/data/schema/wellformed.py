@@ -6,9 +6,9 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+from fairway.data.schema.modelschema import DIALECT
+from fairway.data.schema.pointers import pointer
 from fairway.errors import DefinitionError
-from fairway.serve.schema.model import DIALECT
-from fairway.serve.schema.pointers import pointer
 
 
 def check_wellformed(document: dict[str, Any], where: str) -> None:

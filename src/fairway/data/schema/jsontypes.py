@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from fairway.serve.schema.pointers import is_annotation
+from fairway.data.schema.pointers import is_annotation
 
 
 def types_of(schema: dict[str, Any]) -> tuple[tuple[str, ...], bool]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from fairway.data.schema.datatypes import DATATYPES, find_datatype, nested_array
+from fairway.data.schema.misspelt import check_words
+from fairway.data.schema.modelschema import DIALECT
+from fairway.data.schema.pointers import is_annotation, ours, pointer, with_ours
 from fairway.errors import DefinitionError
-from fairway.serve.schema.datatypes import DATATYPES, find_datatype, nested_array
-from fairway.serve.schema.misspelt import check_words
-from fairway.serve.schema.model import DIALECT
-from fairway.serve.schema.pointers import is_annotation, pointer
 
 _TYPES = ("string", "number", "integer", "boolean", "object", "array", "null")
 
@@ -33,7 +33,7 @@ def normalised(data: dict[str, Any], where: str) -> tuple[dict[str, Any], bool]:
     for side in ("inputs", "outputs"):
         made["properties"][side] = _side(sides.get(side, {}), pointer(side), where)
     made["required"] = ["inputs"] if "inputs" in sides else []
-    return made, data.get("x-fairway-body") is True
+    return made, ours(data).get("body") is True
 
 
 def _side(said: Any, at: str, where: str) -> Any:
@@ -91,7 +91,7 @@ def _rows(columns: dict[str, Any], at: str, where: str) -> dict[str, Any]:
         if about.get("required") is not False:
             required.append(name)
     table = {"type": "object", "properties": properties, "required": required}
-    if properties and all("x-fairway-shape" in one for one in properties.values()):
+    if properties and all("shape" in ours(one) for one in properties.values()):
         return table
     return {"type": "array", "items": table}
 
@@ -120,14 +120,15 @@ def _property(about: dict[str, Any], at: str, where: str) -> dict[str, Any]:
         made = {"enum": list(about["categories"])}
     if isinstance(about.get("shape"), list):
         shape = [-1 if size is None else size for size in about["shape"]]
-        return {**nested_array(made, find_datatype(str(said)), shape), **kept}
+        made = nested_array(made, find_datatype(str(said)), shape)
+        return with_ours({**made, **kept}, {**ours(made), **ours(kept)})
     if missing:
         if "enum" in made:
             made["enum"] = [*made["enum"], None] if None not in made["enum"] else made["enum"]
         elif isinstance(made.get("type"), str):
             made["type"] = [made["type"], "null"]
     datatype = find_datatype(said) if isinstance(said, str) and said not in _TYPES else ""
-    return {**made, **({"x-fairway-datatype": datatype} if datatype else {}), **kept}
+    return with_ours({**made, **kept}, {**({"datatype": datatype} if datatype else {}), **ours(kept)})
 
 
 def _of_name(said: str, at: str, where: str) -> dict[str, Any]:
@@ -161,7 +162,8 @@ def _of_swagger(data: dict[str, Any], where: str) -> dict[str, Any]:
     if not isinstance(found, dict) or "ServiceInput" not in found:
         raise DefinitionError("it has no definition 'ServiceInput'", where=where, hint="Azure's swagger.json has it under /definitions.")
     definitions = _rewritten(found)
-    made: dict[str, Any] = {"$schema": DIALECT, "type": "object", "required": ["inputs"], "$defs": definitions, "x-fairway-body": True}
+    made: dict[str, Any] = {"$schema": DIALECT, "type": "object", "required": ["inputs"], "$defs": definitions}
+    made["x-fairway"] = {"body": True}
     made["properties"] = {"inputs": {"$ref": "#/$defs/ServiceInput"}, "outputs": {}}
     if "ServiceOutput" in definitions:
         made["properties"]["outputs"] = {"$ref": "#/$defs/ServiceOutput"}
@@ -187,7 +189,7 @@ def _rewritten(value: Any) -> Any:
             if orient not in ("", "records"):  # what it says of these is wrong: a column of numbers is of text
                 return {"type": made["type"]}
         if made.get("format") in _SWAGGER_FORMATS:
-            made["x-fairway-datatype"] = _SWAGGER_FORMATS[made.pop("format")]
+            made = with_ours(made, {"datatype": _SWAGGER_FORMATS[made.pop("format")]})
         if made.get("nullable") is True or made.get("x-nullable") is True:
             made["type"] = [made["type"], "null"]
         if isinstance(made.get("required"), bool):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import difflib
 from typing import Any
 
+from fairway.data.schema.pointers import ANNOTATIONS, is_annotation
 from fairway.errors import DefinitionError
-from fairway.serve.schema.pointers import ANNOTATIONS, is_annotation
 
 _OWN = ("type", "missing", "nullable", "required", "optional", "shape", "categories", "name")
 _KEYWORDS = (

@@ -18,6 +18,17 @@ def is_annotation(keyword: str) -> bool:
     return keyword in ANNOTATIONS or keyword.startswith("x-")
 
 
+def ours(schema: Any) -> dict[str, Any]:
+    """What `x-fairway` says at a schema's top."""
+    said = schema.get("x-fairway") if isinstance(schema, dict) else None
+    return said if isinstance(said, dict) else {}
+
+
+def with_ours(schema: dict[str, Any], more: dict[str, Any]) -> dict[str, Any]:
+    """`schema` with `more` in its `x-fairway`."""
+    return {**schema, "x-fairway": {**ours(schema), **more}} if more else schema
+
+
 def pointer(*parts: object) -> str:
     """ "/properties/a~1b" of ("properties", "a/b")."""
     return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in parts)
@@ -33,14 +44,15 @@ def follow(schema: Any, root: dict[str, Any], where: str) -> Any:
             if not isinstance(target, dict):
                 return target if not beside else {**beside, "allOf": [target, *beside.get("allOf", [])]}
             if all(is_annotation(key) for key in beside):
-                schema = {**target, **beside}
+                schema = with_ours({**target, **beside}, {**ours(target), **ours(beside)})
             else:
                 return {**beside, "allOf": [{"$ref": schema["$ref"]}, *beside.get("allOf", [])]}
         elif isinstance(schema.get("allOf"), list) and len(schema["allOf"]) == 1 and all(is_annotation(k) for k in schema if k != "allOf"):
             only = schema["allOf"][0]
             if not isinstance(only, dict):
                 return schema
-            schema = {**only, **{key: value for key, value in schema.items() if key != "allOf"}}
+            beside = {key: value for key, value in schema.items() if key != "allOf"}
+            schema = with_ours({**only, **beside}, {**ours(only), **ours(beside)})
         else:
             return schema
         seen += 1
