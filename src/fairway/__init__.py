@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from fairway.serve.feedback.dataset import traffic
     from fairway.step.context import checkpoint, context, log, progress, skip
     from fairway.step.traffic import Traffic
+    from fairway.step.transform import Transform, transform
     from fairway.step.types import HTML, Directory, Figure, File, Markdown, Metrics, Model, Table
 
 _HOME = {
@@ -43,6 +44,7 @@ _HOME = {
         ("step.context", ("log", "progress", "checkpoint", "context", "skip")),
         ("step.types", ("File", "Directory", "Model", "Figure", "Metrics", "Table", "HTML", "Markdown")),
         ("step.traffic", ("Traffic",)),
+        ("step.transform", ("transform", "Transform")),
         ("engine.client", ("run", "runs")),
         ("serve.feedback.dataset", ("traffic",)),
         ("errors", ("FairwayError",)),
@@ -54,7 +56,7 @@ __all__ = [  # noqa: RUF022 - in the order in which one meets them; `__getattr__
     "step", "pipeline", "dynamic", "each", "collect", "when", "otherwise", "either", "after", "length", "contains", "secret", "artifact",
     "env", "retry", "pool", "place", "volume", "command", "container", "In", "Out", "load_pipeline",
     "log", "progress", "checkpoint", "context", "skip", "File", "Directory", "Model", "Figure", "Metrics", "Table", "HTML", "Markdown",
-    "run", "runs", "traffic", "Traffic", "Step", "Pipeline", "FairwayError",
+    "run", "runs", "traffic", "Traffic", "transform", "Transform", "Step", "Pipeline", "FairwayError",
 ]  # fmt: skip
 
 

@@ -284,9 +284,11 @@ class Model:
     `fw.Model(estimator, example=X.head(), metrics={"auc": 0.78})`. Stored as a folder with a `fairway-model.json`; `Model.load(folder)`
     reads it anywhere. `signature` overrides what `example` or the fitted estimator say:
     {"inputs": {"age": "int64"}, "outputs": {"prediction": "int64"}}.
+    `transform`: features (fw.transform) that are computed of the inputs first, here and where the model is served; `example` is then of
+    what comes before them.
     """
 
-    __slots__ = ("_estimator", "card", "example", "folder", "metrics", "signature", "trust")
+    __slots__ = ("_estimator", "_transform", "card", "example", "folder", "metrics", "signature", "trust")
     fairway_type: ClassVar[str] = "fairway.Model"
 
     def __init__(
@@ -296,13 +298,15 @@ class Model:
         example: Any = None,
         metrics: Mapping[str, float] | None = None,
         signature: Mapping[str, Any] | None = None,
+        transform: Any = None,
         trust: bool = False,
     ) -> None:
         self.folder = ""
         self.card: dict[str, Any] = {}
-        self._estimator = estimator
+        self._estimator, self._transform = estimator, transform
         if isinstance(estimator, Model):  # a model with more to say about it
             self.folder, self.card, self._estimator = estimator.folder, estimator.card, estimator._estimator
+            self._transform = estimator._transform if transform is None else transform
             example = estimator.example if example is None else example
             metrics = estimator.metrics if metrics is None else metrics
             if signature is None:  # what a new example says of the inputs goes before what was guessed without it
@@ -346,14 +350,27 @@ class Model:
         """Versions of Python and of the libraries that wrote the model."""
         return self.card.get("versions", {})
 
-    def predict(self, *args: Any, **kwargs: Any) -> Any:
-        """The estimator's own `predict` (for a PyTorch module, its call)."""
-        estimator = self.estimator
-        return (estimator.predict if hasattr(estimator, "predict") else estimator)(*args, **kwargs)
+    @property
+    def transform(self) -> Any:
+        """The features that are computed of the inputs first (fw.transform); None if there are none."""
+        if self._transform is None and self.card.get("transform"):
+            from fairway.step.serializers import models
 
-    def predict_proba(self, *args: Any, **kwargs: Any) -> Any:
-        """The estimator's own `predict_proba`."""
-        return self.estimator.predict_proba(*args, **kwargs)
+            self._transform = models.load_transform(self)
+        return self._transform
+
+    def predict(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+        """The estimator's own `predict` (for a PyTorch module, its call), of the features of `inputs`."""
+        estimator = self.estimator
+        return (estimator.predict if hasattr(estimator, "predict") else estimator)(self._features(inputs), *args, **kwargs)
+
+    def predict_proba(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+        """The estimator's own `predict_proba`, of the features of `inputs`."""
+        return self.estimator.predict_proba(self._features(inputs), *args, **kwargs)
+
+    def _features(self, inputs: Any) -> Any:
+        features = self.transform
+        return inputs if features is None else features(inputs)
 
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Write the model as a folder, which must not exist yet."""

@@ -61,6 +61,10 @@ def loads_alone(package: Package) -> bool:
 def load(package: Package) -> Predictor:
     """The model of a package, ready to predict. Raises UnsupportedError for a missing library, DefinitionError for what must be trusted
     and is not, NotFoundError, and whatever the library or the user's script raises."""
+    if package.card.get("transform"):
+        from fairway.serve.package.featured import load_featured
+
+        return load_featured(package, load)
     module, _, name = LOADERS[package.kind].partition(":")
     make = cast("Callable[[Package], Any]", getattr(import_module(_HERE + module), name))
     if package.kind in ("script", "class"):

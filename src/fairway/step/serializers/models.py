@@ -3,6 +3,7 @@
 fairway-model.json   framework, class, versions, signature, metrics, which file holds the estimator in which format
 schema.json          JSON Schema (2020-12) of one request's inputs and outputs, where they are known
 example.json         a request that works: {"inputs": [{column: value, …}, …]}
+transform/           features that are computed of a request before the estimator gets it (fw.transform), where there are any
 model.skops | model.ubj | model.txt | model.safetensors | model.onnx | model.pkl, or the files of a folder that another library wrote
 
 Which run made it is not in the card but with the run: the same model has the same digest, whoever trains it.
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 CARD = "fairway-model.json"
+TRANSFORM = "transform"
 _OWN = frozenset({CARD, "schema.json", "example.json"})
 _FRAMEWORKS = {
     "MLmodel": "mlflow",
@@ -60,7 +62,9 @@ def save(model: Model, folder: str, *, trust: bool) -> dict[str, Any]:
 
     os.makedirs(folder)
     stored = model._estimator is None and model.folder
-    about = _copy_files(model, folder) if stored else _write_estimator(model._estimator, folder, trust)
+    about = _copy_files(model, folder) if stored else write_estimator(model._estimator, folder, trust)
+    if model._transform is not None:
+        model._transform.save(os.path.join(folder, TRANSFORM), trust=trust)
     signature = signatures.infer(model)
     card: dict[str, Any] = {
         "fairway": 1,
@@ -73,6 +77,8 @@ def save(model: Model, folder: str, *, trust: bool) -> dict[str, Any]:
         "signature": signature,
         "metrics": dict(model.metrics),
     }
+    if os.path.isdir(os.path.join(folder, TRANSFORM)):
+        card["transform"] = TRANSFORM
     schema = signatures.schema(signature)
     if schema is not None:
         card["schema"] = "schema.json"
@@ -102,7 +108,7 @@ def load(folder: str, trust: bool) -> Model:
         ) from None
     made: Any = Model.__new__(Model)
     made.folder, made.card, made.trust = folder, card, trust
-    made._estimator, made.example = None, None
+    made._estimator, made._transform, made.example = None, None, None
     made.metrics, made.signature = Metrics(card.get("metrics", {})), card.get("signature", {})
     if "example" in card:
         made.example = plainjson.parse(Path(folder, card["example"]).read_bytes())["inputs"]
@@ -111,26 +117,40 @@ def load(folder: str, trust: bool) -> Model:
 
 def load_estimator(model: Model) -> Any:
     """The trained object of a model that was read from a folder."""
-    from fairway.spec.artifact import ArtifactRef
-    from fairway.step import artifacts, refusals
+    from fairway.step import refusals
 
     if not model.card:
         raise NotFoundError(f"{model.folder} is no model of Fairway's: it has no {CARD}", hint="load it with the library that wrote it")
     card = model.card
     refusals.warn_of_versions(card["class"] or card["framework"], card["versions"])
-    path = os.path.join(model.folder, card["file"])
     if card["format"] == "files":
         raise NotFoundError("this model is a folder of files without an estimator", hint=f"open what you need in {model.folder}")
-    if card["format"] == "pickle" and not model.trust:
-        raise refusals.cannot_trust(ArtifactRef("", 0, "pickle", card["class"]))
-    reader = serializers.find_for_format(card["format"])
+    return read_estimator(os.path.join(model.folder, card["file"]), card, model.trust)
+
+
+def load_transform(model: Model) -> Any:
+    """The features of a model that was read from a folder; None if it has none."""
+    from fairway.step.transform import Transform
+
+    name = model.card.get("transform", "")
+    return Transform.load(os.path.join(model.folder, name), trust=model.trust) if name and model.folder else None
+
+
+def read_estimator(path: str, about: Mapping[str, Any], trust: bool) -> Any:
+    """What `write_estimator` wrote, told by what it returned. Raises DefinitionError for what must be trusted and is not."""
+    from fairway.spec.artifact import ArtifactRef
+    from fairway.step import artifacts, refusals
+
+    if about["format"] == "pickle" and not trust:
+        raise refusals.cannot_trust(ArtifactRef("", 0, "pickle", about["class"]))
+    reader = serializers.find_for_format(about["format"])
     if reader is None:
-        raise NotFoundError(f"there is no reader for {card['format']!r} here", hint="install the distribution that wrote it")
-    ref = ArtifactRef("", 0, card["format"], card["class"])
-    return artifacts.read_with(reader, path, ref, "", model.trust)
+        raise NotFoundError(f"there is no reader for {about['format']!r} here", hint="install the distribution that wrote it")
+    return artifacts.read_with(reader, path, ArtifactRef("", 0, about["format"], about["class"]), "", trust)
 
 
-def _write_estimator(estimator: Any, folder: str, trust: bool) -> dict[str, Any]:
+def write_estimator(estimator: Any, folder: str, trust: bool, stem: str = "model") -> dict[str, Any]:
+    """Write a fitted object into `folder` as its library's file; returns what its card says. Raises DefinitionError for what cannot be."""
     kind = type(estimator)
     writer: Any = serializers.find_for_class(kind)
     if writer is None and trust:
@@ -139,7 +159,7 @@ def _write_estimator(estimator: Any, folder: str, trust: bool) -> dict[str, Any]
         from fairway.step import refusals
 
         raise refusals.cannot_store(estimator, "model")
-    path = Path(folder, f"model{writer.suffix}")
+    path = Path(folder, f"{stem}{writer.suffix}")
     meta = dict(writer.write_trusted(estimator, path) if trust and hasattr(writer, "write_trusted") else writer.write(estimator, path))
     form = meta.get("format", writer.format)
     if form != writer.format:
