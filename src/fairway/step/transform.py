@@ -365,18 +365,15 @@ def _table_of(rows: list[Any], takes: str, columns: dict[str, Any]) -> Any:
 
 def _cells(features: Any) -> list[list[Any]]:
     """Features as rows of plain values."""
-    if hasattr(features, "toarray"):
-        features = features.toarray()
-    if hasattr(features, "to_pylist"):
-        return [[_cell(value) for value in _row_of(row)] for row in features.to_pylist()]
-    if hasattr(features, "rows") and callable(features.rows):  # polars
-        return [[_cell(value) for value in row] for row in features.rows()]
-    if hasattr(features, "to_numpy"):
-        features = features.to_numpy()
-    if hasattr(features, "tolist"):
-        features = features.tolist()
-    rows: list[Any] = list(features)
-    return [[_cell(value) for value in _row_of(row)] for row in rows]
+    found: Any = features.toarray() if hasattr(features, "toarray") else features
+    if hasattr(found, "to_pylist"):
+        found = found.to_pylist()
+    elif hasattr(found, "rows") and callable(found.rows):  # polars
+        found = found.rows()
+    else:
+        found = found.to_numpy() if hasattr(found, "to_numpy") else found
+        found = found.tolist() if hasattr(found, "tolist") else found
+    return [[_cell(value) for value in _row_of(row)] for row in found]
 
 
 def _row_of(row: Any) -> list[Any]:
