@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from fairway.data.schema.datatypes import DATATYPES, find_datatype
-from fairway.data.schema.jsontypes import types_of
+from fairway.data.schema.jsontypes import types_of, without_null
 from fairway.data.schema.modelschema import Column, Kind, ModelSchema, TensorSpec
 from fairway.data.schema.pointers import expanded, follow, is_annotation, ours, pointer
 from fairway.data.schema.spellings import normalised
@@ -101,7 +101,7 @@ class _Reader:
         schema = expanded(follow(said, self.document, self.where), self.document, self.where)
         if not isinstance(schema, dict):
             return Column(name, "any", required=required, nullable=True, schema={} if schema else {"not": {}})
-        schema = self._without_null(schema)
+        schema = without_null(schema, self.document, self.where)
         kinds, nullable = types_of(schema)
         datatype = str(ours(schema).get("datatype", "")).upper()
         kind = kinds[0] if len(kinds) == 1 else "any"
@@ -129,28 +129,6 @@ class _Reader:
             default=schema.get("default"),
             schema=schema,
         )
-
-    def _without_null(self, schema: dict[str, Any]) -> dict[str, Any]:
-        """`anyOf: [X, null]`, which is how Optional is written, as X with null among its types."""
-        for key in ("anyOf", "oneOf"):
-            some = schema.get(key)
-            if not isinstance(some, list) or len(some) != 2 or any(not is_annotation(k) and k != key for k in schema):
-                continue
-            ways = [follow(one, self.document, self.where) for one in some]
-            real = [one for one in ways if one != {"type": "null"}]
-            if len(real) != 1 or not isinstance(real[0], dict):
-                continue
-            beside = {k: value for k, value in schema.items() if k != key}
-            kinds, nullable = types_of(real[0])
-            if nullable:
-                continue
-            if "enum" in real[0] or "const" in real[0]:
-                values = real[0]["enum"] if "enum" in real[0] else [real[0]["const"]]
-                kept = {k: value for k, value in real[0].items() if k not in ("enum", "const", "type")}
-                return {**kept, "enum": [*values, None], **beside}
-            if kinds and "type" in real[0]:
-                return {**real[0], "type": [*kinds, "null"], **beside}
-        return schema
 
     def _tensor(self, name: str, said: Any, required: bool) -> TensorSpec | None:
         schema = follow(said, self.document, self.where)

@@ -39,7 +39,7 @@ class ColumnRule:
 
     `types` are JSON Schema's without "null" (empty: any; "number" takes whole numbers too). Times are "string" with `format` "date-time",
     "date" or "time", whatever the source's own type. `choices` are `enum` or `const` without null. `schema` is the property as it is
-    written, with references resolved.
+    written, with references resolved. A rule says nothing of what has its default here.
     """
 
     name: str
@@ -85,6 +85,8 @@ class ColumnRule:
     severity: dict[str, Severity] = field(default_factory=dict[str, Severity])
     """By anomaly kind, where it is not that kind's own."""
     schema: dict[str, Any] = field(default_factory=dict[str, Any])
+    at: str = ""
+    """The JSON pointer of the property in the schema's document."""
 
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
@@ -150,6 +152,10 @@ class TableSchema:
     """The file of statistics beside the schema, if it names one."""
     version: int = 0
     """0: not frozen."""
+    is_changed: bool = False
+    """It was edited after it was frozen."""
+    at: str = ""
+    """The JSON pointer of the schema of a row in `document`; `properties`, `required` and `x-fairway` are below it."""
     where: str = "schema.json"
 
     def for_environment(self, name: str) -> TableSchema:
