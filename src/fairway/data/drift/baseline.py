@@ -1,0 +1,175 @@
+"""A baseline: the bins of every facet of a data set, how often it met each, and what chance does to windows of it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fairway.data.batch import Batch
+from fairway.data.drift.chance import Dependence, Ladder, ladder_from, ladder_json
+from fairway.data.drift.coding import Coder
+from fairway.data.drift.dependence import consecutive, learnt
+from fairway.data.drift.facets import Facet, Rows, RowsAtHand, RowsMeasured, facets_of, read_facet
+from fairway.data.drift.frames import FINE, Frame, frame_counts, frame_from, frame_json, frame_numbers
+from fairway.data.drift.readings import Counts
+from fairway.data.drift.rules import DriftRules, rules_of
+from fairway.errors import ConfigError
+
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class Track:
+    """One facet of the baseline: its bins, what its consecutive rows share, and what chance does to windows of `Baseline.window_rows`."""
+
+    facet: Facet
+    frame: Frame
+    dependence: Dependence | None = None
+    ladders: dict[str, Ladder] = field(default_factory=dict[str, Ladder])
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """What current data are compared with. Make it with `Baseline.make`; it travels as JSON."""
+
+    rows: int
+    window_rows: int
+    tracks: tuple[Track, ...]
+    uri: str = ""
+    notes: tuple[str, ...] = ()
+
+    @classmethod
+    def make(
+        cls, source: Any, *, window_rows: int = 1_000, schema: Any = None, columns: Sequence[str] | None = None, uri: str = ""
+    ) -> Baseline:
+        """From a table or a batch (whose rows' order tells whether they depend on each other) or from statistics (rows are then taken as
+        independent, which a note says). Windows of `window_rows` are what a monitor will hold against it."""
+        rows, batches = opened(source)
+        rules = rules_of(schema)
+        names = [name for name in (columns or rows.names()) if rules.of(name).watched]
+        tracks, notes = tracks_of(rows, names, window_rows)
+        if batches is None:
+            notes.append("made from statistics: rows are taken as independent of each other; make it from the table to have that measured")
+        else:
+            tracks = _with_dependence(tracks, batches, min(window_rows, max(rows.rows // 20, 50)))
+            tracks_following = [track for track in tracks if track.dependence is not None]
+            notes += [
+                f"`{track.facet.key}`: rows follow each other (windows differ {track.dependence.excess:.1f} times as much as independent rows "
+                "would); its thresholds allow for that"
+                for track in tracks_following
+                if track.dependence is not None
+            ]
+        made = cls(rows.rows, window_rows, tuple(tracks), uri or str(getattr(source, "uri", "") or ""), tuple(notes))
+        return made.calibrated(window_rows, rules)
+
+    def calibrated(self, window_rows: int, rules: DriftRules | None = None) -> Baseline:
+        """The same for windows of another size."""
+        held = rules or DriftRules()
+        tracks = [
+            replace(track, ladders=track.frame.ladders(window_rows, track.dependence, also=held.of(track.facet.column).measure))
+            for track in self.tracks
+        ]
+        return replace(self, window_rows=window_rows, tracks=tuple(tracks))
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "fairway": "baseline",
+            "version": VERSION,
+            "rows": self.rows,
+            "window_rows": self.window_rows,
+            "uri": self.uri,
+            "notes": list(self.notes),
+            "tracks": [_track_json(track) for track in self.tracks],
+        }
+
+    @classmethod
+    def from_json(cls, document: dict[str, Any]) -> Baseline:
+        if document.get("fairway") != "baseline" or document.get("version") != VERSION:
+            raise ConfigError("this is no baseline of drift", hint="Make one with `fairway data drift … --save-baseline FILE`.")
+        tracks = tuple(_track_from(one) for one in document["tracks"])
+        return cls(document["rows"], document["window_rows"], tracks, document.get("uri", ""), tuple(document.get("notes", ())))
+
+    @property
+    def digest(self) -> str:
+        return hashlib.sha256(json.dumps(self.to_json(), sort_keys=True).encode()).hexdigest()[:16]
+
+    def save(self, path: str | Path) -> None:
+        Path(path).write_text(json.dumps(self.to_json(), separators=(",", ":"), ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def load_baseline(path: str | Path) -> Baseline:
+    """The file that `Baseline.save` wrote; ConfigError for anything else."""
+    try:
+        document = json.loads(Path(path).read_text(encoding="utf-8"))
+        return Baseline.from_json(document)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ConfigError(f"the baseline cannot be read: {error}", where=str(path)) from error
+
+
+def opened(source: Any) -> tuple[Rows, Iterable[Batch] | None]:
+    """What facets are read from, and the batches in order where there are any to be had."""
+    if isinstance(source, Batch):
+        return RowsAtHand(source), [source]
+    if hasattr(source, "columns") and hasattr(source, "sample") and not hasattr(source, "batches"):
+        return RowsMeasured(source), None
+    from fairway.data.statistics import measure
+
+    return RowsMeasured(measure(source)), source.batches() if hasattr(source, "batches") else None
+
+
+def tracks_of(rows: Rows, names: Sequence[str], window_rows: float) -> tuple[list[Track], list[str]]:
+    """The facets of these columns with their bins, and why some have none. Hours are compared where a window spans two days, weekdays where
+    it spans two weeks."""
+    fine = FINE if len(names) <= 200 else FINE // 2
+    tracks: list[Track] = []
+    notes: list[str] = []
+    for name in names:
+        facets = facets_of(rows, name)
+        if not facets:
+            notes.append(f"`{name}` numbers the rows, or is null throughout: not compared")
+        if any(facet.kind == "time" for facet in facets):
+            days = rows.span_days(name) * window_rows / max(rows.rows, 1)
+            left = [facet for facet in facets if days < SPANS.get(facet.name, 0)]
+            facets = [facet for facet in facets if facet not in left]
+            notes += [f"`{name}`: a window spans {days:.1f} days, too few to compare {facet.name}s" for facet in left]
+        tracks += [Track(facet, framed(rows, facet, fine)) for facet in facets]
+    return tracks, notes
+
+
+SPANS = {"hour": 2.0, "weekday": 14.0}
+
+
+def framed(rows: Rows, facet: Facet, fine: int = FINE) -> Frame:
+    read = read_facet(rows, facet)
+    return frame_counts(read) if isinstance(read, Counts) else frame_numbers(read, fine)
+
+
+def _with_dependence(tracks: list[Track], batches: Iterable[Batch], window_rows: int) -> list[Track]:
+    windows = consecutive(batches, [Coder(track.facet, track.frame) for track in tracks], window_rows)
+    return [replace(track, dependence=learnt(track.frame, counts)) for track, counts in zip(tracks, windows, strict=True)]
+
+
+def _track_json(track: Track) -> dict[str, Any]:
+    facet = track.facet
+    made: dict[str, Any] = {"column": facet.column, "facet": facet.name, "kind": facet.kind, "frame": frame_json(track.frame)}
+    made["ladders"] = {name: ladder_json(ladder) for name, ladder in track.ladders.items()}
+    if facet.state:
+        made["state"] = facet.state
+    if track.dependence is not None:
+        factors = [[float(f"{value:.4g}") for value in row] for row in track.dependence.factors]
+        made["dependence"] = {"factors": factors, "freedom": track.dependence.freedom, "excess": track.dependence.excess}
+    return made
+
+
+def _track_from(document: dict[str, Any]) -> Track:
+    frame = frame_from(document["frame"])
+    follows = document.get("dependence")
+    dependence = None if follows is None else Dependence(np.array(follows["factors"]), follows["freedom"], follows["excess"])
+    facet = Facet(document["column"], document["facet"], document["kind"], frame.shape, document.get("state", {}))
+    return Track(facet, frame, dependence, {name: ladder_from(one) for name, one in document["ladders"].items()})

@@ -1,0 +1,138 @@
+"""What chance alone does to a measure: simulated from the baseline's own counts, kept as a short ladder of tail quantiles.
+
+Two samples of one distribution, the baseline's and the window's, are drawn many times over its bins: Poisson in the small bins, normal in the
+large ones, both brought to their total (which makes them multinomial). Where rows depend on those before them, what the baseline's own
+consecutive windows differ beyond that is drawn too (the block multiplier bootstrap, with Student's tails for the number of windows).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+LEVELS = (0.5, 0.2, 0.1, 0.05, 0.02, 0.01, 5e-3, 2e-3, 1e-3, 5e-4, 2e-4, 1e-4, 1e-5, 1e-6)
+_LOGS = -np.log(LEVELS)
+_ROUNDS = 4_000
+_TAIL = 0.03
+_SMALL = 20.0
+
+
+@dataclass(frozen=True)
+class Ladder:
+    """A measure's quantiles under chance at `LEVELS` of the chance to be larger; between them the logarithm of the chance is linear."""
+
+    values: tuple[float, ...]
+
+    def threshold(self, alpha: float) -> float:
+        """What chance alone exceeds with probability `alpha`."""
+        return float(np.interp(-math.log(max(alpha, LEVELS[-1])), _LOGS, self.values))
+
+    def chance(self, value: float) -> float:
+        """The probability that chance alone is larger, not told below the ladder's last level."""
+        steps = np.maximum.accumulate(np.asarray(self.values) + np.arange(len(LEVELS)) * 1e-15)
+        if value <= steps[0]:
+            return 1.0
+        if value > steps[-1]:
+            return LEVELS[-1] / 10
+        return float(np.exp(-np.interp(value, steps, _LOGS)))
+
+
+def ladder_of(values: np.ndarray) -> Ladder:
+    """From simulated values: their own quantiles, and beyond the last `_TAIL` of them a generalised Pareto tail (no lighter than
+    exponential, so that the far quantiles err towards fewer alarms)."""
+    made = np.sort(values)
+    count = len(made)
+    cut = int(count * (1 - _TAIL))
+    base, above = made[cut], made[cut:] - made[cut]
+    scale = float(above.mean()) or 1e-12
+    weights = 1 - (np.arange(len(above)) + 0.65) / len(above)
+    weighted = float((weights * above).mean()) or 1e-12
+    shape = min(max(2 - scale / (scale - 2 * weighted), 0.0), 0.3) if scale > 2 * weighted else 0.0
+    width = scale * (1 - shape)
+    quantiles = []
+    for level in LEVELS:
+        if level >= _TAIL:
+            quantiles.append(float(np.quantile(made, 1 - level)))
+        else:
+            ratio = level / _TAIL
+            quantiles.append(float(base + (width / shape * (ratio**-shape - 1) if shape > 0.01 else -width * math.log(ratio))))
+    return Ladder(tuple(np.maximum.accumulate(quantiles).tolist()))
+
+
+@dataclass(frozen=True)
+class Dependence:
+    """What consecutive rows share, so that windows of them differ more than chance alone explains."""
+
+    factors: np.ndarray
+    """(factors × bins): principal parts of the deviation of a window's counts beyond chance, divided by √rows"""
+    freedom: float
+    """windows that they were learnt from, less one"""
+    excess: float
+    """by how much windows differ more than independent rows would (1 = no more)"""
+
+
+@dataclass(frozen=True)
+class Draw:
+    """How a window and its baseline come about by chance alone."""
+
+    shares: np.ndarray
+    """of each bin, under no change"""
+    window: float
+    baseline: float
+    """rows of the two"""
+    noise: float = 0.0
+    """standard error of a cumulated share as the sketches know it, both taken together"""
+    dependence: Dependence | None = None
+    """None: rows are independent"""
+
+
+def simulate(draw: Draw, measures: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]]) -> dict[str, Ladder]:
+    """The ladder of each measure of (baseline's shares, window's shares). The same for the same input."""
+    generator = np.random.default_rng(7)
+    current = _drawn(draw, draw.window, 0, generator)
+    reference = _drawn(draw, draw.baseline, 1, generator)
+    return {name: ladder_of(np.asarray(measure(reference, current))) for name, measure in measures.items()}
+
+
+@cache
+def _normals(bins: int, which: int) -> np.ndarray:
+    return np.random.default_rng(1000 + which).standard_normal((_ROUNDS, bins))
+
+
+def _drawn(draw: Draw, rows: float, which: int, generator: np.random.Generator) -> np.ndarray:
+    """(rounds × bins) shares."""
+    bins, expected = len(draw.shares), draw.shares * rows
+    width = 16 * -(-bins // 16)  # few shapes are kept
+    made = expected + np.sqrt(expected) * _normals(width, which)[:, :bins]
+    few = expected < _SMALL
+    if few.any():
+        made[:, few] = generator.poisson(expected[few], (_ROUNDS, int(few.sum())))
+    if draw.dependence is not None:
+        made += math.sqrt(rows) * _dependent(draw.dependence, generator)
+    np.maximum(made, 0, out=made)
+    made += 1e-9
+    made /= made.sum(-1, keepdims=True)
+    if draw.noise:
+        wobble = np.diff(_normals(width + 16, 2 + which)[:, : bins + 1] * (draw.noise / math.sqrt(2)), axis=-1)
+        made = np.maximum(made + wobble, 1e-9)
+        made /= made.sum(-1, keepdims=True)
+    return made
+
+
+def _dependent(dependence: Dependence, generator: np.random.Generator) -> np.ndarray:
+    weights = generator.standard_normal((_ROUNDS, len(dependence.factors)))
+    weights *= np.sqrt(dependence.freedom / generator.chisquare(dependence.freedom, (_ROUNDS, 1)))
+    return weights @ dependence.factors
+
+
+def ladder_json(ladder: Ladder) -> list[float]:
+    return [float(f"{value:.5g}") for value in ladder.values]
+
+
+def ladder_from(document: Any) -> Ladder:
+    return Ladder(tuple(float(value) for value in document))
