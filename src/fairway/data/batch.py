@@ -50,6 +50,11 @@ class Values:
             self._hashes = self._hash()
         return self._hashes
 
+    @property
+    def has_hashes(self) -> bool:
+        """Whether `hashes` costs nothing any more."""
+        return self._hashes is not None
+
     def _hash(self) -> np.ndarray:
         if self.kind in ("string", "binary"):
             assert self.offsets is not None
@@ -58,7 +63,7 @@ class Values:
             assert self.offsets is not None and self.child is not None
             made = _hash_lists(self.offsets, self.child.hashes())
         else:
-            made = mixed(_as_bits(self.data))
+            made = mixed(as_bits(self.data))
         if self.valid is not None:
             made = np.where(self.valid, made, np.uint64(0))
         return made
@@ -66,14 +71,13 @@ class Values:
     def lengths(self) -> np.ndarray:
         """Characters of each string; bytes of each binary, elements of each list."""
         assert self.offsets is not None
-        if self.kind != "string" or not len(self.data):
+        first, last = int(self.offsets[0]), int(self.offsets[-1])
+        part = self.data[first:last]
+        if self.kind != "string" or not len(part) or part.max() < 0x80:
             return np.diff(self.offsets)
-        starts = (self.data & 0xC0) != 0x80
-        if starts.all():
-            return np.diff(self.offsets)
-        count = np.zeros(len(self.data) + 1, np.int64)
-        np.cumsum(starts, out=count[1:])
-        return count[self.offsets[1:]] - count[self.offsets[:-1]]
+        count = np.zeros(len(part) + 1, np.int64)
+        np.cumsum((part & 0xC0) != 0x80, out=count[1:])
+        return count[self.offsets[1:] - first] - count[self.offsets[:-1] - first]
 
     def value(self, row: int) -> Any:
         """Row `row` as a Python value; None where it is null. Timestamps as ISO 8601 text."""
@@ -122,14 +126,63 @@ class Batch:
 
     def slice(self, start: int, end: int) -> Batch:
         """Rows `start` to `end` of this batch, sharing its memory."""
-        return Batch(self.first_row + start, end - start, {name: _sliced(one, start, end) for name, one in self.columns.items()})
+        return Batch(self.first_row + start, end - start, {name: sliced(one, start, end) for name, one in self.columns.items()})
 
 
-def _sliced(one: Values, start: int, end: int) -> Values:
+def sliced(one: Values, start: int, end: int) -> Values:
+    """Rows `start` to `end` of a column, sharing its memory."""
     valid = None if one.valid is None else one.valid[start:end]
+    hashes = None if one._hashes is None else one._hashes[start:end]
     if one.offsets is None:
-        return Values(one.kind, one.arrow, one.data[start:end], valid)
-    return Values(one.kind, one.arrow, one.data, valid, one.offsets[start : end + 1], one.child)
+        return Values(one.kind, one.arrow, one.data[start:end], valid, _hashes=hashes)
+    return Values(one.kind, one.arrow, one.data, valid, one.offsets[start : end + 1], one.child, hashes)
+
+
+def taken(one: Values, rows: np.ndarray) -> Values:
+    """Some rows of a column, in the order asked for, copied."""
+    valid = None if one.valid is None else one.valid[rows]
+    hashes = None if one._hashes is None else one._hashes[rows]
+    if one.offsets is None:
+        return Values(one.kind, one.arrow, one.data[rows], valid, _hashes=hashes)
+    starts = one.offsets[:-1][rows].astype(np.int64)
+    counts = one.offsets[1:][rows] - starts
+    offsets = np.zeros(len(rows) + 1, np.int64)
+    np.cumsum(counts, out=offsets[1:])
+    places = np.arange(int(offsets[-1])) + np.repeat(starts - offsets[:-1], counts)
+    if one.child is not None:
+        return Values(one.kind, one.arrow, one.data, valid, offsets, taken(one.child, places), hashes)
+    return Values(one.kind, one.arrow, one.data[places], valid, offsets, None, hashes)
+
+
+def joined(parts: Sequence[Values]) -> Values:
+    """Columns one after the other. Whole numbers beside floats become floats; values of another kind than the first are null."""
+    kinds: list[Values] = [one for one in parts if one.kind != "null"] or list(parts[:1])
+    first = next((one for one in kinds if one.kind == "float" and kinds[0].kind in ("integer", "decimal")), kinds[0])
+    parts = [one if _alike(one, first) else _absent(first, len(one)) for one in parts]
+    valid = None
+    if any(one.valid is not None for one in parts):
+        valid = np.concatenate([np.ones(len(one), bool) if one.valid is None else one.valid for one in parts])
+    if first.offsets is None:
+        return Values(first.kind, first.arrow, np.concatenate([one.data for one in parts]), valid)
+    tight = [taken(one, np.arange(len(one))) for one in parts]
+    counts = np.concatenate([np.diff(one.offsets) for one in tight if one.offsets is not None])
+    offsets = np.zeros(len(counts) + 1, np.int64)
+    np.cumsum(counts, out=offsets[1:])
+    child = joined([one.child for one in tight if one.child is not None]) if first.child is not None else None
+    return Values(first.kind, first.arrow, np.concatenate([one.data for one in tight]), valid, offsets, child)
+
+
+def _alike(one: Values, other: Values) -> bool:
+    numbers = ("float", "integer", "decimal")
+    return one.kind == other.kind or (one.kind in numbers and other.kind in numbers)
+
+
+def _absent(like: Values, rows: int) -> Values:
+    valid = np.zeros(rows, bool)
+    if like.offsets is None:
+        return Values(like.kind, like.arrow, np.zeros(rows, like.data.dtype), valid)
+    child = None if like.child is None else sliced(like.child, 0, 0)
+    return Values(like.kind, like.arrow, np.empty(0, np.uint8), valid, np.zeros(rows + 1, np.int64), child)
 
 
 def values_of(column: Any) -> Values:
@@ -148,7 +201,8 @@ def batches_of(stream: Any, first_row: int = 0) -> Iterator[Batch]:
         first_row += rows
 
 
-def _as_bits(data: np.ndarray) -> np.ndarray:
+def as_bits(data: np.ndarray) -> np.ndarray:
+    """64 bits of each number, equal for equal numbers of any type."""
     if data.dtype.kind == "f":
         wide = data.astype(np.float64) + 0.0
         wide[np.isnan(wide)] = np.nan

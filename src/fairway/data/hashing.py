@@ -60,3 +60,18 @@ def _hash_piece(offsets: np.ndarray, data: np.ndarray) -> np.ndarray:
     begins, ends = local[:-1], local[1:]
     polynomial = (sums[ends] - sums[begins]) * _INVERSES.upto(last - first + 1)[begins]
     return mixed(polynomial + (ends - begins).astype(np.uint64))
+
+
+def first_words(offsets: np.ndarray, data: np.ndarray, rows: np.ndarray, skip: int = 0) -> np.ndarray:
+    """Eight bytes of the texts of some rows, from byte `skip` on, as numbers that stand in the order of the texts; zeros follow a text."""
+    starts = offsets[:-1][rows].astype(np.int64) + skip
+    left = np.clip(offsets[1:][rows] - starts, 0, 8)
+    first, last = int(offsets[0]), int(offsets[-1])
+    padded = np.zeros(last - first + 8, np.uint8)
+    padded[: last - first] = data[first:last]
+    every = np.ndarray((last - first + 1,), "<u8", padded.data, strides=(1,))
+    words = every[np.minimum(starts - first, last - first)]
+    return (words & _MASKS[left]).byteswap()
+
+
+_MASKS = np.array([(1 << (8 * count)) - 1 for count in range(9)], np.uint64)
