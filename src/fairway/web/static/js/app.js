@@ -1,4 +1,5 @@
 // What every page does: colours, copying, dialogs, times that grow older, messages, keys.
+import "./early.js";
 import "./live.js";
 import "./keys.js";
 import { spellDuration } from "./words.js";

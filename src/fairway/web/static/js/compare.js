@@ -1,9 +1,11 @@
 // Runs side by side: curves over each other, all runs along what varies, a scatter of two columns, ROC curves.
 import { chart, palette, token } from "./charts.js";
+import { isTouched } from "./early.js";
 import { onLive } from "./live.js";
 import { smoothed, columnOf, isNumeric } from "./series.js";
 
 const body = document.getElementById("compare");
+let isFirst = true;
 
 /** @returns {{run: string, short: string, name: string}[]} */
 const sides = () => JSON.parse(document.getElementById("compare-runs")?.textContent ?? "[]");
@@ -173,8 +175,9 @@ function startScatter(element) {
   const { columns } = table();
   const query = new URLSearchParams(location.search);
   const [x, y] = ["sx", "sy"].map((name) => body.querySelector(`select[name=${name}]`));
-  x.value = columns.includes(query.get("sx")) ? query.get("sx") : columns[0];
-  y.value = columns.includes(query.get("sy")) ? query.get("sy") : columns.find((name) => name.startsWith("metric ") && name !== x.value) ?? columns.at(-1);
+  const keeps = isFirst ? [x, y].filter(isTouched) : []; // what was chosen before this script was there
+  if (!keeps.includes(x)) x.value = columns.includes(query.get("sx")) ? query.get("sx") : columns[0];
+  if (!keeps.includes(y)) y.value = columns.includes(query.get("sy")) ? query.get("sy") : columns.find((name) => name.startsWith("metric ") && name !== x.value) ?? columns.at(-1);
   chart(element, () => scatterOptions(x.value, y.value));
 }
 
@@ -213,3 +216,4 @@ function follow() {
 
 document.addEventListener("htmx:afterSettle", (event) => { if (event.detail.target === body) start(); });
 start();
+isFirst = false;

@@ -1,4 +1,5 @@
 // The sliders for the shares of the traffic: they add up to 100 whatever is moved; nothing happens before "Apply".
+import { isTouched } from "./early.js";
 import { rebalance, spellTraffic, spellWeight } from "./traffic-model.js";
 
 const same = (one, other) => one.every((weight, n) => weight === other[n]);
@@ -71,5 +72,10 @@ export function guideTraffic(form) {
     const told = document.getElementById("traffic-now");
     if (told && form.isConnected) follow(numbers.map((number) => Number(JSON.parse(told.dataset.shares)[number] ?? 0)));
   });
+  const early = [...sliders, ...fields].map((field, at) => [at % rows.length, Number(field.value), isTouched(field)]);
   draw();
+  for (const [n, value, moved] of early) { // before this script was there
+    if (moved) move(n, value);
+    base = shown;
+  }
 }

@@ -32,7 +32,7 @@ export class LogView {
     this.rail = new LogRail(element.querySelector(".log-rail"), (offset) => this.jump(offset));
     equip(this);
     this.stop = onLive(`log:${this.run}/${this.attempt}`, (stand) => this.grown(Number(stand)));
-    this.open();
+    this.open().finally(() => this.seekEarly());
   }
 
   get gone() {
@@ -121,8 +121,8 @@ export class LogView {
   /** Show byte `offset`; `line` is the number of its line if that is known. */
   async jump(offset, { line = 0, begin = offset, centre = false, at = offset } = {}) {
     this.follow = false;
+    await this.busy;
     if (this.window.find(Math.min(at, Math.max(this.size - 1, 0))) < 0) {
-      await this.busy;
       await this.load(async () => {
         const from = Math.max(0, begin - CHUNK / 2);
         const bytes = await this.fetchBytes(from, Math.min(this.size, at + CHUNK));
@@ -344,6 +344,11 @@ export class LogView {
     if (q) this.search.start(asked);
     else this.search.clear();
     this.showFound();
+  }
+
+  /** What stood in the box before this script was there. */
+  seekEarly() {
+    if (!this.gone && !this.search.asked && this.element.querySelector(".log-q").value) this.seek();
   }
 
   setSought(sought) {

@@ -295,5 +295,7 @@ function countSoon() {
 }
 
 onLive("runs", refresh);
+const allTicked = document.getElementById("pick-all")?.checked; // what was ticked before this script was there stays so
+for (const row of rows()) if (allTicked || row.querySelector("input[type=checkbox]").checked) picked.add(row.dataset.run);
 drawPicked();
 countSoon();
