@@ -16,8 +16,8 @@ _BOOLEANS = {"true": True, "false": False, "": False}
 
 
 class CsvDecoder:
-    """Makes batches of records; an empty value is null. `header` [] : the next record is it; records equal to it are skipped (a rotated file
-    begins with one)."""
+    """Makes batches of records; an empty value is null. `header` []: the next record is it; records equal to it are skipped (a rotated
+    file begins with one)."""
 
     def __init__(
         self,

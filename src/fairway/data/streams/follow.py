@@ -169,7 +169,7 @@ def _windowing(window: str | int, format: str, options: Mapping[str, Any]) -> Ca
 def time_reader(column: str) -> TimeOf:
     """Reads one column's time out of records of JSON: ISO 8601, or numbers of seconds, milliseconds, microseconds or nanoseconds."""
     struct = msgspec.defstruct("Timed", [("at", str | float | None, None)], rename={"at": column}, gc=False)
-    decoder = msgspec.json.Decoder(struct)
+    decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(struct)
 
     def read(payloads: Sequence[bytes]) -> list[float | None]:
         try:

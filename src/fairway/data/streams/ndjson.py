@@ -31,15 +31,15 @@ _NOT_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 @dataclass(frozen=True)
 class _Shape:
-    """The struct of records whose fields are known. `columns`: name, how the struct says it, kind (None: any), bytes that name the field."""
+    """The struct of records whose fields are known. `columns`: name, how the struct says it, kind (None: any), bytes that name it."""
 
     decoder: msgspec.json.Decoder[Any]
     columns: tuple[tuple[str, Any, Kind | None, tuple[bytes, ...]], ...]
 
 
 class NdjsonDecoder:
-    """Makes batches of records; `kinds` pins the kinds of columns (a float may come as a whole number). Columns that are not pinned are what
-    the first window says; a later window in which values do not fit is taken as it comes, so that the change is seen."""
+    """Makes batches of records; `kinds` pins the kinds of columns (a float may come as a whole number). Columns that are not pinned are
+    what the first window says; a later window in which values do not fit is taken as it comes, so that the change is seen."""
 
     def __init__(self, rejects: StreamRejects, kinds: Mapping[str, Kind] | None = None) -> None:
         self.rejects = rejects
@@ -87,7 +87,7 @@ class NdjsonDecoder:
         return Batch(first, len(rows), columns)
 
     def _wanted(self, name: str) -> Kind | None:
-        return self.pinned.get(name, self._kinds.get(name))
+        return self.pinned[name] if name in self.pinned else self._kinds.get(name)
 
     def _learn(self, columns: dict[str, Values]) -> None:
         """A column whose kind is not what it was is decoded as it comes from now on: whichever comes is what the batch says."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import json
-import os
 import re
 from hashlib import sha256
 from pathlib import Path
@@ -52,7 +51,7 @@ class OffsetFile:
     def save(self, told: dict[str, Any]) -> None:
         written = self.path.with_suffix(".new")
         written.write_text(json.dumps(told), encoding="utf-8")
-        os.replace(written, self.path)
+        written.replace(self.path)
 
     def close(self) -> None:
         if self._lock is not None:

@@ -26,8 +26,8 @@ class Decoder(Protocol):
 
 @dataclass
 class Window:
-    """Some rows of a stream. `begin_s`, `end_s`: seconds since 1970, of arrival or of the time that rows tell. `batch.rows` may be less than
-    `records` (some were rejects) and 0 (nothing came in the window's time). `offsets`: where the stream stands after it, as JSON."""
+    """Some rows of a stream. `begin_s`, `end_s`: seconds since 1970, of arrival or of the time that rows tell. `batch.rows` may be less
+    than `records` (some were rejects) and 0 (nothing came in the window's time). `offsets`: the numbers of its first and last record."""
 
     batch: Batch
     begin_s: float
@@ -67,8 +67,8 @@ class Ledger:
         return self._windows
 
     def done(self, window: int, oldest: int | None) -> tuple[int, list[Any]] | None:
-        """A window is committed; `oldest`: the first record that is in no window yet. The number of records that are done now, from the first
-        on, and the positions after each piece of those; None if that has not changed."""
+        """A window is committed; `oldest`: the first record that is in no window yet. The number of records that are done now, from the
+        first on, and the positions after each piece of those; None if that has not changed."""
         self._given.pop(window, None)
         low = min([self.count if oldest is None else oldest, *self._given.values()])
         if low <= self.committed:
@@ -85,7 +85,7 @@ class Ledger:
 
 
 class Stream:
-    """Windows of a stream, one after the other: `for window in stream: …; window.commit()`. Reads no more than it needs for the next window."""
+    """Windows of a stream, one after the other: `for window in stream: …; window.commit()`. Reads no more than the next window needs."""
 
     def __init__(
         self,

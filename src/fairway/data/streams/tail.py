@@ -21,7 +21,7 @@ _FINGERPRINT = 1024
 
 
 class TailTransport:
-    """Records of one path, whichever file it names. A position is the file's identity (number, and a digest of its first bytes) and a byte."""
+    """Records of one path, whichever file it names. A position is the file's identity (number, digest of its first bytes) and a byte."""
 
     resumable = True
     keeps_offsets = False

@@ -47,7 +47,7 @@ def parse_dates(offsets: np.ndarray, data: np.ndarray, valid: np.ndarray | None)
 
 
 def _by_ending(texts: np.ndarray) -> list[tuple[np.ndarray, int, np.ndarray | int, bool]] | None:
-    """Texts of one length by how they end: which rows, how long the wall clock's part is, the zone's offset in microseconds, is there one."""
+    """Texts of one length by how they end: which rows, how long the wall clock's part is, the zone's offset in µs, is there one."""
     length, last = texts.shape[1], texts[:, -1]
     zulu = (last == ord("Z")) | (last == ord("z"))
     if zulu.all():

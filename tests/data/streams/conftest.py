@@ -1,0 +1,63 @@
+"""A real Redis server, and a Kafka cluster of librdkafka's own."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+_TOOLS = Path(__file__).parents[3] / "tools"
+
+
+@pytest.fixture(scope="session")
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """`redis://…` of a server that this session started."""
+    program = shutil.which("redis-server") or shutil.which("valkey-server")
+    if program is None:
+        subprocess.run([_TOOLS / "apt_install.sh", "redis-server"], check=True)
+        program = shutil.which("redis-server")
+    assert program is not None
+    folder = tmp_path_factory.mktemp("redis")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    server = subprocess.Popen(
+        [program, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", str(folder)],
+        stdout=subprocess.DEVNULL,
+    )
+    import redis
+
+    client = redis.Redis(port=port)
+    for _ in range(500):
+        try:
+            client.ping()
+            break
+        except redis.ConnectionError:
+            assert server.poll() is None, "the Redis server ended"
+            time.sleep(0.02)
+    yield f"redis://127.0.0.1:{port}"
+    client.close()
+    server.terminate()
+    assert server.wait(20) == 0
+
+
+@pytest.fixture
+def redis_url(redis_server: str, request: pytest.FixtureRequest) -> str:
+    """A stream of this test alone."""
+    return f"{redis_server}/0?stream={request.node.name.replace('[', '-').replace(']', '')}"
+
+
+@pytest.fixture(scope="session")
+def kafka_servers() -> Iterator[str]:
+    """`host:port,…` of a cluster inside this process (librdkafka's mock: real sockets, real protocol)."""
+    from confluent_kafka import Producer
+
+    cluster = Producer({"bootstrap.servers": "127.0.0.1:1", "test.mock.num.brokers": 3, "log_level": 0})
+    brokers = cluster.list_topics(timeout=30).brokers.values()
+    yield ",".join(f"{one.host}:{one.port}" for one in brokers)
+    del cluster
