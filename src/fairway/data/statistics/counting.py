@@ -191,9 +191,14 @@ class Frequent:
         self.keys = np.empty(0, dtype)
         self.seen, self.error = np.empty(0, np.int64), np.empty(0, np.int64)
 
-    def add(self, keys: np.ndarray, counts: np.ndarray) -> None:
-        """Distinct keys, ascending, with how often each comes."""
-        self._take(keys, counts, np.zeros(len(keys), np.int64), 0)
+    def add(self, keys: np.ndarray, counts: np.ndarray | None) -> None:
+        """Distinct keys, ascending, with how often each comes; None: once."""
+        if counts is None and len(keys) > self.capacity + len(self.keys):  # more new ones than can be held, each of which came once
+            known = self._known(keys)
+            self.seen[known >= 0] += 1
+            self._cut(self.missed + 1)
+            return
+        self._take(keys, np.ones(len(keys), np.int64) if counts is None else counts, None, 0)
 
     def merge(self, other: Frequent) -> None:
         """Take in another's."""
@@ -202,36 +207,48 @@ class Frequent:
             self.keys = self.keys.astype(np.float64)
         self._take(other.keys.astype(self.keys.dtype), other.seen, other.error, other.missed)
 
-    def _take(self, keys: np.ndarray, seen: np.ndarray, error: np.ndarray, missed: int) -> None:
+    def _known(self, keys: np.ndarray) -> np.ndarray:
+        """Where each held key is in `keys`; -1 where it is not."""
+        place = np.minimum(np.searchsorted(keys, self.keys), len(keys) - 1)
+        return np.where(keys[place] == self.keys, place, -1)
+
+    def _take(self, keys: np.ndarray, seen: np.ndarray, error: np.ndarray | None, missed: int) -> None:
         fresh = np.ones(len(keys), bool)
         if len(self.keys) and len(keys):
-            place = np.minimum(np.searchsorted(keys, self.keys), len(keys) - 1)
-            known = keys[place] == self.keys
+            place = self._known(keys)
+            known = place >= 0
             at = place[known]
             self.seen[known] += seen[at]
-            self.error[known] += error[at]
+            if error is not None:
+                self.error[known] += error[at]
             self.error[~known] += missed
             fresh[at] = False
-        elif len(self.keys):
+        else:
             self.error += missed
         before, self.missed = self.missed, self.missed + missed
-        if len(self.keys) >= self.capacity and len(keys):  # what cannot oust anything is not looked at further
-            upper = seen + error + before
-            low = fresh & (upper <= int((self.seen + self.error).min()))
-            if low.any():
-                self.missed = max(self.missed, int(upper[low].max()))
-                fresh &= ~low
-        if not fresh.any():
-            return
-        self.keys = np.concatenate([self.keys, keys[fresh]])
-        self.seen = np.concatenate([self.seen, seen[fresh]])
-        self.error = np.concatenate([self.error, error[fresh] + before])
+        more = np.flatnonzero(fresh)
+        more_seen = seen[more]
+        more_error = np.zeros(len(more), np.int64) if error is None else error[more]
+        if len(more) > 2 * self.capacity:  # only the most frequent of many can stay
+            upper = more_seen + more_error
+            least = _nth_largest(upper, self.capacity + 1)
+            kept = upper > least
+            more, more_seen, more_error = more[kept], more_seen[kept], more_error[kept]
+            self.missed = max(self.missed, least + before)
+        if len(more):
+            self.keys = np.concatenate([self.keys, keys[more]])
+            self.seen = np.concatenate([self.seen, more_seen])
+            self.error = np.concatenate([self.error, more_error + before])
+            self._keep(np.argsort(self.keys, kind="stable"))
         if len(self.keys) > self.capacity:
-            upper = self.seen + self.error
-            order = np.argpartition(-upper, self.capacity)
-            self.missed = max(self.missed, int(upper[order[self.capacity :]].max()))
-            self._keep(order[: self.capacity])
-        self._keep(np.argsort(self.keys, kind="stable"))
+            self._cut(max(self.missed, _nth_largest(self.seen + self.error, self.capacity + 1)))
+        elif self.missed:
+            self._cut(self.missed)
+
+    def _cut(self, missed: int) -> None:
+        """Drop what came no more often than what is not held may have come."""
+        self.missed = missed
+        self._keep(self.seen + self.error > missed)
 
     def _keep(self, places: np.ndarray) -> None:
         self.keys, self.seen, self.error = self.keys[places], self.seen[places], self.error[places]
@@ -265,3 +282,10 @@ class Frequent:
         if not len(made.keys) == len(made.seen) == len(made.error):
             raise ValueError("keys without counts")
         return made
+
+
+def _nth_largest(counts: np.ndarray, n: int) -> int:
+    """Of whole numbers, many of them equal (which is what partitioning is slow at)."""
+    if int(counts.max()) < 4 * len(counts):
+        return len(upto := np.cumsum(np.bincount(counts)[::-1])) - 1 - int(np.searchsorted(upto, n))
+    return int(np.sort(counts)[-n])

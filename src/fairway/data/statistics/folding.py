@@ -60,11 +60,12 @@ def _fold_numbers(column: ColumnStatistics, values: Values) -> None:
         hashes, weights = mixed(as_bits(keys)), counts
     if data.dtype.kind != "f" and column.kind not in ("float", "decimal"):
         wide = keys.astype(np.float64)
-        column.moments = column.moments.merged(Moments.of(wide, counts) if ordered is None else Moments.of(ordered.astype(np.float64)))
-        ordered = np.repeat(wide, counts) if ordered is None else ordered.astype(np.float64)
-    below = int(np.searchsorted(keys, 0))
-    column.negatives += int(counts[:below].sum())
-    column.zeros += int(counts[below]) if below < len(keys) and keys[below] == 0 else 0
+        column.moments = column.moments.merged(Moments.of(wide, counts))
+        ordered = wide if counts is None else np.repeat(wide, counts)
+    if keys[0] <= 0:
+        below = int(np.searchsorted(keys, 0))
+        column.negatives += below if counts is None else int(counts[:below].sum())
+        column.zeros += (1 if counts is None else int(counts[below])) if below < len(keys) and keys[below] == 0 else 0
     column.bounds(keys[0].item(), keys[-1].item())
     column.registers.add(hashes)
     column.smallest.add(hashes, weights)
@@ -86,7 +87,7 @@ def _finite(column: ColumnStatistics, ordered: np.ndarray) -> np.ndarray:
     return ordered
 
 
-def _whole_numbers(data: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+def _whole_numbers(data: np.ndarray) -> tuple[np.ndarray, np.ndarray | None, np.ndarray | None]:
     """(distinct ascending, how often each, all ascending or None where they are close together)."""
     if data.dtype.kind == "b":
         trues = int(np.count_nonzero(data))
@@ -101,8 +102,12 @@ def _whole_numbers(data: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray
     return *_runs(ordered), ordered
 
 
-def _runs(ordered: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    first = np.flatnonzero(ordered[1:] != ordered[:-1])
+def _runs(ordered: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+    """(distinct ones, how often each comes or None where each comes once)."""
+    changes = ordered[1:] != ordered[:-1]
+    if changes.all():
+        return ordered, None
+    first = np.flatnonzero(changes)
     first += 1
     starts = np.empty(len(first) + 2, np.int64)
     starts[0], starts[1:-1], starts[-1] = 0, first, len(ordered)
