@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from threading import Lock
 from typing import Any, Literal
 
 import numpy as np
 
-from fairway.data.anomalies.textchecks import IMAGE_STARTS, Memory, TextCheck, is_format, matches
+from fairway.data.anomalies.encoding import damaged, is_sound
+from fairway.data.anomalies.textchecks import IMAGE_STARTS, TextCheck, is_format, matches
 from fairway.data.batch import Values, values_of
 from fairway.data.schema.model import ColumnRule
 
@@ -25,7 +27,7 @@ _FITTING: dict[str, frozenset[str]] = {
     "object": frozenset({"string"}),
 }
 _TIMES = {"date-time": "timestamp", "date": "date", "time": "time", "duration": "duration"}
-Misfit = Literal["", "fraction", "text", "nesting", "type"]
+Misfit = Literal["", "fraction", "text", "number", "nesting", "type"]
 
 
 @dataclass(slots=True)
@@ -83,9 +85,12 @@ class ColumnChecks:
         self.tallies: dict[str, Tally] = {}
         self.misfit: Misfit = ""
         self.ends: list[tuple[int, Any, Any]] = []
-        self.items = ColumnChecks(rule.items) if rule.items is not None and rule.types in ((), ("array",)) else None
+        self.items = (
+            ColumnChecks(replace(rule.items, name=rule.name)) if rule.items is not None and rule.types in ((), ("array",)) else None
+        )
         self._choices = Choices(rule.choices) if rule.choices else None
         self._texts = list(_text_checks(rule))
+        self._damage = TextCheck("", is_sound)
         self._contains = Choices(_contained(rule)) if _contained(rule) else None
         self._lock = Lock()
 
@@ -113,6 +118,7 @@ class ColumnChecks:
         if values.offsets is not None:
             self._lengths(values, first_row, rows)
         if values.kind == "string":
+            self._note("encoding-damaged", damaged(values, self._damage), values, first_row, rows)
             for check in self._texts:
                 self._note(check.kind, check.wrong(values), values, first_row, rows)
         elif values.kind == "binary" and str(self.rule.schema.get("contentMediaType", "")).startswith("image/"):
@@ -194,7 +200,7 @@ class ColumnChecks:
         """Batches that begin before the one in front of them ended, in a sorted column."""
         ends = sorted(self.ends)
         falls = self.rule.sorted == "descending"
-        return sum((last < first) if falls else (last > first) for (_, _, last), (_, first, _) in zip(ends, ends[1:], strict=False))
+        return sum((last < first) if falls else (last > first) for (_, _, last), (_, first, _) in pairwise(ends))
 
     def _misfit(self, misfit: Misfit, values: Values, first_row: int, rows: np.ndarray | None) -> None:
         with self._lock:
@@ -208,7 +214,8 @@ class ColumnChecks:
             self._note("became-text", TextCheck("", lambda text: is_format(what, text)).wrong(values), values, first_row, rows)
         else:
             everything = np.ones(len(values), bool)
-            self._note("nesting-changed" if misfit == "nesting" else "type-changed", everything, values, first_row, rows)
+            kind = "nesting-changed" if misfit == "nesting" else "text-became-number" if misfit == "number" else "type-changed"
+            self._note(kind, everything, values, first_row, rows)
 
     def _note(
         self, kind: str, bad: np.ndarray, values: Values, first_row: int, rows: np.ndarray | None,
@@ -257,18 +264,20 @@ def _any_of(data: np.ndarray, few: list[Any]) -> np.ndarray:
 
 def misfit_of(rule: ColumnRule, values: Values) -> Misfit:
     """How a column's type differs from its rule: "" not at all; "fraction": floats for integers; "text": text for numbers or truth values;
-    "nesting": lists for single values, or single values for lists."""
+    "number": the other way round; "nesting": lists for single values, or single values for lists."""
     if not rule.types or values.kind == "null":
         return ""
     kind = values.kind
     if any(kind in _FITTING.get(name, ()) for name in rule.types):
-        return "type" if _is_other_time(rule, kind) else ""
+        return "" if not _is_other_time(rule, kind) else "type" if rule.format in _TIMES else "number"
     if "integer" in rule.types and kind == "decimal" and values.arrow.endswith(", 0)"):
         return ""
     if "integer" in rule.types and kind in ("float", "decimal"):
         return "fraction"
     if kind == "list" or rule.types == ("array",):
         return "nesting"
+    if rule.types == ("string",):
+        return "number"
     return "text" if kind == "string" and {"integer", "number", "boolean"} & set(rule.types) else "type"
 
 
@@ -310,4 +319,4 @@ def _part(values: Values, begin: int, end: int) -> Values:
     return Values(values.kind, values.arrow, values.data, valid, values.offsets[begin : end + 1], values.child)
 
 
-__all__ = ["EXAMPLES", "MOST_CATEGORIES", "Choices", "ColumnChecks", "Memory", "Tally", "misfit_of"]
+__all__ = ["EXAMPLES", "MOST_CATEGORIES", "Choices", "ColumnChecks", "Tally", "misfit_of"]

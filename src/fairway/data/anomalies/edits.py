@@ -19,10 +19,12 @@ def pointer(tokens: Sequence[str | int]) -> str:
 def find_at(document: Any, tokens: Sequence[str | int]) -> Any:
     """What stands at a path; None where nothing does."""
     for token in tokens:
-        in_list = isinstance(document, list) and isinstance(token, int) and token < len(document)
-        if not in_list and not (isinstance(document, dict) and token in document):
+        if isinstance(document, list) and str(token).isdecimal() and int(token) < len(document):
+            document = document[int(token)]
+        elif isinstance(document, dict) and token in document:
+            document = document[token]
+        else:
             return None
-        document = document[token]
     return document
 
 
@@ -46,12 +48,13 @@ def patched(document: dict[str, Any], operations: Operations) -> dict[str, Any]:
     """A copy of the document with the operations done; ConfigError where one does not fit."""
     made: Any = copy.deepcopy(document)
     for operation in operations:
-        tokens = _tokens(str(operation.get("path", "")))
+        tokens = tokens_of(str(operation.get("path", "")))
         made = _done(made, operation, tokens)
     return made
 
 
-def _tokens(path: str) -> list[str]:
+def tokens_of(path: str) -> list[str]:
+    """The path that a JSON Pointer is."""
     if path and not path.startswith("/"):
         raise ConfigError(f"{path!r} is no JSON Pointer", hint="It starts with / (RFC 6901).")
     return [token.replace("~1", "/").replace("~0", "~") for token in path.split("/")[1:]]

@@ -31,8 +31,8 @@ _ALL = (
         tfdv=("INT_TYPE_NOT_INT_STRING", "FLOAT_TYPE_STRING_NOT_FLOAT"),
     ),
     AnomalyKind(
-        "number-as-text", _TYPES, "A column of text holds nothing but numbers or dates: it may be of another type now.", "warning",
-        ("SEMANTIC_DOMAIN_UPDATE",),
+        "text-became-number", _TYPES, "A column of text holds nothing but numbers, times or truth values now.",
+        tfdv=("SEMANTIC_DOMAIN_UPDATE",),
     ),
     AnomalyKind(
         "type-changed", _TYPES, "The values are of another type than the schema says.",

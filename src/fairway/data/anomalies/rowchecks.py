@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 
 from fairway.data.anomalies.columnchecks import ColumnChecks, Tally
+from fairway.data.anomalies.edits import find_at, tokens_of
+from fairway.data.anomalies.times import Jumps
 from fairway.data.anomalies.uniqueness import Repeats
 from fairway.data.batch import Batch, Values
 from fairway.data.schema.model import TableSchema
@@ -25,13 +27,15 @@ class RowChecks:
         self.rows = 0
         self.columns = {name: ColumnChecks(rule) for name, rule in schema.columns.items()}
         self.found: dict[str, str] = {}
-        """The Arrow type of each column that came."""
+        """The Arrow type of each column that came, in the order of the source."""
+        self.kinds: dict[str, str] = {}
         self.partners: dict[tuple[str, str], Tally] = {}
         unique = [(name,) for name, rule in schema.columns.items() if rule.unique] if with_keys else []
         keys = [key for key in schema.keys if with_keys and (len(key) > 1 or key not in unique)]
         self.repeats = Repeats([*unique, *keys])
+        self.jumps = {one.column: Jumps(one.column) for one in schema.cadences if not one.by}
         self._pairs = _pairs_of(schema)
-        self._alike = tuple(tuple(group) for group in schema.document.get("x-fairway", {}).get("lengths", ()))
+        self._alike = tuple(tuple(group) for group in _row_schema(schema).get("x-fairway", {}).get("lengths", ()))
         self._lock = Lock()
 
     def __call__(self, batch: Batch) -> None:
@@ -43,6 +47,9 @@ class RowChecks:
             values = batch.columns.get(name)
             if values is not None:
                 checks.add(values, batch.first_row)
+        for name, jumps in self.jumps.items():
+            if name in batch.columns:
+                jumps.add(batch.columns[name], batch.first_row)
         partners = self._missing_partners(batch)
         self.repeats.add(batch)
         with self._lock:
@@ -50,6 +57,7 @@ class RowChecks:
             for name, values in batch.columns.items():
                 if self.found.get(name, "null") == "null":
                     self.found[name] = values.arrow
+                    self.kinds[name] = values.kind
             for pair, bad in partners:
                 values = batch.columns[pair[0]]
                 self.partners.setdefault(pair, Tally()).note(bad, values, batch.first_row)
@@ -75,5 +83,9 @@ def _present(values: Values) -> np.ndarray:
 
 
 def _pairs_of(schema: TableSchema) -> tuple[tuple[str, str], ...]:
-    said: dict[str, Any] = schema.document.get("dependentRequired", {})
+    said: dict[str, Any] = _row_schema(schema).get("dependentRequired", {})
     return tuple((one, other) for one, others in said.items() for other in others if one in schema.columns and other in schema.columns)
+
+
+def _row_schema(schema: TableSchema) -> dict[str, Any]:
+    return find_at(schema.document, tokens_of(schema.at)) or {}

@@ -27,7 +27,7 @@ class Repeats:
         for key in self.keys:
             if key in self.left_out or not all(name in batch.columns for name in key):
                 continue
-            made = _hashed(batch, key)
+            made = hash_key(batch, key)
             with self._lock:
                 self._held += len(made) * _BYTES
                 if self._held > LIMIT_BYTES:
@@ -56,7 +56,8 @@ class Repeats:
         return int(np.count_nonzero(again)), looked, numbers[np.flatnonzero(again)[:examples]].tolist()
 
 
-def _hashed(batch: Batch, key: tuple[str, ...]) -> np.ndarray:
+def hash_key(batch: Batch, key: tuple[str, ...]) -> np.ndarray:
+    """A hash of some columns together for each row; 0 where one of them is null."""
     made = batch.columns[key[0]].hashes()
     for place, name in enumerate(key[1:], 1):
         more = batch.columns[name].hashes()
