@@ -51,6 +51,7 @@ SECTIONS: dict[str, tuple[Entry, ...]] = {
         Entry("graph", "graph", "Write a pipeline as SVG, Mermaid, JSON or YAML.", _PIPELINE),
         Entry("params", "params", "Show the parameters of a pipeline or of a run.", _PIPELINE),
         Entry("artifacts", "artifacts", "List, fetch and print artifacts."),
+        Entry("data", "data", "Read, describe, check data; find what moved in it."),
     ),
     "Serve": (
         Entry("serve", "serve", "Serve a model here, in the foreground.", _SERVE),

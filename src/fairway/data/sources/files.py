@@ -9,6 +9,7 @@ import stat
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
+from typing import BinaryIO
 
 from fairway.errors import ConfigError, NotFoundError
 
@@ -119,3 +120,10 @@ def format_by_content(uri: str, by_ending: str) -> str:
 def _first(uri: str) -> str | None:
     found = expand(uri)
     return found[0] if found else None
+
+
+def reader(path: str) -> BinaryIO:
+    """The bytes of a file or object, from the beginning; seekable. Close it."""
+    if is_remote(path):
+        return import_module("fairway.data.sources.remote").reader(path)
+    return Path(path).open("rb")

@@ -1,0 +1,267 @@
+"""CSV, TSV and their kin: scanned by DuckDB, with every guess said and every row that does not fit kept aside."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from fairway.data.sources import files, new_rejects
+from fairway.data.sources.columntypes import ColumnType, Guessing
+from fairway.data.sources.dialect import Dialect, find_dialect, parse_rows
+from fairway.data.sources.engine import Field, field_of, quoted, text
+from fairway.data.sources.rejects import SHOWN, Reject
+from fairway.data.sources.textinput import Pipe, TextInput, open_text
+from fairway.errors import ConfigError
+
+_ENDINGS = ("csv", "tsv", "tab", "psv", "txt", "dat", "data")
+_LINE_BYTES, _BUFFER_BYTES = 4 << 20, 8 << 20
+_COLUMNS = 20_000
+_RECORDED = 1_000_000
+_numbers = itertools.count(1)
+
+
+@dataclass(frozen=True)
+class _File:
+    """One file with its own dialect."""
+
+    input: TextInput
+    dialect: Dialect
+
+
+class DelimitedSource:
+    """A source over text files whose rows are lines of separated values."""
+
+    format = "csv"
+    rejects_rows = True
+
+    def __init__(self, uri: str, parts: list[_File], types: dict[str, ColumnType], options: dict[str, Any]) -> None:
+        self._uri, self._parts, self._types, self._options = uri, parts, types, options
+        self.fields: tuple[Field, ...] = tuple(field_of(name, _shown(kind.sql)) for name, kind in types.items())
+        self.notes: tuple[str, ...] = ()
+        self.rejects = new_rejects(uri, options)
+        self.rejects.hint = self._advice
+        self._passes: dict[int, _Pass] = {}
+        self.clean = False
+
+    def relation(self, connection: Any, columns: Sequence[str] | None) -> Any:
+        """See the protocol. Until a pass has met no reject, all columns are read: rows must not come and go with them."""
+        one = self._passes[id(connection)] = _Pass(self, connection)
+        wanted = columns if columns is not None and self.clean else None
+        return connection.sql(one.sql(wanted))
+
+    def finish(self, connection: Any) -> None:
+        """See the protocol."""
+        one = self._passes.pop(id(connection), None)
+        if one is not None:
+            one.finish()
+
+    def _advice(self, first: Reject) -> str:
+        if first.column in self._types:
+            return f"pin the type: types={{{first.column!r}: 'string'}}"
+        return "pin what was guessed: separator=, quote=, header=, skip="
+
+
+def _shown(sql: str) -> str:
+    return {"TIMESTAMPTZ": "TIMESTAMP WITH TIME ZONE"}.get(sql, sql.replace(" ", ""))
+
+
+class _Pass:
+    """One reading of the source over one connection: its pipes, and what it rejected."""
+
+    def __init__(self, source: DelimitedSource, connection: Any) -> None:
+        self._source, self._connection = source, connection
+        self._number = next(_numbers)
+        self._pipes: dict[int, Pipe] = {}
+        self._bad: dict[int, dict[str, int]] = {}
+        self._bad_count = 0
+        self._names = list(source._types)
+        self._tables: list[tuple[str, list[_File]]] = []
+        connection.create_function(f"keep_{self._number}", self._keep, ["INTEGER", "VARCHAR"], "BOOLEAN", side_effects=True)
+
+    def _keep(self, column: int, value: str) -> bool:
+        found = self._bad.setdefault(column, {})
+        if value in found or len(found) < _RECORDED // 10:
+            found[value] = found.get(value, 0) + 1
+        self._bad_count += 1
+        limit = self._source.rejects.limit
+        if not limit.unlimited and not limit.share and self._bad_count > limit.rows + SHOWN:
+            raise _Enough
+        return False
+
+    def sql(self, columns: Sequence[str] | None) -> str:
+        """The query over all files."""
+        groups: list[list[_File]] = []
+        for part in self._source._parts:
+            if groups and part.input.direct and groups[-1][0].input.direct and _alike(part, groups[-1][0]):
+                groups[-1].append(part)
+            else:
+                groups.append([part])
+        return " UNION ALL ".join(self._scan(group, columns) for group in groups)
+
+    def _scan(self, group: list[_File], columns: Sequence[str] | None) -> str:
+        types, names = self._source._types, group[0].dialect.names
+        places = {name: n for n, name in enumerate(names)}
+        wanted = self._names if columns is None else list(columns)
+        scanned = {f"t{n}": (types[name].sql if types[name].native else "VARCHAR") for n, name in enumerate(names)}
+        values, tests = [""], list[str]()
+        for name in names:
+            kind, place = types[name], places[name]
+            if not kind.native and (columns is None or name in columns):
+                values.append(f"{kind.value(f't{place}')} AS v{place}")
+                fits = kind.fits(f"t{place}", f"v{place}")
+                tests.append(f"CASE {fits}ELSE keep_{self._number}({self._names.index(name)}, t{place}) END")
+        picked: list[str] = []
+        for name in wanted:
+            kind = types[name]
+            value = f"{'t' if kind.native else 'v'}{places[name]}" if name in places else f"NULL::{kind.sql}"
+            picked.append(f"{value} AS {quoted(name)}")
+        inner = f"SELECT *{', '.join(values)} FROM {self._read(group, scanned)}"
+        return f"SELECT {', '.join(picked)} FROM ({inner})" + (f" WHERE {' AND '.join(tests)}" if tests else "")
+
+    def _read(self, group: list[_File], scanned: dict[str, str]) -> str:
+        options, dialect = self._source._options, group[0].dialect
+        paths = [part.input.path if part.input.direct else self._pipe(part.input) for part in group]
+        table = f"rejects_{self._number}_{len(self._tables)}"
+        self._tables.append((table, group))
+        limit = self._source.rejects.limit
+        longest = int(options.get("max_line_bytes", _LINE_BYTES))
+        nulls = options.get("nulls")
+        spelt = ["", *([nulls] if isinstance(nulls, str) else nulls or ())]
+        settings = {
+            "auto_detect": "false",
+            "columns": "{" + ", ".join(f"'{name}': '{kind}'" for name, kind in scanned.items()) + "}",
+            "delim": text(dialect.separator),
+            "quote": text(dialect.quote),
+            "escape": text(dialect.escape),
+            "header": str(dialect.header).lower(),
+            "skip": str(dialect.skip),
+            "comment": text(dialect.comment),
+            "nullstr": "[" + ", ".join(map(text, spelt)) + "]",
+            "allow_quoted_nulls": "false",
+            "max_line_size": str(longest),
+            "buffer_size": str(max(_BUFFER_BYTES, 2 * longest)),
+            "store_rejects": "true",
+            "rejects_table": text(table),
+            "rejects_scan": text(table + "_scan"),
+            "rejects_limit": str(0 if limit.unlimited or limit.share else limit.rows + SHOWN + 1),
+        }
+        said = [f"{name}={value}" for name, value in settings.items() if value != "''" or name in ("quote", "escape")]
+        return f"read_csv([{', '.join(map(text, paths))}], {', '.join(said)})"
+
+    def _pipe(self, one: TextInput) -> str:
+        made = self._pipes[len(self._pipes)] = Pipe(one.utf8)
+        return made.path
+
+    def finish(self) -> None:
+        """Take up the rejects, close the pipes, raise what went wrong in them."""
+        for pipe in self._pipes.values():
+            pipe.close()
+        failures = [pipe.failure for pipe in self._pipes.values() if pipe.failure is not None]
+        rejects = self._source.rejects
+        for table, group in self._tables:
+            self._take(table, group)
+        if self._bad_count:
+            from fairway.data.sources.locating import locate
+
+            for one in locate(self._source._parts, self._names, self._source._types, self._bad, self._bad_count):
+                rejects.add(one.line, one.column, one.text, one.reason, one.file)
+        rejects.rows.sort(key=lambda one: (one.file, one.line or 0))
+        if failures:
+            raise failures[0]
+
+    def _take(self, table: str, group: list[_File]) -> None:
+        import duckdb
+
+        query = (
+            f"SELECT file_path, line, first(column_idx ORDER BY column_idx), first(error_type::VARCHAR ORDER BY column_idx), "
+            f"first(csv_line ORDER BY column_idx), first(error_message ORDER BY column_idx) "
+            f"FROM {table} JOIN {table}_scan USING (scan_id, file_id) GROUP BY ALL ORDER BY file_path, line"
+        )
+        try:
+            found = self._connection.execute(query)
+        except duckdb.Error:
+            return  # the scan never began
+        many = len(self._source._parts) > 1
+        while rows := found.fetchmany(1000):
+            for path, line, place, kind, raw, message in rows:
+                file = (path if group[0].input.direct else group[0].input.path) if many else ""
+                column = group[0].dialect.names[place - 1] if kind == "CAST" and 0 < place <= len(group[0].dialect.names) else ""
+                self._source.rejects.add(line, column, raw or "", _reason(kind, message, len(group[0].dialect.names)), file)
+
+
+class _Enough(Exception):
+    """More rows were rejected than can pass."""
+
+
+def _reason(kind: str, message: str, columns: int) -> str:
+    found = message.rpartition("Found: ")[2].partition("\n")[0].strip()
+    if kind == "CAST":
+        value = message.partition('Could not convert string "')[2].partition("\" to '")[0]
+        return f"{value!r} is not a number"
+    return {
+        "MISSING COLUMNS": f"{found} values, {columns} columns",
+        "TOO MANY COLUMNS": f"{found} values, {columns} columns",
+        "UNQUOTED VALUE": "a quote that is not closed, or stands within a value",
+        "LINE SIZE OVER MAXIMUM": "the line is longer than max_line_bytes allows",
+        "INVALID ENCODING": "bytes that are not UTF-8",
+    }.get(kind, message.partition("\n")[0])
+
+
+def _alike(one: _File, other: _File) -> bool:
+    return one.dialect == other.dialect and one.input.newline == other.input.newline
+
+
+def open(uri: str | Sequence[str], options: dict[str, Any]) -> DelimitedSource:
+    """Look at the head of each file. Raises ConfigError, NotFoundError."""
+    paths = files.expand(uri, _ENDINGS)
+    parts: list[_File] = []
+    samples: dict[str, list[str]] = {}
+    notes: list[str] = []
+    wanted = int(options.get("sample_rows", 5_000))
+    for path in paths:
+        one = open_text(path, options)
+        if not one.sample.strip("\r\n") and one.sample_is_all:
+            if len(paths) > 1:
+                notes.append(f"{path} is empty")
+                continue
+            raise ConfigError(f"{path} is empty", hint="was it written to the end?")
+        if "\0" in one.sample:
+            raise ConfigError(
+                f"{path} holds bytes that are no text", hint="is it of another format? name it with format=, or the encoding with encoding="
+            )
+        tab = {"separator": "\t"} if path.lower().endswith((".tsv", ".tab")) and "separator" not in options else {}
+        dialect = find_dialect(one.sample, {**tab, **options}, whole=one.sample_is_all)
+        if len(dialect.names) > _COLUMNS:
+            raise ConfigError(f"{path} has {len(dialect.names):,} columns, more than {_COLUMNS:,}", hint="is separator= right?")
+        notes += [note for note in (*one.notes, *dialect.notes) if note not in notes]
+        parts.append(_File(one, dialect))
+        _sample(parts[-1], samples, wanted)
+    if not parts:
+        raise ConfigError(f"{uri} holds empty files only")
+    types = Guessing(samples, options, notes).guess()
+    source = DelimitedSource(uri if isinstance(uri, str) else uri[0], parts, types, options)
+    source.notes = (*notes, *_differing(parts, list(types)))
+    return source
+
+
+def _sample(part: _File, samples: dict[str, list[str]], wanted: int) -> None:
+    one, dialect = part.input, part.dialect
+    lines = one.sample if one.sample_is_all else one.sample.rpartition("\r" if one.newline == "\r" else "\n")[0]
+    for _ in range(dialect.skip):
+        lines = lines.partition("\n")[2]
+    rows = parse_rows(lines.replace("\r\n", "\n").replace("\r", "\n"), dialect, wanted + 1)[1 if dialect.header else 0 :]
+    for spot in one.spots:
+        rows += [row for row in parse_rows(spot, dialect) if len(row) == len(dialect.names)]
+    for n, name in enumerate(dialect.names):
+        samples.setdefault(name, []).extend(row[n] for row in rows if n < len(row))
+
+
+def _differing(parts: list[_File], names: list[str]) -> list[str]:
+    notes: list[str] = []
+    for part in parts:
+        missing = [name for name in names if name not in part.dialect.names]
+        if missing and len(notes) < 10:
+            notes.append(f"{part.input.path} has no column {', '.join(map(repr, missing[:5]))}: null there")
+    return notes
