@@ -276,6 +276,10 @@ def translated(error: Exception, uri: str) -> Exception:
 
     if isinstance(error, FairwayError | GeneratorExit | KeyboardInterrupt):
         return error
+    from fairway.data.sources.arrowstream import find_failure
+
+    if isinstance(own := find_failure(str(error)), Exception):
+        return translated(own, uri)
     import duckdb
 
     first = _first_line(error)

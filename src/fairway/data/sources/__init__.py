@@ -52,12 +52,23 @@ TEXTS = (
     "newline", "sample_rows", "max_line_bytes", *PACKED,
 )  # fmt: skip
 JSONS = ("encoding", "sample_rows", "max_line_bytes", "max_depth", *PACKED)
+DATABASES = (
+    "postgresql", "postgres", "sqlite", "mysql", "mariadb", "oracle", "mssql", "snowflake", "bigquery", "redshift", "trino", "presto",
+    "clickhouse", "databricks", "cockroachdb", "db2", "duckdb", "teradata", "adbc",
+)  # fmt: skip
+QUERIES = ("table", "query", "where", "types", "timeout_s")
 FORMATS: dict[str, FormatEntry] = {
     "csv": FormatEntry("delimited", ("csv", "tsv", "tab", "psv", "txt", "dat", "data"), (), TEXTS),
     "ndjson": FormatEntry("ndjson", ("ndjson", "jsonl"), (), ("types", *JSONS)),
     "json": FormatEntry("jsonfile", ("json", "geojson"), (), ("types", "records", *JSONS)),
     "parquet": FormatEntry("parquet", ("parquet", "pq", "parq"), (), ("hive", "types")),
     "arrow": FormatEntry("arrowfile", ("arrow", "feather", "ipc", "arrows"), (), ()),
+    "xml": FormatEntry("xml", ("xml",), (), ("records", "namespaces", "types", "encoding", "sample_rows", "max_record_bytes", *PACKED)),
+    "avro": FormatEntry("avro", ("avro",), (), ()),
+    "orc": FormatEntry("orc", ("orc",), (), ()),
+    "excel": FormatEntry("excel", ("xlsx", "xlsm", "xls", "ods"), (), ("sheet", "header", "names", "skip", "types", "merged")),
+    "sql": FormatEntry("sql", (), DATABASES, ("partition", "partitions", "parameters", "driver", *QUERIES)),
+    "hive": FormatEntry("hive", (), ("hive",), ("password", *QUERIES)),
 }  # fmt: skip
 _PACKINGS = ("gz", "gzip", "zst", "zstd", "bz2", "xz", "lzma", "zip")
 
@@ -80,7 +91,7 @@ def open_source(uri: str | Sequence[str], format_name: str, options: Mapping[str
 def find_format(uri: str) -> str:
     """The format by scheme, then by a file's first bytes, then by the ending, then by its first characters."""
     scheme = uri.partition("://")[0].lower() if "://" in uri else uri.partition(":")[0].lower() if _is_scheme(uri) else ""
-    by_scheme = next((name for name, entry in FORMATS.items() if scheme in entry.schemes), "") if scheme else ""
+    by_scheme = next((name for name, entry in FORMATS.items() if scheme.partition("+")[0] in entry.schemes), "") if scheme else ""
     if by_scheme:
         return by_scheme
     from fairway.data.sources import files

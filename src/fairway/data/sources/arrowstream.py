@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import itertools
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -24,32 +25,40 @@ _ERROR = ctypes.CFUNCTYPE(_POINTER, _POINTER)
 _RELEASE = ctypes.CFUNCTYPE(None, _POINTER)
 
 _live: dict[int, _Export] = {}
+_failures: dict[str, BaseException] = {}
+_KEPT = 64
+_MARK = re.compile(r"\[failure \d+\]")
 _numbers = itertools.count(1)
+
+
+def find_failure(text: str) -> BaseException | None:
+    """The error of a stream that the text of a consumer's own error speaks of: C code can pass on a text only."""
+    found = _MARK.search(text)
+    return _failures.get(found[0]) if found else None
 
 
 class ChunkStream:
     """An object with `__arrow_c_stream__`; each call starts `chunks()` anew. `schema`: a nanoarrow struct schema that all chunks have.
 
-    A consumer of C streams can only be told a text. The error itself is kept in `failure`, for who called the consumer to raise.
+    A consumer of C streams can only be told a text: `find_failure` finds the error itself by it.
     """
 
     def __init__(self, schema: Any, chunks: Callable[[], Iterator[Any]]) -> None:
         self._schema, self._chunks = schema, chunks
-        self.failure: BaseException | None = None
 
     def __arrow_c_stream__(self, requested_schema: Any = None) -> Any:
         from nanoarrow.c_array_stream import allocate_c_array_stream
 
         made = allocate_c_array_stream()
-        _Export(self, self._schema, self._chunks).write_to(made._addr())
+        _Export(self._schema, self._chunks).write_to(made._addr())
         return made.__arrow_c_stream__()
 
 
 class _Export:
     """The four callbacks of one C stream, alive until its consumer releases it."""
 
-    def __init__(self, owner: ChunkStream, schema: Any, chunks: Callable[[], Iterator[Any]]) -> None:
-        self._owner, self._schema, self._chunks = owner, schema, chunks
+    def __init__(self, schema: Any, chunks: Callable[[], Iterator[Any]]) -> None:
+        self._schema, self._chunks = schema, chunks
         self._iterator: Iterator[Any] | None = None
         self._message: Any = None
         self._callbacks = (_NEXT(self._get_schema), _NEXT(self._get_next), _ERROR(self._get_last_error), _RELEASE(self._release))
@@ -82,8 +91,8 @@ class _Export:
         try:
             act()
         except BaseException as error:  # noqa: BLE001 - C code calls this: nothing can be raised through it
-            self._owner.failure = error
             text = str(error) if isinstance(error, FairwayError) else f"{type(error).__name__}: {error}"
+            text = f"{text} {_remember(error)}"
             self._message = ctypes.create_string_buffer(text.encode("utf-8", "replace").replace(b"\0", b"?"))
             return _FAILED
         return 0
@@ -98,6 +107,14 @@ class _Export:
         if close is not None:
             self._guarded(close)
         _live.pop(self._number, None)
+
+
+def _remember(error: BaseException) -> str:
+    mark = f"[failure {next(_numbers)}]"
+    _failures[mark] = error
+    while len(_failures) > _KEPT:
+        _failures.pop(next(iter(_failures)), None)
+    return mark
 
 
 def _move(owned: Any, out: int, size: int, release: int) -> None:

@@ -6,7 +6,7 @@ import datetime as dt
 import json
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from decimal import Decimal
 from itertools import chain, islice
 from typing import Any
@@ -47,22 +47,16 @@ class RowSource:
     format: str = ""
     texts: bool = False
     """Whether values come as texts, to be read as the fields' types."""
-    failure_of: ChunkStream | None = field(default=None, repr=False)
+    rejects_rows: bool = True
 
     def relation(self, connection: Any, columns: Sequence[str] | None) -> Any:
         """A relation that reads anew each time it is run."""
         wanted = self.fields if columns is None else tuple(one for one in self.fields if one.name in set(columns))
-        self.failure_of = self.stream(wanted or self.fields[:1])
-        return connection.from_arrow(self.failure_of)
+        return connection.from_arrow(self.stream(wanted or self.fields[:1]))
 
     def stream(self, fields: Sequence[Field]) -> ChunkStream:
         """These columns as an Arrow C stream."""
         return ChunkStream(arrowchunks.schema_of(fields), lambda: self._chunks(fields))
-
-    @property
-    def failure(self) -> BaseException | None:
-        """What ended the last pass, where the engine between has made a text of it."""
-        return self.failure_of.failure if self.failure_of is not None else None
 
     def finish(self, connection: Any) -> None:
         """The file of rejects is complete."""
