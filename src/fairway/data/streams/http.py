@@ -212,6 +212,7 @@ def _with_credentials(uri: str, headers: Mapping[str, str]) -> tuple[str, dict[s
 
 def _say(error: Exception) -> str:
     """The error without an address: it may hold a secret."""
-    reason = getattr(error, "reason", error)
+    inner = getattr(error, "reason", None)
+    reason = inner if isinstance(inner, Exception) else error
     told = getattr(reason, "strerror", None)
     return told or (str(reason) if isinstance(reason, ConnectionError | TimeoutError) else type(reason).__name__)
