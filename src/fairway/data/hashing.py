@@ -48,12 +48,12 @@ def hash_texts(offsets: np.ndarray, data: np.ndarray) -> np.ndarray:
     starts = offsets[:-1].astype(np.int64, copy=False)
     left = offsets[1:] - starts
     made = np.full(len(starts), _SALT)
-    if not len(starts) or int(offsets[-1]) == int(offsets[0]):
-        return mixed(made)
+    if not len(starts):
+        return made
     longest = int(left.max())
     read = _words_of(data)
     rows: np.ndarray | None = None
-    for skip in range(0, min(longest, _SHORT), 8):
+    for skip in range(0, max(1, min(longest, _SHORT)), 8):
         if skip:
             going = np.flatnonzero(left > skip)
             rows = None if len(going) == len(left) else going

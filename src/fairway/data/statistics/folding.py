@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from fairway.data.batch import Values, as_bits, sliced
+from fairway.data.batch import Values, as_bits, sliced, taken
 from fairway.data.hashing import first_words, mixed
 from fairway.data.statistics.budget import Budget
 from fairway.data.statistics.column import NUMBERS, TEXT_BYTES, TEXTS, TIMES, ColumnStatistics
@@ -202,11 +202,10 @@ def _fold_lists(column: ColumnStatistics, values: Values, budget: Budget) -> Non
     _fold_lengths(column, values, budget)
     if column.elements is None:
         column.elements = ColumnStatistics.empty(f"{column.name}[]", values.child.kind, values.child.arrow, budget)
-    if values.valid is None:
-        fold(column.elements, sliced(values.child, int(values.offsets[0]), int(values.offsets[-1])), budget)
-        return
-    for row in np.flatnonzero(values.valid).tolist():
-        fold(column.elements, sliced(values.child, int(values.offsets[row]), int(values.offsets[row + 1])), budget)
+    if values.valid is not None:
+        values = taken(values, np.flatnonzero(values.valid))
+        assert values.offsets is not None and values.child is not None
+    fold(column.elements, sliced(values.child, int(values.offsets[0]), int(values.offsets[-1])), budget)
 
 
 def _smaller(budget: Budget) -> Budget:

@@ -23,15 +23,12 @@ _KIND = "fairway-statistics"
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A number, and the bounds within which it is at 95 % confidence; equal where it is exact."""
+    """A number, and the bounds within which it is at 95 % confidence."""
 
     value: float
     low: float
     high: float
-
-    @property
-    def is_exact(self) -> bool:
-        return self.low == self.high
+    is_exact: bool = False
 
 
 @dataclass(slots=True, eq=False)
@@ -71,7 +68,7 @@ class TableStatistics:
         held = self.row_sample.smallest
         if held.is_whole:
             value = float(self.rows - len(held.hashes))
-            return Estimate(value, value, value)
+            return Estimate(value, value, value, is_exact=True)
         share = float((held.counts - 1).sum() / held.counts.sum())
         residue = (held.counts - 1) - share * held.counts
         spread = 1.96 * float(np.sqrt((residue**2).sum())) / float(held.counts.sum()) * self.rows
