@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 FEWEST_STEPS = 10
 """Steps below which nothing is said of a period."""
 _FEW_JUMPS = 5
-_CLOSED, _FEWEST_CLOSED, _ALIKE, _UNLIKE = 0.1 / 24, 3, 0.9, 0.75
+_CLOSED, _FEWEST_CLOSED = 0.1 / 24, 3
+_ALIKE, _IN_CLOSED, _BETTER = 0.93, 0.03, 4.0
 _DAY_US = 86_400_000_000
 _SHOWN = 5
 
@@ -211,11 +212,12 @@ def _shift_of_hours(rule: CadenceRule, found: Cadence) -> int:
     if len(rule.hours) != 24 or total < 200 or found.low is None or found.high is None or found.high - found.low < 2 * _DAY_US:
         return 0
     before, now = np.asarray(rule.hours) / max(sum(rule.hours), 1e-9), np.asarray(found.hours) / total
-    if np.count_nonzero(before < _CLOSED) < _FEWEST_CLOSED or np.minimum(before, now).sum() > _UNLIKE:
+    closed = before < _CLOSED
+    if np.count_nonzero(closed) < _FEWEST_CLOSED or now[closed].sum() < _IN_CLOSED:
         return 0
     alike = {shift: float(np.minimum(np.roll(before, shift), now).sum()) for shift in range(-12, 13)}
     best = max(alike, key=lambda shift: (alike[shift], -abs(shift)))
-    return best if alike[best] >= _ALIKE else 0
+    return best if alike[best] >= _ALIKE and 1 - alike[0] >= _BETTER * (1 - alike[best]) else 0
 
 
 def _judge_phase(maker: Maker, rule: CadenceRule, found: Cadence) -> None:

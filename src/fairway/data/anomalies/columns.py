@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from fairway.data.anomalies.columnchecks import MOST_CATEGORIES, ColumnChecks, Tally
-from fairway.data.anomalies.encoding import mended
+from fairway.data.anomalies.encoding import is_sound, mended
 from fairway.data.anomalies.making import DROP, Maker, Wrong
 from fairway.data.anomalies.rowchecks import RowChecks
 from fairway.data.anomalies.spelling import spell, spell_count, spell_share, spell_some
@@ -52,6 +52,7 @@ def find_in_column(maker: Maker, column: ColumnChecks, *, is_part: bool = False)
     _find_types(maker, column)
     _find_missing(maker, column, is_part=is_part)
     values = column.rows - column.nulls
+    encoding = None
     for kind, tally in column.tallies.items():
         wrong = Wrong.tallied(tally, values)
         if kind in _RANGE:
@@ -61,9 +62,11 @@ def find_in_column(maker: Maker, column: ColumnChecks, *, is_part: bool = False)
         elif kind in _LENGTHS:
             _length(maker, column.rule, kind, tally, wrong)
         elif kind == "encoding-damaged":
-            _encoding(maker, column.rule, wrong)
+            encoding = wrong
         elif kind in _OTHERS:
             _other(maker, column.rule, kind, wrong)
+    if encoding is not None:
+        _encoding(maker, column.rule, encoding, column.tallies.get("unknown-category"))
     if "unsorted" in column.tallies or column.out_of_order():
         _order(maker, column)
     if column.items is not None:
@@ -209,13 +212,15 @@ def _length(maker: Maker, rule: ColumnRule, kind: str, tally: Tally, wrong: Wron
     maker.add(kind, rule.name, message, expected=expected, found=f"{int(reached):,} {unit}", wrong=wrong, edit=edit)
 
 
-def _encoding(maker: Maker, rule: ColumnRule, wrong: Wrong) -> None:
+def _encoding(maker: Maker, rule: ColumnRule, wrong: Wrong, tally: Tally | None) -> None:
     if wrong.share <= rule.damaged:
         return
     first = next((one.value for one in wrong.examples if one.value), "")
     was = mended(first)
     such = f"{spell(first)}, which was {spell(was)}" if was else spell(first)
     message = f"`{rule.name}` went through a wrong encoding: {spell_count(wrong.count or 0, 'text')} such as {such}"
+    if tally is not None and tally.seen and not any(map(is_sound, map(str, tally.seen))):
+        maker.withdraw(("unknown-category", "constant-changed"), rule.name)
     edit = maker.column_edit(rule, {("x-fairway", "damaged"): min(1.0, math.ceil(wrong.share * 10_000) / 10_000)})
     maker.add("encoding-damaged", rule.name, message, expected="sound text", found=f"damaged text such as {such}", wrong=wrong, edit=edit)
 

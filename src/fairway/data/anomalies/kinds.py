@@ -55,6 +55,11 @@ _ALL = (
     ),
     AnomalyKind("nan", _NULLS, "Values are NaN where the schema allows none.", tfdv=("FLOAT_TYPE_HAS_NAN",)),
     AnomalyKind("infinity", _NULLS, "Values are infinite where the schema allows none.", tfdv=("FLOAT_TYPE_HAS_INF",)),
+    AnomalyKind(
+        "encoding-damaged", _VALUES, "Texts went through a wrong encoding: “Ã©” for “é”, “�” for what was lost.",
+        tfdv=("ENUM_TYPE_INVALID_UTF8",),
+    ),
+    AnomalyKind("unit-changed", _VALUES, "A column is in another unit now: its values are those of the schema times a factor."),
     AnomalyKind("too-small", _VALUES, "Values below the smallest that is allowed.", tfdv=("INT_TYPE_SMALL_INT", "FLOAT_TYPE_SMALL_FLOAT")),
     AnomalyKind("too-large", _VALUES, "Values above the largest that is allowed.", tfdv=("INT_TYPE_BIG_INT", "FLOAT_TYPE_BIG_FLOAT")),
     AnomalyKind("not-a-multiple", _VALUES, "Numbers that are no multiple of what the schema says."),
@@ -82,11 +87,6 @@ _ALL = (
         tfdv=("SEQUENCE_VALUE_TOO_MANY_OCCURRENCES", "SEQUENCE_VALUE_TOO_LARGE_FRACTION"),
     ),
     AnomalyKind("not-an-image", _VALUES, "Bytes that are no image of a known format.", tfdv=("LOW_SUPPORTED_IMAGE_FRACTION",)),
-    AnomalyKind(
-        "encoding-damaged", _VALUES, "Texts went through a wrong encoding: “Ã©” for “é”, “�” for what was lost.",
-        tfdv=("ENUM_TYPE_INVALID_UTF8",),
-    ),
-    AnomalyKind("unit-changed", _VALUES, "A column is in another unit now: its values are those of the schema times a factor."),
     AnomalyKind("became-constant", _VALUES, "A column that varied has one value only."),
     AnomalyKind("constant-changed", _VALUES, "A column that had one value has others."),
     AnomalyKind("distinct-low", _VALUES, "Fewer distinct values than the schema asks for.", tfdv=("FEATURE_TYPE_LOW_UNIQUE",)),

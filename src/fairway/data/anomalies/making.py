@@ -9,7 +9,7 @@ from typing import Any
 
 from fairway.data.anomalies.columnchecks import Tally
 from fairway.data.anomalies.edits import Operations, drop, find_at, put, tokens_of
-from fairway.data.anomalies.kinds import severity_of
+from fairway.data.anomalies.kinds import Severity, severity_of
 from fairway.data.anomalies.model import Anomaly, Example
 from fairway.data.schema.model import ColumnRule, TableSchema
 
@@ -25,13 +25,15 @@ class Maker:
     schema: TableSchema
     made: list[Anomaly] = field(default_factory=list[Anomaly])
     notes: list[str] = field(default_factory=list[str])
+    severities: dict[str, Severity] = field(default_factory=dict[str, Severity])
+    """Of kinds that are graver, or less, this time."""
 
     def add(
         self, kind: str, column: str, message: str,
         *, expected: str = "", found: str = "", wrong: Wrong | None = None, edit: Operations | None = None,
     ) -> None:  # fmt: skip
         """One anomaly, unless the schema ignores its kind."""
-        severity = self.schema.severity_of(kind, column, severity_of(kind))
+        severity = self.schema.severity_of(kind, column, self.severities.get(kind) or severity_of(kind))
         if severity == "ignore":
             return
         wrong = wrong or Wrong()

@@ -129,6 +129,12 @@ class Validation:
             notes=tuple(plain["notes"]), anomalies=tuple(_anomaly(one) for one in plain["anomalies"]),
         )  # fmt: skip
 
+    def html(self) -> str:
+        """A page of its own with everything that was found: `return fw.HTML(validation.html())` shows it with the run."""
+        from fairway.data.anomalies.notebook import page
+
+        return page(self)
+
     def _repr_html_(self) -> str:
         from fairway.data.anomalies.notebook import draw
 

@@ -28,6 +28,7 @@ from fairway.data.schema.model import TableSchema
 from fairway.data.schema.parse import digest_of
 
 if TYPE_CHECKING:
+    from fairway.data.sources.rejects import RejectLimit
     from fairway.data.statistics import TableStatistics
 
 
@@ -64,6 +65,8 @@ class Inspection:
     baseline: TableStatistics | None = None
     other: Any = None
     progress: Callable[[int], None] | None = None
+    max_rejects: RejectLimit | None = None
+    """More rows that cannot be read are an error; None: the table's own limit, above which it is not read at all."""
 
     def run(self, table: Any) -> Validation:
         """Everything that is wrong, the worst first."""
@@ -89,6 +92,8 @@ class Inspection:
         if self.baseline is not None:
             find_against_baseline(maker, statistics, self.baseline)
         rejects = getattr(read, "rejects", None)
+        if rejects is not None and self.max_rejects is not None and not self.max_rejects.allows(rejects.count, checks.rows):
+            maker.severities["rows-rejected"] = "error"
         find_rejects(maker, rejects)
         return Validation(
             uri=str(getattr(read, "uri", "") or statistics.uri), rows=checks.rows, columns=len(checks.found),
