@@ -70,7 +70,10 @@ def main(names: list[str]) -> int:
             kept = FINDINGS / f"{target.name}-{hashlib.sha256(data).hexdigest()[:12]}"
             kept.write_bytes(data)
             kept.with_suffix(".log").write_bytes(done.stderr[-8000:])
-            print(f"{target.name}: FOUND (exit {done.returncode}) {kept}\n  {done.stderr.decode(errors='replace').strip().splitlines()[-1:]}", flush=True)
+            print(
+                f"{target.name}: FOUND (exit {done.returncode}) {kept}\n  {done.stderr.decode(errors='replace').strip().splitlines()[-1:]}",
+                flush=True,
+            )
     return 1 if found else 0
 
 

@@ -83,11 +83,20 @@ _CSVS = (
     _CSV, b"a;b\r\n1,5;x\r\n2,5;y\r\n", b"a\tb\r1\tx\r2\ty\r", _CSV.decode().encode("utf-16"), b"# note\nx,y\n1,2\n", b"1 2 3\n4 5 6\n",
     b"d\n13/02/2024\n01/03/2024\n", b"a,a,\n007,1.234.567,yes\n",
 )  # fmt: skip
-_ROWS = b"".join(json.dumps(row).encode() + b"\n" for row in ({"a": 1, "b": {"c": "x"}}, {"a": None, "l": [1, 2]}, {"a": 2.5, "b": {"c": "y", "d": True}}))
+_ROWS = b"".join(
+    json.dumps(row).encode() + b"\n"
+    for row in ({"a": 1, "b": {"c": "x"}}, {"a": None, "l": [1, 2]}, {"a": 2.5, "b": {"c": "y", "d": True}})
+)
 
 TARGETS: tuple[Target, ...] = (
     Target("csv", reading("csv", "csv"), _CSVS),
     Target("packed", reading("csv", "csv.gz"), tuple(map(_packed, ("gzip", "bz2", "xz")))),
+    Target("ndjson", reading("ndjson", "ndjson"), (_ROWS, b'{"at":"2024-01-01T00:00:00Z","n":1}\n' * 3)),
+    Target(
+        "json",
+        reading("json", "json"),
+        (b"[" + _ROWS.strip().replace(b"\n", b",") + b"]", b'{"data":[{"a":1}],"n":1}', b'{"a":[1,2],"b":["x",null]}', _ROWS),
+    ),
     Target("parquet", reading("parquet", "parquet"), (_written("parquet"),)),
     Target("arrow", reading("arrow", "arrow"), (_written("arrow"), _written("arrows"))),
 )

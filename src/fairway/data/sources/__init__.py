@@ -51,7 +51,7 @@ TEXTS = (
     "separator", "quote", "escape", "header", "names", "types", "nulls", "encoding", "decimal", "thousands", "dates", "comment", "skip",
     "newline", "sample_rows", "max_line_bytes", *PACKED,
 )  # fmt: skip
-JSONS = ("encoding", "sample_rows", "max_line_bytes", "max_depth", *PACKED)
+JSONS = ("encoding", "sample_rows", "max_line_bytes", *PACKED)
 DATABASES = (
     "postgresql", "postgres", "sqlite", "mysql", "mariadb", "oracle", "mssql", "snowflake", "bigquery", "redshift", "trino", "presto",
     "clickhouse", "databricks", "cockroachdb", "db2", "duckdb", "teradata", "adbc",
