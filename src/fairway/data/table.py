@@ -11,6 +11,7 @@ from fairway.data.batch import Batch, batches_of
 from fairway.data.sources import Source, needs, open_source
 from fairway.data.sources.engine import Field, chosen, connect, described, quoted
 from fairway.data.sources.rejects import Rejects
+from fairway.data.sources.urls import shown
 from fairway.errors import ConfigError, NotFoundError
 
 BATCH_ROWS = 65_536
@@ -27,7 +28,7 @@ def read(source: Any, *, format: str = "", **options: Any) -> Table:
         return source
     if isinstance(source, str | os.PathLike):
         uri = os.fspath(source)
-        return Table(open_source(str(uri), format, options), str(uri), format)
+        return Table(open_source(str(uri), format, options), shown(str(uri)), format)
     if isinstance(source, list | tuple) and source and all(isinstance(one, str | os.PathLike) for one in source):
         paths = [str(os.fspath(one)) for one in source]
         return Table(open_source(paths, format, options), paths[0] if len(paths) == 1 else f"{paths[0]} (+{len(paths) - 1})", format)

@@ -267,6 +267,12 @@ def _float(value: Any) -> float:
     return float(value)
 
 
+def _parsed(arrow: str, check: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Databases without types for time hand it over as text."""
+    read = READERS[arrow]
+    return lambda value: read(value) if isinstance(value, str) else check(value)
+
+
 def _boolean(value: Any) -> bool:
     if value not in (True, False) or not isinstance(value, bool | int):
         raise TypeError("neither true nor false")
@@ -323,9 +329,9 @@ _CONVERTERS: dict[str, tuple[Callable[[Any], Any], set[type]]] = {
     "int64": (_integer, set()),
     "double": (_float, {float, int}),
     "bool": (_boolean, {bool}),
-    "date32[day]": (_exactly(dt.date), {dt.date}),
-    "timestamp[us]": (lambda value: _moment(value, zoned=False), set()),
-    "timestamp[us, UTC]": (lambda value: _moment(value, zoned=True), set()),
+    "date32[day]": (_parsed("date32[day]", _exactly(dt.date)), {dt.date}),
+    "timestamp[us]": (_parsed("timestamp[us]", lambda value: _moment(value, zoned=False)), set()),
+    "timestamp[us, UTC]": (_parsed("timestamp[us, UTC]", lambda value: _moment(value, zoned=True)), set()),
     "time[us]": (_exactly(dt.time), {dt.time}),
     "duration[us]": (_exactly(dt.timedelta), {dt.timedelta}),
     "binary": (_as_bytes, {bytes}),
