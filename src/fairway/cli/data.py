@@ -7,7 +7,13 @@ from typing import Any
 
 import click
 
-_MODULES: dict[str, str] = {"head": "datahead", "convert": "dataconvert", "validate": "datavalidate", "drift": "datadrift"}
+_MODULES: dict[str, str] = {
+    "head": "datahead",
+    "convert": "dataconvert",
+    "validate": "datavalidate",
+    "drift": "datadrift",
+    "watch": "datawatch",
+}
 """The group's commands: name, module of `fairway.cli` whose attribute `command` it is; in the order in which one needs them."""
 
 

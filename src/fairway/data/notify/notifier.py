@@ -49,9 +49,9 @@ class Notifier:
     ) -> None:
         self.source = source
         self._journal = NotificationJournal(journal) if journal is not None else None
-        self._lanes = {
-            key_digest(one.key): _Lane(one, source, pace or Pace(), self._delivered, told or (lambda _: None)) for one in targets
-        }
+        self.told = told or (lambda _: None)
+        made = [_Lane(one, source, pace or Pace(), self._delivered, self._hear) for one in targets]
+        self._lanes = {key_digest(one.target.key): one for one in made}
         self._numbers = 0
 
     def open(self) -> Notifier:
@@ -100,6 +100,9 @@ class Notifier:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def _hear(self, text: str) -> None:
+        self.told(text)
 
     def _delivered(self, numbers: list[int], target: Target) -> None:
         if self._journal is not None:

@@ -156,7 +156,8 @@ def _windowing(window: str | int, format: str, options: Mapping[str, Any]) -> Ca
     cut = parse_cut(window)
     column = options.get("time", "")
     if not column:
-        return lambda now: ArrivalWindows(cut, now)
+        waited_s = parse_seconds(options.get("idle", 0.0))
+        return lambda now: ArrivalWindows(cut, now, waited_s)
     if not cut.seconds:
         raise ConfigError("windows by a time column have a length of time", hint='write window="10s"')
     if format != "ndjson":

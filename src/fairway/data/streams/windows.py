@@ -94,10 +94,12 @@ class Windowing(Protocol):
 
 
 class ArrivalWindows:
-    """Windows of records as they arrive, one after the other. Where the cut has a time, a window ends by it, empty or not."""
+    """Windows of records as they arrive, one after the other. Where the cut has a time, a window ends by it, empty or not; and when nothing
+    has come for `idle_s` (0: never)."""
 
-    def __init__(self, cut: Cut, now: float) -> None:
-        self.cut = cut
+    def __init__(self, cut: Cut, now: float, idle_s: float = 0.0) -> None:
+        self.cut, self.idle_s = cut, idle_s
+        self._touched = now
         self._payloads: deque[bytes] = deque()
         self._first = 0
         self._size = 0
@@ -108,6 +110,7 @@ class ArrivalWindows:
             self._first = first
         self._payloads.extend(payloads)
         self._size += sum(map(len, payloads))
+        self._touched = now
 
     def closed(self, now: float) -> list[Held]:
         made: list[Held] = []
@@ -115,10 +118,15 @@ class ArrivalWindows:
             made.append(self._take(self.cut.rows or len(self._payloads), now))
         if self.cut.seconds and now - self._opened >= self.cut.seconds:
             made.append(self._take(len(self._payloads), now))
+        elif self.idle_s and now - self._touched >= self.idle_s:
+            self._touched = now
+            made.append(self._take(len(self._payloads), now))
         return made
 
     def wait_s(self, now: float) -> float | None:
-        return max(0.0, self._opened + self.cut.seconds - now) if self.cut.seconds else None
+        waits = [self._opened + self.cut.seconds - now] if self.cut.seconds else []
+        waits += [self._touched + self.idle_s - now] if self.idle_s else []
+        return max(0.0, min(waits)) if waits else None
 
     def flush(self, now: float) -> list[Held]:
         return [self._take(len(self._payloads), now)] if self._payloads else []
