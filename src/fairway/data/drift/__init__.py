@@ -7,9 +7,15 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from fairway.data.drift.alarming import Budget, Hysteresis
     from fairway.data.drift.baseline import Baseline, load_baseline
+    from fairway.data.drift.comparing import compare
     from fairway.data.drift.monitor import Alarm, Monitor
+    from fairway.data.drift.report import ColumnDrift, DriftReport, MultivariateDrift
 
 _HOME = {
+    "compare": "comparing",
+    "DriftReport": "report",
+    "ColumnDrift": "report",
+    "MultivariateDrift": "report",
     "Baseline": "baseline",
     "load_baseline": "baseline",
     "Monitor": "monitor",
@@ -18,7 +24,9 @@ _HOME = {
     "Hysteresis": "alarming",
 }
 
-__all__ = ["Alarm", "Baseline", "Budget", "Hysteresis", "Monitor", "load_baseline"]
+__all__ = [
+    "Alarm", "Baseline", "Budget", "ColumnDrift", "DriftReport", "Hysteresis", "Monitor", "MultivariateDrift", "compare", "load_baseline",
+]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:

@@ -12,8 +12,8 @@ _DAY_S = 86_400.0
 
 @dataclass(frozen=True)
 class Hysteresis:
-    """Raised when `raise_windows` of the last `of_windows` are over the threshold or one is far over; cleared after `clear_windows` in a row
-    that are not."""
+    """Raised when `raise_windows` of the last `of_windows` are over the threshold or one is far over; cleared after `clear_windows` in a
+    row that are not."""
 
     raise_windows: int = 2
     of_windows: int = 3
@@ -68,9 +68,8 @@ class Budget:
         moment = at.timestamp()
         if self._last_at and moment > self._last_at:
             rate = ended * _DAY_S / (moment - self._last_at)
-            self._windows_per_day = (
-                rate if not self._windows_per_day else math.exp(0.95 * math.log(self._windows_per_day) + 0.05 * math.log(rate))
-            )
+            known = self._windows_per_day
+            self._windows_per_day = known**0.95 * rate**0.05 if known else rate
         self._last_at = max(moment, self._last_at)
 
     def windows_per_false_alarm(self) -> float:

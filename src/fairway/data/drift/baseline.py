@@ -50,19 +50,18 @@ class Baseline:
     ) -> Baseline:
         """From a table or a batch (whose rows' order tells whether they depend on each other) or from statistics (rows are then taken as
         independent, which a note says). Windows of `window_rows` are what a monitor will hold against it."""
-        rows, batches = opened(source)
+        rows, _, batches = opened(source)
         rules = rules_of(schema)
         names = [name for name in (columns or rows.names()) if rules.of(name).watched]
         tracks, notes = tracks_of(rows, names, window_rows)
         if batches is None:
             notes.append("made from statistics: rows are taken as independent of each other; make it from the table to have that measured")
         else:
-            tracks = _with_dependence(tracks, batches, min(window_rows, max(rows.rows // 20, 50)))
-            tracks_following = [track for track in tracks if track.dependence is not None]
+            tracks = with_dependence(tracks, batches, min(window_rows, max(rows.rows // 20, 50)))
             notes += [
-                f"`{track.facet.key}`: rows follow each other (windows differ {track.dependence.excess:.1f} times as much as independent rows "
-                "would); its thresholds allow for that"
-                for track in tracks_following
+                f"`{track.facet.key}`: rows follow each other (windows differ {track.dependence.excess:.1f} times as much as independent "
+                "rows would); its thresholds allow for that"
+                for track in tracks
                 if track.dependence is not None
             ]
         made = cls(rows.rows, window_rows, tuple(tracks), uri or str(getattr(source, "uri", "") or ""), tuple(notes))
@@ -112,15 +111,19 @@ def load_baseline(path: str | Path) -> Baseline:
         raise ConfigError(f"the baseline cannot be read: {error}", where=str(path)) from error
 
 
-def opened(source: Any) -> tuple[Rows, Iterable[Batch] | None]:
-    """What facets are read from, and the batches in order where there are any to be had."""
+def opened(source: Any) -> tuple[Rows, Any, Iterable[Batch] | None]:
+    """(what facets are read from; the statistics or the batch; the batches in order where there are any to be had) of a table, a batch,
+    statistics, or what `fw.read` reads."""
     if isinstance(source, Batch):
-        return RowsAtHand(source), [source]
-    if hasattr(source, "columns") and hasattr(source, "sample") and not hasattr(source, "batches"):
-        return RowsMeasured(source), None
+        return RowsAtHand(source), source, [source]
+    if hasattr(source, "row_sample"):
+        return RowsMeasured(source), source, None
     from fairway.data.statistics import measure
+    from fairway.data.table import read
 
-    return RowsMeasured(measure(source)), source.batches() if hasattr(source, "batches") else None
+    table = source if hasattr(source, "batches") else read(source)
+    statistics = measure(table)
+    return RowsMeasured(statistics), statistics, table.batches()
 
 
 def tracks_of(rows: Rows, names: Sequence[str], window_rows: float) -> tuple[list[Track], list[str]]:
@@ -150,7 +153,7 @@ def framed(rows: Rows, facet: Facet, fine: int = FINE) -> Frame:
     return frame_counts(read) if isinstance(read, Counts) else frame_numbers(read, fine)
 
 
-def _with_dependence(tracks: list[Track], batches: Iterable[Batch], window_rows: int) -> list[Track]:
+def with_dependence(tracks: list[Track], batches: Iterable[Batch], window_rows: int) -> list[Track]:
     windows = consecutive(batches, [Coder(track.facet, track.frame) for track in tracks], window_rows)
     return [replace(track, dependence=learnt(track.frame, counts)) for track, counts in zip(tracks, windows, strict=True)]
 

@@ -1,8 +1,8 @@
 """What chance alone does to a measure: simulated from the baseline's own counts, kept as a short ladder of tail quantiles.
 
-Two samples of one distribution, the baseline's and the window's, are drawn many times over its bins: Poisson in the small bins, normal in the
-large ones, both brought to their total (which makes them multinomial). Where rows depend on those before them, what the baseline's own
-consecutive windows differ beyond that is drawn too (the block multiplier bootstrap, with Student's tails for the number of windows).
+Two samples of one distribution, the baseline's and the window's, are drawn many times over its bins: Poisson in the small bins, normal in
+the large ones, both brought to their total (which makes them multinomial). Where rows depend on those before them, what the baseline's
+own consecutive windows differ beyond that is drawn too (the block multiplier bootstrap, with Student's tails for the number of windows).
 """
 
 from __future__ import annotations

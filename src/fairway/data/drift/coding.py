@@ -52,9 +52,9 @@ class Coder:
         made = np.searchsorted(self.edges, data.astype(np.float64, copy=False)).astype(np.int64, copy=False)
         made += 2
         if data.dtype.kind == "f":
-            last = made == self.bins - 1
-            if last.any():
-                made[last & np.isnan(data)] = 1
+            ends = (made == self.bins - 1) | (made == 2)
+            if ends.any():
+                made[ends & ~np.isfinite(data)] = 1
         return made
 
     def _categories(self, values: Values) -> np.ndarray:

@@ -11,9 +11,11 @@ import numpy as np
 from fairway.data.batch import Batch, Values
 from fairway.data.drift import embeddings, images, text
 from fairway.data.drift.readings import Counts, ExactNumbers, Numbers, StatedNumbers, counts_of_tops, counts_of_values
+from fairway.data.drift.samples import drawn
 
 ColumnKind = Literal["number", "boolean", "category", "time", "text", "list", "embedding", "image"]
 _DAY = 86_400_000_000
+_CLOCKS = {"timestamp": ("hour", "weekday"), "date": ("weekday",), "time": ("hour",)}
 _NUMBERS = ("float", "integer", "decimal", "duration", "boolean")
 
 
@@ -86,7 +88,8 @@ class RowsMeasured:
 
     def __init__(self, statistics: Any) -> None:
         self.statistics, self.rows = statistics, int(statistics.rows)
-        self.drawn = RowsAtHand(statistics.sample) if statistics.sample is not None else None
+        sample = drawn(statistics)
+        self.drawn = RowsAtHand(sample) if sample.columns else None
 
     def names(self) -> list[str]:
         return list(self.statistics.columns)
@@ -101,7 +104,7 @@ class RowsMeasured:
 
     def counts(self, column: str) -> Counts:
         of = self.statistics.columns[column]
-        return counts_of_tops(of.top, int(of.rows), int(of.nulls), bool(of.top_is_complete))
+        return counts_of_tops(of.most_frequent(200), int(of.rows), int(of.nulls), bool(of.top_is_complete))
 
     def distinct(self, column: str) -> float:
         return float(self.statistics.columns[column].distinct)
@@ -145,40 +148,32 @@ def facets_of(rows: Rows, column: str) -> list[Facet]:
         if kind == "integer" and _is_key(rows, column):
             return []
         return [Facet(column, "", "boolean" if kind == "boolean" else "number", "number")]
-    if kind in ("timestamp", "date"):
-        return [Facet(column, "weekday", "time", "number")] if kind == "date" else [_time(column, name) for name in ("hour", "weekday")]
-    if kind == "time":
-        return [_time(column, "hour")]
+    if kind in _CLOCKS:
+        return [Facet(column, name, "time", "number") for name in _CLOCKS[kind]]
     sample = rows.sample(column)
     if kind == "string":
-        distinct, present = rows.distinct(column), max(rows.rows - _nulls(rows, column), 1)
+        distinct, present = rows.distinct(column), max(rows.rows - rows.counts(column).nulls, 1)
         if distinct <= max(50, min(1000, present / 10)) or sample is None:
             return [Facet(column, "", "category", "category")]
         return [Facet(column, name, "text", "category" if name == "shape" else "number") for name in TEXT]
-    if sample is None or not len(sample):
-        return []
+    return _of_structure(column, sample) if sample is not None and len(sample) else []
+
+
+def _of_structure(column: str, sample: Values) -> list[Facet]:
     width = embeddings.width_of(sample)
     if width:
         centre = np.nan_to_num(np.nanmean(embeddings.matrix(sample, width), 0))
         state = {"width": width, "centre": [float(f"{x:.5g}") for x in centre]}
         return [Facet(column, name, "embedding", "number", state) for name in EMBEDDING]
-    if kind == "list":
+    if sample.kind == "list":
         return [Facet(column, "length", "list", "number")]
     if images.looks_like_images(sample):
         return [Facet(column, name, "image", "number") for name in (*images.SIZES, *(images.LIGHTS if images.can_decode() else ()))]
-    return [Facet(column, "length", "text", "number")] if kind == "binary" else []
+    return [Facet(column, "length", "text", "number")] if sample.kind == "binary" else []
 
 
 TEXT = ("length", "words", "letters", "digits", "beyond", "shape", "trigram")
 EMBEDDING = ("norm", "centre", *(f"direction {n}" for n in range(embeddings.PROJECTIONS)))
-
-
-def _time(column: str, name: str) -> Facet:
-    return Facet(column, name, "time", "number")
-
-
-def _nulls(rows: Rows, column: str) -> int:
-    return rows.counts(column).nulls
 
 
 def _is_key(rows: Rows, column: str) -> bool:

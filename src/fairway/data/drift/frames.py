@@ -23,9 +23,9 @@ Shape = Literal["number", "category"]
 class Frame:
     """Bins of one facet and how often the baseline met each.
 
-    A number's: null, NaN, below the minimum, (edges[i], edges[i + 1]] …, above the maximum. A category's: null, each frequent value (largest
-    first), each rarer one, and the rest: values not listed, or never seen. `starts`: the first bin of each group; PSI is taken over groups,
-    since bins that expect next to nothing would drown it.
+    A number's: null, NaN, below the minimum, (edges[i], edges[i + 1]] …, above the maximum. A category's: null, each frequent value
+    (largest first), each rarer one, and the rest: values not listed, or never seen. `starts`: the first bin of each group; PSI is taken
+    over groups, since bins that expect next to nothing would drown it.
     """
 
     shape: Shape
@@ -105,7 +105,7 @@ class Frame:
             return float(self.edges[-1])
         before, low, high = float(sums[place - 1]), float(self.edges[place - 1]), float(self.edges[place])
         share = float(sums[place]) - before
-        if self.atomic:
+        if self.atomic or (self.edges[1:] == np.round(self.edges[1:])).all():
             return high
         return low + (high - low) * (q - before) / share if share > 0 else high
 

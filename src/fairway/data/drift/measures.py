@@ -1,5 +1,5 @@
-"""Distances between two distributions over the same bins. Pure; every one is zero on equal input, symmetric but for chi-square's freedom, and
-takes arrays of many distributions too (the last axis is the bins)."""
+"""Distances between two distributions over the same bins. Pure, symmetric, zero on equal input; all but chi-square take arrays of many
+distributions too (the last axis is the bins)."""
 
 from __future__ import annotations
 

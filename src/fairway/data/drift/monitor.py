@@ -1,4 +1,5 @@
-"""A monitor: a stream's rows folded into windows, held to a baseline, alarms raised and cleared. Its memory does not grow; numpy is all it needs."""
+"""A monitor: a stream's rows folded into windows, held to a baseline; alarms are raised and cleared. Its memory does not grow, and numpy
+is all it needs."""
 
 from __future__ import annotations
 

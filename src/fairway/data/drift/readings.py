@@ -37,7 +37,7 @@ class Numbers(Protocol):
 
 @dataclass
 class ExactNumbers:
-    """Numbers at hand: `given` may hold NaN; `nulls` are beside them."""
+    """Numbers at hand; what is not finite counts as NaN; `nulls` are beside them."""
 
     given: np.ndarray
     nulls: int = 0
@@ -46,13 +46,12 @@ class ExactNumbers:
 
     def __post_init__(self) -> None:
         wide = np.asarray(self.given, np.float64)
-        finite = wide[~np.isnan(wide)]
+        finite = wide[np.isfinite(wide)]
         self.nans, self.rows = len(wide) - len(finite), len(wide) + self.nulls
         self.sorted = np.sort(finite)
         some = self.sorted if len(finite) else np.zeros(1)
         self.minimum, self.maximum = float(some[0]), float(some[-1])
-        inside = some[np.isfinite(some)]
-        self.mean, self.std = (float(inside.mean()), float(inside.std())) if len(inside) else (0.0, 0.0)
+        self.mean, self.std = float(some.mean()), float(some.std())
 
     def quantile(self, q: np.ndarray) -> np.ndarray:
         if not len(self.sorted):
@@ -69,22 +68,22 @@ class ExactNumbers:
 
 @dataclass
 class StatedNumbers:
-    """The numbers of a `ColumnStatistics`; booleans count as 0 and 1."""
+    """The numbers of a `ColumnStatistics`."""
 
     column: Any
 
     def __post_init__(self) -> None:
         of = self.column
-        self.rows, self.nulls, self.nans = int(of.rows), int(of.nulls), int(of.nans or 0)
-        self.minimum, self.maximum = _plain(of.minimum), _plain(of.maximum)
+        self.rows, self.nulls, self.nans = int(of.rows), int(of.nulls), int(of.nans + of.infinities + of.unlike)
+        self.minimum, self.maximum = _plain(of.low), _plain(of.high)
         self.mean, self.std = _plain(of.mean), _plain(of.std)
-        self.error = float(getattr(of, "rank_error", 0.0) or 0.0)
+        self.error = float(of.rank_error)
 
     @cached_property
     def _tops(self) -> tuple[np.ndarray, np.ndarray] | None:
-        if not self.column.top_is_complete or not self.column.top or len(self.column.top) > 48:
+        if not self.column.top_is_complete or len(self.column.top) > 48:
             return None
-        pairs = sorted((float(one.value), float(one.count)) for one in self.column.top if _is_number(one.value))
+        pairs = sorted((float(one.value), float(one.count)) for one in self.column.top if isinstance(one.value, int | float))
         if not pairs:
             return None
         values, counts = np.array(pairs).T
@@ -105,12 +104,8 @@ class StatedNumbers:
         return None if self._tops is None else self._tops[0]
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and value == value
-
-
 def _plain(value: Any) -> float:
-    return float(value) if isinstance(value, int | float) else 0.0
+    return float(value) if isinstance(value, int | float) and value == value else 0.0
 
 
 @dataclass
@@ -142,7 +137,7 @@ def counts_of_values(values: Values) -> Counts:
 
 def counts_of_tops(top: Any, rows: int, nulls: int, complete: bool) -> Counts:
     """Of the most frequent values that statistics list."""
-    kept = [one for one in list(top)[:100] if one.count > 0]
+    kept = [one for one in top if one.count > 0 and not one.is_cut]
     values = [one.value for one in kept]
     counts = np.array([float(one.count) for one in kept])
     keys = np.array([int(_hash_of(value)) for value in values], np.uint64)

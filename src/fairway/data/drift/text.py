@@ -42,10 +42,7 @@ def shares(values: Values, of: str) -> np.ndarray:
     """Share of each text's bytes that are `letters`, `digits` or `beyond` ASCII; 0 for an empty text."""
     offsets, data = _compact(values)
     classes = _CLASS[data]
-    if of == "letters":
-        mask = (classes == _UPPER) | (classes == _LOWER)
-    else:
-        mask = classes == (_DIGIT if of == "digits" else _BEYOND)
+    mask = (classes == _UPPER) | (classes == _LOWER) if of == "letters" else classes == (_DIGIT if of == "digits" else _BEYOND)
     return _counted(mask, offsets) / np.maximum(np.diff(offsets), 1)
 
 

@@ -39,7 +39,8 @@ def _category(frame: Frame, before: np.ndarray, after: np.ndarray) -> str:
         return f"{rest}: {percent(before[-1])} → {percent(after[-1])}"
     if place == 0:
         return f"null: {percent(before[0])} → {percent(after[0])}"
-    return f"{frame.labels[place - 1]!r} is {'more' if change[place] > 0 else 'less'} frequent: {percent(before[place])} → {percent(after[place])}"
+    word = "more" if change[place] > 0 else "less"
+    return f"{frame.labels[place - 1]!r} is {word} frequent: {percent(before[place])} → {percent(after[place])}"
 
 
 def _time(facet: Facet, frame: Frame, before: np.ndarray, after: np.ndarray) -> str:
@@ -87,7 +88,7 @@ def figure(value: float) -> str:
         return str(value)
     if value == int(value) and abs(value) < 1e15:
         return f"{int(value):,}"
-    return f"{value:,.0f}" if abs(value) >= 10_000 else f"{value:.4g}"
+    return f"{value:,.0f}" if abs(value) >= 1_000 else f"{value:.4g}"
 
 
 def against(measure: str, value: float, threshold: float) -> str:

@@ -1,0 +1,130 @@
+"""A domain classifier: can current rows be told from the reference's? It sees what no column shows by itself, as a correlation that flips.
+
+Rows are cut into two halves; a model that learnt one scores the other. Held-out scores know nothing of their labels unless the tables
+differ, so exchanging the labels of the held-out rows gives the AUC that chance reaches (its normal limit is used, with ties).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from importlib.util import find_spec
+
+import numpy as np
+
+from fairway.data.batch import Batch, Values
+from fairway.data.drift.quadratic import fit_quadratic
+from fairway.data.drift.report import MultivariateDrift
+
+ROWS = 4_000
+_FEWEST = 100
+_FLOOR = 0.53
+_CODES = 30
+
+Scorer = Callable[[np.ndarray], np.ndarray]
+
+
+def told_apart(before: Batch, after: Batch, names: list[str], alpha: float, *, own: bool = False) -> MultivariateDrift | None:
+    """With scikit-learn's gradient boosting where that is installed, else (or with `own`) by a quadratic discriminant of ours; None where
+    there are too few rows or less than two columns."""
+    names = [name for name in names if name in before.columns and name in after.columns]
+    size = min(before.rows, after.rows, ROWS)
+    if size < _FEWEST or len(names) < 2:
+        return None
+    generator = np.random.default_rng(3)
+    picked = [generator.permutation(one.rows)[:size] for one in (before, after)]
+    columns = [_coded(before.columns[name], after.columns[name], picked) for name in names]
+    table = np.column_stack([column for column, _ in columns])
+    categories = np.array([is_category for _, is_category in columns])
+    labels = np.repeat([0, 1], size)
+    halves = generator.permutation(np.tile([0, 1], size))  # as good as even
+    own = own or find_spec("sklearn") is None
+    models: list[Scorer] = []
+    aucs, chances, cuts = [], [], []
+    for half in (0, 1):
+        learn, test = halves == half, halves != half
+        model = fit_quadratic(table[learn], labels[learn], categories) if own else _boosted(table[learn], labels[learn])
+        auc, error = area(model(table[test]), labels[test])
+        models.append(model)
+        aucs.append(auc)
+        chances.append(0.5 * math.erfc((auc - 0.5) / error / math.sqrt(2)))
+        cuts.append(0.5 + _normal_quantile(alpha / 2) * error)
+    best = int(np.argmin(chances))
+    threshold = max(cuts[best], _FLOOR)
+    drifted = aucs[best] > threshold
+    moved = _importance(models, table, labels, halves, names) if drifted else ()
+    method = "quadratic discriminant" if own else "gradient boosting"
+    return MultivariateDrift(aucs[best], threshold, min(1.0, 2 * chances[best]), drifted, moved, size, method)
+
+
+def area(scores: np.ndarray, labels: np.ndarray) -> tuple[float, float]:
+    """(AUC, its standard error when labels are exchanged): Mann and Whitney's, with ties."""
+    _, places, counts = np.unique(scores, return_inverse=True, return_counts=True)
+    ends = np.cumsum(counts)
+    ranks = (ends - (counts - 1) / 2)[places]
+    ones, total = int(labels.sum()), len(labels)
+    zeros = total - ones
+    auc = float((ranks[labels == 1].sum() - ones * (ones + 1) / 2) / (ones * zeros))
+    ties = float((counts.astype(np.float64) ** 3 - counts).sum()) / (total * (total - 1))
+    return auc, math.sqrt(max(total + 1 - ties, 1e-9) / (12 * ones * zeros))
+
+
+def _coded(before: Values, after: Values, picked: list[np.ndarray]) -> tuple[np.ndarray, bool]:
+    """Both sides' rows as one column of floats (NaN: null), and whether they are codes of categories."""
+    if before.offsets is None and after.offsets is None:
+        parts = [one.data[rows].astype(np.float64) for one, rows in zip((before, after), picked, strict=True)]
+        for part, one, rows in zip(parts, (before, after), picked, strict=True):
+            part[~np.isfinite(part)] = np.nan
+            if one.valid is not None:
+                part[~one.valid[rows]] = np.nan
+        return np.concatenate(parts), before.kind == "boolean"
+    hashes = np.concatenate([before.hashes()[picked[0]], after.hashes()[picked[1]]])
+    known, places, counts = np.unique(hashes, return_inverse=True, return_counts=True)
+    rank = np.empty(len(known))
+    rank[np.argsort(-counts, kind="stable")] = np.arange(len(known))
+    return np.minimum(rank, _CODES)[places], True
+
+
+def _boosted(table: np.ndarray, labels: np.ndarray) -> Scorer:
+    from sklearn.ensemble import HistGradientBoostingClassifier
+    from threadpoolctl import threadpool_limits
+
+    model = HistGradientBoostingClassifier(
+        max_iter=60, max_leaf_nodes=12, min_samples_leaf=25, l2_regularization=1.0, max_bins=64, random_state=0
+    )
+    with threadpool_limits(1):  # several threads wait for each other longer than this takes, on a machine that has other work
+        model.fit(table, labels)
+
+    def score(rows: np.ndarray) -> np.ndarray:
+        with threadpool_limits(1):
+            return model.decision_function(rows)
+
+    return score
+
+
+def _importance(
+    models: list[Scorer], table: np.ndarray, labels: np.ndarray, halves: np.ndarray, names: list[str]
+) -> tuple[tuple[str, float], ...]:
+    """How much AUC each column carries, by shuffling it among the held-out rows; those that carry some, the most first."""
+    generator = np.random.default_rng(4)
+    lost = np.zeros(len(names))
+    for half, model in enumerate(models):
+        test = table[halves != half]
+        truth = labels[halves != half]
+        full = area(model(test), truth)[0]
+        for place in range(len(names)):
+            shuffled = test.copy()
+            shuffled[:, place] = generator.permutation(test[:, place])
+            lost[place] += (full - area(model(shuffled), truth)[0]) / len(models)
+    order = np.argsort(-lost, kind="stable")
+    enough = max(0.005, 0.1 * float(lost.max()))
+    return tuple((names[place], round(float(lost[place]), 4)) for place in order if lost[place] >= enough)
+
+
+def _normal_quantile(tail: float) -> float:
+    """z that a normal variable exceeds with probability `tail` (bisection: as exact as erfc is)."""
+    low, high = 0.0, 40.0
+    for _ in range(80):
+        middle = (low + high) / 2
+        low, high = (middle, high) if 0.5 * math.erfc(middle / math.sqrt(2)) > tail else (low, middle)
+    return high

@@ -1,0 +1,126 @@
+"""What a comparison found: columns, rows as a whole, slices."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from fairway.data.drift.words import against
+
+
+@dataclass(frozen=True)
+class Bins:
+    """A facet's shares, before and after, for a small histogram: null first, then values or (edges[i], edges[i + 1]]."""
+
+    reference: tuple[float, ...]
+    current: tuple[float, ...]
+    labels: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class ColumnDrift:
+    """One facet of one column. `measures`: psi, js, linf, chi2, and for numbers ks, wasserstein (in the column's unit) and
+    wasserstein_spread (in the baseline's standard deviations). `deciding` is the measure nearest to (or farthest over) its threshold;
+    `chance` the probability of such a value without drift, before other columns are allowed for."""
+
+    column: str
+    facet: str
+    kind: str
+    measures: dict[str, float]
+    deciding: str
+    value: float
+    threshold: float
+    chance: float
+    drifted: bool
+    severity: str
+    note: str
+    bins: Bins
+
+    @property
+    def key(self) -> str:
+        return f"{self.column}:{self.facet}" if self.facet else self.column
+
+    @property
+    def sentence(self) -> str:
+        return f"{self.note}; {against(self.deciding, self.value, self.threshold)}"
+
+
+@dataclass(frozen=True)
+class MultivariateDrift:
+    """How well a classifier tells current rows from the reference's. `auc`: 0.5 not at all, 1 always; `moved`: the columns by which it
+    does, with how much AUC is lost without each."""
+
+    auc: float
+    threshold: float
+    chance: float
+    drifted: bool
+    moved: tuple[tuple[str, float], ...]
+    rows: int
+    method: str
+
+
+@dataclass(frozen=True)
+class DriftReport:
+    """Of one comparison; `slices` by name."""
+
+    reference: str
+    current: str
+    reference_rows: int
+    current_rows: int
+    columns: tuple[ColumnDrift, ...]
+    multivariate: MultivariateDrift | None = None
+    slices: dict[str, DriftReport] = field(default_factory=dict[str, "DriftReport"])
+    notes: tuple[str, ...] = ()
+    alpha: float = 0.0
+
+    @property
+    def drifted(self) -> list[ColumnDrift]:
+        """What moved, the farthest over its threshold first."""
+        return sorted((one for one in self.columns if one.drifted), key=lambda one: -one.value / max(one.threshold, 1e-12))
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing moved but what the schema calls a warning."""
+        joint = self.multivariate is not None and self.multivariate.drifted
+        return not joint and not any(one.severity == "error" for one in self.drifted) and all(one.ok for one in self.slices.values())
+
+    def __bool__(self) -> bool:
+        raise TypeError("ask a drift report for `ok`, or for `drifted`")
+
+    def sentences(self) -> Iterator[str]:
+        """What moved and how, in plain words, the worst first."""
+        for one in self.drifted:
+            yield one.sentence
+        joint = self.multivariate
+        if joint is not None and joint.drifted:
+            by = ", ".join(f"`{name}`" for name, _ in joint.moved[:4])
+            together = " together" if len(joint.moved) > 1 else ""
+            told = f"rows as a whole can be told apart{f', by {by}{together}' if by else ''}"
+            yield f"{told}: AUC {joint.auc:.3f} (threshold {joint.threshold:.3f})"
+        for name, report in self.slices.items():
+            for sentence in report.sentences():
+                yield f"where {name}: {sentence}"
+
+    def to_json(self) -> dict[str, Any]:
+        joint = self.multivariate
+        return {
+            "fairway": "drift",
+            "version": 1,
+            "ok": self.ok,
+            "reference": {"uri": self.reference, "rows": self.reference_rows},
+            "current": {"uri": self.current, "rows": self.current_rows},
+            "alpha": self.alpha,
+            "columns": [{**vars(one), "bins": vars(one.bins)} for one in self.columns],
+            "multivariate": None if joint is None else dict(vars(joint)),
+            "slices": {name: report.to_json() for name, report in self.slices.items()},
+            "notes": list(self.notes),
+        }
+
+    def _repr_html_(self) -> str:
+        from html import escape
+
+        said = list(self.sentences())
+        if not said:
+            return f"<p>No drift: {len({one.column for one in self.columns})} columns, {self.current_rows:,} rows.</p>"
+        return "<ul>" + "".join(f"<li>{escape(one)}</li>" for one in said) + "</ul>"
