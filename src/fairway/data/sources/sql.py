@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -65,7 +66,8 @@ def open(uri: str, options: dict[str, Any]) -> Any:
         names = [one.name for one in fields] if wanted is None else list(wanted)
         with database.guarded():
             if parts:
-                yield from in_parallel([lambda part=part: database.chunks(names, part) for part in parts])
+                with database.one_moment() as moment:
+                    yield from in_parallel([lambda part=part: database.chunks(names, part, moment) for part in parts])
             else:
                 yield from database.chunks(names, None)
 
@@ -82,7 +84,6 @@ class Database:
         self._options, self._table, self._query = options, table, query
         self._parameters = dict(options.get("parameters") or {})
         self._where = str(options.get("where") or "")
-        self._snapshot = ""
         if uri.partition("://")[2].partition("/")[0].count("@") > 1:
             raise ConfigError(f"{self.shown} has more than one @ before the host", hint="write %40 for each @ in the password")
         try:
@@ -147,14 +148,25 @@ class Database:
 
         return text(statement if parameters else statement.replace(":", "\\:"))
 
-    def _connected(self) -> Any:
+    @contextmanager
+    def one_moment(self) -> Generator[str]:
+        """A snapshot that the connections of all parts may see, while this lasts; "" where the database has no such thing."""
+        if not self._postgres:
+            yield ""
+            return
+        from sqlalchemy import text
+
+        with self._connected() as connection:
+            yield str(connection.execution_options(stream_results=False).execute(text("SELECT pg_export_snapshot()")).scalar())
+
+    def _connected(self, moment: str = "") -> Any:
         connection = self._engine.connect()
         if self._postgres:
             connection = connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
-            if self._snapshot:
+            if moment:
                 from sqlalchemy import text
 
-                connection.execute(text(f"SET TRANSACTION SNAPSHOT '{self._snapshot}'"))
+                connection.execute(text(f"SET TRANSACTION SNAPSHOT '{moment}'"))
         return connection.execution_options(stream_results=True, max_row_buffer=_ROWS)
 
     def look(self) -> tuple[tuple[Field, ...], list[str]]:
@@ -204,10 +216,10 @@ class Database:
             statement = self._text(f"SELECT count(*) FROM {self._from()}{conditions}", self._parameters)
             return int(connection.execute(statement, self._parameters).scalar())
 
-    def chunks(self, columns: Sequence[str], part: tuple[str, dict[str, Any]] | None) -> Iterator[Chunk]:
+    def chunks(self, columns: Sequence[str], part: tuple[str, dict[str, Any]] | None, moment: str = "") -> Iterator[Chunk]:
         """The rows, from a cursor on the server where the database has those."""
         statement, parameters = self._select(columns, part)
-        with self._connected() as connection:
+        with self._connected(moment) as connection:
             result = connection.execute(self._text(statement, parameters), parameters)
             names = list(result.keys())
             while rows := result.fetchmany(_ROWS):
