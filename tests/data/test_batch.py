@@ -13,7 +13,7 @@ from fairway.data.hashing import first_words, hash_texts
 
 texts = st.lists(st.one_of(st.none(), st.text(max_size=30), st.text("ab", min_size=240, max_size=300)), max_size=30)
 numbers = st.lists(st.one_of(st.none(), st.integers(-(2**63), 2**63 - 1)), max_size=30)
-lists = st.lists(st.one_of(st.none(), st.lists(st.floats(-5, 5), max_size=4)), min_size=1, max_size=20).filter(lambda made: any(made))
+lists = st.lists(st.one_of(st.none(), st.lists(st.floats(-5, 5), max_size=4)), min_size=1, max_size=20).filter(any)
 
 
 @given(texts, st.integers(0, 10))

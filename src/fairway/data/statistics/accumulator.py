@@ -29,13 +29,14 @@ class Accumulator:
         self._fitted = False
 
     def add(self, batch: Batch) -> None:
-        """The rows that follow."""
+        """The rows that follow; a batch of none makes its columns known."""
+        if not batch.rows:
+            self._meet(batch)
         for start in range(0, batch.rows, ROWS):
             self._add(batch if batch.rows <= ROWS else batch.slice(start, min(start + ROWS, batch.rows)))
 
     def _add(self, batch: Batch) -> None:
-        if not self._fitted:
-            self._fit(batch)
+        self._meet(batch)
         made = self._made
         if made.row_sample is not None:
             self._each(lambda values: values.hashes(), [(one,) for one in batch.columns.values()])
@@ -50,6 +51,12 @@ class Accumulator:
                 column.rows += batch.rows
                 column.nulls += batch.rows
         made.rows += batch.rows
+
+    def _meet(self, batch: Batch) -> None:
+        if not self._fitted:
+            self._fit(batch)
+        for name, values in batch.columns.items():
+            self._column(name, values)
 
     def _each(self, call: Callable[..., Any], given: Iterable[tuple[Any, ...]]) -> None:
         if self._pool is None:

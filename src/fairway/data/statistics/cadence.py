@@ -283,8 +283,10 @@ class Cadence:
             self.bins[place] = self.bins.get(place, 0) + count
         least = int(self.largest[-1, 2] - self.largest[-1, 1]) if len(self.largest) >= _KEPT else 0
         if int(ordered[-1]) > least:
-            limit = max(least, int(ordered[-min(_KEPT, len(ordered))]) - 1)
-            wide = np.flatnonzero(steps > limit)[: 4 * _KEPT]
+            edge = int(ordered[-min(_KEPT, len(ordered))])
+            wide = np.flatnonzero(steps > max(least, edge))
+            if edge > least:  # of equal ones the first
+                wide = np.concatenate([wide, np.flatnonzero(steps == edge)[:_KEPT]])
             self._widest(np.stack([rows[wide], before[wide], before[wide] + steps[wide]], axis=1))
 
     def _widest(self, more: np.ndarray) -> None:

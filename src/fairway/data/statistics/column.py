@@ -166,8 +166,8 @@ class ColumnStatistics:
 
     def edges(self, bins: int) -> np.ndarray:
         """Edges of so many equally wide bins from the least to the largest value."""
-        low, high = float(self.low), float(self.high)
-        return low + (high / bins - low / bins) * np.arange(bins + 1) if high > low else np.linspace(low - 0.5, low + 0.5, bins + 1)
+        low, high, part = float(self.low), float(self.high), np.arange(bins + 1) / bins
+        return low * (1 - part) + high * part if high > low else low - 0.5 + part
 
     def histogram(self, edges: int | Sequence[float] | np.ndarray = 20) -> np.ndarray:
         """How many finite values lie in each bin: above its lower edge, at or below its upper one (the first takes its lower edge too).
@@ -175,14 +175,15 @@ class ColumnStatistics:
         if not self.has_ranks:
             return np.zeros(edges if isinstance(edges, int) else max(0, len(edges) - 1))
         asked = self.edges(edges) if isinstance(edges, int) else np.asarray(edges, np.float64)
-        upto = self.cdf(asked)
+        values, counts = self.ranked()
+        counts = np.concatenate([[0], counts])
+        upto = counts[np.searchsorted(values, asked, side="right")]
+        upto[asked < self.low], upto[asked >= self.high] = 0, counts[-1]
         if isinstance(edges, int):
-            upto[-1] = 1.0
-        view, counts = self.ranked()
-        at = np.searchsorted(view, asked[0], side="left")
-        below = counts[at - 1] / counts[-1] if at else 0.0
-        upto[0] = 0.0 if asked[0] <= self.low else below
-        return np.diff(upto) * (self.present - self.nans - self.infinities)
+            upto[-1] = counts[-1]  # an edge that was computed may lie a hair below
+        if len(asked):
+            upto[0] = 0 if asked[0] <= self.low else counts[np.searchsorted(values, asked[0], side="left")]
+        return np.diff(upto).astype(np.float64)
 
     @property
     def top_is_complete(self) -> bool:

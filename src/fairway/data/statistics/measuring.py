@@ -6,7 +6,9 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from fairway.data.batch import Batch
+import numpy as np
+
+from fairway.data.batch import Batch, Values
 from fairway.data.statistics.accumulator import Accumulator
 from fairway.data.statistics.budget import Budget
 from fairway.data.statistics.table import TableStatistics
@@ -29,34 +31,45 @@ def measure(
     `columns`: only these. `time`: the column that orders the rows; `by`: columns within whose groups it does. `checks` see each batch, with
     all that is measured. `progress` is told the rows so far after each batch. `threads`: one a core by default.
     """
-    batches, uri = _batches(table, columns)
-    made = Accumulator(time=time, by=by, budget=budget, uri=uri, threads=threads or os.cpu_count() or 1)
+    table = _opened(table)
+    made = Accumulator(time=time, by=by, budget=budget, uri=str(getattr(table, "uri", "")), threads=threads or os.cpu_count() or 1)
     rows = 0
     try:
-        for batch in batches:
+        for batch in _batches(table, columns):
             made.add(batch)
             for check in checks:
                 check(batch)
             rows += batch.rows
             if progress is not None:
                 progress(rows)
+        if not rows and hasattr(table, "fields"):
+            made.add(Batch(0, 0, {one.name: _nothing(one) for one in table.fields if columns is None or one.name in columns}))
         return made.result()
     finally:
         made.close()
 
 
-def _batches(table: Any, columns: Sequence[str] | None) -> tuple[Iterable[Batch], str]:
-    if hasattr(table, "batches"):
-        return table.batches(columns), str(getattr(table, "uri", ""))
-    if isinstance(table, Batch):
-        table = [table]
-    elif isinstance(table, str | os.PathLike | dict) or hasattr(table, "__arrow_c_stream__"):
-        from fairway.data.table import read
+def _nothing(like: Any) -> Values:
+    """No values, of a field's kind."""
+    offsets = np.zeros(1, np.int64) if like.kind in ("string", "binary", "list") else None
+    child = Values("null", "null", np.zeros(0, bool)) if like.kind == "list" else None
+    return Values(like.kind, like.arrow, np.empty(0, np.uint8), None, offsets, child)
 
-        return _batches(read(table), columns)
-    if columns is None:
-        return table, ""
-    return (_only(batch, columns) for batch in table), ""
+
+def _opened(table: Any) -> Any:
+    if isinstance(table, Batch):
+        return [table]
+    if hasattr(table, "batches") or not (isinstance(table, str | os.PathLike | dict) or hasattr(table, "__arrow_c_stream__")):
+        return table
+    from fairway.data.table import read
+
+    return read(table)
+
+
+def _batches(table: Any, columns: Sequence[str] | None) -> Iterable[Batch]:
+    if hasattr(table, "batches"):
+        return table.batches(columns)
+    return table if columns is None else (_only(batch, columns) for batch in table)
 
 
 def _only(batch: Batch, columns: Sequence[str]) -> Batch:
