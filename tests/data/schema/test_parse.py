@@ -18,7 +18,7 @@ ROW: dict[str, Any] = {
     "properties": {
         "id": {"type": "integer", "x-fairway": {"unique": True}},
         "weight": {"type": ["number", "null"], "minimum": 0, "exclusiveMaximum": 500, "x-fairway": {"presence": 0.9, "unit": "kg"}},
-        "job": {"enum": ["cook", "clerk", None], "x-fairway": {"mass": 0.99, "severity": {"unseen": "warning"}, "drift": False}},
+        "job": {"enum": ["cook", "clerk", None], "x-fairway": {"mass": 0.99, "severity": {"unknown-category": "warning"}, "drift": False}},
         "at": {"type": "string", "format": "date-time"},
         "tags": {"type": "array", "items": {"type": "string", "maxLength": 9}, "maxItems": 4},
         "a/b.c": {"type": "boolean"},
@@ -31,7 +31,7 @@ ROW: dict[str, Any] = {
         "cadence": [{"column": "at", "by": ["job"], "period_s": 5, "hours": [0.0] * 23 + [1.0]}],
         "slices": [{"by": "job"}, {"name": "heavy", "where": "weight > 100"}],
         "rows": {"minimum": 10},
-        "severity": {"range": "warning"},
+        "severity": {"too-large": "warning"},
         "freshness_s": 60,
     },
 }  # fmt: skip
@@ -51,9 +51,9 @@ def test_rules_of_columns_and_rows() -> None:
     assert schema.cadences == (CadenceRule("at", ("job",), 5, hours=(*[0.0] * 23, 1.0)),)
     assert schema.slices == (Slice("job", "job"), Slice("heavy", where="weight > 100"))
     assert schema.rows == Bounds(10) and schema.freshness_s == 60 and not schema.allows_more
-    assert schema.severity_of("range", "weight", "error") == "warning"
-    assert schema.severity_of("unseen", "job", "error") == "warning"
-    assert schema.severity_of("unseen", "id", "error") == "error"
+    assert schema.severity_of("too-large", "weight", "error") == "warning"
+    assert schema.severity_of("unknown-category", "job", "error") == "warning"
+    assert schema.severity_of("unknown-category", "id", "error") == "error"
 
 
 def test_the_label_is_not_in_serving_and_nothing_that_needs_it() -> None:

@@ -158,7 +158,7 @@ def _floor(share: float) -> float:
 
 
 def _range(maker: Maker, rule: ColumnRule, kind: str, tally: Tally, wrong: Wrong) -> None:
-    if wrong.share <= 1 - rule.mass and rule.mass < 1:
+    if rule.tolerates(wrong.count or 0, wrong.of):
         return
     word, exclusive = _RANGE[kind]
     is_low = kind == "too-small"
@@ -181,7 +181,7 @@ def _range(maker: Maker, rule: ColumnRule, kind: str, tally: Tally, wrong: Wrong
 
 
 def _categories(maker: Maker, rule: ColumnRule, tally: Tally, wrong: Wrong) -> None:
-    if wrong.share <= 1 - rule.mass and rule.mass < 1:
+    if rule.tolerates(wrong.count or 0, wrong.of):
         return
     known = [one for one in rule.choices if one is not None]
     seen = sorted(tally.seen or {}, key=lambda one: (-(tally.seen or {})[one], str(one)))
@@ -193,14 +193,14 @@ def _categories(maker: Maker, rule: ColumnRule, tally: Tally, wrong: Wrong) -> N
     changes: dict[tuple[str, ...], Any] = {("const",): DROP}
     changes["enum",] = [*known, *seen, *([None] if rule.nullable else [])] if seen else DROP
     message = f"`{rule.name}` has {found} ({spell_count(wrong.count or 0, 'row')}, {spell_share(wrong.share)})"
-    kind = "constant-changed" if len(known) == 1 and rule.mass == 1 else "unknown-category"
+    kind = "constant-changed" if len(known) == 1 else "unknown-category"
     maker.add(
         kind, rule.name, message, expected=f"one of {spell_some(known)}", found=found, wrong=wrong, edit=maker.column_edit(rule, changes)
     )
 
 
 def _length(maker: Maker, rule: ColumnRule, kind: str, tally: Tally, wrong: Wrong) -> None:
-    if wrong.share <= 1 - rule.mass and rule.mass < 1:
+    if rule.tolerates(wrong.count or 0, wrong.of):
         return
     word, unit = _LENGTHS[kind]
     is_low = kind.endswith("short")
@@ -239,7 +239,7 @@ _OTHERS: dict[str, tuple[str, tuple[tuple[str, ...], ...]]] = {
 
 
 def _other(maker: Maker, rule: ColumnRule, kind: str, wrong: Wrong) -> None:
-    if kind not in ("nan", "infinity") and rule.mass < 1 and wrong.share <= 1 - rule.mass:
+    if kind not in ("nan", "infinity") and rule.tolerates(wrong.count or 0, wrong.of):
         return
     text, away = _OTHERS[kind]
     said = {**rule.schema, **rule.schema.get("x-fairway", {})}

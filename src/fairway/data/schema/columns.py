@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from fairway.data.batch import Values
-from fairway.data.schema.margins import SOLID, outward, share_above, significant, upper_bound
+from fairway.data.schema.margins import SOLID, outward, share_above, significant, tolerance, upper_bound
 from fairway.data.schema.model import QUANTILES
 from fairway.data.schema.patterns import format_of, pattern_of
 from fairway.data.statistics.column import ColumnStatistics
@@ -21,6 +21,7 @@ _TYPES: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 _NUMBERS = frozenset({"float", "decimal", "integer"})
 _MOST_CATEGORIES, _MOST_NUMBERS, _ROWS_EACH, _FEWEST_EACH = 100, 20, 20, 5
+_FEW_STEPS = 30
 _UNSEEN = 0.01
 """The share of unseen values that is let through where not all categories were seen."""
 _TEXT_BYTES = 200
@@ -72,6 +73,7 @@ def _numbers(made: dict[str, Any], about: dict[str, Any], column: ColumnStatisti
     choices = _choices(column)
     if choices and column.kind == "integer" and len(choices) <= _MOST_NUMBERS and high - low + 1 > len(choices) and is_complete(column):
         made["enum"] = sorted(choices)
+        about["mass"] = _mass_of(column)
         _vary(about, column)
         return
     if is_unique:
@@ -95,8 +97,10 @@ def _range(column: ColumnStatistics, sample: Values | None) -> tuple[float, floa
     is_whole, rows = column.kind == "integer", column.present
     top = high if ends.get(high, 0) >= SOLID else outward(upper_bound(values, rows, low, high, is_whole=is_whole), high)
     bottom = low if ends.get(low, 0) >= SOLID else outward(-upper_bound(-values[::-1], rows, -high, -low, is_whole=is_whole), low)
+    if column.distinct <= _FEW_STEPS:  # so few steps are no tail
+        top, bottom = min(top, 2 * high - low), max(bottom, 2 * low - high)
     middle = float(np.median(values)) if len(values) else 0.0
-    if bottom < 0 <= low and -bottom <= 0.1 * middle:  # it comes so near to 0 that 0 is what it ends at
+    if bottom < 0 <= low and (is_whole or -bottom <= 0.1 * middle):  # it comes so near to 0 that 0 is what it ends at
         bottom = 0.0
     return _rounded(math.floor(bottom) if is_whole else bottom, column), _rounded(math.ceil(top) if is_whole else top, column)
 
@@ -133,6 +137,11 @@ def is_complete(column: ColumnStatistics) -> bool:
     return min(one.count for one in column.most_frequent(_MOST_CATEGORIES + 1)) >= _FEWEST_EACH
 
 
+def _mass_of(column: ColumnStatistics) -> float:
+    """Of categories: one that did not come in these rows may come ten times in as many, once in a thousand tables."""
+    return math.floor((1 - max(0.001, tolerance(column.present, 10))) * 1000) / 1000
+
+
 def _vary(about: dict[str, Any], column: ColumnStatistics) -> None:
     if _may_vary(column):
         about["distinct"] = {"minimum": 2}
@@ -156,8 +165,11 @@ def _texts(made: dict[str, Any], about: dict[str, Any], column: ColumnStatistics
     if choices:
         made["enum"] = sorted(choices)
         if not is_complete(column):
+            about["known"] = made.pop("enum")
             once = sum(one.count == 1 for one in column.most_frequent(_MOST_CATEGORIES + 1)) / column.present
             about["mass"] = math.floor((1 - max(_UNSEEN, share_above(once, column.present))) * 1000) / 1000
+        else:
+            about["mass"] = _mass_of(column)
         return
     if _named(made, about, column):
         return

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fairway.data.schema.columns import property_of
-from fairway.data.schema.margins import share_above
+from fairway.data.schema.margins import share_above, tolerance
 from fairway.data.schema.model import TRAINING
 from fairway.data.schema.modelschema import DIALECT
 from fairway.data.schema.rhythm import cadence_of
@@ -86,6 +86,8 @@ def _of_rows(
     rhythms = [one for one in rhythms if one]
     if rhythms:
         about["cadence"] = rhythms
+    if any({"minimum", "maximum", "maxLength", "pattern"} & set(one) for one in properties.values()):
+        about["mass"] = round(1 - tolerance(statistics.rows, 3), 9)
     duplicates = _duplicates(statistics)
     if duplicates is not None and not has_unique and not pairs:
         about["duplicates"] = duplicates

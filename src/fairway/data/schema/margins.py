@@ -6,39 +6,37 @@ import math
 
 import numpy as np
 
-CHANCE = 1e-5
-"""The chance, for one bound of one column, that as many rows again as were seen hold one value beyond it."""
-_LEAST_ROWS = 100_000
-"""Bounds are made for at least so many new rows, however few were seen."""
+BEYOND = 50.0
+"""A bound is where one value is expected in so many times the rows that were seen. Three or more of them beyond it, in as many rows again,
+come by chance once in a million; and so many are let through (`tolerance`)."""
 _GOLDEN = 0.6180339887498949
 _TAIL, _MOST, _LEAST = 0.05, 500, 20
 SOLID = 20
 """An end at which so many values stand exactly is the end: chance puts no further values beyond it more often than once in 2 ** 20."""
-_HEAVIEST, _ERRORS = 1.0, 1.5
-_ENDS = -0.3
+_HEAVIEST, _ENDS = 0.8, -0.3
 
 
 def upper_bound(sample: np.ndarray, rows: int, low: float, high: float, *, is_whole: bool = False) -> float:
     """A bound at or above `high`, the largest of `rows` values of which `sample` (ascending) is a fair part; `low` is the least of them.
 
     A generalised Pareto distribution is fitted to the exceedances of a high threshold (Hosking and Wallis 1987: probability-weighted
-    moments), its shape taken heavier by one and a half standard errors; the bound is its quantile at CHANCE in as many rows.
+    moments), its shape taken half a standard error heavier than found; the bound is its quantile at one in BEYOND times the rows.
     """
     if is_whole and len(sample) and sample[-1] - sample[0] < 1000:  # steps as fine as the tail itself would look like no tail
         sample = np.sort(sample + np.arange(len(sample)) * _GOLDEN % 1 - 0.5)
     part = _exceedances(sample)
     if part is None:
-        return high + (high - low or abs(high) or 1.0) * max(1.0, 2 * _LEAST / max(1, len(sample)))
+        return high + (high - low or abs(high) or 1.0) * max(0.5, _LEAST / max(1, len(sample)))
     threshold, over = part
     shape, scale = _pareto(over)
     if shape > 0.2 and threshold > 0:  # weighted moments tell a very heavy tail too light
         shape = max(shape, float(np.log1p(over / threshold).mean()))
     error = (1 + abs(shape)) / math.sqrt(len(over))
-    shape = shape + 2 * error if shape + 2 * error < _ENDS else min(_HEAVIEST, max(0.0, shape + _ERRORS * error))
+    shape = shape + 2 * error if shape + 2 * error < _ENDS else min(_HEAVIEST, max(0.0, shape + error / 2))
     share = len(over) / len(sample)
-    beyond = math.log(share * max(rows, _LEAST_ROWS) / CHANCE)
+    beyond = math.log(share * rows * BEYOND)
     reach = scale * (beyond if abs(shape) < 1e-3 else math.expm1(shape * beyond) / shape)
-    next_to_it = (high - threshold) / max(1.0, share * rows) * -math.log(CHANCE)  # what the end of a bounded range leaves open
+    next_to_it = (high - threshold) / max(1.0, share * rows) * math.log(BEYOND)  # what the end of a bounded range leaves open
     return max(threshold + reach, high + next_to_it)
 
 
@@ -91,3 +89,8 @@ def share_above(share: float, rows: int) -> float:
     few = max(1, min(rows, 1000))
     least = 0.001 if rows >= 1000 else 1 / few
     return min(1.0, math.ceil((1.5 * share + 5 * math.sqrt(share * (1 - min(1.0, share)) / few) + least) * 1000 - 1e-9) / 1000)
+
+
+def tolerance(rows: int, few: float) -> float:
+    """The share of new values that may lie beyond what `rows` rows kept to: `few` of as many, at most a tenth, with two digits."""
+    return min(0.1, significant(few / rows, 2))

@@ -38,8 +38,8 @@ class ColumnRule:
     """What one column is held to.
 
     `types` are JSON Schema's without "null" (empty: any; "number" takes whole numbers too). Times are "string" with `format` "date-time",
-    "date" or "time", whatever the source's own type. `choices` are `enum` or `const` without null. `schema` is the property as it is
-    written, with references resolved. A rule says nothing of what has its default here.
+    "date" or "time", whatever the source's own type. `choices` are `enum`, `const` or x-fairway's `known`, without null.
+    `schema` is the property as it is written, with references resolved. A rule says nothing of what has its default here.
     """
 
     name: str
@@ -63,7 +63,7 @@ class ColumnRule:
     presence: float = 0.0
     """The least share of rows with a value: 1.0 where null is not among the types."""
     mass: float = 1.0
-    """The least share of the values that are within `choices`, the range, the lengths, the pattern."""
+    """The least share of a table's values that are within `choices`, the range, the lengths, the pattern: see `tolerates`."""
     unique: bool = False
     unit: str = ""
     sorted: Order = ""
@@ -78,7 +78,7 @@ class ColumnRule:
     damaged: float = 0.0
     """The largest share of texts with damaged characters (U+FFFD, UTF-8 read as Latin-1, controls)."""
     quantiles: tuple[float, ...] = ()
-    """The values at QUANTILES of what the schema was inferred from (of the lengths, where it is text): a change of scale shows."""
+    """The values at QUANTILES of what the schema was inferred from: a change of scale shows."""
     environments: tuple[str, ...] = ()
     """Where the column is; empty: everywhere."""
     drift: DriftRule | None = None
@@ -87,6 +87,10 @@ class ColumnRule:
     schema: dict[str, Any] = field(default_factory=dict[str, Any])
     at: str = ""
     """The JSON pointer of the property in the schema's document."""
+
+    def tolerates(self, wrong: int, of: int) -> bool:
+        """So many of so many values outside are no anomaly: `mass` allows their share, or is below 1 and they are two at most."""
+        return self.mass < 1 and (wrong <= 2 or wrong <= (1 - self.mass) * of)
 
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)

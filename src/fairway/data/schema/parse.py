@@ -123,7 +123,7 @@ class _Reader:
             duplicates=said.get("duplicates"),
             allows_more=self._row.get("additionalProperties", False) is not False,
             drift=said.get("drift", {}),
-            severity=_severities(said),
+            severity=_severities(said, self._at, self._where),
             baseline=said.get("baseline", ""),
             version=int(frozen.get("version", 0)),
             is_changed="digest" in frozen and frozen["digest"] != digest_of(self._document),
@@ -146,7 +146,8 @@ class _Reader:
         schema = without_null(schema, self._document, self._where)
         types, nullable = types_of(schema)
         about = ours(schema)
-        choices = schema["enum"] if isinstance(schema.get("enum"), list) else [schema["const"]] if "const" in schema else []
+        choices = [schema["const"]] if "const" in schema else about.get("known", [])
+        choices = schema["enum"] if isinstance(schema.get("enum"), list) else choices
         is_list = types == ("array",)
         inner = schema.get("items")
         drift = about.get("drift")
@@ -166,7 +167,7 @@ class _Reader:
             items=self._rule("", inner, f"{at}/items") if is_list and isinstance(inner, dict) else None,
             description=schema.get("description", ""),
             presence=float(about.get("presence", 0.0)) if nullable else 1.0,
-            mass=float(about.get("mass", 1.0)),
+            mass=float(about.get("mass", self._said.get("mass", 1.0))),
             unique=about.get("unique", False),
             unit=about.get("unit", ""),
             sorted=about.get("sorted", ""),
@@ -179,7 +180,7 @@ class _Reader:
             quantiles=tuple(about.get("quantiles", ())),
             environments=tuple(about.get("environments", ())),
             drift=None if drift is None else DriftRule(is_off=True) if drift is False else _drift(drift),
-            severity=_severities(about),
+            severity=_severities(about, at, self._where),
             schema=schema,
             at=at,
         )
@@ -221,8 +222,17 @@ def _with(rule: ColumnRule, **changes: Any) -> ColumnRule:
     return dataclasses.replace(rule, **changes)
 
 
-def _severities(said: dict[str, Any]) -> dict[str, Severity]:
-    return dict(said.get("severity", {}))
+def _severities(said: dict[str, Any], at: str, where: str) -> dict[str, Severity]:
+    found: dict[str, Severity] = dict(said.get("severity", {}))
+    if found:
+        from fairway.data.anomalies.kinds import KINDS
+
+        for kind in found:
+            if kind not in KINDS:
+                near = difflib.get_close_matches(kind, KINDS, 1)
+                hint = f"Did you mean {near[0]!r}?" if near else f"The kinds are {', '.join(KINDS)}."
+                raise DefinitionError(f"{at}/x-fairway/severity names {kind!r}, which is no kind of anomaly", where=where, hint=hint)
+    return found
 
 
 def _bounds(said: Any) -> Bounds | None:

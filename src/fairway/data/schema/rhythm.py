@@ -8,7 +8,7 @@ from typing import Any
 from fairway.data.schema.margins import significant
 from fairway.data.statistics.cadence import Cadence
 
-_FEWEST = 30
+_FEWEST, _GAPS = 30, 500
 _REGULAR = 0.6
 _DAYS_S, _HOUR_S = 86_400.0, 3_600.0
 
@@ -22,10 +22,11 @@ def cadence_of(found: Cadence) -> dict[str, Any]:
     is_regular = math.isfinite(period) and period > 0 and share >= _REGULAR
     if is_regular:
         jitter = found.jitter_s if math.isfinite(found.jitter_s) else 0.0
-        made["period_s"] = _plain(significant(period, 4))
+        made["period_s"] = _plain(significant(period))
         made["regular"] = _floor(share - 0.05 - 5 * math.sqrt(share * (1 - share) / min(found.rows, 1000)))
         made["jitter_s"] = _plain(significant(max(3 * jitter, 0.01 * period), 2))
-        made["max_gap_s"] = _plain(significant(max(3 * period, 1.5 * found.largest_gap_s), 2))
+        if found.rows >= _GAPS:
+            made["max_gap_s"] = _plain(significant(max(3 * period, 1.5 * found.largest_gap_s), 2))
     every = found.rows
     repeats = found.duplicates / every
     if is_regular or not found.backwards:

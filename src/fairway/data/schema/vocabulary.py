@@ -49,6 +49,10 @@ def _is_names(value: Any) -> bool:
     return isinstance(value, list) and bool(value) and all(map(_is_name, value))
 
 
+def _is_list(value: Any) -> bool:
+    return isinstance(value, list)
+
+
 def _is_keys(value: Any) -> bool:
     return isinstance(value, list) and all(_is_name(one) or _is_names(one) for one in value)
 
@@ -100,7 +104,12 @@ _SEVERITY = ('"error", "warning" or "ignore" by kind', _is_severity)
 
 COLUMN: Mapping[str, Word] = {
     "presence": Word(*_SHARE, "The least share of rows with a value, where null is allowed", "0.98"),
-    "mass": Word(*_SHARE, "The least share of values within enum, range, length and pattern; below 1, no single value is refused", "0.999"),
+    "mass": Word(
+        *_SHARE, "The least share of a table's values within enum, range, length and pattern; a served row is always held to them", "0.999"
+    ),
+    "known": Word(
+        "a list of values", _is_list, "What the values are, but for a share: like enum, and a served row may have others", '["a", "b"]'
+    ),
     "unique": Word("true or false", _is_flag, "No value comes twice", "true"),
     "distinct": Word(*_BOUNDS, "How many different values there are", '{"minimum": 2}'),
     "sorted": Word(*_ORDER, "The order of the rows", '"ascending"'),
@@ -111,7 +120,7 @@ COLUMN: Mapping[str, Word] = {
     "quantiles": Word(
         "five numbers",
         _is_quantiles,
-        "The values at 5, 25, 50, 75 and 95 % (of text: its lengths), as they were: a changed unit shows",
+        "The values at 5, 25, 50, 75 and 95 % of the rows it was inferred from: a changed unit shows",
         "[1, 2, 3, 4, 9]",
     ),
     "damaged": Word(*_SHARE, "The largest share of texts with damaged characters; 0 if not said", "0.001"),
@@ -123,7 +132,7 @@ COLUMN: Mapping[str, Word] = {
         "How the distribution is watched, or that it is not",
         '{"measure": "psi", "threshold": 0.2}',
     ),
-    "severity": Word(*_SEVERITY, "How grave an anomaly of this column is", '{"range": "warning"}'),
+    "severity": Word(*_SEVERITY, "How grave an anomaly of this column is", '{"too-large": "warning"}'),
     "datatype": Word("a name", _is_text, "The datatype in the Open Inference Protocol, where JSON's types are too wide", '"FP32"'),
     "shape": Word("whole numbers", _is_shape, "The shape of an array; -1: any length", "[-1, 28, 28]"),
     "name": Word("a name", _is_text, "What a model's only output is called", '"scores"'),
@@ -137,6 +146,8 @@ ROWS: Mapping[str, Word] = {
     "freshness_s": Word(*_SECONDS, "How old the newest time may be", "86400"),
     "rows": Word(*_BOUNDS, "How many rows there are", '{"minimum": 1000}'),
     "duplicates": Word(*_SHARE, "The largest share of rows that repeat another", "0.01"),
+    "mass": Word(*_SHARE, "The same of every column that does not say its own", "0.9998"),
+    "lengths": Word("lists of columns", _is_keys, "Columns of lists that are equally long in each row", '[["tokens", "weights"]]'),
     "slices": Word(
         'a list of {"by"} or {"name", "where"}',
         _is_list_of_objects,
@@ -145,7 +156,7 @@ ROWS: Mapping[str, Word] = {
     ),
     "environments": Word(*_NAMES, "The environments there are; training and serving if not said", '["training", "serving", "audit"]'),
     "drift": Word("an object", _is_object, "Thresholds of drift for all columns", '{"psi": 0.2}'),
-    "severity": Word(*_SEVERITY, "How grave an anomaly is", '{"rows": "ignore"}'),
+    "severity": Word(*_SEVERITY, "How grave an anomaly is", '{"column-added": "ignore"}'),
     "baseline": Word("a file", _is_name, "Statistics of what the schema was inferred from, beside it", '"baseline.json"'),
     "frozen": Word("an object", _is_object, "Which version this is; written by `fairway data schema freeze`", '{"version": 2}'),
     "body": Word("true or false", _is_flag, "`inputs` is the whole body of a request", "true"),
