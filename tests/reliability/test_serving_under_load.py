@@ -89,12 +89,16 @@ class Callers:
 
 
 async def view_when(desk: EndpointDesk, wanted: object) -> EndpointView:
-    async with asyncio.timeout(DEADLINE_S):
-        while True:
-            view = await desk.view("risk")
-            if view is not None and wanted(view):  # type: ignore[operator]
-                return view
-            await asyncio.sleep(0.02)
+    view = None
+    try:
+        async with asyncio.timeout(DEADLINE_S):
+            while True:
+                view = await desk.view("risk")
+                if view is not None and wanted(view):  # type: ignore[operator]
+                    return view
+                await asyncio.sleep(0.02)
+    except TimeoutError:
+        raise AssertionError(f"in vain; the last was {view}") from None
 
 
 def test_no_request_fails_through_updates_new_servers_and_dead_replicas(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -14,7 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from grpclib.client import Channel, UnaryUnaryMethod
 
+from fairway.serve.protocols import inference_messages as messages
 from tests.serve.replica.rig import Replica, replica, script, until
 
 MOODY = '''
@@ -192,6 +195,45 @@ def run(raw_data):
         yield {"n": 1}
         time.sleep(0.01)
 """
+
+
+GATED = """
+import pathlib, time
+
+def run(data: list[dict]) -> list[float]:
+    gate = pathlib.Path(__file__).parent.parent / "gate"
+    gate.with_suffix(".begun").touch()
+    while not gate.exists():
+        time.sleep(0.005)
+    return [row["x"] for row in data]
+"""
+
+
+def test_an_end_waits_for_calls_over_grpc_too_and_takes_nothing_new_meanwhile(tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    with replica(script(tmp_path / "gated", GATED, schema=ONE_NUMBER), "--name", "gated", "--grpc-port", "0") as one:
+        answers = list[Any]()
+        asking = threading.Thread(target=lambda: answers.append(asyncio.run(_infer(one.ready["grpc"]))))
+        asking.start()
+        until(lambda: gate.with_suffix(".begun").exists(), "the model has begun")
+        one.process.send_signal(signal.SIGTERM)
+        until(lambda: _refuses(one), "it takes no new connections")
+        assert asking.is_alive()
+        gate.touch()
+        asking.join()
+        assert answers == ["gated"]
+        assert one.process.wait(20) == 0
+
+
+async def _infer(address: str) -> str:
+    host, _, port = address.rpartition(":")
+    channel = Channel(host, int(port))
+    request = messages.ModelInferRequest(model_name="gated")
+    request.inputs.add(name="x", datatype="FP64", shape=[1]).contents.fp64_contents.append(7.0)
+    kinds = (messages.ModelInferRequest, messages.ModelInferResponse)
+    answer = await UnaryUnaryMethod(channel, "/inference.GRPCInferenceService/ModelInfer", *kinds)(request)
+    channel.close()
+    return answer.model_name
 
 
 def _refuses(one: Replica) -> bool:
