@@ -71,7 +71,7 @@ def credit(seed: int, count: int = 15_000) -> Columns:
 
 def sensor(seed: int, count: int = 20_000) -> Columns:
     """Readings of one sensor every five seconds from some hour of 2026 on."""
-    from sensors import BEGIN_S, readings
+    from tests.data.sensors import BEGIN_S, readings
 
     random = np.random.default_rng(seed)
     made = readings(count, seed=seed, begin_s=BEGIN_S + 3600.0 * int(random.integers(2_000)))

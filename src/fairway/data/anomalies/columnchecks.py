@@ -289,7 +289,7 @@ def _is_other_time(rule: ColumnRule, kind: str) -> bool:
 
 def _text_checks(rule: ColumnRule) -> Iterator[TextCheck]:
     if rule.pattern:
-        yield TextCheck("pattern-mismatch", matches(rule.pattern))
+        yield TextCheck("pattern-mismatch", matches(rule.pattern), rule.pattern)
     if rule.format and is_format(rule.format, "") is not None:
         name = rule.format
         yield TextCheck("format-mismatch", _formatted(name))

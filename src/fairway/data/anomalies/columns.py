@@ -190,8 +190,10 @@ def _categories(maker: Maker, rule: ColumnRule, tally: Tally, wrong: Wrong) -> N
         found = f"{many} that the schema does not know: {spell_some(seen)}"
     else:
         found = f"more than {MOST_CATEGORIES:,} values that the schema does not know"
-    changes: dict[tuple[str, ...], Any] = {("const",): DROP}
-    changes["enum",] = [*known, *seen, *([None] if rule.nullable else [])] if seen else DROP
+    if "known" in rule.schema.get("x-fairway", {}):
+        changes: dict[tuple[str, ...], Any] = {("x-fairway", "known"): [*known, *seen] if seen else DROP}
+    else:
+        changes = {("const",): DROP, ("enum",): [*known, *seen, *([None] if rule.nullable else [])] if seen else DROP}
     message = f"`{rule.name}` has {found} ({spell_count(wrong.count or 0, 'row')}, {spell_share(wrong.share)})"
     kind = "constant-changed" if len(known) == 1 else "unknown-category"
     maker.add(

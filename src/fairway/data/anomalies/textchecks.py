@@ -39,13 +39,16 @@ class Memory:
 
 
 class TextCheck:
-    """One question to texts, asked once for each distinct text."""
+    """One question to texts, asked once for each distinct text. `pattern`, where that is what is asked, is tried on whole batches first."""
 
-    def __init__(self, kind: str, is_right: Callable[[str], bool | None]) -> None:
+    def __init__(self, kind: str, is_right: Callable[[str], bool | None], pattern: str = "") -> None:
         self.kind, self._is_right, self._memory = kind, is_right, Memory()
+        self._lines = line_pattern(pattern) if pattern else None
 
     def wrong(self, values: Values) -> np.ndarray:
         """A mask: True where the text is not right."""
+        if self._lines is not None and _all_match(self._lines, values):
+            return np.zeros(len(values), bool)
         distinct, index, inverse = np.unique(values.hashes(), return_index=True, return_inverse=True)
         known = self._memory.known
         answers = [known.get(one) for one in distinct.tolist()]
@@ -57,6 +60,37 @@ class TextCheck:
                 answers[place] = answer
             self._memory.keep(distinct[new].tolist(), made)
         return ~np.array(answers, bool)[inverse]
+
+
+_NEWLINES = re.compile(r"\[\^|\\[sSWDnrvfAZbBx0-9uUN]|\(\?|\n")
+"""What may match, or look at, the end of a line: patterns with it are not tried on many lines at once."""
+
+
+def line_pattern(pattern: str) -> re.Pattern[str] | None:
+    """A pattern that matches lines as long as each is a text with `pattern`; None where that cannot be told from the pattern."""
+    if not (pattern.startswith("^") and pattern.endswith("$")) or pattern.endswith("\\$") or "|" in pattern or _NEWLINES.search(pattern):
+        return None
+    return re.compile(f"(?:{pattern[1:-1]}\n)*+")
+
+
+def _all_match(lines: re.Pattern[str], values: Values) -> bool:
+    """Whether each text of a column matches, found out at once: the texts as lines of one text."""
+    assert values.offsets is not None
+    if values.valid is not None:
+        return False
+    begin, end, count = int(values.offsets[0]), int(values.offsets[-1]), len(values)
+    data = values.data[begin:end]
+    if count == 0 or (data == 10).any():
+        return count == 0
+    ends = values.offsets[1:].astype(np.int64) - begin + np.arange(count)
+    made = np.empty(len(data) + count, np.uint8)
+    is_text = np.ones(len(made), bool)
+    is_text[ends] = False
+    made[is_text] = data
+    made[ends] = 10
+    text = made.tobytes().decode("utf-8", "replace")
+    found = lines.match(text)
+    return found is not None and found.end() == len(text)
 
 
 def matches(pattern: str) -> Callable[[str], bool]:

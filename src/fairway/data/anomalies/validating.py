@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fairway.data.anomalies.beside import Beside
 from fairway.data.anomalies.cadences import judge_cadence
 from fairway.data.anomalies.columns import find_in_columns
 from fairway.data.anomalies.making import Maker
@@ -115,7 +116,8 @@ class Inspection:
             names = {field.name for field in getattr(read, "fields", ())}
             is_there = grouped is not None and {grouped.column, *grouped.by} <= names
             time_column, by = (grouped.column, grouped.by) if grouped is not None and is_there else ("", ())
-            statistics = measure(read, time=time_column, by=by, progress=self.progress, checks=looks)
+            with Beside(looks) as beside:
+                statistics = measure(read, time=time_column, by=by, progress=self.progress, checks=[beside.add])
         else:
             statistics = self.statistics
             for batch in _batches_of(read):
