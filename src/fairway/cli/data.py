@@ -10,6 +10,7 @@ import click
 _MODULES: dict[str, str] = {
     "head": "datahead",
     "convert": "dataconvert",
+    "stats": "datastats",
     "validate": "datavalidate",
     "drift": "datadrift",
     "watch": "datawatch",

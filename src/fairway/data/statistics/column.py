@@ -81,9 +81,18 @@ class ColumnStatistics:
         return self.rows - self.nulls - self.unlike
 
     @property
+    def finite(self) -> int:
+        """Rows with a value that is neither NaN nor infinite."""
+        return self.present - self.nans - self.infinities
+
+    @property
     def distinct(self) -> float:
         """Distinct values; NaN and the infinities are none. Exact up to the budget's `kept`, else within `distinct_error`."""
-        return self.smallest.distinct() if self.smallest.is_whole else self.registers.estimate()
+        if self.smallest.is_whole:
+            return self.smallest.distinct()
+        if self._repeats_error < self.registers.error:
+            return self.finite * len(self.smallest.counts) / float(self.smallest.counts.sum())
+        return min(float(self.finite), self.registers.estimate())
 
     @property
     def distinct_is_exact(self) -> bool:
@@ -92,14 +101,20 @@ class ColumnStatistics:
     @property
     def distinct_error(self) -> float:
         """Relative standard error of `distinct`."""
-        return 0.0 if self.smallest.is_whole else self.registers.error
+        return 0.0 if self.smallest.is_whole else min(self.registers.error, self._repeats_error)
+
+    @property
+    def _repeats_error(self) -> float:
+        """Of the rows divided by how often a distinct value comes, which is exact where all come equally often. Where the sample does so by
+        chance, three more that do not are what it may have missed."""
+        counts = self.smallest.counts
+        return float(counts.std() / counts.mean() / math.sqrt(len(counts))) + 1.5 / len(counts) if len(counts) else 1.0
 
     @property
     def unique_share(self) -> float:
         """Share of the rows with a value whose value comes in no other row; exact where `distinct` is, else an estimate from a sample of
         the distinct values (standard error of their share at most 0.5 / sqrt(kept))."""
-        finite = self.present - self.nans - self.infinities
-        return min(1.0, self.smallest.once() * self.distinct / finite) if finite else 0.0
+        return min(1.0, self.smallest.once() * self.distinct / self.finite) if self.finite else 0.0
 
     @property
     def minimum(self) -> Any:
@@ -204,7 +219,7 @@ class ColumnStatistics:
             if held.is_complete or seen > error:
                 value, cut = self._keyed(held.keys[place])
                 made.append(Top(value, seen, error, cut))
-        return tuple(made[:limit])
+        return tuple(sorted(made[:limit], key=lambda top: (-top.count, top.value)))
 
     @property
     def shapes(self) -> tuple[Top, ...]:
