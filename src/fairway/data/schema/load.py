@@ -7,9 +7,11 @@ from typing import Any
 
 from fairway.data.schema.datatypes import DATATYPES, find_datatype
 from fairway.data.schema.jsontypes import types_of, without_null
+from fairway.data.schema.model import SERVING, TRAINING
 from fairway.data.schema.modelschema import Column, Kind, ModelSchema, TensorSpec
 from fairway.data.schema.pointers import expanded, follow, is_annotation, ours, pointer
 from fairway.data.schema.spellings import normalised
+from fairway.data.schema.vocabulary import check_ours
 from fairway.data.schema.wellformed import check_wellformed
 from fairway.errors import DefinitionError
 
@@ -23,6 +25,7 @@ def load_schema(data: Any, where: str = "schema.json") -> ModelSchema:
         raise DefinitionError("a schema is a JSON object", where=where, hint='For example {"inputs": {"age": "number"}}.')
     document, takes_body = normalised(data, where)
     check_wellformed(document, where)
+    check_ours(document, where)
     return _Reader(document, where).read(takes_body)
 
 
@@ -34,7 +37,7 @@ class _Reader:
 
     def read(self, takes_body: bool) -> ModelSchema:
         sides = self.document["properties"]
-        inputs = follow(sides["inputs"], self.document, self.where)
+        inputs = self._served(follow(sides["inputs"], self.document, self.where))
         examples = self._examples(inputs)
         kind, columns, tensors, more = self._inputs(inputs)
         least, most = 1, 0
@@ -51,6 +54,25 @@ class _Reader:
         return ModelSchema(
             self.document, kind, columns, tensors, self._outputs(sides["outputs"]), examples, takes_body, least, most, more
         )  # fmt: skip
+
+    def _served(self, inputs: Any) -> Any:
+        """`inputs` without the columns that are not there in serving: the label, and those whose environments don't name it."""
+        if not isinstance(inputs, dict):
+            return inputs
+        inside = inputs.get("items") if "properties" not in inputs else None
+        row = inputs if inside is None else follow(inside, self.document, self.where)
+        if not self._is_row(row):
+            return inputs
+        said = {**ours(self.document), **ours(inputs), **ours(row)}
+        about = {name: ours(follow(one, self.document, self.where)) for name, one in row["properties"].items()}
+        usual = {name: (TRAINING,) if name == said.get("label") else (SERVING,) for name in about}
+        away = {name for name, words in about.items() if SERVING not in words.get("environments", usual[name])}
+        if not away:
+            return inputs
+        kept = {name: one for name, one in row["properties"].items() if name not in away}
+        made = {**row, "properties": kept, "required": [name for name in row.get("required", ()) if name not in away]}
+        self.document["properties"]["inputs"] = made if inside is None else {**inputs, "items": made}
+        return self.document["properties"]["inputs"]
 
     def _examples(self, inputs: Any) -> tuple[Any, ...]:
         found: list[Any] = []
