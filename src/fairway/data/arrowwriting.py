@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,7 +29,7 @@ def _stream(table: Table) -> Any:
 
 
 @contextmanager
-def _writer(stream: Any, path: str, as_file: bool) -> Iterator[Any]:
+def _writer(stream: Any, path: str, as_file: bool) -> Generator[Any]:
     if as_file:
         try:
             import pyarrow as pa
@@ -50,6 +50,6 @@ def _writer(stream: Any, path: str, as_file: bool) -> Iterator[Any]:
 
         yield write
         if not begun[0]:
-            import nanoarrow as na
+            from nanoarrow.c_array_stream import CArrayStream
 
-            writer.write_stream(na.c_array_stream(na.CArrayStream.from_c_arrays([], stream._get_cached_schema())))
+            writer.write_stream(CArrayStream.from_c_arrays([], stream._get_cached_schema()))

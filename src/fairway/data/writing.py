@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from fairway.data.table import Table
 
 _ENDINGS = {
-    "parquet": "parquet", "pq": "parquet", "csv": "csv", "tsv": "tsv", "ndjson": "ndjson", "jsonl": "ndjson", "json": "json", "arrow": "arrow",
-    "feather": "arrow", "ipc": "arrow", "arrows": "stream",
+    "parquet": "parquet", "pq": "parquet", "csv": "csv", "tsv": "tsv", "ndjson": "ndjson", "jsonl": "ndjson", "json": "json",
+    "arrow": "arrow", "feather": "arrow", "ipc": "arrow", "arrows": "stream",
 }  # fmt: skip
 _COPIES = {
     "parquet": "FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 122880",

@@ -1,4 +1,4 @@
-"""`python -m tests.data.fuzz [TARGET …]`: each target for FUZZ_SECONDS (default 60), each input in a process that may die; findings are kept.
+"""`python -m tests.data.fuzz [TARGET …]`: each target for FUZZ_SECONDS (default 60), in a process that may die; findings are kept.
 
 A worker of its own runs the inputs, and writes each to a file before it does: what killed it is that file.
 """

@@ -5,8 +5,10 @@ from __future__ import annotations
 import random
 
 _WORDS = (
-    b"", b"\0", b"\xff" * 4, b'"', b'""', b"'", b"\\", b",", b";", b"\t", b"\n", b"\r", b"\r\n", b"\xef\xbb\xbf", b"\xff\xfe", b"-1", b"1e999", b"nan",
-    b"9223372036854775808", b"[" * 50, b"{" * 50, b"]", b"}", b'{"a":', b"null", b"\xc3", b"\xed\xa0\x80", b"\xf0\x9f\x98\x80", b"<", b"&amp;", b"]]>",
+    b"", b"\0", b"\xff" * 4, b'"', b'""', b"'", b"\\", b",", b";", b"\t", b"\n", b"\r", b"\r\n", b"\xef\xbb\xbf",
+    b"\xff\xfe", b"-1", b"1e999", b"nan",
+    b"9223372036854775808", b"[" * 50, b"{" * 50,
+    b"]", b"}", b'{"a":', b"null", b"\xc3", b"\xed\xa0\x80", b"\xf0\x9f\x98\x80", b"<", b"&amp;", b"]]>",
     b"\x7f\xff\xff\xff", b"\x80\0\0\0", b"\xff\xff\xff\x7f", b"\0" * 16, b"2024-02-30", b"99/99/9999", b"0" * 400, b"A" * 5000,
 )  # fmt: skip
 

@@ -10,14 +10,15 @@ from typing import Any
 from fairway.data.sources import files, new_rejects
 from fairway.data.sources.columntypes import ColumnType, Guessing
 from fairway.data.sources.dialect import Dialect, find_dialect, parse_rows
-from fairway.data.sources.engine import Field, field_of, quoted, text
+from fairway.data.sources.engine import MEMORY_MB, Field, field_of, quoted, text
+from fairway.data.sources.locating import LineCounter, locate
 from fairway.data.sources.rejects import SHOWN, Reject
 from fairway.data.sources.textinput import Pipe, TextInput, open_text
 from fairway.errors import ConfigError
 
 _ENDINGS = ("csv", "tsv", "tab", "psv", "txt", "dat", "data")
 _LINE_BYTES, _BUFFER_BYTES = 4 << 20, 8 << 20
-_COLUMNS = 20_000
+_COLUMNS, _WIDE = 20_000, 500
 _RECORDED = 1_000_000
 _numbers = itertools.count(1)
 
@@ -47,6 +48,8 @@ class DelimitedSource:
 
     def relation(self, connection: Any, columns: Sequence[str] | None) -> Any:
         """See the protocol. Until a pass has met no reject, all columns are read: rows must not come and go with them."""
+        if len(self._types) > _WIDE:
+            connection.execute(f"SET memory_limit = '{MEMORY_MB + len(self._types) // 4}MB'")
         one = self._passes[id(connection)] = _Pass(self, connection)
         wanted = columns if columns is not None and self.clean else None
         return connection.sql(one.sql(wanted))
@@ -59,7 +62,8 @@ class DelimitedSource:
 
     def _advice(self, first: Reject) -> str:
         if first.column in self._types:
-            return f"pin the type: types={{{first.column!r}: 'string'}}"
+            number = self._types[first.column].name == "int64" and first.reason.partition("' ")[0].strip("'").replace(".", "", 1).isdigit()
+            return f"pin the type: types={{{first.column!r}: {'double' if number else 'string'!r}}}"
         return "pin what was guessed: separator=, quote=, header=, skip="
 
 
@@ -163,8 +167,6 @@ class _Pass:
         for table, group in self._tables:
             self._take(table, group)
         if self._bad_count:
-            from fairway.data.sources.locating import locate
-
             for one in locate(self._source._parts, self._names, self._source._types, self._bad, self._bad_count):
                 rejects.add(one.line, one.column, one.text, one.reason, one.file)
         rejects.rows.sort(key=lambda one: (one.file, one.line or 0))
@@ -175,18 +177,25 @@ class _Pass:
         import duckdb
 
         query = (
-            f"SELECT file_path, line, first(column_idx ORDER BY column_idx), first(error_type::VARCHAR ORDER BY column_idx), "
-            f"first(csv_line ORDER BY column_idx), first(error_message ORDER BY column_idx) "
-            f"FROM {table} JOIN {table}_scan USING (scan_id, file_id) GROUP BY ALL ORDER BY file_path, line"
+            "SELECT file_path, line_byte_position, any_value(line), first(column_idx ORDER BY column_idx), "
+            "first(error_type::VARCHAR ORDER BY column_idx), first(csv_line ORDER BY column_idx), first(error_message ORDER BY column_idx) "
+            f"FROM {table} JOIN {table}_scan USING (scan_id, file_id) GROUP BY file_path, line_byte_position "
+            "ORDER BY file_path, line_byte_position"
         )
         try:
             found = self._connection.execute(query)
         except duckdb.Error:
             return  # the scan never began
         many = len(self._source._parts) > 1
+        counters: dict[str, LineCounter] = {}
+        by_path = {part.input.path: part.input for part in group}
         while rows := found.fetchmany(1000):
-            for path, line, place, kind, raw, message in rows:
-                file = (path if group[0].input.direct else group[0].input.path) if many else ""
+            for path, begin, row, place, kind, raw, message in rows:
+                one = by_path.get(path, group[0].input)
+                if one.path not in counters:
+                    counters[one.path] = LineCounter(one)
+                line = counters[one.path].line_at(begin, row)
+                file = one.path if many else ""
                 column = group[0].dialect.names[place - 1] if kind == "CAST" and 0 < place <= len(group[0].dialect.names) else ""
                 self._source.rejects.add(line, column, raw or "", _reason(kind, message, len(group[0].dialect.names)), file)
 
@@ -233,6 +242,8 @@ def open(uri: str | Sequence[str], options: dict[str, Any]) -> DelimitedSource:
             )
         tab = {"separator": "\t"} if path.lower().endswith((".tsv", ".tab")) and "separator" not in options else {}
         dialect = find_dialect(one.sample, {**tab, **options}, whole=one.sample_is_all)
+        if not dialect.names:
+            raise ConfigError(f"the first line of {path} does not end within {len(one.sample):,} characters", hint="is it text with lines?")
         if len(dialect.names) > _COLUMNS:
             raise ConfigError(f"{path} has {len(dialect.names):,} columns, more than {_COLUMNS:,}", hint="is separator= right?")
         notes += [note for note in (*one.notes, *dialect.notes) if note not in notes]

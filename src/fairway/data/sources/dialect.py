@@ -128,9 +128,10 @@ def _separator(lines: list[str], quote: str, escape: str, options: dict[str, Any
     for mark in CANDIDATES:
         if mark not in text:
             continue
-        score = _score(parse_rows(text, Dialect(mark, quote, escape, "", 0, False, ())))
-        if mark in " :":
-            score *= 0.5  # stands within texts and times, too
+        rows = parse_rows(text, Dialect(mark, quote, escape, "", 0, False, ()))
+        score = _score(rows)
+        if mark in " :":  # stands within texts and times, too
+            score = score * 0.5 if len({len(row) for row in rows}) == 1 else 0.0
         if score > best_score * 1.001:
             best, best_score = mark, score
     return best, best_score > 0

@@ -98,7 +98,7 @@ def _legacy(sample: bytes, whole: bool) -> str:
     if (
         all(len(run) % 2 == 0 for run in runs[:-1])
         and decodes(sample, "euc_kr", whole=whole)
-        and _share(sample, "euc_kr", "가", "힣") > 0.6
+        and _share(sample, "euc_kr", "가", "힣") > 0.95
     ):
         return "euc_kr"
     if share > 1.6 and decodes(sample, "gb18030", whole=whole) and _common_chinese(sample) > 0.5:

@@ -14,10 +14,33 @@ from fairway.data.sources.textinput import TextInput
 _FIELD_LIMIT = 1 << 26
 
 
+class LineCounter:
+    """Lines of a file by where they begin, asked for in rising order: the file is read along, once."""
+
+    def __init__(self, one: TextInput) -> None:
+        self._pieces = one.utf8() if one.again else None
+        self._end = b"\r" if one.newline == "\r" else b"\n"
+        self._skipped = one.encoding.mark if one.direct else 0  # DuckDB counts the mark of a file it reads itself
+        self._piece, self._start, self._line = b"", 0, 1
+
+    def line_at(self, byte: int, row: int) -> int:
+        """The line that begins at the byte (from 1); `row` where the file cannot be read again."""
+        if self._pieces is None:
+            return row
+        target = byte - 1 - self._skipped
+        while target > self._start + len(self._piece):
+            self._line += self._piece.count(self._end)
+            self._start += len(self._piece)
+            self._piece = next(self._pieces, b"")
+            if not self._piece:
+                break
+        return self._line + self._piece.count(self._end, 0, max(0, target - self._start))
+
+
 def locate(
     parts: Sequence[Any], names: Sequence[str], types: Mapping[str, ColumnType], bad: Mapping[int, Mapping[str, int]], count: int
 ) -> Iterator[Reject]:
-    """The `count` rows that hold a value in `bad` (by number of the column), with line and text; without where nothing can be read again."""
+    """The `count` rows that hold a value in `bad` (by number of the column), with line and text; without where it cannot be read again."""
     left = count
     many = len(parts) > 1
     for part in parts:

@@ -20,13 +20,13 @@ _MAGIC = (
 )  # fmt: skip
 _NAMES = {"gz": "gzip", "gzip": "gzip", "bz2": "bz2", "xz": "xz", "lzma": "xz", "zst": "zstd", "zstd": "zstd", "zip": "zip", "none": ""}
 _UNITS = {"": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12}
-_FREE_BYTES = 64 << 20
+_FREE_BYTES = 16 << 20
 _XZ_MEMORY = 256 << 20
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How far a file may unpack: `ratio` times its size once it is past 64 MiB, and `size_bytes` in all (0: without bound)."""
+    """How far a file may unpack: `ratio` times its size once it is past 16 MiB, and `size_bytes` in all (0: without bound)."""
 
     ratio: float = 500.0
     size_bytes: int = 0
