@@ -9,7 +9,7 @@ from typing import Any
 from benchmarks.figures import OURS, Bar, Row, judge, plain_number
 
 BEGIN, END = "<!-- figures of {section}: python -m benchmarks page -->", "<!-- end of figures of {section} -->"
-SECTIONS = {"dashboard-": "the dashboard", "serving-": "serving"}
+SECTIONS = {"dashboard-": "the dashboard", "serving-": "serving", "data-": "data"}
 PIPELINES = "pipelines"
 """What of the page a benchmark's figures stand in, by how its name begins; the rest is about pipelines."""
 

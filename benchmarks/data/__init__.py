@@ -1,0 +1,1 @@
+"""Benchmarks of data: the table that they read, and the programs that are timed."""
