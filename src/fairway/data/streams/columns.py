@@ -13,9 +13,8 @@ from fairway.data.streams.times import parse_dates, parse_times
 STREAM_KINDS: tuple[Kind, ...] = ("float", "integer", "boolean", "string", "timestamp", "date", "list", "null")
 
 
-def floats(values: Sequence[float | None]) -> Values:
-    """None becomes null. (JSON has no NaN, so NaN is never a value.)"""
-    made = np.array(values, np.float64)
+def floats(made: np.ndarray) -> Values:
+    """NaN is null. (JSON has none, so it is what numpy made of a None.)"""
     absent = np.isnan(made)
     return Values("float", "double", made, ~absent if absent.any() else None)
 

@@ -130,7 +130,8 @@ def _make_struct(tree: dict[str, Any], prefix: str, path: str, columns: list[tup
             fields.append((attribute, inner, msgspec.field(default_factory=inner)))
             continue
         fields.append((attribute, _TYPES.get(kind or "", Any), None))
-        spellings = tuple({json.dumps(name).encode(), json.dumps(name, ensure_ascii=False).encode()})
+        quoted = {json.dumps(name).encode(), json.dumps(name, ensure_ascii=False).encode("utf-8", "surrogatepass")}
+        spellings = tuple(one + colon for one in quoted for colon in (b":", b" :"))
         columns.append((prefix + name, attrgetter(path + attribute), kind, spellings))
     return msgspec.defstruct("Record", fields, rename=rename, gc=False, forbid_unknown_fields=True)
 
@@ -138,10 +139,7 @@ def _make_struct(tree: dict[str, Any], prefix: str, path: str, columns: list[tup
 def _column(rows: list[Any], get: Any, kind: Kind | None) -> Values:
     count = len(rows)
     if kind == "float":
-        try:
-            return Values("float", "double", np.fromiter(map(get, rows), np.float64, count))
-        except TypeError:
-            return floats(list(map(get, rows)))
+        return floats(np.fromiter(map(get, rows), np.float64, count))
     if kind == "integer":
         try:
             return Values("integer", "int64", np.fromiter(map(get, rows), np.int64, count))

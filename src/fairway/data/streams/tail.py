@@ -38,6 +38,7 @@ class TailTransport:
         self.grace_s = 0.0 if once else _GRACE_S
         self.sleep: Callable[[float], None] = time.sleep
         self._quiet_since: float | None = None
+        self._at_end = False
 
     def open(self, position: Any) -> None:
         if position is not None:
@@ -75,10 +76,12 @@ class TailTransport:
             return None
         assert self._file is not None
         identity = self._identity
-        data = self._file.read(_PIECE)
-        if data:
-            self._quiet_since = None
-            return self._records(data, last=False, identity=identity)
+        if not self._at_end or self._is_what_it_was():
+            data = self._file.read(_PIECE)
+            self._at_end = len(data) < _PIECE
+            if data:
+                self._quiet_since = None
+                return self._records(data, last=False, identity=identity)
         change = self._look()
         if change == "rotated" and not self._next and not self._is_quiet():
             return None
@@ -140,6 +143,7 @@ class TailTransport:
             return False
         assert self._file is not None
         self._file.seek(offset)
+        self._at_end = False
         self._lines = Lines(offset, quoted=self.quoted)
         self._identity = {"inode": os.fstat(self._file.fileno()).st_ino, "size": 0, "digest": ""}
         self._fingerprint()

@@ -16,11 +16,11 @@ def parse_times(offsets: np.ndarray, data: np.ndarray, valid: np.ndarray | None)
     zones: set[bool] = set()
     present = np.ones(len(made), bool) if valid is None else valid
     for length in np.unique(lengths[present]).tolist() if len(made) else []:
+        if length < 16:
+            return None
         rows = np.flatnonzero((lengths == length) & present)
         whole = len(rows) * length == len(data)
-        texts = data.reshape(-1, length) if whole else data[offsets[:-1][rows][:, None] + np.arange(length)] if length else None
-        if texts is None or length < 16:
-            return None
+        texts = data.reshape(-1, length) if whole else data[offsets[:-1][rows][:, None] + np.arange(length)]
         groups = _by_ending(texts)
         if groups is None:
             return None
