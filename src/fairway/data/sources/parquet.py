@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from fairway.data.sources import files, new_rejects
+from fairway.data.sources import Source, files, new_rejects
 from fairway.data.sources.engine import Field, chosen, connect, described, flattened, text
 from fairway.errors import ConfigError
 
@@ -47,12 +47,17 @@ class ParquetSource:
         """Nothing was opened."""
 
 
-def open(uri: str | Sequence[str], options: dict[str, Any]) -> ParquetSource:
+def open(uri: str | Sequence[str], options: dict[str, Any]) -> Source:
     """Raises ConfigError naming the file whose footer is none."""
     paths = files.expand(uri, ("parquet", "pq", "parq"))
+    named = uri if isinstance(uri, str) else uri[0]
+    if any(map(files.is_remote, paths)):
+        from fairway.data.sources.parquetremote import RemoteParquetSource
+
+        return RemoteParquetSource(named, paths, options)
     for path in paths:
         check_footer(path)
-    return ParquetSource(uri if isinstance(uri, str) else uri[0], paths, options)
+    return ParquetSource(named, paths, options)
 
 
 def check_footer(path: str) -> None:
