@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from fairway.data.drift.alarm import Alarm
     from fairway.data.drift.alarming import Budget, Hysteresis
     from fairway.data.drift.baseline import Baseline, load_baseline
     from fairway.data.drift.comparing import compare
-    from fairway.data.drift.monitor import Alarm, Monitor
+    from fairway.data.drift.concept import ConceptMonitor
+    from fairway.data.drift.monitor import Monitor
     from fairway.data.drift.report import ColumnDrift, DriftReport, MultivariateDrift
 
 _HOME = {
@@ -19,13 +21,15 @@ _HOME = {
     "Baseline": "baseline",
     "load_baseline": "baseline",
     "Monitor": "monitor",
-    "Alarm": "monitor",
+    "Alarm": "alarm",
+    "ConceptMonitor": "concept",
     "Budget": "alarming",
     "Hysteresis": "alarming",
 }
 
 __all__ = [
-    "Alarm", "Baseline", "Budget", "ColumnDrift", "DriftReport", "Hysteresis", "Monitor", "MultivariateDrift", "compare", "load_baseline",
+    "Alarm", "Baseline", "Budget", "ColumnDrift", "ConceptMonitor", "DriftReport", "Hysteresis", "Monitor", "MultivariateDrift",
+    "compare", "load_baseline",
 ]  # fmt: skip
 
 

@@ -57,9 +57,8 @@ def compare(
     joint_alpha = alpha * _JOINT if multivariate and reference_data is not None else 0.0
     made = _decided(found, rules, alpha - joint_alpha)
     following = {track.facet.column for track in wanted if track.dependence is not None}
-    joint = (
-        _jointly(reference_data, current_data, [one for one in made if one.column not in following], joint_alpha) if joint_alpha else None
-    )
+    apart = [one for one in made if one.column not in following]
+    joint = _jointly(reference_data, current_data, apart, joint_alpha) if joint_alpha else None
     report = DriftReport(uri, _uri(current, current_data), rows, now.rows, tuple(made), joint, notes=tuple(notes), alpha=alpha)
     return report if not by else _sliced(report, reference, current, schema, by)
 
@@ -172,7 +171,7 @@ def all_measures(frame: Frame, counts: np.ndarray) -> dict[str, float]:
 
 
 def _wasserstein(frame: Frame, counts: np.ndarray) -> float:
-    """∫ |F - G| between the edges, each side's rows without a number left out; beyond the reference's extremes nothing is known of where."""
+    """∫ |F - G| between the edges, of the rows with a number; where those beyond the reference's extremes are is not known."""
     difference = np.cumsum(frame.counts[2:] / frame.counts[2:].sum() - counts[2:] / counts[2:].sum())[:-1]
     steps = np.diff(frame.edges)
     if frame.atomic:

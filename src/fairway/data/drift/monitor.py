@@ -5,36 +5,18 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 
 from fairway.data.batch import Batch
+from fairway.data.drift.alarm import Alarm
 from fairway.data.drift.alarming import Budget, Hysteresis, Signal
 from fairway.data.drift.baseline import Baseline, Track
 from fairway.data.drift.coding import Coder
 from fairway.data.drift.rules import DriftRules, rules_of
 from fairway.data.drift.words import against, told
 from fairway.errors import ConfigError
-
-
-@dataclass(frozen=True)
-class Alarm:
-    """Something that someone should look at, or that has passed. `id` is the same for an alarm raised and cleared."""
-
-    id: str
-    at: dt.datetime
-    kind: str
-    column: str
-    severity: str
-    message: str
-    value: float
-    threshold: float
-    state: Literal["raised", "cleared"]
-
-    def to_json(self) -> dict[str, Any]:
-        return {**vars(self), "at": self.at.isoformat()}
 
 
 class Monitor:
