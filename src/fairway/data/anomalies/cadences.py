@@ -32,7 +32,7 @@ def judge_cadence(maker: Maker, rule: CadenceRule, found: Cadence, jumps: Jumps 
     back = jumps.backwards() if jumps is not None else []
     few_back = 0 < found.backwards <= max(_FEW_JUMPS, steps // 10_000)
     shuffled = found.backwards > max(_FEW_JUMPS, 0.02 * steps)
-    _judge_zone(maker, rule, found, back if few_back else [])
+    _judge_zone(maker, rule, found, back if few_back else [], shuffled=shuffled)
     if rule.order and found.backwards:
         _judge_order(maker, rule, found, back if few_back else [])
     _judge_repeats(maker, rule, found)
@@ -50,7 +50,7 @@ def _judge_period(maker: Maker, rule: CadenceRule, found: Cadence) -> bool:
     """True if the period is another."""
     if rule.period_s is None:
         return False
-    name, period, share = f"`{rule.column}`", _round(found.period_s), found.period_share
+    name, period, share = f"`{rule.column}`", _round(found.period_s, _blur(found)), found.period_share
     near = rule.tolerance * rule.period_s
     expected = f"every {spell_seconds(rule.period_s)} (± {spell_share(rule.tolerance)})"
     if math.isfinite(period) and abs(period - rule.period_s) > near * 1.02 and share >= min(0.5, rule.regular):
@@ -98,6 +98,12 @@ def _other_steps(rule: CadenceRule, found: Cadence) -> str:
     close = np.abs(steps / steps[most] - 1) < 0.1
     typical = float((steps[close] * counts[close]).sum() / counts[close].sum())
     return f", {spell_share(near[most] / found.differences)} are of about {spell_seconds(_round(typical, 0.02))}"
+
+
+def _blur(found: Cadence) -> float:
+    """How far the period may be from what it is, as a share."""
+    jitter = found.jitter_s / found.period_s if found.period_s > 0 else 0.0
+    return min(0.02, max(0.005, 0.25 * jitter)) if math.isfinite(jitter) else 0.005
 
 
 def _round(period: float, within: float = 0.005) -> float:
@@ -171,7 +177,7 @@ def _judge_order(maker: Maker, rule: CadenceRule, found: Cadence, back: list[Jum
     maker.add("time-unordered", rule.column, message, expected="times in order", found=spell_share(share), wrong=wrong, edit=edit)
 
 
-def _judge_zone(maker: Maker, rule: CadenceRule, found: Cadence, back: list[Jump]) -> None:
+def _judge_zone(maker: Maker, rule: CadenceRule, found: Cadence, back: list[Jump], *, shuffled: bool) -> None:
     name = f"`{rule.column}`"
     told: list[tuple[str, str, str, dict[str, Any], tuple[Example, ...]]] = []
     zone = found.zone or "local"
@@ -184,7 +190,7 @@ def _judge_zone(maker: Maker, rule: CadenceRule, found: Cadence, back: list[Jump
         text = f"the day's rhythm of {name} is {abs(shift)} h {'later' if shift > 0 else 'earlier'} than the schema says"
         shares = [round(one / max(sum(found.hours), 1), 5) for one in found.hours]
         told.append((text[0].upper() + text[1:], "rows at the hours of the schema", f"{shift:+d} h", {"hours": shares}, ()))
-    ahead = [Jump(*one) for one in found.largest.tolist()] if rule.max_gap_s is not None else []
+    ahead = [Jump(*one) for one in found.largest.tolist()] if rule.max_gap_s is not None and not shuffled else []
     ahead = [one for one in ahead if one.seconds > (rule.max_gap_s or 0.0) and is_zone_jump(one.seconds, rule)]
     back = [one for one in back if is_zone_jump(one.seconds, rule)] if rule.order else []
     for jumps, word in ((back, "back"), (ahead, "ahead")):

@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from fairway.data.schema.columns import property_of
+from fairway.data.schema.columns import property_of, widened
 from fairway.data.schema.margins import share_above, tolerance
 from fairway.data.schema.model import TRAINING
 from fairway.data.schema.modelschema import DIALECT
@@ -55,10 +55,13 @@ def infer_noted(statistics: TableStatistics, *, label: str = "", time: str = "")
 def _properties(statistics: TableStatistics, label: str, notes: list[str]) -> dict[str, Any]:
     sample = statistics.sample
     unique = unique_columns(statistics) if statistics.rows >= FEW_ROWS else set[str]()
+    is_series = any(one.rows >= FEW_ROWS and one.period_share >= 0.5 for one in statistics.cadences.values())
     properties: dict[str, Any] = {}
     for name, column in statistics.columns.items():
         values = sample.columns.get(name) if sample.rows >= min(statistics.rows, 500) else None
         made = property_of(column, values, is_unique=name in unique, is_bare=statistics.rows < FEW_ROWS)
+        if is_series and statistics.rows >= FEW_ROWS:
+            widened(made, column)
         if name == label:
             made["x-fairway"] = {**made.get("x-fairway", {}), "environments": [TRAINING]}
         if not made:
