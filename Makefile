@@ -33,6 +33,7 @@ test-cluster: $(VENV)/.dev  ## Tests on a real cluster: KUBECONFIG says which, F
 
 test-frameworks: $(VENV)/.frameworks  ## Tests with torch, xgboost, polars, R, package indexes, …
 	@command -v Rscript >/dev/null || tools/apt_install.sh r-base-core
+	@command -v java >/dev/null || tools/apt_install.sh default-jre-headless
 	@$(PYTEST) tests/frameworks $(ARGS)
 
 pictures: $(VENV)/.dev  ## Draw the dashboard's pictures of the README anew

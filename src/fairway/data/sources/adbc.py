@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import nanoarrow as na
+
 from fairway.data.sources import needs, new_rejects
+from fairway.data.sources.arrowstream import ChunkStream
 from fairway.data.sources.engine import Field, chosen, connect, described, flattened, quoted
 from fairway.data.sources.urls import secrets_of, shown, without
-from fairway.errors import ConfigError
+from fairway.errors import ConfigError, FairwayError
 
 
 class AdbcSource:
@@ -24,44 +27,53 @@ class AdbcSource:
         self.shown, self._secrets, self._select = shown(uri), secrets_of(uri), select
         self.rejects = new_rejects(self.shown, options)
         self.notes: tuple[str, ...] = ()
-        self._open: list[Any] = []
+        links: list[Any] = []
+        try:
+            self._schema = na.c_array_stream(self._rows(links, f"SELECT * FROM ({select}) AS fairway_look LIMIT 0")).get_schema()
+        except FairwayError:
+            raise
+        except Exception as error:  # noqa: BLE001 - each driver has its own
+            raise self._ours(error) from None
+        finally:
+            _close(links)
         connection = connect()
         try:
             self.fields: tuple[Field, ...] = described(self.relation(connection, None))
         finally:
             connection.close()
-            self.finish(None)
 
     def relation(self, connection: Any, columns: Sequence[str] | None) -> Any:
-        """See the protocol."""
-        return chosen(flattened(connection.from_arrow(_Rows(self))), columns)
-
-    def stream(self) -> Any:
-        """The statement is run; its rows."""
-        try:
-            link = self._driver.connect(self._target)
-            cursor = link.cursor()
-            self._open += [cursor, link]
-            cursor.execute(self._select)
-            return cursor.fetch_arrow()
-        except Exception as error:  # noqa: BLE001 - each driver has its own
-            raise ConfigError(
-                f"{self.shown}: {without(str(error).partition(chr(10))[0][:300], self._secrets)}", hint="are address, user and query right?"
-            ) from None
+        """See the protocol. The statement runs when rows are asked for."""
+        return chosen(flattened(connection.from_arrow(ChunkStream(self._schema, self._chunks))), columns)
 
     def finish(self, connection: Any) -> None:
-        """Connections are closed."""
-        for one in self._open:
-            one.close()
-        self._open = []
+        """Each pass closes what it opened."""
+
+    def _chunks(self) -> Iterator[Any]:
+        links: list[Any] = []
+        try:
+            yield from na.c_array_stream(self._rows(links, self._select))
+        except Exception as error:  # noqa: BLE001 - each driver has its own
+            raise self._ours(error) from None
+        finally:
+            _close(links)
+
+    def _rows(self, links: list[Any], select: str) -> Any:
+        link = self._driver.connect(self._target)
+        links.append(link)
+        cursor = link.cursor()
+        links.append(cursor)
+        cursor.execute(select)
+        return cursor.fetch_arrow()
+
+    def _ours(self, error: Exception) -> Exception:
+        said = without(str(error).strip().partition("\n")[0][:300], self._secrets)
+        return ConfigError(f"{self.shown}: {said}", hint="are address, user and query right?")
 
 
-class _Rows:
-    def __init__(self, source: AdbcSource) -> None:
-        self._source = source
-
-    def __arrow_c_stream__(self, requested_schema: Any = None) -> Any:
-        return self._source.stream().__arrow_c_stream__(requested_schema)
+def _close(links: list[Any]) -> None:
+    for one in reversed(links):
+        one.close()
 
 
 def open(uri: str, table: str, query: str, options: Mapping[str, Any]) -> AdbcSource:

@@ -280,7 +280,7 @@ def _boolean(value: Any) -> bool:
 
 
 def _decimal(value: Any, scale: int) -> Decimal:
-    if isinstance(value, bool) or not isinstance(value, _NUMBERS):
+    if isinstance(value, bool) or not isinstance(value, int | float | Decimal | str):
         raise TypeError("no number")
     exact = value if isinstance(value, Decimal) else Decimal(str(value))
     if not exact.is_finite() or -int(exact.normalize().as_tuple().exponent) > scale or exact.adjusted() + 1 + scale > 38:
