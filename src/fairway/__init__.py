@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from types import ModuleType
     from typing import Any
 
+    from fairway.data.anomalies.validating import validate
     from fairway.data.drift.comparing import drift
     from fairway.data.statistics.measuring import measure
     from fairway.data.table import read
@@ -51,6 +52,7 @@ _HOME = {
         ("engine.client", ("run", "runs")),
         ("serve.feedback.dataset", ("traffic",)),
         ("data.table", ("read",)),
+        ("data.anomalies.validating", ("validate",)),
         ("data.statistics.measuring", ("measure",)),
         ("data.drift.comparing", ("drift",)),
         ("errors", ("FairwayError",)),
@@ -62,7 +64,8 @@ __all__ = [  # noqa: RUF022 - in the order in which one meets them; `__getattr__
     "step", "pipeline", "dynamic", "each", "collect", "when", "otherwise", "either", "after", "length", "contains", "secret", "artifact",
     "env", "retry", "pool", "place", "volume", "command", "container", "In", "Out", "load_pipeline",
     "log", "progress", "checkpoint", "context", "skip", "File", "Directory", "Model", "Figure", "Metrics", "Table", "HTML", "Markdown",
-    "run", "runs", "read", "measure", "drift", "traffic", "Traffic", "transform", "Transform", "Step", "Pipeline", "FairwayError",
+    "run", "runs", "read", "measure", "validate", "drift", "traffic", "Traffic", "transform", "Transform", "Step", "Pipeline",
+    "FairwayError",
 ]  # fmt: skip
 
 

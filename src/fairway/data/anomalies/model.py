@@ -101,7 +101,7 @@ class Validation:
         """DataAnomalies, which says the columns, if there is anything of severity "error"."""
         if self.ok:
             return
-        lines = [f"{self.uri or 'the data'} does not keep to {self.schema_where or 'its schema'}: {self.summary()}"]
+        lines = [f"{self.summary()}: {self.uri or 'the data'} does not keep to {self.schema_where or 'its schema'}"]
         lines += [f"  {one.message}" for one in self.errors[:_SHOWN]]
         if len(self.errors) > _SHOWN:
             lines.append(f"  and {_counted(len(self.errors) - _SHOWN, 'more error')}")
