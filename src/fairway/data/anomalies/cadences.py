@@ -13,6 +13,7 @@ from fairway.data.anomalies.model import Example
 from fairway.data.anomalies.spelling import spell, spell_count, spell_seconds, spell_share
 from fairway.data.anomalies.times import QUARTER_S, Jump, Jumps, is_zone_jump
 from fairway.data.schema.model import CadenceRule
+from fairway.data.schema.rhythm import fewest_digits, plain_period
 
 if TYPE_CHECKING:
     from fairway.data.statistics.cadence import Cadence
@@ -50,7 +51,7 @@ def _judge_period(maker: Maker, rule: CadenceRule, found: Cadence) -> bool:
     """True if the period is another."""
     if rule.period_s is None:
         return False
-    name, period, share = f"`{rule.column}`", _round(found.period_s, _blur(found)), found.period_share
+    name, period, share = f"`{rule.column}`", plain_period(found), found.period_share
     near = rule.tolerance * rule.period_s
     expected = f"every {spell_seconds(rule.period_s)} (± {spell_share(rule.tolerance)})"
     if math.isfinite(period) and abs(period - rule.period_s) > near * 1.02 and share >= min(0.5, rule.regular):
@@ -97,24 +98,7 @@ def _other_steps(rule: CadenceRule, found: Cadence) -> str:
     most = int(np.argmax(near))
     close = np.abs(steps / steps[most] - 1) < 0.1
     typical = float((steps[close] * counts[close]).sum() / counts[close].sum())
-    return f", {spell_share(near[most] / found.differences)} are of about {spell_seconds(_round(typical, 0.02))}"
-
-
-def _blur(found: Cadence) -> float:
-    """How far the period may be from what it is, as a share."""
-    jitter = found.jitter_s / found.period_s if found.period_s > 0 else 0.0
-    return min(0.02, max(0.005, 0.25 * jitter)) if math.isfinite(jitter) else 0.005
-
-
-def _round(period: float, within: float = 0.005) -> float:
-    """A period in as few digits as tell it."""
-    if not math.isfinite(period) or period <= 0:
-        return period
-    for digits in range(6):
-        made = round(period, digits - math.floor(math.log10(period)))
-        if abs(made - period) <= within * period:
-            return made
-    return period
+    return f", {spell_share(near[most] / found.differences)} are of about {spell_seconds(fewest_digits(typical, 0.02))}"
 
 
 def _judge_gaps(maker: Maker, rule: CadenceRule, found: Cadence, *, changed: bool) -> None:

@@ -58,7 +58,7 @@ _KNOWN: tuple[Conversion, ...] = (
 )  # fmt: skip
 
 
-def find_conversion(before: Sequence[float], now: Sequence[float]) -> Conversion | None:
+def find_conversion(before: Sequence[float] | np.ndarray, now: Sequence[float] | np.ndarray) -> Conversion | None:
     """The conversion that takes the quantiles `before` to those of `now`; None where they did not move much, or not by any that is known.
 
     Both are the values at the same probabilities, in rising order. The move must be clear (a third of the spread at least), and what is

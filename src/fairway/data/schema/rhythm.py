@@ -22,7 +22,7 @@ def cadence_of(found: Cadence) -> dict[str, Any]:
     is_regular = math.isfinite(period) and period > 0 and share >= _REGULAR
     if is_regular:
         jitter = found.jitter_s if math.isfinite(found.jitter_s) else 0.0
-        made["period_s"] = _plain(significant(period))
+        made["period_s"] = _plain(plain_period(found))
         made["regular"] = _floor(share - 0.05 - 5 * math.sqrt(share * (1 - share) / min(found.rows, 1000)))
         made["jitter_s"] = _plain(significant(max(3 * jitter, 0.01 * period), 2))
         if found.rows >= _GAPS:
@@ -46,6 +46,23 @@ def cadence_of(found: Cadence) -> dict[str, Any]:
         made["hours"] = hours
     by = {"by": list(found.by)} if found.by else {}
     return {"column": found.column, **by, **made, "zone": found.zone or "local"}
+
+
+def plain_period(found: Cadence) -> float:
+    """The period in as few digits as its jitter lets it be told: 5 of 5.018 s."""
+    jitter = found.jitter_s / found.period_s if found.period_s > 0 else 0.0
+    return fewest_digits(found.period_s, min(0.02, max(0.005, 0.25 * jitter)) if math.isfinite(jitter) else 0.005)
+
+
+def fewest_digits(value: float, within: float) -> float:
+    """A positive number in as few digits as are within a share of it."""
+    if not math.isfinite(value) or value <= 0:
+        return value
+    for digits in range(6):
+        made = round(value, digits - math.floor(math.log10(value)))
+        if abs(made - value) <= within * value:
+            return made
+    return value
 
 
 def _phase(found: Cadence, period: float) -> float | None:
