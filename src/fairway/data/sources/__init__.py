@@ -61,7 +61,7 @@ FORMATS: dict[str, FormatEntry] = {
     "csv": FormatEntry("delimited", ("csv", "tsv", "tab", "psv", "txt", "dat", "data"), (), TEXTS),
     "ndjson": FormatEntry("ndjson", ("ndjson", "jsonl"), (), ("types", *JSONS)),
     "json": FormatEntry("jsonfile", ("json", "geojson"), (), ("types", "records", *JSONS)),
-    "parquet": FormatEntry("parquet", ("parquet", "pq", "parq"), (), ("hive", "types")),
+    "parquet": FormatEntry("parquet", ("parquet", "pq", "parq"), (), ("hive",)),
     "arrow": FormatEntry("arrowfile", ("arrow", "feather", "ipc", "arrows"), (), ()),
     "xml": FormatEntry("xml", ("xml",), (), ("records", "namespaces", "types", "encoding", "sample_rows", "max_record_bytes", *PACKED)),
     "avro": FormatEntry("avro", ("avro",), (), ()),

@@ -13,6 +13,7 @@ from fairway.data.sources.engine import Field, chosen, connect, described, flatt
 from fairway.errors import ConfigError
 
 _FOOTER_LIMIT_BYTES = 512 << 20
+_LOOKED = 500
 
 
 class ParquetSource:
@@ -27,9 +28,9 @@ class ParquetSource:
         connection = connect()
         try:
             self.fields: tuple[Field, ...] = described(self.relation(connection, None))
+            self.notes: tuple[str, ...] = (*_partitions(paths, self._hive), *self._missing(connection))
         finally:
             connection.close()
-        self.notes = tuple(_differing(paths, self._hive))
 
     def relation(self, connection: Any, columns: Sequence[str] | None) -> Any:
         """See the protocol. Conditions and columns are pushed into the scan by DuckDB."""
@@ -42,6 +43,18 @@ class ParquetSource:
         except Exception as error:
             raise translated(error, self._uri) from error
         return chosen(whole, columns)
+
+    def _missing(self, connection: Any) -> list[str]:
+        """Which of the first files lack a column that others have."""
+        if len(self._paths) < 2:
+            return []
+        listed = ", ".join(map(text, self._paths[:_LOOKED]))
+        query = f"SELECT file_name, list(name ORDER BY column_id) FROM parquet_schema([{listed}]) GROUP BY file_name ORDER BY file_name"
+        found = {path: set(names) for path, names in connection.execute(query).fetchall()}
+        every = dict.fromkeys(one.name for one in self.fields if any(one.name in names for names in found.values()))
+        lacking = {path: [name for name in every if name not in names] for path, names in found.items()}
+        said = [f"{path} has no column {', '.join(map(repr, names[:5]))}: null there" for path, names in lacking.items() if names]
+        return [*said[:10], f"{len(said) - 10} more files lack columns"] if len(said) > 10 else said
 
     def finish(self, connection: Any) -> None:
         """Nothing was opened."""
@@ -80,7 +93,7 @@ def check_footer(path: str) -> None:
         raise ConfigError(f"{path} says that its footer has {length:,} bytes, of {size:,} in all: it is damaged", hint="write it again")
 
 
-def _differing(paths: list[str], hive: bool) -> list[str]:
+def _partitions(paths: list[str], hive: bool) -> list[str]:
     notes: list[str] = []
     if hive and any("=" in path for path in paths):
         keys = list(dict.fromkeys(part.partition("=")[0] for path in paths for part in path.split("/")[:-1] if "=" in part))

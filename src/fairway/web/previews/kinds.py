@@ -19,6 +19,7 @@ _BY_FORMAT = {
     "arrow": "table",
     "arrow-polars": "table",
     "arrow-table": "table",
+    "parquet-table": "table",
     "npy": "array",
     "npz": "sparse",
     "text": "text",
@@ -97,6 +98,8 @@ def table_form(ref: ArtifactRef, name: str = "") -> str:
         return "table"
     if ref.format.startswith("arrow") and not name:
         return "arrow"
+    if ref.format == "parquet-table" and not name:
+        return "parquet"
     ending = PurePosixPath(name or str(ref.meta.get("name", ""))).suffix.lower()
     if ending in (".parquet", ".pq"):
         return "parquet"

@@ -15,6 +15,7 @@ MEDIA = {
     "arrow": "application/vnd.apache.arrow.file",
     "arrow-polars": "application/vnd.apache.arrow.file",
     "arrow-table": "application/vnd.apache.arrow.file",
+    "parquet-table": "application/vnd.apache.parquet",
 }
 _PICTURES = {"svg": "image/svg+xml", "png": "image/png", "plotly": "application/json", "vega-lite": "application/json"}
 
