@@ -429,18 +429,24 @@ def test_a_burst_at_an_endpoint_where_nothing_runs_is_held_and_answered_whole(tm
     run(test)
 
 
-def test_who_waited_too_long_or_finds_too_many_waiting_is_refused(tmp_path: Path) -> None:
+def test_who_finds_too_many_waiting_is_refused(tmp_path: Path) -> None:
     async def test() -> None:
         async with gateway_rig(tmp_path) as rig:
-            rig.change(risk={"traffic": [[3, 100]], "replicas": {}, "hold_s": 0.05, "limits": {"queue": 2}})
-            clients = [await rig.client() for _ in range(2)]
-            for client in clients:
-                await client.send(render("/risk/predict"))
+            rig.change(risk={"traffic": [[3, 100]], "replicas": {}, "limits": {"queue": 2}})
+            for _ in range(2):
+                await (await rig.client()).send(render("/risk/predict"))
             await until(lambda: len(rig.gateway.services["risk"].held) == 2)
             full = await rig.ask("/risk/predict")
             assert (full.status, full.json["error"]["code"]) == (503, "FW-BUSY")
-            for client in clients:
-                late = await client.answer()
+
+    run(test)
+
+
+def test_who_waited_too_long_is_refused(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with gateway_rig(tmp_path) as rig:
+            rig.change(risk={"traffic": [[3, 100]], "replicas": {}, "hold_s": 0.05})
+            for late in await asyncio.gather(*(rig.ask("/risk/predict") for _ in range(2))):
                 assert (late.status, late.json["error"]["code"], late.headers["retry-after"]) == (503, "FW-NOT-RUNNING", "5")
             assert not rig.gateway.services["risk"].held
 
