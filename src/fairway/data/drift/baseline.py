@@ -14,7 +14,7 @@ import numpy as np
 from fairway.data.batch import Batch
 from fairway.data.drift.chance import Dependence, Ladder, ladder_from, ladder_json
 from fairway.data.drift.coding import Coder
-from fairway.data.drift.dependence import consecutive, learnt
+from fairway.data.drift.dependence import PIECES, consecutive, learnt
 from fairway.data.drift.facets import Facet, Rows, RowsAtHand, RowsMeasured, facets_of, read_facet
 from fairway.data.drift.frames import FINE, Frame, frame_counts, frame_from, frame_json, frame_numbers
 from fairway.data.drift.readings import Counts
@@ -154,8 +154,8 @@ def framed(rows: Rows, facet: Facet, fine: int = FINE) -> Frame:
 
 
 def with_dependence(tracks: list[Track], batches: Iterable[Batch], window_rows: int) -> list[Track]:
-    windows = consecutive(batches, [Coder(track.facet, track.frame) for track in tracks], window_rows)
-    return [replace(track, dependence=learnt(track.frame, counts)) for track, counts in zip(tracks, windows, strict=True)]
+    pieces = consecutive(batches, [Coder(track.facet, track.frame) for track in tracks], max(window_rows // PIECES, 1))
+    return [replace(track, dependence=learnt(track.frame, counts)) for track, counts in zip(tracks, pieces, strict=True)]
 
 
 def _track_json(track: Track) -> dict[str, Any]:
@@ -166,13 +166,24 @@ def _track_json(track: Track) -> dict[str, Any]:
         made["state"] = facet.state
     if track.dependence is not None:
         factors = [[float(f"{value:.4g}") for value in row] for row in track.dependence.factors]
-        made["dependence"] = {"factors": factors, "freedom": track.dependence.freedom, "excess": track.dependence.excess}
+        made["dependence"] = {
+            "factors": factors,
+            "freedom": track.dependence.freedom,
+            "excess": track.dependence.excess,
+            "window_rows": track.dependence.window_rows,
+            "observed": {name: ladder_json(ladder) for name, ladder in track.dependence.observed.items()},
+        }
     return made
 
 
 def _track_from(document: dict[str, Any]) -> Track:
     frame = frame_from(document["frame"])
     follows = document.get("dependence")
-    dependence = None if follows is None else Dependence(np.array(follows["factors"]), follows["freedom"], follows["excess"])
+    dependence = None if follows is None else _dependence_from(follows)
     facet = Facet(document["column"], document["facet"], document["kind"], frame.shape, document.get("state", {}))
     return Track(facet, frame, dependence, {name: ladder_from(one) for name, one in document["ladders"].items()})
+
+
+def _dependence_from(document: dict[str, Any]) -> Dependence:
+    observed = {name: ladder_from(one) for name, one in document["observed"].items()}
+    return Dependence(np.array(document["factors"]), document["freedom"], document["excess"], document["window_rows"], observed)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
@@ -64,6 +64,32 @@ def ladder_of(values: np.ndarray) -> Ladder:
     return Ladder(tuple(np.maximum.accumulate(quantiles).tolist()))
 
 
+def fitted(values: np.ndarray) -> Ladder:
+    """From a few observed values: their own quantiles where these are sure, and those of a gamma distribution with their mean and variance
+    (Wilson and Hilferty), widened for how few they are and how alike neighbours."""
+    mean, variance = max(float(values.mean()), 1e-9), max(float(values.var(ddof=1)), 1e-18)
+    centred = values - values.mean()
+    alike = min(max(float(centred[1:] @ centred[:-1] / max(centred @ centred, 1e-18)), 0.0), 0.9)
+    count = max(len(values) * (1 - alike) / (1 + alike), 4.0)
+    shape = mean**2 / variance
+    made: list[float] = []
+    for level in LEVELS:
+        z = normal_quantile(level)
+        wide = z + (z**3 + z) / (4 * count)
+        gamma = mean * max(1 - 1 / (9 * shape) + wide / (3 * math.sqrt(shape)), 0.0) ** 3
+        made.append(max(gamma, float(np.quantile(values, 1 - level))))
+    return Ladder(tuple(np.maximum.accumulate(made).tolist()))
+
+
+def normal_quantile(tail: float) -> float:
+    """z that a normal variable exceeds with probability `tail` (bisection: as exact as erfc is)."""
+    low, high = -40.0, 40.0
+    for _ in range(80):
+        middle = (low + high) / 2
+        low, high = (middle, high) if 0.5 * math.erfc(middle / math.sqrt(2)) > tail else (low, middle)
+    return high
+
+
 @dataclass(frozen=True)
 class Dependence:
     """What consecutive rows share, so that windows of them differ more than chance alone explains."""
@@ -74,6 +100,14 @@ class Dependence:
     """windows that they were learnt from, less one"""
     excess: float
     """by how much windows differ more than independent rows would (1 = no more)"""
+    window_rows: float = 0.0
+    """rows of the windows behind `observed`"""
+    observed: dict[str, Ladder] = field(default_factory=dict[str, Ladder])
+    """what the deciding measures are between the baseline and its own windows"""
+
+    def covers(self, window: float) -> bool:
+        """Whether `observed` tells of windows of so many rows."""
+        return bool(self.observed) and 0.8 * self.window_rows <= window <= 1.5 * self.window_rows
 
 
 @dataclass(frozen=True)
@@ -96,7 +130,11 @@ def simulate(draw: Draw, measures: dict[str, Callable[[np.ndarray, np.ndarray], 
     generator = np.random.default_rng(7)
     current = _drawn(draw, draw.window, 0, generator)
     reference = _drawn(draw, draw.baseline, 1, generator)
-    return {name: ladder_of(np.asarray(measure(reference, current))) for name, measure in measures.items()}
+    made = {name: ladder_of(np.asarray(measure(reference, current))) for name, measure in measures.items()}
+    if draw.dependence is not None and draw.dependence.covers(draw.window):
+        for name, ladder in draw.dependence.observed.items():
+            made[name] = Ladder(tuple(max(pair) for pair in zip(ladder.values, made[name].values, strict=True))) if name in made else ladder
+    return made
 
 
 @cache

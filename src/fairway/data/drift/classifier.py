@@ -13,6 +13,7 @@ from importlib.util import find_spec
 import numpy as np
 
 from fairway.data.batch import Batch, Values
+from fairway.data.drift.chance import normal_quantile
 from fairway.data.drift.quadratic import fit_quadratic
 from fairway.data.drift.report import MultivariateDrift
 
@@ -48,7 +49,7 @@ def told_apart(before: Batch, after: Batch, names: list[str], alpha: float, *, o
         models.append(model)
         aucs.append(auc)
         chances.append(0.5 * math.erfc((auc - 0.5) / error / math.sqrt(2)))
-        cuts.append(0.5 + _normal_quantile(alpha / 2) * error)
+        cuts.append(0.5 + normal_quantile(alpha / 2) * error)
     best = int(np.argmin(chances))
     threshold = max(cuts[best], _FLOOR)
     drifted = aucs[best] > threshold
@@ -119,12 +120,3 @@ def _importance(
     order = np.argsort(-lost, kind="stable")
     enough = max(0.005, 0.1 * float(lost.max()))
     return tuple((names[place], round(float(lost[place]), 4)) for place in order if lost[place] >= enough)
-
-
-def _normal_quantile(tail: float) -> float:
-    """z that a normal variable exceeds with probability `tail` (bisection: as exact as erfc is)."""
-    low, high = 0.0, 40.0
-    for _ in range(80):
-        middle = (low + high) / 2
-        low, high = (middle, high) if 0.5 * math.erfc(middle / math.sqrt(2)) > tail else (low, middle)
-    return high
