@@ -30,7 +30,7 @@ _LAST_WORDS_S = 10.0
 @click.option("--schema", "schema_file", default="", metavar="FILE", help="The schema that rows are held to.")
 @click.option("--baseline", "baseline_file", default="", metavar="FILE", help="What `fairway data drift --save-baseline` wrote.")
 @click.option("--environment", default="serving", metavar="NAME", show_default=True, help="Where the rows are: which columns are there.")
-@click.option("--window", default="1000 rows or 30s", show_default=True, help="When rows are judged: after so many, or so long.")
+@click.option("--window", default="2000 rows or 30s", show_default=True, help="When rows are judged: after so many, or so long.")
 @click.option("--time", "time_column", default="", metavar="COLUMN", help="Windows by the time in this column, not by arrival.")
 @click.option("--lateness", default="", metavar="TIME", help="With --time: how late a row may come to its window.")
 @click.option("--silence", default="", metavar="TIME", help="After how long without a row to raise an alarm; the schema's largest gap.")

@@ -46,7 +46,7 @@ class Lines:
                 ends.append(self.position)
             self._skipping, rest = True, b""
         self._rest = rest
-        return _trimmed(pieces, ends)
+        return _trimmed(pieces, ends, has_returns=b"\r" in data)
 
     def records(self, data: bytes, mark: Callable[[int], Any], *, last: bool = False) -> Records | None:
         """The same as a transport gives them; `mark` makes a position of the place after a record."""
@@ -59,9 +59,9 @@ class Lines:
         return len(self._rest)
 
 
-def _trimmed(pieces: list[bytes], ends: list[int]) -> tuple[list[bytes], list[int]]:
+def _trimmed(pieces: list[bytes], ends: list[int], *, has_returns: bool) -> tuple[list[bytes], list[int]]:
     """Without line ends of Windows, a byte order mark, and empty lines."""
-    if any(one[-1:] == b"\r" for one in pieces[:1] + pieces[-1:]) or any(one[-1:] == b"\r" for one in pieces):
+    if has_returns:
         pieces = [one.removesuffix(b"\r") for one in pieces]
     if pieces and pieces[0].startswith(_BOM):
         pieces[0] = pieces[0][len(_BOM) :]

@@ -4,7 +4,6 @@ clock's time is given."""
 from __future__ import annotations
 
 import re
-from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -65,7 +64,7 @@ class Held:
     begin_s: float
     end_s: float = 0.0
     payloads: list[bytes] = field(default_factory=list[bytes])
-    numbers: list[int] = field(default_factory=list[int])
+    numbers: list[int] | range = field(default_factory=list[int])
     late: int = 0
 
     @property
@@ -99,11 +98,10 @@ class ArrivalWindows:
 
     def __init__(self, cut: Cut, now: float, idle_s: float = 0.0) -> None:
         self.cut, self.idle_s = cut, idle_s
-        self._touched = now
-        self._payloads: deque[bytes] = deque()
+        self._payloads: list[bytes] = []
         self._first = 0
         self._size = 0
-        self._opened = now
+        self._opened = self._touched = now
 
     def add(self, payloads: Sequence[bytes], first: int, now: float) -> None:
         if not self._payloads:
@@ -114,13 +112,19 @@ class ArrivalWindows:
 
     def closed(self, now: float) -> list[Held]:
         made: list[Held] = []
-        while (self.cut.rows and len(self._payloads) >= self.cut.rows) or self._size > self.cut.bytes_:
-            made.append(self._take(self.cut.rows or len(self._payloads), now))
+        rows = self.cut.rows
+        if rows and len(self._payloads) >= rows:
+            payloads = self._payloads
+            whole = len(payloads) // rows * rows
+            made = [self._give(payloads[start : start + rows], now) for start in range(0, whole, rows)]
+            self._payloads = payloads[whole:]
+        if self._size > self.cut.bytes_:
+            made.append(self._take(now))
         if self.cut.seconds and now - self._opened >= self.cut.seconds:
-            made.append(self._take(len(self._payloads), now))
+            made.append(self._take(now))
         elif self.idle_s and now - self._touched >= self.idle_s:
             self._touched = now
-            made.append(self._take(len(self._payloads), now))
+            made.append(self._take(now))
         return made
 
     def wait_s(self, now: float) -> float | None:
@@ -129,16 +133,19 @@ class ArrivalWindows:
         return max(0.0, min(waits)) if waits else None
 
     def flush(self, now: float) -> list[Held]:
-        return [self._take(len(self._payloads), now)] if self._payloads else []
+        return [self._take(now)] if self._payloads else []
 
     def oldest(self) -> int | None:
         return self._first if self._payloads else None
 
-    def _take(self, count: int, now: float) -> Held:
-        count, pop = min(count, len(self._payloads)), self._payloads.popleft
-        held = Held(self._opened, now, [pop() for _ in range(count)], list(range(self._first, self._first + count)))
-        self._first += count
-        self._size -= sum(map(len, held.payloads))
+    def _take(self, now: float) -> Held:
+        payloads, self._payloads = self._payloads, []
+        return self._give(payloads, now)
+
+    def _give(self, payloads: list[bytes], now: float) -> Held:
+        held = Held(self._opened, now, payloads, range(self._first, self._first + len(payloads)))
+        self._first += len(payloads)
+        self._size -= sum(map(len, payloads))
         self._opened = now
         return held
 
@@ -167,6 +174,7 @@ class EventWindows:
             else:
                 held = self._open.setdefault(begin, Held(begin, begin + self.cut.seconds))
             held.payloads.append(payload)
+            assert isinstance(held.numbers, list)
             held.numbers.append(first + place)
             self._size += len(payload)
             if told is not None:
@@ -205,7 +213,7 @@ class EventWindows:
         """The window with what came too late for its own, in the order in which all of it came."""
         late, self._late = self._late, Held(0.0)
         if late.numbers:
-            both = sorted(zip(held.numbers + late.numbers, held.payloads + late.payloads, strict=True))
+            both = sorted(zip([*held.numbers, *late.numbers], held.payloads + late.payloads, strict=True))
             held.numbers, held.payloads, held.late = [one for one, _ in both], [one for _, one in both], late.late
         self._size -= sum(map(len, held.payloads))
         return held
