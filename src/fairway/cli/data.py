@@ -11,6 +11,7 @@ _MODULES: dict[str, str] = {
     "head": "datahead",
     "convert": "dataconvert",
     "stats": "datastats",
+    "schema": "dataschema",
     "validate": "datavalidate",
     "drift": "datadrift",
     "watch": "datawatch",

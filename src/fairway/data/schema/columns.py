@@ -39,6 +39,9 @@ def property_of(column: ColumnStatistics, sample: Values | None, *, is_unique: b
         about["unique"] = True
     if column.kind == "list":
         _lists(made, column, is_bare)
+    damaged = _damaged(column) if column.kind == "string" else 0.0
+    if damaged:
+        about["damaged"] = damaged
     if not is_bare:
         if column.kind in _NUMBERS:
             _numbers(made, about, column, sample, is_unique)
@@ -169,8 +172,6 @@ def _may_vary(column: ColumnStatistics) -> bool:
 
 
 def _texts(made: dict[str, Any], about: dict[str, Any], column: ColumnStatistics) -> None:
-    if column.encoding.damaged:
-        about["damaged"] = share_above(column.encoding.damaged / column.present, column.present)
     only = column.most_frequent(1)
     if column.distinct == 1 and column.top_is_complete and only and not only[0].is_cut and column.present >= _ROWS_EACH:
         made["const"] = only[0].value
@@ -189,6 +190,17 @@ def _texts(made: dict[str, Any], about: dict[str, Any], column: ColumnStatistics
     if _named(made, about, column):
         return
     _lengths(made, column)
+
+
+def _damaged(column: ColumnStatistics) -> float:
+    """The share of texts with damaged characters that there may be; 0 where there were none."""
+    from fairway.data.anomalies.encoding import is_sound
+
+    weighed = column.weighed_texts()
+    every = sum(weight for _, weight in weighed) or 1.0
+    seen = sum(weight for text, weight in weighed if not is_sound(text)) / every
+    share = max(seen, column.encoding.damaged / column.present)
+    return share_above(share, column.present) if share else 0.0
 
 
 def _named(made: dict[str, Any], about: dict[str, Any], column: ColumnStatistics) -> bool:

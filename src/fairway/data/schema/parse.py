@@ -49,9 +49,18 @@ def parse_schema(document: Any, where: str = "schema.json") -> TableSchema:
 
 def digest_of(document: dict[str, Any]) -> str:
     """Of what a schema says: "sha256:…", the same whatever the order of its keys, and whether it is frozen or not."""
-    plain = {**document, "x-fairway": {key: value for key, value in ours(document).items() if key != "frozen"}}
-    text = json.dumps(plain, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    text = json.dumps(_unfrozen(document), sort_keys=True, ensure_ascii=False, separators=(",", ":"))
     return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
+
+
+def _unfrozen(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_unfrozen(one) for one in value]
+    if not isinstance(value, dict):
+        return value
+    made = {key: _unfrozen(one) for key, one in value.items() if key != "x-fairway"}
+    said = {key: one for key, one in ours(value).items() if key != "frozen"}
+    return {**made, "x-fairway": said} if said else made
 
 
 def find(document: Any, at: str) -> Any:
