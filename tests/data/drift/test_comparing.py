@@ -161,8 +161,8 @@ def test_a_baseline_travels_and_compares_alike() -> None:
     before, after = rows(8_000, 1), rows(8_000, 2, income=0.15)
     baseline = Baseline.from_json(json.loads(json.dumps(Baseline.make(before).to_json())))
     assert moved(compare(baseline, after)) == ["income"]
-    wide = Baseline.make(Batch.of({f"c{n}": np.random.default_rng(n).normal(size=2_000) for n in range(100)}))
-    assert len(json.dumps(wide.to_json())) < 250_000
+    wide = Baseline.make(Batch.of({f"c{n}": np.random.default_rng(n).normal(size=2_000) for n in range(40)}))
+    assert len(json.dumps(wide.to_json())) < 100_000
 
 
 def test_rows_that_follow_each_other_widen_the_thresholds() -> None:
@@ -179,8 +179,8 @@ def test_rows_that_follow_each_other_widen_the_thresholds() -> None:
     series = walk(1, 20_000)
     ordered = Baseline.make(Batch.of({"x": series}), window_rows=500)
     shuffled = Baseline.make(Batch.of({"x": np.random.default_rng(2).permutation(series)}), window_rows=500)
-    windows = [Batch.of({"x": walk(seed, 600)[100:]}) for seed in range(10, 40)]
+    windows = [Batch.of({"x": walk(seed, 600)[100:]}) for seed in range(10, 30)]
     alarms = [sum(not compare(baseline, one).ok for one in windows) for baseline in (ordered, shuffled)]
-    assert alarms[0] <= 1
-    assert alarms[1] >= 6
+    assert alarms[0] == 0
+    assert alarms[1] >= 4
     assert any("follow each other" in note for note in ordered.notes) and not any("follow" in note for note in shuffled.notes)
