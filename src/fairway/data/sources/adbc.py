@@ -29,7 +29,7 @@ class AdbcSource:
         self.notes: tuple[str, ...] = ()
         links: list[Any] = []
         try:
-            self._schema = na.c_array_stream(self._rows(links, f"SELECT * FROM ({select}) AS fairway_look LIMIT 0")).get_schema()
+            self._schema = na.c_array_stream(self._rows(links, select)).get_schema()
         except FairwayError:
             raise
         except Exception as error:  # noqa: BLE001 - each driver has its own

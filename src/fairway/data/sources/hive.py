@@ -78,7 +78,9 @@ class _Reader:
             if self._table:
                 self._check_table(session)
             said = self._described(session) if self._table else {}
-            result = session.run(f"SELECT * FROM ({self._statement(None)}) fairway_look LIMIT {SAMPLE_ROWS}")
+            statement = self._statement(None)
+            selects = statement.lstrip("( ").lower().startswith(("select", "with", "from"))
+            result = session.run(f"SELECT * FROM ({statement}) fairway_look LIMIT {SAMPLE_ROWS}" if selects else statement)
             self._columns = [
                 said.get(_bare(name).lower()) or of_number(_bare(name), number, qualifiers) for name, number, qualifiers in result.columns()
             ]

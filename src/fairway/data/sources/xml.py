@@ -5,17 +5,19 @@ from __future__ import annotations
 import codecs
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
-from typing import IO, Any, cast
+from itertools import chain
+from typing import Any, cast
 from xml.parsers import expat
 
 from fairway.data.sources import files, new_rejects
 from fairway.data.sources.rowbuilder import Chunk, RowSource, infer
+from fairway.data.sources.unpacking import Limits, find_packing, unpacked
 from fairway.data.sources.xmlevents import Names, PathCounter, Walker
 from fairway.data.sources.xmltokens import Bulk, BulkReader, lines_of
 from fairway.errors import ConfigError, UserError
 
 BLOCK_BYTES = 1 << 20
+_FIRST_BYTES = 1 << 16
 MAX_RECORD_BYTES = 64 << 20
 _MAX_TAG_BYTES = 16 << 20
 _BULK_BYTES = 8 << 20  # a buffer in which not even one record ends is read by events, which need not see it again
@@ -109,8 +111,7 @@ class _Document:
             yield from _Reader(parser, self.path, Names(self._namespaces), self._max_record).read(self._blocks())
 
     def _blocks(self) -> Iterator[bytes]:
-        with _opened(self._file, self._options) as stream:
-            yield from _utf8_blocks(stream, str(self._options.get("encoding", "")), self._file)
+        yield from _utf8_blocks(_pieces(self._file, self._options), str(self._options.get("encoding", "")), self._file)
 
     def _blamed(self, parser: Any) -> _Blame:
         return _Blame(self._file, parser)
@@ -177,8 +178,8 @@ class _Reader:
         yield from self._by_events(carry, final=True)
 
     def _in_bulk(self, buffer: bytes) -> Bulk | None:
-        if not self._walker.between or len(buffer) > _BULK_BYTES:
-            return None
+        if not self._walker.between or self._parser.CurrentByteIndex != self._fed or len(buffer) > _BULK_BYTES:
+            return None  # within a record, or within a comment or tag of which expat waits for the rest
         if self._scope is not self._names.scopes[-1]:
             self._bulk, self._scope = BulkReader(self._record, self._names), self._names.scopes[-1]
         return self._bulk.read(buffer)
@@ -193,7 +194,7 @@ class _Reader:
 
     def _before_last_record(self, buffer: bytes) -> tuple[bytes, bytes]:
         """Cut where the last record begins, as far as one can tell, so that reading in bulk may go on there."""
-        place = buffer.rfind(b"<" + self._walker.raw.encode()) if self._walker.raw else -1
+        place = buffer.rfind(b"<" + (self._walker.raw or self._record).encode())
         return (buffer[:place], buffer[place:]) if place > 0 else (buffer, b"")
 
     def _by_events(self, head: bytes, *, final: bool = False) -> Iterator[_Part]:
@@ -247,22 +248,31 @@ def _refuse_skipped(name: str, is_parameter: int) -> None:
     raise ConfigError(f"the entity &{name}; is declared outside of the document, where nothing is read", hint="write out what it means")
 
 
-def _opened(file: str, options: Mapping[str, Any]) -> IO[bytes]:
-    del options
-    return Path(file).open("rb")
+def _pieces(file: str, options: Mapping[str, Any]) -> Iterator[bytes]:
+    """The unpacked bytes, in blocks; the first is small, so that what is read in bulk begins soon."""
+    packing = find_packing(file, files.head(file, 16), str(options.get("compression") or ""))
+    made, wanted = bytearray(), _FIRST_BYTES
+    with files.reader(file) as stream:
+        for piece in unpacked(stream, packing, file, Limits.parse(dict(options))):
+            made += piece
+            if len(made) >= wanted:
+                yield bytes(made)
+                made, wanted = bytearray(), BLOCK_BYTES
+    yield bytes(made)
 
 
-def _utf8_blocks(stream: IO[bytes], encoding: str, file: str) -> Iterator[bytes]:
+def _utf8_blocks(pieces: Iterator[bytes], encoding: str, file: str) -> Iterator[bytes]:
     """The document as UTF-8 with plain line ends, in blocks, whatever encoding it says it has."""
-    first = stream.read(BLOCK_BYTES)
+    first = next(pieces)
     name = encoding or _encoding_of(first)
     try:
         decoder = None if codecs.lookup(name).name in ("utf-8", "ascii", "utf-8-sig") else codecs.getincrementaldecoder(name)("strict")
     except LookupError:
         raise ConfigError(f"there is no encoding {name!r}", where=f"{file}:1", hint="name the right one with encoding=") from None
-    block = first
     returned = False
-    while block:
+    for block in chain([first], pieces):
+        if not block:
+            continue
         made = block if decoder is None else _decoded(decoder, block, file, name)
         if returned:
             made = b"\r" + made
@@ -270,7 +280,6 @@ def _utf8_blocks(stream: IO[bytes], encoding: str, file: str) -> Iterator[bytes]
         if returned:
             made = made[:-1]
         yield made.replace(b"\r\n", b"\n").replace(b"\r", b"\n") if b"\r" in made else made
-        block = stream.read(BLOCK_BYTES)
     if decoder is not None:
         _decoded(decoder, b"", file, name, final=True)
     if returned:

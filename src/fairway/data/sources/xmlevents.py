@@ -82,13 +82,15 @@ class Walker:
         self._stack: list[list[Any]] = []  # of the record: column's name, texts, has children, is nil, has attributes
         self._scoped: list[int] = []
         self._size = 0
+        self._in_cdata = False
+        parser.StartCdataSectionHandler, parser.EndCdataSectionHandler = self._start_cdata, self._end_cdata
         self.raw = ""
         self.records = Records()
 
     @property
     def between(self) -> bool:
         """Whether the last thing read was at the records' own level: the next record may begin."""
-        return not self._stack and self._depth == self._matched == len(self._path) - 1
+        return not self._stack and not self._in_cdata and self._depth == self._matched == len(self._path) - 1
 
     def take(self) -> Records:
         """The records that are complete; one that is open stays for the next time."""
@@ -140,6 +142,12 @@ class Walker:
             self._stack.append(["", [], False, False, bool(attributes)])
             if attributes:
                 self._attributes("", attributes)
+
+    def _start_cdata(self) -> None:
+        self._in_cdata = True
+
+    def _end_cdata(self) -> None:
+        self._in_cdata = False
 
     def _attributes(self, prefix: str, attributes: list[str]) -> None:
         for place in range(0, len(attributes), 2):
