@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import sys
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -106,7 +108,7 @@ def _range(column: ColumnStatistics, sample: Values | None) -> tuple[float, floa
     middle = float(np.median(values)) if len(values) else 0.0
     if bottom < 0 <= low and (is_whole or -bottom <= 0.1 * middle):  # it comes so near to 0 that 0 is what it ends at
         bottom = 0.0
-    return _rounded(math.floor(bottom) if is_whole else bottom, column), _rounded(math.ceil(top) if is_whole else top, column)
+    return min(_within(bottom, column, math.floor), column.minimum), max(_within(top, column, math.ceil), column.maximum)
 
 
 def widened(made: dict[str, Any], column: ColumnStatistics) -> None:
@@ -118,14 +120,15 @@ def widened(made: dict[str, Any], column: ColumnStatistics) -> None:
     for word, seen, bound in (("minimum", low, low - (high - low) / 4), ("maximum", high, high + (high - low) / 4)):
         if word in made and seen not in _NATURAL:
             further = (min if word == "minimum" else max)(float(made[word]), outward(bound, seen))
-            made[word] = _plain(math.floor(further) if column.kind == "integer" else further, column)
+            made[word] = _within(further, column, math.floor if word == "minimum" else math.ceil)
     if low >= 0 > made.get("minimum", 0):
         made["minimum"] = 0
 
 
-def _rounded(value: float, column: ColumnStatistics) -> float:
-    """Within what the column's type can hold."""
-    return _plain(min(max(value, -1.7e308), 1.7e308), column)
+def _within(value: float, column: ColumnStatistics, rounded: Callable[[float], int]) -> float:
+    """What a float can hold, and whole where the column is."""
+    value = min(max(value, -sys.float_info.max), sys.float_info.max)
+    return _plain(rounded(value) if column.kind == "integer" else value, column)
 
 
 def _plain(value: float, column: ColumnStatistics) -> float:

@@ -30,7 +30,7 @@ def upper_bound(sample: np.ndarray, rows: int, low: float, high: float, *, is_wh
     threshold, over = part
     shape, scale = _pareto(over)
     if shape > 0.2 and threshold > 0:  # weighted moments tell a very heavy tail too light
-        shape = max(shape, float(np.log1p(over / threshold).mean()))
+        shape = max(shape, float(np.mean(np.log(over + threshold) - math.log(threshold))))
     error = (1 + abs(shape)) / math.sqrt(len(over))
     shape = shape + 2 * error if shape + 2 * error < _ENDS else min(_HEAVIEST, max(0.0, shape + error / 2))
     share = len(over) / len(sample)
