@@ -7,7 +7,7 @@ PYTEST := $(PY) -m pytest
 TOOLS := $(wildcard tools/*.sh)
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: help demo test test-cluster test-frameworks pictures coverage check format bench wheel clean
+.PHONY: help demo test test-cluster test-frameworks pictures coverage check format bench fuzz wheel clean
 
 help:  ## Say what there is to make
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 24
@@ -54,6 +54,9 @@ format: $(VENV)/.dev  ## Bring the code into the common form
 
 bench: $(VENV)/.dev  ## Measure against the bars, peers beside us where they are installed
 	@$(PY) -m benchmarks $(ARGS)
+
+fuzz: $(VENV)/.dev  ## Fuzz the parsers of data: FUZZ_SECONDS for each target (60), ARGS names some
+	@PYTHONPATH=. $(VENV)/bin/python -m tests.data.fuzz $(ARGS)
 
 wheel: $(VENV)/.dev  ## Build dist/fairway-*.whl
 	@rm -rf dist && $(PY) -m pip wheel --quiet --no-deps --wheel-dir dist .
