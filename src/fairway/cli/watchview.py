@@ -55,10 +55,10 @@ class JsonView:
     def __enter__(self) -> JsonView:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self._say(
-            {"event": "end", "rows": self._watch.rows, "windows": self._watch.windows, "active": [one.id for one in self._watch.active]}
-        )
+    def __exit__(self, *failure: object) -> None:
+        watch = self._watch
+        if failure[0] is None:
+            self._say({"event": "end", "rows": watch.rows, "windows": watch.windows, "active": [one.id for one in watch.active]})
 
     def show(self, window: Window, alarms: Sequence[Alarm], seconds: float) -> None:
         for one in alarms:
@@ -147,7 +147,9 @@ class PlainView:
     def __enter__(self) -> PlainView:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, *failure: object) -> None:
+        if failure[0] is not None:
+            return
         facts = self._facts
         self._notes()
         active = facts.watch.active

@@ -1,0 +1,179 @@
+"""A stream that is watched: sensors that go to half their rate, drop out, change zone; alarms that say so, once, and clear."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+from fairway.data.batch import Batch
+from fairway.data.drift import Alarm, Baseline, Monitor
+from fairway.data.schema.parse import parse_schema
+from fairway.data.streams.stream import Window
+from fairway.data.watch import Watch, find_silence, kinds_of
+from tests.data.sensors import BEGIN_S, Readings, dropping, in_fahrenheit, readings, repeated, then, with_gap, zone_shifted
+
+CADENCE = {"column": "at", "period_s": 5, "tolerance": 0.1, "max_gap_s": 30, "duplicates": 0, "order": "ascending", "zone": "UTC"}
+DOCUMENT: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "at": {"type": "string", "format": "date-time"},
+        "site": {"type": "string"},
+        "temperature": {"type": "number", "minimum": -20, "maximum": 50},
+        "humidity": {"type": "number", "minimum": 0, "maximum": 100},
+        "battery": {"type": "integer", "minimum": 0, "maximum": 100},
+        "state": {"enum": ["ok", "warming", "cooling", "idle"]},
+    },
+    "required": ["at", "site", "temperature", "humidity", "battery", "state"],
+    "x-fairway": {
+        "cadence": [
+            {"column": "at", "period_s": 5, "tolerance": 0.1, "max_gap_s": 30, "duplicates": 0, "order": "ascending", "zone": "UTC"}
+        ]
+    },
+}
+SCHEMA = parse_schema(DOCUMENT)
+ROWS = 100
+
+
+def _windows(whole: Readings, rows: int = ROWS) -> Iterator[Window]:
+    """Arriving when they say."""
+    batch = Batch.of(whole.columns())
+    for start in range(0, batch.rows, rows):
+        end = min(start + rows, batch.rows)
+        begin_s, end_s = float(whole.at_us[start]) / 1e6, float(whole.at_us[end - 1]) / 1e6
+        yield Window(batch.slice(start, end), begin_s, end_s, end - start, 0, {"first": start, "last": end - 1}, lambda: None)
+
+
+def _empty(begin_s: float, end_s: float) -> Window:
+    return Window(Batch(0, 0, {}), begin_s, end_s, 0, 0, None, lambda: None)
+
+
+def _watched(whole: Readings, watch: Watch | None = None) -> list[Alarm]:
+    watch = watch or Watch(SCHEMA)
+    return [alarm for window in _windows(whole) for alarm in watch.add(window)]
+
+
+def _told(alarms: list[Alarm]) -> list[tuple[str, str]]:
+    return [(one.kind, one.state) for one in alarms]
+
+
+CALM = readings(1000, seed=3)
+
+
+def test_a_calm_sensor_raises_nothing() -> None:
+    assert _watched(readings(20_000, seed=4)) == []
+
+
+def test_half_the_rate_is_said_in_plain_words_and_clears() -> None:
+    slow = readings(500, seed=5, begin_s=CALM.end_s, period_s=10)
+    whole = then(CALM, slow, readings(1000, seed=6, begin_s=slow.end_s))
+    alarms = _watched(whole)
+    assert _told(alarms) == [("cadence-changed", "raised"), ("cadence-changed", "cleared")]
+    assert "every 10 s" in alarms[0].message
+    assert "every 5 s" in alarms[0].message
+    assert alarms[0].column == "at"
+    assert alarms[0].severity == "error"
+    assert alarms[0].id == alarms[1].id
+
+
+def test_a_dropout_is_a_gap() -> None:
+    alarms = _watched(with_gap(then(CALM, readings(1000, seed=6, begin_s=CALM.end_s)), 1050, 60))
+    assert _told(alarms) == [("time-gap", "raised"), ("time-gap", "cleared")]
+    assert "5.0" in alarms[0].message
+    assert "min" in alarms[0].message
+
+
+@pytest.mark.parametrize("hours", [1.0, -1.0, 5.5])
+def test_another_zone_is_told_as_one(hours: float) -> None:
+    alarms = _watched(zone_shifted(readings(2000, seed=8), hours, first=1050))
+    assert _told(alarms)[0] == ("zone-shifted", "raised")
+    assert {kind for kind, _ in _told(alarms)} == {"zone-shifted"}
+
+
+def test_readings_sent_twice_and_lost_ones() -> None:
+    assert ("time-repeated", "raised") in _told(_watched(then(CALM, repeated(readings(1000, seed=9, begin_s=CALM.end_s), 0.2))))
+    lossy = dropping(readings(2000, seed=10), 0.9, first=1000)
+    assert {kind for kind, state in _told(_watched(lossy)) if state == "raised"} & {"time-gap", "cadence-changed", "cadence-irregular"}
+
+
+def test_an_alarm_is_raised_once_and_cleared_after_calm_windows() -> None:
+    hot = in_fahrenheit(readings(300, seed=11, begin_s=CALM.end_s))
+    after = readings(600, seed=12, begin_s=hot.end_s)
+    watch = Watch(SCHEMA, clear_after=4)
+    told = [(place, one.state) for place, window in enumerate(_windows(then(CALM, hot, after))) for one in watch.add(window)]
+    assert told == [(10, "raised"), (16, "cleared")]
+    assert watch.active == []
+    assert watch.raised == 1
+
+
+def test_what_is_wrong_now_is_active_the_worst_first() -> None:
+    watch = Watch(SCHEMA)
+    for window in _windows(then(CALM, in_fahrenheit(readings(100, seed=11, begin_s=CALM.end_s)))):
+        watch.add(window, rejected=3 if window.offsets and window.offsets["first"] == 1000 else 0)
+    assert [(one.kind, one.severity) for one in watch.active] == [("too-large", "error"), ("rows-rejected", "warning")]
+
+
+def test_rejects_are_a_warning() -> None:
+    watch = Watch(SCHEMA)
+    (alarm,) = watch.add(next(_windows(CALM)), rejected=7)
+    assert (alarm.kind, alarm.severity) == ("rows-rejected", "warning")
+    assert "7 of 100" in alarm.message
+
+
+def test_silence_is_told_while_it_lasts_and_ends_with_rows() -> None:
+    watch = Watch(SCHEMA)
+    windows = list(_windows(CALM))
+    assert watch.add(windows[0]) == []
+    end = windows[0].end_s
+    assert watch.add(_empty(end, end + 20)) == []
+    (alarm,) = watch.add(_empty(end + 20, end + 40))
+    assert alarm.kind == "time-gap"
+    assert alarm.message == "The stream is silent: nothing has come for 40 s; a row is due every 5 s"
+    assert watch.add(_empty(end + 40, end + 4000)) == []
+    for window in windows[1:]:
+        watch.add(window)
+    assert watch.active == []
+
+
+def test_a_stream_that_never_begins_is_silent_too() -> None:
+    watch = Watch(None, silence_s=10)
+    assert watch.add(_empty(0, 5)) == []
+    (alarm,) = watch.add(_empty(5, 10))
+    assert alarm.message == "The stream is silent: nothing has come for 10 s"
+    window = next(_windows(readings(10, begin_s=20)))
+    assert [one.state for _ in range(3) for one in watch.add(window)] == ["cleared"]
+
+
+def test_silence_follows_from_the_cadences() -> None:
+    assert find_silence(SCHEMA) == 30
+    document = {"type": "object", "properties": {"at": {"type": "string"}}, "x-fairway": {"cadence": [{"column": "at", "period_s": 2}]}}
+    assert find_silence(parse_schema(document)) == 20
+    assert find_silence(None) is None
+
+
+def test_kinds_that_a_schema_says() -> None:
+    assert kinds_of(SCHEMA) == {
+        "at": "timestamp", "site": "string", "temperature": "float", "humidity": "float", "battery": "integer",
+        "state": "string",
+    }  # fmt: skip
+
+
+def test_drift_is_among_the_alarms() -> None:
+    random = np.random.default_rng(1)
+    calm = {"x": random.normal(0, 1, 20_000), "c": random.choice(["a", "b", "c"], 20_000).tolist()}
+    baseline = Baseline.make(calm, window_rows=500)
+    watch = Watch(None, Monitor(baseline), clock=lambda: dt.datetime.fromtimestamp(BEGIN_S, dt.UTC))
+
+    def add(mean: float) -> list[Alarm]:
+        batch = Batch.of({"x": random.normal(mean, 1, 500), "c": random.choice(["a", "b", "c"], 500).tolist()})
+        return watch.add(Window(batch, 0.0, 0.0, 500, 0, {"first": 0, "last": 499}, lambda: None))
+
+    assert [alarm for _ in range(20) for alarm in add(0)] == []
+    raised = [alarm for _ in range(3) for alarm in add(2.0)]
+    assert [(one.kind, one.column, one.state) for one in raised] == [("drift", "x", "raised")]
+    assert [one.id for one in watch.active] == [raised[0].id]
+    assert [one.state for _ in range(4) for one in add(0)] == ["cleared"]
+    assert watch.active == []
