@@ -97,7 +97,11 @@ def render_terminal(validation: Validation) -> str:
         lines += _anomaly(one, names)
     bad = {one.column for one in validation.anomalies if one.column}
     right = validation.columns - len(bad)
-    lines += ["", paint(f"{spell_count(max(right, 0), 'other column')} as the schema says.", "dim", sys.stdout), *_notes(validation)]
+    lines += [
+        *([] if lines[-1] == "" else [""]),
+        paint(f"{spell_count(max(right, 0), 'other column')} as the schema says.", "dim", sys.stdout),
+        *_notes(validation),
+    ]
     return "\n".join(lines) + "\n"
 
 

@@ -18,7 +18,7 @@ from fairway.data.anomalies import Validation, validate
 from fairway.data.anomalies.edits import patched
 from fairway.data.schema.infer import infer
 from fairway.data.statistics import measure
-from tests.data.damages import CREDIT, SENSOR, Columns, Damage, batches, credit, damages_of, sensor
+from tests.data.damages import CREDIT, MASKS, SENSOR, Columns, Damage, batches, credit, damages_of, sensor
 
 TABLES: dict[str, tuple[Callable[[int, int], Columns], dict[str, Damage]]] = {
     "credit": (credit, damages_of(CREDIT, 60)),
@@ -65,13 +65,12 @@ def test_every_damage_of_a_combination_is_found(seed: int) -> None:
     random = np.random.default_rng(seed)
     damages = TABLES["credit"][1]
     names = [str(name) for name in random.choice(list(damages), 4, replace=False)]
-    if "shuffled" in names and "cadence" in names:  # in no order there is no period
-        names.remove("cadence")
+    hidden = {one for mask, one in MASKS["credit"] if mask in names}
     columns = credit(seed + 200, ROWS["credit"])
     for name in sorted(names, key=list(damages).index):
         columns = damages[name].do(columns, random)
     validation = checked("credit", columns)
-    assert [name for name in names if not is_found(damages[name], validation)] == []
+    assert [name for name in names if name not in hidden and not is_found(damages[name], validation)] == []
 
 
 @settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -144,7 +144,7 @@ def _judge_order(maker: Maker, rule: CadenceRule, found: Cadence, back: list[Jum
     edit = cadence_edit(maker, rule, {"order": DROP})
     far = [one for one in back if -one.seconds > 2 * (rule.period_s or 0.0) + 1.0]
     if far and len(far) == found.backwards:
-        if all(is_zone_jump(one.seconds, rule) for one in far):
+        if all(_is_zone_jump(one, rule, found) for one in far):
             return  # told by _judge_zone
         first = far[0]
         message = (
@@ -175,8 +175,8 @@ def _judge_zone(maker: Maker, rule: CadenceRule, found: Cadence, back: list[Jump
         shares = [round(one / max(sum(found.hours), 1), 5) for one in found.hours]
         told.append((text[0].upper() + text[1:], "rows at the hours of the schema", f"{shift:+d} h", {"hours": shares}, ()))
     ahead = [Jump(*one) for one in found.largest.tolist()] if rule.max_gap_s is not None and not shuffled else []
-    ahead = [one for one in ahead if one.seconds > (rule.max_gap_s or 0.0) and is_zone_jump(one.seconds, rule)]
-    back = [one for one in back if is_zone_jump(one.seconds, rule)] if rule.order else []
+    ahead = [one for one in ahead if one.seconds > (rule.max_gap_s or 0.0) and _is_zone_jump(one, rule, found)]
+    back = [one for one in back if _is_zone_jump(one, rule, found)] if rule.order else []
     for jumps, word in ((back, "back"), (ahead, "ahead")):
         if 0 < len(jumps) <= _FEW_JUMPS:
             first = min(jumps, key=lambda one: one.row)
@@ -194,6 +194,10 @@ def _judge_zone(maker: Maker, rule: CadenceRule, found: Cadence, back: list[Jump
         text = "; ".join(one[0] for one in told)
         expected, now = told[0][1], "; ".join(one[2] for one in told)
         maker.add("zone-shifted", rule.column, text, expected=expected, found=now, wrong=wrong, edit=edit)
+
+
+def _is_zone_jump(one: Jump, rule: CadenceRule, found: Cadence) -> bool:
+    return is_zone_jump(one.seconds, rule) or (math.isfinite(found.period_s) and is_zone_jump(one.seconds, rule, found.period_s))
 
 
 def _shift_of_hours(rule: CadenceRule, found: Cadence) -> int:

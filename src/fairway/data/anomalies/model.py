@@ -131,9 +131,9 @@ class Validation:
 
     def html(self) -> str:
         """A page of its own with everything that was found: `return fw.HTML(validation.html())` shows it with the run."""
-        from fairway.data.anomalies.notebook import page
+        from fairway.data.report import render
 
-        return page(self)
+        return render(validation=self)
 
     def _repr_html_(self) -> str:
         from fairway.data.anomalies.notebook import draw

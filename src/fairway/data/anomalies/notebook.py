@@ -44,12 +44,3 @@ def _row(validation: Validation, place: int) -> str:
 
 def _plain(text: str) -> str:
     return text.replace("`", "")
-
-
-def page(validation: Validation) -> str:
-    """The same as a page of its own, for light and dark screens."""
-    title = escape(f"{validation.uri or 'data'}: {_plain(validation.summary())}")
-    return (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1">'
-        f'<meta name="color-scheme" content="light dark"><title>{title}</title></head><body>{draw(validation)}</body></html>'
-    )

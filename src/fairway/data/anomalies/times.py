@@ -74,9 +74,9 @@ class Jumps:
         return sorted(sorted([*self._inside, *between], key=lambda one: one.seconds)[:_MOST], key=lambda one: one.row)
 
 
-def is_zone_jump(seconds: float, rule: CadenceRule) -> bool:
-    """Is a step a difference of time zones (quarters of an hour, up to 26 hours), more or less one period?"""
-    period = rule.period_s or 0.0
+def is_zone_jump(seconds: float, rule: CadenceRule, period_s: float | None = None) -> bool:
+    """Is a step a difference of time zones (quarters of an hour, up to 26 hours), more or less one period (the rule's, if not another)?"""
+    period = (rule.period_s if period_s is None else period_s) or 0.0
     moved = seconds - period
     near = max(3 * (rule.jitter_s or 0.0), 0.25 * period, 0.5)
     quarters = round(moved / QUARTER_S)

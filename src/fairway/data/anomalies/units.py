@@ -7,8 +7,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-_NEAR, _FAR = 0.06, 0.2
-"""How far from the conversion the quantiles may be, as a share of their spread: where the move is small, and where it is large."""
+_NEAR, _FAR, _FARTHER = 0.06, 0.2, 0.5
+"""How far from the conversion the quantiles may be, as a share of their spread: where the move is small, large, and very large."""
+_PREFERRED = 0.05
+"""Powers of ten are taken if they are as near as others but for that."""
 
 
 class Conversion(NamedTuple):
@@ -62,7 +64,8 @@ def find_conversion(before: Sequence[float] | np.ndarray, now: Sequence[float] |
     """The conversion that takes the quantiles `before` to those of `now`; None where they did not move much, or not by any that is known.
 
     Both are the values at the same probabilities, in rising order. The move must be clear (a third of the spread at least), and what is
-    left after the conversion must be small: 6 % of the spread, or 20 % where the values moved by more than twice their spread.
+    left after the conversion must be small: 6 % of the spread; 20 % where the values moved by more than twice their spread, and 50 % where
+    they moved by more than twenty times.
     """
     old, new = np.asarray(before, float), np.asarray(now, float)
     if len(old) != len(new) or not len(old) or not (np.isfinite(old).all() and np.isfinite(new).all()):
@@ -80,9 +83,11 @@ def find_conversion(before: Sequence[float] | np.ndarray, now: Sequence[float] |
             continue
         image = one.factor * old + one.offset
         left = float(np.abs(new - (image if one.factor > 0 else image[::-1])).max()) / (spread * abs(one.factor))
+        left += 0.0 if one in _POWERS else min(_PREFERRED, left)
         if left < least - 1e-12:
             best, least = one, left
-    return best if least <= (_FAR if moved > 2 or shrank > 10 else _NEAR) else None
+    allowed = _FARTHER if max(moved / 20, shrank / 100) > 1 else _FAR if moved > 2 or shrank > 10 else _NEAR
+    return best if least <= allowed else None
 
 
 def _shrinkage(old: np.ndarray, new: np.ndarray) -> float:
