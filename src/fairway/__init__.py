@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from fairway.data.anomalies.validating import validate
     from fairway.data.drift.comparing import drift
     from fairway.data.statistics.measuring import measure
+    from fairway.data.streams.follow import follow
     from fairway.data.table import read
     from fairway.dsl.command import In, Out, command, container
     from fairway.dsl.control import after, artifact, collect, contains, each, either, length, otherwise, secret, when
@@ -53,6 +54,7 @@ _HOME = {
         ("serve.feedback.dataset", ("traffic",)),
         ("data.table", ("read",)),
         ("data.anomalies.validating", ("validate",)),
+        ("data.streams.follow", ("follow",)),
         ("data.statistics.measuring", ("measure",)),
         ("data.drift.comparing", ("drift",)),
         ("errors", ("FairwayError",)),
@@ -64,7 +66,7 @@ __all__ = [  # noqa: RUF022 - in the order in which one meets them; `__getattr__
     "step", "pipeline", "dynamic", "each", "collect", "when", "otherwise", "either", "after", "length", "contains", "secret", "artifact",
     "env", "retry", "pool", "place", "volume", "command", "container", "In", "Out", "load_pipeline",
     "log", "progress", "checkpoint", "context", "skip", "File", "Directory", "Model", "Figure", "Metrics", "Table", "HTML", "Markdown",
-    "run", "runs", "read", "measure", "validate", "drift", "traffic", "Traffic", "transform", "Transform", "Step", "Pipeline",
+    "run", "runs", "read", "follow", "measure", "validate", "drift", "traffic", "Traffic", "transform", "Transform", "Step", "Pipeline",
     "FairwayError",
 ]  # fmt: skip
 
