@@ -14,6 +14,7 @@ _MODULES: dict[str, str] = {
     "schema": "dataschema",
     "validate": "datavalidate",
     "drift": "datadrift",
+    "report": "datareport",
     "watch": "datawatch",
 }
 """The group's commands: name, module of `fairway.cli` whose attribute `command` it is; in the order in which one needs them."""
@@ -44,5 +45,5 @@ def command() -> None:
       fairway data head 's3://bucket/sales/*.parquet'
       fairway data schema infer train.csv --out schema.json
       fairway data validate new.csv --schema schema.json
-      fairway data drift train.csv new.csv --html report.html
+      fairway data report new.csv --against train.csv
     """

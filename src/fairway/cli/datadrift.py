@@ -31,7 +31,9 @@ _QUIET = 8
 @click.option(
     "--window-rows", metavar="N", type=click.IntRange(min=10), default=1000, help="Rows a monitor's window has; for --save-baseline."
 )
-@click.option("--no-multivariate", "univariate", is_flag=True, help="Look at each column by itself only.")
+@click.option(
+    "--multivariate", type=click.Choice(["quadratic", "boosting", "none"]), default="quadratic", help="How rows as a whole are told apart."
+)
 @click.option("--format", "format_", type=click.Choice(["terminal", "json", "html"]), default="terminal", help="What is printed.")
 @click.option("--out", "-o", "out", metavar="FILE", help="Write it there instead.")
 def command(
@@ -44,7 +46,7 @@ def command(
     baseline_file: str | None,
     save_baseline: str | None,
     window_rows: int,
-    univariate: bool,
+    multivariate: str,
     format_: str,
     out: str | None,
 ) -> None:
@@ -74,11 +76,11 @@ def command(
     if baseline_file:
         if current is not None or reference is None or save_baseline:
             raise ConfigError("--baseline takes one data set, the current one", hint="fairway data drift --baseline baseline.json new.csv")
-        before, after = load_baseline(_found(baseline_file)), _source(reference)
+        before, after = load_baseline(_found(baseline_file)), find_measured(reference)
     elif reference is None or (current is None and not save_baseline):
         raise ConfigError("two data sets are needed", hint="fairway data drift train.csv new.csv")
     else:
-        before, after = _source(reference), None if current is None else _source(current)
+        before, after = find_measured(reference), None if current is None else find_measured(current)
     if save_baseline:
         baseline = Baseline.make(before, window_rows=window_rows, schema=schema, columns=chosen, uri=reference or "")
         baseline.save(save_baseline)
@@ -87,10 +89,11 @@ def command(
         click.echo(f"baseline of {baseline.rows:,} rows saved: {save_baseline}", err=True)
         if after is None:
             return
+    joint: Any = "boosting" if multivariate == "boosting" else multivariate == "quadratic"
     known = {} if schema is None else dict.fromkeys(schema.columns)
     if chosen is None and environment:
         chosen = list(known)
-    report = compare(before, after, schema=schema, columns=chosen, by=by, multivariate=not univariate)
+    report = compare(before, after, schema=schema, columns=chosen, by=by, multivariate=joint)
     _print(report, format_, out)
     if not report.ok:
         sys.exit(1)
@@ -102,7 +105,7 @@ def _found(path: str) -> str:
     return path
 
 
-def _source(uri: str) -> Any:
+def find_measured(uri: str) -> Any:
     """Statistics where the file holds them, else a table."""
     path = Path(uri)
     if path.suffix == ".json" and path.is_file():
@@ -124,9 +127,7 @@ def _print(report: DriftReport, format_: str, out: str | None) -> None:
     if format_ == "json":
         text = json.dumps(report.to_json(), indent=2, ensure_ascii=False) + "\n"
     elif format_ == "html":
-        from fairway.data.drift.page import render_page
-
-        text = render_page(report)
+        text = report.html()
     else:
         text = "".join(line + "\n" for line in lines(report))
     if out:

@@ -117,6 +117,12 @@ class DriftReport:
             "notes": list(self.notes),
         }
 
+    def html(self) -> str:
+        """A page of its own with everything that was compared: `return fw.HTML(report.html())` shows it with the run."""
+        from fairway.data.report import render
+
+        return render(drift=self)
+
     def _repr_html_(self) -> str:
         from html import escape
 

@@ -103,8 +103,9 @@ def _more(now: ColumnStatistics, before: ColumnStatistics | None) -> Markup:
             for name in ("mean", "std", "skewness"):
                 rows.append((name, [number(getattr(one, name)) for one in both]))
             rows.append(("zero, negative", [f"{number(one.zeros)}, {number(one.negatives)}" for one in both]))
-        for q in _QUANTILES:
-            rows.append((f"{q:.0%}", [value_of(one, one.quantile(q)) if one.has_ranks else "" for one in both]))
+        found = [one.quantile(_QUANTILES) if one.has_ranks else None for one in both]
+        for n, q in enumerate(_QUANTILES):
+            rows.append((f"{q:.0%}", [value_of(one, float(at[n])) if at is not None else "" for one, at in zip(both, found, strict=True)]))
     elif now.lengths is not None:
         rows.append(("length", [_lengths(one) for one in both]))
         rows.append(("looks like", [", ".join(cut(top.value, 20) for top in one.shapes[:3]) for one in both]))

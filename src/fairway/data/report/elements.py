@@ -38,3 +38,11 @@ def el(name: str, /, *children: Any, **attributes: Any) -> Markup:
         if value is not None and value is not False
     )
     return Markup(f"<{name}{said}/>" if name in _VOID else f"<{name}{said}>{text(*children)}</{name}>")
+
+
+def coded(said: str) -> Markup:
+    """A sentence whose `names` stand between backticks, with them set as code."""
+    parts = said.split("`")
+    if len(parts) % 2 == 0:
+        return text(said)
+    return text([el("code", part) if n % 2 else part for n, part in enumerate(parts)])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from fairway.data.report.elements import Markup, el, text
+from fairway.data.report.elements import Markup, coded, el, text
 from fairway.data.report.spelling import cut, number, share
 
 if TYPE_CHECKING:
@@ -44,7 +44,9 @@ def _card(one: Anomaly) -> Markup:
     return el(
         "li",
         el("span", one.kind, class_="kind"),
-        el("a", one.message, class_="what", href=f"#{anchor(one.column)}") if one.column else el("span", one.message, class_="what"),
+        el("a", coded(one.message), class_="what", href=f"#{anchor(one.column)}")
+        if one.column
+        else el("span", coded(one.message), class_="what"),
         el("p", facts, class_="soft") if facts else None,
         el("p", examples, class_="mono soft") if examples else None,
         el("details", el("summary", "the edit to the schema that accepts it"), el("pre", edit)) if edit else None,

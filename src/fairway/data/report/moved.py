@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fairway.data.report import figures
-from fairway.data.report.elements import Markup, el, text
+from fairway.data.report.elements import Markup, coded, el, text
 from fairway.data.report.findings import anchor
 from fairway.data.report.spelling import cut, number
 
@@ -28,7 +28,7 @@ def section(drift: DriftReport) -> Markup:
     more = len(found) - _SHOWN
     return text(
         el("h2", "What moved"),
-        [el("p", sentence[0].upper() + sentence[1:]) for sentence in said],
+        [el("p", coded(sentence[0].upper() + sentence[1:])) for sentence in said],
         el("ul", [_card(one) for one in found[:_SHOWN]], class_="found"),
         el("p", f"and {more} more", class_="soft") if more > 0 else None,
     )
@@ -40,7 +40,7 @@ def _card(one: ColumnDrift) -> Markup:
     return el(
         "li",
         el("span", "drift", class_="kind"),
-        el("a", one.sentence, class_="what", href=f"#{anchor(one.column)}"),
+        el("a", coded(one.sentence), class_="what", href=f"#{anchor(one.column)}"),
         el("div", figures.overlay(bins.reference, bins.current, f"{one.key} before and now"), _ends(bins.labels), class_="big"),
         el("p", others, class_="soft") if others else None,
         class_=one.severity,

@@ -9,7 +9,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from fairway.data.report import columns, findings, missing, moved, timing, trends
-from fairway.data.report.elements import Markup, el, text
+from fairway.data.report.elements import Markup, coded, el, text
 from fairway.data.report.spelling import number, share
 
 if TYPE_CHECKING:
@@ -45,6 +45,11 @@ def render(
     return _document(uri, body)
 
 
+def embed(**given: Any) -> str:
+    """The same page in a frame of its own, as a notebook shows it: its style touches nothing around it."""
+    return el("iframe", srcdoc=render(**given), style="width:100%;height:640px;border:1px solid #8884;border-radius:6px", loading="lazy")
+
+
 def _name(validation: Validation | None, drift: DriftReport | None, now: TableStatistics | None) -> str:
     named = (
         validation.uri if validation is not None else "",
@@ -68,7 +73,7 @@ def _verdict(validation: Validation | None, drift: DriftReport | None) -> Markup
         said.append(f"{count} column{'s' if count != 1 else ''} moved" if count else "rows as a whole moved" if joint else "nothing moved")
     bad = (validation is not None and not validation.ok) or (drift is not None and not drift.ok)
     warned = (validation is not None and bool(validation.anomalies)) or (drift is not None and bool(drift.drifted))
-    return el("p", el("span", " · ".join(said), class_="verdict " + ("bad" if bad else "warn" if warned else "good")))
+    return el("p", el("span", coded(" · ".join(said)), class_="verdict " + ("bad" if bad else "warn" if warned else "good")))
 
 
 def _facts(
@@ -109,7 +114,7 @@ def _notes(validation: Validation | None, drift: DriftReport | None) -> Markup |
     said = [*(validation.notes if validation is not None else ()), *(drift.notes if drift is not None else ())]
     if not said:
         return None
-    return text(el("h2", "Notes"), el("ul", [el("li", one, class_="soft") for one in dict.fromkeys(said)]))
+    return text(el("h2", "Notes"), el("ul", [el("li", coded(one), class_="soft") for one in dict.fromkeys(said)]))
 
 
 def _document(title: str, body: Markup) -> str:
