@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import pty
+import re
 import signal
 import subprocess
 import sys
@@ -153,6 +155,29 @@ def test_a_hook_that_hangs_does_not_hold_up_the_stream_and_what_it_missed_is_sen
     told = [one["message"] for body in receiver.bodies for one in body["alarms"]]
     assert any("every 10 s" in one for one in told)
     assert any("jumps back" in one for one in told)
+
+
+def test_a_terminal_shows_what_is_wrong_now(folder: Path) -> None:
+    (folder / "d.ndjson").write_bytes(_trouble().take(slice(0, 900)).ndjson())
+    process, terminal = pty.fork()
+    if process == 0:
+        os.chdir(folder)
+        words = _words("d.ndjson", "--schema", "schema.json", "--once", "--window", "100", "--notify", "command:false", "--name", "sensors")
+        os.execve(words[0], words, {**ENVIRONMENT, "TERM": "xterm", "COLUMNS": "100", "LINES": "30"})
+    shown = b""
+    try:
+        while piece := os.read(terminal, 65_536):
+            shown += piece
+    except OSError:  # its end, on Linux
+        pass
+    os.close(terminal)
+    assert os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == 1
+    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.decode())
+    last = text[text.rindex("sensors  ■ ended") :]
+    assert "900 rows" in last
+    assert "✗ at now comes every 10 s" in last
+    assert "→ false  0 sent" in last
+    assert "not delivered" in text
 
 
 def test_memory_stays_within_50_mb(folder: Path) -> None:

@@ -182,8 +182,8 @@ class LiveView:
 
         self._facts = facts
         self._console = Console(highlight=False)
-        self._live = Live(console=self._console, refresh_per_second=4, get_renderable=self.draw, transient=False)
         self._ended = False
+        self._live = Live(console=self._console, refresh_per_second=4, get_renderable=self.draw, transient=False)
 
     def __enter__(self) -> LiveView:
         self._live.start()
@@ -198,7 +198,7 @@ class LiveView:
         self._facts.notes.extend(self._facts.new_notes())
 
     def note(self, text: str) -> None:
-        self._facts.notes.append(text)
+        """The picture shows how the targets do, as it is now."""
 
     def draw(self) -> Any:
         """The picture as it is now."""
