@@ -109,10 +109,10 @@ class _Sheet:
 
     def _fill_merged(self, sheet: Any, rows: list[list[Any]], above: int, left: int, how: str) -> None:
         merged = getattr(sheet, "merged_cell_ranges", None) or []
-        if merged and how != "fill":
-            self.notes.append(f"{len(merged)} merged ranges have their value in the first cell only; repeat it with merged='fill'")
-        elif how and how != "fill":
+        if how not in ("", "fill"):
             raise ConfigError(f"merged={how!r} is not known", hint="merged='fill'")
+        if merged and not how:
+            self.notes.append(f"{len(merged)} merged ranges have their value in the first cell only; repeat it with merged='fill'")
         elif merged:
             for (top, first), (bottom, last) in merged:
                 if not (0 <= top - above < len(rows)) or not rows or not 0 <= first - left < len(rows[0]):

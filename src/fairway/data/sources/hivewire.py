@@ -10,9 +10,9 @@ import socket
 import ssl
 import struct
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -45,6 +45,19 @@ class HiveAddress:
     timeout_s: float = 15.0
 
 
+_Shape = TypeVar("_Shape")
+
+
+def _taken(said: Any, take: Callable[[Any], _Shape]) -> _Shape:
+    """What one needs of an answer. Raises ConfigError where the server has left it out."""
+    try:
+        return take(said)
+    except (KeyError, TypeError, AttributeError, IndexError, ValueError):
+        raise ConfigError(
+            "HiveServer2 sent an answer in which something is missing", hint="is it a HiveServer2 of version 2 or newer?"
+        ) from None
+
+
 class HiveSession:
     """One session with a server. Raises ConfigError, whose messages hold no password."""
 
@@ -71,7 +84,7 @@ class HiveSession:
                 self._sign_in()
             self._number = 0
             said = self._call("OpenSession", {1: (_I32, _PROTOCOL), 2: (_STRING, address.user), 3: (_STRING, address.password)})
-            self._session = said[3]
+            self._session = _taken(said, lambda one: _handle(one[3]))
             if address.database:
                 self.run(f"USE {_quoted(address.database)}").close()
         except OSError as error:
@@ -98,9 +111,9 @@ class HiveSession:
     def run(self, statement: str) -> HiveResult:
         """Have a statement carried out, and wait until it is."""
         request = {1: self._session_field(), 2: (_STRING, statement), 4: (_BOOL, True)}
-        handle = self._call("ExecuteStatement", request)[2]
+        handle = _taken(self._call("ExecuteStatement", request), lambda one: _handle(one[2]))
         waits = iter(_WAITS_S)
-        while (state := (said := self._call("GetOperationStatus", {1: _handle(handle)})).get(2)) in _RUNNING:
+        while (state := (said := self._call("GetOperationStatus", {1: handle})).get(2)) in _RUNNING:
             time.sleep(next(waits, _WAITS_S[-1]))
         if state != _FINISHED:
             raise ConfigError(
@@ -110,7 +123,7 @@ class HiveSession:
         return HiveResult(self, handle)
 
     def _session_field(self) -> tuple[int, Any]:
-        return _handle(self._session)
+        return self._session
 
     def call(self, method: str, request: Mapping[int, Any]) -> dict[int, Any]:
         """One call; the answer's fields by number. Raises ConfigError with what the server says is wrong."""
@@ -136,7 +149,7 @@ class HiveSession:
         if version & 0xFF == _EXCEPTION:
             raise ConfigError(f"HiveServer2 at {self._place} fails: {_first_line(answer.get(1, b''))}")
         said: dict[int, Any] = answer.get(0, {})
-        status: dict[int, Any] = said.get(1, {})
+        status: dict[int, Any] = _taken(said, lambda one: dict(one.get(1, {})))
         if status.get(1, 0) not in (0, 1, 2):
             raise ConfigError(
                 f"HiveServer2 at {self._place} refuses: {_first_line(status.get(5, b'no reason given'))}", hint="try it in beeline"
@@ -156,12 +169,16 @@ class HiveSession:
 class HiveResult:
     """What a statement gives."""
 
-    def __init__(self, session: HiveSession, handle: Mapping[int, Any]) -> None:
+    def __init__(self, session: HiveSession, handle: tuple[int, Any]) -> None:
         self._session, self._handle = session, handle
 
     def columns(self) -> list[tuple[str, int, dict[str, int]]]:
         """Name, number of the type, its qualifiers (precision, scale)."""
-        said = self._session.call("GetResultSetMetadata", {1: _handle(self._handle)})
+        said = self._session.call("GetResultSetMetadata", {1: self._handle})
+        return _taken(said, self._columns)
+
+    @staticmethod
+    def _columns(said: Mapping[int, Any]) -> list[tuple[str, int, dict[str, int]]]:
         made: list[tuple[str, int, dict[str, int]]] = []
         for one in said.get(2, {}).get(1, []):
             entry = one[2][1][0].get(1, {})
@@ -171,10 +188,10 @@ class HiveResult:
 
     def batches(self, rows: int = 10_000) -> Iterator[list[list[Any]]]:
         """The columns' values, None where null, `rows` at a time."""
-        request = {1: _handle(self._handle), 2: (_I32, 0), 3: (_I64, rows)}
+        request = {1: self._handle, 2: (_I32, 0), 3: (_I64, rows)}
         while True:
-            found = self._session.call("FetchResults", request).get(3, {}).get(3, [])
-            columns = [_values(one) for one in found]
+            said = self._session.call("FetchResults", request)
+            columns = _taken(said, lambda one: [_values(column) for column in one.get(3, {}).get(3, [])])
             if not columns or not columns[0]:
                 return
             if len({len(one) for one in columns}) > 1:
@@ -183,7 +200,7 @@ class HiveResult:
 
     def close(self) -> None:
         """The server may forget it."""
-        self._session.call("CloseOperation", {1: _handle(self._handle)})
+        self._session.call("CloseOperation", {1: self._handle})
 
 
 def _values(column: Mapping[int, Any]) -> list[Any]:
