@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from fairway.data.report.elements import Markup, coded, el, text
@@ -14,15 +15,15 @@ if TYPE_CHECKING:
 _SHOWN = 200
 
 
-def section(validation: Validation) -> Markup:
-    """A list of cards; a sentence where there is nothing wrong."""
+def section(validation: Validation, shown: Collection[str]) -> Markup:
+    """A list of cards; a sentence where there is nothing wrong. `shown`: the columns that the page has a row for."""
     if not validation.anomalies:
         return text(el("h2", "What is wrong"), el("p", f"Nothing: {validation.summary()}.", class_="soft"))
     ordered = sorted(validation.anomalies, key=lambda one: one.rank)
     more = len(ordered) - _SHOWN
     return text(
         el("h2", "What is wrong"),
-        el("ul", [_card(one) for one in ordered[:_SHOWN]], class_="found"),
+        el("ul", [_card(one, shown) for one in ordered[:_SHOWN]], class_="found"),
         el("p", f"and {more} more: `fairway data validate -o json` lists them all", class_="soft") if more > 0 else None,
         _rejected(validation),
     )
@@ -33,7 +34,12 @@ def anchor(column: str) -> str:
     return "c-" + "".join(letter if letter.isalnum() else f"-{ord(letter):x}-" for letter in column)
 
 
-def _card(one: Anomaly) -> Markup:
+def headline(said: str, column: str, shown: Collection[str]) -> Markup:
+    """A sentence that leads to its column, where the page has it."""
+    return el("a", coded(said), class_="what", href=f"#{anchor(column)}") if column in shown else el("span", coded(said), class_="what")
+
+
+def _card(one: Anomaly, shown: Collection[str]) -> Markup:
     facts = [el("span", f"{number(one.count)} of {number(one.of)} ({share(one.count / one.of)})")] if one.count and one.of else []
     if one.expected:
         facts.append(text(" expected ", el("b", one.expected)))
@@ -44,9 +50,7 @@ def _card(one: Anomaly) -> Markup:
     return el(
         "li",
         el("span", one.kind, class_="kind"),
-        el("a", coded(one.message), class_="what", href=f"#{anchor(one.column)}")
-        if one.column
-        else el("span", coded(one.message), class_="what"),
+        headline(one.message, one.column, shown),
         el("p", facts, class_="soft") if facts else None,
         el("p", examples, class_="mono soft") if examples else None,
         el("details", el("summary", "the edit to the schema that accepts it"), el("pre", edit)) if edit else None,

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from fairway.data.report import figures
 from fairway.data.report.elements import Markup, coded, el, text
-from fairway.data.report.findings import anchor
+from fairway.data.report.findings import headline
 from fairway.data.report.spelling import cut, number
 
 if TYPE_CHECKING:
@@ -17,8 +18,8 @@ _SHOWN = 100
 _SLICES = 40
 
 
-def section(drift: DriftReport) -> Markup:
-    """Cards of the columns that moved, each with its histogram before and after."""
+def section(drift: DriftReport, shown: Collection[str]) -> Markup:
+    """Cards of the columns that moved, each with its histogram before and after. `shown`: the columns that the page has a row for."""
     found = drift.drifted
     joint = drift.multivariate
     said = [sentence for sentence in drift.sentences() if joint is not None and joint.drifted and sentence.startswith("rows as a whole")]
@@ -29,18 +30,18 @@ def section(drift: DriftReport) -> Markup:
     return text(
         el("h2", "What moved"),
         [el("p", coded(sentence[0].upper() + sentence[1:])) for sentence in said],
-        el("ul", [_card(one) for one in found[:_SHOWN]], class_="found"),
+        el("ul", [_card(one, shown) for one in found[:_SHOWN]], class_="found"),
         el("p", f"and {more} more", class_="soft") if more > 0 else None,
     )
 
 
-def _card(one: ColumnDrift) -> Markup:
+def _card(one: ColumnDrift, shown: Collection[str]) -> Markup:
     bins = one.bins
     others = ", ".join(f"{name} {number(value)}" for name, value in one.measures.items() if name != one.deciding)
     return el(
         "li",
         el("span", "drift", class_="kind"),
-        el("a", coded(one.sentence), class_="what", href=f"#{anchor(one.column)}"),
+        headline(one.sentence, one.column, shown),
         el("div", figures.overlay(bins.reference, bins.current, f"{one.key} before and now"), _ends(bins.labels), class_="big"),
         el("p", others, class_="soft") if others else None,
         class_=one.severity,

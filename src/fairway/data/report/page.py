@@ -29,12 +29,13 @@ def render(
     wrong = {one.column: one.severity for one in (reversed(validation.anomalies) if validation is not None else ())}
     for one in drift.drifted if drift is not None else ():
         wrong.setdefault(one.column, one.severity)
+    shown = now.columns if now is not None else {}
     body = text(
         el("h1", uri),
         _verdict(validation, drift),
         _facts(now, reference, validation, drift),
-        findings.section(validation) if validation is not None else None,
-        moved.section(drift) if drift is not None else None,
+        findings.section(validation, shown) if validation is not None else None,
+        moved.section(drift, shown) if drift is not None else None,
         timing.section(now, reference) if now is not None else None,
         columns.section(now, reference, wrong) if now is not None else None,
         missing.section(now) if now is not None else None,
