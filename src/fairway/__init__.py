@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from fairway.data.anomalies.validating import validate
     from fairway.data.drift.comparing import drift
+    from fairway.data.drift.making import baseline
     from fairway.data.statistics.measuring import measure
     from fairway.data.streams.follow import follow
     from fairway.data.table import read
@@ -57,6 +58,7 @@ _HOME = {
         ("data.streams.follow", ("follow",)),
         ("data.statistics.measuring", ("measure",)),
         ("data.drift.comparing", ("drift",)),
+        ("data.drift.making", ("baseline",)),
         ("errors", ("FairwayError",)),
     )
     for name in names
@@ -66,8 +68,8 @@ __all__ = [  # noqa: RUF022 - in the order in which one meets them; `__getattr__
     "step", "pipeline", "dynamic", "each", "collect", "when", "otherwise", "either", "after", "length", "contains", "secret", "artifact",
     "env", "retry", "pool", "place", "volume", "command", "container", "In", "Out", "load_pipeline",
     "log", "progress", "checkpoint", "context", "skip", "File", "Directory", "Model", "Figure", "Metrics", "Table", "HTML", "Markdown",
-    "run", "runs", "read", "follow", "measure", "validate", "drift", "traffic", "Traffic", "transform", "Transform", "Step", "Pipeline",
-    "FairwayError",
+    "run", "runs", "read", "follow", "measure", "validate", "drift", "baseline", "traffic", "Traffic", "transform", "Transform",
+    "Step", "Pipeline", "FairwayError",
 ]  # fmt: skip
 
 

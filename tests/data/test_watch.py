@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -177,3 +178,34 @@ def test_drift_is_among_the_alarms() -> None:
     assert [one.id for one in watch.active] == [raised[0].id]
     assert [one.state for _ in range(4) for one in add(0)] == ["cleared"]
     assert watch.active == []
+
+
+@pytest.mark.parametrize("every", [1, 3])
+def test_a_watch_that_is_restarted_tells_the_same(every: int) -> None:
+    random = np.random.default_rng(1)
+    columns = {"temperature": random.normal(20, 1, 20_000), "battery": random.integers(0, 100, 20_000).tolist()}
+    schema = parse_schema({"type": "object", "properties": {"temperature": {"type": "number", "maximum": 90}, "battery": {}}})
+    baseline = Baseline.make(Batch.of(columns), window_rows=200)
+
+    def made() -> Watch:
+        return Watch(schema, Monitor(baseline, schema), clock=lambda: dt.datetime.fromtimestamp(BEGIN_S, dt.UTC))
+
+    whole, restarted = made(), made()
+    told: list[tuple[Any, ...]] = []
+    again: list[tuple[Any, ...]] = []
+    for place in range(40):
+        mean = 20 if place < 10 or place > 22 else 100 if place < 14 else 24
+        batch = Batch.of({"temperature": random.normal(mean, 1, 150), "battery": random.integers(0, 100, 150)})
+        window = Window(batch, 0.0, float(place), 150, 0, None, lambda: None)
+        told += [(place, one.id, one.state) for one in whole.add(window)]
+        again += [(place, one.id, one.state) for one in restarted.add(window)]
+        if place % every == 0:
+            state = json.loads(json.dumps(restarted.state()))
+            restarted = made()
+            restarted.restore(state)
+            assert [one.id for one in restarted.active] == [one.id for one in whole.active]
+    assert told == again
+    assert {(kind.partition(":")[0], state) for _, kind, state in told} == {
+        (kind, state) for kind in ("drift", "too-large") for state in ("raised", "cleared")
+    }
+    assert restarted.rows == 40 * 150

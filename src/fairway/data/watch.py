@@ -86,6 +86,26 @@ class Watch:
         self.raised += sum(one.state == "raised" for one in alarms)
         return alarms
 
+    def state(self) -> dict[str, Any]:
+        """What a restarted process needs to go on: JSON. What times told so far is not in it."""
+        return {
+            "rows": self.rows,
+            "windows": self.windows,
+            "raised": self.raised,
+            "open": [[one.alarm.to_json(), one.calm] for one in self._open.values()],
+            "drifted": [one.to_json() for one in self._drifted.values()],
+            "monitor": self.monitor.state() if self.monitor is not None else None,
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Goes on where `state()` was taken; ConfigError if that was against another baseline."""
+        if self.monitor is not None and state["monitor"] is not None:
+            self.monitor.restore(state["monitor"])
+        self.rows, self.windows, self.raised = (int(state[name]) for name in ("rows", "windows", "raised"))
+        found = [(Alarm.from_json(alarm), int(calm)) for alarm, calm in state["open"]]
+        self._open = {(alarm.kind, alarm.column): _Raised(alarm, calm) for alarm, calm in found}
+        self._drifted = {one.id: one for one in map(Alarm.from_json, state["drifted"])}
+
     def _judge(self, window: Window, found: list[Anomaly]) -> set[str]:
         """Adds what the rows tell to `found`; the kinds that could have been found ("*": all but those of times)."""
         judged: set[str] = set()

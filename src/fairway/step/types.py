@@ -286,9 +286,11 @@ class Model:
     {"inputs": {"age": "int64"}, "outputs": {"prediction": "int64"}}.
     `transform`: features (fw.transform) that are computed of the inputs first, here and where the model is served; `example` is then of
     what comes before them.
+    `schema`: of the data (a file's name or a document, as `fairway data schema infer` makes it): requests are held to it too. `baseline`:
+    how the training data were distributed (`fw.baseline(train)`): an endpoint then raises an alarm when its traffic drifts from that.
     """
 
-    __slots__ = ("_estimator", "_transform", "card", "example", "folder", "metrics", "signature", "trust")
+    __slots__ = ("_baseline", "_estimator", "_schema", "_transform", "card", "example", "folder", "metrics", "signature", "trust")
     fairway_type: ClassVar[str] = "fairway.Model"
 
     def __init__(
@@ -299,14 +301,21 @@ class Model:
         metrics: Mapping[str, float] | None = None,
         signature: Mapping[str, Any] | None = None,
         transform: Any = None,
+        schema: Any = None,
+        baseline: Any = None,
         trust: bool = False,
     ) -> None:
+        from fairway.step.serializers import datafiles
+
         self.folder = ""
         self.card: dict[str, Any] = {}
         self._estimator, self._transform = estimator, transform
+        self._schema = None if schema is None else datafiles.read_schema(schema)
+        self._baseline = None if baseline is None else datafiles.read_baseline(baseline)
         if isinstance(estimator, Model):  # a model with more to say about it
             self.folder, self.card, self._estimator = estimator.folder, estimator.card, estimator._estimator
             self._transform = estimator._transform if transform is None else transform
+            self._schema, self._baseline = self._schema or estimator._schema, self._baseline or estimator._baseline
             example = estimator.example if example is None else example
             metrics = estimator.metrics if metrics is None else metrics
             if signature is None:  # what a new example says of the inputs goes before what was guessed without it

@@ -23,3 +23,8 @@ class Alarm:
 
     def to_json(self) -> dict[str, Any]:
         return {**vars(self), "at": self.at.isoformat()}
+
+    @classmethod
+    def from_json(cls, document: dict[str, Any]) -> Alarm:
+        plain: dict[str, Any] = {**document, "at": dt.datetime.fromisoformat(document["at"])}
+        return cls(**plain)

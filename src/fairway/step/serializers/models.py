@@ -3,6 +3,7 @@
 fairway-model.json   framework, class, versions, signature, metrics, which file holds the estimator in which format
 schema.json          JSON Schema (2020-12) of one request's inputs and outputs, where they are known
 example.json         a request that works: {"inputs": [{column: value, …}, …]}
+baseline.json        how the training data were distributed (fw.baseline), where it was given
 transform/           features that are computed of a request before the estimator gets it (fw.transform), where there are any
 model.skops | model.ubj | model.txt | model.safetensors | model.onnx | model.pkl, or the files of a folder that another library wrote
 
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from fairway.errors import DefinitionError, NotFoundError
 from fairway.step import plainjson, serializers
+from fairway.step.serializers import datafiles
 from fairway.step.types import Metrics, Model
 
 if TYPE_CHECKING:
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
 
 CARD = "fairway-model.json"
 TRANSFORM = "transform"
-_OWN = frozenset({CARD, "schema.json", "example.json"})
+_OWN = frozenset({CARD, "schema.json", "example.json", datafiles.BASELINE})
 _FRAMEWORKS = {
     "MLmodel": "mlflow",
     "saved_model.pb": "tensorflow",
@@ -79,10 +81,7 @@ def save(model: Model, folder: str, *, trust: bool) -> dict[str, Any]:
     }
     if os.path.isdir(os.path.join(folder, TRANSFORM)):
         card["transform"] = TRANSFORM
-    schema = signatures.schema(signature)
-    if schema is not None:
-        card["schema"] = "schema.json"
-        _write_json(folder, "schema.json", schema)
+    _write_data(model, folder, card, signatures.schema(signature))
     rows = signatures.example_rows(model.example)
     if rows is not None:
         card["example"] = "example.json"
@@ -97,6 +96,22 @@ def save(model: Model, folder: str, *, trust: bool) -> dict[str, Any]:
     }
 
 
+def _write_data(model: Model, folder: str, card: dict[str, Any], schema: dict[str, Any] | None) -> None:
+    """The schema of requests and the baseline of the training data, where there are any; the card says so."""
+    given = datafiles.given_of(model, "schema.json")
+    card.pop("data_schema", None)
+    if given is not None:
+        schema = datafiles.request_schema(given, schema)
+        card["data_schema"] = True
+    if schema is not None:
+        card["schema"] = "schema.json"
+        datafiles.write(folder, "schema.json", schema)
+    baseline = datafiles.given_of(model, datafiles.BASELINE)
+    if baseline is not None:
+        card["baseline"] = datafiles.BASELINE
+        datafiles.write(folder, datafiles.BASELINE, baseline)
+
+
 def load(folder: str, trust: bool) -> Model:
     """The model in `folder`; its estimator is read later. Raises NotFoundError."""
     try:
@@ -108,7 +123,7 @@ def load(folder: str, trust: bool) -> Model:
         ) from None
     made: Any = Model.__new__(Model)
     made.folder, made.card, made.trust = folder, card, trust
-    made._estimator, made._transform, made.example = None, None, None
+    made._estimator, made._transform, made._schema, made._baseline, made.example = None, None, None, None, None
     made.metrics, made.signature = Metrics(card.get("metrics", {})), card.get("signature", {})
     if "example" in card:
         made.example = plainjson.parse(Path(folder, card["example"]).read_bytes())["inputs"]
