@@ -49,7 +49,8 @@ def command(uri: tuple[str, ...], rows: int, format_name: str, settings: tuple[s
     """
     from fairway.data.table import read
 
-    table = read(uri[0] if len(uri) == 1 else list(uri), format=format_name, **parse_settings(settings))
+    options = {"max_rejects": "all", **parse_settings(settings)}
+    table = read(uri[0] if len(uri) == 1 else list(uri), format=format_name, **options)
     if columns:
         table = table.select(*(name.strip() for name in columns.split(",")))
     found = table.rows(rows)
@@ -64,6 +65,9 @@ def command(uri: tuple[str, ...], rows: int, format_name: str, settings: tuple[s
     print_table(["column", "type"], [[one.name, one.arrow] for one in table.fields])
     for note in table.notes:
         click.echo(f"note: {note}", err=True)
+    for one in table.rejects.rows[:3]:
+        place = f"line {one.line}" if one.line else "a row"
+        click.echo(f"left out: {place}{f', column {one.column!r}' if one.column else ''}: {one.reason}", err=True)
 
 
 def _cell(value: Any) -> str:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import html
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import takewhile
 from typing import Any
 
 from fairway.data.batch import Batch, batches_of
 from fairway.data.sources import Source, needs, open_source
+from fairway.data.sources.delimited import DelimitedSource
 from fairway.data.sources.engine import Field, chosen, connect, described, quoted
 from fairway.data.sources.rejects import Rejects
 from fairway.data.sources.urls import shown
@@ -132,6 +134,8 @@ class Table:
         finally:
             self._source.finish(connection)
         self.rejects.check(read)
+        if not self._steps and columns is None and not self.rejects.count:
+            getattr(self._source, "passed", lambda: None)()
 
     def count(self) -> int:
         """How many rows there are."""
@@ -201,12 +205,18 @@ class Table:
                 raise NotFoundError(f"{self.uri} has no column {name!r}", hint=hint)
 
     def _relation(self, connection: Any, columns: Sequence[str] | None = None) -> Any:
-        """The source's relation with the steps, and at the end only `columns`."""
+        """The source's relation with the steps, and at the end only `columns`. Text files get their conditions with the scan: see there."""
         wanted = _needed(self._steps, columns)
-        relation = self._source.relation(connection, wanted)
+        steps = list(self._steps)
+        if isinstance(self._source, DelimitedSource):
+            first = list(takewhile(lambda step: step[0] in ("select", "where"), steps))
+            steps = [step for step in first if step[0] == "select"] + steps[len(first) :]
+            relation = self._source.relation_where(connection, wanted, [step[1] for step in first if step[0] == "where"])
+        else:
+            relation = self._source.relation(connection, wanted)
         if not any(step[0] == "select" for step in self._steps) and wanted is None:
             relation = chosen(relation, [one.name for one in self._source.fields])
-        for step in self._steps:
+        for step in steps:
             relation = _apply(relation, step)
         return chosen(relation, columns) if columns is not None else relation
 
@@ -289,6 +299,9 @@ def translated(error: Exception, uri: str) -> Exception:
             f"{uri} does not fit into the memory that reading may use: {first}",
             hint="free space in the folder for temporary files (TMPDIR)",
         )
+    if "state machine reached an invalid state" in first:
+        hint = "line ends are mixed far into the file (newline='mixed'), or a quote stands where none may be (quote='')"
+        return ConfigError(f"{uri} is not separated values throughout", hint=hint)
     if isinstance(error, duckdb.Error | OSError | ValueError | EOFError):
         return ConfigError(
             f"{uri} cannot be read: {first}", hint="is the file whole, and of the format that was named or guessed?", where=""

@@ -254,6 +254,12 @@ class TestRejects:
         table = written(self.ROWS + "50,1.5,2024-01-01\n", sample_rows=20, max_rejects="all")
         assert sum(batch.rows for batch in table.batches(["id"])) == sum(batch.rows for batch in table.batches()) == table.count() == 50
 
+    @pytest.mark.parametrize("condition", ["x > 10", "id < 5", "x IS NULL", "false"])
+    def test_a_condition_hides_no_reject(self, written: Any, condition: str) -> None:
+        table = written(self.ROWS + "50,1.5,2024-01-01\n51,1,x\n52\n", sample_rows=20, max_rejects="all").where(condition)
+        for _ in (table.count(), table.rows(), table.select("id").rows()):
+            assert table.rejects.count == 3
+
     def test_many_rejects_end_early_without_a_full_read(self, written: Any) -> None:
         table = written("a\n" + "1\n" * 100 + "x\n" * 200_000, sample_rows=50, newline="lf")
         with pytest.raises(DataAnomalies, match="or more"):

@@ -148,7 +148,11 @@ class Guessing:
         seen = {name: _distinct(values, self.nulls) for name, values in self.texts.items()}
         found_nulls = {} if pinned_nulls is not None else {name: [w for w in NULL_WORDS if w in values] for name, values in seen.items()}
         cleared = {name: values - set(found_nulls.get(name, ())) for name, values in seen.items()}
-        self._marks(cleared.values())
+        self._marks(
+            [_numbers_of(values) if named_type(pins[name], name) != "string" else set() for name, values in cleared.items() if name in pins]
+        )
+        if self.decimal == "." and not self.thousands:
+            self._marks([values for name, values in cleared.items() if name not in pins])
         formats = find_formats(cleared, self.options.get("dates"), self.notes)
         made: dict[str, ColumnType] = {}
         words = sorted({word for found in found_nulls.values() for word in found}, key=NULL_WORDS.index)
@@ -241,6 +245,12 @@ class Guessing:
         for name, words in found.items():
             if words and types[name].name == "string" and words != ["-"]:
                 self.notes.append(f"column {name!r} holds the text {words[0]!r}, which is not read as null; nulls=[{words[0]!r}] does")
+
+
+def _numbers_of(values: set[str]) -> set[str]:
+    """Those that may be numbers: a pinned column may hold others, too."""
+    patterns = (_FLOAT, _COMMA_DECIMAL, _POINT_GROUPED, _DOT_GROUPED)
+    return {value for value in values if any(pattern.fullmatch(value.strip()) for pattern in patterns)}
 
 
 def _distinct(values: Sequence[str], nulls: tuple[str, ...]) -> set[str]:

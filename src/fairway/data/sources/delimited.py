@@ -48,17 +48,28 @@ class DelimitedSource:
 
     def relation(self, connection: Any, columns: Sequence[str] | None) -> Any:
         """See the protocol. Until a pass has met no reject, all columns are read: rows must not come and go with them."""
+        return self.relation_where(connection, columns, [])
+
+    def relation_where(self, connection: Any, columns: Sequence[str] | None, conditions: Sequence[str]) -> Any:
+        """The rows for which all SQL conditions hold; a row that cannot be read is a reject, whether they want it or not.
+
+        DuckDB moves conditions below one another. It does not where they stand behind a value that it may compute only once a row.
+        """
         if len(self._types) > _WIDE:
             connection.execute(f"SET memory_limit = '{MEMORY_MB + len(self._types) // 4}MB'")
         one = self._passes[id(connection)] = _Pass(self, connection)
         wanted = columns if columns is not None and self.clean else None
-        return connection.sql(one.sql(wanted))
+        return connection.sql(one.sql(wanted, " AND ".join(f"({condition})" for condition in conditions)))
 
     def finish(self, connection: Any) -> None:
         """See the protocol."""
         one = self._passes.pop(id(connection), None)
         if one is not None:
             one.finish()
+
+    def passed(self) -> None:
+        """A whole pass met no reject: from now on a column may be read alone, no row comes or goes with the others."""
+        self.clean = True
 
     def _advice(self, first: Reject) -> str:
         if first.column in self._types:
@@ -94,7 +105,7 @@ class _Pass:
             raise _Enough
         return False
 
-    def sql(self, columns: Sequence[str] | None) -> str:
+    def sql(self, columns: Sequence[str] | None, condition: str) -> str:
         """The query over all files."""
         groups: list[list[_File]] = []
         for part in self._source._parts:
@@ -102,9 +113,9 @@ class _Pass:
                 groups[-1].append(part)
             else:
                 groups.append([part])
-        return " UNION ALL ".join(self._scan(group, columns) for group in groups)
+        return " UNION ALL ".join(self._scan(group, columns, condition) for group in groups)
 
-    def _scan(self, group: list[_File], columns: Sequence[str] | None) -> str:
+    def _scan(self, group: list[_File], columns: Sequence[str] | None, condition: str) -> str:
         types, names = self._source._types, group[0].dialect.names
         places = {name: n for n, name in enumerate(names)}
         wanted = self._names if columns is None else list(columns)
@@ -122,7 +133,12 @@ class _Pass:
             value = f"{'t' if kind.native else 'v'}{places[name]}" if name in places else f"NULL::{kind.sql}"
             picked.append(f"{value} AS {quoted(name)}")
         inner = f"SELECT *{', '.join(values)} FROM {self._read(group, scanned)}"
-        return f"SELECT {', '.join(picked)} FROM ({inner})" + (f" WHERE {' AND '.join(tests)}" if tests else "")
+        if not tests:
+            return f"SELECT {', '.join(picked)} FROM ({inner})" + (f" WHERE {condition}" if condition else "")
+        kept = quoted(f"kept {self._number}")
+        checked = f"SELECT {', '.join(picked)}, {' AND '.join(tests)} AS {kept} FROM ({inner})"
+        asked = f"CASE WHEN {kept} THEN {condition} ELSE false END" if condition else kept
+        return f"SELECT {', '.join(map(quoted, wanted))} FROM ({checked}) WHERE {asked}"
 
     def _read(self, group: list[_File], scanned: dict[str, str]) -> str:
         options, dialect = self._source._options, group[0].dialect
