@@ -16,6 +16,7 @@ from fairway.data.batch import Batch, Values
 from fairway.data.drift.chance import normal_quantile
 from fairway.data.drift.quadratic import fit_quadratic
 from fairway.data.drift.report import MultivariateDrift
+from fairway.errors import UnsupportedError
 
 ROWS = 4_000
 _FEWEST = 100
@@ -25,9 +26,10 @@ _CODES = 30
 Scorer = Callable[[np.ndarray], np.ndarray]
 
 
-def told_apart(before: Batch, after: Batch, names: list[str], alpha: float, *, own: bool = False) -> MultivariateDrift | None:
-    """With scikit-learn's gradient boosting where that is installed, else (or with `own`) by a quadratic discriminant of ours; None where
-    there are too few rows or less than two columns."""
+def told_apart(before: Batch, after: Batch, names: list[str], alpha: float, *, boosting: bool = False) -> MultivariateDrift | None:
+    """By a quadratic discriminant of ours, which every machine has and which costs no import of two seconds; or by scikit-learn's gradient
+    boosting, which sees relations of three columns and more. None where there are too few rows or less than two columns. UnsupportedError
+    where scikit-learn is not installed."""
     names = [name for name in names if name in before.columns and name in after.columns]
     size = min(before.rows, after.rows, ROWS)
     if size < _FEWEST or len(names) < 2:
@@ -39,12 +41,13 @@ def told_apart(before: Batch, after: Batch, names: list[str], alpha: float, *, o
     categories = np.array([is_category for _, is_category in columns])
     labels = np.repeat([0, 1], size)
     halves = generator.permutation(np.tile([0, 1], size))  # as good as even
-    own = own or find_spec("sklearn") is None
+    if boosting and find_spec("sklearn") is None:
+        raise UnsupportedError("gradient boosting needs scikit-learn", hint="pip install scikit-learn")
     models: list[Scorer] = []
     aucs, chances, cuts = [], [], []
     for half in (0, 1):
         learn, test = halves == half, halves != half
-        model = fit_quadratic(table[learn], labels[learn], categories) if own else _boosted(table[learn], labels[learn])
+        model = _boosted(table[learn], labels[learn]) if boosting else fit_quadratic(table[learn], labels[learn], categories)
         auc, error = area(model(table[test]), labels[test])
         models.append(model)
         aucs.append(auc)
@@ -54,7 +57,7 @@ def told_apart(before: Batch, after: Batch, names: list[str], alpha: float, *, o
     threshold = max(cuts[best], _FLOOR)
     drifted = aucs[best] > threshold
     moved = _importance(models, table, labels, halves, names) if drifted else ()
-    method = "quadratic discriminant" if own else "gradient boosting"
+    method = "gradient boosting" if boosting else "quadratic discriminant"
     return MultivariateDrift(aucs[best], threshold, min(1.0, 2 * chances[best]), drifted, moved, size, method)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -28,13 +28,14 @@ def compare(
     schema: Any = None,
     columns: Sequence[str] | None = None,
     by: Sequence[str] = (),
-    multivariate: bool = True,
+    multivariate: bool | Literal["boosting"] = True,
     share: float = 1.0,
 ) -> DriftReport:
     """Compares two tables, statistics, batches (each may be another kind), or what `fw.read` reads; `reference` may be a `Baseline`.
 
     The whole comparison alarms on unchanged data with a chance below the schema's `alpha` (0.8 %, of which `share`), spread over its
     columns by Holm's method. `by`: the same for each value of these columns, which needs tables or batches (their rows are split).
+    `multivariate`: whether rows as a whole are told apart too, by a quadratic discriminant or by scikit-learn's gradient boosting.
     A reference that is a table shows in its first 200,000 rows whether they depend on each other; thresholds allow for that.
     """
     rules = rules_of(schema)
@@ -58,7 +59,7 @@ def compare(
     made = _decided(found, rules, alpha - joint_alpha)
     following = {track.facet.column for track in wanted if track.dependence is not None}
     apart = [one for one in made if one.column not in following]
-    joint = _jointly(reference_data, current_data, apart, joint_alpha) if joint_alpha else None
+    joint = _jointly(reference_data, current_data, apart, joint_alpha, boosting=multivariate == "boosting") if joint_alpha else None
     report = DriftReport(uri, _uri(current, current_data), rows, now.rows, tuple(made), joint, notes=tuple(notes), alpha=alpha)
     return report if not by else _sliced(report, reference, current, schema, by)
 
@@ -199,13 +200,13 @@ def bins_of(frame: Frame, counts: np.ndarray) -> Bins:
     return Bins(rounded[0], rounded[1], tuple(labels))
 
 
-def _jointly(reference: Any, current: Any, found: list[ColumnDrift], alpha: float) -> MultivariateDrift | None:
+def _jointly(reference: Any, current: Any, found: list[ColumnDrift], alpha: float, *, boosting: bool) -> MultivariateDrift | None:
     from fairway.data.drift.classifier import told_apart
     from fairway.data.drift.samples import pair
 
     names = list(dict.fromkeys(one.column for one in found if one.kind in ("number", "boolean", "category")))
     before, after = pair(reference, current)
-    return told_apart(before, after, names, alpha)
+    return told_apart(before, after, names, alpha, boosting=boosting)
 
 
 def _sliced(report: DriftReport, reference: Any, current: Any, schema: Any, by: Sequence[str]) -> DriftReport:

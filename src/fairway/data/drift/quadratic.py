@@ -8,7 +8,7 @@ import numpy as np
 
 _PRODUCTS = 24
 _CODES = 8
-_STEPS = 8
+_STEPS = 2
 _PENALTY = 20.0
 
 
@@ -29,11 +29,12 @@ def fit_quadratic(table: np.ndarray, labels: np.ndarray, categories: np.ndarray)
 
 def _features(rows: np.ndarray, known: list[np.ndarray | None]) -> np.ndarray:
     linear: list[np.ndarray] = []
+    codes: list[np.ndarray] = []
     more: list[np.ndarray] = []
     for column, values in zip(rows.T, known, strict=True):
         empty = np.isnan(column)
         if values is None:
-            linear += [(column == code).astype(np.float64) for code in range(_CODES)]
+            codes += [(column == code).astype(np.float64) for code in range(_CODES)]
             continue
         if not len(values):
             continue
@@ -42,13 +43,14 @@ def _features(rows: np.ndarray, known: list[np.ndarray | None]) -> np.ndarray:
         score = np.where(empty, 0.0, np.log(share / (1 - share)))
         linear.append(score)
         more.append(empty.astype(np.float64))
+    linear += codes
     varying = linear[:_PRODUCTS]
     products = [varying[one] * varying[other] for one in range(len(varying)) for other in range(one, len(varying))]
     return np.column_stack([*linear, *more, *products])
 
 
 def _logistic(inside: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Newton's steps of ridge regression on the log-odds; the intercept is free."""
+    """Newton's steps of ridge regression on the log-odds, as many as order the rows; the intercept is free."""
     weights = np.zeros(inside.shape[1])
     penalty = np.full(inside.shape[1], _PENALTY)
     penalty[0] = 1e-6

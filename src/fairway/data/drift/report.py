@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from fairway.data.drift.words import against
 
@@ -64,6 +64,7 @@ class MultivariateDrift:
 class DriftReport:
     """Of one comparison; `slices` by name."""
 
+    fairway_type: ClassVar[str] = "fairway.data.DriftReport"
     reference: str
     current: str
     reference_rows: int
@@ -116,6 +117,19 @@ class DriftReport:
             "slices": {name: report.to_json() for name, report in self.slices.items()},
             "notes": list(self.notes),
         }
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> DriftReport:
+        """What `to_json` gave."""
+        joint = data["multivariate"]
+        columns = [
+            ColumnDrift(**{**one, "bins": Bins(**{side: tuple(values) for side, values in one["bins"].items()})}) for one in data["columns"]
+        ]
+        return cls(
+            data["reference"]["uri"], data["current"]["uri"], data["reference"]["rows"], data["current"]["rows"], tuple(columns),
+            None if joint is None else MultivariateDrift(**{**joint, "moved": tuple((name, lost) for name, lost in joint["moved"])}),
+            {name: cls.from_json(report) for name, report in data["slices"].items()}, tuple(data["notes"]), data["alpha"],
+        )  # fmt: skip
 
     def html(self) -> str:
         """A page of its own with everything that was compared: `return fw.HTML(report.html())` shows it with the run."""

@@ -49,7 +49,7 @@ def rules_of(schema: Any) -> DriftRules:
             f"x-fairway.drift.alpha is {alpha!r}", hint="The chance of a false alarm in a check: above 0, below 1, like 0.01."
         )
     floors = {**FLOORS, **_numbers(stated.get("floors", {}), "floors")}
-    shared = _numbers({name: value for name, value in stated.items() if name not in ("alpha", "floors")}, "")
+    shared = _numbers({name: value for name, value in stated.items() if name not in ("alpha", "floors", "rows")}, "")
     measure = next(iter(shared), "")
     default = ColumnDriftRule(measure=measure, threshold=shared.get(measure))
     columns = {name: _rule(schema, name, rule, default) for name, rule in schema.columns.items()}
