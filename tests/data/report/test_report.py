@@ -13,14 +13,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fairway.cli.app import app
-from fairway.data.anomalies import validate
+from fairway.data.anomalies import Validation, validate
 from fairway.data.batch import Batch
-from fairway.data.drift import compare
+from fairway.data.drift import DriftReport, compare
 from fairway.data.report import embed, figures, render
 from fairway.data.report.elements import coded, el, text
+from fairway.data.report.stored import read_page
 from fairway.data.schema.infer import infer
 from fairway.data.statistics import TableStatistics, measure
 from fairway.data.table import read
+from fairway.errors import DefinitionError
+from fairway.step import serializers
+from fairway.step.serializers.data_report import DataReport
 
 RNG = np.random.default_rng(5)
 
@@ -181,3 +185,25 @@ def test_the_command_writes_a_page_of_data_and_of_statistics(tmp_path: Path, mon
     assert "Trends" in Page(Path("sub/r.html").read_text()).said
     refused = run(app, ["data", "report", "new.json", "--schema", "schema.json"])
     assert "no rows to hold to a schema" in str(refused.exception)
+
+
+def test_what_a_step_returns_is_a_page_that_is_read_back(tmp_path: Path) -> None:
+    before, now = measured(), measured(30)
+    validation = validate(read({"age": ["</script><b>"]}), {"type": "object", "properties": {"age": {"type": "number"}}}, fail=False)
+    report = compare(before, now)
+    writer = DataReport()
+    for value in (validation, report, now):
+        path = tmp_path / f"{type(value).__name__}.html"
+        writer.write(value, path)
+        Page(path.read_text())
+        back = writer.read(path, "", {})
+        assert type(back) is type(value)
+        assert (back.to_json() == value.to_json()) if value is not report else back == value
+    with pytest.raises(DefinitionError, match="holds no data"):
+        read_page("<html></html>")
+
+
+def test_types_are_known_by_name_to_whoever_stores_a_steps_output() -> None:
+    for kind in (Validation, DriftReport, TableStatistics):
+        found = serializers.find_for_class(kind)
+        assert found is not None and found.format == "data-report"

@@ -6,7 +6,7 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from fairway.data.anomalies.kinds import KINDS, Severity
 from fairway.errors import ConfigError, DataAnomalies
@@ -54,6 +54,7 @@ class Anomaly:
 class Validation:
     """What was found in one table: `ok` says whether nothing of severity "error" was."""
 
+    fairway_type: ClassVar[str] = "fairway.data.Validation"
     uri: str
     rows: int
     anomalies: tuple[Anomaly, ...] = ()

@@ -121,15 +121,18 @@ class DriftReport:
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> DriftReport:
         """What `to_json` gave."""
-        joint = data["multivariate"]
-        columns = [
-            ColumnDrift(**{**one, "bins": Bins(**{side: tuple(values) for side, values in one["bins"].items()})}) for one in data["columns"]
-        ]
+        before, after, joint = data["reference"], data["current"], data["multivariate"]
         return cls(
-            data["reference"]["uri"], data["current"]["uri"], data["reference"]["rows"], data["current"]["rows"], tuple(columns),
-            None if joint is None else MultivariateDrift(**{**joint, "moved": tuple((name, lost) for name, lost in joint["moved"])}),
-            {name: cls.from_json(report) for name, report in data["slices"].items()}, tuple(data["notes"]), data["alpha"],
-        )  # fmt: skip
+            reference=before["uri"],
+            current=after["uri"],
+            reference_rows=before["rows"],
+            current_rows=after["rows"],
+            columns=tuple(_column(one) for one in data["columns"]),
+            multivariate=None if joint is None else _joint(joint),
+            slices={name: cls.from_json(report) for name, report in data["slices"].items()},
+            notes=tuple(data["notes"]),
+            alpha=data["alpha"],
+        )
 
     def html(self) -> str:
         """A page of its own with everything that was compared: `return fw.HTML(report.html())` shows it with the run."""
@@ -144,3 +147,13 @@ class DriftReport:
         if not said:
             return f"<p>No drift: {len({one.column for one in self.columns})} columns, {self.current_rows:,} rows.</p>"
         return "<ul>" + "".join(f"<li>{escape(one)}</li>" for one in said) + "</ul>"
+
+
+def _column(data: dict[str, Any]) -> ColumnDrift:
+    bins = Bins(*(tuple(data["bins"][side]) for side in ("reference", "current", "labels")))
+    return ColumnDrift(**{**data, "bins": bins})
+
+
+def _joint(data: dict[str, Any]) -> MultivariateDrift:
+    moved: Any = tuple((name, lost) for name, lost in data["moved"])
+    return MultivariateDrift(**{**data, "moved": moved})

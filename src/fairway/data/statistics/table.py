@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -39,6 +39,7 @@ class TableStatistics:
     `uri`: what was measured; `measured_at`: when, ISO 8601. Everything else is asked from these. Nothing in it changes but by `merge`.
     """
 
+    fairway_type: ClassVar[str] = "fairway.data.TableStatistics"
     rows: int
     columns: dict[str, ColumnStatistics]
     cadences: dict[str, Cadence] = field(default_factory=dict)
@@ -89,6 +90,17 @@ class TableStatistics:
     def sample_counts(self) -> np.ndarray:
         """How often each row of `sample` is in the table."""
         return self.row_sample.smallest.counts if self.row_sample else np.empty(0, np.int64)
+
+    def html(self) -> str:
+        """A page of its own: `return fw.HTML(statistics.html())` shows it with the run."""
+        from fairway.data.report import render
+
+        return render(statistics=self)
+
+    def _repr_html_(self) -> str:
+        from fairway.data.report import embed
+
+        return embed(statistics=self)
 
     def merge(self, other: TableStatistics) -> TableStatistics:
         """Of both tables, `other`'s rows after these; neither is changed. Columns that one does not have are null in its rows."""

@@ -27,6 +27,11 @@ BUILT_IN: dict[str, tuple[str, tuple[str, ...], tuple[str, ...]]] = {
     "pandas": ("pandas_frame:PandasArrow", ("arrow",), ("pandas.DataFrame", "pandas.Series")),
     "polars": ("polars_frame:PolarsArrow", ("arrow-polars",), ("polars.DataFrame", "polars.Series", "polars.LazyFrame")),
     "pyarrow": ("arrow_table:ArrowTable", ("arrow-table",), ("pyarrow.Table", "pyarrow.RecordBatch")),
+    "data-report": (
+        "data_report:DataReport",
+        ("data-report",),
+        ("fairway.data.Validation", "fairway.data.DriftReport", "fairway.data.TableStatistics"),
+    ),
     "data-table": ("data_table:DataTable", ("parquet-table",), ("fairway.data.Table",)),
     "numpy": ("numpy_array:NumpyArray", ("npy",), ("numpy.ndarray", "numpy.generic")),
     "scipy": ("numpy_array:SparseMatrix", ("npz",), ("scipy.sparse.spmatrix", "scipy.sparse.sparray")),

@@ -25,6 +25,7 @@ _BY_FORMAT = {
     "text": "text",
     "markdown": "markdown",
     "html": "html",
+    "data-report": "html",
     "bytes": "bytes",
     "dir": "folder",
     "model": "model",
