@@ -150,7 +150,7 @@ class DriftReport:
 
 
 def _column(data: dict[str, Any]) -> ColumnDrift:
-    bins = Bins(*(tuple(data["bins"][side]) for side in ("reference", "current", "labels")))
+    bins: Any = Bins(*(tuple(data["bins"][side]) for side in ("reference", "current", "labels")))
     return ColumnDrift(**{**data, "bins": bins})
 
 
