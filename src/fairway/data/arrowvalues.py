@@ -23,9 +23,13 @@ def read_stream(stream: Any) -> Iterator[tuple[int, dict[str, Values]]]:
     """(rows, columns by name) of each chunk of an object with `__arrow_c_stream__`; chunks without rows are left out."""
     import nanoarrow as na
 
-    for chunk in na.c_array_stream(stream):
-        if chunk.length:
-            yield chunk.length, _children(chunk, "", None)
+    chunks = na.c_array_stream(stream)
+    try:
+        for chunk in chunks:
+            if chunk.length:
+                yield chunk.length, _children(chunk, "", None)
+    finally:  # let go here: callbacks of Python's cannot run while the interpreter unwinds
+        chunks.release()
 
 
 def _children(array: Any, prefix: str, above: np.ndarray | None) -> dict[str, Values]:

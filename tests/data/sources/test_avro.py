@@ -125,6 +125,10 @@ for _ in range(300):
         (container(_HOLLOW, [(1 << 50, b"")]), "says that it holds"),
         (container({"type": "record", "name": "R", "fields": [{"name": "a", "type": _DEEP}]}, []), "a schema that is none"),
         (container({"type": "bogus"}, []), "a schema that is none"),
+        (
+            container({"type": "record", "name": "R", "fields": [{"name": "a", "type": {"type": "record", "name": "S"}}]}, []),
+            "schema that is none",
+        ),
         (container("long", [(1, b"\x02")]), "no records with fields"),
         (container(_ONE, [(1, zlib.compress(bytes(300_000_000))[2:-4])], "deflate"), "looks like a bomb"),
         (container(_ONE, [(1, b"not packed")], "deflate"), "is damaged"),

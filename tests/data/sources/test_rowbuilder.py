@@ -9,9 +9,10 @@ from typing import Any
 
 import duckdb
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fairway.data.batch import batches_of
 from fairway.data.sources.arrowstream import ChunkStream, find_failure
 from fairway.data.sources.engine import connect
 from fairway.data.sources.rejects import RejectLimit, Rejects
@@ -44,6 +45,7 @@ _EXACT = st.one_of(
 )
 
 
+@settings(deadline=None)
 @given(_EXACT.filter(bool))
 def test_values_come_back_as_they_were(values: list[Any]) -> None:
     one = source({"v": values})
@@ -119,3 +121,26 @@ def test_an_error_reaches_who_reads_through_duckdb() -> None:
     with pytest.raises(duckdb.Error, match="x:7: line 7 is bad") as caught:
         connect().from_arrow(stream).fetchall()
     assert find_failure(str(caught.value)) is error
+
+
+def test_names_that_differ_in_case_stay_apart() -> None:
+    one = source({"a": [1], "A": ["x"], "a_2": [True]})
+    assert [field.name for field in one.fields] == ["a", "A_2", "a_2_2"]
+    assert one.relation(connect(), ["A_2", "a"]).project('"A_2", a').fetchall() == [("x", 1)]
+
+
+def test_who_reads_no_further_lets_everything_go() -> None:
+    closed: list[bool] = []
+
+    def chunks(_: Any) -> Iterator[Chunk]:
+        try:
+            while True:
+                yield Chunk(2, {"a": [1, 2]})
+        finally:
+            closed.append(True)
+
+    one = RowSource(infer({"a": [1]}), chunks, Rejects("memory"))
+    batches = batches_of(one.stream(one.fields))
+    assert next(batches).rows == 2
+    batches.close()  # type: ignore[attr-defined]
+    assert closed == [True]

@@ -275,6 +275,7 @@ def _check_schema(schema: Any, path: str) -> None:
 
     try:
         fastavro.parse_schema(schema)
+        _fields_of(schema)
         for one in _walk(schema, 0):
             if isinstance(one, Mapping) and one.get("type") == "array" and _is_empty(one.get("items")):
                 raise ConfigError(

@@ -6,7 +6,7 @@ import datetime as dt
 import json
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from itertools import chain, islice
 from typing import Any
@@ -49,6 +49,20 @@ class RowSource:
     """Whether values come as texts, to be read as the fields' types."""
     rejects_rows: bool = True
 
+    def __post_init__(self) -> None:
+        """DuckDB takes names that differ in the case of letters for one: the second gets a number."""
+        self._inner: dict[str, str] = {}
+        seen: set[str] = set()
+        made: list[Field] = []
+        for one in self.fields:
+            name, number = one.name, 2
+            while name.lower() in seen:
+                name, number = f"{one.name}_{number}", number + 1
+            seen.add(name.lower())
+            self._inner[name] = one.name
+            made.append(replace(one, name=name))
+        self.fields = tuple(made)
+
     def relation(self, connection: Any, columns: Sequence[str] | None) -> Any:
         """A relation that reads anew each time it is run."""
         wanted = self.fields if columns is None else tuple(one for one in self.fields if one.name in set(columns))
@@ -65,9 +79,10 @@ class RowSource:
     def _chunks(self, fields: Sequence[Field]) -> Iterator[Any]:
         self.rejects.begin()
         schema = arrowchunks.schema_of(fields)
+        inner = [replace(one, name=self._inner[one.name]) for one in fields]
         done = 0
-        for chunk in self.read([one.name for one in fields]):
-            yield build_chunk(schema, fields, chunk, done, self.rejects, texts=self.texts)
+        for chunk in self.read([one.name for one in inner]):
+            yield build_chunk(schema, inner, chunk, done, self.rejects, texts=self.texts)
             done += chunk.rows
 
 
