@@ -23,7 +23,7 @@ _MOST_NOTES = 8
 @click.argument("uri", nargs=-1, required=True)
 @click.option("--schema", "schema_path", required=True, metavar="FILE", help="The schema: schema.json, or HEAD:schema.json of git.")
 @click.option("--environment", default="", metavar="NAME", help="Where the data is used: training, serving. Which columns must be there.")
-@click.option("--against", default="", metavar="URI", help="A table that must not share a row with this one, as train and test.")
+@click.option("--against", default="", metavar="URI", help="A table without a row of this one, as train of test; also for drift.")
 @click.option("--format", "form", type=click.Choice(FORMATS), default="terminal", show_default=True, help="How to tell what was found.")
 @click.option("--out", default="", metavar="FILE", help="Write it there; the terminal says the rest.")
 @click.option("--max-rejects", default="0", metavar="LIMIT", help="How many rows may be unreadable: 20, 1%, all.")

@@ -184,6 +184,17 @@ def test_rows_that_are_alike_by_chance_are_no_overlap() -> None:
     assert table(few, document({"a": {}, "b": {}}), other=[Batch.of(more)]).anomalies == ()
 
 
+def test_drift_against_the_baseline_is_a_warning_that_its_edit_accepts() -> None:
+    random = np.random.default_rng(6)
+    schema = document({"x": {"type": "number"}, "y": {"type": "number"}})
+    baseline = measure([Batch.of({"x": random.normal(0, 1, 5_000), "y": random.normal(0, 1, 5_000)})])
+    columns = {"x": random.normal(0.8, 1, 5_000), "y": random.normal(0, 1, 5_000)}
+    found = table(columns, schema, baseline=baseline)
+    assert [(one.kind, one.column, one.severity) for one in found.anomalies] == [("drift", "x", "warning")]
+    assert found.ok
+    accepted(columns, schema, "drift", baseline=baseline)
+
+
 def test_what_is_missing_in_the_baseline() -> None:
     schema = document({"x": {"type": "integer"}, "y": {"type": "integer"}}, drift={"rows": {"minimum": 0.5}})
     baseline = measure([Batch.of({"x": np.arange(100)})])

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from fairway.data.anomalies.beside import Beside
 from fairway.data.anomalies.cadences import judge_cadence
 from fairway.data.anomalies.columns import find_in_columns
+from fairway.data.anomalies.drifts import find_drift
 from fairway.data.anomalies.making import Maker
 from fairway.data.anomalies.model import Anomaly, Validation
 from fairway.data.anomalies.rowchecks import RowChecks
@@ -47,8 +48,8 @@ def validate(
 
     `environment`: "training" or "serving": which columns are to be there. `statistics`: the table's own, where they were measured already.
     `baseline`: statistics that the table is compared with (drift; the number of rows). `other`: a table that must have no row in common
-    with this one (train and test). `fail`: raise DataAnomalies if anything of severity "error" is found; by default in a step, where it
-    fails the task, and not elsewhere.
+    with this one (train and test), and what drift is told against where there is no baseline. `fail`: raise DataAnomalies if anything of
+    severity "error" is found; by default in a step, where it fails the task, and not elsewhere.
     """
     made = Inspection(schema_of(schema), environment, statistics=statistics, baseline=baseline, other=other).run(table)
     if fail if fail is not None else _is_in_step():
@@ -66,6 +67,8 @@ class Inspection:
     baseline: TableStatistics | None = None
     other: Any = None
     progress: Callable[[int], None] | None = None
+    other_statistics: TableStatistics | None = None
+    """Of `other`, once it was read."""
     max_rejects: RejectLimit | None = None
     """More rows that cannot be read are an error; None: the table's own limit, above which it is not read at all."""
 
@@ -92,6 +95,9 @@ class Inspection:
         find_label_leaks(maker, statistics)
         if self.baseline is not None:
             find_against_baseline(maker, statistics, self.baseline)
+        before = self.baseline or self.other_statistics
+        if before is not None:
+            find_drift(maker, statistics, before)
         rejects = getattr(read, "rejects", None)
         if rejects is not None and self.max_rejects is not None and not self.max_rejects.allows(rejects.count, checks.rows):
             maker.severities["rows-rejected"] = "error"
@@ -125,8 +131,7 @@ class Inspection:
                     look(batch)
         if mine is not None:
             theirs, there = RowHashes(rules), _table_of(self.other)
-            for batch in _batches_of(there):
-                theirs(batch)
+            self.other_statistics = measure(there, checks=[theirs])
             find_overlap(maker, mine, theirs, str(getattr(there, "uri", "") or "the other table"))
         return statistics
 
