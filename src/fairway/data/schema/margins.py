@@ -9,7 +9,7 @@ import numpy as np
 BEYOND = 50.0
 """A bound is where one value is expected in so many times the rows that were seen. Three or more of them beyond it, in as many rows again,
 come by chance once in a million; and so many are let through (`tolerance`)."""
-_GOLDEN = 0.6180339887498949
+_GOLDEN, _HUGE = 0.6180339887498949, 1e100
 _TAIL, _MOST, _LEAST = 0.05, 500, 20
 SOLID = 20
 """An end at which so many values stand exactly is the end: chance puts no further values beyond it more often than once in 2 ** 20."""
@@ -22,6 +22,9 @@ def upper_bound(sample: np.ndarray, rows: int, low: float, high: float, *, is_wh
     A generalised Pareto distribution is fitted to the exceedances of a high threshold (Hosking and Wallis 1987: probability-weighted
     moments), its shape taken half a standard error heavier than found; the bound is its quantile at one in BEYOND times the rows.
     """
+    widest = max(abs(low), abs(high))
+    if widest > _HUGE:  # sums of them would be more than a float holds
+        return widest * upper_bound(sample / widest, rows, low / widest, high / widest)
     if is_whole and len(sample) and sample[-1] - sample[0] < 1000:  # steps as fine as the tail itself would look like no tail
         sample = np.sort(sample + np.arange(len(sample)) * _GOLDEN % 1 - 0.5)
     part = _exceedances(sample)
@@ -80,7 +83,8 @@ def outward(bound: float, seen: float) -> float:
 
 def significant(value: float, digits: int = 3) -> float:
     """`value` with so many digits."""
-    return float(f"{value:.{digits}g}")
+    made = float(f"{value:.{digits}g}")
+    return made if math.isfinite(made) else value
 
 
 def share_above(share: float, rows: int) -> float:

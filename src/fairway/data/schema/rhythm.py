@@ -73,9 +73,9 @@ def _phase(found: Cadence, period: float) -> float | None:
 
 
 def _hours(found: Cadence) -> list[float]:
-    """Where some hours of the day are (nearly) empty, over two weeks at least: a shifted clock shows."""
+    """Where some hours of the day are (nearly) empty, over a week at least: a shifted clock shows."""
     counts = found.hours
-    if found.low is None or found.high is None or (found.high - found.low) / 1e6 < 14 * _DAYS_S or sum(counts) < 1000:
+    if found.low is None or found.high is None or (found.high - found.low) / 1e6 < 7 * _DAYS_S or sum(counts) < 1000:
         return []
     shares = [count / sum(counts) for count in counts]
     if sum(share < 0.002 for share in shares) < 3:
