@@ -53,6 +53,7 @@ class Monitor:
         self._open = [np.zeros((1, coder.bins)) for coder in self._coders]
         self._past = [np.zeros((0, coder.bins)) for coder in self._coders]
         self._signals = {track.facet.key: Signal() for track in self.tracks}
+        self._tests = max(sum(len(one.frame.deciding) for one in self.tracks), 1)
         self.rows, self.windows = 0, 0
         self._latest: dict[str, dict[str, float]] = {}
 
@@ -115,10 +116,9 @@ class Monitor:
     def _thresholds(self, track: Track) -> tuple[dict[str, float], dict[str, float]]:
         """(far over, over) by measure."""
         rule = self.rules.of(track.facet.column)
-        tests = max(sum(len(one.frame.deciding) for one in self.tracks), 1)
         names = (rule.measure,) if rule.measure else track.frame.deciding
         independent = track.dependence is None and track.frame.rows >= 10 * self.window_rows and self.panes == 1
-        far, near = self.budget.alphas(tests, self.hysteresis, independent=independent)
+        far, near = self.budget.alphas(self._tests, self.hysteresis, independent=independent)
         if rule.threshold is not None:
             return {names[0]: rule.threshold * 10}, {names[0]: rule.threshold}
         floors = self.rules.floors

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from itertools import accumulate
 from typing import Any
+
+import numpy as np
 
 from fairway.data.streams.transport import LARGEST_RECORD, Records
 
@@ -22,20 +23,21 @@ class Lines:
         self._rest = b""
         self._skipping = False
 
-    def feed(self, data: bytes, *, last: bool = False) -> tuple[list[bytes], list[int]]:
+    def feed(self, data: bytes, *, last: bool = False) -> tuple[list[bytes], np.ndarray]:
         """Records that are whole now, and the position after each. `last`: nothing follows, so the rest is a record too."""
         data = self._rest + data
         pieces = data.split(b"\n")
         rest = pieces.pop()
         if self.quoted and b'"' in data:
             pieces, rest = _join_quoted(pieces, rest)
-        sizes = [len(one) + 1 for one in pieces]
-        if last and rest:
+        has_rest = last and bool(rest)
+        if has_rest:
             pieces.append(rest)
-            sizes.append(len(rest))
             rest = b""
-        ends = [self.position + size for size in accumulate(sizes)]
-        self.position = ends[-1] if ends else self.position
+        ends = np.cumsum(np.fromiter(map(len, pieces), np.int64, len(pieces)) + 1) + self.position
+        if len(ends):
+            ends[-1] -= has_rest
+            self.position = int(ends[-1])
         if self._skipping and pieces:  # the tail of a record that was too long
             self._skipping = False
             pieces, ends = pieces[1:], ends[1:]
@@ -43,7 +45,7 @@ class Lines:
             self.position += len(rest)
             if not self._skipping:
                 pieces.append(rest[: self.largest])
-                ends.append(self.position)
+                ends = np.append(ends, self.position)
             self._skipping, rest = True, b""
         self._rest = rest
         return _trimmed(pieces, ends, has_returns=b"\r" in data)
@@ -51,7 +53,7 @@ class Lines:
     def records(self, data: bytes, mark: Callable[[int], Any], *, last: bool = False) -> Records | None:
         """The same as a transport gives them; `mark` makes a position of the place after a record."""
         payloads, ends = self.feed(data, last=last)
-        return Records(payloads, lambda count: mark(ends[count - 1])) if payloads else None
+        return Records(payloads, lambda count: mark(int(ends[count - 1]))) if payloads else None
 
     @property
     def waiting(self) -> int:
@@ -59,7 +61,7 @@ class Lines:
         return len(self._rest)
 
 
-def _trimmed(pieces: list[bytes], ends: list[int], *, has_returns: bool) -> tuple[list[bytes], list[int]]:
+def _trimmed(pieces: list[bytes], ends: np.ndarray, *, has_returns: bool) -> tuple[list[bytes], np.ndarray]:
     """Without line ends of Windows, a byte order mark, and empty lines."""
     if has_returns:
         pieces = [one.removesuffix(b"\r") for one in pieces]
@@ -67,8 +69,8 @@ def _trimmed(pieces: list[bytes], ends: list[int], *, has_returns: bool) -> tupl
         pieces[0] = pieces[0][len(_BOM) :]
     if all(pieces):
         return pieces, ends
-    kept = [(piece, end) for piece, end in zip(pieces, ends, strict=True) if piece.strip()]
-    return [piece for piece, _ in kept], [end for _, end in kept]
+    kept = np.flatnonzero([bool(one.strip()) for one in pieces])
+    return [pieces[place] for place in kept.tolist()], ends[kept]
 
 
 def _join_quoted(pieces: list[bytes], rest: bytes) -> tuple[list[bytes], bytes]:
