@@ -16,6 +16,7 @@ numbers = st.lists(st.one_of(st.none(), st.integers(-(2**63), 2**63 - 1)), max_s
 lists = st.lists(st.one_of(st.none(), st.lists(st.floats(-5, 5), max_size=4)), min_size=1, max_size=20).filter(any)
 
 
+@settings(deadline=None, max_examples=50)
 @given(texts, st.integers(0, 10))
 def test_the_hash_of_a_text_does_not_depend_on_where_it_is(column: list[str | None], before: int) -> None:
     alone = [None if one is None else int(values_of([one]).hashes()[0]) for one in column]
@@ -42,6 +43,7 @@ def test_hashes_of_texts_spread_over_all_bits() -> None:
     assert all(9_600 < one < 10_400 for one in ones)
 
 
+@settings(deadline=None, max_examples=50)
 @given(st.lists(st.integers(-(2**53), 2**53), min_size=1, max_size=20))
 def test_a_whole_number_has_the_hash_of_the_float_of_its_value(column: list[int]) -> None:
     assert values_of(column).hashes().tolist() == values_of([float(one) for one in column]).hashes().tolist()
@@ -62,7 +64,7 @@ def test_the_hash_of_a_list_does_not_depend_on_where_it_is() -> None:
     assert len(set(hashes)) == 5
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=50)
 @given(st.one_of(texts, numbers, lists).filter(len), st.data())
 def test_rows_are_taken_in_the_order_asked_for(column: list, data: st.DataObject) -> None:
     rows = np.array(data.draw(st.lists(st.integers(0, len(column) - 1), max_size=20)), np.int64)
@@ -70,7 +72,7 @@ def test_rows_are_taken_in_the_order_asked_for(column: list, data: st.DataObject
     assert made.values(range(len(rows))) == [values_of(column).value(int(row)) for row in rows]
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=50)
 @given(st.one_of(texts, numbers, lists).filter(len), st.integers(0, 30))
 def test_parts_joined_are_the_whole(column: list, cut: int) -> None:
     whole = values_of(column)
@@ -83,12 +85,14 @@ def test_whole_numbers_joined_to_floats_are_floats_and_texts_among_them_are_null
     assert made.values(range(5)) == [1.0, 2.0, 2.5, None, None]
 
 
+@settings(deadline=None, max_examples=50)
 @given(st.lists(st.text(max_size=12), min_size=1, max_size=20), st.integers(0, 5))
 def test_lengths_are_characters(column: list[str], cut: int) -> None:
     assert values_of(column).lengths().tolist() == [len(one) for one in column]
     assert sliced(values_of(column), min(cut, len(column)), len(column)).lengths().tolist() == [len(one) for one in column[cut:]]
 
 
+@settings(deadline=None, max_examples=50)
 @given(st.lists(st.binary(max_size=20), min_size=1, max_size=20), st.integers(0, 16))
 def test_first_words_stand_in_the_order_of_the_bytes(column: list[bytes], skip: int) -> None:
     made = values_of(column)

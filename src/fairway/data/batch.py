@@ -61,7 +61,8 @@ class Values:
             made = hash_texts(self.offsets, self.data)
         elif self.kind == "list":
             assert self.offsets is not None and self.child is not None
-            made = _hash_lists(self.offsets, self.child.hashes())
+            first, last = int(self.offsets[0]), int(self.offsets[-1])
+            made = _hash_lists(self.offsets - first, sliced(self.child, first, last).hashes())
         else:
             made = mixed(as_bits(self.data))
         if self.valid is not None:
@@ -218,8 +219,7 @@ def as_bits(data: np.ndarray) -> np.ndarray:
 
 def _hash_lists(offsets: np.ndarray, hashes: np.ndarray) -> np.ndarray:
     turned = np.zeros(len(hashes) + 1, np.uint64)
-    places = np.arange(len(hashes), dtype=np.uint64)
     counts = np.diff(offsets)
-    within = places - np.repeat(offsets[:-1].astype(np.uint64), counts) if len(hashes) and counts.sum() == len(hashes) else places
-    np.cumsum(mixed(hashes ^ mixed(within + np.uint64(1))), out=turned[1:])
+    within = np.arange(1, len(hashes) + 1, dtype=np.uint64) - np.repeat(offsets[:-1].astype(np.uint64), counts)
+    np.cumsum(mixed(hashes ^ mixed(within)), out=turned[1:])
     return mixed(turned[offsets[1:]] - turned[offsets[:-1]] + counts.astype(np.uint64))

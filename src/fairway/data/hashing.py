@@ -10,6 +10,8 @@ _FIRST, _SECOND = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
 _SALT = np.uint64(0x9E3779B97F4A7C15)
 _BASE = 0x9E3779B97F4A7C15
 _INVERSE = pow(_BASE, -1, 1 << 64)
+_30, _27, _31 = np.uint64(30), np.uint64(27), np.uint64(31)
+_BLOCK = 1 << 15
 _PIECE = 1 << 20
 _SHORT = 256
 _MASKS = np.array([(1 << (8 * count)) - 1 for count in range(9)], np.uint64)
@@ -18,11 +20,16 @@ _MASKS = np.array([(1 << (8 * count)) - 1 for count in range(9)], np.uint64)
 def mixed(bits: np.ndarray) -> np.ndarray:
     """SplitMix64's finaliser (Steele, Lea, Flood 2014) of uint64s, one step on: a bijection that spreads every bit over all."""
     made = bits + _SALT
-    made ^= made >> np.uint64(30)
-    made *= _FIRST
-    made ^= made >> np.uint64(27)
-    made *= _SECOND
-    made ^= made >> np.uint64(31)
+    for start in range(0, len(made), _BLOCK):  # a block and its scratch stay in the nearest cache
+        part = made[start : start + _BLOCK]
+        scratch = part >> _30
+        part ^= scratch
+        part *= _FIRST
+        np.right_shift(part, _27, out=scratch)
+        part ^= scratch
+        part *= _SECOND
+        np.right_shift(part, _31, out=scratch)
+        part ^= scratch
     return made
 
 

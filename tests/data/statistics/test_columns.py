@@ -66,7 +66,7 @@ def test_the_exact_parts_are_the_same_in_any_batching_and_merging(kind: st.Searc
     check()
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=50)
 @given(st.lists(floats, min_size=1, max_size=40))
 def test_floats_are_what_numpy_says(column: list[float | None]) -> None:
     made = measured([*column, 1.5])
@@ -86,7 +86,7 @@ def test_floats_are_what_numpy_says(column: list[float | None]) -> None:
     assert made.mean / scale == pytest.approx((finite / scale).mean(), abs=1e-9)
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=50)
 @given(st.lists(whole, min_size=1, max_size=40))
 def test_whole_numbers_are_exact_to_the_ends_of_their_type(column: list[int | None]) -> None:
     made = measured([*column, 7])
@@ -97,7 +97,7 @@ def test_whole_numbers_are_exact_to_the_ends_of_their_type(column: list[int | No
     assert made.negatives == sum(one < 0 for one in there)
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=50)
 @given(st.lists(texts, min_size=1, max_size=40))
 def test_texts_are_what_python_says(column: list[str | None]) -> None:
     made = measured([*column, "word"])

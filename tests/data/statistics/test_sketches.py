@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fairway.data.hashing import mixed
@@ -80,6 +80,7 @@ def test_ranks_of_many_merged_shards_are_within_the_stated_error() -> None:
         assert worst_rank_error(sketch, np.sort(values)) <= 1.5 * sketch.rank_error
 
 
+@settings(deadline=None, max_examples=50)
 @given(st.lists(st.floats(-1e300, 1e300), min_size=1, max_size=200), st.floats(0, 1))
 def test_quantiles_of_few_values_are_exact(values: list[float], q: float) -> None:
     sketch = Quantiles(256)
@@ -112,6 +113,7 @@ def test_distinct_values_are_counted_within_three_standard_errors(count: int, p:
 hashes_of = st.lists(st.integers(0, 300), max_size=200).map(lambda made: mixed(np.array(made, np.uint64)))
 
 
+@settings(deadline=None, max_examples=50)
 @given(hashes_of, st.integers(0, 200), st.integers(0, 200))
 def test_registers_do_not_depend_on_order_batches_or_merges(hashes: np.ndarray, one: int, other: int) -> None:
     whole = Registers(6)
@@ -136,6 +138,7 @@ def test_fewer_registers_are_what_would_have_been_counted_with_them() -> None:
     assert (few.held == many.folded(7)).all()
 
 
+@settings(deadline=None, max_examples=50)
 @given(hashes_of, st.integers(1, 60), st.integers(0, 200), st.integers(0, 200))
 def test_the_smallest_hashes_do_not_depend_on_order_batches_or_merges(hashes: np.ndarray, k: int, one: int, other: int) -> None:
     whole = Smallest(k)
@@ -157,6 +160,7 @@ def test_the_smallest_hashes_do_not_depend_on_order_batches_or_merges(hashes: np
         assert whole.distinct() == len(counts)
 
 
+@settings(deadline=None, max_examples=50)
 @given(st.lists(st.lists(st.integers(0, 40), max_size=60), max_size=8), st.integers(2, 12), st.integers(0, 8))
 def test_frequent_values_are_counted_within_their_error(batches: list[list[int]], capacity: int, cut: int) -> None:
     def counted(some: list[list[int]]) -> Frequent:
@@ -215,6 +219,7 @@ def test_moments_of_any_parts_are_those_of_the_whole(values: np.ndarray) -> None
         assert made.kurtosis == pytest.approx((away**4).mean() / spread**2 - 3, abs=1e-5)
 
 
+@settings(deadline=None, max_examples=50)
 @given(st.lists(st.integers(-50, 50), min_size=1, max_size=50))
 def test_moments_of_counted_values_are_those_of_the_values(values: list[int]) -> None:
     keys, counts = np.unique(np.array(values, np.float64), return_counts=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import math
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
@@ -16,6 +17,9 @@ from fairway.data.statistics.folding import ROWS, fold
 from fairway.data.statistics.sampling import RowSample, hash_rows
 from fairway.data.statistics.table import TableStatistics
 from fairway.errors import ConfigError
+
+_BYTES = 1 << 24
+_SAMPLE_BYTES, _FEWEST = 1 << 26, 250
 
 
 class Accumulator:
@@ -32,8 +36,9 @@ class Accumulator:
         """The rows that follow; a batch of none makes its columns known."""
         if not batch.rows:
             self._meet(batch)
-        for start in range(0, batch.rows, ROWS):
-            self._add(batch if batch.rows <= ROWS else batch.slice(start, min(start + ROWS, batch.rows)))
+        rows = _bearable(batch)
+        for start in range(0, batch.rows, rows):
+            self._add(batch if batch.rows <= rows else batch.slice(start, min(start + rows, batch.rows)))
 
     def _add(self, batch: Batch) -> None:
         self._meet(batch)
@@ -80,7 +85,8 @@ class Accumulator:
             )
         numeric = tuple(name for name, values in first.columns.items() if values.kind in NUMBERS)[: self.budget.pairs]
         self._made.pairs = Pairs(numeric) if self.budget.pairs else None
-        self._made.row_sample = RowSample(self.budget.sample) if self.budget.sample else None
+        most = _SAMPLE_BYTES >> max(0, math.ceil(math.log2(_bytes(first) / max(1, first.rows) + 1)))
+        self._made.row_sample = RowSample(min(self.budget.sample, max(_FEWEST, most))) if self.budget.sample else None
 
     def _column(self, name: str, values: Values) -> ColumnStatistics:
         column = self._made.columns.get(name)
@@ -138,3 +144,20 @@ class Accumulator:
         """End its threads."""
         if self._pool is not None:
             self._pool.shutdown()
+
+
+def _bearable(batch: Batch) -> int:
+    """How many rows are folded at once: what is computed on the way takes several times the memory of long texts and embeddings."""
+    widest = max((_bytes_of(one) for one in batch.columns.values() if one.offsets is not None), default=0)
+    return max(1, min(ROWS, batch.rows * _BYTES // max(widest, _BYTES)))
+
+
+def _bytes(batch: Batch) -> int:
+    return sum(_bytes_of(one) for one in batch.columns.values())
+
+
+def _bytes_of(one: Values) -> int:
+    if one.offsets is None:
+        return len(one.data) * one.data.dtype.itemsize
+    held = int(one.offsets[-1]) - int(one.offsets[0])
+    return held if one.child is None else held * (8 if one.child.offsets is None else 64)

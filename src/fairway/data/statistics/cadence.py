@@ -224,30 +224,33 @@ class Cadence:
         self.high = int(times.max()) if self.high is None else max(self.high, int(times.max()))
         self.week += np.bincount((times // _HOUR) % _WEEK, minlength=_WEEK)
         self._sample(times, values.hashes() if values.valid is None else values.hashes()[held])
-        if keys is None:
-            self._add_group(0, times, held + first_row, "")
-            self._steps(np.diff(times), held[1:] + first_row, times[:-1])
-            return
-        keys = keys[held]
-        order = np.argsort(keys, kind="stable")
-        keys, times, held = keys[order], times[order], held[order]
-        starts = np.flatnonzero(np.concatenate([[True], keys[1:] != keys[:-1]]))
-        for start, end in zip(starts.tolist(), [*starts[1:].tolist(), len(keys)], strict=True):
-            self._add_group(int(keys[start]), times[start:end], held[start:end] + first_row, label(int(held[start])))
-        inside = np.flatnonzero(keys[1:] == keys[:-1])
-        self._steps(times[inside + 1] - times[inside], held[inside + 1] + first_row, times[inside])
+        keys = np.zeros(len(times), np.uint64) if keys is None else keys[held]
+        if self.by:
+            order = np.argsort(keys, kind="stable")
+            keys, times, held = keys[order], times[order], held[order]
+        self._follow(keys, times, held + first_row, lambda row: label(int(held[row])))
 
-    def _add_group(self, key: int, times: np.ndarray, rows: np.ndarray, label: str) -> None:
-        group = self.ends.get(key)
-        if group is None:
-            if len(self.ends) >= self.limit:
-                self.ungrouped += len(times)
-                return
-            self.ends[key] = _Group(label, int(times[0]), int(times[-1]), int(rows[0]), len(times))
-            return
-        self._steps(times[:1] - group.last, rows[:1], np.array([group.last]))
-        group.last = int(times[-1])
-        group.rows += len(times)
+    def _follow(self, keys: np.ndarray, times: np.ndarray, rows: np.ndarray, label: Callable[[int], str]) -> None:
+        """Rows group by group: the differences within this batch, and from the last row of each group before."""
+        same = keys[1:] == keys[:-1]
+        starts = [0, *(np.flatnonzero(~same) + 1).tolist()]
+        before, joints = list[int](), list[int]()
+        for start, end in zip(starts, [*starts[1:], len(keys)], strict=True):
+            key, group = int(keys[start]), self.ends.get(int(keys[start]))
+            if group is not None:
+                before.append(group.last)
+                joints.append(start)
+                group.last, group.rows = int(times[end - 1]), group.rows + end - start
+            elif len(self.ends) < self.limit:
+                self.ends[key] = _Group(
+                    label(start) if self.by else "", int(times[start]), int(times[end - 1]), int(rows[start]), end - start
+                )
+            else:
+                self.ungrouped += end - start
+        inside = np.flatnonzero(same)
+        later = np.concatenate([inside + 1, np.array(joints, np.int64)])
+        earlier = np.concatenate([times[inside], np.array(before, np.int64)])
+        self._steps(times[later] - earlier, rows[later], earlier)
 
     def _sample(self, times: np.ndarray, hashes: np.ndarray) -> None:
         self.times.add(hashes)
@@ -311,15 +314,18 @@ class Cadence:
         self.sampled |= other.sampled
         self._forget()
         self._widest(other.largest + np.array([rows, 0, 0]))
+        joints = list[tuple[int, int, int]]()
         for key, group in other.ends.items():
             mine = self.ends.get(key)
             if mine is not None:
-                self._steps(np.array([group.first - mine.last]), np.array([group.first_row + rows]), np.array([mine.last]))
+                joints.append((group.first - mine.last, group.first_row + rows, mine.last))
                 mine.last, mine.rows = group.last, mine.rows + group.rows
             elif len(self.ends) < self.limit:
                 self.ends[key] = _Group(group.label, group.first, group.last, group.first_row + rows, group.rows)
             else:
                 self.ungrouped += group.rows
+        if joints:
+            self._steps(*(np.array(part, np.int64) for part in zip(*joints, strict=True)))
 
     def copy(self) -> Cadence:
         return Cadence.from_record(self.to_record())
