@@ -96,7 +96,7 @@ def command(
     report = compare(before, after, schema=schema, columns=chosen, by=by, multivariate=joint)
     _print(report, format_, out)
     if not report.ok:
-        sys.exit(1)
+        raise click.exceptions.Exit(1)
 
 
 def _found(path: str) -> str:
