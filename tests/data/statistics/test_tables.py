@@ -241,3 +241,15 @@ def test_accumulators_merge_and_go_on() -> None:
     )
     assert made.cadence is not None
     assert (made.cadence.backwards, made.cadence.period_share) == (0, 1.0)
+
+
+def test_wide_embeddings_are_folded_in_pieces_and_fewer_of_their_rows_are_kept() -> None:
+    from fairway.data.statistics.accumulator import _bearable
+
+    vectors = np.random.default_rng(4).normal(size=(1_200, 4_096))
+    wide = Batch.of({"e": vectors})
+    assert _bearable(wide) == 1_200 * 2**24 // (1_200 * 4_096 * 8) < 1_200
+    made = measure(wide)
+    assert made.sample.rows == made.row_sample.smallest.k == 1_024  # about 32 MB
+    assert made.columns["e"].elements.mean == pytest.approx(vectors.mean())
+    assert (made.columns["e"].rows, made.columns["e"].distinct) == (1_200, 1_200)
