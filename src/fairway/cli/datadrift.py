@@ -90,9 +90,8 @@ def command(
         if after is None:
             return
     joint: Any = "boosting" if multivariate == "boosting" else multivariate == "quadratic"
-    known = {} if schema is None else dict.fromkeys(schema.columns)
-    if chosen is None and environment:
-        chosen = list(known)
+    if chosen is None and schema is not None and environment:
+        chosen = list(schema.columns)
     report = compare(before, after, schema=schema, columns=chosen, by=by, multivariate=joint)
     _print(report, format_, out)
     if not report.ok:
