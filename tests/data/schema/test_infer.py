@@ -80,6 +80,12 @@ def test_numbers_have_the_range_that_goes_on_and_the_ends_that_are_there() -> No
     assert ages["minimum"] == 0 and 12 <= ages["maximum"] <= 45 and isinstance(ages["maximum"], int)
 
 
+def test_quantiles_are_short_but_tell_values_apart() -> None:
+    near = property_of(4000 + RANDOM.random(5000))["x-fairway"]["quantiles"]
+    assert near == pytest.approx([4000.05, 4000.25, 4000.5, 4000.75, 4000.95], abs=0.02) and all(len(str(one)) <= 8 for one in near)
+    assert all(len(f"{one:g}") <= 5 for one in property_of(RANDOM.lognormal(0, 1, 5000))["x-fairway"]["quantiles"])
+
+
 def test_categories_that_were_not_all_seen_are_no_limit_for_a_row() -> None:
     towns = [f"town {'abcdefghij'[n % 10]}" for n in range(2000)] + ["seldom", "once"]
     made = property_of(towns)

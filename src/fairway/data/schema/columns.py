@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from fairway.data.batch import Values
-from fairway.data.schema.margins import SOLID, outward, share_above, significant, tolerance, upper_bound
+from fairway.data.schema.margins import SOLID, outward, share_above, spread_digits, tolerance, upper_bound
 from fairway.data.schema.model import QUANTILES
 from fairway.data.schema.patterns import format_of, pattern_of
 from fairway.data.statistics.column import ColumnStatistics
@@ -89,9 +89,9 @@ def _numbers(made: dict[str, Any], about: dict[str, Any], column: ColumnStatisti
     if not column.infinities:
         made["minimum"], made["maximum"] = _range(column, sample)
     if column.distinct > 10:
-        found = [significant(float(one)) for one in column.quantile(list(QUANTILES))]
+        found = np.asarray(column.quantile(list(QUANTILES)), np.float64).tolist()
         if found[0] < found[-1]:
-            about["quantiles"] = [_plain(one, column) for one in sorted(found)]
+            about["quantiles"] = [_plain(one, column) for one in sorted(spread_digits(found))]
     else:
         _vary(about, column)
 

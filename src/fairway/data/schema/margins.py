@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -85,6 +86,16 @@ def significant(value: float, digits: int = 3) -> float:
     """`value` with so many digits."""
     made = float(f"{value:.{digits}g}")
     return made if math.isfinite(made) else value
+
+
+def spread_digits(values: Sequence[float], digits: int = 3) -> list[float]:
+    """Ascending values with as many digits as tell them apart: so many of their spread, and no fewer of their own than that takes."""
+    spread = values[-1] - values[0]
+    if not 0 < spread < math.inf:
+        return list(values)
+    step = math.floor(math.log10(spread)) - digits + 1
+    made = [significant(one, max(digits, math.floor(math.log10(abs(one))) - step + 1)) if one else 0.0 for one in values]
+    return made if made[0] < made[-1] else list(values)
 
 
 def share_above(share: float, rows: int) -> float:
