@@ -82,6 +82,8 @@ class TestLines:
     def test_a_line_longer_than_may_be(self, written: Any) -> None:
         table = written('{"a": 1}\n{"a": "' + "x" * 100_000 + '"}\n{"a": 2}\n', "t.ndjson", max_line_bytes=10_000, max_rejects=1)
         assert table.rows() == [{"a": 1}, {"a": 2}]
+        with pytest.raises(ConfigError, match="longer than max_line_bytes"):
+            written('{"a": "' + "x" * 100_000 + '"}\n', "t.ndjson", max_line_bytes=10_000)
 
 
 class TestDamage:

@@ -126,7 +126,7 @@ class _Pass:
             if not kind.native and (columns is None or name in columns):
                 values.append(f"{kind.value(f't{place}')} AS v{place}")
                 fits = kind.fits(f"t{place}", f"v{place}")
-                tests.append(f"CASE {fits}ELSE keep_{self._number}({self._names.index(name)}, t{place}) END")
+                tests.append(f"WHEN NOT (CASE {fits}ELSE false END) THEN keep_{self._number}({self._names.index(name)}, t{place})")
         picked: list[str] = []
         for name in wanted:
             kind = types[name]
@@ -136,7 +136,7 @@ class _Pass:
         if not tests:
             return f"SELECT {', '.join(picked)} FROM ({inner})" + (f" WHERE {condition}" if condition else "")
         kept = quoted(f"kept {self._number}")
-        checked = f"SELECT {', '.join(picked)}, {' AND '.join(tests)} AS {kept} FROM ({inner})"
+        checked = f"SELECT {', '.join(picked)}, CASE {' '.join(tests)} ELSE true END AS {kept} FROM ({inner})"
         asked = f"CASE WHEN {kept} THEN {condition} ELSE false END" if condition else kept
         return f"SELECT {', '.join(map(quoted, wanted))} FROM ({checked}) WHERE {asked}"
 

@@ -40,6 +40,11 @@ def record_source(
         raise ConfigError(
             f"{uri} holds no objects", hint='rows are objects, like {"a": 1, "b": "x"}; where they lie deeper, records="path.to.them"'
         )
+    if not sample and silent.rows:
+        one = silent.rows[0]
+        raise ConfigError(
+            f"no row can be read: {one.reason}", where=f"{uri}:{one.line}", hint="is it of another format? name it with format="
+        )
     if not sample:
         raise ConfigError(f"{uri} holds no rows", hint="a file without a single row says nothing of its columns")
     renamed = {name: made for name, made in zip(sample, distinct_names(list(sample), notes), strict=True) if name != made}
