@@ -135,7 +135,8 @@ def shop(postgres_server: str) -> Iterator[str]:
 
 _OF_POSTGRES = {
     "id": "int64", "price": "double", "amount": "decimal128(12, 3)", "any_amount": "decimal128(38, 9)", "name": "string",
-    "tags": "list<string>", "day": "date32[day]", "at": "timestamp[us]", "zoned": "timestamp[us, UTC]", "t": "time[us]", "ok": "bool", "raw": "binary",
+    "tags": "list<string>",
+    "day": "date32[day]", "at": "timestamp[us]", "zoned": "timestamp[us, UTC]", "t": "time[us]", "ok": "bool", "raw": "binary",
     "j": "string", "u": "string", "i": "duration[us]",
 }  # fmt: skip
 

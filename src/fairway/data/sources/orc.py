@@ -45,7 +45,9 @@ class OrcSource:
 
     def _opened(self, path: str) -> Any:
         try:
-            return self._orc.ORCFile(path)
+            file = self._orc.ORCFile(path)
+            _ = file.schema  # a type that PyArrow does not know is met only here
+            return file
         except Exception as error:  # noqa: BLE001 - PyArrow's own, and those of the system
             raise ConfigError(
                 f"{path} is not an ORC file, or is damaged: {str(error)[:200]}", hint="was it cut off? copy it again"
