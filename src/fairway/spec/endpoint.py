@@ -134,7 +134,8 @@ class Rollout(Record):
 class Endpoint(Record):
     """`traffic`: (revision, weight) with weights that add up to 100. `shadow`: a revision that gets a copy of every request and answers
     nobody (0: none). `sticky`: "" or "key" or "header:NAME": callers with the same value meet the same revision. `is_open`: no key is
-    needed. `paused`: it takes no requests. `version` counts the changes of this document."""
+    needed. `paused`: it takes no requests. `notify`: where alarms about its traffic go (https://…, slack+https://…, smtp://…). `version`
+    counts the changes of this document."""
 
     name: str
     project: str = ""
@@ -153,6 +154,7 @@ class Endpoint(Record):
     created_at: float = 0.0
     created_by: str = ""
     version: int = 0
+    notify: tuple[str, ...] = ()
 
 
 def find_revision(endpoint: Endpoint, number: int) -> Revision | None:

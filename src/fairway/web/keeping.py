@@ -99,7 +99,8 @@ class LateEndpoints:
             ) from error
         fleet, gateways, table = await self._make_fleet()
         spool = getattr(gateways, "spool", None)  # where gateways of this machine write, or what those of a cluster hand in
-        gatherer = spool and Gatherer(spool, Path(self._home, BLOBS), bucket=getattr(self._artifacts, "url", ""), tell=self._tell)
+        bucket, blobs = getattr(self._artifacts, "url", ""), Path(self._home, BLOBS)
+        gatherer = spool and Gatherer(spool, blobs, bucket=bucket, is_local=gateways.is_local, tell=self._tell)
         columns = Columns(self._artifacts, self._home, self._look)
         self._keeper = Keeper(self._store, fleet, gateways, tell=self._tell, table=table, gatherer=gatherer, key=self._key, columns=columns)
         await self._keeper.start()

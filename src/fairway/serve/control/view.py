@@ -151,6 +151,75 @@ class Accuracy(Record):
 
 
 @record
+class DriftFacet(Record):
+    """How a column (or an aspect of it: `key`) of the last window compares with the baseline. `value` of `measure`, None before the first
+    window; `active`: it is in alarm. `before` and `now`: shares by bin, `labels` names them."""
+
+    key: str
+    column: str
+    kind: str = ""
+    measure: str = ""
+    value: float | None = None
+    threshold: float | None = None
+    active: bool = False
+    note: str = ""
+    before: tuple[float, ...] = ()
+    now: tuple[float, ...] = ()
+    labels: tuple[str, ...] = ()
+
+
+@record
+class Alarm(Record):
+    """Something about the traffic of `revision` that was raised or cleared (`state`) at `at` (ISO); `id` is the same for both. `kind`:
+    "drift", "concept", or an anomaly's."""
+
+    id: str
+    at: str
+    kind: str
+    column: str = ""
+    severity: str = "error"
+    message: str = ""
+    value: float = 0.0
+    threshold: float = 0.0
+    state: str = "raised"
+    revision: int = 0
+
+
+@record
+class DriftOf(Record):
+    """A revision's traffic held to what its model says of the data. `rows`: judged or waiting to be; `filled`: rows of the window of
+    `window_rows` that is open; `labels`: predictions whose truth is known; `first`, `last`: times of the rows; `why`: what of the model
+    cannot be read."""
+
+    revision: int
+    has_baseline: bool = False
+    why: str = ""
+    rows: int = 0
+    requests: int = 0
+    labels: int = 0
+    windows: int = 0
+    window_rows: int = 0
+    filled: int = 0
+    checked_at: float = 0.0
+    first: float = 0.0
+    last: float = 0.0
+    facets: tuple[DriftFacet, ...] = ()
+    active: tuple[Alarm, ...] = ()
+
+
+@record
+class DriftView(Record):
+    """Of an endpoint's traffic: the revisions that are watched; `alarms`, the newest first; `waiting`: alarms that nobody has taken yet,
+    and the `problem` with that; `error`: why the traffic could not be looked at."""
+
+    revisions: tuple[DriftOf, ...] = ()
+    alarms: tuple[Alarm, ...] = ()
+    waiting: int = 0
+    problem: str = ""
+    error: str = ""
+
+
+@record
 class KeyUse(Record):
     """`used_at`: of its last request, 0 for never; `requests`: in the last 30 minutes; `limited`: those of them over its limit."""
 
@@ -170,7 +239,7 @@ class EndpointView(Record):
     `schema` and `example`: of the revision that most requests go to. `zygote_bytes`: memory of the process that keeps its libraries warm.
     `replicas`, `wanted`: over all revisions. `unexposed`: why it cannot be reached as it asks, in a line. `scaled_by`: what else sets the
     number of replicas, and by what; "" where this server does. Each entry of the document's `history` has "at", "by" and "what" (one line
-    for people).
+    for people). `drift`: what its traffic looks like beside the data that its models were trained on.
     """
 
     endpoint: Endpoint
@@ -195,6 +264,7 @@ class EndpointView(Record):
     zygote_bytes: int = 0
     unexposed: str = ""
     scaled_by: str = ""
+    drift: DriftView = field(default_factory=DriftView)
 
     @property
     def name(self) -> str:

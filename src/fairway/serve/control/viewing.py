@@ -62,6 +62,7 @@ def build_view(one: Watched, around: Around, now: float) -> EndpointView:
         around.zygote_bytes,
         around.unexposed,
         around.scaled_by,
+        one.gathered.drift,
     )
 
 

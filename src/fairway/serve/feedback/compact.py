@@ -78,7 +78,8 @@ class Replaced(Record):
 @record
 class TrafficManifest(Record):
     """The data set of an endpoint. `read`: how many bytes of each segment are in it; `at`: when something was
-    taken from segments last; `projects`: of whose endpoints of this name it has traffic, () where that was not said."""
+    taken from segments last; `projects`: of whose endpoints of this name it has traffic, () where that was not said. `is_watched`: its rows
+    are held to a baseline or a schema (see `watching`); `fresh`: digests of the parts that were not, yet: they stay as they are."""
 
     endpoint: str
     parts: tuple[Part, ...] = ()
@@ -87,6 +88,8 @@ class TrafficManifest(Record):
     at: float = 0.0
     version: int = 0
     projects: tuple[str, ...] = ()
+    is_watched: bool = False
+    fresh: tuple[str, ...] = ()
 
 
 def manifest_key(endpoint: str) -> str:
@@ -110,18 +113,20 @@ def compact(
     *,
     patience_s: float = 0.0,
     project: str | None = None,
+    watched: bool | None = None,
     now: float | None = None,
 ) -> TrafficManifest:
     """Bring what the segments have into the data set, and hold it to its limits (0: none). Safe to be called by several at once, and to be
     killed. Within `patience_s` of the last time, little is left where it is: a few large files are better than many small ones. `project`:
-    whose endpoint that is."""
+    whose endpoint that is; `watched`: whether its rows are watched from now on (None: as before)."""
     now = time.time() if now is None else now
     folder = spool / endpoint
     folder.mkdir(parents=True, exist_ok=True)
-    with _locked(folder):
+    with locked(folder):
         while True:
-            manifest = read_manifest(store, endpoint)
+            manifest = _without_seen(store, read_manifest(store, endpoint), watched)
             if now - manifest.at < patience_s and _waiting_bytes(folder, manifest) < _PASS_BYTES // 4:
+                _write(store, manifest)
                 return manifest
             if project is not None and project not in manifest.projects:
                 manifest = replace(manifest, projects=(*manifest.projects, project))
@@ -131,6 +136,19 @@ def compact(
             _delete_read(folder, manifest)
             if not is_more:
                 return manifest
+
+
+def _without_seen(store: ArtifactStore, manifest: TrafficManifest, watched: bool | None) -> TrafficManifest:
+    """With what the watch has seen by now no longer fresh."""
+    is_watched = manifest.is_watched if watched is None else watched
+    if not is_watched:
+        return replace(manifest, is_watched=False, fresh=())
+    if not manifest.fresh:
+        return replace(manifest, is_watched=True)
+    from fairway.serve.feedback.watching import consumed
+
+    seen, there = consumed(store, manifest.endpoint), {part.digest for part in manifest.parts}
+    return replace(manifest, is_watched=True, fresh=tuple(one for one in manifest.fresh if one not in seen and one in there))
 
 
 def _waiting_bytes(folder: Path, manifest: TrafficManifest) -> int:
@@ -163,7 +181,8 @@ def _take(folder: Path, store: ArtifactStore, manifest: TrafficManifest, now: fl
             if found is not None:
                 rows.setdefault((kind, found["at"].strftime("%Y-%m-%d")), []).append(found)
     parts = [_store_rows(folder, store, kind, date, found) for (kind, date), found in sorted(rows.items())]
-    return replace(manifest, parts=(*manifest.parts, *parts), read=read, at=now if parts else manifest.at), is_more
+    fresh = (*manifest.fresh, *(part.digest for part in parts)) if manifest.is_watched else ()
+    return replace(manifest, parts=(*manifest.parts, *parts), read=read, at=now if parts else manifest.at, fresh=fresh), is_more
 
 
 def _read_line(line: bytes, kind: str, endpoint: str, stamp: float) -> dict[str, Any] | None:
@@ -241,6 +260,8 @@ def _merge(folder: Path, store: ArtifactStore, manifest: TrafficManifest) -> Tra
     can_convert = raw.has_arrow()
     groups: dict[tuple[str, str, int], list[Part]] = {}
     for part in manifest.parts:
+        if part.digest in manifest.fresh:
+            continue
         tier = next((tier for tier, most in enumerate(_TIERS) if part.size_bytes < most), len(_TIERS))
         if (tier < len(_TIERS) or part.is_raw) and (can_convert or part.is_raw):
             groups.setdefault((part.kind, part.date, tier), []).append(part)
@@ -305,18 +326,24 @@ def _write(store: ArtifactStore, manifest: TrafficManifest) -> None:
     key = manifest_key(manifest.endpoint)
     text = json.dumps(to_plain(replace(manifest, version=before.version + 1)), separators=(",", ":")).encode()
     store.put(key, text, if_absent=False)
-    path = store.local_path(key)
-    if path is not None:  # segments are deleted next: the disk must know by then
-        for one in (path, path.parent):
-            handle = os.open(one, os.O_RDONLY | os.O_CLOEXEC)
-            try:
-                os.fsync(handle)
-            finally:
-                os.close(handle)
+    sync(store, key)  # segments are deleted next: the disk must know by then
     kept = {blob_key(part.digest) for part in manifest.parts} | {one.key for one in manifest.replaced}
     for gone in {blob_key(part.digest) for part in before.parts} | {one.key for one in before.replaced}:
         if gone not in kept:
             store.delete(gone)
+
+
+def sync(store: ArtifactStore, key: str) -> None:
+    """What was put there survives a power cut."""
+    path = store.local_path(key)
+    if path is None:
+        return
+    for one in (path, path.parent):
+        handle = os.open(one, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
 
 
 def _delete_read(folder: Path, manifest: TrafficManifest) -> None:
@@ -347,7 +374,9 @@ def _is_closed(file: Any) -> bool:
 
 
 @contextmanager
-def _locked(folder: Path) -> Generator[None]:
+def locked(folder: Path) -> Generator[None]:
+    """Nobody else compacts or watches this endpoint."""
+    folder.mkdir(parents=True, exist_ok=True)
     handle = os.open(folder / ".compacting", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX)
@@ -362,7 +391,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--spool", required=True, type=Path, help="the folder with a folder of segments for each endpoint")
     parser.add_argument("--blobs", required=True, type=Path, help="the folder of the artifact store")
     parser.add_argument("--bucket", default="", help="the bucket of the artifact store, if it is in one")
-    about = 'JSON, name -> {"max_bytes": …, "max_age_s": …, "project": …, "since": …, "metric": …, "patience_s": …}: which endpoints'
+    about = 'JSON, name -> {"max_bytes", "max_age_s", "project", "since", "metric", "patience_s", "revisions", "notify", "is_local"}'
     parser.add_argument("--capture", default="{}", help=about)
     parser.add_argument("--patience", type=float, default=300.0, help="seconds within which little is left where it is")
     parser.add_argument("--accuracy", action="store_true", help="say also how good the predictions were, by revision and hour")
@@ -373,8 +402,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for endpoint, plain in captures.items():
         try:
             patience_s, project = plain.get("patience_s", given.patience), plain.get("project")
-            manifest = compact(given.spool, store, endpoint, from_plain(Capture, plain), patience_s=patience_s, project=project)
+            watched = _watched(store, plain)
+            manifest = compact(
+                given.spool, store, endpoint, from_plain(Capture, plain), patience_s=patience_s, project=project, watched=bool(watched)
+            )
             line = describe(manifest)
+            if watched:
+                line["drift"] = _watch(given.spool, store, endpoint, plain, watched)
             if not raw.has_arrow():
                 line["lacks"] = "pyarrow"
             elif given.accuracy:
@@ -386,6 +420,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.write(json.dumps(line) + "\n")
         sys.stdout.flush()
     return 1 if failed else 0
+
+
+def _watched(store: ArtifactStore, plain: Mapping[str, Any]) -> Mapping[int, Mapping[str, Any]]:
+    from fairway.serve.feedback.watching import wanted
+
+    return wanted(store, plain.get("revisions", {}))
+
+
+def _watch(
+    spool: Path, store: ArtifactStore, endpoint: str, plain: Mapping[str, Any], watched: Mapping[int, Mapping[str, Any]]
+) -> dict[str, Any]:
+    """Hold what is new to the models' schemas and baselines, and send the alarms. What goes wrong with it stops nothing else."""
+    try:
+        from fairway.serve.feedback import telling, watching
+
+        state = watching.watch(spool, store, endpoint, watched, max_age_s=from_plain(Capture, plain).max_age_s, now=time.time())
+        told = telling.tell(spool, store, endpoint, plain.get("notify", ()), is_local=bool(plain.get("is_local")))
+        return {**watching.describe(state), **told}
+    except ImportError as error:
+        return {"error": f"{error.name} is not installed where this server runs: pip install 'fairway[data]'"}
+    except Exception as error:  # noqa: BLE001 - requests are kept all the same
+        return {"error": f"{type(error).__name__}: {error}"}
 
 
 def describe(manifest: TrafficManifest) -> dict[str, Any]:
