@@ -81,7 +81,7 @@ def get_artifact(folder: str, run: str, name: str, to: str | None, force: bool) 
       fairway artifacts get last model --to model
       fairway artifacts get last load --to customers.arrow
     """
-    output = _find(folder, run, name)
+    output = find_output(folder, run, name)
     target = Path(to or _file_name(name, output.ref))
     if target.is_dir() and to:
         target = target / _file_name(name, output.ref)
@@ -109,7 +109,7 @@ def cat_artifact(folder: str, run: str, name: str) -> None:
       fairway artifacts cat last auc
       fairway artifacts cat last report > report.html
     """
-    output = _find(folder, run, name)
+    output = find_output(folder, run, name)
     ref = output.ref
     if ref.format == "json":
         print_json(output.load())
@@ -133,7 +133,7 @@ def ref_as_plain(ref: Any) -> dict[str, Any]:
     return {"type": ref.type, "format": ref.format, "size_bytes": ref.size_bytes, **to_plain(ref)}
 
 
-def _find(folder: str, run: str, name: str) -> Any:
+def find_output(folder: str, run: str, name: str) -> Any:
     """The output of the run or of one of its tasks. Raises NotFoundError."""
     from fairway.engine.client import Run
 

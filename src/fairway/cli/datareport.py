@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from fairway.cli.arguments import on_option, open_workspace
 from fairway.cli.datadrift import find_measured
 from fairway.errors import ConfigError
 
@@ -19,12 +20,19 @@ from fairway.errors import ConfigError
 @click.option(
     "--history", multiple=True, metavar="FILE", help="Earlier statistics (`fairway data stats --out`), the oldest first; repeat it."
 )
+@click.option(
+    "--run", default="", metavar="RUN", help="URI is what a step of this run returned: its statistics, or a table. `last` is one."
+)
+@click.option("--runs", default=20, show_default=True, metavar="N", help="With --run: how many earlier runs the trends go over.")
 @click.option("--by", multiple=True, metavar="COL", help="Compare the rows of each value of this column too; repeat it.")
 @click.option("--title", default="", help="What stands above it.")
 @click.option("--out", default="report.html", show_default=True, metavar="FILE", help="Where the page goes.")
+@on_option
+@click.pass_obj
 def command(
-    uri: str, against: str, schema_path: str, environment: str, history: tuple[str, ...], by: tuple[str, ...], title: str, out: str
-) -> None:
+    folder: str, uri: str, against: str, schema_path: str, environment: str, history: tuple[str, ...], run: str, runs: int,
+    by: tuple[str, ...], title: str, out: str,
+) -> None:  # fmt: skip
     """Write a page about URI: what is wrong first, then every column.
 
     One file that opens anywhere, without a network. URI and --against are data sets, or statistics that `fairway data stats --out` wrote.
@@ -34,11 +42,17 @@ def command(
       fairway data report new.csv
       fairway data report new.csv --against train.csv --schema schema.json
       fairway data report today.json --history monday.json --history tuesday.json
+      fairway data report describe --run last
     """
     from fairway.data.report import render
     from fairway.data.statistics import TableStatistics, measure
 
-    data = find_measured(uri)
+    earlier = [_statistics(path) for path in history]
+    if run:
+        data, found = _returned(folder, run, uri, runs)
+        earlier = [*found, *earlier]
+    else:
+        data = find_measured(uri)
     validation = drift = reference = None
     if schema_path:
         from fairway.data.anomalies.validating import validate
@@ -57,7 +71,6 @@ def command(
         reference = before if isinstance(before, TableStatistics) else measure(before)
         sides = (before, data) if by else (reference, statistics)
         drift = compare(*sides, by=by)
-    earlier = [_statistics(path) for path in history]
     page = render(validation=validation, drift=drift, statistics=statistics, reference=reference, history=earlier, title=title)
     target = Path(out)
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -72,3 +85,36 @@ def _statistics(path: str) -> Any:
     if not isinstance(found, TableStatistics):
         raise ConfigError(f"{path} holds no statistics", hint=f"fairway data stats {path} --out stats.json makes some.")
     return found
+
+
+def _returned(folder: str, run: str, name: str, runs: int) -> tuple[Any, list[Any]]:
+    """What a step of a run returned, and its statistics of earlier runs of the same pipeline, the oldest first."""
+    from fairway.cli.artifacts import find_output
+    from fairway.data.statistics import TableStatistics
+    from fairway.data.table import Table
+    from fairway.engine.client import Run, Runs
+    from fairway.errors import NotFoundError
+
+    made = find_output(folder, run, name).load()
+    if not isinstance(made, TableStatistics):
+        if not isinstance(made, Table):
+            raise ConfigError(
+                f"{name} of this run is a {type(made).__name__}", hint="A step that returns fw.measure(table) or a table has a report."
+            )
+        return made, []
+    workspace = open_workspace(folder)
+    this = Run(workspace, workspace.get_run(run))
+    others = [
+        one
+        for one in Runs(workspace).find(pipeline=this.summary.pipeline, limit=runs + 1000)
+        if one.summary.started_at < this.summary.started_at
+    ]
+    earlier: list[Any] = []
+    for one in others[:runs]:
+        try:
+            found = find_output(folder, one.id, name).load()
+        except NotFoundError:  # it ended before the step did, or did not have it yet
+            continue
+        if isinstance(found, TableStatistics):
+            earlier.append(found)
+    return made, earlier[::-1]
