@@ -130,7 +130,9 @@ def _print(report: DriftReport, format_: str, out: str | None) -> None:
     else:
         text = "".join(line + "\n" for line in lines(report))
     if out:
-        Path(out).write_text(text, encoding="utf-8")
+        from fairway.data.wholefiles import write_whole
+
+        write_whole(out, text)
         click.echo(f"written: {out}", err=True)
     else:
         sys.stdout.write(text)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import click
@@ -46,6 +45,7 @@ def command(
     """
     from fairway.data.report import render
     from fairway.data.statistics import TableStatistics, measure
+    from fairway.data.wholefiles import write_whole
 
     earlier = [_statistics(path) for path in history]
     if run:
@@ -72,9 +72,7 @@ def command(
         sides = (before, data) if by else (reference, statistics)
         drift = compare(*sides, by=by)
     page = render(validation=validation, drift=drift, statistics=statistics, reference=reference, history=earlier, title=title)
-    target = Path(out)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_text(page, encoding="utf-8")
+    write_whole(out, page)
     click.echo(f"written: {out}", err=True)
 
 

@@ -58,6 +58,7 @@ def infer(
     """
     from fairway.data.schema.infer import infer_noted
     from fairway.data.schema.writing import render
+    from fairway.data.wholefiles import write_whole
 
     if out:
         _refuse_to_overwrite(out, force)
@@ -69,8 +70,7 @@ def infer(
         raise ConfigError("--by, --read-as and --set say how data is measured; this file holds what was measured already")
     found = infer_noted(statistics, label=label, time=time_column)
     if out:
-        Path(out).parent.mkdir(parents=True, exist_ok=True)
-        _write(Path(out), render(found.document))
+        write_whole(out, render(found.document))
         rows, columns_said = spell_count(statistics.rows, "row"), spell_count(len(statistics.columns), "column")
         click.echo(f"{out}: {columns_said} of {rows}. Look it through: `fairway data schema show {out}`")
     else:
@@ -183,7 +183,9 @@ def freeze(path: str, statistics_path: str) -> None:
             raise ConfigError(f"{statistics_path} holds no statistics", hint="`fairway data stats DATA --out stats.json` writes some.")
     text = Path(path).read_text(encoding="utf-8-sig")
     _refuse_short(schema, text)
-    _write(Path(path), frozen(text, schema, statistics.digest if statistics is not None else ""))
+    from fairway.data.wholefiles import write_whole
+
+    write_whole(path, frozen(text, schema, statistics.digest if statistics is not None else ""))
     click.echo(f"{path} is version {schema.version + 1} now.")
 
 
@@ -296,9 +298,10 @@ def accept(validation: str, path: str, kinds: tuple[str, ...], columns: tuple[st
         text, count = edited(text, one.edit or []), count + 1
     if count:
         from fairway.data.schema.parse import parse_schema
+        from fairway.data.wholefiles import write_whole
 
         parse_schema(_plain(text), path)
-        _write(Path(path), text)
+        write_whole(path, text)
     click.echo(
         f"{path}: {spell_count(count, 'change')}."
         + (" It is frozen: freeze it again when you are done." if count and schema.version else "")
@@ -315,12 +318,11 @@ def _validation(path: str) -> Validation:
     from fairway.data.anomalies.model import Validation
 
     try:
-        return Validation.from_json(Path(path).read_text(encoding="utf-8"))
+        return Validation.from_json(Path(path).read_bytes(), where=path)
     except FileNotFoundError:
         raise NotFoundError(f"there is no file {path!r}", hint="`fairway data validate … --format json --out FILE` writes one.") from None
-    except (ValueError, KeyError, TypeError, AttributeError):
-        hint = "`fairway data validate … --format json --out FILE` writes one."
-        raise ConfigError("it is not what a validation found", where=path, hint=hint) from None
+    except OSError as error:
+        raise ConfigError(f"{path!r} cannot be read: {error.strerror}") from None
 
 
 def _chosen(found: Validation, kinds: tuple[str, ...], columns: tuple[str, ...]) -> list[Anomaly]:
@@ -335,10 +337,3 @@ def _plain(text: str) -> Any:
     import json
 
     return json.loads(text)
-
-
-def _write(path: Path, text: str) -> None:
-    """At once, so that no reader finds half of it."""
-    part = path.with_name(f".{path.name}.part")
-    part.write_text(text, encoding="utf-8")
-    part.replace(path)

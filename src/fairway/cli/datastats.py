@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from typing import TYPE_CHECKING, Any
@@ -53,6 +52,7 @@ def command(
       fairway data stats --merge monday.json tuesday.json --out week.json
     """
     from fairway.data.statistics.summary import summarise
+    from fairway.data.wholefiles import write_whole
 
     if merge and (columns or time_column or by or format_name or settings):
         raise ConfigError("--merge adds up what was measured; it takes no other option but --out and -o")
@@ -61,7 +61,7 @@ def command(
     else:
         made = _measured(uri, _names(columns), time_column, _names(by), {"format": format_name, **parse_settings(settings)})
     if out:
-        _write(out, made.to_json(sample=not no_sample))
+        write_whole(out, made.to_json(sample=not no_sample) + "\n")
     if output == "json":
         print_json(summarise(made))
     else:
@@ -108,16 +108,6 @@ def _merged(paths: tuple[str, ...]) -> TableStatistics:
         made = part if made is None else made.merge(part)
     assert made is not None
     return made
-
-
-def _write(path: str, text: str) -> None:
-    part = f"{path}.{os.getpid()}.part"
-    try:
-        with open(part, "w", encoding="utf-8") as file:
-            file.write(text + "\n")
-        os.replace(part, path)
-    except OSError as error:
-        raise ConfigError(f"cannot write {path}: {error.strerror}") from error
 
 
 class _Progress:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -47,6 +46,7 @@ def command(ctx: click.Context, uri: tuple[str, ...], schema_path: str, form: st
     from fairway.data.schema.files import load_schema_file
     from fairway.data.sources.rejects import RejectLimit
     from fairway.data.table import read
+    from fairway.data.wholefiles import write_whole
 
     schema = load_schema_file(schema_path)
     limit = RejectLimit.parse(more["max_rejects"])
@@ -61,8 +61,7 @@ def command(ctx: click.Context, uri: tuple[str, ...], schema_path: str, form: st
         progress.end()
     text = _written(validation, schema, form)
     if out:
-        Path(out).parent.mkdir(parents=True, exist_ok=True)
-        Path(out).write_text(text, encoding="utf-8")
+        write_whole(out, text)
     if not out or form != "terminal":
         sys.stdout.write(render_terminal(validation) if out else text)
     ctx.exit(1 if validation.errors or (more["warnings_fail"] and validation.warnings) else 0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import math
 from decimal import Decimal
 from typing import Any
 
@@ -49,7 +50,7 @@ def from_python(values: list[Any]) -> Values:
         return Values("integer", "int64", np.fromiter((one or 0 for one in values), np.int64, len(values)), valid)
     if kinds <= {int, float, Decimal}:
         kind, name = ("decimal", "decimal128") if kinds == {Decimal} else ("float", "double")
-        return Values(kind, name, np.fromiter((0.0 if one is None else float(one) for one in values), np.float64, len(values)), valid)
+        return Values(kind, name, _floats(values), valid)
     if kinds == {str}:
         return _texts(values, valid)
     if kinds == {dt.datetime}:
@@ -70,6 +71,20 @@ def _from_objects(values: list[Any], valid: np.ndarray | None, kinds: set[type])
     if all(issubclass(kind, np.generic) for kind in kinds):
         return from_python([None if one is None else one.item() for one in values])
     return _texts([None if one is None else one if isinstance(one, str) else json.dumps(one, default=str) for one in values], valid)
+
+
+def _floats(values: list[Any]) -> np.ndarray:
+    try:
+        return np.fromiter((0.0 if one is None else float(one) for one in values), np.float64, len(values))
+    except OverflowError:  # a whole number beyond all floats is as infinite as 1e999
+        return np.fromiter((_float(one) for one in values), np.float64, len(values))
+
+
+def _float(one: Any) -> float:
+    try:
+        return float(one or 0)
+    except OverflowError:
+        return math.inf if one > 0 else -math.inf
 
 
 def _offsets(counts: np.ndarray) -> np.ndarray:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
-from fairway.errors import ConfigError, NotFoundError
+from fairway.data.wholefiles import whole
+from fairway.errors import ConfigError
 
 if TYPE_CHECKING:
     from fairway.data.table import Table
@@ -28,22 +28,13 @@ def write_table(table: Table, path: str, format_name: str = "") -> int:
     name = format_name or _ENDINGS.get(path.rpartition(".")[2].lower(), "")
     if name not in (*_COPIES, "arrow", "stream"):
         raise ConfigError(f"{path}: no format to write is known by that ending", hint="format=parquet, csv, tsv, ndjson, json or arrow")
-    folder = os.path.dirname(path) or "."  # noqa: PTH120
-    if not os.path.isdir(folder):  # noqa: PTH112
-        raise NotFoundError(f"there is no folder {folder}", hint=f"mkdir -p {folder}")
-    beside = f"{path}.{os.getpid()}.part"
-    try:
-        rows = _arrow(table, beside, name) if name in ("arrow", "stream") else _copy(table, beside, name)
-        os.replace(beside, path)  # noqa: PTH105
-    finally:
-        if os.path.exists(beside):  # noqa: PTH110
-            os.unlink(beside)  # noqa: PTH108
-    return rows
+    with whole(path) as beside:
+        return _arrow(table, beside, name) if name in ("arrow", "stream") else _copy(table, beside, name)
 
 
 def _copy(table: Table, path: str, name: str) -> int:
     from fairway.data.sources.engine import connect, text
-    from fairway.data.table import translated
+    from fairway.data.table import _first_line, translated
 
     connection = connect()
     try:
@@ -51,8 +42,10 @@ def _copy(table: Table, path: str, name: str) -> int:
         relation = table._relation(connection)
         try:
             relation.create_view("rows_to_write")
-            done = connection.execute(f"COPY rows_to_write TO {text(path)} ({_COPIES[name]})").fetchall()
+            done = connection.execute(f"COPY rows_to_write TO {text(path)} ({_COPIES[name]}, USE_TMP_FILE false)").fetchall()
         except Exception as error:
+            if path in str(error):
+                raise OSError(_first_line(error).replace(path, "it")) from error
             raise translated(error, table.uri) from error
         finally:
             table._source.finish(connection)

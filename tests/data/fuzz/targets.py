@@ -19,7 +19,7 @@ from fairway.data.sources import open_source
 from fairway.data.table import Table
 from fairway.errors import FairwayError
 
-MODULES: tuple[str, ...] = ("recordformats",)
+MODULES: tuple[str, ...] = ("recordformats", "documents", "streamrecords")
 """Other modules of this folder with `TARGETS`."""
 
 

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from fairway.data.anomalies.kinds import KINDS, Severity
+from fairway.data.wholefiles import parse_object, taken
 from fairway.errors import ConfigError, DataAnomalies
 
 if TYPE_CHECKING:
     from fairway.data.statistics import TableStatistics
 
 VERSION = 1
+_AGAIN = "`fairway data validate … --format json --out FILE` writes one."
 _SHOWN = 3
+_SEVERITIES = ("error", "warning", "ignore")
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,16 +121,24 @@ class Validation:
         return json.dumps(plain, ensure_ascii=False, indent=2, allow_nan=False)
 
     @classmethod
-    def from_json(cls, text: str) -> Validation:
-        """What `to_json` wrote; ConfigError if it is of a newer version."""
-        plain = json.loads(text)
-        if plain.get("version", 0) > VERSION:
-            raise ConfigError("the validation was written by a newer version of Fairway", hint="Upgrade this one.")
-        return cls(
-            uri=plain["uri"], rows=plain["rows"], columns=plain["columns"], environment=plain["environment"], schema_where=plain["schema"],
-            schema_digest=plain["schema_digest"], rejects=plain["rejects"], rejected=tuple(plain["rejected"]), seconds=plain["seconds"],
-            notes=tuple(plain["notes"]), anomalies=tuple(_anomaly(one) for one in plain["anomalies"]),
-        )  # fmt: skip
+    def from_json(cls, text: str | bytes, *, where: str = "the validation") -> Validation:
+        """What `to_json` wrote. Raises ConfigError for anything else, for what is damaged or of a newer version."""
+        plain = parse_object(text, where=where, hint=_AGAIN)
+        version = plain.get("version")
+        if isinstance(version, int) and version > VERSION:
+            raise ConfigError("this was written by a newer version of Fairway", where=where, hint="Upgrade this one.")
+        try:
+            texts = {name: taken(plain, name, str) for name in ("uri", "environment", "schema_digest")}
+            numbers = {name: taken(plain, name, int) for name in ("rows", "columns", "rejects")}
+            rejected, anomalies = (taken(plain, name, list) for name in ("rejected", "anomalies"))
+            return cls(
+                **texts, **numbers, schema_where=taken(plain, "schema", str), seconds=taken(plain, "seconds", int, float),
+                rejected=tuple(dict(one) for one in rejected), notes=tuple(map(str, taken(plain, "notes", list))),
+                anomalies=tuple(_anomaly(one) for one in anomalies),
+            )  # fmt: skip
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            said = f"{error.args[0]!r} is missing" if isinstance(error, KeyError) and error.args else str(error)
+            raise ConfigError(f"this is not what a validation found: {said}", where=where, hint=_AGAIN) from None
 
     def html(self) -> str:
         """A page of its own with everything that was found: `return fw.HTML(validation.html())` shows it with the run."""
@@ -154,10 +164,18 @@ def _plain(anomaly: Anomaly) -> dict[str, Any]:
     return made
 
 
-def _anomaly(plain: Mapping[str, Any]) -> Anomaly:
-    said = dict(plain)
-    said["examples"] = tuple(Example(**one) for one in plain["examples"])
-    return Anomaly(**said)
+def _anomaly(plain: Any) -> Anomaly:
+    texts = {name: taken(plain, name, str) for name in ("kind", "column", "message", "expected", "found")}
+    severity, edit = taken(plain, "severity", str), taken(plain, "edit", list, type(None))
+    if severity not in _SEVERITIES or any(not isinstance(one, dict) for one in edit or ()):
+        raise ValueError("an anomaly's severity or edit is none")
+    examples = tuple(
+        Example(taken(one, "row", int), one["value"], taken({"line": None, **one}, "line", int, type(None)))
+        for one in taken(plain, "examples", list)
+    )
+    return Anomaly(
+        severity=severity, count=taken(plain, "count", int, type(None)), of=taken(plain, "of", int), examples=examples, edit=edit, **texts
+    )  # fmt: skip
 
 
 def plain_value(value: Any) -> Any:

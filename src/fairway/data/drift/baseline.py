@@ -19,9 +19,11 @@ from fairway.data.drift.facets import Facet, Rows, RowsAtHand, RowsMeasured, fac
 from fairway.data.drift.frames import FINE, Frame, frame_counts, frame_from, frame_json, frame_numbers
 from fairway.data.drift.readings import Counts
 from fairway.data.drift.rules import DriftRules, rules_of
-from fairway.errors import ConfigError
+from fairway.data.wholefiles import parse_object, write_whole
+from fairway.errors import ConfigError, NotFoundError
 
 VERSION = 1
+_AGAIN = "Make one: fairway data drift DATA --save-baseline FILE"
 
 
 @dataclass(frozen=True)
@@ -88,27 +90,35 @@ class Baseline:
         }
 
     @classmethod
-    def from_json(cls, document: dict[str, Any]) -> Baseline:
+    def from_json(cls, document: dict[str, Any], *, where: str = "") -> Baseline:
+        """What `to_json` gave. Raises ConfigError for anything else, or where it is damaged."""
         if document.get("fairway") != "baseline" or document.get("version") != VERSION:
-            raise ConfigError("this is no baseline of drift", hint="Make one with `fairway data drift … --save-baseline FILE`.")
-        tracks = tuple(_track_from(one) for one in document["tracks"])
-        return cls(document["rows"], document["window_rows"], tracks, document.get("uri", ""), tuple(document.get("notes", ())))
+            raise ConfigError("this is no baseline of drift", where=where, hint=_AGAIN)
+        try:
+            tracks = tuple(_track_from(one) for one in document["tracks"])
+            notes = tuple(str(one) for one in document.get("notes", ()))
+            return cls(int(document["rows"]), int(document["window_rows"]), tracks, str(document.get("uri", "")), notes)
+        except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
+            said = f"{error.args[0]!r} is missing" if isinstance(error, KeyError) and error.args else str(error)
+            raise ConfigError(f"the baseline is damaged: {said[:300]}", where=where, hint=_AGAIN) from error
 
     @property
     def digest(self) -> str:
         return hashlib.sha256(json.dumps(self.to_json(), sort_keys=True).encode()).hexdigest()[:16]
 
     def save(self, path: str | Path) -> None:
-        Path(path).write_text(json.dumps(self.to_json(), separators=(",", ":"), ensure_ascii=False) + "\n", encoding="utf-8")
+        write_whole(path, json.dumps(self.to_json(), separators=(",", ":"), ensure_ascii=False) + "\n")
 
 
 def load_baseline(path: str | Path) -> Baseline:
     """The file that `Baseline.save` wrote; ConfigError for anything else."""
     try:
-        document = json.loads(Path(path).read_text(encoding="utf-8"))
-        return Baseline.from_json(document)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ConfigError(f"the baseline cannot be read: {error}", where=str(path)) from error
+        text = Path(path).read_bytes()
+    except FileNotFoundError:
+        raise NotFoundError(f"there is no file {str(path)!r}", hint=_AGAIN) from None
+    except OSError as error:
+        raise ConfigError(f"the baseline cannot be read: {error.strerror}", where=str(path)) from None
+    return Baseline.from_json(parse_object(text, where=str(path), hint=_AGAIN), where=str(path))
 
 
 def opened(source: Any) -> tuple[Rows, Any, Iterable[Batch] | None]:

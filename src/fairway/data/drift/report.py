@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from fairway.data.drift.words import against
+from fairway.errors import ConfigError
 
 
 @dataclass(frozen=True)
@@ -120,19 +121,22 @@ class DriftReport:
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> DriftReport:
-        """What `to_json` gave."""
-        before, after, joint = data["reference"], data["current"], data["multivariate"]
-        return cls(
-            reference=before["uri"],
-            current=after["uri"],
-            reference_rows=before["rows"],
-            current_rows=after["rows"],
-            columns=tuple(_column(one) for one in data["columns"]),
-            multivariate=None if joint is None else _joint(joint),
-            slices={name: cls.from_json(report) for name, report in data["slices"].items()},
-            notes=tuple(data["notes"]),
-            alpha=data["alpha"],
-        )
+        """What `to_json` gave. Raises ConfigError for anything else."""
+        try:
+            before, after, joint = data["reference"], data["current"], data["multivariate"]
+            return cls(
+                reference=str(before["uri"]),
+                current=str(after["uri"]),
+                reference_rows=int(before["rows"]),
+                current_rows=int(after["rows"]),
+                columns=tuple(_column(one) for one in data["columns"]),
+                multivariate=None if joint is None else _joint(joint),
+                slices={name: cls.from_json(report) for name, report in data["slices"].items()},
+                notes=tuple(map(str, data["notes"])),
+                alpha=float(data["alpha"]),
+            )
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+            raise ConfigError(f"this is no report of drift, or damaged: {str(error)[:300]}", hint="Compare again.") from error
 
     def html(self) -> str:
         """A page of its own with everything that was compared: `return fw.HTML(report.html())` shows it with the run."""

@@ -13,6 +13,7 @@ from fairway.data.notify.messages import AlarmRecord
 from fairway.errors import ConflictError
 
 _LARGEST = 4 << 20
+_NEEDED = ("id", "at", "kind", "column", "severity", "message", "state")
 
 
 def key_digest(key: str) -> str:
@@ -84,13 +85,12 @@ class NotificationJournal:
 
     def _read(self) -> None:
         try:
-            lines = self.path.read_text(encoding="utf-8").splitlines()
+            lines = self.path.read_text(encoding="utf-8", errors="replace").split("\n")
         except FileNotFoundError:
             return
         for line in lines:
-            try:
-                told = json.loads(line)
-            except ValueError:
+            told = _told(line)
+            if told is None:
                 continue
             if "alarm" in told:
                 self._waiting[told["n"]] = (told["alarm"], set(told["to"]))
@@ -111,3 +111,16 @@ class NotificationJournal:
             self._file.close()
         written.replace(self.path)
         self._file = self.path.open("a", encoding="utf-8")
+
+
+def _told(line: str) -> dict[str, Any] | None:
+    """What a line says; None for one that was cut or damaged."""
+    try:
+        told = json.loads(line)
+        if "alarm" in told:
+            whole = isinstance(told["n"], int) and all(isinstance(one, str) for one in told["to"])
+            return told if whole and all(isinstance(told["alarm"][name], str) for name in _NEEDED) else None
+        whole = isinstance(told["to"], str) and all(isinstance(one, int) for one in told["done"])
+        return told if whole else None
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return None

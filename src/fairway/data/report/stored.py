@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fairway.data.report.page import render
+from fairway.data.wholefiles import parse_object
 from fairway.errors import DefinitionError
 
 if TYPE_CHECKING:
@@ -42,10 +43,10 @@ def read_page(page: str, where: str = "the report") -> Validation | DriftReport 
         raise DefinitionError(
             f"{where} holds no data to read back", hint="a step that returns a Validation or a DriftReport writes pages that do"
         )
-    kept = json.loads(rest.partition(_END)[0])
-    data = kept["data"]
-    if kept["kind"] == "validation":
-        return Validation.from_json(json.dumps(data))
-    if kept["kind"] == "statistics":
+    kept = parse_object(rest.partition(_END)[0], where=where, hint="make the report again")
+    data: Any = kept.get("data")
+    if kept.get("kind") == "validation":
+        return Validation.from_json(json.dumps(data), where=where)
+    if kept.get("kind") == "statistics":
         return TableStatistics.from_json(json.dumps(data), where=where)
     return DriftReport.from_json(data)
