@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from fairway.data.anomalies.cadences import FEWEST_STEPS
 from fairway.data.anomalies.model import Anomaly
 from fairway.data.anomalies.spelling import spell_seconds
-from fairway.data.anomalies.validating import validate_batch
+from fairway.data.anomalies.validating import BatchChecks
 from fairway.data.anomalies.watching import CadenceWatch
 from fairway.data.batch import Kind
 from fairway.data.drift.monitor import Alarm, Monitor
@@ -53,6 +53,7 @@ class Watch:
         self.silence_s = find_silence(schema) if silence_s is None else silence_s
         self.rows = self.windows = self.raised = 0
         self._clock = clock
+        self._checks = BatchChecks(schema) if schema is not None else None
         self._cadences = CadenceWatch(schema, steps=_STEPS) if schema is not None and schema.cadences else None
         self._open: dict[tuple[str, str], _Raised] = {}
         self._drifted: dict[str, Alarm] = {}
@@ -109,8 +110,8 @@ class Watch:
     def _judge(self, window: Window, found: list[Anomaly]) -> set[str]:
         """Adds what the rows tell to `found`; the kinds that could have been found ("*": all but those of times)."""
         judged: set[str] = set()
-        if self.schema is not None:
-            found += [one for one in validate_batch(window.batch, self.schema) if one.kind not in _TIME_KINDS]
+        if self._checks is not None:
+            found += [one for one in self._checks.check(window.batch) if one.kind not in _TIME_KINDS]
             judged.add("*")
         if self._cadences is not None:
             found += self._cadences.add(window.batch)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import re
+import time
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from fairway.data.anomalies import RowChecks, validate, validate_batch
 from fairway.data.anomalies.edits import patched
 from fairway.data.anomalies.textchecks import line_pattern
+from fairway.data.anomalies.validating import BatchChecks
 from fairway.data.batch import Batch, Values
 from fairway.data.schema.parse import parse_schema
 
@@ -201,3 +203,42 @@ def test_ranges_count_what_python_counts(values: list[float | None], low: float,
         wrong = [row for row, one in enumerate(values) if one is not None and is_wrong(float(one))]
         assert (tallies[kind].count if kind in tallies else 0) == len(wrong)
         assert [row for row, _ in tallies[kind].first] == wrong[:5] if wrong else True
+
+
+def test_batches_of_a_compiled_schema_are_told_apart() -> None:
+    schema = parse_schema(
+        {
+            "type": "object",
+            "required": ["a", "t", "at"],
+            "properties": {
+                "a": {"type": "integer", "minimum": 0, "x-fairway": {"unique": True}},
+                "t": {"type": "string", "pattern": "^x+$"},
+                "l": {"type": "array", "items": {"type": "integer", "maximum": 3}},
+                "at": {"type": "string", "format": "date-time"},
+            },
+            "x-fairway": {"cadence": [{"column": "at", "period_s": 5}]},
+        }
+    )
+    times = np.array(["2024-01-01", "2024-01-02"], "datetime64[us]")
+    batches = [
+        Batch.of({"a": [1, 1], "t": ["x", "y"], "l": [[1], [9]], "at": times}),
+        Batch.of({"a": [1, 2], "t": ["x", "xx"], "l": [[1], [3]], "at": times}),
+        Batch.of({"a": [-1, 2], "t": ["y", "y"], "at": times[::-1]}),
+    ]
+    checks = BatchChecks(schema)
+    found = [checks.check(batch) for batch in [*batches, *reversed(batches)]]
+    assert found[:3] == found[:2:-1] == [validate_batch(batch, schema) for batch in batches]
+    assert [len(one) for one in found[:3]] == [3, 0, 2]
+
+
+def test_a_schema_is_compiled_once_for_all_batches() -> None:
+    schema = parse_schema({"type": "object", "properties": {f"c{n}": {"enum": list(range(60))} for n in range(20)}})
+    checks, batch = BatchChecks(schema), Batch.of({f"c{n}": [1, 2] for n in range(20)})
+    began = time.process_time()
+    for _ in range(5):
+        checks.check(batch)
+    again = time.process_time() - began
+    began = time.process_time()
+    for _ in range(5):
+        validate_batch(batch, schema)
+    assert again < (time.process_time() - began) / 3

@@ -24,10 +24,10 @@ TEXTS = st.lists(st.text(st.characters(codec="utf-8"), max_size=12), min_size=1,
 def test_texts_are_reduced_as_one_by_one(texts: list[str]) -> None:
     values = values_of(texts)
     raws = [one.encode() for one in texts]
-    assert text.words(values).tolist() == [len(_spaced(raw).split()) for raw in raws]
+    assert text.words(text.Texts(values)).tolist() == [len(_spaced(raw).split()) for raw in raws]
     letters = [sum(chr(b).isalpha() and b < 128 for b in raw) / max(len(raw), 1) for raw in raws]
-    assert text.shares(values, "letters") == pytest.approx(letters)
-    assert text.shapes(values).values(range(len(texts))) == [_shape(raw) for raw in raws]
+    assert text.shares(text.Texts(values), "letters") == pytest.approx(letters)
+    assert text.shapes(text.Texts(values)).values(range(len(texts))) == [_shape(raw) for raw in raws]
 
 
 def _spaced(raw: bytes) -> bytes:
@@ -46,8 +46,8 @@ def _shape(raw: bytes) -> str:
 
 @given(texts=TEXTS, start=st.integers(0, 5))
 def test_a_text_has_the_same_trigram_in_every_batch(texts: list[str], start: int) -> None:
-    whole = text.trigrams(values_of(texts))
-    part = text.trigrams(sliced(values_of(texts), min(start, len(texts)), len(texts)))
+    whole = text.trigrams(text.Texts(values_of(texts)))
+    part = text.trigrams(text.Texts(sliced(values_of(texts), min(start, len(texts)), len(texts))))
     assert whole[start:].tolist() == part.tolist()
     assert ((whole >= 0) & (whole < text.BUCKETS)).all()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from copy import copy
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from threading import Lock
@@ -93,6 +94,15 @@ class ColumnChecks:
         self._damage = TextCheck("", is_sound)
         self._contains = Choices(_contained(rule)) if _contained(rule) else None
         self._lock = Lock()
+
+    def again(self) -> ColumnChecks:
+        """For other rows: what the rule was compiled to and what is known of texts is shared, nothing is counted yet."""
+        made = copy(self)
+        made.rows = made.nulls = made.nans = 0
+        made.kinds, made.tallies, made.misfit, made.ends = {}, {}, "", []
+        made.items = self.items.again() if self.items is not None else None
+        made._lock = Lock()
+        return made
 
     def add(self, values: Values, first_row: int, rows: np.ndarray | None = None) -> None:
         """Checks a column of a batch."""
@@ -239,7 +249,7 @@ class Choices:
 
     def __init__(self, choices: tuple[Any, ...]) -> None:
         alike = [one for one in choices if one is not None and not isinstance(one, dict)]
-        self._hashes = np.unique(np.concatenate([values_of([one]).hashes() for one in alike])) if alike else np.empty(0, np.uint64)
+        self._hashes = _hashes_of(alike)
         plain = [one for one in alike if isinstance(one, int | float) and not isinstance(one, bool)]
         self._numbers = plain if len(plain) <= _FEW else None
 
@@ -253,6 +263,17 @@ class Choices:
         places = np.searchsorted(self._hashes, hashes)
         places[places == len(self._hashes)] = 0
         return self._hashes[places] == hashes
+
+
+def _hashes_of(choices: list[Any]) -> np.ndarray:
+    """Of values of each type at once; ascending."""
+    by_type: dict[type, list[Any]] = {}
+    for one in choices:
+        by_type.setdefault(type(one), []).append(one)
+    alike = [part for kind, part in by_type.items() if kind in (str, bool, float)]
+    alike += [[one] for kind, part in by_type.items() if kind not in (str, bool, float) for one in part]
+    made = [values_of(part).hashes() for part in alike]
+    return np.unique(np.concatenate(made)) if made else np.empty(0, np.uint64)
 
 
 def _any_of(data: np.ndarray, few: list[Any]) -> np.ndarray:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from threading import Lock
 from typing import Any
 
@@ -22,7 +23,7 @@ class RowChecks:
     """The row checks of one schema over the batches of one table. `with_keys`: repeated values of unique columns and keys are looked for
     as well, which keeps 8 bytes a row and key (at most 256 MB in all, then the rest is not looked at)."""
 
-    def __init__(self, schema: TableSchema, *, with_keys: bool = True) -> None:
+    def __init__(self, schema: TableSchema, *, with_keys: bool = True, with_times: bool = True) -> None:
         self.schema = schema
         self.rows = 0
         self.columns = {name: ColumnChecks(rule) for name, rule in schema.columns.items()}
@@ -33,10 +34,20 @@ class RowChecks:
         unique = [(name,) for name, rule in schema.columns.items() if rule.unique] if with_keys else []
         keys = [key for key in schema.keys if with_keys and (len(key) > 1 or key not in unique)]
         self.repeats = Repeats([*unique, *keys])
-        self.jumps = {one.column: Jumps(one.column) for one in schema.cadences if not one.by}
+        self.jumps = {one.column: Jumps(one.column) for one in schema.cadences if with_times and not one.by}
         self._pairs = _pairs_of(schema)
         self._alike = tuple(tuple(group) for group in _row_schema(schema).get("x-fairway", {}).get("lengths", ()))
         self._lock = Lock()
+
+    def again(self) -> RowChecks:
+        """For other rows of the same schema, which is not compiled again: nothing is counted yet."""
+        made = copy(self)
+        made.rows, made.found, made.kinds, made.partners = 0, {}, {}, {}
+        made.columns = {name: one.again() for name, one in self.columns.items()}
+        made.repeats = Repeats(self.repeats.keys)
+        made.jumps = {name: Jumps(name) for name in self.jumps}
+        made._lock = Lock()
+        return made
 
     def __call__(self, batch: Batch) -> None:
         self.add(batch)

@@ -8,7 +8,7 @@ import numpy as np
 
 from fairway.data.batch import Batch, Values
 from fairway.data.drift import text
-from fairway.data.drift.facets import Facet, reduced
+from fairway.data.drift.facets import Facet, reduced, shared_texts
 from fairway.data.drift.frames import Frame
 
 _NUMERIC = {"float", "integer", "decimal", "duration", "boolean"}
@@ -37,7 +37,7 @@ class Coder:
         """The bin of every row; a column of another kind than the baseline's is NaN, or beyond what is listed, throughout."""
         if values.kind == "null":
             return np.zeros(len(values), np.int64)
-        made = self._numbers(values, cache) if self.frame.shape == "number" else self._categories(values)
+        made = self._numbers(values, cache) if self.frame.shape == "number" else self._categories(values, cache)
         if values.valid is not None:
             made[~values.valid] = 0
         return made
@@ -45,8 +45,7 @@ class Coder:
     def _numbers(self, values: Values, cache: dict[str, Any]) -> np.ndarray:
         if not _fits(self.facet, values):
             return np.ones(len(values), np.int64)
-        present = Values(values.kind, values.arrow, values.data, None, values.offsets, values.child)
-        data = reduced(cache, self.facet, present)
+        data = reduced(cache, self.facet, _whole(values))
         if data.dtype == bool:
             return data.astype(np.int64) + 3
         made = np.searchsorted(self.edges, data.astype(np.float64, copy=False)).astype(np.int64, copy=False)
@@ -57,9 +56,9 @@ class Coder:
                 made[ends & ~np.isfinite(data)] = 1
         return made
 
-    def _categories(self, values: Values) -> np.ndarray:
+    def _categories(self, values: Values, cache: dict[str, Any]) -> np.ndarray:
         if self.facet.name == "shape" and values.kind == "string":
-            hashes = text.shapes(Values(values.kind, values.arrow, values.data, None, values.offsets)).hashes()
+            hashes = text.shapes(shared_texts(cache, _whole(values))).hashes()
         elif self.facet.name:
             return np.full(len(values), self.bins - 1)
         else:
@@ -68,6 +67,11 @@ class Coder:
             return np.full(len(values), self.bins - 1)
         found = np.minimum(np.searchsorted(self._keys, hashes), len(self._keys) - 1)
         return np.where(self._keys[found] == hashes, self._places[found], self.bins - 1)
+
+
+def _whole(values: Values) -> Values:
+    """The same with whatever stands where there is none."""
+    return values if values.valid is None else Values(values.kind, values.arrow, values.data, None, values.offsets, values.child)
 
 
 def _fits(facet: Facet, values: Values) -> bool:

@@ -190,7 +190,7 @@ def read_facet(rows: Rows, facet: Facet) -> Numbers | Counts:
     if sample is None:
         return ExactNumbers(np.zeros(0))
     if facet.shape == "category":
-        return counts_of_values(text.shapes(sample))
+        return counts_of_values(text.shapes(text.Texts(sample)))
     return ExactNumbers(reduced({}, facet, sample), sample.nulls)
 
 
@@ -215,9 +215,17 @@ def _numbers_of(cache: dict[str, Any], facet: Facet, values: Values) -> np.ndarr
         return found[name] if name in found else np.full(len(values), np.nan)
     if name == "length":
         return values.lengths().astype(np.float64)
+    texts = shared_texts(cache, values)
     if name == "words":
-        return text.words(values)
-    return text.trigrams(values) if name == "trigram" else text.shares(values, name)
+        return text.words(texts)
+    return text.trigrams(texts) if name == "trigram" else text.shares(texts, name)
+
+
+def shared_texts(cache: dict[str, Any], values: Values) -> text.Texts:
+    """What the facets of a column of texts share."""
+    if "texts" not in cache:
+        cache["texts"] = text.Texts(values)
+    return cache["texts"]
 
 
 def _clock(name: str, values: Values) -> np.ndarray:
