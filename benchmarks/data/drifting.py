@@ -1,8 +1,9 @@
 """Run as a program, `python drifting.py WHAT …`: what drift costs on one core. Prints JSON.
 
 `report A B`: statistics of A alone, then statistics of both and their drift report, in seconds of CPU: what one core takes.
-`stream`: rows a second checked against a schema and folded into a monitor, microseconds a row of the monitor's own, and peak memory.
-`memory BASELINE`: peak memory of a process that only monitors.
+`save FOLDER`: what the next needs: baseline.json, schema.json, rows.ndjson.
+`stream FOLDER WINDOW`: what `fairway data watch` does with those rows in windows of so many, microseconds a row with and without reading
+them, and its peak memory.
 """
 
 from __future__ import annotations
@@ -13,8 +14,7 @@ import time
 
 from benchmarks.data.measured import peak_mb
 
-ROWS = 8_192
-TURNS = 24
+ROWS = 100_000
 
 
 def report(first: str, second: str) -> dict[str, float]:
@@ -31,44 +31,47 @@ def report(first: str, second: str) -> dict[str, float]:
     return {"alone_s": alone, "both_s": measured, "report_s": whole - measured, "ratio": whole / alone, "columns": len(found.columns)}
 
 
-def stream(baseline_file: str) -> dict[str, float]:
-    """The rows of a stream of twenty columns, in batches, new ones each time."""
-    from fairway.data.anomalies.rowchecks import RowChecks
+def stream(folder: str, window: str) -> dict[str, float]:
+    """Twenty columns, followed to the end of a file, held to an inferred schema and a baseline."""
     from fairway.data.drift import Monitor, load_baseline
-    from fairway.data.schema.parse import parse_schema
+    from fairway.data.schema.files import load_schema_file
+    from fairway.data.streams import follow
+    from fairway.data.watch import Watch, kinds_of
 
-    batch = _batch(ROWS * TURNS)
-    monitor = Monitor(load_baseline(baseline_file))
-    schema = parse_schema(_schema(batch))
-    used, own = 0.0, 0.0
-    for start in range(0, ROWS * TURNS, ROWS):
-        piece = batch.slice(start, start + ROWS)
-        begun = time.process_time()
-        checks = RowChecks(schema)
-        checks.add(piece)
-        checked = time.process_time()
-        monitor.add(piece)
-        used += time.process_time() - begun
-        own += time.process_time() - checked
-    return {"rows_a_second": ROWS * TURNS / used, "monitor_us": own / ROWS / TURNS * 1e6, "alarms": len(monitor.active), "mb": peak_mb()}
-
-
-def memory(baseline_file: str) -> dict[str, float]:
-    """Of a process that monitors a hundred thousand rows in batches of a thousand."""
-    from fairway.data.drift import Monitor, load_baseline
-
-    monitor = Monitor(load_baseline(baseline_file))
-    for _ in range(100):
-        monitor.add(_batch(1_000))
-    return {"mb": peak_mb(), "rows": monitor.rows}
+    schema = load_schema_file(f"{folder}/schema.json")
+    watch = Watch(schema, Monitor(load_baseline(f"{folder}/baseline.json"), schema))
+    own = 0.0
+    begun = time.process_time()
+    with follow(f"{folder}/rows.ndjson", window=f"{window} rows", start="oldest", fields=kinds_of(schema), once=True) as windows:
+        for one in windows:
+            decoded = time.process_time()
+            watch.add(one)
+            own += time.process_time() - decoded
+            one.commit()
+    used = time.process_time() - begun
+    return {
+        "own_us": own / watch.rows * 1e6,
+        "all_us": used / watch.rows * 1e6,
+        "rows": watch.rows,
+        "alarms": watch.raised,
+        "mb": peak_mb(),
+    }
 
 
-def save(baseline_file: str) -> dict[str, float]:
+def save(folder: str) -> dict[str, float]:
+    from pathlib import Path
+
     from fairway.data.drift import Baseline
+    from fairway.data.schema.infer import infer
+    from fairway.data.statistics import measure
 
-    begun = time.perf_counter()
-    Baseline.make(_batch(50_000)).save(baseline_file)
-    return {"s": time.perf_counter() - begun}
+    before, rows = _batch(50_000), _batch(ROWS)
+    Baseline.make(before).save(f"{folder}/baseline.json")
+    Path(folder, "schema.json").write_text(json.dumps(infer(measure([before]))), encoding="utf-8")
+    columns = {name: one.values(range(ROWS)) for name, one in rows.columns.items()}
+    with Path(folder, "rows.ndjson").open("w", encoding="utf-8") as file:
+        file.writelines(json.dumps(dict(zip(columns, row, strict=True))) + "\n" for row in zip(*columns.values(), strict=True))
+    return {"rows": ROWS}
 
 
 def _batch(rows: int):
@@ -84,13 +87,6 @@ def _batch(rows: int):
     return Batch.of(columns)
 
 
-def _schema(batch: object) -> dict[str, object]:
-    kinds = {"float": {"type": "number"}, "integer": {"type": "integer", "minimum": 0}, "string": {"type": "string", "maxLength": 40}}
-    columns = batch.columns  # type: ignore[attr-defined]
-    named = {name: kinds.get(one.kind, {"type": "string", "format": "date-time"}) for name, one in columns.items()}
-    return {"type": "object", "properties": named, "required": list(named)}
-
-
 if __name__ == "__main__":
     what, *words = sys.argv[1:]
-    print(json.dumps({"report": report, "stream": stream, "memory": memory, "save": save}[what](*words)))
+    print(json.dumps({"report": report, "stream": stream, "save": save}[what](*words)))
