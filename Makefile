@@ -36,8 +36,8 @@ test-frameworks: $(VENV)/.frameworks  ## Tests with torch, xgboost, polars, R, p
 	@command -v java >/dev/null || tools/apt_install.sh default-jre-headless
 	@$(PYTEST) tests/frameworks $(ARGS)
 
-pictures: $(VENV)/.dev  ## Draw the dashboard's pictures of the README anew
-	@$(PYTEST) tests/pages/test_picture.py && cp build/screenshots/dashboard-*.png docs/images/
+pictures: $(VENV)/.dev  ## Draw the pictures of the README anew: dashboard, report of data
+	@$(PYTEST) tests/pages/test_picture.py && cp build/screenshots/dashboard-*.png build/screenshots/data-report.png docs/images/
 
 coverage: $(VENV)/.dev  ## Branch coverage; the pure rooms must have all of it
 	@tools/coverage.sh

@@ -20,7 +20,7 @@ _BEGIN = "Make a small project that works; check this machine."
 _RUN = "Run a pipeline, its parameters are options; stop one."
 _AGAIN = "Go on with a run that stopped; do a task again."
 _LOOK = "Open the dashboard; list runs; draw one's graph."
-_WHY = "Say why a task ran; what differs between two runs."
+_WHY = "Print what was written; why a task ran; what differs."
 _PIPELINE = "Write a pipeline as SVG or YAML; list parameters."
 _SERVE = "Serve a model: here; under a name, by a server."
 _ENDPOINTS = "What is served, how it does; send it a request."
@@ -45,7 +45,7 @@ SECTIONS: dict[str, tuple[Entry, ...]] = {
         Entry("ui", "ui", "Open the dashboard in a browser.", _LOOK),
         Entry("runs", "runs", "List runs.", _LOOK),
         Entry("show", "show", "Draw a run's graph with states and times.", _LOOK),
-        Entry("logs", "logs", "Print what a run or an endpoint wrote; -f follows."),
+        Entry("logs", "logs", "Print what a run or an endpoint wrote; -f follows.", _WHY),
         Entry("why", "why", "Say why a task ran, or why it came from the cache.", _WHY),
         Entry("diff", "diff", "Say what differs between two runs.", _WHY),
         Entry("graph", "graph", "Write a pipeline as SVG, Mermaid, JSON or YAML.", _PIPELINE),

@@ -42,10 +42,12 @@ def headline(said: str, column: str, shown: Collection[str]) -> Markup:
 def _card(one: Anomaly, shown: Collection[str]) -> Markup:
     facts = [el("span", f"{number(one.count)} of {number(one.of)} ({share(one.count / one.of)})")] if one.count and one.of else []
     if one.expected:
-        facts.append(text(" expected ", el("b", one.expected)))
+        facts.append(text("; expected " if facts else "expected ", el("b", one.expected)))
     if one.found:
-        facts.append(text(", found " if one.expected else " found ", el("b", one.found)))
-    examples = ", ".join(f"row {number(example.row)}: {cut(example.value, 60)}" for example in one.examples[:5])
+        facts.append(text(", found " if one.expected else "; found " if facts else "found ", el("b", one.found)))
+    examples = ", ".join(
+        f"row {number(example.row)}" + ("" if example.value is None else f": {cut(example.value, 60)}") for example in one.examples[:5]
+    )
     edit = json.dumps(one.edit, ensure_ascii=False, indent=1) if one.edit else ""
     return el(
         "li",

@@ -96,7 +96,7 @@ def _facts(
     if validation is not None and validation.rejects:
         facts.append((number(validation.rejects), "rows could not be read"))
     if validation is not None and validation.schema_where:
-        facts.append((validation.schema_where, f"schema {validation.schema_digest[:8]}"))
+        facts.append((validation.schema_where, f"schema {validation.schema_digest.removeprefix('sha256:')[:8]}"))
     against = _against(reference, drift)
     if against is None:
         return el("ul", [el("li", el("b", one), " ", what) for one, what in facts], class_="facts")
