@@ -139,6 +139,7 @@ PAGES_NEED = {
     "GET /endpoints": "view",
     "GET /endpoints/{endpoint}": "view",
     "GET /endpoints/{endpoint}/revisions/{number}": "view",
+    "GET /endpoints/{endpoint}/drift/{number}": "view",
     "GET /endpoints/{endpoint}/series.json": "view",
     "GET /endpoints/{endpoint}/logs": "view",
     "GET /endpoints/{endpoint}/act": "run",

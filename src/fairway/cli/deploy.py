@@ -45,6 +45,7 @@ _WAIT_S = 600.0
 )
 @click.option("--drop", multiple=True, metavar="FIELD", hidden=True, help="A field that is never kept.")
 @click.option("--hash", "hashed", multiple=True, metavar="FIELD", hidden=True, help="A field that is kept as a digest.")
+@click.option("--notify", multiple=True, metavar="URL", hidden=True, help="Where alarms go: https://…, slack+https://…, smtp://…")
 @click.option("--expose", multiple=True, metavar="NAME=VALUE", hidden=True, help="How a cluster shows it to others: host, with, …")
 @click.option("--note", default="", metavar="TEXT", hidden=True, help="A note on the revision.")
 @click.option("--no-wait", is_flag=True, hidden=True, help="Do not wait until it is ready.")
@@ -143,6 +144,8 @@ def _settings(given: dict[str, Any], before: dict[str, Any]) -> dict[str, Any]:
         out["capture"] = to_plain(replace(capture, share=share, drop=given["drop"] or capture.drop, hash=given["hashed"] or capture.hash))
     if given["is_open"]:
         out["is_open"] = True
+    if given["notify"]:
+        out["notify"] = [url for url in given["notify"] if url]
     if given["expose"]:
         out["expose"] = {**before.get("expose", {}), **{k: parse_value(v) for k, v in parse_pairs(given["expose"], "--expose").items()}}
     return out

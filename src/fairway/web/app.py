@@ -192,7 +192,7 @@ def _ready(site: Site) -> Any:
 
 def _metrics(site: Site, meter: Meter) -> Any:
     async def metrics(request: Request) -> Response:
-        text = await render_metrics(site, meter)
+        text = await render_metrics(site, meter, await find_identity(site, request))
         return render_text(request, text.encode(), "text/plain; version=0.0.4; charset=utf-8")
 
     return metrics

@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import time
 from bisect import bisect_left
+from collections.abc import Mapping
 from pathlib import Path
 
+from fairway.web.identity import Identity
 from fairway.web.ports import Site
 
 _BOUNDS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
@@ -30,8 +32,9 @@ class Meter:
         buckets[-1] += took_s
 
 
-async def render_metrics(site: Site, meter: Meter) -> str:
-    """All metrics. Names of pipelines and users are not among the labels: whoever scrapes needs no token."""
+async def render_metrics(site: Site, meter: Meter, identity: Identity | None = None) -> str:
+    """All metrics. Names of pipelines and users are not among the labels: whoever scrapes needs no token. To who has one (`identity`), the
+    columns of the endpoints that may be seen are named."""
     lines: list[str] = []
     tally = await site.services.journal.tally()
     by_status: dict[str, int] = {}
@@ -61,9 +64,30 @@ async def render_metrics(site: Site, meter: Meter) -> str:
         "Requests by method, operation and status.",
         [(f'{{method="{m}",operation="{p}",status="{s}"}}', n) for (m, p, s), n in sorted(meter.requests.items())],
     )
+    lines += await _drift(site, identity)
     lines += _latency(meter)
     lines += _process()
     return "\n".join(lines) + "\n"
+
+
+async def _drift(site: Site, identity: Identity | None) -> list[str]:
+    views = await site.settings.endpoints.views() if site.settings.endpoints is not None else ()
+    if not views:
+        return []
+    count = sum(len(one.active) for view in views for one in view.drift.revisions)
+    lines = _family("fairway_drift_alarms", "gauge", "Alarms about the traffic of endpoints that have not been cleared.", [("", count)])
+    if identity is None or not identity.may("view"):
+        return lines
+    from fairway.serve.control.driftnews import metrics_of
+
+    for name, help, samples in metrics_of(view for view in views if identity.sees(view.endpoint.project)):
+        lines += _family(name, "gauge", help, [(_labels(labels), value) for labels, value in samples])
+    return lines
+
+
+def _labels(labels: Mapping[str, str]) -> str:
+    escaped = ((name, value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")) for name, value in labels.items())
+    return "{" + ",".join(f'{name}="{value}"' for name, value in escaped) + "}"
 
 
 def _count_tasks(site: Site) -> tuple[dict[str, int], int]:

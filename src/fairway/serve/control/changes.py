@@ -22,7 +22,7 @@ _NAME = re.compile(r"[a-z]([a-z0-9-]{0,38}[a-z0-9])?")
 _STICKY = re.compile(r"key|header:[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}")
 _TAKEN = frozenset({"v1", "v2", "health", "healthz", "livez", "readyz", "metrics", "docs", "table", "news", "state", "feedback"})
 """What the gateway answers itself."""
-_HISTORY = 200
+HISTORY = 200
 _SHARE = 100.0
 
 
@@ -79,7 +79,7 @@ def add_revision(endpoint: Endpoint | None, name: str, spec: ServeSpec, doing: D
 
 
 def configure(endpoint: Endpoint, doing: Doing, *, what: str = "settings changed", **settings: Any) -> Endpoint:
-    """With other settings: `scaling`, `capture`, `is_open`, `expose`, `sticky`, `project`. Unchanged: the very same document."""
+    """With other settings: `scaling`, `capture`, `is_open`, `expose`, `sticky`, `notify`, `project`. Unchanged: the very same document."""
     changed = replace(endpoint, **settings)
     if changed == endpoint:
         return endpoint
@@ -301,7 +301,7 @@ def _noted(endpoint: Endpoint, doing: Doing, what: str, faults: Faults | None = 
     entry: dict[str, Any] = {"at": doing.at, "by": doing.by, "what": what, "traffic": [list(one) for one in endpoint.traffic]}
     if faults:
         entry["faults"] = {str(number): list(fault) for number, fault in faults.items()}
-    return replace(endpoint, history=(*endpoint.history, entry)[-_HISTORY:])
+    return replace(endpoint, history=(*endpoint.history, entry)[-HISTORY:])
 
 
 def _check_capture(capture: Capture) -> None:

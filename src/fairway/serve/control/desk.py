@@ -100,6 +100,7 @@ class EndpointDesk:
             before = await self._keeper.store.find_endpoint(name)
             after, number = changes.add_revision(before, name, spec, doing, note=note)
             after = change(after, doing)
+            self._check_notify(before, after)
             if before is None and not after.is_open and (not self._keeper.gateways.is_local if with_key is None else with_key):
                 after, key = changes.add_key(after, "first", doing)
             if before is not None and after == before:
@@ -108,11 +109,18 @@ class EndpointDesk:
                 return Deployed(await self._write(after), number, key, before is None)
         raise ConflictError(f"the endpoint {name!r} changes too often just now", hint="try again")
 
+    def _check_notify(self, before: Endpoint | None, after: Endpoint) -> None:
+        if after.notify and (before is None or after.notify != before.notify):
+            from fairway.serve.feedback.telling import parse
+
+            parse(after.notify, is_local=self._keeper.gateways.is_local)
+
     async def change(self, name: str, change: Change, *, by: str) -> Endpoint:
         """The endpoint as `change` makes it. Raises what `change` raises, NotFoundError, ConflictError."""
         for _ in range(_TRIES):
             before = await self._get(name)
             after = change(before, Doing(by, self._clock()))
+            self._check_notify(before, after)
             if after == before:
                 return before
             with suppress(JournalConflict):

@@ -17,7 +17,7 @@ from typing import Any
 import msgspec
 
 from fairway.errors import FairwayError, JournalConflict
-from fairway.serve.control import autoscale, changes, rollout
+from fairway.serve.control import autoscale, changes, driftnews, rollout
 from fairway.serve.control.figures import Tally
 from fairway.serve.control.fleet import Fleet, Replica
 from fairway.serve.control.forms import Columns
@@ -25,7 +25,7 @@ from fairway.serve.control.gatewaylink import Gateways
 from fairway.serve.control.keys import make_key
 from fairway.serve.control.spreading import count_needed, render_row, share_scaling, spread
 from fairway.serve.control.watched import Watched
-from fairway.serve.feedback.gather import Gatherer
+from fairway.serve.feedback.gather import Gathered, Gatherer
 from fairway.serve.feedback.privacy import secret_of
 from fairway.spec.endpoint import Endpoint, Key, find_revision
 from fairway.spec.ports import EndpointStore
@@ -198,8 +198,8 @@ class Keeper:
                 await self.fleet.remove(name)
                 continue
             one.see_replicas(those)
-            if self.gatherer is not None:
-                one.see_gathered(self.gatherer.found.get(name))
+            if self.gatherer is not None and one.see_gathered(self.gatherer.found.get(name)):
+                await self._note_alarms(one, now)
             self._spread(one, now)
             if is_time or name in self._hurried or one.endpoint.version != self._decided.get(name):
                 self._decide(one, now)
@@ -350,6 +350,12 @@ class Keeper:
                 noted = changes.note_start(noted, number, replica.reason or "it ended", now)
         if noted == one.endpoint or await self._write(one, noted):
             one.started |= ready.keys()
+
+    async def _note_alarms(self, one: Watched, now: float) -> None:
+        """Alarms about its traffic, in its history."""
+        noted = driftnews.note_alarms(one.endpoint, one.gathered.drift, now)
+        if noted != one.endpoint and not await self._write(one, noted):
+            one.gathered = Gathered()  # it has changed meanwhile: seen again with the next look
 
     async def _advance(self, one: Watched, now: float) -> None:
         """The rollout, once the traffic is where its step wants it."""

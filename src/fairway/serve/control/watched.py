@@ -75,11 +75,13 @@ class Watched:
                 found[number] = replace(found.get(number, Window()), metric=value, labels=count)
         return found
 
-    def see_gathered(self, gathered: Gathered | None) -> None:
-        """What is known of its captured traffic, None for nothing."""
-        if gathered is not None and gathered != self.gathered:
-            self.gathered = gathered
-            self.stand += 1
+    def see_gathered(self, gathered: Gathered | None) -> bool:
+        """What is known of its captured traffic, None for nothing; whether that is news."""
+        if gathered is None or gathered == self.gathered:
+            return False
+        self.gathered = gathered
+        self.stand += 1
+        return True
 
     def hear_window(self, gateway: str, at: float, window: Mapping[str, Any]) -> None:
         """What a gateway counted of one revision in a second (0: of what got to none)."""

@@ -15,6 +15,7 @@ from fairway.errors import NotFoundError
 from fairway.serve.feedback import raw
 from fairway.serve.feedback.compact import Part, TrafficManifest, locked, read_manifest, sync
 from fairway.serve.feedback.datamodel import DataModel, is_watched, load_model
+from fairway.serve.feedback.watchkeys import report_key, state_key
 from fairway.spec.artifact import blob_key
 
 if TYPE_CHECKING:
@@ -28,16 +29,6 @@ _WANTED = ("id", "at", "revision", "status", "request", "answer")
 _REFUSED = (400, 422)
 """Requests that were not as the schema says are traffic too: if all of it changes, that is what shows it."""
 _TRUTH_S = 30 * 86_400.0
-
-
-def state_key(endpoint: str) -> str:
-    """The artifact store's key of what is known of an endpoint's traffic."""
-    return f"watch/{endpoint}"
-
-
-def report_key(endpoint: str, revision: int) -> str:
-    """The key of the page about the rows that came last."""
-    return f"watch/{endpoint}.{revision}.html"
 
 
 def read_state(store: ArtifactStore, endpoint: str) -> dict[str, Any]:

@@ -14,22 +14,26 @@ from starlette.responses import Response
 
 from fairway.errors import FairwayError, NotFoundError
 from fairway.serve.control.view import EndpointView
+from fairway.serve.feedback.watchkeys import report_key
 from fairway.spec.endpoint import find_revision
 from fairway.spec.summary import RunSummary
+from fairway.web import driftviews
 from fairway.web import endpointviews as views
 from fairway.web.access import can_see
 from fairway.web.pages.endpoints import named_endpoint
 from fairway.web.pages.page import Page, Visit
 
-TABS = ("overview", "try", "quality", "keys", "logs", "settings")
-LABELS = ("Overview", "Try it", "Quality", "Keys", "Logs", "Settings")
+TABS = ("overview", "try", "quality", "drift", "keys", "logs", "settings")
+LABELS = ("Overview", "Try it", "Quality", "Drift", "Keys", "Logs", "Settings")
+BLOCKS = ("content", "head", "top", "rest", "drift")
+"""Parts that are fetched anew, in elements named endpoint-…."""
 REVISIONS_SHOWN = 12
 
 
 class EndpointQuery(msgspec.Struct, kw_only=True):
     """`tab`: a part of the page; `all`: the old revisions too; `replica`: whose logs."""
 
-    tab: Literal["overview", "try", "quality", "keys", "logs", "settings"] = "overview"
+    tab: Literal["overview", "try", "quality", "drift", "keys", "logs", "settings"] = "overview"
     all: bool = False
     replica: Annotated[str, Meta(max_length=300)] = ""
 
@@ -51,8 +55,8 @@ class LogsQuery(msgspec.Struct, kw_only=True):
 async def show_endpoint(visit: Visit) -> Response:
     """The whole page, one of its tabs, or a part that is fetched anew."""
     _, view = await named_endpoint(visit)
-    blocks = {"endpoint-content": "content", "endpoint-head": "head", "endpoint-top": "top", "endpoint-rest": "rest"}
-    return visit.html("endpoint.html", block=blocks.get(visit.wanted, ""), **await frame(visit, view))
+    block = visit.wanted.removeprefix("endpoint-")
+    return visit.html("endpoint.html", block=block if block in BLOCKS else "", **await frame(visit, view))
 
 
 async def frame(visit: Visit, view: EndpointView) -> dict[str, Any]:
@@ -86,6 +90,8 @@ async def frame(visit: Visit, view: EndpointView) -> dict[str, Any]:
         "shares": {str(number): share for number, share in endpoint.traffic},
         "series": views.tell_series(view.series) if tab == "overview" and visit.wanted in ("", "endpoint-content") else {},
         "accuracy": views.tell_accuracy(view) if tab == "quality" else {},
+        "drift": driftviews.tell_drift(view) if tab == "drift" else None,
+        "alarmed": driftviews.count_alarms(view),
         "form": spell_json(await asyncio.to_thread(tell_form, view)) if tab == "try" else "",
         "curl": views.curl_line(view.url, json.dumps(view.example, ensure_ascii=False), keyed=views.needs_key(view)),
     }
@@ -100,6 +106,27 @@ async def show_revision(visit: Visit) -> Response:
     rows = views.rows_of(view, await read_summaries(visit, view))
     row = next(row for row in rows if row.number == int(number))
     return visit.html("endpoints/revision.html", view=view, endpoint=view.endpoint, row=row, weight=views.spell_weight)
+
+
+async def send_drift_report(visit: Visit) -> Response:
+    """The page about the rows that came last, as it was made: a document of its own that reaches nothing."""
+    _, view = await named_endpoint(visit)
+    number = visit.path["number"]
+    page = None
+    if number.isdecimal() and any(one.revision == int(number) for one in view.drift.revisions):
+        page = await asyncio.to_thread(_find_page, visit, report_key(view.name, int(number)))
+    if page is None:
+        hint = "it comes with the first rows that are judged"
+        raise NotFoundError(f"there is no report about revision {number!r} of {view.name}", hint=hint)
+    headers = {"content-security-policy": driftviews.REPORT_POLICY, "cache-control": "private, no-cache"}
+    return Response(page, media_type="text/html", headers=headers)
+
+
+def _find_page(visit: Visit, key: str) -> bytes | None:
+    try:
+        return visit.site.services.artifacts.get(key)
+    except NotFoundError:
+        return None
 
 
 async def send_series(visit: Visit) -> Response:
@@ -159,6 +186,7 @@ _ONE = "/endpoints/{endpoint}"
 PAGES = (
     Page("GET", _ONE, show_endpoint, query=EndpointQuery),
     Page("GET", f"{_ONE}/revisions/{{number}}", show_revision),
+    Page("GET", f"{_ONE}/drift/{{number}}", send_drift_report),
     Page("GET", f"{_ONE}/series.json", send_series, query=SeriesQuery),
     Page("GET", f"{_ONE}/logs", show_logs, query=LogsQuery),
 )

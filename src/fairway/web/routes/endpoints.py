@@ -9,6 +9,7 @@ from starlette.responses import Response
 from fairway.errors import ConflictError, NotFoundError, UnsupportedError
 from fairway.serve.control import changes
 from fairway.serve.control.changes import Doing
+from fairway.serve.control.driftnews import shown_target
 from fairway.serve.control.view import Asked, EndpointView
 from fairway.spec.endpoint import Capture, Endpoint, Rollout, Scaling, ServeSpec
 from fairway.spec.record import replace
@@ -191,7 +192,8 @@ async def _change(call: Call[Any, Any], change: changes.Change) -> Any:
 
 
 def _with_settings(one: Endpoint, body: SettingsBody, doing: Doing) -> Endpoint:
-    given: dict[str, Any] = {name: value for name in ("is_open", "sticky", "expose") if (value := getattr(body, name)) is not None}
+    names = ("is_open", "sticky", "expose", "notify")
+    given: dict[str, Any] = {name: value for name in names if (value := getattr(body, name)) is not None}
     if body.scaling is not None:
         given["scaling"] = read_record(Scaling, body.scaling)
     if body.capture is not None:
@@ -207,8 +209,9 @@ def _number_of(one: Endpoint, spec: ServeSpec) -> int:
 
 
 def _document(endpoint: Endpoint) -> Any:
-    """All of it but the digests of keys: those are nobody's business."""
-    return full(replace(endpoint, keys=tuple(replace(key, digest="") for key in endpoint.keys)))
+    """All of it but the digests of keys and what of addresses may be a secret: those are nobody's business."""
+    keys = tuple(replace(key, digest="") for key in endpoint.keys)
+    return full(replace(endpoint, keys=keys, notify=tuple(map(shown_target, endpoint.notify))))
 
 
 def _shown(view: EndpointView) -> Any:

@@ -30,7 +30,7 @@ class EndpointsPage(msgspec.Struct, kw_only=True):
 
 
 class SettingsBody(Body):
-    """What is left out stays as it is. `shadow`: a revision's number, 0 for none."""
+    """What is left out stays as it is. `shadow`: a revision's number, 0 for none. `notify`: where alarms about its traffic go."""
 
     scaling: ScalingData | None = None  # type: ignore[valid-type]
     capture: CaptureData | None = None  # type: ignore[valid-type]
@@ -39,6 +39,7 @@ class SettingsBody(Body):
     sticky: Word | None = None
     shadow: Number | None = None
     expose: dict[str, Any] | None = None
+    notify: Annotated[tuple[Word, ...], Meta(max_length=16)] | None = None
 
 
 class DeployBody(Body):
