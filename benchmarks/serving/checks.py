@@ -59,8 +59,8 @@ def _bytes(value: Any) -> bytes:
 
 
 def _fairway() -> Check:
+    from fairway.data.schema.load import load_schema
     from fairway.serve.schema.checker import compile_checker
-    from fairway.serve.schema.load import load_schema
 
     document = {"type": "object", "properties": {"inputs": {"type": "array", "items": schema()}}}
     return compile_checker(load_schema(document, "schema.json")).read_json
