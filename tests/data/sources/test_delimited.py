@@ -50,6 +50,15 @@ class TestDialects:
         assert said(table, "separator") == "separator ';', guessed from 2 lines; pin it with separator=';'"
         assert not written("a;b\n1;2\n", separator=";").notes
 
+    @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"], ids=["lf", "crlf", "cr"])
+    @pytest.mark.parametrize("above", ["|", "||", "  |", "# made by hand||# in May|"], ids=["one", "two", "blanks", "comments"])
+    def test_blank_lines_above_the_names_are_no_names(self, written: Any, above: str, end: str) -> None:
+        table = written(f"{above}id,v|1,2||2,3|".replace("|", end))
+        assert table.rows() == [{"id": 1, "v": 2}, {"id": 2, "v": 3}]
+
+    def test_comments_among_skipped_lines_are_not_skipped_twice(self, written: Any) -> None:
+        assert written("# made by hand\nSales\nid,v\n1,2\n", skip=2, comment="#").rows() == [{"id": 1, "v": 2}]
+
     def test_a_semicolon_wins_over_commas_within_numbers(self, written: Any) -> None:
         table = written("a;b\n1,5;2,5\n3,5;4,25\n")
         assert table.rows() == [{"a": 1.5, "b": 2.5}, {"a": 3.5, "b": 4.25}]
@@ -349,3 +358,20 @@ class TestFiles:
 def test_a_file_is_scanned_by_parts_when_only_the_head_is_asked_for(written: Any) -> None:
     table = written("a,b\n" + "1,x\n" * 300_000)
     assert len(table.rows(5)) == 5
+
+
+@pytest.mark.parametrize(
+    ("value", "reason", "advice"),
+    [
+        ("oops", "'oops' is not a whole number", "types={'id': 'string'}"),
+        ("9223372036854775808", "'9223372036854775808' is beyond what int64 holds", "types={'id': 'double'}"),
+        ("007", "'007' has leading zeros", "types={'id': 'double'}"),
+        ("N/A", "'N/A' is not a whole number", "they may mean that a value is missing: nulls=['N/A']"),
+    ],
+)
+def test_why_a_late_value_is_no_whole_number_and_what_to_do(written: Any, value: str, reason: str, advice: str) -> None:
+    text = "id,v\n" + "".join(f"{n},{n}\n" for n in range(20_000))  # more than types are guessed from
+    with pytest.raises(DataAnomalies) as raised:
+        written(f"{text}{value},1\n{text[5:]}").rows()
+    assert f"line 20002: column 'id': {reason} (in" in str(raised.value)
+    assert advice in str(raised.value.hint)

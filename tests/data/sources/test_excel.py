@@ -127,3 +127,9 @@ def test_options_are_checked(tmp_path: Path, options: dict[str, Any], words: str
     merged = '<mergeCells count="1"><mergeCell ref="A2:A3"/></mergeCells>'
     with pytest.raises(ConfigError, match=words):
         fw.read(write(tmp_path, xlsx({"S": sheet([["a"], [1], [None]], after=merged)})), **options)
+
+
+def test_a_whole_number_among_texts_has_no_fraction(tmp_path: Path) -> None:
+    path = tmp_path / "t.xlsx"
+    path.write_bytes(xlsx({"s": sheet([["code", "n"], [12, 1], ["x", 2], [1.5, 3]])}))
+    assert [row["code"] for row in fw.read(str(path)).rows()] == ["12", "x", "1.5"]

@@ -55,12 +55,15 @@ class ColumnType:
     thousands: str = ""
     nulls: tuple[str, ...] = ()
 
-    @property
-    def reason(self) -> str:
+    def reason(self, value: str) -> str:
         """Why a text is no value."""
+        if "int" in self.name:
+            if _INTEGER.fullmatch(value.strip()):
+                return f"is beyond what {self.name} holds"
+            return "has leading zeros" if _DIGITS.fullmatch(value.strip()) else "is not a whole number"
         if self.layout:
             return f"is not a {self.name} like {self.layout}"
-        return _REASONS.get(self.name, "is not a whole number of its range" if "int" in self.name else f"is not a {self.name}")
+        return _REASONS.get(self.name, f"is not a {self.name}")
 
     @property
     def sql(self) -> str:

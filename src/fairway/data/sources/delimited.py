@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fairway.data.sources import files, new_rejects
-from fairway.data.sources.columntypes import ColumnType, Guessing
+from fairway.data.sources.columntypes import NULL_WORDS, ColumnType, Guessing
 from fairway.data.sources.dialect import Dialect, find_dialect, parse_rows
 from fairway.data.sources.engine import MEMORY_MB, Field, field_of, quoted, text
 from fairway.data.sources.locating import LineCounter, locate
@@ -18,7 +18,7 @@ from fairway.errors import ConfigError
 
 _ENDINGS = ("csv", "tsv", "tab", "psv", "txt", "dat", "data")
 _LINE_BYTES, _BUFFER_BYTES = 4 << 20, 8 << 20
-_COLUMNS, _WIDE = 20_000, 500
+_WIDE = 500
 _RECORDED = 1_000_000
 _numbers = itertools.count(1)
 
@@ -73,6 +73,9 @@ class DelimitedSource:
 
     def _advice(self, first: Reject) -> str:
         if first.column in self._types:
+            words = [word for word in NULL_WORDS if any(one.reason.startswith(f"{word!r} ") for one in self.rejects.rows)]
+            if words and "nulls" not in self._options:
+                return f"they may mean that a value is missing: nulls={words!r}"
             number = self._types[first.column].name == "int64" and first.reason.partition("' ")[0].strip("'").replace(".", "", 1).isdigit()
             return f"pin the type: types={{{first.column!r}: {'double' if number else 'string'!r}}}"
         return "pin what was guessed: separator=, quote=, header=, skip="
@@ -257,11 +260,13 @@ def open(uri: str | Sequence[str], options: dict[str, Any]) -> DelimitedSource:
                 f"{path} holds bytes that are no text", hint="is it of another format? name it with format=, or the encoding with encoding="
             )
         tab = {"separator": "\t"} if path.lower().endswith((".tsv", ".tab")) and "separator" not in options else {}
-        dialect = find_dialect(one.sample, {**tab, **options}, whole=one.sample_is_all)
+        try:
+            dialect = find_dialect(one.sample, {**tab, **options}, whole=one.sample_is_all)
+        except ConfigError as error:
+            error.where = error.where or path
+            raise
         if not dialect.names:
             raise ConfigError(f"the first line of {path} does not end within {len(one.sample):,} characters", hint="is it text with lines?")
-        if len(dialect.names) > _COLUMNS:
-            raise ConfigError(f"{path} has {len(dialect.names):,} columns, more than {_COLUMNS:,}", hint="is separator= right?")
         notes += [note for note in (*one.notes, *dialect.notes) if note not in notes]
         parts.append(_File(one, dialect))
         _sample(parts[-1], samples, wanted)
@@ -276,9 +281,12 @@ def open(uri: str | Sequence[str], options: dict[str, Any]) -> DelimitedSource:
 def _sample(part: _File, samples: dict[str, list[str]], wanted: int) -> None:
     one, dialect = part.input, part.dialect
     lines = one.sample if one.sample_is_all else one.sample.rpartition("\r" if one.newline == "\r" else "\n")[0]
+    lines = lines.replace("\r\n", "\n").replace("\r", "\n")
     for _ in range(dialect.skip):
+        while dialect.comment and lines.startswith(dialect.comment):
+            lines = lines.partition("\n")[2]
         lines = lines.partition("\n")[2]
-    rows = parse_rows(lines.replace("\r\n", "\n").replace("\r", "\n"), dialect, wanted + 1)[1 if dialect.header else 0 :]
+    rows = parse_rows(lines, dialect, wanted + 1)[1 if dialect.header else 0 :]
     for spot in one.spots:
         rows += [row for row in parse_rows(spot, dialect) if len(row) == len(dialect.names)]
     for n, name in enumerate(dialect.names):

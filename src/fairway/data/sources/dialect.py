@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import re
 from collections import Counter
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from fairway.errors import ConfigError
 CANDIDATES = (",", ";", "\t", "|", "\x01", "^", "~", ":", " ")
 _LINES = 200
 _FIELD_LIMIT = 1 << 17
+_COLUMNS = 20_000
 _NUMBER = re.compile(r"[+-]?(\d+([.,]\d+)*|\.\d+)([eE][+-]?\d+)?%?")
 _DATED = re.compile(r"\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}([T ]\d{1,2}:\d{2}.*)?|\d{1,2}:\d{2}(:\d{2})?")
 _WORDS = frozenset(("true", "false", "na", "n/a", "null", "none", "nan", "yes", "no", "-"))
@@ -21,7 +23,7 @@ _WORDS = frozenset(("true", "false", "na", "n/a", "null", "none", "nan", "yes", 
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """What reads the rows: `names` are the columns', `skip` the lines before the header or the first row."""
+    """What reads the rows: `names` are the columns', `skip` the lines above the header or the first row, comments left out."""
 
     separator: str
     quote: str
@@ -37,7 +39,8 @@ def find_dialect(text: str, options: dict[str, Any], *, whole: bool) -> Dialect:
     """From the head of a file and what is pinned. Raises ConfigError for options that cannot be, and for a file without rows or names."""
     _check_options(options)
     skip = int(options.get("skip", 0))
-    lines = _lines(text, whole)[skip:]
+    lines = _lines(text, whole)
+    before, lines = lines[:skip], lines[skip:]
     comment, commented = _comment(lines, options)
     plain = [line for line in lines if line.strip() and not (comment and line.startswith(comment))][:_LINES]
     notes = (
@@ -54,11 +57,21 @@ def find_dialect(text: str, options: dict[str, Any], *, whole: bool) -> Dialect:
     if escape != quote and "escape" not in options:
         notes.append(f"{escape!r} escapes a quote; pin it with escape={escape!r}")
     rows = parse_rows("\n".join(plain) + "\n", Dialect(separator, quote, escape, "", 0, False, ()))
+    width = max(map(len, rows), default=0)
+    if width > _COLUMNS:
+        raise ConfigError(f"its first lines have {width:,} columns, more than {_COLUMNS:,}", hint="is separator= right?")
     header, doubt = _header(rows, options)
     if doubt:
         notes.append(f"the first line is taken for {'names' if header else 'values'}; pin it with header={header}")
     names = _names(rows, header, options, notes)
-    return Dialect(separator, quote, escape, comment, skip, header, names, tuple(notes))
+    return Dialect(separator, quote, escape, comment, _above(before, lines, comment, header), header, names, tuple(notes))
+
+
+def _above(skipped: list[str], lines: list[str], comment: str, header: bool) -> int:
+    """How many lines stand above the rows, blank ones above the names among them, as what scans the file counts: comments are none."""
+    leading = itertools.takewhile(lambda line: not line.strip() or (comment and line.startswith(comment)), lines)
+    blank = sum(not line.strip() for line in leading) if header else 0
+    return sum(not (comment and line.startswith(comment)) for line in skipped) + blank
 
 
 def _check_options(options: dict[str, Any]) -> None:
@@ -219,11 +232,13 @@ def distinct_names(found: list[str], notes: list[str]) -> list[str]:
     changed: list[str] = []
     taken = Counter(name.strip().lower() for name in found)
     used: set[str] = set()
+    numbers: dict[str, int] = {}
     for n, name in enumerate(found):
         plain = name.strip() or f"column{n + 1}"
-        chosen, number = plain, 2
+        chosen, number = plain, numbers.get(plain.lower(), 2)
         while chosen.lower() in used or (chosen != plain and chosen.lower() in taken):
             chosen, number = f"{plain}_{number}", number + 1
+        numbers[plain.lower()] = number
         used.add(chosen.lower())
         made.append(chosen)
         if chosen != name.strip():

@@ -50,8 +50,10 @@ def open(uri: str | Sequence[str], options: dict[str, Any]) -> RowSource:
 
 
 def _whole(values: list[Any]) -> list[Any]:
-    """A sheet knows floats only: a column of whole numbers is one of integers."""
+    """A sheet knows floats only: a column of whole numbers is one of integers, and a whole number among texts has no fraction."""
     kinds = set(map(type, values)) - {type(None)}
+    if str in kinds and float in kinds:
+        return [int(one) if type(one) is float and one.is_integer() and abs(one) < 2**53 else one for one in values]
     if kinds and kinds <= {int, float} and all(one is None or (float(one).is_integer() and abs(one) < 2**53) for one in values):
         return [None if one is None else int(one) for one in values]
     return values

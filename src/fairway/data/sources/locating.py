@@ -56,7 +56,7 @@ def locate(
                         line,
                         name,
                         part.dialect.separator.join(row),
-                        f"{row[place][:60]!r} {types[name].reason}",
+                        f"{row[place][:60]!r} {types[name].reason(row[place])}",
                         part.input.path if many else "",
                     )
                     left -= 1
@@ -67,7 +67,7 @@ def locate(
         for value, times in values.items():
             for _ in range(min(times, left)):
                 left -= 1
-                yield Reject(None, names[n], value, f"{value[:60]!r} {types[names[n]].reason}")
+                yield Reject(None, names[n], value, f"{value[:60]!r} {types[names[n]].reason(value)}")
 
 
 def _rows(one: TextInput, dialect: Any) -> Iterator[tuple[int, list[str]]]:
