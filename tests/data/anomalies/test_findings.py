@@ -37,6 +37,13 @@ def accepted(columns: dict[str, Any], schema: dict[str, Any], kind: str, **more:
     assert not table(columns, patched(schema, one.edit), **more).has(kind)
 
 
+def test_whole_numbers_of_which_some_are_missing_are_stored_as_floats_by_data_frames() -> None:
+    schema = document({"age": {"type": ["integer", "null"]}})
+    assert table({"age": [30.0, None, 41.0]}, schema).ok
+    assert table({"age": [30.5, None, 41.0]}, schema).has("integer-became-float")
+    assert table({"age": [30.0, 41.0]}, schema).has("integer-became-float")
+
+
 @pytest.mark.parametrize(
     ("factor", "offset", "words"),
     [
@@ -52,6 +59,13 @@ def test_the_conversion_of_a_unit_is_found(factor: float, offset: float, words: 
     found = find_conversion(old, np.sort((old + noise) * factor + offset))
     assert found is not None
     assert words in found.text
+
+
+def test_a_turned_sign_is_found_where_many_values_are_zero() -> None:
+    old = np.array([0.0, 2660, 20100, 60200, 188000])
+    found = find_conversion(old, -old[::-1])
+    assert found is not None
+    assert found.text == "with the sign turned"
 
 
 def test_no_conversion_is_found_where_nothing_or_something_else_happened() -> None:

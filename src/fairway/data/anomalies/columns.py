@@ -83,6 +83,8 @@ def _find_types(maker: Maker, column: ColumnChecks) -> None:
     found, name = _KIND_WORDS[kind], f"`{rule.name}`"
     if column.misfit == "fraction":
         wrong = Wrong.tallied(column.tallies.get("integer-became-float", Tally()), values)
+        if not wrong.count and column.nulls:
+            return  # a data frame has no other way to store whole numbers some of which are missing
         how = f"{wrong.count:,} of {values:,} have a fraction" if wrong.count else "all of them still whole, but stored as floats"
         message = f"{name} holds floats now ({how}); the schema says whole numbers"
         types: list[str] = ["number" if one == "integer" else one for one in rule.types]

@@ -79,7 +79,7 @@ def find_conversion(before: Sequence[float] | np.ndarray, now: Sequence[float] |
         return None
     best, least = None, np.inf
     for one in _KNOWN:
-        if one.factor < 0 and old[0] <= 0 <= old[-1]:  # values on both sides of 0 turn into nearly themselves
+        if one.factor < 0 and old[0] < 0 < old[-1]:  # values on both sides of 0 turn into nearly themselves
             continue
         image = one.factor * old + one.offset
         left = float(np.abs(new - (image if one.factor > 0 else image[::-1])).max()) / (spread * abs(one.factor))
