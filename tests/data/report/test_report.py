@@ -108,7 +108,7 @@ def test_cadence_gaps_missing_values_and_trends_have_a_place() -> None:
     now = measure([table], time="at")
     page = Page(render(statistics=now, reference=now, history=[now, now]))
     assert "period 5 s 5 s" in page.said
-    assert "2.08 h: 1970-01-01 00:41:35 to 1970-01-01 02:46:40, before row 500" in page.said
+    assert "2.085 h: 1970-01-01 00:41:35 to 1970-01-01 02:46:40, before row 500" in page.said
     assert "What is missing together" in page.said and "66.6 %" in page.said
     assert "Trends Over 3 measurements" in page.said
 

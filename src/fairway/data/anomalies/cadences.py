@@ -10,10 +10,10 @@ import numpy as np
 
 from fairway.data.anomalies.making import DROP, Maker, Wrong
 from fairway.data.anomalies.model import Example
-from fairway.data.anomalies.spelling import spell, spell_count, spell_seconds, spell_share
 from fairway.data.anomalies.times import QUARTER_S, Jump, Jumps, is_zone_jump
 from fairway.data.schema.model import CadenceRule
 from fairway.data.schema.rhythm import fewest_digits, plain_period
+from fairway.data.spelling import spell, spell_count, spell_seconds, spell_share
 
 if TYPE_CHECKING:
     from fairway.data.statistics.cadence import Cadence

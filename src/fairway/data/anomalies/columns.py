@@ -9,8 +9,8 @@ from fairway.data.anomalies.columnchecks import MOST_CATEGORIES, ColumnChecks, T
 from fairway.data.anomalies.encoding import is_sound, mended
 from fairway.data.anomalies.making import DROP, Maker, Wrong
 from fairway.data.anomalies.rowchecks import RowChecks
-from fairway.data.anomalies.spelling import spell, spell_count, spell_share, spell_some
 from fairway.data.schema.model import ColumnRule
+from fairway.data.spelling import spell, spell_count, spell_share, spell_some
 
 _TYPE_WORDS = {
     "integer": "whole numbers", "number": "numbers", "boolean": "truth values", "string": "text", "array": "lists", "object": "objects",

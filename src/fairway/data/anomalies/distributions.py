@@ -6,9 +6,9 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from fairway.data.anomalies.making import Maker, Wrong
-from fairway.data.anomalies.spelling import spell, spell_count, spell_share
 from fairway.data.anomalies.units import Conversion, find_conversion
 from fairway.data.schema.model import QUANTILES, Bounds, ColumnRule
+from fairway.data.spelling import spell, spell_count, spell_share
 
 if TYPE_CHECKING:
     from fairway.data.statistics import ColumnStatistics, TableStatistics

@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from fairway.data.anomalies.making import Maker
-from fairway.data.anomalies.spelling import spell
+from fairway.data.spelling import spell
 
 if TYPE_CHECKING:
     from fairway.data.statistics import TableStatistics

@@ -8,7 +8,7 @@ import xml.etree.ElementTree as ET
 from pathlib import Path
 
 from fairway.data.anomalies.model import Anomaly, Validation
-from fairway.data.anomalies.spelling import spell
+from fairway.data.spelling import spell
 
 _ILLEGAL = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _LEVELS = {"error": "error", "warning": "warning"}

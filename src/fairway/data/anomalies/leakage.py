@@ -9,9 +9,9 @@ import numpy as np
 
 from fairway.data.anomalies.making import Maker, Wrong
 from fairway.data.anomalies.model import Example
-from fairway.data.anomalies.spelling import spell_count, spell_share
 from fairway.data.anomalies.uniqueness import LIMIT_BYTES
 from fairway.data.batch import Batch, Values
+from fairway.data.spelling import spell_count, spell_share
 
 if TYPE_CHECKING:
     from fairway.data.schema.model import TableSchema

@@ -13,7 +13,7 @@ from fairway.data.anomalies.edits import find_at, tokens_of
 from fairway.data.anomalies.making import Maker, Wrong
 from fairway.data.anomalies.model import Example
 from fairway.data.anomalies.rowchecks import RowChecks
-from fairway.data.anomalies.spelling import spell_count, spell_seconds, spell_share, spell_some
+from fairway.data.spelling import spell_count, spell_seconds, spell_share, spell_some
 
 if TYPE_CHECKING:
     from fairway.data.sources.rejects import Rejects

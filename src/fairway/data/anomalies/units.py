@@ -83,7 +83,7 @@ def find_conversion(before: Sequence[float] | np.ndarray, now: Sequence[float] |
             continue
         image = one.factor * old + one.offset
         left = float(np.abs(new - (image if one.factor > 0 else image[::-1])).max()) / (spread * abs(one.factor))
-        left += 0.0 if one in _POWERS else min(_PREFERRED, left)
+        left += 0.0 if one in _POWERS or one.factor < 0 else min(_PREFERRED, left)
         if left < least - 1e-12:
             best, least = one, left
     allowed = _FARTHER if max(moved / 20, shrank / 100) > 1 else _FAR if moved > 2 or shrank > 10 else _NEAR

@@ -8,7 +8,8 @@ from fairway.data.report import figures
 from fairway.data.report.bins import drawn
 from fairway.data.report.elements import Markup, el, text
 from fairway.data.report.findings import anchor
-from fairway.data.report.spelling import cut, number, share, value_of
+from fairway.data.report.spelling import cut, number, value_of
+from fairway.data.spelling import spell_share
 
 if TYPE_CHECKING:
     from fairway.data.statistics import ColumnStatistics, TableStatistics
@@ -51,7 +52,12 @@ def _row(now: ColumnStatistics, before: ColumnStatistics | None, severity: str) 
             _type(now),
             el("div", f"was {_type(before)}", class_="soft") if before is not None and _type(before) != _type(now) else None,
         ),
-        el("td", share(missing) if missing else "", figures.share_bar(missing, f"{share(missing)} missing"), _was_missing(now, before)),
+        el(
+            "td",
+            spell_share(missing) if missing else "",
+            figures.share_bar(missing, f"{spell_share(missing)} missing"),
+            _was_missing(now, before),
+        ),
         el("td", ("" if now.distinct_is_exact else "≈ ") + number(float(round(now.distinct))), class_="n mid"),
         el("td", _picture(now.name, picture)),
         el("td", _values(now, before), _more(now, before)),
@@ -68,9 +74,9 @@ def _missing(one: ColumnStatistics) -> float:
 
 
 def _was_missing(now: ColumnStatistics, before: ColumnStatistics | None) -> Markup | None:
-    if before is None or share(_missing(before)) == share(_missing(now)):
+    if before is None or spell_share(_missing(before)) == spell_share(_missing(now)):
         return None
-    return el("div", f"was {share(_missing(before))}", class_="soft")
+    return el("div", f"was {spell_share(_missing(before))}", class_="soft")
 
 
 def _picture(name: str, picture: Any) -> Markup | None:
@@ -92,7 +98,9 @@ def _values(now: ColumnStatistics, before: ColumnStatistics | None) -> Markup | 
         said.append(el("div", f"{value_of(now, now.quantile(0.0))} to {value_of(now, now.quantile(1.0))}", class_="soft"))
         return text(said)
     top = now.most_frequent(_TOP)
-    return text(", ".join(f"{cut(one.value, 24)} {share(one.count / now.present)}" for one in top[: 4 if now.distinct > _TOP else _TOP]))
+    return text(
+        ", ".join(f"{cut(one.value, 24)} {spell_share(one.count / now.present)}" for one in top[: 4 if now.distinct > _TOP else _TOP])
+    )
 
 
 def _more(now: ColumnStatistics, before: ColumnStatistics | None) -> Markup:

@@ -7,7 +7,8 @@ from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from fairway.data.report.elements import Markup, coded, el, text
-from fairway.data.report.spelling import cut, number, share
+from fairway.data.report.spelling import cut, number
+from fairway.data.spelling import spell_share
 
 if TYPE_CHECKING:
     from fairway.data.anomalies import Anomaly, Validation
@@ -40,7 +41,7 @@ def headline(said: str, column: str, shown: Collection[str]) -> Markup:
 
 
 def _card(one: Anomaly, shown: Collection[str]) -> Markup:
-    facts = [el("span", f"{number(one.count)} of {number(one.of)} ({share(one.count / one.of)})")] if one.count and one.of else []
+    facts = [el("span", f"{number(one.count)} of {number(one.of)} ({spell_share(one.count / one.of)})")] if one.count and one.of else []
     if one.expected:
         facts.append(text("; expected " if facts else "expected ", el("b", one.expected)))
     if one.found:

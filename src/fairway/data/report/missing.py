@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fairway.data.report.elements import Markup, el, text
-from fairway.data.report.spelling import number, share
+from fairway.data.report.spelling import number
+from fairway.data.spelling import spell_share
 
 if TYPE_CHECKING:
     from fairway.data.batch import Values
@@ -42,7 +43,7 @@ def section(now: TableStatistics) -> Markup | None:
 
 
 def _row(part: float, pattern: np.ndarray) -> Markup:
-    return el("tr", el("td", share(part), class_="n"), [el("td", el("i"), class_="miss" if one else "full") for one in pattern])
+    return el("tr", el("td", spell_share(part), class_="n"), [el("td", el("i"), class_="miss" if one else "full") for one in pattern])
 
 
 def _absent(values: Values) -> np.ndarray:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from fairway.data.report import columns, findings, missing, moved, timing, trends
 from fairway.data.report.elements import Markup, coded, el, text
-from fairway.data.report.spelling import number, share
+from fairway.data.report.spelling import number
+from fairway.data.spelling import spell_share
 
 if TYPE_CHECKING:
     from fairway.data.anomalies import Validation
@@ -87,7 +88,7 @@ def _facts(
         facts.append((number(len(now.columns)), "columns"))
         cells = sum(one.rows for one in now.columns.values())
         absent = sum(one.nulls + one.nans for one in now.columns.values())
-        facts.append((share(absent / cells) if cells else "0 %", "of values missing"))
+        facts.append((spell_share(absent / cells) if cells else "0 %", "of values missing"))
         repeated = now.duplicate_rows
         if repeated.value >= 1:
             facts.append((("" if repeated.is_exact else "about ") + number(round(repeated.value)), "rows repeat another"))

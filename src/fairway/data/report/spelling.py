@@ -1,4 +1,4 @@
-"""Numbers as people read them."""
+"""What cells of the report say of a value."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from fairway.data.spelling import spell_figure, spell_seconds
 from fairway.data.statistics import ColumnStatistics
 
 
@@ -14,33 +15,7 @@ def number(value: Any) -> str:
     """Four digits that matter, thousands apart, nothing for what is not known."""
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return ""
-    if isinstance(value, bool | str):
-        return str(value)
-    size = abs(value)
-    if float(value).is_integer() and size < 1e15:
-        return f"{int(value):,}"
-    if size >= 1e15 or size < 1e-4:
-        return f"{value:.3g}"
-    return f"{value:,.{max(0, 3 - math.floor(math.log10(size)))}f}" if size < 1e6 else f"{value:,.0f}"
-
-
-def share(value: float) -> str:
-    """A share in percent; what is there is never 0 %, what lacks something never 100 %."""
-    if value in (0.0, 1.0):
-        return f"{value * 100:.0f} %"
-    if value < 0.0005:
-        return "< 0.1 %"
-    return "> 99.9 %" if value > 0.9995 else f"{value * 100:.1f} %"
-
-
-def duration(seconds: float) -> str:
-    """Seconds as "5 s", "2.5 h", "3 d"."""
-    if math.isnan(seconds):
-        return ""
-    for size, unit in ((86_400, "d"), (3_600, "h"), (60, "min")):
-        if abs(seconds) >= 2 * size:
-            return f"{seconds / size:.3g} {unit}"
-    return f"{seconds:.3g} s" if seconds >= 1 or seconds == 0 else f"{seconds * 1000:.3g} ms"
+    return str(value) if isinstance(value, bool | str) else spell_figure(value)
 
 
 def value_of(column: ColumnStatistics, ticks: float) -> str:
@@ -52,7 +27,7 @@ def value_of(column: ColumnStatistics, ticks: float) -> str:
     if column.kind == "date":
         return str(np.datetime64(int(ticks), "D"))
     if column.kind in ("time", "duration"):
-        return duration(ticks / 1e6)
+        return spell_seconds(ticks / 1e6)
     return number(float(ticks))
 
 

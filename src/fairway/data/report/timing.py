@@ -8,7 +8,8 @@ import numpy as np
 
 from fairway.data.report import figures
 from fairway.data.report.elements import Markup, el, text
-from fairway.data.report.spelling import cut, duration, number, share
+from fairway.data.report.spelling import cut, number
+from fairway.data.spelling import spell_seconds, spell_share
 
 if TYPE_CHECKING:
     from fairway.data.statistics import TableStatistics
@@ -29,10 +30,10 @@ def section(now: TableStatistics, reference: TableStatistics | None) -> Markup |
 
 def _block(name: str, now: Cadence, before: Cadence | None) -> Markup:
     facts = [
-        ("period", duration(now.period_s), duration(before.period_s) if before is not None else ""),
-        ("of the steps keep it", share(now.period_share), share(before.period_share) if before is not None else ""),
-        ("jitter", duration(now.jitter_s), duration(before.jitter_s) if before is not None else ""),
-        ("longest gap", duration(now.largest_gap_s), duration(before.largest_gap_s) if before is not None else ""),
+        ("period", spell_seconds(now.period_s), spell_seconds(before.period_s) if before is not None else ""),
+        ("of the steps keep it", spell_share(now.period_share), spell_share(before.period_share) if before is not None else ""),
+        ("jitter", spell_seconds(now.jitter_s), spell_seconds(before.jitter_s) if before is not None else ""),
+        ("longest gap", spell_seconds(now.largest_gap_s), spell_seconds(before.largest_gap_s) if before is not None else ""),
         ("gaps", number(now.gap_count), number(before.gap_count) if before is not None else ""),
         ("at the same time as the row before", number(now.duplicates), number(before.duplicates) if before is not None else ""),
         ("before the row before", number(now.backwards), number(before.backwards) if before is not None else ""),
@@ -71,7 +72,7 @@ def _gaps(name: str, cadence: Cadence) -> Markup | None:
 
 
 def _spell(gap: Gap) -> str:
-    return f"{duration(gap.seconds)}: {_stamp(gap.begin)} to {_stamp(gap.end)}, before row {number(gap.row)}"
+    return f"{spell_seconds(gap.seconds)}: {_stamp(gap.begin)} to {_stamp(gap.end)}, before row {number(gap.row)}"
 
 
 def _ticks(stamp: str) -> float:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from fairway.data.report import figures
 from fairway.data.report.elements import Markup, el, text
 from fairway.data.report.findings import anchor
-from fairway.data.report.spelling import number, share
+from fairway.data.report.spelling import number
+from fairway.data.spelling import spell_share
 
 if TYPE_CHECKING:
     from fairway.data.statistics import ColumnStatistics, TableStatistics
@@ -36,7 +37,7 @@ def section(history: Sequence[TableStatistics]) -> Markup:
 def _row(name: str, course: Sequence[ColumnStatistics | None]) -> Markup:
     cells = [
         el("td", figures.line(_course(course, _mean), f"mean of {name}"), number(_course(course, _mean)[-1])),
-        el("td", figures.line(_course(course, _missing), f"missing values of {name}"), share(_course(course, _missing)[-1])),
+        el("td", figures.line(_course(course, _missing), f"missing values of {name}"), spell_share(_course(course, _missing)[-1])),
         el(
             "td",
             figures.line(_course(course, _distinct), f"distinct values of {name}"),

@@ -1,4 +1,4 @@
-"""Numbers, shares, times and values in the messages of anomalies."""
+"""Numbers, shares, times and values as people read them: in messages, reports, on terminals."""
 
 from __future__ import annotations
 
@@ -27,6 +27,18 @@ def spell(value: Any) -> str:
     return json.dumps(text, ensure_ascii=False).replace("\\\\", "\\") if isinstance(value, str) else text
 
 
+def spell_figure(value: float) -> str:
+    """A measured number with four digits that matter, thousands apart; whole numbers whole."""
+    if not math.isfinite(value):
+        return str(value)
+    size = abs(value)
+    if float(value).is_integer() and size < 1e15:
+        return f"{int(value):,}"
+    if size >= 1e15 or size < 1e-4:
+        return f"{value:.3g}"
+    return f"{value:,.{max(0, 3 - math.floor(math.log10(size)))}f}" if size < 1e6 else f"{value:,.0f}"
+
+
 def spell_share(share: float) -> str:
     """62 %, 0.4 %, 0.0003 %."""
     percent = share * 100
@@ -36,8 +48,10 @@ def spell_share(share: float) -> str:
 
 
 def spell_seconds(seconds: float) -> str:
-    """5 s, 250 ms, 90 s, 12 min, 3.5 h, 2 days."""
+    """5 s, 250 ms, 90 s, 12 min, 3.5 h, 2 days; nothing for what is not known."""
     size = abs(seconds)
+    if math.isnan(size):
+        return ""
     for limit, unit, text in ((0.001, 1e-6, "µs"), (1, 0.001, "ms"), (120, 1, "s"), (7_200, 60, "min"), (172_800, 3_600, "h")):
         if size < limit:
             return f"{seconds / unit:.4g} {text}"
