@@ -164,7 +164,7 @@ class Table:
 
     def __arrow_c_stream__(self, requested_schema: Any = None) -> Any:
         """All rows as a stream in Arrow's C interface, which PyArrow, Polars, pandas and DuckDB read."""
-        from fairway.data.streaming import capsule
+        from fairway.data.arrowcapsules import capsule
 
         return capsule(self, requested_schema)
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from fairway.data.anomalies.cadences import FEWEST_STEPS
 from fairway.data.anomalies.model import Anomaly
+from fairway.data.anomalies.streamtimes import CadenceWatch
 from fairway.data.anomalies.validating import BatchChecks
-from fairway.data.anomalies.watching import CadenceWatch
 from fairway.data.batch import Kind
 from fairway.data.drift.monitor import Alarm, Monitor
 from fairway.data.spelling import spell_seconds

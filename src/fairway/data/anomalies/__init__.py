@@ -8,12 +8,12 @@ if TYPE_CHECKING:
     from fairway.data.anomalies.kinds import KINDS, AnomalyKind
     from fairway.data.anomalies.model import Anomaly, Example, Validation
     from fairway.data.anomalies.rowchecks import RowChecks
+    from fairway.data.anomalies.streamtimes import CadenceWatch
     from fairway.data.anomalies.validating import validate, validate_batch
-    from fairway.data.anomalies.watching import CadenceWatch
 
 _HOME = {
     "KINDS": "kinds", "AnomalyKind": "kinds", "Anomaly": "model", "Example": "model", "Validation": "model", "RowChecks": "rowchecks",
-    "validate": "validating", "validate_batch": "validating", "CadenceWatch": "watching",
+    "validate": "validating", "validate_batch": "validating", "CadenceWatch": "streamtimes",
 }  # fmt: skip
 
 __all__ = ["KINDS", "Anomaly", "AnomalyKind", "CadenceWatch", "Example", "RowChecks", "Validation", "validate", "validate_batch"]

@@ -64,7 +64,7 @@ def open(source: Any, options: dict[str, Any]) -> ObjectSource:
 
 def _of_columns(columns: Mapping[str, Any]) -> Any:
     """Columns of Python values or numpy arrays as one Arrow stream that can be read again."""
-    from fairway.data.streaming import Chunks
+    from fairway.data.arrowcapsules import Chunks
 
     made: dict[str, Any] = {}
     for name, column in columns.items():
