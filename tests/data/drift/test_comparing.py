@@ -57,6 +57,17 @@ def test_what_moved_is_named_and_told(change: dict[str, float], column: str, wor
     assert one.value > one.threshold and one.chance < 0.002
 
 
+def test_a_median_among_values_that_the_baseline_hardly_had_is_not_made_up() -> None:
+    bills = np.random.default_rng(3).lognormal(10, 1, 8_000).round()
+    bills[:80] = -bills[:80]
+    report = compare(Batch.of({"bill": bills}), Batch.of({"bill": -bills}), multivariate=False)
+    [one] = report.drifted
+    assert "median " in one.sentence and " → between -" in one.sentence
+    low, high = (float(word.replace(",", "")) for word in one.sentence.partition("between ")[2].partition(";")[0].split(" and "))
+    assert low <= float(np.median(-bills)) <= high
+    assert all("e+" not in label for label in one.bins.labels)
+
+
 def test_statistics_and_tables_say_the_same_as_rows() -> None:
     before, after = rows(8_000, 1), rows(8_000, 2, income=0.15)
     exact = compare(before, after, multivariate=False)

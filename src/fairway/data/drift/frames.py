@@ -109,6 +109,14 @@ class Frame:
             return high
         return low + (high - low) * (q - before) / share if share > 0 else high
 
+    def around(self, counts: np.ndarray, q: float) -> tuple[float, float]:
+        """The ends of the bin in which the quantile is: counts know it no better. The same value twice where it is known."""
+        inside = counts[2:]
+        place = int(np.searchsorted(np.cumsum(inside) / max(float(inside.sum()), 1e-300), q))
+        low, high = (float(self.edges[min(max(at, 0), len(self.edges) - 1)]) for at in (place - 1, place))
+        alone = self.atomic or (high - low == 1 and bool((self.edges[1:] == np.round(self.edges[1:])).all()))
+        return (high, high) if alone else (low, high)
+
     @property
     def atomic(self) -> bool:
         """Whether each bin of the number is one value."""

@@ -74,7 +74,10 @@ def _number(what: str, frame: Frame, before: np.ndarray, after: np.ndarray, curr
     if middle == now:
         low, high = (figure(frame.quantile(counts, 0.9 if shift > 0 else 0.1)) for counts in (frame.counts, current))
         return f"{what} is {'higher' if shift > 0 else 'lower'}: {'90' if shift > 0 else '10'}th percentile {low} → {high}"
-    return f"{what} is {'higher' if now > middle else 'lower'}: median {figure(middle)} → {figure(now)}"
+    low, high = frame.around(current, 0.5)
+    vague = high > low and abs(high - low) > 0.1 * (iqr[0] or math.inf)  # most rows are where the baseline had few
+    reached = f"between {figure(low)} and {figure(high)}" if vague else figure(now)
+    return f"{what} is {'higher' if now > middle else 'lower'}: median {figure(middle)} → {reached}"
 
 
 def percent(share: float) -> str:
