@@ -20,7 +20,18 @@ from starlette.testclient import TestClient
 
 from fairway.cli.app import LazyGroup
 from fairway.errors import ConfigError
-from fairway.serve.control.view import EndpointView, Figures, Point, RefusedView, RevisionView, RolloutView
+from fairway.serve.control.view import (
+    Alarm,
+    DriftFacet,
+    DriftOf,
+    DriftView,
+    EndpointView,
+    Figures,
+    Point,
+    RefusedView,
+    RevisionView,
+    RolloutView,
+)
 from fairway.spec.endpoint import Floor, Rollout, Scaling
 from fairway.spec.record import replace
 from fairway.web import endpointviews as views
@@ -548,3 +559,101 @@ def test_commands_name_the_target() -> None:
         == "fairway traffic risk 3=95 4=2.5 5=2.5 --on campus"
     )
     assert views.command("rollback", "risk", on="local") == "fairway rollback risk"
+
+
+FACETS = (
+    DriftFacet(
+        "limit", "limit", "number", "psi", 5.96, 0.057, True, "",
+        (0.0, 0.5, 0.5), (0.0, 0.1, 0.9), ("null", "up to 3e+04", "above 3e+04"),
+    ),
+    DriftFacet("job<b>", "job<b>", "category", "linf", 0.01, 0.1, False, "", (0.2, 0.8), (0.3, 0.7), ("null", "admin")),
+)  # fmt: skip
+MOVED = Alarm(
+    "drift:limit:1", "2026-09-21T12:53:20+00:00", "drift", "limit", "error", "`limit` is higher <script>", 5.96, 0.057, "raised", 3
+)
+
+
+def drifting(**more: Any) -> EndpointView:
+    seen = busy()
+    of = DriftOf(3, True, "", 12_400, 900, 0, 24, 500, 400, NOW - 60, NOW - 900, NOW - 70, FACETS, (MOVED,))
+    drift = DriftView((replace(of, **more),), (replace(MOVED, state="cleared", id="x", message="`limit` is as in the baseline"), MOVED))
+    return replace(seen, drift=drift, endpoint=replace(seen.endpoint, notify=("https://hooks.example.org/secret",)))
+
+
+def test_drift_says_what_moved_shows_it_and_who_is_told(client: TestClient, keeper: MemoryEndpoints) -> None:
+    keeper.put(drifting())
+    text = get(client, "/endpoints/risk?tab=drift")
+    said = bare(text)
+    assert "<code>limit</code> is higher &lt;script&gt;" in text and "<script>`" not in text and "job&lt;b&gt;" in text
+    assert "12,400 rows, checked" in said and "PSI 5.96, alarm from 0.057" in said and "above 30,000" in said
+    assert text.count('class="dr-bars"') == 2 and 'class="moved"' in text
+    assert "https://hooks.example.org/…" in text and "secret" not in text.replace("secrets", "")
+    assert re.findall(r'src="(/endpoints/risk/drift/\d+)"', text) == ["/endpoints/risk/drift/3"]
+    assert "Revision 4 has no baseline" in said, "it takes traffic too"
+    assert "raised" in said and "over" in said
+    assert "1 alarm about its traffic" in bare(get(client, "/endpoints/risk"))
+    part = client.get(f"{SITE}/endpoints/risk?tab=drift", headers={**PART, "hx-target": "endpoint-drift"}).text
+    assert "dr-found" in part and "<html" not in part and "dr-report" not in part
+
+
+@pytest.mark.parametrize(
+    ("more", "says"),
+    [
+        ({"active": ()}, "Nothing moved: the last 500 rows are like the data that the model was trained on."),
+        ({"active": (), "windows": 0}, "The first window is filling: 400 of 500 rows."),
+        ({"active": (), "rows": 0, "windows": 0}, "No request has been kept yet."),
+        ({"active": (), "has_baseline": False, "facets": ()}, "Requests are as the schema says."),
+    ],
+)
+def test_drift_says_where_there_is_none(client: TestClient, keeper: MemoryEndpoints, more: dict[str, Any], says: str) -> None:
+    keeper.put(drifting(**more))
+    assert says in bare(get(client, "/endpoints/risk?tab=drift"))
+    assert "about its traffic" not in get(client, "/endpoints/risk")
+
+
+def test_without_a_baseline_or_kept_requests_one_learns_what_to_do(client: TestClient, keeper: MemoryEndpoints) -> None:
+    seen = busy()
+    keeper.put(replace(seen, endpoint=replace(seen.endpoint, capture=replace(seen.endpoint.capture, share=0.0))))
+    said = bare(get(client, "/endpoints/risk?tab=drift"))
+    assert "Revision 3, 4 has no baseline" in said and "fw.baseline(train)" in said
+    assert "No requests are kept" in said and "--capture 1" in said
+
+
+def test_what_goes_wrong_with_looking_and_telling_is_said(client: TestClient, keeper: MemoryEndpoints) -> None:
+    seen = drifting()
+    keeper.put(replace(seen, drift=replace(seen.drift, error="numpy is not installed", waiting=2, problem="hook: it is closed")))
+    said = bare(get(client, "/endpoints/risk?tab=drift"))
+    assert "numpy is not installed" in said and "2 alarms wait to be told" in said and "hook: it is closed" in said
+
+
+def test_the_report_is_a_document_of_its_own_that_reaches_nothing(client: TestClient, server: Server, keeper: MemoryEndpoints) -> None:
+    keeper.put(drifting())
+    url = f"{SITE}/endpoints/risk/drift/3"
+    assert client.get(url, headers=HTML).status_code == 404, "none yet"
+    server.services.artifacts.put("watch/risk.3.html", b"<!doctype html><h1>Report</h1>")
+    answer = client.get(url, headers=HTML)
+    policy = answer.headers["content-security-policy"]
+    assert answer.text == "<!doctype html><h1>Report</h1>" and answer.headers["content-type"].startswith("text/html")
+    assert (
+        policy.startswith("sandbox allow-scripts; default-src 'none'")
+        and "connect-src 'none'" in policy
+        and "allow-same-origin" not in policy
+    )
+    for path in ("/endpoints/risk/drift/4", "/endpoints/risk/drift/x", "/endpoints/nobody/drift/3"):
+        assert client.get(f"{SITE}{path}", headers=HTML).status_code == 404, path
+    server.services.artifacts.put("watch/theirs.3.html", b"theirs")
+    keeper.put(replace(drifting(), endpoint=replace(drifting().endpoint, name="theirs", project="theirs")))
+    assert client.get(f"{SITE}/endpoints/theirs/drift/3", headers={**HTML, "Fairway-Token": LOOKER}).status_code == 404
+
+
+def test_metrics_name_columns_to_who_may_see_them_and_count_for_all(client: TestClient, keeper: MemoryEndpoints) -> None:
+    keeper.put(drifting())
+    named = client.get(f"{SITE}/metrics", headers={"Fairway-Token": LOOKER}).text
+    assert 'fairway_drift_value{endpoint="risk",revision="3",column="limit",measure="psi"} 5.96' in named
+    assert 'fairway_drift_threshold{endpoint="risk",revision="3",column="limit",measure="psi"} 0.057' in named
+    assert 'fairway_drift_alarm{endpoint="risk",revision="3",column="limit",kind="drift"} 1' in named
+    assert 'fairway_drift_alarm{endpoint="risk",revision="3",column="job<b>",kind="drift"} 0' in named
+    client.headers.pop("Fairway-Token", None)
+    client.cookies.clear()
+    plain = client.get(f"{SITE}/metrics").text
+    assert "fairway_drift_alarms 1" in plain and "limit" not in plain and "risk" not in plain

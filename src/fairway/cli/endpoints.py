@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 import click
@@ -213,6 +214,7 @@ def print_endpoint(view: dict[str, Any]) -> None:
         ),
         ("last minute", f"{figures['rate']:.3g} requests/s, {figures['errors']:.2%} errors, {figures['refused']:.2%} refused"),
         ("latency", f"p50 {_ms(figures['p50_ms'])}, p95 {_ms(figures['p95_ms'])}, p99 {_ms(figures['p99_ms'])}"),
+        ("drift", _spell_drift(view)),
         ("callers", "everybody" if endpoint["is_open"] else ", ".join(one["name"] for one in endpoint["keys"]) or "this machine"),
     ]
     if view["scaled_by"]:
@@ -229,12 +231,44 @@ def print_endpoint(view: dict[str, Any]) -> None:
         seen = view["shadow"]
         text = f"{seen['equal']} equal, {seen['differing']} differing, {seen['errors']} errors"
         sys.stdout.write(f"\nshadow: revision {seen['revision']}: {text}\n")
+    _show_alarms(view, now)
     if view["refused"]:
         sys.stdout.write("\n")
         print_table(("FAILED OR REFUSED", "TIMES", "STATUS", "CALLER", "WHY"), list_refused(view["refused"], now))
     curl = spell_curl(view)
     if curl:
         say(f"try it: {curl}")
+
+
+def _spell_drift(view: dict[str, Any]) -> str:
+    """How its traffic compares with the training data, in a line; "" where nobody looks."""
+    taking = {number for number, weight in view["endpoint"]["traffic"] if weight}
+    found = [one for one in view["drift"]["revisions"] if one["revision"] in taking]
+    if view["drift"]["error"]:
+        return f"not looked at: {view['drift']['error']}"
+    if not found:
+        return ""
+    active = sum(len(one["active"]) for one in found)
+    rows = sum(one["rows"] for one in found)
+    if active:
+        return f"{active} alarm{'s' if active > 1 else ''}, see below"
+    if all(one["has_baseline"] and not one["windows"] for one in found):
+        return f"{rows:,} rows so far, judged from {found[0]['window_rows']:,} on"
+    if not all(one["has_baseline"] for one in found):
+        return f"no baseline; {rows:,} rows are as the schema says"
+    return f"none in {rows:,} rows"
+
+
+def _show_alarms(view: dict[str, Any], now: float) -> None:
+    found = [(one, alarm) for one in view["drift"]["revisions"] for alarm in one["active"]]
+    if not found:
+        return
+    sys.stdout.write("\n")
+    rows = [
+        (spell_age(datetime.fromisoformat(alarm["at"]).timestamp(), now), str(one["revision"]), alarm["message"].replace("`", ""))
+        for one, alarm in found
+    ]
+    print_table(("ALARM", "REVISION", "WHAT"), rows, right=(1,))
 
 
 def list_refused(refused: Sequence[dict[str, Any]], now: float) -> list[tuple[str, ...]]:

@@ -171,7 +171,7 @@ def read_predictions(answer: str | None) -> list[Any]:
         return []
     while (found := _inside(value)) is not None:  # a script's own answer may have the same form as the protocol's
         value = found
-    if isinstance(value, list) and value and isinstance(value[0], dict) and "shape" in value[0] and "data" in value[0]:
+    if isinstance(value, list) and value and isinstance(value[0], dict) and _is_tensor(value[0]):
         return _rows_of(value[0])
     if isinstance(value, dict) and value and all(isinstance(part, list) for part in value.values()):
         return [dict(zip(value, row, strict=False)) for row in zip(*value.values(), strict=False)]
@@ -275,6 +275,13 @@ def _numbers(answer: str | None, name: str) -> list[float]:
         rows = [whole[name]] if isinstance(whole, dict) and name in whole else []
         whole = _inside(whole)
     return [float(value) for value in rows if isinstance(value, int | float)]
+
+
+def _is_tensor(value: dict[str, Any]) -> bool:
+    shape, data = value.get("shape"), value.get("data")
+    if not isinstance(data, list) or not isinstance(shape, list) or not all(type(size) is int and size >= 0 for size in shape):
+        return False
+    return not shape or shape[0] <= max(len(data), 1)  # what an answer says of itself need not be true
 
 
 def _rows_of(tensor: dict[str, Any]) -> list[Any]:

@@ -20,6 +20,7 @@ REPORT_POLICY = (
     "sandbox allow-scripts; default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:; connect-src 'none'; "
     "form-action 'none'; base-uri 'none'; frame-ancestors 'self'"
 )
+_POWER = re.compile(r"-?\d+(?:\.\d+)?e[+-]\d+")
 _QUOTED = re.compile(r"`([^`]+)`")
 
 
@@ -106,6 +107,11 @@ def _judge(one: DriftOf) -> tuple[str, str]:
     return f"Nothing moved: the last {one.window_rows:,} rows are like the data that the model was trained on.", "good"
 
 
+def _label(text: str) -> str:
+    """A bin's name with its numbers as people write them."""
+    return _POWER.sub(lambda found: spell_number(float(found[0])), text)
+
+
 def _card(facet: DriftFacet) -> Card:
     highest = max([*facet.before, *facet.now], default=0.0)
     names = {"psi": "PSI", "ks": "KS", "js": "JS", "linf": "largest change"}
@@ -115,5 +121,5 @@ def _card(facet: DriftFacet) -> Card:
     # null comes first, and is left out where there is none
     skip = 1 if facet.labels and facet.labels[0] == "null" and not (facet.before[0] or facet.now[0]) else 0
     before, now, labels = facet.before[skip:], facet.now[skip:], facet.labels[skip:]
-    first, last = (labels[0], labels[-1]) if labels else ("", "")
+    first, last = (_label(labels[0]), _label(labels[-1])) if labels else ("", "")
     return Card(facet, draw(before, highest, is_area=True), draw(now, highest, is_area=False), first, last, how)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from fairway.data.batch import Batch
@@ -16,8 +17,10 @@ def compare(model: DataModel, batch: Batch, title: str) -> tuple[list[dict[str, 
     """The facets of these rows beside the baseline's, and all of it as a page of HTML."""
     from fairway.data.drift import compare
     from fairway.data.report import render
+    from fairway.data.statistics import measure
 
-    report = compare(model.baseline, batch, schema=model.schema, multivariate=False)
+    assert model.baseline is not None
+    report = compare(replace(model.baseline, uri="training data"), batch, schema=model.schema, multivariate=False)
     facets = [
         {
             "key": one.key, "column": one.column, "kind": one.kind, "measure": one.deciding, "value": one.value,
@@ -26,7 +29,7 @@ def compare(model: DataModel, batch: Batch, title: str) -> tuple[list[dict[str, 
         }
         for one in report.columns
     ]  # fmt: skip
-    return facets, render(drift=report, title=title)
+    return facets, render(drift=report, statistics=measure([batch]), title=title)
 
 
 def merge(monitor: Monitor | None, looked: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -11,6 +11,8 @@ from fairway.step.traffic import read_inputs, read_predictions
 
 PREDICTION = "prediction"
 _NAMED = (PREDICTION, "label", "class", "predict")
+_AROUND = frozenset({"inputs", "instances", "data", "id", "parameters"})
+"""What is around rows, and no row."""
 _EXTRA = 20
 
 
@@ -19,11 +21,11 @@ def rows_of(request: str | None, columns: Sequence[str]) -> list[dict[str, Any]]
     found = read_inputs(request)
     if not found and request:
         return _csv_rows(request, columns)
-    if all(isinstance(one, dict) and "data" in one and "shape" in one for one in found):
+    if all(isinstance(one, dict) and "data" in one and isinstance(one.get("shape"), list) for one in found):
         return _tensor_rows(found, columns)
     if all(isinstance(one, list) for one in found):
         return [dict(zip(columns, one, strict=True)) for one in found if len(one) == len(columns)]
-    rows = [one for one in found if isinstance(one, dict)]
+    rows = [one for one in found if isinstance(one, dict) and not set(one) <= _AROUND - set(columns)]
     if not rows and len(columns) == 1:
         return [{columns[0]: one} for one in found]
     return rows if len(rows) == len(found) else []

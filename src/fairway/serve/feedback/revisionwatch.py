@@ -28,8 +28,8 @@ _ERRORS = 30
 class RevisionWatch:
     """Add requests in the order of their times, then `finish`. `before`: what `to_json` gave, None to begin."""
 
-    def __init__(self, number: int, model: DataModel, before: dict[str, Any] | None) -> None:
-        self.number, self.model = number, model
+    def __init__(self, endpoint: str, number: int, model: DataModel, before: dict[str, Any] | None) -> None:
+        self.endpoint, self.number, self.model = endpoint, number, model
         self.page: str | None = None
         """A new page about the rows that came last, if there is one."""
         self._alarms: list[Alarm] = []
@@ -81,7 +81,7 @@ class RevisionWatch:
     def finish(self, now: float, *, is_due: bool = False) -> list[dict[str, Any]]:
         """Judge what has come (if it is enough, or `is_due`); the alarms that were raised and cleared, the oldest first."""
         if len(self._state["held"]) >= LEAST or is_due:
-            self._step()
+            self._step(is_due=is_due)
             self._state["checked_at"] = now
             self.page = self._look_back()
         self._state["view"] = self._view()
@@ -102,18 +102,18 @@ class RevisionWatch:
     def _clock(self) -> dt.datetime:
         return dt.datetime.fromtimestamp(self._at, dt.UTC)
 
-    def _step(self) -> None:
-        """One window of what is held."""
+    def _step(self, *, is_due: bool = False) -> None:
+        """Windows of what is held; a rest too small to be one stays, unless it `is_due`."""
         state = self._state
         held: list[dict[str, Any]] = state["held"]
-        if not held:
-            return
         begin_s, self._at = state["held_at"], state["last"]
-        batch = self._batch(held)
-        self._alarms += self.watch.add(Window(batch, begin_s, self._at, batch.rows, 0, None, lambda: None))
-        state["rows"] += len(held)
-        state["recent"] = _newest([*state["recent"], *held], self._window_rows)
-        state["held"], state["held_at"] = [], 0.0
+        while len(held) >= (1 if is_due else LEAST):
+            some, held = held[: self._window_rows], held[self._window_rows :]
+            batch = self._batch(some)
+            self._alarms += self.watch.add(Window(batch, begin_s, self._at, batch.rows, 0, None, lambda: None))
+            state["rows"] += len(some)
+            state["recent"] = _newest([*state["recent"], *some], self._window_rows)
+        state["held"], state["held_at"] = held, self._at if held else 0.0
 
     @property
     def _window_rows(self) -> int:
@@ -129,7 +129,7 @@ class RevisionWatch:
         if self.model.baseline is None or not self._state["recent"]:
             return None
         batch = self._batch(self._state["recent"])
-        title = f"Revision {self.number}: the last {batch.rows:,} rows"
+        title = f"{self.endpoint}, revision {self.number}: the last {batch.rows:,} rows"
         self._state["facets"], page = drifttold.compare(self.model, batch, title)
         return page
 

@@ -67,12 +67,14 @@ def tell(spool: Path, store: ArtifactStore, endpoint: str, texts: Sequence[str],
         notifier.open()
     except ConflictError:  # the process before this one is still at it
         return {"waiting": len(state["untold"]) + waiting, "problem": ""}
-    with locked(spool / endpoint):
-        state = read_state(store, endpoint)
-        if targets:
-            notifier.send(_Kept(one) for one in state["untold"])
-        write_state(store, endpoint, {**state, "untold": []})
-    left = notifier.close(_LAST_WORDS_S)
+    try:
+        with locked(spool / endpoint):
+            state = read_state(store, endpoint)
+            if targets:
+                notifier.send(_Kept(one) for one in state["untold"])
+            write_state(store, endpoint, {**state, "untold": []})  # they are in the notifier's journal by now
+    finally:
+        left = notifier.close(_LAST_WORDS_S)
     problem = next((f"{one['target']}: {one['problem']}" for one in notifier.status() if one["problem"]), "")
     if left != waiting:
         with locked(spool / endpoint):

@@ -65,7 +65,7 @@ def watch(
         told = state["revisions"]
         due = {number for number in revisions if _is_due(told.get(str(number)), now)}
         if new or due or any(str(number) not in told for number in revisions):
-            watches = {number: _open(store, number, said, told.get(str(number))) for number, said in revisions.items()}
+            watches = {number: _open(store, (endpoint, number), said, told.get(str(number))) for number, said in revisions.items()}
             _fold(store, new, watches)
             _judge(spool, store, manifest, new, watches, now)
             for number, one in watches.items():
@@ -97,11 +97,11 @@ def describe(state: Mapping[str, Any]) -> dict[str, Any]:
     return {"revisions": views, "alarms": list(reversed(state["alarms"]))}
 
 
-def _open(store: ArtifactStore, number: int, said: Mapping[str, Any], before: dict[str, Any] | None) -> RevisionWatch:
+def _open(store: ArtifactStore, of: tuple[str, int], said: Mapping[str, Any], before: dict[str, Any] | None) -> RevisionWatch:
     from fairway.serve.feedback.revisionwatch import RevisionWatch
 
     model: DataModel = load_model(store, said)
-    return RevisionWatch(number, model, before)
+    return RevisionWatch(*of, model, before)
 
 
 def _is_due(before: Mapping[str, Any] | None, now: float) -> bool:
