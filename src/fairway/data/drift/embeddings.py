@@ -33,6 +33,7 @@ def width_of(values: Values) -> int:
 
 
 def norms(points: np.ndarray) -> np.ndarray:
+    """The length of each."""
     return np.sqrt((points**2).sum(1))
 
 

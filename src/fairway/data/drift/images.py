@@ -52,6 +52,7 @@ def looks_like_images(values: Values) -> bool:
 
 @cache
 def can_decode() -> bool:
+    """Whether Pillow is there."""
     return find_spec("PIL") is not None
 
 

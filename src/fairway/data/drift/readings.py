@@ -151,5 +151,6 @@ def _hash_of(value: Any) -> int:
 
 
 def label_of(value: Any) -> str:
+    """A value as the name of its bar."""
     text = "true" if value is True else "false" if value is False else str(value)
     return text if len(text) <= 60 else text[:57] + "…"

@@ -18,6 +18,7 @@ def drawn(statistics: Any) -> Batch:
 
 
 def repeated(batch: Batch, counts: np.ndarray) -> Batch:
+    """A sample with each row as often as it came."""
     if not batch.rows or len(counts) != batch.rows or (counts <= 1).all():
         return batch
     total = int(counts.sum())

@@ -41,6 +41,7 @@ class Message:
 
 
 def cut(text: str, limit: int = _LONGEST) -> str:
+    """Not longer than that."""
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 

@@ -15,6 +15,7 @@ ANNOTATIONS = frozenset(
 
 
 def is_annotation(keyword: str) -> bool:
+    """Whether a keyword says something to people or to us, and nothing of what is valid."""
     return keyword in ANNOTATIONS or keyword.startswith("x-")
 
 

@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
-from itertools import chain, islice
+from itertools import islice
 from typing import Any
 
 from fairway.data.sources import arrowchunks
@@ -386,8 +386,3 @@ def in_chunks(records: Iterable[Mapping[str, Any]], rows: int = 8_192) -> Iterat
     walked = iter(records)
     while some := list(islice(walked, rows)):
         yield some
-
-
-def with_first(first: Sequence[Any], others: Iterable[Any]) -> Iterator[Any]:
-    """What was looked at, and then the rest."""
-    return chain(first, others)

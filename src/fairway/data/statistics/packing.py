@@ -12,6 +12,7 @@ _LARGEST = 1 << 28
 
 
 def pack(array: np.ndarray) -> str:
+    """An array as text: little-endian, deflated, base64."""
     little = array.astype(array.dtype.newbyteorder("<"), copy=False)
     return base64.b64encode(zlib.compress(little.tobytes(), 1)).decode()
 

@@ -20,6 +20,7 @@ def floats(made: np.ndarray) -> Values:
 
 
 def texts(values: Sequence[str | None]) -> Values:
+    """Texts as a column."""
     valid = None
     if None in values:
         valid = np.fromiter((one is not None for one in values), bool, len(values))

@@ -15,10 +15,6 @@ _VARIABLE = re.compile(r"\$\{(\w+)\}")
 _SECRET_PARAMETER = re.compile(r"([?&;](?:[^=&;]*(?:pass|secret|token|key|sig|auth)[^=&;]*)=)[^&;#]+", re.IGNORECASE)
 
 
-Split = Callable[[bytes], tuple[list[bytes], int]]
-"""Whole records at the start of some bytes (without their ends), and how many bytes those are."""
-
-
 class EndOfStream(Exception):
     """Nothing will ever come again."""
 
