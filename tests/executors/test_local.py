@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 from pathlib import Path
@@ -252,7 +253,7 @@ def test_the_same_attempt_in_two_executors_is_executed_once(bench: Bench, tmp_pa
 def worker_of(pids: set[int]) -> int:
     """The one whose parent is this process."""
     for pid in pids:
-        with open(f"/proc/{pid}/stat") as file:
+        with contextlib.suppress(OSError), open(f"/proc/{pid}/stat") as file:  # an attempt that waited may have ended since
             if int(file.read().rpartition(")")[2].split()[1]) == os.getpid():
                 return pid
     raise AssertionError("there is no worker")
