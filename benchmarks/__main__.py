@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import peers, report
+from benchmarks.data import contenders as readers_of_data
 from benchmarks.machine import describe_machine
 from benchmarks.process import CommandError
 from benchmarks.serving import contenders
@@ -26,11 +27,7 @@ WORDS = {"peers", "page"}
 def main(argv: list[str]) -> int:
     """Exit status 0 whether bars are met or missed: it measures. 2 for a name that there is not."""
     if argv[:2] == ["peers", "install"]:
-        servers = [name for name in argv[2:] if name.startswith("serving-")]
-        others = [name for name in argv[2:] if name not in servers]
-        failed = contenders.install(servers, peers.ENVIRONMENTS) if servers else 0
-        failed += peers.install(others, peers.ENVIRONMENTS) if others or not servers else 0
-        return min(failed, 1)
+        return install(argv[2:])
     if argv[:1] == ["page"]:
         return write_page([Path(name) for name in argv[1:]])
     options = parse(argv)
@@ -54,6 +51,17 @@ def main(argv: list[str]) -> int:
     }
     measure_all([known[name] for name in options.names or known], settings, options.output)
     return 0
+
+
+def install(names: list[str]) -> int:
+    """Make the environments of the peers named (those of pipelines, if none is). 1 if one could not be made."""
+    servers = [name for name in names if name.startswith("serving-")]
+    readers = [name for name in names if name.startswith("data-")]
+    others = [name for name in names if name not in servers and name not in readers]
+    failed = contenders.install(servers, peers.ENVIRONMENTS) if servers else 0
+    failed += readers_of_data.install(readers, peers.ENVIRONMENTS) if readers else 0
+    failed += peers.install(others, peers.ENVIRONMENTS) if others or not names else 0
+    return min(failed, 1)
 
 
 def measure_all(chosen: list[Benchmark], settings: dict[str, Any], output: str) -> None:

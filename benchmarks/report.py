@@ -93,7 +93,7 @@ def split_sections(result: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def render_page(result: Mapping[str, Any]) -> str:
-    """A result file as a Markdown table: a line for each bar, the others' medians beside ours; of serving also what is no bar and was
+    """A result file as a Markdown table: a line for each bar, the others' medians beside ours; of serving and data also what is no bar and was
     taken of others, and what could not be measured."""
     machine = result["machine"]
     hardware = f"{machine['processor']}, {machine['cores']} cores, {machine['memory_gb']} GB, {machine['file_system']}"
@@ -114,7 +114,7 @@ def render_page(result: Mapping[str, Any]) -> str:
                 value += f" ({plain_number(ours['minimum'], bar['unit'])})"
             beside = ", ".join(f"{row['contender']} {plain_number(row['median'], '')}" for row in others)
             lines.append(f"| {bar['what']} | ≤ {plain_number(bar['limit'], bar['unit'])} | {value} | {bar['verdict']} | {beside} |")
-    if result["results"] and all(find_section(each["benchmark"]) == "serving" for each in result["results"]):
+    if result["results"] and all(find_section(each["benchmark"]) in ("serving", "data") for each in result["results"]):
         lines += render_beside(result["results"])
     return "\n".join(lines)
 

@@ -23,19 +23,27 @@ _RECORD = """  <book id="bk{n}">
 
 
 def make(path: str, megabytes: int) -> None:
-    rng, written, n = random.Random(1), 0, 0
-    with open(path, "w", encoding="utf-8") as file:
-        file.write('<?xml version="1.0" encoding="UTF-8"?>\n<catalog xmlns="http://example.org/shop">\n')
-        while written < megabytes * 1_000_000:
-            n += 1
-            text = _RECORD.format(
-                n=n, a=rng.choice(_WORDS), b=rng.choice(_WORDS), title=" ".join(rng.choices(_WORDS, k=5)), price=rng.random() * 100,
-                year=rng.randrange(10, 30), month=rng.randrange(1, 13), day=rng.randrange(1, 29), stock=rng.randrange(1_000),
-                words=" ".join(rng.choices(_WORDS, k=14)),
-            )  # fmt: skip
-            written += len(text) + 1
-            file.write(text)
-        file.write("</catalog>\n")
+    """Ten megabytes of books, as often as it takes."""
+    books = _books(random.Random(1), min(megabytes, 10) * 1_000_000)
+    with open(path, "wb") as file:
+        file.write(b'<?xml version="1.0" encoding="UTF-8"?>\n<catalog xmlns="http://example.org/shop">\n')
+        while file.tell() < megabytes * 1_000_000:
+            file.write(books)
+        file.write(b"</catalog>\n")
+
+
+def _books(rng: random.Random, size: int) -> bytes:
+    """At least so many bytes of them."""
+    made, written = list[bytes](), 0
+    while written < size:
+        text = _RECORD.format(
+            n=len(made) + 1, a=rng.choice(_WORDS), b=rng.choice(_WORDS), title=" ".join(rng.choices(_WORDS, k=5)),
+            price=rng.random() * 100, year=rng.randrange(10, 30), month=rng.randrange(1, 13), day=rng.randrange(1, 29),
+            stock=rng.randrange(1_000), words=" ".join(rng.choices(_WORDS, k=14)),
+        )  # fmt: skip
+        made.append(text.encode())
+        written += len(made[-1])
+    return b"".join(made)
 
 
 def read(path: str) -> int:

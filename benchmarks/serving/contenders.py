@@ -157,10 +157,11 @@ def find_python(environments: Path, contender: Contender) -> Path | None:
     return python if python.exists() else None
 
 
-def install(names: Sequence[str], environments: Path) -> int:
-    """Make the environments named `serving-…`; returns how many could not be made."""
-    known = {contender.environment: contender.installs for contender in CONTENDERS}
-    known |= {"serving-triton": ("tritonclient[http]", "numpy"), "serving-checks": CHECKS}
+def install(names: Sequence[str], environments: Path, known: Mapping[str, Sequence[str]] | None = None) -> int:
+    """Make the environments named, of those `known` (all `serving-…`) with what each takes; returns how many could not be made."""
+    if known is None:
+        known = {contender.environment: contender.installs for contender in CONTENDERS}
+        known = known | {"serving-triton": ("tritonclient[http]", "numpy"), "serving-checks": CHECKS}
     failed = 0
     for name in names:
         if name not in known:

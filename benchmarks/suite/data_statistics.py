@@ -1,27 +1,26 @@
 """All statistics of ten million rows of twenty columns, against DuckDB with a query written by hand, in turns; and of a hundred million.
 
 The hand's query computes less: no correlations, no cadence, no duplicate rows, no sample, no text shapes, and nothing that can be merged.
+Polars by hand has no sketches: its quantiles, distincts and top values are exact, of all values in memory.
 """
 
 from __future__ import annotations
 
-import json
-import subprocess
 import sys
 from pathlib import Path
 
-from benchmarks.data import rows as table
+from benchmarks.data import measured, tables
+from benchmarks.data.contenders import POLARS_FOLDER, label, run_json, run_lines
 from benchmarks.figures import OURS, Bar, ratio_of_pairs
-from benchmarks.peers import ROOT
 from benchmarks.process import CommandError
 from benchmarks.session import Benchmark, Session
 
-CSV = Bar("data-statistics-csv", "from CSV: time, of DuckDB's by hand", 1.15, "of by hand")
-PARQUET = Bar("data-statistics-parquet", "from Parquet: time, of DuckDB's by hand", 1.15, "of by hand")
-MEMORY = Bar("data-statistics-memory", "peak memory", 600, "MB")
-FLAT = Bar("data-statistics-flat", "memory for ten times the rows, of that for once", 1.15, "×")
+CSV = Bar("data-statistics-csv", "all statistics of 10,000,000 rows from CSV: time, of DuckDB's by hand", 1.15, "of by hand")
+PARQUET = Bar("data-statistics-parquet", "all statistics of 10,000,000 rows from Parquet: time, of DuckDB's by hand", 1.15, "of by hand")
+MEMORY = Bar("data-statistics-memory", "peak memory of it (the larger of the two)", 600, "MB")
+FLAT = Bar("data-statistics-flat", "peak memory for 100,000,000 rows, of that for 10,000,000", 1.15, "×")
 RATE = Bar("data-statistics-stream", "a row folded into a monitor's statistics by one core, for 200,000 a second", 5, "µs")
-_PROGRAM = Path(table.__file__).with_name("measured.py")
+PROGRAM = Path(measured.__file__)
 _STREAM = """
 import time, numpy as np
 from benchmarks.data.measured import peak_mb
@@ -43,52 +42,63 @@ print((time.process_time() - begun) / rows / 20 * 1e6, peak_mb())
 
 
 def measure(session: Session) -> None:
-    folder = session.work / "data"
-    folder.mkdir()
-    session.talk("making the rows")
-    count = table.FULL // 10 if session.quick else table.FULL
-    _run([sys.executable, table.__file__, str(folder), str(count)])
-    once = 0.0
-    for bar, name in ((CSV, "rows.csv"), (PARQUET, "rows.parquet")):
-        found: dict[str, list[dict[str, float]]] = {}
-        for _ in range(session.long_runs):
-            for who in ("fairway", "duckdb", "fairway-1"):
-                session.talk(f"{who} {name}")
-                found.setdefault(who, []).append(json.loads(_run([sys.executable, str(_PROGRAM), who, str(folder / name)])))
-        walls = {who: [one["wall_s"] for one in each] for who, each in found.items()}
-        for who, label in (("fairway", OURS), ("duckdb", "duckdb by hand"), ("fairway-1", "fairway, one thread")):
-            row = session.record(f"all statistics of {name}", label, "s", list(walls[who]))
-            row.cpu_s = [one["cpu_s"] for one in found[who]]
-            session.record(f"memory of {name}", label, "MB", [max(one["mb"] for one in found[who])])
-        ratio = ratio_of_pairs(walls["fairway"], walls["duckdb"])
-        session.record(bar.name, OURS, "of by hand", [ratio])
-        once = max(once, *(one["mb"] for one in found["fairway"]))
-    session.record(MEMORY.name, OURS, "MB", [once])
-    _measure_flatness(session, folder)
-    said = [_run([sys.executable, "-c", _STREAM]).split() for _ in range(session.long_runs)]
+    folder = tables.whole(session)
+    once = [measure_file(session, bar, folder / name) for bar, name in ((CSV, "rows.csv"), (PARQUET, "rows.parquet"))]
+    session.record(MEMORY.name, OURS, "MB", [max(once)])
+    measure_flatness(session, folder / "rows.parquet")
+    said = [run_lines([sys.executable, "-c", _STREAM], core=True)[-1].split() for _ in range(session.runs)]
     session.record(RATE.name, OURS, "µs", [float(one[0]) for one in said])
     session.record("a monitor's statistics: memory", OURS, "MB", [max(float(one[1]) for one in said)])
 
 
-def _measure_flatness(session: Session, folder: Path) -> None:
+def contenders(session: Session) -> dict[str, tuple[str, ...]]:
+    """What is run, by name. One thread, and Polars, which takes minutes, are left out of a quick run."""
+    found = {OURS: (sys.executable, "fairway"), label("duckdb", Path(sys.executable), "duckdb") + " by hand": (sys.executable, "duckdb")}
+    if session.quick:
+        return found
+    found["fairway, one thread"] = (sys.executable, "fairway-1")
+    python = session.peers.environments / POLARS_FOLDER / "bin/python"
+    if python.exists() and (session.peers.wanted is None or "polars" in session.peers.wanted):
+        found[label("polars", python, "polars") + " by hand"] = (str(python), "polars")
+    return found
+
+
+def measure_file(session: Session, bar: Bar, file: Path) -> float:
+    """In turns; returns the most memory that ours took."""
+    found: dict[str, list[dict[str, float]]] = {}
+    failed: dict[str, str] = {}
+    for _ in range(session.long_runs):
+        for name, (python, who) in contenders(session).items():
+            session.talk(f"{name} {file.name}")
+            try:
+                found.setdefault(name, []).append(run_json([python, str(PROGRAM), who, str(file)]))
+            except CommandError as error:
+                if name == OURS:
+                    raise
+                failed[name] = str(error)
+    for name, each in found.items():
+        row = session.record(f"all statistics of {file.name}", name, "s", [one["wall_s"] for one in each], failed.get(name, ""))
+        row.cpu_s = [one["cpu_s"] for one in each]
+        session.record(f"memory of {file.name}", name, "MB", [max(one["mb"] for one in each)] if each else [])
+    by_hand = next(each for name, each in found.items() if name.startswith("duckdb"))
+    ratio = ratio_of_pairs([one["wall_s"] for one in found[OURS]], [one["wall_s"] for one in by_hand])
+    session.record(bar.name, OURS, "of by hand", [ratio])
+    return max(one["mb"] for one in found[OURS])
+
+
+def measure_flatness(session: Session, file: Path) -> None:
     """Ten times the rows: the same file under ten names, read as ten shards."""
-    shards = [folder / f"shard-{number}.parquet" for number in range(10)]
+    shards = [session.work / f"shard-{number}.parquet" for number in range(10)]
     for shard in shards:
-        shard.symlink_to(folder / "rows.parquet")
+        shard.symlink_to(file)
     sizes: dict[int, float] = {}
     for count in (1, 10):
         session.talk(f"{count} shards")
-        said = json.loads(_run([sys.executable, str(_PROGRAM), "fairway", *map(str, shards[:count])]))
+        said = run_json([sys.executable, str(PROGRAM), "fairway", *map(str, shards[:count])])
         sizes[count] = said["mb"]
-        session.record(f"all statistics of {count} Parquet files", OURS, "s", [said["wall_s"]])
+        session.record(f"all statistics of {said['rows']:,} rows from Parquet", OURS, "s", [said["wall_s"]])
+        session.record(f"memory of {said['rows']:,} rows from Parquet", OURS, "MB", [said["mb"]])
     session.record(FLAT.name, OURS, "×", [sizes[10] / sizes[1]])
-
-
-def _run(words: list[str]) -> str:
-    done = subprocess.run(words, capture_output=True, text=True, timeout=1800, check=False, cwd=ROOT)
-    if done.returncode:
-        raise CommandError(f"{Path(words[1]).name}: {(done.stderr.strip().splitlines() or ['it failed'])[-1][:200]}")
-    return done.stdout
 
 
 BENCHMARK = Benchmark("data-statistics", "all statistics of ten million rows", (CSV, PARQUET, MEMORY, FLAT, RATE), measure)
