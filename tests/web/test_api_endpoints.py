@@ -13,7 +13,7 @@ from fairway.engine.bus import Bus
 from fairway.testing.memory import MemoryArtifactStore, MemoryEndpointStore
 from fairway.web.identity import Identity
 from fairway.web.keeping import LateEndpoints
-from tests.serve.control.rig import make_memory_fleet
+from tests.serve.control.rig import MemoryGateways, make_memory_fleet
 from tests.web.rig import Server
 
 
@@ -129,3 +129,31 @@ def test_endpoints_of_other_projects_are_not_there(server: Server, client: TestC
         assert answer.status_code == 404, (method, path, answer.text)
     assert client.post("/endpoints", headers=headers, json={"name": "x", "spec": spec(), "project": "theirs"}).status_code == 403
     assert client.get("/endpoints/risk").json()["endpoint"]["paused"] is False
+
+
+def test_where_alarms_go_is_kept_and_shown_without_what_may_be_a_secret(client: TestClient) -> None:
+    deploy(client, settings={"notify": ["slack+https://hooks.slack.com/services/T0/secret"]})
+    document = client.get("/endpoints/risk").json()["endpoint"]
+    assert document["notify"] == ["slack+https://hooks.slack.com/…"] and "secret" not in client.get("/endpoints").text
+    changed = client.patch("/endpoints/risk", json={"notify": []})
+    assert changed.status_code == 200 and changed.json()["notify"] == []
+    assert [entry["what"] for entry in changed.json()["history"]][-1] == "notify changed"
+
+
+@pytest.mark.parametrize(
+    ("target", "says"),
+    [
+        ("command:true", "starts no programs"),
+        ("ftp://example.org", "cannot be sent to ftp"),
+        ("https://example.org/${HOME}", "HOME is not set"),
+        ("smtp://mail.example.org", "to whom"),
+    ],
+)
+def test_alarms_go_nowhere_that_whoever_deploys_could_abuse(
+    client: TestClient, target: str, says: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(MemoryGateways, "is_local", False)
+    deploy(client)
+    answer = client.patch("/endpoints/risk", json={"notify": [target]})
+    assert answer.status_code == 422 and says in answer.text, answer.text
+    assert client.get("/endpoints/risk").json()["endpoint"]["notify"] == []

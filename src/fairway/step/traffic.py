@@ -187,7 +187,7 @@ def read_inputs(request: str | None) -> list[Any]:
     except ValueError:
         return []
     if isinstance(value, dict):
-        if isinstance(value.get("columns"), list) and isinstance(value.get("data"), list):
+        if _is_split(value):
             return [dict(zip(value["columns"], row, strict=False)) for row in value["data"]]
         for name in ("inputs", "instances", "data", "dataframe_records", "dataframe_split"):
             if isinstance(value.get(name), list | dict):
@@ -275,6 +275,14 @@ def _numbers(answer: str | None, name: str) -> list[float]:
         rows = [whole[name]] if isinstance(whole, dict) and name in whole else []
         whole = _inside(whole)
     return [float(value) for value in rows if isinstance(value, int | float)]
+
+
+def _is_split(value: dict[str, Any]) -> bool:
+    """Names of columns beside rows of values."""
+    names, rows = value.get("columns"), value.get("data")
+    if not isinstance(names, list) or not isinstance(rows, list):
+        return False
+    return all(isinstance(name, str) for name in names) and all(isinstance(row, list) for row in rows)
 
 
 def _is_tensor(value: dict[str, Any]) -> bool:

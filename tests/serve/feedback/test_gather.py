@@ -1,19 +1,22 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from pathlib import Path
 
 import pytest
 
 from fairway.serve.control.rollout import Window
+from fairway.serve.control.view import DriftOf, DriftView
 from fairway.serve.control.watched import Watched
 from fairway.serve.feedback.compact import read_manifest
 from fairway.serve.feedback.gather import Gathered, Gatherer
 from fairway.serve.feedback.spool import Spool
-from fairway.spec.endpoint import Capture, Endpoint, Rollout
+from fairway.spec.endpoint import Capture, Endpoint, Revision, Rollout, ServeSpec
 from fairway.spec.record import replace
 from fairway.step.folder import FolderArtifactStore
+from tests.serve.feedback.watchrig import package
 
 
 def capture(folder: Path, name: str, *, count: int = 6, since: float = 0.0) -> None:
@@ -88,3 +91,36 @@ def test_it_runs_when_it_is_time_and_there_is_something(tmp_path: Path) -> None:
         assert not [task for task in asyncio.all_tasks() if task.get_name() == "captured traffic"]
 
     asyncio.run(main())
+
+
+def test_alarms_that_nobody_took_are_tried_again_and_watched_traffic_has_less_patience(tmp_path: Path) -> None:
+    now = 1_000_000.0
+
+    async def main() -> None:
+        nonlocal now
+        gatherer = Gatherer(tmp_path, tmp_path / "blobs", clock=lambda: now)
+        (tmp_path / "risk").mkdir()
+        gatherer.look([Endpoint("risk")])
+        await gatherer.close()
+        gatherer.found["risk"] = Gathered(drift=DriftView((DriftOf(1),), waiting=1))
+        now += 61
+        gatherer.look([Endpoint("risk"), Endpoint("quiet")])
+        running = [task for task in asyncio.all_tasks() if task.get_name() == "captured traffic"]
+        assert len(running) == 1
+        await running[0]
+        assert gatherer.found["risk"].drift == DriftView(), "no revision of it is watched any more"
+
+    asyncio.run(main())
+
+
+def test_what_could_not_be_looked_at_keeps_what_was_known(tmp_path: Path) -> None:
+    gatherer = Gatherer(tmp_path, tmp_path / "blobs")
+    known = DriftView((DriftOf(1, rows=5),))
+    gatherer.found["risk"] = Gathered(drift=known)
+    folder = FolderArtifactStore(tmp_path / "blobs")
+    said = package(folder, {"baseline.json": {"fairway": "baseline"}})
+    folder.put("watch/risk", json.dumps({"version": 1, "consumed": []}).encode(), if_absent=False)
+    revision = Revision(1, ServeSpec("m", {"digest": said["package"]}))
+    asyncio.run(gatherer.gather([Endpoint("risk", revisions=(revision,), traffic=((1, 100.0),))]))
+    drift = gatherer.found["risk"].drift
+    assert drift.revisions == known.revisions and "KeyError" in drift.error and gatherer.found["risk"].error == ""

@@ -24,7 +24,7 @@ ROWS = [{"a": 1, "b": "x"}, {"a": 2, "b": "y"}]
         ({"inputs": {"a": [1, 2], "b": ["x", "y"]}}, ROWS),
         ({"instances": ROWS}, ROWS),
         ({"dataframe_split": {"columns": ["a", "b"], "data": [[1, "x"], [2, "y"]]}}, ROWS),
-        ({"inputs": [{"name": "a", "shape": [2], "datatype": "INT64", "data": [1, 2]}, {"name": "b", "shape": [2], "data": ["x", "y"]}]}, ROWS),
+        ({"inputs": [{"name": "a", "shape": [2], "data": [1, 2]}, {"name": "b", "shape": [2], "data": ["x", "y"]}]}, ROWS),
         ({"inputs": [{"name": "i", "shape": [2, 2], "datatype": "INT64", "data": [1, 2, 3, 4]}]}, [{"a": 1, "b": 2}, {"a": 3, "b": 4}]),
         ({"inputs": [{"name": "i", "shape": [2, 2], "datatype": "INT64", "data": [[1, 2], [3, 4]]}]}, [{"a": 1, "b": 2}, {"a": 3, "b": 4}]),
         ({"inputs": [{"name": "i", "shape": [1, 3], "datatype": "INT64", "data": [1, 2, 3]}]}, []),
@@ -78,12 +78,10 @@ def test_columns_that_nobody_knows_come_last_and_are_not_many() -> None:
     assert made["a"] == [2, None] and made["z"] == [1, None]
 
 
+_KEYS = st.sampled_from(["inputs", "a", "name", "shape", "data", "columns"])
 _JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5),
-    lambda inner: (
-        st.lists(inner, max_size=4)
-        | st.dictionaries(st.sampled_from(["inputs", "a", "name", "shape", "data", "columns"]), inner, max_size=4)
-    ),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(_KEYS, inner, max_size=4),
     max_leaves=12,
 )
 
