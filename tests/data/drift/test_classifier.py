@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 import pytest
 
@@ -70,3 +72,22 @@ def test_area_is_mann_and_whitneys() -> None:
 def test_too_few_rows_or_columns_are_not_judged() -> None:
     assert told_apart(related(50, 1, 1), related(50, 1, 2), ["x", "y"], 0.002) is None
     assert told_apart(related(500, 1, 1), related(500, 1, 2), ["x"], 0.002) is None
+
+
+def test_a_wide_table_costs_seconds_and_its_moved_column_is_found() -> None:
+    """Hundreds of categories make thousands of features; only those that tell most are learnt from."""
+
+    def wide(seed: int, moved: float) -> Batch:
+        rng = np.random.default_rng(seed)
+        shares = [1 / 8] * 8
+        columns = {f"c{n}": [f"v{one}" for one in rng.choice(8, 2_000, p=shares)] for n in range(80)}
+        columns["c79"] = [f"v{one}" for one in rng.choice(2, 2_000, p=[0.5 + moved, 0.5 - moved])]
+        return Batch.of(columns)
+
+    names = [f"c{n}" for n in range(80)]
+    began = time.process_time()
+    found = told_apart(wide(1, 0.0), wide(2, 0.25), names, 0.002)
+    assert time.process_time() - began < 5
+    assert found is not None and found.drifted and found.moved[0][0] == "c79"
+    same = told_apart(wide(1, 0.0), wide(3, 0.0), names, 0.002)
+    assert same is not None and not same.drifted

@@ -45,7 +45,7 @@ class Ladder:
 def ladder_of(values: np.ndarray) -> Ladder:
     """From simulated values: their own quantiles, and beyond the last `_TAIL` of them a generalised Pareto tail (no lighter than
     exponential, so that the far quantiles err towards fewer alarms)."""
-    made = np.sort(values)
+    made = np.sort(values.astype(np.float64))
     count = len(made)
     cut = int(count * (1 - _TAIL))
     base, above = made[cut], made[cut:] - made[cut]
@@ -57,7 +57,7 @@ def ladder_of(values: np.ndarray) -> Ladder:
     quantiles = []
     for level in LEVELS:
         if level >= _TAIL:
-            quantiles.append(float(np.quantile(made, 1 - level)))
+            quantiles.append(float(made[round((count - 1) * (1 - level))]))
         else:
             ratio = level / _TAIL
             quantiles.append(float(base + (width / shape * (ratio**-shape - 1) if shape > 0.01 else -width * math.log(ratio))))
@@ -139,25 +139,25 @@ def simulate(draw: Draw, measures: dict[str, Callable[[np.ndarray, np.ndarray], 
 
 @cache
 def _normals(bins: int, which: int) -> np.ndarray:
-    return np.random.default_rng(1000 + which).standard_normal((_ROUNDS, bins))
+    return np.random.default_rng(1000 + which).standard_normal((_ROUNDS, bins), np.float32)
 
 
 def _drawn(draw: Draw, rows: float, which: int, generator: np.random.Generator) -> np.ndarray:
-    """(rounds × bins) shares."""
+    """(rounds × bins) shares, in single precision: what they are compared by is only known to a few percent."""
     bins, expected = len(draw.shares), draw.shares * rows
     width = 16 * -(-bins // 16)  # few shapes are kept
-    made = expected + np.sqrt(expected) * _normals(width, which)[:, :bins]
-    few = expected < _SMALL
-    if few.any():
-        made[:, few] = generator.poisson(expected[few], (_ROUNDS, int(few.sum())))
+    made = _normals(width, which)[:, :bins] * np.sqrt(expected).astype(np.float32)
+    made += expected.astype(np.float32)
+    few = np.flatnonzero(expected < _SMALL)
+    if len(few):
+        made[:, few] = generator.poisson(expected[few], (_ROUNDS, len(few)))
     if draw.dependence is not None:
-        made += math.sqrt(rows) * _dependent(draw.dependence, generator)
-    np.maximum(made, 0, out=made)
-    made += 1e-9
+        made += math.sqrt(rows) * _dependent(draw.dependence, generator).astype(np.float32)
+    np.maximum(made, 1e-9, out=made)
     made /= made.sum(-1, keepdims=True)
     if draw.noise:
-        wobble = np.diff(_normals(width + 16, 2 + which)[:, : bins + 1] * (draw.noise / math.sqrt(2)), axis=-1)
-        made = np.maximum(made + wobble, 1e-9)
+        made += np.diff(_normals(width + 16, 2 + which)[:, : bins + 1], axis=-1) * np.float32(draw.noise / math.sqrt(2))
+        np.maximum(made, 1e-9, out=made)
         made /= made.sum(-1, keepdims=True)
     return made
 

@@ -7,14 +7,14 @@ differ, so exchanging the labels of the held-out rows gives the AUC that chance 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Sequence
 from importlib.util import find_spec
 
 import numpy as np
 
 from fairway.data.batch import Batch, Values
 from fairway.data.drift.chance import normal_quantile
-from fairway.data.drift.quadratic import fit_quadratic
+from fairway.data.drift.quadratic import Discriminant, Fitted
 from fairway.data.drift.report import MultivariateDrift
 from fairway.errors import UnsupportedError
 
@@ -22,8 +22,6 @@ ROWS = 4_000
 _FEWEST = 100
 _FLOOR = 0.53
 _CODES = 30
-
-Scorer = Callable[[np.ndarray], np.ndarray]
 
 
 def told_apart(before: Batch, after: Batch, names: list[str], alpha: float, *, boosting: bool = False) -> MultivariateDrift | None:
@@ -43,12 +41,13 @@ def told_apart(before: Batch, after: Batch, names: list[str], alpha: float, *, b
     halves = generator.permutation(np.tile([0, 1], size))  # as good as even
     if boosting and find_spec("sklearn") is None:
         raise UnsupportedError("gradient boosting needs scikit-learn", hint="pip install scikit-learn")
-    models: list[Scorer] = []
+    one = None if boosting else Discriminant(table, categories)
+    models: list[Fitted | _Boosted] = []
     aucs, chances, cuts = [], [], []
     for half in (0, 1):
-        learn, test = halves == half, halves != half
-        model = _boosted(table[learn], labels[learn]) if boosting else fit_quadratic(table[learn], labels[learn], categories)
-        auc, error = area(model(table[test]), labels[test])
+        learn, test = halves == half, np.flatnonzero(halves != half)
+        model = _Boosted(table, learn, labels) if one is None else one.fit(learn, labels)
+        auc, error = area(model.score(test), labels[test])
         models.append(model)
         aucs.append(auc)
         chances.append(0.5 * math.erfc((auc - 0.5) / error / math.sqrt(2)))
@@ -56,7 +55,7 @@ def told_apart(before: Batch, after: Batch, names: list[str], alpha: float, *, b
     best = int(np.argmin(chances))
     threshold = max(cuts[best], _FLOOR)
     drifted = aucs[best] > threshold
-    moved = _importance(models, table, labels, halves, names) if drifted else ()
+    moved = _importance(models, labels, halves, names) if drifted else ()
     method = "gradient boosting" if boosting else "quadratic discriminant"
     return MultivariateDrift(aucs[best], threshold, min(1.0, 2 * chances[best]), drifted, moved, size, method)
 
@@ -89,37 +88,49 @@ def _coded(before: Values, after: Values, picked: list[np.ndarray]) -> tuple[np.
     return np.minimum(rank, _CODES)[places], True
 
 
-def _boosted(table: np.ndarray, labels: np.ndarray) -> Scorer:
-    from sklearn.ensemble import HistGradientBoostingClassifier
-    from threadpoolctl import threadpool_limits
+class _Boosted:
+    """Gradient boosting, fitted to the rows of a mask."""
 
-    model = HistGradientBoostingClassifier(
-        max_iter=60, max_leaf_nodes=12, min_samples_leaf=25, l2_regularization=1.0, max_bins=64, random_state=0
-    )
-    with threadpool_limits(1):  # several threads wait for each other longer than this takes, on a machine that has other work
-        model.fit(table, labels)
+    def __init__(self, table: np.ndarray, learn: np.ndarray, labels: np.ndarray) -> None:
+        from sklearn.ensemble import HistGradientBoostingClassifier
+        from threadpoolctl import threadpool_limits
 
-    def score(rows: np.ndarray) -> np.ndarray:
+        self._table = table
+        self._model = HistGradientBoostingClassifier(
+            max_iter=60, max_leaf_nodes=12, min_samples_leaf=25, l2_regularization=1.0, max_bins=64, random_state=0
+        )
+        with threadpool_limits(1):  # several threads wait for each other longer than this takes, on a machine that has other work
+            self._model.fit(table[learn], labels[learn])
+
+    def score(self, rows: np.ndarray) -> np.ndarray:
+        return self._scored(self._table[rows])
+
+    def shuffled(self, rows: np.ndarray, column: int, order: np.ndarray) -> np.ndarray | None:
+        made = self._table[rows]
+        made[:, column] = made[order, column]
+        return self._scored(made)
+
+    def _scored(self, table: np.ndarray) -> np.ndarray:
+        from threadpoolctl import threadpool_limits
+
         with threadpool_limits(1):
-            return model.decision_function(rows)
-
-    return score
+            return self._model.decision_function(table)
 
 
 def _importance(
-    models: list[Scorer], table: np.ndarray, labels: np.ndarray, halves: np.ndarray, names: list[str]
+    models: Sequence[Fitted | _Boosted], labels: np.ndarray, halves: np.ndarray, names: list[str]
 ) -> tuple[tuple[str, float], ...]:
     """How much AUC each column carries, by shuffling it among the held-out rows; those that carry some, the most first."""
     generator = np.random.default_rng(4)
     lost = np.zeros(len(names))
     for half, model in enumerate(models):
-        test = table[halves != half]
-        truth = labels[halves != half]
-        full = area(model(test), truth)[0]
+        test = np.flatnonzero(halves != half)
+        truth = labels[test]
+        full = area(model.score(test), truth)[0]
         for place in range(len(names)):
-            shuffled = test.copy()
-            shuffled[:, place] = generator.permutation(test[:, place])
-            lost[place] += (full - area(model(shuffled), truth)[0]) / len(models)
+            scores = model.shuffled(test, place, generator.permutation(len(test)))
+            if scores is not None:
+                lost[place] += (full - area(scores, truth)[0]) / len(models)
     order = np.argsort(-lost, kind="stable")
     enough = max(0.005, 0.1 * float(lost.max()))
     return tuple((names[place], round(float(lost[place]), 4)) for place in order if lost[place] >= enough)
