@@ -20,7 +20,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from fairway.spec.artifact import ArtifactRef
-from fairway.web.previews.kinds import KINDS, kind_of, kind_of_name, table_form
+from fairway.web.previews.kinds import _BY_FORMAT, KINDS, kind_of, kind_of_name, table_form
+from fairway.web.previews.media import media_type
 from fairway.web.previews.png import render_png
 from fairway.web.previews.shown import facts_of
 from fairway.web.previews.sights import CannotSee, see
@@ -54,6 +55,12 @@ def ref(form: str, **meta: Any) -> ArtifactRef:
 def test_the_kind_follows_from_the_format_or_the_name(artifact: ArtifactRef, kind: str) -> None:
     assert kind_of(artifact) == kind
     assert kind in KINDS
+
+
+def test_what_is_shown_as_a_page_is_sent_as_one() -> None:
+    shown = [form for form in _BY_FORMAT if kind_of(ref(form)) == "html"]
+    assert {"html", "data-report"} <= set(shown)
+    assert {media_type(ref(form)) for form in shown} == {"text/html; charset=utf-8"}
 
 
 def test_how_a_table_is_stored() -> None:

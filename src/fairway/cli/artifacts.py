@@ -115,6 +115,8 @@ def cat_artifact(folder: str, run: str, name: str) -> None:
         print_json(output.load())
     elif ref.format == "table":
         click.echo("\n".join(render_table(load_table(ref, open_workspace(folder).artifacts))))
+    elif ref.format == "data-report":
+        click.echo(output.load().to_json())
     elif ref.format in ("text", "bytes", "file", "html", "markdown"):
         with open(output.path(), "rb") as file:
             shutil.copyfileobj(file, sys.stdout.buffer)
@@ -173,7 +175,10 @@ def _value(ref: Any) -> str:
 
 
 def _file_name(name: str, ref: Any) -> str:
-    suffixes = {"json": ".json", "text": ".txt", "arrow": ".arrow", "npy": ".npy", "html": ".html", "markdown": ".md"}
+    suffixes = {
+        "json": ".json", "text": ".txt", "arrow": ".arrow", "npy": ".npy", "html": ".html", "markdown": ".md", "data-report": ".html",
+        "parquet-table": ".parquet",
+    }  # fmt: skip
     original = os.path.basename(str(ref.meta.get("name", ""))) if ref.format == "file" else ""
     return original or name.replace("/", "-").replace("[", "-").replace("]", "") + suffixes.get(ref.format, "")
 

@@ -12,6 +12,7 @@ import pytest
 
 FLOW = """
 import fairway as fw
+from fairway.data import Table
 
 
 @fw.step
@@ -29,6 +30,21 @@ def look(path: str) -> fw.HTML:
 @fw.step
 def train(report: fw.HTML) -> int:
     return len(report)
+
+
+@fw.step
+def take(path: str) -> Table:
+    return fw.read(path)
+
+
+@fw.step
+def found(table: Table):
+    return fw.validate(table, "{schema}", fail=False)
+
+
+@fw.pipeline
+def kept(path: str):
+    return found(take(path))
 
 
 @fw.pipeline
@@ -72,10 +88,20 @@ def test_bad_data_fails_the_task_and_says_which_columns(project: Path) -> None:
     done = fairway(project, "run", "flow.py:gated", "-p", f"path={project / 'bad.csv'}")
     assert done.returncode == 1, done.stderr
     said = done.stdout + done.stderr
-    assert "DataAnomalies: 2 errors in `age`, `plan`" in said
+    assert "DataAnomalies: 2 errors in `age`, `plan`: `age` goes up to 310" in said
     assert "train" not in [line.split()[1] for line in said.splitlines() if line.startswith("✓")]
 
 
 def test_a_look_lets_the_run_go_on_and_keeps_the_page(project: Path) -> None:
     done = fairway(project, "run", "flow.py:told", "-p", f"path={project / 'bad.csv'}")
     assert done.returncode == 0, done.stderr
+
+
+def test_what_was_found_is_fetched_as_a_page_and_printed_as_json(project: Path) -> None:
+    done = fairway(project, "run", "flow.py:kept", "-p", f"path={project / 'bad.csv'}")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(fairway(project, "artifacts", "cat", "last", "found").stdout)
+    assert [one["column"] for one in found["anomalies"]] == ["age", "plan"]
+    assert found["uri"] == "the table"
+    assert fairway(project, "artifacts", "get", "last", "found").returncode == 0
+    assert next(project.glob("found*.html")).read_text(encoding="utf-8").startswith("<!doctype html>")

@@ -104,10 +104,11 @@ class Validation:
         """DataAnomalies, which says the columns, if there is anything of severity "error"."""
         if self.ok:
             return
-        lines = [f"{self.summary()}: {self.uri or 'the data'} does not keep to {self.schema_where or 'its schema'}"]
-        lines += [f"  {one.message}" for one in self.errors[:_SHOWN]]
+        first, *more = self.errors[:_SHOWN]
+        lines = [f"{self.summary()}: {first.message}", *(f"  {one.message}" for one in more)]
         if len(self.errors) > _SHOWN:
             lines.append(f"  and {_counted(len(self.errors) - _SHOWN, 'more error')}")
+        lines.append(f"  {self.uri or 'the data'} does not keep to {self.schema_where or 'its schema'}")
         hint = "`fairway data validate` shows everything, with rows and with the edits to the schema that would accept it."
         raise DataAnomalies("\n".join(lines), hint=hint)
 

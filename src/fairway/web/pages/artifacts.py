@@ -201,6 +201,8 @@ def _file_name(meant: Meant) -> str:
         "text": ".txt",
         "npy": ".npy",
         "html": ".html",
+        "data-report": ".html",
+        "parquet-table": ".parquet",
         "markdown": ".md",
         "npz": ".npz",
     }

@@ -12,6 +12,7 @@ MEDIA = {
     "text": "text/plain; charset=utf-8",
     "markdown": "text/markdown; charset=utf-8",
     "html": "text/html; charset=utf-8",
+    "data-report": "text/html; charset=utf-8",
     "arrow": "application/vnd.apache.arrow.file",
     "arrow-polars": "application/vnd.apache.arrow.file",
     "arrow-table": "application/vnd.apache.arrow.file",
