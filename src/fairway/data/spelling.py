@@ -36,7 +36,8 @@ def spell_figure(value: float) -> str:
         return f"{int(value):,}"
     if size >= 1e15 or size < 1e-4:
         return f"{value:.3g}"
-    return f"{value:,.{max(0, 3 - math.floor(math.log10(size)))}f}" if size < 1e6 else f"{value:,.0f}"
+    digits = max(0, 3 - math.floor(math.log10(size)))
+    return f"{value:,.{digits}f}".rstrip("0").rstrip(".") if digits else f"{value:,.0f}"
 
 
 def spell_share(share: float) -> str:

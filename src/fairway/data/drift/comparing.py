@@ -15,7 +15,8 @@ from fairway.data.drift.frames import Frame, count_counts, count_numbers
 from fairway.data.drift.readings import Counts
 from fairway.data.drift.report import Bins, ColumnDrift, DriftReport, MultivariateDrift
 from fairway.data.drift.rules import DriftRules, rules_of
-from fairway.data.drift.words import figure, told
+from fairway.data.drift.words import told
+from fairway.data.spelling import spell_figure
 
 _HEAD_ROWS = 200_000
 _JOINT = 0.25
@@ -193,8 +194,8 @@ def bins_of(frame: Frame, counts: np.ndarray) -> Bins:
         if frame.shape == "category":
             labels.append(frame.labels[start - 1] if end == start + 1 and start - 1 < len(frame.labels) else "other")
         else:
-            low = figure(float(frame.edges[start - 3])) if start > 2 else ""
-            high = figure(float(frame.edges[end - 3])) if end < len(frame.counts) else ""
+            low = spell_figure(float(frame.edges[start - 3])) if start > 2 else ""
+            high = spell_figure(float(frame.edges[end - 3])) if end < len(frame.counts) else ""
             labels.append(f"above {low}" if not high else f"up to {high}" if not low else f"{low} to {high}")
     rounded = [tuple(float(f"{share:.4g}") for share in one) for one in (before, after)]
     return Bins(rounded[0], rounded[1], tuple(labels))
