@@ -240,3 +240,34 @@ def test_without_news_nothing_is_written(tmp_path: Path, store: Any, revisions: 
     compact(tmp_path, mortal, "risk", OPEN, watched=True)
     watch(tmp_path, mortal, "risk", revisions, now=NOW)
     assert json.loads(store.get(watching.state_key("risk")))["version"] == watching.VERSION
+
+
+def test_without_numpy_the_page_says_so_and_files_are_merged_all_the_same(
+    tmp_path: Path, store: Any, known: Baseline, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = package(store, {"schema.json": SCHEMA, "baseline.json": known.to_json()})
+    wish = json.dumps({"risk": {"revisions": {"1": said}, "patience_s": 0.0}})
+    words = ["--spool", str(tmp_path), "--blobs", str(store.root), "--capture", wish]
+    monkeypatch.setattr(compacting, "find_spec", lambda name: None)
+    send(tmp_path, rows(WINDOW, 1))
+    compacting.main(words)
+    line = json.loads(capsys.readouterr().out)
+    assert "numpy is not installed" in line["drift"]["error"] and read_manifest(store, "risk").fresh == ()
+    monkeypatch.undo()
+    send(tmp_path, rows(WINDOW, 2), prefix="r")
+    compacting.main(words)
+    line = json.loads(capsys.readouterr().out)
+    assert [one["rows"] for one in line["drift"]["revisions"]] == [WINDOW] and line["drift"]["waiting"] == 0
+
+
+def test_where_the_watch_never_comes_files_do_not_stay_for_ever(
+    tmp_path: Path, store: Any, revisions: dict[int, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(compacting, "_FRESH", 2)
+    monkeypatch.setattr(compacting, "_MERGED", 2)
+    for place in range(6):
+        send(tmp_path, rows(20, place), begin=NOW + place, prefix=f"{place}-")
+        compact(tmp_path, store, "risk", OPEN, watched=True)
+    manifest = read_manifest(store, "risk")
+    assert len(manifest.fresh) == 2 and len(manifest.parts) == 3
+    assert view(watch(tmp_path, store, "risk", revisions, now=NOW))["rows"] == 40

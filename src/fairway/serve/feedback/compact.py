@@ -17,6 +17,7 @@ import time
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +36,8 @@ _PASS_BYTES = 64 << 20
 _TIERS = (1 << 20, 8 << 20, 64 << 20)
 _MERGED = 8
 _ASKED = 32
+_FRESH = 256
+"""Files that may wait for a watch which does not come: those before them are merged all the same."""
 
 
 @record
@@ -181,7 +184,7 @@ def _take(folder: Path, store: ArtifactStore, manifest: TrafficManifest, now: fl
             if found is not None:
                 rows.setdefault((kind, found["at"].strftime("%Y-%m-%d")), []).append(found)
     parts = [_store_rows(folder, store, kind, date, found) for (kind, date), found in sorted(rows.items())]
-    fresh = (*manifest.fresh, *(part.digest for part in parts)) if manifest.is_watched else ()
+    fresh = (*manifest.fresh, *(part.digest for part in parts))[-_FRESH:] if manifest.is_watched else ()
     return replace(manifest, parts=(*manifest.parts, *parts), read=read, at=now if parts else manifest.at, fresh=fresh), is_more
 
 
@@ -398,16 +401,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     store = _open(given.blobs, given.bucket)
     captures: Mapping[str, Any] = json.loads(given.capture)
+    lacks = "" if find_spec("numpy") is not None else "numpy"
     failed = False
     for endpoint, plain in captures.items():
         try:
             patience_s, project = plain.get("patience_s", given.patience), plain.get("project")
             watched = _watched(store, plain)
-            manifest = compact(
-                given.spool, store, endpoint, from_plain(Capture, plain), patience_s=patience_s, project=project, watched=bool(watched)
-            )
+            capture, is_watched = from_plain(Capture, plain), bool(watched) and not lacks
+            manifest = compact(given.spool, store, endpoint, capture, patience_s=patience_s, project=project, watched=is_watched)
             line = describe(manifest)
-            if watched:
+            if watched and lacks:
+                line["drift"] = {"error": f"{lacks} is not installed where this server runs: pip install 'fairway[data]'"}
+            elif watched:
                 line["drift"] = _watch(given.spool, store, endpoint, plain, watched)
             if not raw.has_arrow():
                 line["lacks"] = "pyarrow"
@@ -438,8 +443,6 @@ def _watch(
         state = watching.watch(spool, store, endpoint, watched, max_age_s=from_plain(Capture, plain).max_age_s, now=time.time())
         told = telling.tell(spool, store, endpoint, plain.get("notify", ()), is_local=bool(plain.get("is_local")))
         return {**watching.describe(state), **told}
-    except ImportError as error:
-        return {"error": f"{error.name} is not installed where this server runs: pip install 'fairway[data]'"}
     except Exception as error:  # noqa: BLE001 - requests are kept all the same
         return {"error": f"{type(error).__name__}: {error}"}
 
