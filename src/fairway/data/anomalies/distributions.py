@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from fairway.data.anomalies.making import Maker, Wrong
 from fairway.data.anomalies.units import Conversion, find_conversion
 from fairway.data.schema.model import QUANTILES, Bounds, ColumnRule
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
 _FEWEST = 100
 _ENOUGH = 200
 _FEWEST_FRACTIONS = 3
+_SURE = 5.5
+"""Standard errors, of the schema's quantiles and of the table's together, by which a quantile must be off."""
 _EXPLAINED = ("too-small", "too-large", "statistic-out-of-range", "drift", "not-a-multiple")
 
 
@@ -104,7 +108,7 @@ def _unit(maker: Maker, rule: ColumnRule, column: ColumnStatistics) -> None:
         return
     now = _quantiles(column)
     conversion = find_conversion(rule.quantiles, now)
-    if conversion is None:
+    if conversion is None or _is_chance(rule, column):
         return
     away = maker.withdraw(_EXPLAINED, rule.name)
     examples = next((one.examples for one in away if one.examples), ())
@@ -115,6 +119,16 @@ def _unit(maker: Maker, rule: ColumnRule, column: ColumnStatistics) -> None:
     edit = maker.column_edit(rule, _converted(rule, column, conversion, now))
     expected = f"a median near {spell(rule.quantiles[2])}{unit}"
     maker.add("unit-changed", rule.name, message, expected=expected, found=f"{spell(now[2])} ({conversion.text})", wrong=wrong, edit=edit)
+
+
+def _is_chance(rule: ColumnRule, column: ColumnStatistics) -> bool:
+    """Whether each quantile that the schema tells may be the column's own, as few rows as it has: those of heavy tails lie far apart."""
+    levels = np.array(QUANTILES)
+    slack = _SURE * np.sqrt(2 * levels * (1 - levels) / _present(column)) + column.rank_error
+    low = np.asarray(column.quantile(np.maximum(levels - slack, 0.0)), float)
+    high = np.asarray(column.quantile(np.minimum(levels + slack, 1.0)), float)
+    told = np.array(rule.quantiles)
+    return bool(((low <= told) & (told <= high)).all())
 
 
 def _converted(rule: ColumnRule, column: ColumnStatistics, conversion: Conversion, now: list[float]) -> dict[tuple[str, ...], Any]:
