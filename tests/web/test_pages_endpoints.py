@@ -591,7 +591,11 @@ def test_drift_says_what_moved_shows_it_and_who_is_told(client: TestClient, keep
     assert re.findall(r'src="(/endpoints/risk/drift/\d+)"', text) == ["/endpoints/risk/drift/3"]
     assert "Revision 4 has no baseline" in said, "it takes traffic too"
     assert "raised" in said and "over" in said
-    assert "1 alarm about its traffic" in bare(get(client, "/endpoints/risk"))
+    overview = get(client, "/endpoints/risk")
+    assert "1 alarm about its traffic <code>limit</code> is higher &lt;script&gt; What moved" in re.sub(
+        r"\s+", " ", re.sub(r"<(?!/?code)[^>]+>", " ", overview)
+    )
+    assert 'href="/endpoints/risk?tab=drift">1 alarm<' in get(client, "/endpoints")
     part = client.get(f"{SITE}/endpoints/risk?tab=drift", headers={**PART, "hx-target": "endpoint-drift"}).text
     assert "dr-found" in part and "<html" not in part and "dr-report" not in part
 

@@ -65,10 +65,10 @@ def tell_drift(view: EndpointView) -> dict[str, Any]:
     }
 
 
-def count_alarms(view: EndpointView) -> int:
-    """Alarms that have not been cleared, of revisions that take traffic."""
+def find_alarmed(view: EndpointView) -> list[Markup]:
+    """What is wrong with the traffic now, in sentences, of the revisions that take some."""
     taking = {number for number, weight in view.endpoint.traffic if weight}
-    return sum(len(one.active) for one in view.drift.revisions if one.revision in taking)
+    return [say(alarm.message) for one in view.drift.revisions if one.revision in taking for alarm in one.active]
 
 
 def say(message: str) -> Markup:

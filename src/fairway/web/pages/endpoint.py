@@ -91,7 +91,7 @@ async def frame(visit: Visit, view: EndpointView) -> dict[str, Any]:
         "series": views.tell_series(view.series) if tab == "overview" and visit.wanted in ("", "endpoint-content") else {},
         "accuracy": views.tell_accuracy(view) if tab == "quality" else {},
         "drift": driftviews.tell_drift(view) if tab == "drift" else None,
-        "alarmed": driftviews.count_alarms(view),
+        "alarmed": driftviews.find_alarmed(view),
         "form": spell_json(await asyncio.to_thread(tell_form, view)) if tab == "try" else "",
         "curl": views.curl_line(view.url, json.dumps(view.example, ensure_ascii=False), keyed=views.needs_key(view)),
     }

@@ -6,6 +6,7 @@ from starlette.responses import Response
 
 from fairway.errors import NotFoundError
 from fairway.serve.control.view import EndpointView
+from fairway.web.driftviews import find_alarmed
 from fairway.web.endpointviews import is_bad, serving, spark_of, spell_weight
 from fairway.web.pages.page import Page, Visit
 from fairway.web.ports import Endpoints
@@ -17,7 +18,16 @@ async def list_endpoints(visit: Visit) -> Response:
     stand = keeper.stand() if keeper is not None else 0
     found = [view for view in (await keeper.views() if keeper is not None else ()) if visit.identity.sees(view.endpoint.project)]
     now = visit.site.clock()
-    rows = [{"view": view, "spark": spark_of(view, now), "serving": serving(view), "bad": is_bad(view.figures)} for view in found]
+    rows = [
+        {
+            "view": view,
+            "spark": spark_of(view, now),
+            "serving": serving(view),
+            "bad": is_bad(view.figures),
+            "alarmed": len(find_alarmed(view)),
+        }
+        for view in found
+    ]
     return visit.html("endpoints.html", block="list" if visit.fragment else "", rows=rows, stand=stand, weight=spell_weight)
 
 
