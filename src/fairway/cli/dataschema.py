@@ -230,11 +230,13 @@ def _missing(rule: ColumnRule) -> str:
 
 
 def _more(rule: ColumnRule) -> str:
+    from fairway.data.spelling import spell_figure
+
     said = [rule.description] if rule.description else []
     said += ["unique"] if rule.unique else []
     said += [f"sorted {rule.sorted}"] if rule.sorted else []
     said += [f"in {', '.join(rule.environments)} only"] if rule.environments else []
-    said += [f"half of them from {rule.quantiles[1]:g} to {rule.quantiles[3]:g}"] if rule.quantiles else []
+    said += [f"half of them from {spell_figure(rule.quantiles[1])} to {spell_figure(rule.quantiles[3])}"] if rule.quantiles else []
     return _cut("; ".join(said))
 
 

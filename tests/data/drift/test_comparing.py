@@ -68,6 +68,16 @@ def test_a_median_among_values_that_the_baseline_hardly_had_is_not_made_up() -> 
     assert all("e+" not in label for label in one.bins.labels)
 
 
+def test_what_is_returned_is_short_where_it_is_printed() -> None:
+    before, after = rows(2_000, 1), rows(2_000, 2, income=0.5)
+    report = compare(before, after, multivariate=False)
+    assert repr(report).endswith("1 of 4 columns moved>")
+    assert "<li>income is higher" in report._repr_html_()
+    assert repr(fw.measure(before)) == "<TableStatistics of a table: 2,000 rows, 5 columns>"
+    found = fw.validate(before, {"type": "object", "properties": {"age": {"maximum": 17}}, "required": ["age"]})
+    assert "errors in" in repr(found) and len(repr(found)) < 200
+
+
 def test_statistics_and_tables_say_the_same_as_rows() -> None:
     before, after = rows(8_000, 1), rows(8_000, 2, income=0.15)
     exact = compare(before, after, multivariate=False)

@@ -70,6 +70,9 @@ class Validation:
     rejected: tuple[dict[str, Any], ...] = ()
     statistics: TableStatistics | None = field(default=None, repr=False, compare=False)
 
+    def __repr__(self) -> str:
+        return f"<Validation of {self.uri or 'the data'}: {self.summary()}>"
+
     @property
     def errors(self) -> tuple[Anomaly, ...]:
         return tuple(one for one in self.anomalies if one.severity == "error")

@@ -11,7 +11,7 @@ _MOST = 50
 _STYLES = {
     "all": "font:14px/1.45 system-ui,sans-serif;max-width:70em",
     "head": "font-weight:600;margin:0 0 .4em",
-    "table": "border-collapse:collapse;width:100%",
+    "table": "border-collapse:collapse;table-layout:auto",
     "cell": "text-align:left;vertical-align:top;padding:.3em .8em .3em 0;border-top:1px solid rgba(128,128,128,.35)",
     "small": "opacity:.7;font-size:12px",
 }

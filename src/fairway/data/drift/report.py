@@ -76,6 +76,10 @@ class DriftReport:
     notes: tuple[str, ...] = ()
     alpha: float = 0.0
 
+    def __repr__(self) -> str:
+        moved, all_of_them = (len({one.column for one in some}) for some in (self.drifted, self.columns))
+        return f"<DriftReport of {self.current} against {self.reference}: {moved} of {all_of_them} columns moved>"
+
     @property
     def drifted(self) -> list[ColumnDrift]:
         """What moved, the farthest over its threshold first."""
@@ -150,7 +154,7 @@ class DriftReport:
         said = list(self.sentences())
         if not said:
             return f"<p>No drift: {len({one.column for one in self.columns})} columns, {self.current_rows:,} rows.</p>"
-        return "<ul>" + "".join(f"<li>{escape(one)}</li>" for one in said) + "</ul>"
+        return "<ul>" + "".join(f"<li>{escape(one.replace('`', ''))}</li>" for one in said) + "</ul>"
 
 
 def _column(data: dict[str, Any]) -> ColumnDrift:

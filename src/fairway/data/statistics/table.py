@@ -49,6 +49,9 @@ class TableStatistics:
     uri: str = ""
     measured_at: str = ""
 
+    def __repr__(self) -> str:
+        return f"<TableStatistics of {self.uri or 'a table'}: {self.rows:,} rows, {len(self.columns):,} columns>"
+
     @property
     def cadence(self) -> Cadence | None:
         """Of the column `time`; where none was named, of the only time column."""
