@@ -57,5 +57,5 @@ def size_of(path: Path) -> int:
 
 
 if __name__ == "__main__":
-    words, _, anyway = " ".join(sys.argv[1:]).partition(" --less ")
+    words, _, anyway = " ".join(sys.argv[1:]).partition("--less")
     print(json.dumps(measure_installed(*words.split(), less=anyway.split())))

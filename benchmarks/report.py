@@ -93,8 +93,8 @@ def split_sections(result: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def render_page(result: Mapping[str, Any]) -> str:
-    """A result file as a Markdown table: a line for each bar, the others' medians beside ours; of serving and data also what is no bar and was
-    taken of others, and what could not be measured."""
+    """A result file as a Markdown table: a line for each bar, the others' medians beside ours; of serving and data also what is no bar
+    and was taken of others, and what could not be measured."""
     machine = result["machine"]
     hardware = f"{machine['processor']}, {machine['cores']} cores, {machine['memory_gb']} GB, {machine['file_system']}"
     software = f"{machine['system']}, Python {machine['python']}; {result['started_at'][:10]}, commit {machine['commit']}"

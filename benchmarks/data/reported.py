@@ -14,9 +14,7 @@ from pathlib import Path
 from typing import Any
 
 ROWS = 4_000
-_ELSEWHERE = re.compile(
-    r"""(?:\b(?:src|href|action|srcset|poster)\s*=\s*["']?|url\(\s*["']?|@import\s+["']?)(?!#|data:|["'])[^\s>)]""", re.I
-)
+_ELSEWHERE = re.compile(r"""(?:\b(?:src|href|action|srcset|poster)\s*=|url\(|@import\b)\s*["']?(?!#|data:|["'\s])[^\s>)]""", re.I)
 
 
 def main(file: str, columns: int) -> dict[str, float]:

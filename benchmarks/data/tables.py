@@ -1,4 +1,4 @@
-"""The tables of the data benchmarks, made once and kept in `benchmarks/.data` (3 GB for ten million rows) for the next suite and the next run."""
+"""The tables of the data benchmarks: made once, and kept in `benchmarks/.data` (5 GB) for the next suite and the next run."""
 
 from __future__ import annotations
 

@@ -51,33 +51,30 @@ def measure_cost(session: Session) -> None:
 
 
 def measure_others(session: Session, count: int) -> None:
-    """In turns; one that fails drops out and says why."""
+    """In turns; one that fails says why."""
     before, now = (str(tables.part(session, first, count)) for first in (0, count))
-    walls: dict[str, list[float | None]] = {OURS: []}
-    sizes: dict[str, float] = {}
-    notes: dict[str, str] = {OURS: ""}
-    others = {one.label: one for one in present(session.peers)}
-    names = {OURS: OURS} | {label: one.contender.name for label, one in others.items()}
+    others = {one.label: one for one in present(session.peers, each_once=True)}
+    found: dict[str, list[dict[str, float] | None]] = {label: [] for label in (OURS, *others)}
+    failed: dict[str, str] = {}
     for _ in range(session.long_runs):
-        for label in [OURS, *others]:
+        for label, each in found.items():
             session.talk(f"{label}, {count:,} rows")
             try:
-                found = (
-                    run_json([*PROGRAM, "both", before, now]) if label == OURS else json.loads(others[label].run("cost", before, now)[-1])
-                )
+                ours = label == OURS
+                each.append(run_json([*PROGRAM, "both", before, now]) if ours else json.loads(others[label].run("cost", before, now)[-1]))
             except CommandError as error:
-                walls.setdefault(label, []).append(None)
-                notes[label] = str(error)
-                continue
-            walls.setdefault(label, []).append(found["wall_s"])
-            sizes[label] = max(sizes.get(label, 0), found["mb"])
-            notes[label] = describe(found)
-    for label, each in walls.items():
-        session.record(f"infer and validate {count:,} rows", label, "s", each, notes[label])
-        session.record(f"memory of it, {count:,} rows", label, "MB", [sizes[label]] if label in sizes else [])
-        if names[label] in AGAINST:
-            ratio = ratio_of_pairs(walls[OURS], each)
-            session.record(AGAINST[names[label]].name, OURS, f"of {names[label]}", [ratio], f"{count:,} rows")
+                each.append(None)
+                failed[label] = str(error)
+    walls = {label: [one and one["wall_s"] for one in each] for label, each in found.items()}
+    for label, each in found.items():
+        there = [one for one in each if one]
+        note = failed.get(label) or describe(there[-1])
+        session.record(f"infer and validate {count:,} rows", label, "s", walls[label], note)
+        session.record(f"memory of it, {count:,} rows", label, "MB", [max(one["mb"] for one in there)] if there else [])
+        if label in others:
+            name = others[label].contender.name
+            ratio = ratio_of_pairs(walls[OURS], walls[label])
+            session.record(AGAINST[name].name, OURS, f"of {name}", [ratio], f"{count:,} rows, {label}")
     for one in absent(session.peers):
         session.record("infer and validate", one.name, "s", [], f"not installed: python -m benchmarks peers install {one.folder}")
 

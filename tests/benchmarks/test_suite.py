@@ -120,6 +120,8 @@ PROMISED = {
     "data-damages-together": (0, "damages"),
     "data-drift": (2.2, "×"),
     "data-stream": (5, "µs"),
+    "data-stream-short": (5, "µs"),
+    "data-stream-long": (5, "µs"),
     "data-stream-memory": (50, "MB"),
     "data-report-size": (2, "MB"),
     "data-report-addresses": (0, "addresses"),
