@@ -271,3 +271,15 @@ def test_where_the_watch_never_comes_files_do_not_stay_for_ever(
     manifest = read_manifest(store, "risk")
     assert len(manifest.fresh) == 2 and len(manifest.parts) == 3
     assert view(watch(tmp_path, store, "risk", revisions, now=NOW))["rows"] == 40
+
+
+def test_many_rows_are_judged_as_they_come_and_looked_back_at(
+    tmp_path: Path, store: Any, revisions: dict[int, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from fairway.serve.feedback import revisionwatch
+
+    monkeypatch.setattr(revisionwatch, "_MOST", WINDOW)
+    send(tmp_path, rows(4 * WINDOW, 1))
+    state = look(tmp_path, store, revisions)
+    assert view(state)["checked_at"] == NOW and view(state)["windows"] == 4 and state["revisions"]["1"]["held"] == []
+    assert "the last 200 rows" in store.get(report_key("risk", 1)).decode()

@@ -33,6 +33,7 @@ class RevisionWatch:
         self.page: str | None = None
         """A new page about the rows that came last, if there is one."""
         self._alarms: list[Alarm] = []
+        self._judged = False
         self._at = 0.0
         monitor = Monitor(model.baseline, model.schema) if model.baseline is not None else None
         self.watch = Watch(model.schema, monitor, silence_s=float("inf"), clock=self._clock)
@@ -80,8 +81,8 @@ class RevisionWatch:
 
     def finish(self, now: float, *, is_due: bool = False) -> list[dict[str, Any]]:
         """Judge what has come (if it is enough, or `is_due`); the alarms that were raised and cleared, the oldest first."""
-        if len(self._state["held"]) >= LEAST or is_due:
-            self._step(is_due=is_due)
+        self._step(is_due=is_due)
+        if self._judged:
             self._state["checked_at"] = now
             self.page = self._look_back()
         self._state["view"] = self._view()
@@ -110,10 +111,12 @@ class RevisionWatch:
         while len(held) >= (1 if is_due else LEAST):
             some, held = held[: self._window_rows], held[self._window_rows :]
             batch = self._batch(some)
+            self._judged = True
             self._alarms += self.watch.add(Window(batch, begin_s, self._at, batch.rows, 0, None, lambda: None))
             state["rows"] += len(some)
             state["recent"] = _newest([*state["recent"], *some], self._window_rows)
-        state["held"], state["held_at"] = held, self._at if held else 0.0
+        if len(held) < len(state["held"]):
+            state["held"], state["held_at"] = held, self._at if held else 0.0
 
     @property
     def _window_rows(self) -> int:
