@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -15,7 +15,7 @@ from fairway.data.drift.frames import Frame, count_counts, count_numbers
 from fairway.data.drift.readings import Counts
 from fairway.data.drift.report import Bins, ColumnDrift, DriftReport, MultivariateDrift
 from fairway.data.drift.rules import DriftRules, rules_of
-from fairway.data.drift.words import told
+from fairway.data.drift.words import TOLD_QUANTILES, told
 from fairway.data.spelling import spell_figure
 
 _HEAD_ROWS = 200_000
@@ -91,8 +91,10 @@ def _only_in(before: Rows, now: Rows) -> list[str]:
 class Measured:
     """A facet of both sides in the reference's bins, with what chance does."""
 
-    def __init__(self, track: Track, counts: np.ndarray, rules: DriftRules, error: float) -> None:
-        self.track, self.counts = track, counts
+    def __init__(
+        self, track: Track, counts: np.ndarray, rules: DriftRules, error: float, quantile: Callable[[float], float] | None = None
+    ) -> None:
+        self.track, self.counts, self.quantile = track, counts, quantile
         frame, rule = track.frame, rules.of(track.facet.column)
         self.rule = rule
         window = float(counts.sum())
@@ -112,7 +114,7 @@ class Measured:
         name = max(thresholds, key=lambda one: self.values[one] / max(thresholds[one], 1e-12))
         value, facet, frame = self.values[name], self.track.facet, self.track.frame
         drifted = may and value > thresholds[name] and bool(self.counts.sum())
-        note = told(facet, frame, self.counts)
+        note = told(facet, frame, self.counts, self.quantile)
         return ColumnDrift(
             facet.column, facet.name, facet.kind, all_measures(frame, self.counts), name, value, thresholds[name], self.chance, drifted,
             self.rule.severity, note, bins_of(frame, self.counts),
@@ -130,7 +132,8 @@ def _measured(track: Track, now: Rows, rules: DriftRules) -> Measured:
     read = read_facet(now, facet)
     if isinstance(read, Counts):
         return Measured(track, count_counts(frame.keys, read), rules, 0.0)
-    return Measured(track, count_numbers(frame.edges, read), rules, read.error)
+    known = dict(zip(TOLD_QUANTILES, read.quantile(np.array(TOLD_QUANTILES)).tolist(), strict=True))
+    return Measured(track, count_numbers(frame.edges, read), rules, read.error, known.__getitem__)
 
 
 def _readable(track: Track, now: Rows) -> bool:
