@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,8 +14,10 @@ import pytest
 from fairway.data.batch import Batch
 from fairway.data.drift import Alarm, Baseline, Monitor
 from fairway.data.schema.parse import parse_schema
+from fairway.data.streams import follow
 from fairway.data.streams.stream import Window
 from fairway.data.watch import Watch, find_silence, kinds_of
+from fairway.data.watchfile import WatchFile
 from tests.data.sensors import BEGIN_S, Readings, dropping, in_fahrenheit, readings, repeated, then, with_gap, zone_shifted
 
 CADENCE = {"column": "at", "period_s": 5, "tolerance": 0.1, "max_gap_s": 30, "duplicates": 0, "order": "ascending", "zone": "UTC"}
@@ -209,3 +212,67 @@ def test_a_watch_that_is_restarted_tells_the_same(every: int) -> None:
         (kind, state) for kind in ("drift", "too-large") for state in ("raised", "cleared")
     }
     assert restarted.rows == 40 * 150
+
+
+@pytest.mark.parametrize("every", [1, 3])
+def test_times_go_on_where_a_watch_was_stopped(every: int) -> None:
+    slow = readings(310, seed=5, begin_s=CALM.end_s, period_s=10)
+    calm = with_gap(readings(900, seed=6, begin_s=slow.end_s), 400, 60)
+    trouble = then(CALM, slow, calm, zone_shifted(readings(600, seed=7, begin_s=calm.end_s), -1.0, first=200))
+    told, again = list[tuple[Any, ...]](), list[tuple[Any, ...]]()
+    whole, restarted = Watch(SCHEMA), Watch(SCHEMA)
+    for place, window in enumerate(_windows(trouble, 17)):
+        told += [(place, one.id, one.state, one.message) for one in whole.add(window)]
+        again += [(place, one.id, one.state, one.message) for one in restarted.add(window)]
+        if place % every == 0:
+            state = json.loads(json.dumps(restarted.state()))
+            restarted = Watch(SCHEMA)
+            restarted.restore(state)
+    assert told == again
+    assert {one[1].partition(":")[0] for one in told} >= {"cadence-changed", "time-gap", "zone-shifted"}
+
+
+@pytest.mark.parametrize("killed", ["before the state is kept", "before the window is committed", "after"])
+def test_a_watch_that_is_killed_tells_each_alarm_once_and_misses_no_row(tmp_path: Path, killed: str) -> None:
+    random = np.random.default_rng(3)
+    baseline = Baseline.make(Batch.of({"x": random.normal(size=20_000)}), window_rows=100)
+    values = np.concatenate([random.normal(size=600), random.normal(size=600) + 3, random.normal(size=600)])
+    (tmp_path / "d.ndjson").write_text("".join(json.dumps({"x": float(one)}) + "\n" for one in values))
+    told: list[tuple[str, str]] = []
+    for turn in range(40):
+        watch = Watch(None, Monitor(baseline), clock=lambda: dt.datetime.fromtimestamp(BEGIN_S, dt.UTC))
+        kept = WatchFile(tmp_path / "watches", "g", "d", watch)
+        assert kept.load() == ""
+        options: dict[str, Any] = {"start": "oldest", "once": True, "offsets": str(tmp_path / "offsets")}
+        done = True
+        with follow(tmp_path / "d.ndjson", window="50 rows", group="g", **options) as stream:
+            for place, window in enumerate(stream):
+                if kept.is_done(window):
+                    window.commit()
+                    continue
+                alarms = watch.add(window)
+                dies = place == turn % 3 + 1
+                if dies and killed == "before the state is kept" and turn < 30:
+                    done = False
+                    break
+                told += [(one.id, one.state) for one in alarms]
+                kept.save(window)
+                if dies and killed == "before the window is committed":
+                    done = False
+                    break
+                window.commit()
+                if dies:
+                    done = False
+                    break
+        if done:
+            break
+    assert done
+    assert told == [("drift:x:1", "raised"), ("drift:x:1", "cleared")]
+    assert watch.rows == len(values)
+
+
+def test_another_schema_begins_afresh(tmp_path: Path) -> None:
+    WatchFile(tmp_path, "g", "d", Watch(SCHEMA)).save(next(_windows(CALM)))
+    assert WatchFile(tmp_path, "g", "d", Watch(SCHEMA)).load() == ""
+    other = parse_schema({"type": "object", "properties": {}})
+    assert "begin afresh" in WatchFile(tmp_path, "g", "d", Watch(other)).load()

@@ -15,6 +15,8 @@ from typing import Any
 
 import pytest
 
+from fairway.data.batch import Batch
+from fairway.data.drift import Baseline
 from tests.data.sensors import Readings, readings, then, with_gap, zone_shifted
 from tests.data.test_notify import Receiver
 from tests.data.test_watch import DOCUMENT
@@ -126,11 +128,27 @@ def test_a_signal_ends_cleanly_and_the_next_watch_goes_on(folder: Path, receiver
     assert [one["kind"] for body in bodies for one in body["alarms"] if "every 10 s" in one["message"]]
     assert bodies[0]["source"] == "sensors"
     with data.open("ab") as file:
-        file.write(readings(200, seed=30, begin_s=_trouble().take(slice(0, 900)).end_s).ndjson())
+        file.write(readings(400, seed=30, begin_s=_trouble().take(slice(0, 900)).end_s).ndjson())
     status, text, _ = _run(folder, *words[:-4], "--once")
     told = [json.loads(line) for line in text.splitlines()]
-    assert status == 0
-    assert [one["offsets"] for one in told if one["event"] == "window"] == [{"first": 900, "last": 999}, {"first": 1000, "last": 1099}]
+    assert status == 0, "what the first watch raised has cleared"
+    assert [one["offsets"] for one in told if one["event"] == "window"] == [{"first": n, "last": n + 99} for n in range(900, 1300, 100)]
+    assert ("cadence-changed", "cleared") in [(one["kind"], one["state"]) for one in told if one["event"] == "alarm"]
+
+
+def test_a_schema_names_its_baseline(folder: Path) -> None:
+    schema = {"type": "object", "properties": {"temperature": {"type": "number"}}, "x-fairway": {"baseline": "baseline.json"}}
+    (folder / "in" / "here").mkdir(parents=True)
+    (folder / "in" / "here" / "schema.json").write_text(json.dumps(schema))
+    (folder / "d.ndjson").write_bytes(b"".join(b'{"temperature": 90.5}\n' for _ in range(500)))
+    words = ["d.ndjson", "--schema", "in/here/schema.json", "--once", "-o", "json"]
+    status, _, err = _run(folder, *words)
+    assert status == 2 and "in/here/baseline.json" in err
+    Baseline.make(Batch.of({"temperature": CALM.temperature}), window_rows=100).save(folder / "in" / "here" / "baseline.json")
+    status, out, err = _run(folder, *words)
+    told = [json.loads(line) for line in out.splitlines()]
+    assert status == 1, err
+    assert [(one["kind"], one["column"]) for one in told if one["event"] == "alarm"] == [("drift", "temperature")]
 
 
 def test_a_hook_that_hangs_does_not_hold_up_the_stream_and_what_it_missed_is_sent_by_the_next_watch(

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from fairway.data.notify import Notifier
     from fairway.data.streams import Stream
     from fairway.data.watch import Watch
+    from fairway.data.watchfile import WatchFile
 
+_WATCHES_FOLDER = Path(".fairway/watches")
 _ALARMS_FOLDER = Path(".fairway/alarms")
 _LAST_WORDS_S = 10.0
 
@@ -28,7 +30,13 @@ _LAST_WORDS_S = 10.0
 @click.command("watch")
 @click.argument("uri")
 @click.option("--schema", "schema_file", default="", metavar="FILE", help="The schema that rows are held to.")
-@click.option("--baseline", "baseline_file", default="", metavar="FILE", help="What `fairway data drift --save-baseline` wrote.")
+@click.option(
+    "--baseline",
+    "baseline_file",
+    default="",
+    metavar="FILE",
+    help="Of `fairway data drift --save-baseline`; else the one that the schema names.",
+)
 @click.option("--environment", default="serving", metavar="NAME", show_default=True, help="Where the rows are: which columns are there.")
 @click.option("--window", default="2000 rows or 30s", show_default=True, help="When rows are judged: after so many, or so long.")
 @click.option("--time", "time_column", default="", metavar="COLUMN", help="Windows by the time in this column, not by arrival.")
@@ -76,7 +84,7 @@ def command(ctx: click.Context, uri: str, schema_file: str, baseline_file: str, 
         notifier.open()
     try:
         with _stopped_by_signals(stream), view:
-            wrong = _follow(stream, watch, notifier, view)
+            wrong = _follow(stream, watch, notifier, view, _make_file(watch, view, more["group"], uri))
     finally:
         if notifier is not None:
             left = notifier.close(_LAST_WORDS_S)
@@ -86,20 +94,42 @@ def command(ctx: click.Context, uri: str, schema_file: str, baseline_file: str, 
     ctx.exit(1 if watch.active or (more["once"] and wrong) else 0)
 
 
-def _follow(stream: Stream, watch: Watch, notifier: Notifier | None, view: View) -> bool:
-    """Every window; whether any alarm of severity "error" was raised."""
+def _follow(stream: Stream, watch: Watch, notifier: Notifier | None, view: View, kept: WatchFile | None) -> bool:
+    """Every window; whether any alarm of severity "error" was raised. A window's alarms are in the journal before the watch's state is
+    kept, and that before the window is committed."""
     wrong = False
     rejected = 0
     for window in stream:
+        if kept is not None and stream.keeps_numbers and kept.is_done(window):
+            rejected = stream.rejects.count
+            window.commit()
+            continue
         began = time.perf_counter()
         alarms = watch.add(window, stream.rejects.count - rejected)
         rejected = stream.rejects.count
         wrong = wrong or any(one.state == "raised" and one.severity == "error" for one in alarms)
         if notifier is not None and alarms:
             notifier.send(alarms)
+        if kept is not None:
+            kept.save(window)
         view.show(window, alarms, time.perf_counter() - began)
         window.commit()
     return wrong
+
+
+def _make_file(watch: Watch, view: View, group: str, uri: str) -> WatchFile | None:
+    """Where a group's watch is kept; None without a group, or where the stream cannot be met again."""
+    if not group or uri == "-":
+        return None
+    from fairway.data.streams.transport import without_secrets
+    from fairway.data.watchfile import WatchFile
+
+    name = without_secrets(uri) if "://" in uri else str(Path(uri).absolute())
+    made = WatchFile(_WATCHES_FOLDER, group, name, watch)
+    note = made.load()
+    if note:
+        view.note(note)
+    return made
 
 
 def _make_watch(schema_file: str, baseline_file: str, more: dict[str, Any]) -> tuple[Watch, dict[str, Any]]:
@@ -111,9 +141,20 @@ def _make_watch(schema_file: str, baseline_file: str, more: dict[str, Any]) -> t
     from fairway.data.watch import Watch, kinds_of
 
     schema = load_schema_file(schema_file).for_environment(more["environment"]) if schema_file else None
+    if schema is not None and schema.baseline and not baseline_file:
+        baseline_file = _beside(schema_file, schema.baseline)
     monitor = Monitor(load_baseline(baseline_file), schema) if baseline_file else None
     silence_s = parse_seconds(more["silence"]) if more["silence"] else None
     return Watch(schema, monitor, clear_after=more["clear_after"], silence_s=silence_s), kinds_of(schema)
+
+
+def _beside(schema_file: str, name: str) -> str:
+    """The baseline that a schema names, in the schema's folder."""
+    path = Path(schema_file).parent / name
+    if not path.is_file():
+        hint = "put it beside the schema, name another with --baseline FILE, or take `baseline` out of the schema"
+        raise ConfigError(f"the schema names a baseline that is not there: {path}", where=schema_file, hint=hint)
+    return str(path)
 
 
 def _open(uri: str, watch: Watch, kinds: dict[str, Any], more: dict[str, Any]) -> Stream:

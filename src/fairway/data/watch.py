@@ -88,7 +88,7 @@ class Watch:
         return alarms
 
     def state(self) -> dict[str, Any]:
-        """What a restarted process needs to go on: JSON. What times told so far is not in it."""
+        """What a restarted process needs to go on: JSON."""
         return {
             "rows": self.rows,
             "windows": self.windows,
@@ -96,6 +96,9 @@ class Watch:
             "open": [[one.alarm.to_json(), one.calm] for one in self._open.values()],
             "drifted": [one.to_json() for one in self._drifted.values()],
             "monitor": self.monitor.state() if self.monitor is not None else None,
+            "cadences": self._cadences.state() if self._cadences is not None else None,
+            "steps": self._steps,
+            "last_row_s": self._last_row_s,
         }
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -106,6 +109,10 @@ class Watch:
         found = [(Alarm.from_json(alarm), int(calm)) for alarm, calm in state["open"]]
         self._open = {(alarm.kind, alarm.column): _Raised(alarm, calm) for alarm, calm in found}
         self._drifted = {one.id: one for one in map(Alarm.from_json, state["drifted"])}
+        if self._cadences is not None and state.get("cadences"):
+            self._cadences.restore(state["cadences"])
+            self._steps = int(state["steps"])
+        self._last_row_s = state.get("last_row_s")
 
     def _judge(self, window: Window, found: list[Anomaly]) -> set[str]:
         """Adds what the rows tell to `found`; the kinds that could have been found ("*": all but those of times)."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from fairway.data.anomalies.cadences import FEWEST_STEPS, judge_cadence
 from fairway.data.anomalies.making import Maker
 from fairway.data.anomalies.model import Anomaly
@@ -37,6 +39,15 @@ class CadenceWatch:
                     one.begin()
         return sorted(maker.made, key=lambda one: one.rank)
 
+    def state(self) -> list[Any]:
+        """What a restarted process needs to go on: JSON."""
+        return [one.state() for one in self._open]
+
+    def restore(self, state: list[Any]) -> None:
+        """Goes on where `state()` of the same schema was taken."""
+        for one, told in zip(self._open, state, strict=True):
+            one.restore(told)
+
 
 class _Open:
     """What came of one cadence since the last answer."""
@@ -57,6 +68,23 @@ class _Open:
         self.cadence.ends = before.ends
         if self.jumps is not None:
             self.jumps = self.jumps.following()
+
+    def state(self) -> Any:
+        """Of an answer that is just given, next to nothing: the last times."""
+        jumps = self.jumps.state() if self.jumps is not None else None
+        if self.cadence.rows:
+            return {"whole": self.cadence.to_record(), "jumps": jumps}
+        ends = [[str(key), one.label, one.first, one.last, one.first_row, one.rows] for key, one in self.cadence.ends.items()]
+        return {"arrow": self.cadence.arrow, "ends": ends, "jumps": jumps}
+
+    def restore(self, told: Any) -> None:
+        if "whole" in told:
+            self.cadence = Cadence.from_record(told["whole"])
+        else:
+            record = Cadence(self.rule.column, told["arrow"], self.rule.by).to_record()
+            self.cadence = Cadence.from_record({**record, "ends": told["ends"]})
+        if self.jumps is not None:
+            self.jumps.restore(told["jumps"])
 
     def add(self, batch: Batch) -> bool:
         if self.rule.column not in batch.columns or not all(name in batch.columns for name in self.rule.by):

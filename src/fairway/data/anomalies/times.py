@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from itertools import pairwise
 from threading import Lock
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -66,6 +66,16 @@ class Jumps:
         made = Jumps(self.column)
         made._ends = self._ends[-1:]
         return made
+
+    def state(self) -> list[Any]:
+        """What a restarted process needs to go on: JSON."""
+        return [[list(one) for one in self._inside], [list(one) for one in self._ends]]
+
+    def restore(self, state: list[Any]) -> None:
+        """Goes on where `state()` was taken."""
+        inside, ends = state
+        self._inside = [Jump(*one) for one in inside]
+        self._ends = [(first, row, low, high) for first, row, low, high in ends]
 
     def backwards(self) -> list[Jump]:
         """At most twenty, in the order of the rows."""

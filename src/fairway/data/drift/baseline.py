@@ -92,7 +92,9 @@ class Baseline:
     @classmethod
     def from_json(cls, document: dict[str, Any], *, where: str = "") -> Baseline:
         """What `to_json` gave. Raises ConfigError for anything else, or where it is damaged."""
-        if document.get("fairway") != "baseline" or document.get("version") != VERSION:
+        if document.get("fairway") == "baseline" and document.get("version") != VERSION:
+            raise ConfigError("this baseline was made by another version of Fairway; it has to be made again", where=where, hint=_AGAIN)
+        if document.get("fairway") != "baseline":
             raise ConfigError("this is no baseline of drift", where=where, hint=_AGAIN)
         try:
             tracks = tuple(_track_from(one) for one in document["tracks"])

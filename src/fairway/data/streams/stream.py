@@ -112,6 +112,11 @@ class Stream:
         return self._transport.notes
 
     @property
+    def keeps_numbers(self) -> bool:
+        """Whether records have the same numbers when they come again to another process."""
+        return self._offsets is not None
+
+    @property
     def records(self) -> int:
         """How many records came since this stream was opened."""
         return self._ledger.count
