@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import socket
 import weakref
 from collections.abc import Callable
@@ -19,6 +20,8 @@ _GOING = GoAwayFrame(0, last_stream_id=2**31 - 1).serialize()
 """Says that the connection ends, and that all that was asked on it is answered."""
 _BACKLOG = 1024
 _LAST_S = 2.0
+_PAUSE_S = 0.2
+"""Between an answer and the word that its connection ends: clients that read both at once lose the answer."""
 
 
 class GrpcListener(Server):
@@ -48,11 +51,20 @@ class GrpcListener(Server):
         taking.drain()
         told = weakref.WeakSet[Connection]()
         now = asyncio.get_running_loop().time
+        at_rest = weakref.WeakKeyDictionary[Connection, float]()  # since when nothing is being answered on it
+
+        def is_resting(link: Connection) -> bool:
+            if link._connection.open_inbound_streams:
+                at_rest[link] = math.inf
+            elif at_rest.get(link) == math.inf:
+                at_rest[link] = now()
+            return now() - at_rest.setdefault(link, 0.0) >= _PAUSE_S
+
         quiet, end = now() + linger_s, now() + timeout_s
         last = end - min(_LAST_S, timeout_s / 2)
-        while now() < end and (is_busy() or (now() < quiet and (taking.opening or self._open()))):
+        while now() < end and (is_busy() or not all(map(is_resting, self._open())) or (now() < quiet and (taking.opening or self._open()))):
             for link in self._open():
-                if link not in told and (now() >= last or not link._connection.open_inbound_streams):
+                if link not in told and (now() >= last or is_resting(link)):
                     told.add(link)
                     link._transport.write(_GOING)
             await asyncio.sleep(0.01)
