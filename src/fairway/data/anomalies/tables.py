@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _SHOWN = 5
 _TIMES = ("timestamp", "date")
+_FIRST_S, _LAST_S = -62_135_596_800, 253_402_300_799  # the years that Python has: 1 to 9999
 
 
 def find_in_columns_there(maker: Maker, checks: RowChecks) -> None:
@@ -172,7 +173,7 @@ def _newest(statistics: TableStatistics, name: str) -> dt.datetime | None:
     if column is None or column.high is None or column.kind not in _TIMES:
         return None
     seconds = column.high * 86_400 if column.kind == "date" else column.high / 1e6
-    return dt.datetime.fromtimestamp(seconds, dt.UTC)
+    return dt.datetime.fromtimestamp(min(max(seconds, _FIRST_S), _LAST_S), dt.UTC)
 
 
 def find_against_baseline(maker: Maker, statistics: TableStatistics, baseline: TableStatistics) -> None:

@@ -85,6 +85,10 @@ def open_source(uri: str | Sequence[str], format_name: str, options: Mapping[str
                 f"{name} has no option {option!r}",
                 hint=_closest(option, (*entry.options, *COMMON)) or "options: " + ", ".join(entry.options),
             )
+    if name not in ("csv", "sql", "hive"):
+        from fairway.data.sources import files
+
+        files.refuse_pipes(uri, name)
     return import_module(f"fairway.data.sources.{entry.module}").open(uri, dict(options))
 
 

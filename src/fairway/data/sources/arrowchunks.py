@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import math
 from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any, cast
@@ -143,6 +144,11 @@ def _offsets(lengths: np.ndarray) -> np.ndarray:
 def _data(arrow: str, values: list[Any], valid: np.ndarray | None) -> Any:
     if valid is not None and arrow in _WIDTHS | {"bool": ""}:
         values = [0 if one is None else one for one in values]
+    if arrow == "double":
+        try:
+            return np.array(values, np.float64) if values else np.empty(0, np.float64)
+        except OverflowError:  # a whole number beyond all floats is as infinite as 1e999
+            return np.array([nearest(one) for one in values])
     if arrow in _WIDTHS:
         return np.array(values, np.dtype(_WIDTHS[arrow])) if values else np.empty(0, _WIDTHS[arrow])
     if arrow == "bool":
@@ -153,6 +159,14 @@ def _data(arrow: str, values: list[Any], valid: np.ndarray | None) -> Any:
     if arrow == "date32[day]":
         return np.fromiter((0 if one is None else one.toordinal() - _EPOCH_DAY for one in values), np.int32, len(values))
     return np.fromiter((0 if one is None else _microseconds(one) for one in values), np.int64, len(values))
+
+
+def nearest(value: Any) -> float:
+    """The float next to a number; infinite for one beyond all floats."""
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf if value > 0 else -math.inf
 
 
 def _unscaled(value: Decimal, scale: int) -> int:

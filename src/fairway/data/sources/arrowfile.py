@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from fairway.data.sources import files, needs, new_rejects
+from fairway.data.sources.arrowmessages import CheckedStream
 from fairway.data.sources.engine import Field, chosen, connect, described, flattened
 from fairway.errors import ConfigError, FairwayError
 
@@ -68,10 +69,11 @@ class _ArrowFile:
         if begin.startswith(b"FEA1"):
             return na.c_array_stream(needs("pyarrow.feather", "pyarrow", f"Feather of version 1 ({self._path})").read_table(self._path))
         file = files.reader(self._path)
-        if begin.startswith(_MAGIC):
-            file.seek(8)
+        size = file.seek(0, 2)
+        start = 8 if begin.startswith(_MAGIC) else 0
+        file.seek(start)
         try:
-            made = na.c_array_stream(InputStream.from_readable(file))
+            made = na.c_array_stream(InputStream.from_readable(CheckedStream(file, size - start)))
             made._get_cached_schema()
         except Exception as error:
             raise ConfigError(f"{self._path} cannot be read as Arrow: {str(error).splitlines()[0]}", hint="is it whole?") from error

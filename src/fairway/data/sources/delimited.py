@@ -12,6 +12,7 @@ from fairway.data.sources.columntypes import NULL_WORDS, ColumnType, Guessing
 from fairway.data.sources.dialect import Dialect, find_dialect, parse_rows
 from fairway.data.sources.engine import MEMORY_MB, Field, field_of, quoted, text
 from fairway.data.sources.locating import LineCounter, locate
+from fairway.data.sources.longlines import LongestLine, long_lines
 from fairway.data.sources.rejects import SHOWN, Reject
 from fairway.data.sources.textinput import Pipe, TextInput, open_text
 from fairway.errors import ConfigError
@@ -92,6 +93,8 @@ class _Pass:
         self._source, self._connection = source, connection
         self._number = next(_numbers)
         self._pipes: dict[int, Pipe] = {}
+        self._passed: list[tuple[TextInput, LongestLine]] = []
+        self._buffer = max(_BUFFER_BYTES, 2 * int(source._options.get("max_line_bytes", _LINE_BYTES)))
         self._bad: dict[int, dict[str, int]] = {}
         self._bad_count = 0
         self._names = list(source._types)
@@ -164,7 +167,7 @@ class _Pass:
             "nullstr": "[" + ", ".join(map(text, spelt)) + "]",
             "allow_quoted_nulls": "false",
             "max_line_size": str(longest),
-            "buffer_size": str(max(_BUFFER_BYTES, 2 * longest)),
+            "buffer_size": str(self._buffer),
             "store_rejects": "true",
             "rejects_table": text(table),
             "rejects_scan": text(table + "_scan"),
@@ -174,7 +177,9 @@ class _Pass:
         return f"read_csv([{', '.join(map(text, paths))}], {', '.join(said)})"
 
     def _pipe(self, one: TextInput) -> str:
-        made = self._pipes[len(self._pipes)] = Pipe(one.utf8)
+        longest = LongestLine(self._buffer // 2)
+        self._passed.append((one, longest))
+        made = self._pipes[len(self._pipes)] = Pipe(lambda: longest.passing(one.utf8(), _end_of(one)))
         return made.path
 
     def finish(self) -> None:
@@ -188,9 +193,26 @@ class _Pass:
         if self._bad_count:
             for one in locate(self._source._parts, self._names, self._source._types, self._bad, self._bad_count):
                 rejects.add(one.line, one.column, one.text, one.reason, one.file)
+        self._take_long()
         rejects.rows.sort(key=lambda one: (one.file, one.line or 0))
         if failures:
             raise failures[0]
+
+    def _take_long(self) -> None:
+        """Lines that fill a whole buffer, and that the scan did not tell of."""
+        rejects, many = self._source.rejects, len(self._source._parts) > 1
+        told = {(one.file, one.line) for one in rejects.rows}
+        found: list[tuple[TextInput, int, bytes]] = []
+        for part in (part for _, group in self._tables for part in group if part.input.direct):
+            lines = list(long_lines(part.input.path, _end_of(part.input), self._buffer // 2))
+            counter = LineCounter(part.input)
+            found += [(part.input, counter.line_at(begin + 1 + part.input.encoding.mark, 0), shown) for begin, shown in lines]
+        found += [(one, line, shown) for one, longest in self._passed for line, shown in longest.too_long]
+        for one, line, shown in found:
+            file = one.path if many else ""
+            if (file, line) not in told and (file, line - 1) not in told:  # an open quote is told of where it was met
+                reason = "the line is longer than max_line_bytes allows"
+                rejects.add(line, "", shown.decode("utf-8", "replace"), reason, file)
 
     def _take(self, table: str, group: list[_File]) -> None:
         import duckdb
@@ -217,6 +239,10 @@ class _Pass:
                 file = one.path if many else ""
                 column = group[0].dialect.names[place - 1] if kind == "CAST" and 0 < place <= len(group[0].dialect.names) else ""
                 self._source.rejects.add(line, column, raw or "", _reason(kind, message, len(group[0].dialect.names)), file)
+
+
+def _end_of(one: TextInput) -> bytes:
+    return b"\r" if one.newline == "\r" else b"\n"
 
 
 class _Enough(Exception):

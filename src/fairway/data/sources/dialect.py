@@ -57,7 +57,7 @@ def find_dialect(text: str, options: dict[str, Any], *, whole: bool) -> Dialect:
     if escape != quote and "escape" not in options:
         notes.append(f"{escape!r} escapes a quote; pin it with escape={escape!r}")
     rows = parse_rows("\n".join(plain) + "\n", Dialect(separator, quote, escape, "", 0, False, ()))
-    width = max(map(len, rows), default=0)
+    width = max(len(rows[0]), Counter(map(len, rows)).most_common(1)[0][0]) if rows else 0
     if width > _COLUMNS:
         raise ConfigError(f"its first lines have {width:,} columns, more than {_COLUMNS:,}", hint="is separator= right?")
     header, doubt = _header(rows, options)

@@ -84,6 +84,15 @@ def is_regular(path: str) -> bool:
     return stat.S_ISREG(os.stat(path).st_mode)  # noqa: PTH116
 
 
+def refuse_pipes(uri: str | Sequence[str], format_name: str) -> None:
+    """Raises ConfigError for a pipe or device, whose bytes come once, where a format is read from its beginning again and again."""
+    for path in [uri] if isinstance(uri, str) else uri:
+        plain = path.removeprefix("file://")
+        if not is_remote(path) and os.path.exists(plain) and not os.path.isdir(plain) and not is_regular(plain):  # noqa: PTH110, PTH112
+            hint = "save it to a file first: cat > FILE. (CSV is read from a pipe; `fairway data watch -` follows one.)"
+            raise ConfigError(f"{path} is a pipe or device, whose bytes come only once: {format_name} is not read from one", hint=hint)
+
+
 def head(path: str, size: int = 4096) -> bytes:
     """The first bytes of a file; nothing of a pipe or device, whose bytes come once."""
     if is_remote(path):

@@ -103,6 +103,8 @@ class _Text:
                     raise self.wrong(error.msg) from None
             except RecursionError:
                 raise self.wrong("it is nested too deep") from None
+            except ValueError:
+                raise self.wrong("a whole number has thousands of digits") from None
             else:
                 if end < len(self._text) or self._ended:  # a number may go on
                     self._at = end

@@ -39,8 +39,12 @@ def _records(one: TextInput, longest: int, rejects: Rejects, file: str) -> Itera
         try:
             yield number, parsed(line)
         except (ValueError, RecursionError) as error:
-            said = "nested too deep" if isinstance(error, RecursionError) else f"is no JSON: {error}"
+            said = "nested too deep" if isinstance(error, RecursionError) else f"is no JSON: {_said(error)}"
             rejects.add(number, "", line[:2000].decode("utf-8", "replace"), said, file)
+
+
+def _said(error: Exception) -> str:
+    return "a whole number has thousands of digits" if "integer string conversion" in str(error) else str(error)
 
 
 def parsed(line: bytes) -> Any:

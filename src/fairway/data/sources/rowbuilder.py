@@ -279,7 +279,7 @@ def _integer(value: Any) -> int:
 def _float(value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, _NUMBERS):
         raise TypeError("no number")
-    return float(value)
+    return arrowchunks.nearest(value)
 
 
 def _parsed(arrow: str, check: Callable[[Any], Any]) -> Callable[[Any], Any]:

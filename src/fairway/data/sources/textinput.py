@@ -46,6 +46,7 @@ class TextInput:
     notes: tuple[str, ...]
     once: BinaryIO | None = None
     begun: bytes = b""
+    spent: bool = False
 
     @property
     def direct(self) -> bool:
@@ -61,6 +62,9 @@ class TextInput:
     def raw(self) -> Iterator[bytes]:
         """The unpacked bytes, as they are."""
         if self.once is not None:
+            if self.spent:
+                raise ConfigError(f"{self.path} is a pipe or device, whose bytes came already", hint="save it to a file to read it twice")
+            self.spent = True
             begun, self.begun = self.begun, b""
             yield begun
             yield from iter(self._read_once, b"")

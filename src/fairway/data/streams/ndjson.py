@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from operator import attrgetter
@@ -26,6 +27,8 @@ _TYPES: dict[str, Any] = {
 }
 _ANY = msgspec.json.Decoder()
 _DEEPEST = 64
+_MOST_FIELDS = 2_000
+_UNNAMEABLE = re.compile(r'[\\"\x00-\x1f\ud800-\udfff]')
 _NOT_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
@@ -102,8 +105,11 @@ class NdjsonDecoder:
             self._shape = _make_shape(self._kinds)
 
 
-def _make_shape(kinds: Mapping[str, Kind | None]) -> _Shape:
-    """Fields `outer.inner` are looked for in objects. Structs keep no reference cycles, so that the collector need not look at them."""
+def _make_shape(kinds: Mapping[str, Kind | None]) -> _Shape | None:
+    """Fields `outer.inner` are looked for in objects. Structs keep no reference cycles, so that the collector need not look at them.
+    None where there are too many fields for a struct, or a name that none can have."""
+    if len(kinds) > _MOST_FIELDS or any(_UNNAMEABLE.search(name) for name in kinds):
+        return None
     tree: dict[str, Any] = {}
     for name in kinds:
         place = tree

@@ -12,7 +12,7 @@ from typing import Any, BinaryIO, Literal
 
 from fairway.data.streams.lines import Lines
 from fairway.data.streams.transport import EndOfStream, Records
-from fairway.errors import NotFoundError
+from fairway.errors import ConfigError, NotFoundError
 
 _PIECE = 1 << 18
 _LOOK_S = 0.1
@@ -137,10 +137,16 @@ class TailTransport:
         return self._begin(path, 0)
 
     def _begin(self, path: Path, offset: int) -> bool:
+        if path.exists() and not path.is_file():
+            raise ConfigError(
+                f"{path} is a pipe, a device or a folder", hint=f"follow a pipe as standard input: fairway data watch - < {path}"
+            )
         try:
             self._file = path.open("rb", buffering=0)  # type: ignore[assignment]  # what is read is read at once
         except FileNotFoundError:
             return False
+        except OSError as error:
+            raise ConfigError(f"{path} cannot be read: {error.strerror}", hint="may you read it?") from None
         assert self._file is not None
         self._file.seek(offset)
         self._at_end = False

@@ -1,0 +1,111 @@
+"""`fairway …` in a process of its own with a bound on memory and time, which says what it took."""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Thread
+
+_ADDRESSES = 6 << 30
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a command ended."""
+
+    status: int
+    out: str
+    err: str
+    megabytes: float
+    seconds: float
+
+    def refused(self, *words: str, status: int = 2) -> Ended:
+        """Asserts that it was refused in plain words, which hold these."""
+        told = self.out + self.err
+        assert self.status == status, (self.status, told[-3000:])
+        assert "Traceback" not in told, told[-3000:]
+        for word in words:
+            assert word in told, (word, told[-3000:])
+        assert len(self.err) < 4_000, f"{len(self.err)} characters of message"
+        return self
+
+
+def fairway(
+    *words: str | Path, folder: Path, megabytes: float = 400, seconds: float = 30, stdin: bytes | None = None,
+    environment: dict[str, str] | None = None, file_bytes: int = 0,
+) -> Ended:  # fmt: skip
+    """Run `fairway WORDS` in `folder`. Asserts that it ended within `seconds` and never had more than `megabytes` in memory."""
+    return ended([sys.executable, "-m", "fairway", *map(str, words)], folder, megabytes, seconds, stdin, environment or {}, file_bytes)
+
+
+def python(code: str, *, folder: Path, megabytes: float = 400, seconds: float = 30) -> Ended:
+    """The same of lines of Python."""
+    return ended([sys.executable, "-c", code], folder, megabytes, seconds, None, {}, 0)
+
+
+def ended(
+    words: list[str], folder: Path, megabytes: float, seconds: float, stdin: bytes | None, environment: dict[str, str], file_bytes: int
+) -> Ended:
+    def limit() -> None:
+        resource.setrlimit(resource.RLIMIT_AS, (_ADDRESSES, _ADDRESSES))
+        if file_bytes:
+            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (file_bytes, file_bytes))
+
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err, tempfile.TemporaryFile() as given:
+        given.write(stdin or b"")
+        given.seek(0)
+        begun = time.monotonic()
+        child = subprocess.Popen(
+            words, cwd=folder, stdin=given, stdout=out, stderr=err, env={**os.environ, "NO_COLOR": "1", **environment},
+            preexec_fn=limit,  # noqa: PLW1509 - it calls the system only
+        )  # fmt: skip
+        late: list[bool] = []
+        watch = Thread(target=_kill_late, args=(child, seconds, late), daemon=True)
+        watch.start()
+        _, state, used = os.wait4(child.pid, 0)
+        child.returncode = os.waitstatus_to_exitcode(state)
+        took = time.monotonic() - begun
+        out.seek(0)
+        err.seek(0)
+        told, errors = (one.read().decode("utf-8", "replace") for one in (out, err))
+        made = Ended(child.returncode, told, errors, used.ru_maxrss / 1024, took)
+    assert not late, f"not over after {seconds} s: {made.err[-2000:]}"
+    assert made.megabytes <= megabytes, f"{made.megabytes:.0f} MB in memory: {made.err[-2000:]}"
+    return made
+
+
+def _kill_late(child: subprocess.Popen[bytes], seconds: float, late: list[bool]) -> None:
+    until = time.monotonic() + seconds
+    while child.returncode is None:
+        if time.monotonic() > until:
+            late.append(True)
+            os.kill(child.pid, signal.SIGKILL)
+            return
+        time.sleep(0.05)
+
+
+def pour(path: Path, pieces: Callable[[], Iterable[bytes]]) -> Path:
+    """A named pipe out of which these pieces come, as from a file of any size that no disk has to hold."""
+    os.mkfifo(path)
+
+    def feed() -> None:
+        try:
+            with path.open("wb", buffering=0) as pipe:
+                for piece in pieces():
+                    view = memoryview(piece)
+                    while view:
+                        view = view[pipe.write(view) :]
+        except BrokenPipeError:
+            pass
+
+    Thread(target=feed, daemon=True).start()
+    return path
