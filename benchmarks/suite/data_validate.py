@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 
 from benchmarks.data import rows as table
 from benchmarks.data import tables, validated
-from benchmarks.data.contenders import CONTENDERS, absent, present, run_json
+from benchmarks.data.contenders import CONTENDERS, Present, absent, present, run_json
 from benchmarks.figures import OURS, Bar, ratio_of_pairs
 from benchmarks.process import CommandError
 from benchmarks.session import Benchmark, Session
@@ -22,12 +23,21 @@ AGAINST = {
     for one in CONTENDERS
     if one.name == (one.environment or one.name)
 }
+MANY, FEW = 1_000_000, 200_000
+SLOW = frozenset({"evidently"})
+"""Who gets few rows in a quick run."""
 PROGRAM = [sys.executable, "-m", validated.__name__]
 
 
 def measure(session: Session) -> None:
     measure_cost(session)
-    measure_others(session, 200_000 if session.quick else 1_000_000)
+    others = [one for one in present(session.peers, each_once=True) if one.contender.name in AGAINST]
+    slow = [one for one in others if session.quick and one.contender.name in SLOW]
+    measure_others(session, MANY, [one for one in others if one not in slow])
+    if slow:
+        measure_others(session, FEW, slow)
+    for one in absent(session.peers):
+        session.record("infer and validate", one.name, "s", [], f"not installed: python -m benchmarks peers install {one.folder}")
 
 
 def measure_cost(session: Session) -> None:
@@ -50,10 +60,10 @@ def measure_cost(session: Session) -> None:
     session.record(COST.name, OURS, "× statistics", [ratio])
 
 
-def measure_others(session: Session, count: int) -> None:
+def measure_others(session: Session, count: int, peers: Sequence[Present]) -> None:
     """In turns; one that fails says why."""
     before, now = (str(tables.part(session, first, count)) for first in (0, count))
-    others = {one.label: one for one in present(session.peers, each_once=True)}
+    others = {one.label: one for one in peers}
     found: dict[str, list[dict[str, float] | None]] = {label: [] for label in (OURS, *others)}
     failed: dict[str, str] = {}
     for _ in range(session.long_runs):
@@ -75,8 +85,6 @@ def measure_others(session: Session, count: int) -> None:
             name = others[label].contender.name
             ratio = ratio_of_pairs(walls[OURS], walls[label])
             session.record(AGAINST[name].name, OURS, f"of {name}", [ratio], f"{count:,} rows, {label}")
-    for one in absent(session.peers):
-        session.record("infer and validate", one.name, "s", [], f"not installed: python -m benchmarks peers install {one.folder}")
 
 
 def describe(found: dict[str, float]) -> str:

@@ -119,6 +119,7 @@ PROMISED = {
     "data-damages-alarms": (1, "tables"),
     "data-damages-together": (0, "damages"),
     "data-drift": (2.2, "×"),
+    "data-drift-false": (1, "of 100 checks"),
     "data-stream": (5, "µs"),
     "data-stream-short": (5, "µs"),
     "data-stream-long": (5, "µs"),
