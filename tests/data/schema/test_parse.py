@@ -133,6 +133,27 @@ def test_a_default_of_a_column_named_like_ours_is_no_word() -> None:
     ]
 
 
+@pytest.mark.parametrize(("slip", "meant"), [("maximun", "maximum"), ("patern", "pattern"), ("enums", "enum"), ("types", "type")])
+def test_a_keyword_but_for_a_letter_is_refused_for_it_would_let_everything_in(slip: str, meant: str) -> None:
+    with pytest.raises(DefinitionError, match=f"/properties/age/{slip} is no word") as caught:
+        parse_schema({"type": "object", "properties": {"age": {"minimum": 0, slip: 3}}})
+    assert caught.value.hint == f"Did you mean {meant!r}?"
+
+
+def test_other_words_of_a_column_are_annotations() -> None:
+    about = {
+        "type": "integer",
+        "unit": "kg",
+        "example": 3,
+        "source": "bank",
+        "owner": "Ann",
+        "displayName": "Age",
+        "min_date": "x",
+        "order": 2,
+    }
+    assert parse_schema({"type": "object", "properties": {"age": about}}).columns["age"].types == ("integer",)
+
+
 def test_the_digest_is_of_what_is_said() -> None:
     turned = dict(reversed(ROW.items()))
     frozen = {**ROW, "x-fairway": {**ROW["x-fairway"], "frozen": {"version": 3, "digest": digest_of(ROW)}}}

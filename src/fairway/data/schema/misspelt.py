@@ -18,6 +18,19 @@ _KEYWORDS = (
 _KNOWN = frozenset((*_OWN, *_KEYWORDS, *ANNOTATIONS))
 _NEAR = 0.6
 """`min` is as near to `minimum`."""
+_SLIP = 0.85
+"""`maximun` is as near to `maximum`: one letter."""
+_SWITCHES = ("type", *(word for word in _KEYWORDS if not word.startswith("$") and len(word) > 3))
+
+
+def check_slips(about: dict[str, Any], at: str, where: str) -> None:
+    """DefinitionError for a word of a column's JSON Schema that is a keyword but for a letter: what it was to forbid would be let in."""
+    for key in about:
+        if key in _KNOWN or is_annotation(key):
+            continue
+        near = difflib.get_close_matches(key, _SWITCHES, 1, _SLIP)
+        if near and near[0] not in about:
+            raise DefinitionError(f"{at}/{key} is no word of JSON Schema", where=where, hint=f"Did you mean {near[0]!r}?")
 
 
 def check_words(about: dict[str, Any], at: str, where: str) -> None:

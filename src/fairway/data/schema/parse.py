@@ -6,9 +6,10 @@ import difflib
 import hashlib
 import json
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, cast
 
 from fairway.data.schema.jsontypes import types_of, without_null
+from fairway.data.schema.misspelt import check_slips
 from fairway.data.schema.model import (
     ENVIRONMENTS,
     TRAINING,
@@ -144,6 +145,8 @@ class _Reader:
 
     def _column(self, name: str, said: Any, required: bool, label: str) -> ColumnRule:
         at = f"{self._at}{pointer('properties', name)}"
+        if isinstance(said, dict):
+            check_slips(cast("dict[str, Any]", said), at, self._where)
         rule = self._rule(name, said, at)
         return _with(rule, required=required, environments=rule.environments or ((TRAINING,) if name == label else ()),
                      presence=rule.presence if required or rule.nullable else float(ours(rule.schema).get("presence", 0.0)))  # fmt: skip
