@@ -83,6 +83,21 @@ def test_half_the_rate_is_said_in_plain_words_and_clears() -> None:
     assert alarms[0].id == alarms[1].id
 
 
+@pytest.mark.parametrize("first", [1010, 1030, 1050, 1070, 1090])
+def test_a_period_that_changes_within_a_window_is_changed_and_not_irregular_beside_it(first: int) -> None:
+    before = readings(first, seed=3)
+    alarms = _watched(then(before, readings(600, seed=5, begin_s=before.end_s, period_s=10)))
+    assert _told(alarms) == [("cadence-changed", "raised")]
+
+
+def test_steps_that_stay_irregular_are_told_in_the_second_window() -> None:
+    loose = readings(600, seed=5, begin_s=CALM.end_s, jitter_s=1.5)
+    watch = Watch(SCHEMA)
+    told = [(place, one.kind) for place, window in enumerate(_windows(then(CALM, loose))) for one in watch.add(window)]
+    assert (11, "cadence-irregular") in told
+    assert not [one for one in told if one[0] < 11]
+
+
 def test_a_dropout_is_a_gap() -> None:
     alarms = _watched(with_gap(then(CALM, readings(1000, seed=6, begin_s=CALM.end_s)), 1050, 60))
     assert _told(alarms) == [("time-gap", "raised"), ("time-gap", "cleared")]
@@ -239,13 +254,14 @@ def test_a_watch_that_is_killed_tells_each_alarm_once_and_misses_no_row(tmp_path
     values = np.concatenate([random.normal(size=600), random.normal(size=600) + 3, random.normal(size=600)])
     (tmp_path / "d.ndjson").write_text("".join(json.dumps({"x": float(one)}) + "\n" for one in values))
     told: list[tuple[str, str]] = []
+    done, rows = False, 0
     for turn in range(40):
         watch = Watch(None, Monitor(baseline), clock=lambda: dt.datetime.fromtimestamp(BEGIN_S, dt.UTC))
         kept = WatchFile(tmp_path / "watches", "g", "d", watch)
         assert kept.load() == ""
         options: dict[str, Any] = {"start": "oldest", "once": True, "offsets": str(tmp_path / "offsets")}
         done = True
-        with follow(tmp_path / "d.ndjson", window="50 rows", group="g", **options) as stream:
+        with follow(str(tmp_path / "d.ndjson"), window="50 rows", group="g", **options) as stream:
             for place, window in enumerate(stream):
                 if kept.is_done(window):
                     window.commit()
@@ -264,11 +280,12 @@ def test_a_watch_that_is_killed_tells_each_alarm_once_and_misses_no_row(tmp_path
                 if dies:
                     done = False
                     break
+        rows = watch.rows
         if done:
             break
     assert done
     assert told == [("drift:x:1", "raised"), ("drift:x:1", "cleared")]
-    assert watch.rows == len(values)
+    assert rows == len(values)
 
 
 def test_another_schema_begins_afresh(tmp_path: Path) -> None:

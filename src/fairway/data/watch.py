@@ -58,6 +58,7 @@ class Watch:
         self._open: dict[tuple[str, str], _Raised] = {}
         self._drifted: dict[str, Alarm] = {}
         self._steps = 0
+        self._suspect: set[str] = set()
         self._last_row_s: float | None = None
 
     @property
@@ -98,6 +99,7 @@ class Watch:
             "monitor": self.monitor.state() if self.monitor is not None else None,
             "cadences": self._cadences.state() if self._cadences is not None else None,
             "steps": self._steps,
+            "suspect": sorted(self._suspect),
             "last_row_s": self._last_row_s,
         }
 
@@ -112,6 +114,7 @@ class Watch:
         if self._cadences is not None and state.get("cadences"):
             self._cadences.restore(state["cadences"])
             self._steps = int(state["steps"])
+        self._suspect = set(state.get("suspect", ()))
         self._last_row_s = state.get("last_row_s")
 
     def _judge(self, window: Window, found: list[Anomaly]) -> set[str]:
@@ -144,6 +147,7 @@ class Watch:
 
     def _step(self, found: list[Anomaly], judged: set[str], at: dt.datetime, place: Any) -> list[Alarm]:
         now: dict[tuple[str, str], Anomaly] = {}
+        found = self._without_beginnings(found, judged)
         for one in found:
             if one.severity != "ignore":
                 now.setdefault((one.kind, one.column), one)
@@ -167,6 +171,16 @@ class Watch:
                 del self._open[key]
                 alarms.append(replace(raised.alarm, at=at, state="cleared"))
         return alarms
+
+    def _without_beginnings(self, found: list[Anomaly], judged: set[str]) -> list[Anomaly]:
+        """A period that changes in the middle of a window makes that window irregular. Whether it is the beginning of another period, the
+        next judgement tells: until then nothing is said of it."""
+        irregular = {one.column for one in found if one.kind == "cadence-irregular"}
+        if "cadence-irregular" not in judged:
+            return [one for one in found if one.kind != "cadence-irregular"]
+        new = irregular - self._suspect - {column for kind, column in self._open if kind == "cadence-irregular"}
+        self._suspect = irregular
+        return [one for one in found if one.kind != "cadence-irregular" or one.column not in new]
 
     def _drift(self, alarms: list[Alarm]) -> list[Alarm]:
         for one in alarms:

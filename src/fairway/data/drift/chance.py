@@ -130,11 +130,16 @@ def simulate(draw: Draw, measures: dict[str, Callable[[np.ndarray, np.ndarray], 
     generator = np.random.default_rng(7)
     current = _drawn(draw, draw.window, 0, generator)
     reference = _drawn(draw, draw.baseline, 1, generator)
-    made = {name: ladder_of(np.asarray(measure(reference, current))) for name, measure in measures.items()}
+    made = {name: _widened(ladder_of(np.asarray(measure(reference, current)))) for name, measure in measures.items()}
     if draw.dependence is not None and draw.dependence.covers(draw.window):
         for name, ladder in draw.dependence.observed.items():
             made[name] = Ladder(tuple(max(pair) for pair in zip(ladder.values, made[name].values, strict=True))) if name in made else ladder
     return made
+
+
+def _widened(ladder: Ladder) -> Ladder:
+    """By what single precision may be off: what can only have one value, as a constant's measure, is not beyond it by a rounding."""
+    return Ladder(tuple(value * (1 + 1e-4) + 1e-7 for value in ladder.values))
 
 
 @cache

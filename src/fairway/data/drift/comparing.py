@@ -20,6 +20,7 @@ from fairway.data.spelling import spell_figure
 
 _HEAD_ROWS = 200_000
 _JOINT = 0.25
+_UNORDERED = "statistics do not tell the order of rows: they are taken as independent of each other; compare tables to have that measured"
 
 
 def compare(
@@ -52,6 +53,8 @@ def compare(
         tracks, notes = tracks_of(before, names, min(now.rows, before.rows))
         if batches is not None:
             tracks = with_dependence(tracks, _head(batches), min(1_000, max(before.rows // 20, 50)))
+        else:
+            notes.append(_UNORDERED)
         notes += _only_in(before, now)
     wanted = [t for t in tracks if rules.of(t.facet.column).watched and t.facet.column in now.names()]
     wanted = [t for t in wanted if columns is None or t.facet.column in columns]
