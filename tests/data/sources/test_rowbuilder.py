@@ -45,7 +45,7 @@ _EXACT = st.one_of(
 )
 
 
-@settings(deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(_EXACT.filter(bool))
 def test_values_come_back_as_they_were(values: list[Any]) -> None:
     one = source({"v": values})

@@ -22,7 +22,8 @@ class TestMemory:
     def test_columns_and_rows(self) -> None:
         table = fw.read(COLUMNS)
         assert [(one.name, one.arrow, one.kind) for one in table.fields] == [
-            ("a", "int64", "integer"), ("b", "string", "string"), ("c", "double", "float"), ("d", "bool", "boolean"), ("e", "list<int64>", "list"),
+            ("a", "int64", "integer"), ("b", "string", "string"), ("c", "double", "float"), ("d", "bool", "boolean"),
+            ("e", "list<int64>", "list"),
         ]  # fmt: skip
         assert table.rows()[1] == {"a": 2, "b": "é", "c": None, "d": None, "e": []}
         assert fw.read([{"a": 1, "b": "x"}, {"b": "y", "z": 2}]).rows() == [{"a": 1, "b": "x", "z": None}, {"a": None, "b": "y", "z": 2}]
