@@ -38,7 +38,7 @@ def main(argv: list[str]) -> int:
         return 2
     if options.list:
         for benchmark in BENCHMARKS:
-            print(f"{benchmark.name:<10}{benchmark.what}\n" + "\n".join(f"  {bar.name:<24}{bar.what}" for bar in benchmark.bars))
+            print(f"{benchmark.name:<22}{benchmark.what}\n" + "\n".join(f"  {bar.name:<24}{bar.what}" for bar in benchmark.bars))
         return 0
     wanted = None if options.peers == "all" else [] if options.peers == "none" else options.peers.split(",")
     found = peers.Peers(Path(options.peer_files), Path(options.peer_environments), wanted)

@@ -135,7 +135,7 @@ def cost(who: str, reference: str, file: str) -> dict[str, Any]:
     found = check(now)
     ended = time.perf_counter()
     figures = {"wall_s": ended - BEGUN, "load_s": loaded - BEGUN, "learn_s": learned - loaded, "check_s": ended - learned}
-    return figures | {"mb": peak_mb(), "rows": len(now), "found": len(found)}
+    return figures | {"cpu_s": time.process_time(), "mb": peak_mb(), "rows": len(now), "found": len(found)}
 
 
 def flags(who: str, reference: str, files: list[str]) -> None:

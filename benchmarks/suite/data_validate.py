@@ -79,7 +79,8 @@ def measure_others(session: Session, count: int, peers: Sequence[Present]) -> No
     for label, each in found.items():
         there = [one for one in each if one]
         note = failed.get(label) or describe(there[-1])
-        session.record(f"infer and validate {count:,} rows", label, "s", walls[label], note)
+        row = session.record(f"infer and validate {count:,} rows", label, "s", walls[label], note)
+        row.cpu_s = [one and one["cpu_s"] for one in each]
         session.record(f"memory of it, {count:,} rows", label, "MB", [max(one["mb"] for one in there)] if there else [])
         if label in others:
             name = others[label].contender.name
