@@ -139,3 +139,16 @@ def test_a_pipe_is_refused_where_it_would_be_read_twice(folder: Path, format_nam
 def test_a_stream_of_a_pipe_is_pointed_to_standard_input(folder: Path) -> None:
     pour(folder / "pipe", lambda: [b'{"a": 1}\n'])
     fairway("data", "watch", "pipe", "--schema", "schema.json", "--once", folder=folder).refused("pipe", "fairway data watch - <")
+
+
+@pytest.mark.parametrize("pattern", ["^(a+)+$", "^([a-z]*b?)*$", "(?:(x+))*y"])
+def test_patterns_that_never_end_are_refused(folder: Path, pattern: str) -> None:
+    (folder / "slow.json").write_text(json.dumps({"type": "object", "properties": {"a": {"type": "string", "pattern": pattern}}}))
+    (folder / "a.csv").write_text("a\n" + "a" * 60 + "!\n")
+    fairway("data", "validate", "a.csv", "--schema", "slow.json", folder=folder).refused("repeats a repetition", "/properties/a/pattern")
+
+
+@pytest.mark.parametrize("pattern", [r"^(\d+,)*\d+$", "^(ab)+$", r"^([A-Z]{2,3}-)+\d+$", r"^\w+@\w+\.\w+$", "^(a+)?$"])
+def test_patterns_that_end_are_not(folder: Path, pattern: str) -> None:
+    (folder / "fine.json").write_text(json.dumps({"type": "object", "properties": {"a": {"type": "string", "pattern": pattern}}}))
+    assert fairway("data", "schema", "show", "fine.json", folder=folder).status == 0

@@ -1,4 +1,4 @@
-"""Writers that are killed, disks that are full, folders that one may not write to: what stood there stays whole, and nothing is left beside it."""
+"""Killed writers, full disks, folders that one may not write to: what stood there stays whole, with nothing left beside it."""
 
 from __future__ import annotations
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from fairway.data.schema.modelschema import DIALECT
 from fairway.data.schema.pointers import pointer
+from fairway.data.schema.slowpatterns import is_slow
 from fairway.errors import DefinitionError
 
 
@@ -115,4 +116,9 @@ def _check_patterns(value: Any, at: str, where: str) -> None:
                     re.compile(one)
                 except re.error as error:
                     raise DefinitionError(f"{at}/pattern: {one!r} is no regular expression: {error}", where=where) from None
+                if is_slow(one):
+                    hint = "Write one repetition instead of two, as a+ for (a+)+."
+                    raise DefinitionError(
+                        f"{at}/pattern: {one!r} repeats a repetition: a short text could hold it up for years", where=where, hint=hint
+                    )
             _check_patterns(one, at + pointer(key), where)
