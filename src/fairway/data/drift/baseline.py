@@ -98,6 +98,8 @@ class Baseline:
             raise ConfigError("this is no baseline of drift", where=where, hint=_AGAIN)
         try:
             tracks = tuple(_track_from(one) for one in document["tracks"])
+            if len({track.facet.key for track in tracks}) < len(tracks):
+                raise ValueError("it names a facet twice")
             notes = tuple(str(one) for one in document.get("notes", ()))
             return cls(int(document["rows"]), int(document["window_rows"]), tracks, str(document.get("uri", "")), notes)
         except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:

@@ -209,7 +209,8 @@ def frame_json(frame: Frame) -> dict[str, Any]:
 
 
 def frame_from(document: dict[str, Any]) -> Frame:
-    return Frame(
+    """What `frame_json` gave. Raises ValueError where its parts do not fit together."""
+    made = Frame(
         shape=document["shape"],
         counts=np.array(document["counts"], np.float64),
         starts=np.array(document["starts"], np.int64),
@@ -222,3 +223,10 @@ def frame_from(document: dict[str, Any]) -> Frame:
         spread=document.get("spread", 0.0),
         mean=document.get("mean", 0.0),
     )
+    bins, is_number = len(made.counts), made.shape == "number"
+    fits = bins == len(made.edges) + 3 if is_number else made.shape == "category" and bins == len(made.keys) + 2
+    fits = fits and len(made.labels) in ((0, len(made.edges) - 1) if is_number else (len(made.keys),))
+    fits = fits and len(made.starts) > 0 and made.starts[0] == 0 and made.starts[-1] < bins and bool((np.diff(made.starts) > 0).all())
+    if not fits or not (np.isfinite(made.counts).all() and (made.counts >= 0).all() and made.rows > 0) or (np.diff(made.edges) < 0).any():
+        raise ValueError("the bins of a frame do not fit together")
+    return made
