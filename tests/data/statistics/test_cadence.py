@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from fairway.data.batch import Batch, Values
@@ -111,6 +111,7 @@ def test_gaps_duplicates_and_steps_back_have_their_rows() -> None:
 
 
 @settings(deadline=None, max_examples=30)
+@example([0] * 12, 0, 1, False)
 @given(st.lists(st.integers(0, 60), min_size=2, max_size=60), st.integers(0, 60), st.integers(0, 60), st.booleans())
 def test_batches_and_shards_change_nothing(ticks: list[int], one: int, other: int, grouped: bool) -> None:
     seconds = START_S + np.array(ticks, np.float64)

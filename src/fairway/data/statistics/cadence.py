@@ -269,7 +269,7 @@ class Cadence:
             count = int(np.count_nonzero(found))
             if count:
                 setattr(self, name, getattr(self, name) + count)
-                self.firsts[name] = sorted([*self.firsts[name], *rows[found][:10].tolist()])[:10]
+                self.firsts[name] = sorted([*self.firsts[name], *np.sort(rows[found])[:10].tolist()])[:10]
         ahead = steps > 0
         if not ahead.all():
             steps, rows, before = steps[ahead], rows[ahead], before[ahead]
@@ -289,7 +289,8 @@ class Cadence:
             edge = int(ordered[-min(_KEPT, len(ordered))])
             wide = np.flatnonzero(steps > max(least, edge))
             if edge > least:  # of equal ones the first
-                wide = np.concatenate([wide, np.flatnonzero(steps == edge)[:_KEPT]])
+                equal = np.flatnonzero(steps == edge)
+                wide = np.concatenate([wide, equal[np.argsort(rows[equal])][:_KEPT]])
             self._widest(np.stack([rows[wide], before[wide], before[wide] + steps[wide]], axis=1))
 
     def _widest(self, more: np.ndarray) -> None:
