@@ -15,6 +15,16 @@ from pathlib import Path
 from threading import Thread
 
 _ADDRESSES = 6 << 30
+_BETWEEN = """
+import os, sys
+child = os.fork()
+if not child:
+    os.execvp(sys.argv[2], sys.argv[2:])
+_, state, used = os.wait4(child, 0)
+with open(sys.argv[1], "w") as told:
+    told.write(f"{state} {used.ru_maxrss}")
+"""
+"""A small process between the tests and what they run: what is forked counts as its own the memory that its parent had."""
 
 
 @dataclass(frozen=True)
@@ -60,24 +70,33 @@ def ended(
             signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
             resource.setrlimit(resource.RLIMIT_FSIZE, (file_bytes, file_bytes))
 
-    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err, tempfile.TemporaryFile() as given:
+    with (
+        tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err, tempfile.TemporaryFile() as given,
+        tempfile.NamedTemporaryFile() as used,
+    ):  # fmt: skip
         given.write(stdin or b"")
         given.seek(0)
         begun = time.monotonic()
         child = subprocess.Popen(
-            words, cwd=folder, stdin=given, stdout=out, stderr=err, env={**os.environ, "NO_COLOR": "1", **environment},
+            [sys.executable, "-I", "-S", "-c", _BETWEEN, used.name, *words],
+            cwd=folder,
+            stdin=given,
+            stdout=out,
+            stderr=err,
+            env={**os.environ, "NO_COLOR": "1", **environment},
+            start_new_session=True,
             preexec_fn=limit,  # noqa: PLW1509 - it calls the system only
-        )  # fmt: skip
+        )
         late: list[bool] = []
         watch = Thread(target=_kill_late, args=(child, seconds, late), daemon=True)
         watch.start()
-        _, state, used = os.wait4(child.pid, 0)
-        child.returncode = os.waitstatus_to_exitcode(state)
+        child.wait()
+        state, memory = (int(one) for one in (used.read() or b"9 0").split())
         took = time.monotonic() - begun
         out.seek(0)
         err.seek(0)
         told, errors = (one.read().decode("utf-8", "replace") for one in (out, err))
-        made = Ended(child.returncode, told, errors, used.ru_maxrss / 1024, took)
+        made = Ended(os.waitstatus_to_exitcode(state), told, errors, memory / 1024, took)
     assert not late, f"not over after {seconds} s: {made.err[-2000:]}"
     assert made.megabytes <= megabytes, f"{made.megabytes:.0f} MB in memory: {made.err[-2000:]}"
     return made
@@ -88,7 +107,7 @@ def _kill_late(child: subprocess.Popen[bytes], seconds: float, late: list[bool])
     while child.returncode is None:
         if time.monotonic() > until:
             late.append(True)
-            os.kill(child.pid, signal.SIGKILL)
+            os.killpg(child.pid, signal.SIGKILL)
             return
         time.sleep(0.05)
 
