@@ -302,7 +302,8 @@ def translated(error: Exception, uri: str) -> Exception:
     if "state machine reached an invalid state" in first:
         hint = "line ends are mixed far into the file (newline='mixed'), or a quote stands where none may be (quote='')"
         return ConfigError(f"{uri} is not separated values throughout", hint=hint)
-    if isinstance(error, duckdb.Error | OSError | ValueError | EOFError):
+    nameless = isinstance(error, RuntimeError) and "conversion error" in first  # DuckDB's own message was no UTF-8
+    if nameless or isinstance(error, duckdb.Error | OSError | ValueError | EOFError):
         return ConfigError(
             f"{uri} cannot be read: {first}", hint="is the file whole, and of the format that was named or guessed?", where=""
         )
