@@ -135,11 +135,13 @@ class Validation:
             texts = {name: taken(plain, name, str) for name in ("uri", "environment", "schema_digest")}
             numbers = {name: taken(plain, name, int) for name in ("rows", "columns", "rejects")}
             rejected, anomalies = (taken(plain, name, list) for name in ("rejected", "anomalies"))
-            return cls(
+            made = cls(
                 **texts, **numbers, schema_where=taken(plain, "schema", str), seconds=taken(plain, "seconds", int, float),
                 rejected=tuple(dict(one) for one in rejected), notes=tuple(map(str, taken(plain, "notes", list))),
                 anomalies=tuple(_anomaly(one) for one in anomalies),
             )  # fmt: skip
+            made.to_json()  # numbers beyond all floats were read, and cannot be written
+            return made
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             said = f"{error.args[0]!r} is missing" if isinstance(error, KeyError) and error.args else str(error)
             raise ConfigError(f"this is not what a validation found: {said}", where=where, hint=_AGAIN) from None

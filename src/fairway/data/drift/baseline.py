@@ -195,7 +195,11 @@ def _track_from(document: dict[str, Any]) -> Track:
     follows = document.get("dependence")
     dependence = None if follows is None else _dependence_from(follows)
     facet = Facet(document["column"], document["facet"], document["kind"], frame.shape, document.get("state", {}))
-    return Track(facet, frame, dependence, {name: ladder_from(one) for name, one in document["ladders"].items()})
+    ladders = {name: ladder_from(one) for name, one in document["ladders"].items()}
+    lacking = [name for name in frame.deciding if name not in ladders]
+    if lacking:
+        raise ValueError(f"no thresholds of {lacking[0]}")
+    return Track(facet, frame, dependence, ladders)
 
 
 def _dependence_from(document: dict[str, Any]) -> Dependence:

@@ -178,4 +178,6 @@ def ladder_json(ladder: Ladder) -> list[float]:
 
 
 def ladder_from(document: Any) -> Ladder:
+    if len(document) != len(LEVELS):
+        raise ValueError(f"{len(document)} thresholds, where there are {len(LEVELS)} levels")
     return Ladder(tuple(float(value) for value in document))
