@@ -14,7 +14,9 @@ from fairway.errors import ConfigError
 NULL_WORDS = ("NA", "N/A", "n/a", "#N/A", "null", "NULL", "Null", "None", "<NA>", "-", "--", "?", "\\N")
 _INTEGER = re.compile(r"[+-]?(0|[1-9][0-9]*)")
 _DIGITS = re.compile(r"[+-]?[0-9]+")
-_FLOAT = re.compile(r"[+-]?((0|[1-9][0-9]*)(\.[0-9]*)?|0[0-9]+|\.[0-9]+)([eE][+-]?[0-9]+)?|[+-]?(nan|NaN|NAN|inf|Inf|INF|Infinity|infinity)")
+_FLOAT = re.compile(
+    r"[+-]?((0|[1-9][0-9]*)(\.[0-9]*)?|0[0-9]+|\.[0-9]+)([eE][+-]?[0-9]+)?|[+-]?(nan|NaN|NAN|inf|Inf|INF|Infinity|infinity)"
+)
 _ISO_DATE = re.compile(r"[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])")
 _CLOCK = r"[T ]([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9]([.,][0-9]{1,9})?)?"
 _ZONE = r" ?(Z|UTC|[+-][0-9]{2}(:?[0-9]{2})?)"
