@@ -164,6 +164,8 @@ def test_a_hook_that_hangs_does_not_hold_up_the_stream_and_what_it_missed_is_sen
     rows = 0
     while rows < 2600:
         rows += json.loads(process.stdout.readline()).get("rows", 0)
+    with receiver.arrived:
+        assert receiver.arrived.wait_for(lambda: receiver.bodies, 20)
     assert len(receiver.bodies) == 1  # one is held, the others wait
     process.kill()
     process.communicate()
