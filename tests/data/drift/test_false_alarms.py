@@ -11,10 +11,9 @@ from fairway.data.drift import compare
 from fairway.data.statistics import measure
 
 
-@pytest.mark.parametrize("what", ["mixed", "credit"])
+@pytest.mark.parametrize("what", ["mixed", *(["credit"] if falsealarms.CREDIT.exists() else [])])
 def test_unchanged_tables_raise_no_alarm(what: str) -> None:
-    if what == "credit" and not falsealarms.CREDIT.exists():
-        pytest.skip("credit_default.csv is not here")
+    """One check in a hundred may alarm by chance (so does one of seed 5): this seed has none, and a fault in the thresholds alarms often."""
     made = {"mixed": falsealarms.mixed, "credit": falsealarms.credit}[what]
     found = falsealarms.check(made(4, 77))
     assert found["checks"] == 4
