@@ -13,7 +13,7 @@ from fairway.data.statistics import measure
 
 @pytest.mark.parametrize("what", ["mixed", *(["credit"] if falsealarms.CREDIT.exists() else [])])
 def test_unchanged_tables_raise_no_alarm(what: str) -> None:
-    """One check in a hundred may alarm by chance (so does one of seed 5): this seed has none, and a fault in the thresholds alarms often."""
+    """One check in a hundred may alarm by chance (so does one of seed 5): this seed has none, and wrong thresholds alarm often."""
     made = {"mixed": falsealarms.mixed, "credit": falsealarms.credit}[what]
     found = falsealarms.check(made(4, 77))
     assert found["checks"] == 4
