@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from fairway.data.table import read
     from fairway.dsl.command import In, Out, command, container
     from fairway.dsl.control import after, artifact, collect, contains, each, either, length, otherwise, secret, when
+    from fairway.dsl.ganging import gang
     from fairway.dsl.load import load_pipeline
     from fairway.dsl.pipeline import Pipeline, pipeline
     from fairway.dsl.placing import place, pool, volume
@@ -44,6 +45,7 @@ _HOME = {
         ("dsl.pipeline", ("pipeline", "Pipeline")),
         ("dsl.control", ("each", "collect", "when", "otherwise", "either", "after", "length", "contains", "secret", "artifact")),
         ("dsl.settings", ("env", "retry")),
+        ("dsl.ganging", ("gang",)),
         ("dsl.placing", ("place", "pool", "volume")),
         ("dsl.command", ("command", "container", "In", "Out")),
         ("dsl.load", ("load_pipeline",)),
@@ -66,7 +68,7 @@ _HOME = {
 
 __all__ = [  # noqa: RUF022 - in the order in which one meets them; `__getattr__` finds them
     "step", "pipeline", "dynamic", "each", "collect", "when", "otherwise", "either", "after", "length", "contains", "secret", "artifact",
-    "env", "retry", "pool", "place", "volume", "command", "container", "In", "Out", "load_pipeline",
+    "env", "retry", "gang", "pool", "place", "volume", "command", "container", "In", "Out", "load_pipeline",
     "log", "progress", "checkpoint", "context", "skip", "File", "Directory", "Model", "Figure", "Metrics", "Table", "HTML", "Markdown",
     "run", "runs", "read", "follow", "measure", "validate", "drift", "baseline", "traffic", "Traffic", "transform", "Transform",
     "Step", "Pipeline", "FairwayError",

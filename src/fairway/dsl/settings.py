@@ -15,7 +15,7 @@ from fairway.spec.resources import Resources, Retry, parse_duration, parse_memor
 
 STEP_SETTINGS = (
     "name", "cpu", "memory", "disk", "accelerator", "accelerator_type", "topology", "shared_memory", "retries", "retry", "timeout",
-    "cache", "env", "trust", "image", "secrets", "pool", "place", "queue", "spot",
+    "cache", "env", "trust", "image", "secrets", "pool", "place", "queue", "spot", "gang",
 )  # fmt: skip
 _RESOURCES = ("cpu", "memory", "disk", "accelerator", "accelerator_type", "topology", "shared_memory")
 _SPOT_LOSSES = 100
@@ -54,6 +54,11 @@ def _apply(fields: dict[str, Any], name: str, value: Any) -> None:
         from fairway.dsl.placing import read_placement
 
         fields["pool"] = read_placement(name, value)
+    elif name == "gang":
+        from fairway.dsl.ganging import read_gang
+
+        fields["gang"], resources = read_gang(value)
+        fields.setdefault("resources", {}).update(resources)
     elif name == "retries":
         if isinstance(value, bool) or not isinstance(value, int) or value < 0:
             raise DefinitionError(f"retries must be a whole number from 0: {value!r}", hint="retries=2 means up to three tries")
@@ -112,6 +117,10 @@ def with_settings(step: StepDef, settings: Mapping[str, Any]) -> StepDef:
         fields["placement"] = apply_placement(step.placement, placement)
         if fields["placement"].spot:  # to be taken away is no failure, however often it happens
             fields["retry"] = replace(fields.get("retry", step.retry), lost_attempts=_SPOT_LOSSES)
+    if "gang" in fields and "retry" not in fields:
+        from fairway.dsl.ganging import restarting
+
+        fields["retry"] = restarting(fields["gang"], step.retry)
     image = fields.pop("image", None)
     if image and step.kind in ("command", "container"):
         fields["image"] = image

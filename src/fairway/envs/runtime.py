@@ -15,8 +15,8 @@ from pathlib import Path
 from fairway import errors
 from fairway.envs.files import held
 
-PARTS = ("__init__.py", "errors.py", "spec", "dsl", "step", "data")
-"""What attempts need of the package `fairway`: standard library only, but for `data`, whose libraries a step's environment brings."""
+PARTS = ("__init__.py", "errors.py", "spec", "dsl", "step", "data", "train")
+"""What attempts need of the package `fairway`: standard library only, but for `data` and `train`, whose libraries an environment brings."""
 SERVING_PARTS = (*PARTS, "serve")
 """What inference servers and gateways need of it, beside the libraries that the extra `serve` names: not what keeps endpoints."""
 _STAYS = ("serve", "control")

@@ -16,6 +16,7 @@ from typing import Any
 
 from fairway.spec.artifact import ArtifactRef
 from fairway.spec.environment import Environment
+from fairway.spec.gang import Gang
 from fairway.spec.placement import Placement, Pool
 from fairway.spec.record import Record, field, record
 from fairway.spec.resources import Resources, Retry
@@ -112,6 +113,7 @@ class StepDef(Record):
     resources: Resources = field(default_factory=Resources)
     placement: Placement = field(default_factory=Placement)
     pool: Pool = field(default_factory=Pool)
+    gang: Gang = field(default_factory=Gang)
     retry: Retry = field(default_factory=Retry)
     timeout_s: float = 0.0
     environment: Environment = field(default_factory=Environment)

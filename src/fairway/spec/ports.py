@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, TypeVar
 from fairway.spec.attempt import AttemptSpec
 from fairway.spec.endpoint import Endpoint
 from fairway.spec.event import Event
+from fairway.spec.gang import Gang, Place
 from fairway.spec.query import Facets, PipelineStats, RunQuery, RunsFound
 from fairway.spec.record import Record, record
 from fairway.spec.resources import Resources
@@ -252,11 +253,19 @@ class Serializer(Protocol):
 
 
 class Framework(Protocol):
-    """The rendezvous a training framework expects. Found by entry point group "fairway.frameworks"."""
+    """The rendezvous a training framework expects: one row of the table. Found by entry point group "fairway.frameworks". Pure."""
 
     name: str
+    title: str
+    """How people write it: "PyTorch"."""
 
-    def environment(self, rank: int, peers: Sequence[str]) -> Mapping[str, str]: ...
+    def environment(self, place: Place, gang: Gang) -> Mapping[str, str]:
+        """The variables that one process is told."""
+        ...
+
+    def command(self, place: Place, gang: Gang, argv: Sequence[str]) -> Sequence[str]:
+        """The command line of one process of a command step, from the step's own; () if this rank starts none."""
+        ...
 
 
 class EndpointStore(Protocol):

@@ -16,9 +16,10 @@ from typing import Any
 
 from fairway.errors import FairwayError
 from fairway.spec.attempt import AttemptItem, AttemptSpec
+from fairway.spec.gang import Place, World
 from fairway.spec.layout import ATTEMPT_LOCKS, BLOBS, BUNDLES, CHECKPOINTS, LOCKS, SCRATCH, STREAMS
 from fairway.spec.outcome import ErrorInfo, ItemOutcome, Outcome, Usage, outcome_key
-from fairway.spec.record import from_plain, to_plain
+from fairway.spec.record import from_plain, replace, to_plain
 from fairway.step import context
 from fairway.step.errors_report import Origin, describe_exception
 from fairway.step.folder import FolderArtifactStore, FolderStreamStore
@@ -47,8 +48,9 @@ class Attempt:
         source: str = "",
         queued_at: float = 0.0,
         scratch: str = "",
+        world: World | None = None,
     ) -> None:
-        self.spec = spec
+        self.spec, self._world = spec, world
         self.home = home
         self.root = f"{home}/{BUNDLES}/{spec.bundle}" if spec.bundle else source
         self.origin = Origin(self.root, source, (secrets or {}).values())
@@ -103,6 +105,8 @@ class Attempt:
     def _run_item(self, runner: ItemRunner, item: AttemptItem, current: context.Context, debugger: Any) -> ItemOutcome:
         current.task, current.seed = item.task, item.seed
         try:
+            if self.spec.step.gang.replicas:
+                return self._run_gang(item, current)
             return runner.run(item)
         except context.Skipped as skipped:
             return ItemOutcome("skipped", reason=self.origin.mask(skipped.reason))
@@ -112,6 +116,32 @@ class Attempt:
             if debugger is not None:
                 debugger(error)
             return ItemOutcome("failed", error=self._describe(error, runner.phase))
+
+    def _run_gang(self, item: AttemptItem, current: context.Context) -> ItemOutcome:
+        from fairway.step.gang import GangRun, alone
+
+        spec = self.spec
+        world = self._world or alone(spec.step.gang)
+        gang = GangRun(spec.step.gang, world, run=spec.run, attempt=spec.id, n=spec.n, scratch=self.scratch, streams=self.streams)
+        return gang.run(lambda place: self._run_rank(place, item, current))
+
+    def _run_rank(self, place: Place, item: AttemptItem, current: context.Context) -> ItemOutcome:
+        """In the rank's own process. Only rank 0 has outputs, and only its points are the task's."""
+        spec = self.spec
+        if place.rank:
+            spec = replace(spec, step=replace(spec.step, outputs=(), returns="none"))
+        current.rank, current.world_size, current.place = place.rank, place.world_size, place
+        self.points = PointWriter(self.streams, f"{spec.run}/{spec.id}", self.origin.mask if self.secrets else None, rank=place.rank)
+        context.enter(current, self.points, trust=spec.step.trust, secrets=self.secrets)
+        runner = ItemRunner(spec, self.store, self.scratch, self.root, self.secrets, self.origin, self.usage)
+        try:
+            return runner.run(item)
+        except context.Skipped as skipped:
+            return ItemOutcome("skipped", reason=self.origin.mask(skipped.reason))
+        except BaseException as error:  # noqa: BLE001 - the boundary of the rank: whatever user code raises becomes data
+            return ItemOutcome("failed", error=self._describe(error, runner.phase))
+        finally:
+            self.points.flush()
 
     def _describe(self, error: BaseException, phase: str) -> ErrorInfo:
         info = describe_exception(error, self.origin)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from fairway.spec.attempt import AttemptSpec
+    from fairway.spec.gang import Place
     from fairway.step.metrics import PointWriter
 
 
@@ -30,7 +31,8 @@ class Context:
     """What `fw.context()` tells a step about the task it is. All fields are empty outside a run.
 
     `run`, `task` ("train[3]"), `attempt`, `n` (the try, from 1), `pipeline`, `params` (the run's parameters), `seed` (depends on run and
-    task only), `scratch` (the working folder, removed at the end), `project`, and `more`: whatever else the target tells.
+    task only), `scratch` (the working folder, removed at the end), `project`, and `more`: whatever else the target tells. In a gang
+    `rank` (from 0) and `world_size` say which of its processes this is, `place` what else is known of it; elsewhere 0 and 1.
     """
 
     def __init__(self, spec: AttemptSpec | None = None, scratch: str = "", checkpoints: str = "") -> None:
@@ -46,6 +48,8 @@ class Context:
         self.more: dict[str, Any] = known
         self.scratch = scratch
         self.checkpoints = checkpoints
+        self.rank, self.world_size = 0, 1
+        self.place: Place | None = None
 
     def __repr__(self) -> str:
         return f"Context(run={self.run!r}, task={self.task!r}, n={self.n}, seed={self.seed})" if self.run else "Context(outside a run)"

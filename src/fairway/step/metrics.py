@@ -31,13 +31,14 @@ class PointWriter:
     """Points of one attempt on their way to the stream RUN/ATTEMPT/metrics; at most half a second of them is lost by a kill.
 
     `last` are the latest values by name, for the outcome. `mask` is applied to text. A forked child of the step writes through, as it has
-    no flushing thread.
+    no flushing thread. `rank`: of a gang; others than rank 0 have streams of their own ("metrics.3").
     """
 
-    def __init__(self, streams: StreamStore, prefix: str, mask: Callable[[str], str] | None = None) -> None:
+    def __init__(self, streams: StreamStore, prefix: str, mask: Callable[[str], str] | None = None, *, rank: int = 0) -> None:
         self.last: dict[str, float] = {}
         self._streams = streams
         self._prefix = prefix
+        self._suffix = f".{rank}" if rank else ""
         self._mask = mask
         self._names: dict[str, str] = {}  # as JSON
         self._points: deque[tuple[float, int | None, dict[str, Any]]] = deque()
@@ -90,7 +91,7 @@ class PointWriter:
 
     def _append(self, stream: str, text: str) -> None:
         try:
-            self._streams.append(f"{self._prefix}/{stream}", text.encode("utf-8", "replace"))
+            self._streams.append(f"{self._prefix}/{stream}{self._suffix}", text.encode("utf-8", "replace"))
         except FairwayError as error:  # a curve is not worth a failed training
             os.write(2, f"fairway: points were not kept: {error}\n".encode())
 

@@ -16,6 +16,8 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
+from fairway.spec.gang import World
+from fairway.spec.record import from_plain
 from fairway.step import processes
 from fairway.step.parcel import read_attempt, read_step
 from fairway.step.standard import open_missing_streams
@@ -290,6 +292,8 @@ def _run(frame: dict[str, Any], home: str) -> None:
     for name in frame.get("hidden", ()):
         os.environ.pop(name, None)
     given = {name: frame[name] for name in ("secrets", "source", "queued_at", "scratch") if name in frame}
+    if frame.get("world"):
+        given["world"] = from_plain(World, frame["world"])
     attempt = Attempt(spec, home, **given)
     signal.signal(signal.SIGTERM, terminate)
     attempt.run()
