@@ -1,4 +1,4 @@
-"""A gang: the processes that train together. What is asked for (`Gang`), who came (`World`), and where each process stands (`Place`).
+"""A gang: the processes that train together. What is asked for (`Gang`), who came (`World`), where each process stands (`Place`).
 
 A gang is one attempt of one task. It has `replicas` (a pod each on a cluster, all of them on this machine on a laptop), and each replica
 runs `processes`; ranks count processes, replica by replica. What a step asks for (cores, memory, devices) is asked for by every replica.
@@ -49,7 +49,8 @@ class World(Record):
     this machine is (-1: it is all of them, as on a laptop).
 
     `hosts`: an address of each replica. `ports`: free ports of each replica, PORTS_EACH for every process. `key`: a secret that only this
-    gang knows. `devices`: numbers of accelerators by replica, where several replicas share a machine.
+    gang knows, never empty in a gang that runs (who has it may run programs in it). `devices`: numbers of accelerators by replica, where
+    several replicas share a machine.
     """
 
     hosts: tuple[str, ...]
@@ -62,7 +63,9 @@ class World(Record):
 @record
 class Place(Record):
     """Where one process of a gang stands. `local_rank` counts the processes of its replica; `role_rank` those of its role; `attempt` is
-    the attempt's id, `n` the try. `hosts` and `ports` are by rank: `ports[rank]` are that process's own."""
+    the attempt's id, `n` the try. `hosts` and `ports` are by rank: `ports[rank]` are that process's own. `cpus`: whole cores that the
+    process may use. `folder`: where its leader writes the files of the framework's row, absolute and the same for the places of one
+    replica."""
 
     rank: int
     world_size: int
@@ -78,9 +81,29 @@ class Place(Record):
     n: int = 1
     key: str = ""
     roles: tuple[str, ...] = ()
+    cpus: int = 1
+    folder: str = ""
 
 
-def places_of(gang: Gang, world: World, attempt: str = "", n: int = 1) -> list[Place]:
+@record
+class Service(Record):
+    """A program that runs beside the ranks of a place: a tracker, a scheduler, a worker.
+
+    The leader starts it before the ranks of its replica and ends it (SIGTERM, then SIGKILL, its whole process group) after them. `argv[0]`
+    "python" is the step's interpreter; the bundle's folder and Fairway itself are on its PYTHONPATH, so that it can read what the step
+    pickles; `environment` comes on top of the variables that the place's rank gets. `after`: "HOST:PORT" that must accept connections
+    before it is started; `ready`: one that must before the ranks are ("" = at once). One that ends with a status other than 0 while ranks
+    run ends the gang: it failed first. What it prints goes into the stream of the place's rank.
+    """
+
+    name: str
+    argv: tuple[str, ...]
+    environment: dict[str, str] = field(default_factory=dict)
+    ready: str = ""
+    after: str = ""
+
+
+def places_of(gang: Gang, world: World, attempt: str = "", n: int = 1, *, cpus: int = 1, folder: str = "") -> list[Place]:
     """One for each process of the gang, by rank. Pure."""
     replicas, each = len(world.hosts), gang.processes
     hosts = tuple(host for host in world.hosts for _ in range(each))
@@ -94,7 +117,7 @@ def places_of(gang: Gang, world: World, attempt: str = "", n: int = 1) -> list[P
         found.append(
             Place(
                 rank, replicas * each, local, each, replica, replicas, role, seen.get(role, 0), hosts, ports, attempt, n, world.key,
-                tuple(roles[number // each] for number in range(replicas * each)),
+                tuple(roles[number // each] for number in range(replicas * each)), cpus, folder,
             )
         )  # fmt: skip
         seen[role] = seen.get(role, 0) + 1

@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, TypeVar
 from fairway.spec.attempt import AttemptSpec
 from fairway.spec.endpoint import Endpoint
 from fairway.spec.event import Event
-from fairway.spec.gang import Gang, Place
+from fairway.spec.gang import Gang, Place, Service
 from fairway.spec.query import Facets, PipelineStats, RunQuery, RunsFound
 from fairway.spec.record import Record, record
 from fairway.spec.resources import Resources
 from fairway.spec.summary import CacheEntry, RunSummary, RunTally
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
     from pathlib import Path  # importing it costs every run ten milliseconds
 
 T = TypeVar("T")
@@ -265,6 +266,33 @@ class Framework(Protocol):
 
     def command(self, place: Place, gang: Gang, argv: Sequence[str]) -> Sequence[str]:
         """The command line of one process of a command step, from the step's own; () if this rank starts none."""
+        ...
+
+
+class FrameworkBeside(Framework, Protocol):
+    """What a row may have besides: each of these is found by name, so that a simple row need not have it (and no row must have all).
+
+    `style` says who runs the step. "ranks" (and where it is absent): every rank. "client": rank 0 alone; the other places only run
+    their services, until rank 0 has ended. "launcher": the leader of rank 0 runs `command(...)` and nothing else does; it starts the ranks
+    itself. A Python step is then `python -m fairway.step rank FILE`, one rank in a fresh interpreter.
+    """
+
+    style: str
+
+    def files(self, place: Place, gang: Gang) -> Mapping[str, str]:
+        """Texts by name, which the leader writes into `place.folder` before anything starts."""
+        ...
+
+    def services(self, place: Place, gang: Gang) -> Sequence[Service]:
+        """What runs beside this place, in the order in which it is started."""
+        ...
+
+    def around(self, place: Place, gang: Gang) -> AbstractContextManager[Any]:
+        """Entered in the rank's own process around the user's function. Libraries are imported in it, not before."""
+        ...
+
+    def place_from_environment(self, environ: Mapping[str, str], places: Sequence[Place]) -> Place:
+        """Which of the gang's places (by rank) this process is that the launcher has started."""
         ...
 
 
