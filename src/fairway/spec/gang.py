@@ -64,8 +64,8 @@ class World(Record):
 class Place(Record):
     """Where one process of a gang stands. `local_rank` counts the processes of its replica; `role_rank` those of its role; `attempt` is
     the attempt's id, `n` the try. `hosts` and `ports` are by rank: `ports[rank]` are that process's own. `cpus`: whole cores that the
-    process may use. `folder`: where its leader writes the files of the framework's row, absolute and the same for the places of one
-    replica."""
+    process may use; `devices`: accelerators that it may. `folder`: where its leader writes the files of the framework's row, absolute and
+    the same for the places of one replica."""
 
     rank: int
     world_size: int
@@ -83,6 +83,11 @@ class Place(Record):
     roles: tuple[str, ...] = ()
     cpus: int = 1
     folder: str = ""
+    devices: int = 0
+
+    def endpoint(self, rank: int = 0, which: int = 0) -> str:
+        """HOST:PORT of a rank, as a URL writes it: the address of IPv6 in brackets."""
+        return join_address(self.hosts[rank], self.ports[rank][which])
 
 
 @record
@@ -103,8 +108,8 @@ class Service(Record):
     after: str = ""
 
 
-def places_of(gang: Gang, world: World, attempt: str = "", n: int = 1, *, cpus: int = 1, folder: str = "") -> list[Place]:
-    """One for each process of the gang, by rank. Pure."""
+def places_of(gang: Gang, world: World, attempt: str = "", n: int = 1, *, cpus: int = 1, folder: str = "", devices: int = 0) -> list[Place]:
+    """One for each process of the gang, by rank. Pure. `cpus` and `devices` are those of one process."""
     replicas, each = len(world.hosts), gang.processes
     hosts = tuple(host for host in world.hosts for _ in range(each))
     ports = tuple(tuple(ports[local * PORTS_EACH : (local + 1) * PORTS_EACH]) for ports in world.ports for local in range(each))
@@ -117,7 +122,7 @@ def places_of(gang: Gang, world: World, attempt: str = "", n: int = 1, *, cpus: 
         found.append(
             Place(
                 rank, replicas * each, local, each, replica, replicas, role, seen.get(role, 0), hosts, ports, attempt, n, world.key,
-                tuple(roles[number // each] for number in range(replicas * each)), cpus, folder,
+                tuple(roles[number // each] for number in range(replicas * each)), cpus, folder, devices,
             )
         )  # fmt: skip
         seen[role] = seen.get(role, 0) + 1
@@ -127,6 +132,11 @@ def places_of(gang: Gang, world: World, attempt: str = "", n: int = 1, *, cpus: 
 def here(places: list[Place], world: World) -> list[Place]:
     """Those that this machine runs."""
     return [place for place in places if world.replica in (-1, place.replica)]
+
+
+def join_address(host: str, port: int) -> str:
+    """HOST:PORT, the address of IPv6 in brackets."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def roles_of(gang: Gang, replicas: int) -> list[str]:

@@ -291,6 +291,11 @@ class FrameworkBeside(Framework, Protocol):
         """Entered in the rank's own process around the user's function. Libraries are imported in it, not before."""
         ...
 
+    def serves(self, place: Place, gang: Gang) -> bool:
+        """True for a rank that serves others and never ends by itself (a parameter server): its leader ends it when all others have ended,
+        and that is no failure."""
+        ...
+
     def place_from_environment(self, environ: Mapping[str, str], places: Sequence[Place]) -> Place:
         """Which of the gang's places (by rank) this process is that the launcher has started."""
         ...
