@@ -8,7 +8,8 @@ from collections.abc import Callable
 from typing import Any
 
 from fairway.engine.apply import apply, fold
-from fairway.engine.reading import parse_log_line
+from fairway.engine.ranks import LEADER, check_rank, gang_of, merge, parse_lines, stream_of, world_size
+from fairway.engine.reading import LogLine
 from fairway.engine.workspace import match_tasks
 from fairway.errors import NotFoundError
 
@@ -18,12 +19,13 @@ WAIT_S = 20.0
 Render = Callable[[Any, bool], str]
 
 
-def follow_logs(run: Any, pattern: str, render: Render) -> None:
-    """Print the lines of the attempts that there are and of those still to come; `render(line, many)` spells one.
+def follow_logs(run: Any, pattern: str, render: Render, rank: int | None = None) -> None:
+    """Print the lines of the attempts that there are and of those still to come; `render(line, many)` spells one. `rank`: of gangs, only
+    the lines of this one.
 
     Of a run at a server, which tells when there is something, all streams are read in one exchange; on this machine files are looked at.
     """
-    follower = _Follower(run, pattern, render)
+    follower = _Follower(run, pattern, render, rank)
     if run.workspace.remote is not None:
         run.workspace.remote.be_patient(lambda text: print(text, file=sys.stderr))
     streams = run.workspace.streams
@@ -49,12 +51,13 @@ def follow_logs(run: Any, pattern: str, render: Render) -> None:
 class _Follower:
     """What has been printed of which stream. Streams of attempts that have ended and said all are not asked for again."""
 
-    def __init__(self, run: Any, pattern: str, render: Render) -> None:
-        self._run, self._pattern, self._render = run, pattern, render
+    def __init__(self, run: Any, pattern: str, render: Render, rank: int | None = None) -> None:
+        self._run, self._pattern, self._render, self._rank = run, pattern, render, rank
         events = run.workspace.events(run.id)
         self.state = fold(event for _, event in events)
         self._head = events[-1][0] if events else 0
         self._tasks: dict[str, str] = {}  # attempt -> its task
+        self._ranks: dict[str, int] = {}  # stream "ATTEMPT/log.3" -> 3
         self._offsets: dict[str, int] = {}
         self._rest: dict[str, bytes] = {}
         self._silent: set[str] = set()
@@ -74,33 +77,41 @@ class _Follower:
             for attempt in self.state.task(scope, node, index).attempts:
                 if attempt not in self._tasks:
                     self._tasks[attempt] = task
-                    self._offsets[attempt] = 0
+                    gang = gang_of(self.state, scope, node)
+                    if self._rank is not None and not self._pattern and not gang.replicas:
+                        continue
+                    if self._rank is not None:
+                        check_rank(gang, self._rank, task)
+                    for rank in (self._rank,) if self._rank is not None else range(LEADER, world_size(gang)):
+                        name = f"{attempt}/{stream_of('log', rank)}"
+                        self._ranks[name], self._offsets[name] = rank, 0
 
     def offsets(self) -> dict[str, int]:
         """Where to go on reading each stream."""
-        return {f"{attempt}/log": offset for attempt, offset in self._offsets.items() if attempt not in self._silent}
+        return {name: offset for name, offset in self._offsets.items() if name not in self._silent}
 
     def take(self, found: dict[str, bytes]) -> None:
-        """Print whole lines of what has come."""
+        """Print whole lines of what has come, those of a gang's ranks by their times."""
         self.grew = False
+        parts: list[list[LogLine]] = []
         for name in list(self.offsets()):
             attempt, data = name.partition("/")[0], found.get(name, b"")
             if not data:
                 if self.state.attempts[attempt].outcome is not None and self.state.status != "running":
-                    self._silent.add(attempt)
+                    self._silent.add(name)
                 continue
             self.grew = True
-            self._offsets[attempt] += len(data)
-            whole, end, self._rest[attempt] = (self._rest.get(attempt, b"") + data).rpartition(b"\n")
-            if end:
-                lines = [parse_log_line(raw, self._tasks[attempt], attempt) for raw in whole.split(b"\n")]
-                sys.stdout.write("".join(self._render(line, self._many) for line in lines))
+            self._offsets[name] += len(data)
+            whole, end, self._rest[name] = (self._rest.get(name, b"") + data).rpartition(b"\n")
+            parts.append(parse_lines(whole + end, self._tasks[attempt], attempt, self._ranks[name]))
+        sys.stdout.write("".join(self._render(line, self._many) for line in merge(parts)))
 
     def say_rest(self) -> None:
         """The last lines that nobody ended."""
-        for attempt, raw in self._rest.items():
-            if raw:
-                sys.stdout.write(self._render(parse_log_line(raw, self._tasks[attempt], attempt), self._many))
+        for name, raw in self._rest.items():
+            attempt = name.partition("/")[0]
+            for line in parse_lines(raw + b"\n", self._tasks[attempt], attempt, self._ranks[name]) if raw else ():
+                sys.stdout.write(self._render(line, self._many))
 
     def advance(self) -> None:
         """Fold what the run has recorded since."""

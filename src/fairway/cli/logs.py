@@ -20,16 +20,20 @@ _COLOURS = ("cyan", "green", "yellow", "blue")
 @click.argument("task", default="", shell_complete=complete_task, metavar="[TASK]")
 @click.option("-f", "--follow", is_flag=True, help="Go on printing until the run has ended.")
 @click.option("--attempt", type=click.IntRange(min=1), metavar="N", help="Only the N-th attempt; the last one if left out.")
-@click.option("--all", "every", is_flag=True, help="Every attempt, not only the last of each task.")
+@click.option("--all", is_flag=True, help="Every attempt, not only the last of each task.")
+@click.option("--rank", type=click.IntRange(min=0), metavar="R", help="Only what rank R of a gang wrote.")
+@click.option("--stacks", is_flag=True, help="Where each rank of a gang stood when it was found to hang.")
 @click.option("-n", "--tail", type=click.IntRange(min=1), metavar="N", help="Only the last N lines.")
 @output_option
 @on_option
 @click.pass_obj
-def command(folder: str, run: str, task: str, follow: bool, attempt: int | None, every: bool, tail: int | None, output: str | None) -> None:
+def command(folder: str, run: str, task: str, tail: int | None, output: str | None, **asked: Any) -> None:
     """Print what a run's tasks wrote to stdout and stderr, and the whole traceback of what failed.
 
     TASK is a step ("train"), one task ("train[3]" or train.3) or a glob
     ("clean.*"); all tasks if left out. RUN may be the name of an endpoint, too.
+    Of a gang the lines of all ranks come in the order of their times, each with
+    its rank.
 
     \b
     Examples:
@@ -37,12 +41,13 @@ def command(folder: str, run: str, task: str, follow: bool, attempt: int | None,
       fairway logs last train.3
       fairway logs last train --tail 20
       fairway logs -f nightly
+      fairway logs last fit --rank 1
     """
     from fairway.cli.endpointlog import find_endpoint, print_endpoint_log
     from fairway.engine.client import Run
 
     if run and not task and find_endpoint(folder, run):
-        print_endpoint_log(folder, run, tail or 0, follow, output)
+        print_endpoint_log(folder, run, tail or 0, asked["follow"], output)
         return
     workspace = open_workspace(folder)
     try:
@@ -51,13 +56,21 @@ def command(folder: str, run: str, task: str, follow: bool, attempt: int | None,
         if not run or task:
             raise
         raise NotFoundError(f"there is neither a run nor an endpoint {run!r}", hint=error.hint) from None
-    if follow:
+    if asked["stacks"]:
+        from fairway.cli.stacks import print_stacks
+
+        print_stacks(found, found.tasks.match(task), asked["attempt"], asked["rank"], output)
+        return
+    if asked["follow"]:
         from fairway.cli.follow import follow_logs
 
-        follow_logs(found, task, _render)
+        follow_logs(found, task, _render, asked["rank"])
         return
     tasks = found.tasks.match(task)
-    lines = [line for one in tasks for line in _lines_of(found, one, attempt, every)]
+    if asked["rank"] is not None and not task:
+        tasks = [one for one in tasks if one.gang.replicas] or tasks
+    attempts = asked["attempt"], asked["all"]
+    lines = [line for one in tasks for line in _lines_of(found, one, *attempts, asked["rank"])]
     lines = lines[-tail:] if tail else lines
     if output == "json":
         print_json(lines)
@@ -67,25 +80,26 @@ def command(folder: str, run: str, task: str, follow: bool, attempt: int | None,
     for line in lines:
         out.write(_render(line, many))
     for one in tasks:
-        if task and one.error is not None and not attempt:
+        if task and one.error is not None and not asked["attempt"] and asked["rank"] is None:
             out.write(f"{paint(f'{one.address} failed:', 'red', out)}\n{(one.error.traceback or one.error.message).rstrip()}\n")
     if not lines and not any(one.error for one in tasks):
         sys.stderr.write("nothing was written" + (f" by {task}" if task else "") + "\n")
 
 
-def _lines_of(run: Any, task: Any, number: int | None, every: bool) -> list[Any]:
-    from fairway.engine.reading import read_log
+def _lines_of(run: Any, task: Any, number: int | None, every: bool, rank: int | None) -> list[Any]:
+    from fairway.engine.ranks import read_task_log
 
     attempts = task.attempts
     if number is not None:
         attempts = attempts[number - 1 : number]
     elif not every:
         attempts = attempts[-1:]
-    return [line for attempt in attempts for line in read_log(run.workspace.streams, run.id, attempt, task.address)]
+    return [line for attempt in attempts for line in read_task_log(run.workspace.streams, run.id, attempt, task.address, task.gang, rank)]
 
 
 def _render(line: Any, many: bool) -> str:
-    if not many:
-        return f"{line.text}\n"
+    """ "train[2]  the text", "fit rank 1  the text": no more before it than tells lines apart."""
+    rank = paint(f"rank {line.rank}", _COLOURS[line.rank % len(_COLOURS)], sys.stdout) if line.rank >= 0 else ""
     colour = _COLOURS[sum(line.task.encode()) % len(_COLOURS)]
-    return f"{paint(line.task, colour, sys.stdout)}  {line.text}\n"
+    named = [paint(line.task, colour, sys.stdout) if many else "", rank]
+    return "  ".join([" ".join(part for part in named if part), line.text] if any(named) else [line.text]) + "\n"

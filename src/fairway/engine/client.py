@@ -22,6 +22,7 @@ from fairway.errors import NotFoundError, TaskCancelled, TaskCrashed, TaskError,
 from fairway.spec.artifact import ArtifactRef
 from fairway.spec.attempt import Input
 from fairway.spec.event import address
+from fairway.spec.gang import Gang
 from fairway.spec.layout import SCRATCH
 from fairway.spec.outcome import ErrorInfo
 from fairway.spec.record import to_plain
@@ -211,6 +212,13 @@ class Task:
         node = next(node for node in graph.nodes if node.id == self.node)
         return graph.steps[node.step].resources
 
+    @property
+    def gang(self) -> Gang:
+        """What the step asks for of a gang; `replicas` 0: it is one process."""
+        from fairway.engine.ranks import gang_of
+
+        return gang_of(self._run_state, self.scope, self.node)
+
     def as_plain(self) -> dict[str, Any]:
         """All of it as JSON-ready data."""
         cached = self._task.cached
@@ -314,15 +322,15 @@ class Run:
         return "".join(f"{line.task}  {line.text}\n" for line in self.log_lines(self.tasks.match(task)))
 
     def log_lines(self, tasks: Sequence[Task]) -> Iterator[Any]:
-        """Lines of the tasks' attempts (`fairway.engine.reading.LogLine`), one attempt after the other."""
-        from fairway.engine.reading import read_log
+        """Lines of the tasks' attempts (`fairway.engine.reading.LogLine`), one attempt after the other; of a gang those of all ranks."""
+        from fairway.engine.ranks import read_task_log
 
         seen: set[str] = set()
         for task in tasks:
             for attempt in task.attempts:
                 if attempt not in seen:
                     seen.add(attempt)
-                    yield from read_log(self.workspace.streams, self.id, attempt, task.address)
+                    yield from read_task_log(self.workspace.streams, self.id, attempt, task.address, task.gang)
 
     def cancel(self) -> None:
         """Ask the run's driver to stop it."""

@@ -14,12 +14,14 @@ TAIL_BYTES = 8192
 
 @record
 class LogLine(Record):
-    """One line that a task wrote, to stdout or stderr. `at` is UTC as "2026-11-24T08:15:03.250Z", "" if it is not known."""
+    """One line that a task wrote, to stdout or stderr. `at` is UTC as "2026-11-24T08:15:03.250Z", "" if it is not known. `rank`: of a
+    gang; -1 what its leader said, and every line of a plain step."""
 
     task: str
     attempt: str
     text: str
     at: str = ""
+    rank: int = -1
 
 
 def parse_log_line(raw: bytes, task: str, attempt: str) -> LogLine:

@@ -1,7 +1,7 @@
 """News for pages: one stream of server-sent events that says which topics have changed, as soon as they have.
 
 A page that hears of news fetches what it shows anew: so it never shows half a change, and nothing is lost if the connection breaks.
-Topics: `runs` (any run changed), `run:RUN`, `log:RUN/ATTEMPT`, `metrics:RUN/ATTEMPT`, `endpoints` (any of them changed, or what is known of
+Topics: `runs` (any run changed), `run:RUN`, `log:RUN/ATTEMPT`, `metrics:RUN/ATTEMPT` (of rank 3 of a gang `log:RUN/ATTEMPT/3`), `endpoints` (any of them changed, or what is known of
 its traffic), `endpoint:NAME`. Of each topic at most one word in `QUIET_S`.
 """
 
@@ -15,6 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from fairway.engine.bus import RUNS
+from fairway.engine.ranks import stream_of
 from fairway.web.operation import EVENTS
 from fairway.web.ports import Site
 from fairway.web.sse import HEARTBEAT, render_event, stream
@@ -37,6 +38,9 @@ def spell_topic(topic: str) -> str | None:
         return topic
     if kind in STREAMS and rest.count("/") == 1:
         return f"{rest}/{STREAMS[kind]}"
+    if kind in STREAMS and rest.count("/") == 2:
+        attempt, _, rank = rest.rpartition("/")
+        return f"{attempt}/{stream_of(STREAMS[kind], int(rank))}" if rank.isdecimal() and len(rank) < 7 else None
     return None
 
 

@@ -13,6 +13,7 @@ from urllib.parse import quote
 import msgspec
 from starlette.responses import Response, StreamingResponse
 
+from fairway.engine.ranks import stream_of
 from fairway.errors import ConfigError
 from fairway.spec.ports import StreamStore
 from fairway.web.loglines import lines_of
@@ -21,6 +22,7 @@ from fairway.web.operation import TEXT
 from fairway.web.pages.page import Page, Visit
 from fairway.web.routes.logs import send_range
 from fairway.web.routes.runs import named_run
+from fairway.web.schema.streams import Rank
 
 _REST_S, _REST_BYTES = 0.0001, 1 << 20
 """Now and then the interpreter is left to others: so requests are answered within milliseconds while a gigabyte is searched."""
@@ -30,16 +32,18 @@ Attempt = Annotated[str, msgspec.Meta(pattern="^[A-Za-z0-9._-]{1,128}$")]
 
 
 class LogQuery(msgspec.Struct, kw_only=True):
-    """`download`: as a file."""
+    """`download`: as a file. `rank`: of a gang; -1 what its leader said, and all that a plain step wrote."""
 
     attempt: Attempt
     download: bool = False
+    rank: Rank = -1
 
 
 class PlaceQuery(msgspec.Struct, kw_only=True):
     """Where `line` begins; or, without it, which line byte `offset` is in."""
 
     attempt: Attempt
+    rank: Rank = -1
     line: Annotated[int, msgspec.Meta(ge=0, le=1 << 50)] = 0
     offset: Annotated[int, msgspec.Meta(ge=0, le=1 << 50)] = 0
 
@@ -49,6 +53,7 @@ class SearchQuery(msgspec.Struct, kw_only=True):
     and which line that is."""
 
     attempt: Attempt
+    rank: Rank = -1
     q: Annotated[str, msgspec.Meta(min_length=1, max_length=1000)]
     case: bool = False
     regex: bool = False
@@ -57,15 +62,22 @@ class SearchQuery(msgspec.Struct, kw_only=True):
     line: Annotated[int, msgspec.Meta(ge=1, le=1 << 50)] = 1
 
 
+def _name(run: str, query: LogQuery | PlaceQuery | SearchQuery) -> str:
+    return f"{run}/{query.attempt}/{stream_of('log', query.rank)}"
+
+
+def _file_name(run: str, query: LogQuery) -> str:
+    return f"{run}-{query.attempt}{f'-rank-{query.rank}' if query.rank >= 0 else ''}.log"
+
+
 async def send_log(visit: Visit) -> Response:
     """The log's bytes, or the range of them that is asked for."""
     run = await named_run(visit)
-    attempt = visit.query.attempt
-    name = f"{run}/{attempt}/log"
+    name = _name(run, visit.query)
     response = send_range(visit, name, 0, visit.site.services.streams.size(name), TEXT)
     response.headers["x-content-type-options"] = "nosniff"
     if visit.query.download:
-        response.headers["content-disposition"] = f"attachment; filename*=UTF-8''{quote(f'{run}-{attempt}.log')}"
+        response.headers["content-disposition"] = f"attachment; filename*=UTF-8''{quote(_file_name(run, visit.query))}"
     return response
 
 
@@ -73,7 +85,7 @@ async def find_line(visit: Visit) -> Response:
     """{"line", "offset", "lines", "size"}: a line and where it begins; how many lines and bytes there are."""
     run = await named_run(visit)
     query, streams = visit.query, visit.site.services.streams
-    name = f"{run}/{query.attempt}/log"
+    name = _name(run, query)
     index = lines_of(streams)
     if query.line:
         offset, line = await asyncio.to_thread(index.find_line, name, query.line)
@@ -90,7 +102,7 @@ async def search_log(visit: Visit) -> Response:
     query = visit.query
     if query.regex and (wrong := check_pattern(query.q)):
         raise ConfigError(f"not a regular expression: {wrong}", hint="look for it as plain text instead", where="query.q")
-    name = f"{run}/{query.attempt}/log"
+    name = _name(run, query)
     headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
     return StreamingResponse(_search(visit.site.services.streams, name, query), headers=headers, media_type="application/x-ndjson")
 

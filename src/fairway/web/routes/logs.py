@@ -8,6 +8,7 @@ from typing import Any
 
 from starlette.responses import Response, StreamingResponse
 
+from fairway.engine.ranks import stream_of
 from fairway.engine.reading import parse_log_line
 from fairway.errors import NotFoundError
 from fairway.spec.ports import StreamStore
@@ -26,7 +27,7 @@ LINE_LIMIT_BYTES = 1 << 20
 async def read_log(call: Call[LogQuery, None]) -> Any:
     """The attempt's log: as text, by range or its last lines; as JSON lines with `search`; as server-sent events while it is written."""
     run = await named_run(call)
-    name = f"{run}/{call.path['attempt']}/log"
+    name = f"{run}/{call.path['attempt']}/{stream_of('log', call.query.rank)}"
     streams, query = call.site.services.streams, call.query
     size = streams.size(name)
     if not size:

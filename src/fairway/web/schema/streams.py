@@ -10,16 +10,20 @@ from msgspec import Meta
 from fairway.web.records import Word
 from fairway.web.schema.words import Body, Count, Query
 
+Rank = Annotated[int, Meta(ge=-1, lt=1_000_000)]
+
 
 class LogQuery(Query):
     """`tail`: only the last lines. `offset`: from this byte. `search`: only lines with this text, whatever its case. `limit`: lines of one
-    JSON answer. `follow`: the text goes on until the attempt has ended."""
+    JSON answer. `follow`: the text goes on until the attempt has ended. `rank`: what this rank of a gang wrote (-1: what its leader
+    said, and all that a plain step wrote)."""
 
     tail: Annotated[int, Meta(ge=0, le=1_000_000)] = 0
     offset: Count = 0
     search: Word = ""
     limit: Annotated[int, Meta(ge=1, le=10_000)] = 1000
     follow: bool = False
+    rank: Rank = -1
 
 
 class LogLineItem(msgspec.Struct, kw_only=True):
@@ -45,7 +49,7 @@ class StreamsQuery(Query):
 
 
 class StreamItem(msgspec.Struct, kw_only=True):
-    """A stream "ATTEMPT/log", "…/metrics", "…/samples", "…/progress", and its bytes so far."""
+    """A stream "ATTEMPT/log", "…/metrics", "…/samples", "…/progress" (of rank 3 of a gang "…/log.3"), and its bytes so far."""
 
     name: str
     size: int
@@ -60,7 +64,9 @@ class StreamsPage(msgspec.Struct, kw_only=True):
 class StreamsReadBody(Body):
     """From which byte on each stream is wanted, how many bytes in all at most, and how long to wait for the first."""
 
-    offsets: Annotated[dict[Annotated[str, Meta(pattern="^[A-Za-z0-9._-]{1,128}/[a-z]{1,32}$")], Count], Meta(max_length=10_000)]
+    offsets: Annotated[
+        dict[Annotated[str, Meta(pattern="^[A-Za-z0-9._-]{1,128}/[a-z]{1,32}(\\.[0-9]{1,6})?$")], Count], Meta(max_length=10_000)
+    ]
     limit: Annotated[int, Meta(ge=1, le=8 << 20)] = 1 << 20
     wait: Annotated[float, Meta(ge=0, le=60)] = 0.0
 

@@ -1,0 +1,90 @@
+"""What the ranks of a gang wrote, read back: each has streams of its own ("log.3", "metrics.3"), and views merge them by time.
+
+"log" itself is what the gang's leader said: which rank failed first, whom it ended. Rank 0 writes "metrics" and "progress" as a plain step
+does.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from fairway.engine.reading import LogLine, parse_log_line
+from fairway.errors import NotFoundError
+from fairway.spec.gang import Gang
+from fairway.spec.ports import StreamStore
+
+LEADER = -1
+"""The rank of lines that the gang's leader wrote, and of all lines of a plain step."""
+
+
+def world_size(gang: Gang) -> int:
+    """How many ranks there are when all have come; 0 for a plain step."""
+    return gang.replicas * gang.processes
+
+
+def stream_of(kind: str, rank: int) -> str:
+    """The stream of a rank: "log.3"; "metrics" and "progress" of rank 0 are those of the attempt."""
+    alone = rank < 0 or (rank == 0 and kind in ("metrics", "progress"))
+    return kind if alone else f"{kind}.{rank}"
+
+
+def check_rank(gang: Gang, rank: int, task: str) -> None:
+    """Raise NotFoundError if the task has no such rank."""
+    size = world_size(gang)
+    if not size:
+        raise NotFoundError(f"{task} is one process, so it has no ranks", hint="leave --rank out; a step with gang=fw.gang(…) has ranks")
+    if rank >= size:
+        raise NotFoundError(f"{task} has no rank {rank}", hint=f"its ranks are 0 to {size - 1}")
+
+
+def read_task_log(streams: StreamStore, run: str, attempt: str, task: str, gang: Gang, rank: int | None = None) -> list[LogLine]:
+    """The attempt's lines so far: of all ranks and their leader, or of one rank. Raises NotFoundError if there is no such rank."""
+    if rank is not None:
+        check_rank(gang, rank, task)
+    return read_ranks(streams, run, attempt, task, range(LEADER, world_size(gang)) if rank is None else (rank,))
+
+
+def read_ranks(streams: StreamStore, run: str, attempt: str, task: str, ranks: Sequence[int]) -> list[LogLine]:
+    """Whole lines of these ranks so far, merged by time."""
+    return merge(parse_lines(streams.read(f"{run}/{attempt}/{stream_of('log', rank)}"), task, attempt, rank) for rank in ranks)
+
+
+def parse_lines(data: bytes, task: str, attempt: str, rank: int) -> list[LogLine]:
+    """Whole lines; a last one without its end is left out."""
+    whole, end, _ = data.rpartition(b"\n")
+    return [_of_rank(parse_log_line(raw, task, attempt), rank) for raw in whole.split(b"\n")] if end else []
+
+
+def merge(parts: Iterable[Sequence[LogLine]]) -> list[LogLine]:
+    """Lines of several ranks in the order of their times; lines of one rank keep theirs.
+
+    What has no time stays behind the line before it.
+    """
+    return [line for _, _, line in heapq.merge(*(_stamped(part, n) for n, part in enumerate(parts)), key=lambda one: one[:2])]
+
+
+def _stamped(lines: Sequence[LogLine], n: int) -> Iterator[tuple[str, int, LogLine]]:
+    latest = ""
+    for line in lines:
+        latest = max(latest, line.at)
+        yield latest, n, line
+
+
+def _of_rank(line: LogLine, rank: int) -> LogLine:
+    line.rank = rank
+    return line
+
+
+def gang_of(state: Any, scope: str, node: str) -> Gang:
+    """What the step of a task asks for."""
+    graph = state.scopes[scope].graph
+    step = next(one.step for one in graph.nodes if one.id == node)
+    return graph.steps[step].gang if step in graph.steps else Gang()
+
+
+def read_stacks(streams: StreamStore, run: str, attempt: str, ranks: Sequence[int]) -> dict[int, str]:
+    """The stacks that were kept when the gang stalled, by rank; ranks without any are left out."""
+    found = {rank: streams.read(f"{run}/{attempt}/{stream_of('stacks', rank)}").decode("utf-8", "replace") for rank in ranks}
+    return {rank: text for rank, text in found.items() if text.strip()}
