@@ -1,8 +1,8 @@
 """News for pages: one stream of server-sent events that says which topics have changed, as soon as they have.
 
 A page that hears of news fetches what it shows anew: so it never shows half a change, and nothing is lost if the connection breaks.
-Topics: `runs` (any run changed), `run:RUN`, `log:RUN/ATTEMPT`, `metrics:RUN/ATTEMPT` (of rank 3 of a gang `log:RUN/ATTEMPT/3`), `endpoints` (any of them changed, or what is known of
-its traffic), `endpoint:NAME`. Of each topic at most one word in `QUIET_S`.
+Topics: `runs` (any run changed), `run:RUN`, `log:RUN/ATTEMPT`, `metrics:RUN/ATTEMPT` (of rank 3 of a gang `log:RUN/ATTEMPT/3`),
+`endpoints` (any of them changed, or what is known of its traffic), `endpoint:NAME`. Of each topic at most one word in `QUIET_S`.
 """
 
 from __future__ import annotations
