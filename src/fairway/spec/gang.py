@@ -89,6 +89,11 @@ class Place(Record):
         """HOST:PORT of a rank, as a URL writes it: the address of IPv6 in brackets."""
         return join_address(self.hosts[rank], self.ports[rank][which])
 
+    @property
+    def on_one_machine(self) -> bool:
+        """All ranks are on this machine, and talk over its loopback."""
+        return set(self.hosts) <= {LOOPBACK, "::1", "localhost"}
+
 
 @record
 class Service(Record):

@@ -278,6 +278,14 @@ class FrameworkBeside(Framework, Protocol):
     """
 
     style: str
+    source: str
+    """Where the framework itself says what it reads."""
+    options: Mapping[str, str]
+    """Keywords of `fw.gang` that are this framework's own, with what each does. Where absent or not named there, none is taken."""
+
+    def check(self, gang: Gang) -> str:
+        """What is wrong with the gang for this framework, in one sentence; "" if nothing is."""
+        ...
 
     def files(self, place: Place, gang: Gang) -> Mapping[str, str]:
         """Texts by name, which the leader writes into `place.folder` before anything starts."""

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from fairway.errors import NotFoundError
+from fairway.errors import DefinitionError, NotFoundError
 
 if TYPE_CHECKING:
+    from fairway.spec.gang import Gang
     from fairway.spec.ports import Framework
 
 GROUP = "fairway.frameworks"
@@ -19,6 +20,11 @@ _HERE = "fairway.train.frameworks."
 BUILT_IN = {
     "plain": "plain:Plain",
     "torch": "torch:Torch",
+    "deepspeed": "deepspeed:DeepSpeed",
+    "accelerate": "accelerate:Accelerate",
+    "tensorflow": "tensorflow:TensorFlow",
+    "keras": "keras:Keras",
+    "jax": "jax:Jax",
 }
 """What is written under each name of the group in pyproject.toml, relative to this package (a test holds the two equal)."""
 
@@ -30,6 +36,20 @@ def get_framework(name: str) -> Framework:
         raise NotFoundError(f"there is no framework {name!r} for a gang", hint=f"there are {', '.join(names())}")
     module, _, attribute = where.partition(":")
     return getattr(import_module(module), attribute)()
+
+
+def check_gang(gang: Gang) -> None:
+    """Refuse what the gang's framework cannot do: an option that it has not, roles that it does not know. Raises DefinitionError, or
+    NotFoundError if there is no such framework."""
+    row: Any = get_framework(gang.framework)
+    known = getattr(row, "options", {})
+    for name in gang.options:
+        if name not in known:
+            hint = f"{row.title} takes {', '.join(known)}" if known else f"{row.title} takes none beside those of every gang"
+            raise DefinitionError(f"fw.gang has no option {name!r} for {gang.framework!r}", hint=hint)
+    check = getattr(row, "check", None)
+    if check is not None and (wrong := check(gang)):
+        raise DefinitionError(f"not a gang of {row.title}: {wrong}", hint="`fairway train FILE --dry-run` shows what each rank is told")
 
 
 def names() -> Sequence[str]:

@@ -2,32 +2,90 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
 
 from fairway.spec.gang import Gang, Place
+from fairway.train.frameworks.launchers import first_of_replica, runs_module
 from fairway.train.frameworks.plain import Plain
+
+_SOCKETS = ("GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME", "TP_SOCKET_IFNAME")
 
 
 class Torch:
-    """See https://docs.pytorch.org/docs/stable/elastic/run.html#environment-variables."""
+    """Every process is a rank, as under torchrun; a command that is itself `torchrun SCRIPT` is started once a replica, and finds its own
+    arguments (nodes, processes of each, c10d rendezvous) in PET_ variables."""
 
     name = "torch"
     title = "PyTorch"
+    style = "ranks"
+    source = "https://docs.pytorch.org/docs/stable/elastic/run.html#environment-variables"
+    options: Mapping[str, str] = {
+        "backend": 'what `init_process_group()` takes where it is not told ("gloo", "nccl", "mpi"): else gloo for CPUs, nccl for GPUs',
+        "interface": 'the network interface for all traffic between ranks ("eth0"); on one machine it is the loopback anyway',
+    }
 
     def environment(self, place: Place, gang: Gang) -> Mapping[str, str]:
         """Variables of one rank. Rank 0 listens at MASTER_ADDR:MASTER_PORT."""
-        return {
+        variables = {
             **Plain().environment(place, gang),
             "GROUP_RANK": str(place.replica),
             "GROUP_WORLD_SIZE": str(place.replicas),
             "ROLE_RANK": str(place.role_rank),
-            "ROLE_WORLD_SIZE": str(place.roles.count(place.role)),
+            "ROLE_WORLD_SIZE": str(place.roles.count(place.role) or place.world_size),
             "MASTER_ADDR": place.hosts[0],
             "MASTER_PORT": str(place.ports[0][0]),
             "TORCHELASTIC_RUN_ID": place.attempt,
             "TORCHELASTIC_RESTART_COUNT": str(place.n - 1),
+            "TORCHELASTIC_MAX_RESTARTS": str(gang.restarts),
+            **_of_torchrun(place, gang),
         }
+        interface = gang.options.get("interface") or ("lo0" if sys.platform == "darwin" else "lo") * place.alone_on_machine
+        if interface:
+            variables.update(dict.fromkeys(_SOCKETS, str(interface)))
+        if "backend" in gang.options:
+            variables["FAIRWAY_BACKEND"] = str(gang.options["backend"])
+        return variables
+
+    def files(self, place: Place, gang: Gang) -> Mapping[str, str]:
+        """The hostfile that every row gives."""
+        return Plain().files(place, gang)
 
     def command(self, place: Place, gang: Gang, argv: Sequence[str]) -> Sequence[str]:
-        """As it is: every rank runs it."""
-        return argv
+        """Every rank runs it; of `torchrun` one in each replica, which starts the ranks."""
+        launcher = argv and (argv[0].rpartition("/")[2] == "torchrun" or runs_module(argv, "torch.distributed.run"))
+        return first_of_replica(place, argv) if launcher else argv
+
+    @contextmanager
+    def around(self, place: Place, gang: Gang) -> Generator[None]:
+        """Threads as many as the rank has cores, and the backend that was asked for; a group that is left open is closed."""
+        torch: Any = sys.modules.get("torch")
+        if torch is not None:  # imported before this process was told OMP_NUM_THREADS
+            torch.set_num_threads(place.cpus)
+        if "backend" in gang.options:
+            import torch.distributed as asked  # pyright: ignore[reportMissingImports]
+
+            devices = asked.Backend.default_device_backend_map
+            devices.update(dict.fromkeys(("cpu", "cuda"), str(gang.options["backend"])))
+        yield
+        distributed: Any = sys.modules.get("torch.distributed")
+        if distributed is not None and distributed.is_available() and distributed.is_initialized():
+            distributed.destroy_process_group()
+
+
+def _of_torchrun(place: Place, gang: Gang) -> dict[str, str]:
+    """What `torchrun` takes for its arguments where they are not given. Ranks of a gang that may shrink are started by an elastic one."""
+    elastic = gang.min_replicas and gang.min_replicas < place.replicas
+    return {
+        "PET_NNODES": f"{gang.min_replicas}:{place.replicas}" if elastic else str(place.replicas),
+        "PET_NODE_RANK": str(place.replica),
+        "PET_NPROC_PER_NODE": str(gang.processes),
+        "PET_MAX_RESTARTS": str(gang.restarts if elastic else 0),
+        "PET_RDZV_BACKEND": "c10d",
+        "PET_RDZV_ENDPOINT": place.endpoint(0, 1),
+        "PET_RDZV_ID": place.attempt or "gang",
+        "PET_RDZV_CONF": f"is_host={'true' if place.replica == 0 else 'false'}",
+        "PET_LOCAL_ADDR": place.hosts[place.rank],
+    }
