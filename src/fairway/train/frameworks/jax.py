@@ -34,7 +34,7 @@ class Jax:
             "SLURM_PROCID": str(place.rank),
             "SLURM_LOCALID": str(place.local_rank),
         }
-        if place.alone_on_machine:
+        if place.on_one_machine:
             variables["JAX_COORDINATOR_BIND_ADDRESS"] = place.endpoint()  # else everybody could reach it
         if place.devices:
             first = place.local_rank * place.devices

@@ -7,8 +7,8 @@ from contextlib import contextmanager
 
 from fairway.spec.gang import Gang, Place
 from fairway.train.frameworks.jax import Jax
-from fairway.train.frameworks.tensorflow import TensorFlow
 from fairway.train.frameworks.plain import Plain
+from fairway.train.frameworks.tensorflow import TensorFlow
 from fairway.train.frameworks.torch import Torch
 
 _BACKENDS = {"tensorflow": TensorFlow, "jax": Jax, "torch": Torch}

@@ -42,7 +42,7 @@ class Torch:
             "TORCHELASTIC_MAX_RESTARTS": str(gang.restarts),
             **_of_torchrun(place, gang),
         }
-        interface = gang.options.get("interface") or ("lo0" if sys.platform == "darwin" else "lo") * place.alone_on_machine
+        interface = gang.options.get("interface") or ("lo0" if sys.platform == "darwin" else "lo") * place.on_one_machine
         if interface:
             variables.update(dict.fromkeys(_SOCKETS, str(interface)))
         if "backend" in gang.options:
