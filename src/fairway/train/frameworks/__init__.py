@@ -25,6 +25,18 @@ BUILT_IN = {
     "tensorflow": "tensorflow:TensorFlow",
     "keras": "keras:Keras",
     "jax": "jax:Jax",
+    "xgboost": "xgboost:XGBoost",
+    "lightgbm": "lightgbm:LightGBM",
+    "sklearn": "sklearn:ScikitLearn",
+    "dask": "dask:Dask",
+    "ray": "ray:Ray",
+    "mpi": "mpi:Mpi",
+    "horovod": "mpi:Horovod",
+    "r": "r:R",
+    "julia": "others:Julia",
+    "mxnet": "others:MXNet",
+    "caffe": "others:Caffe",
+    "cntk": "others:CNTK",
 }
 """What is written under each name of the group in pyproject.toml, relative to this package (a test holds the two equal)."""
 

@@ -1,0 +1,120 @@
+"""What stands in for ssh when `mpirun` starts ranks on other machines.
+
+`python -m fairway.train.beside.mpi serve HOST PORT` is the agent: it runs command lines for whoever proves to know the gang's key.
+`python -m fairway.train.beside.mpi rsh HOST WORD...` is what mpirun calls: it runs the words on HOST, and ends as they end.
+The key is in FAIRWAY_GANG_KEY, agents are in FAIRWAY_MPI_AGENTS ("host=port,…"). A command whose caller has gone is ended.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from multiprocessing import AuthenticationError
+from multiprocessing.connection import Client, Connection, Listener
+from typing import IO, Any
+
+_COME_S = 120.0
+_CHUNK = 1 << 16
+
+
+def serve(host: str, port: int, key: str) -> None:
+    """Run commands until this process is ended."""
+    with Listener((host, port), authkey=key.encode()) as listener:
+        while True:
+            try:
+                caller = listener.accept()
+            except (AuthenticationError, OSError, EOFError):
+                print("fairway: refused a caller that does not know the gang's key", file=sys.stderr, flush=True)
+                continue
+            threading.Thread(target=_run_for, args=(caller,), daemon=True).start()
+
+
+def _run_for(caller: Any) -> None:
+    """One command: what it writes goes back in pieces, ("out" | "err", bytes), and last ("end", status)."""
+    lock = threading.Lock()
+
+    def send(*message: Any) -> None:
+        with lock, contextlib.suppress(OSError):
+            caller.send(message)
+
+    try:
+        line: str = caller.recv()
+    except (EOFError, OSError):
+        return
+    process = subprocess.Popen(
+        ["sh", "-c", line], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
+    )
+    pumps = [threading.Thread(target=_pump, args=(pipe, name, send)) for pipe, name in ((process.stdout, "out"), (process.stderr, "err"))]
+    for thread in (*pumps, threading.Thread(target=_end_with_caller, args=(caller, process), daemon=True)):
+        thread.start()
+    for thread in pumps:
+        thread.join()
+    send("end", process.wait())
+    caller.close()
+
+
+def _pump(pipe: IO[bytes], name: str, send: Any) -> None:
+    while data := os.read(pipe.fileno(), _CHUNK):
+        send(name, data)
+
+
+def _end_with_caller(caller: Connection, process: subprocess.Popen[bytes]) -> None:
+    """Nothing more comes from a caller: when reading ends, it has gone."""
+    with contextlib.suppress(OSError, EOFError):
+        caller.recv()
+    if process.poll() is None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGTERM)
+
+
+def rsh(host: str, words: Sequence[str], environ: Mapping[str, str]) -> int:
+    """Run the words on `host` as ssh would (its shell sees them joined); their exit status."""
+    agents = dict(pair.split("=") for pair in environ["FAIRWAY_MPI_AGENTS"].split(","))
+    if host not in agents:
+        print(f"fairway: no agent is known for {host}: there are {', '.join(agents)}", file=sys.stderr)
+        return 255
+    with _connect(host, int(agents[host]), environ["FAIRWAY_GANG_KEY"]) as agent:
+        agent.send(" ".join(words))
+        while True:
+            try:
+                kind, value = agent.recv()
+            except (EOFError, OSError):
+                print(f"fairway: the agent of {host} has gone", file=sys.stderr)
+                return 255
+            if kind == "end":
+                return value if value >= 0 else 128 - value
+            stream = sys.stdout.buffer if kind == "out" else sys.stderr.buffer
+            stream.write(value)
+            stream.flush()
+
+
+def _connect(host: str, port: int, key: str) -> Any:
+    """The agent may be a little later than we are."""
+    until = time.monotonic() + _COME_S
+    while True:
+        try:
+            return Client((host, port), authkey=key.encode())
+        except OSError:
+            if time.monotonic() > until:
+                raise
+            time.sleep(0.1)
+
+
+def main(argv: Sequence[str]) -> int:
+    """Dispatch; returns the exit status."""
+    if argv[:1] == ["serve"] and len(argv) == 3:
+        serve(argv[1], int(argv[2]), os.environ["FAIRWAY_GANG_KEY"])
+    if argv[:1] == ["rsh"] and len(argv) > 2:
+        return rsh(argv[1], argv[2:], os.environ)
+    print(__doc__, file=sys.stderr)
+    return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
