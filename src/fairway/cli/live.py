@@ -16,12 +16,15 @@ from fairway.cli.display import PlainDisplay, follows
 from fairway.cli.lines import render_line
 from fairway.cli.report import group_failures
 from fairway.cli.style import clip, spell_number
+from fairway.engine.gangview import read_gang, spell_gang
+from fairway.engine.ranks import find_last_words, gang_of, world_size
 from fairway.engine.reading import find_last_line, find_last_points, find_progress
 from fairway.spec.ports import StreamStore
 
 REDRAWS_PER_S = 6
 MAX_LINES = 40
 MAX_LOOKED_AT = 8
+GANG_EVERY_S = 0.5
 
 
 class LiveDisplay(PlainDisplay):
@@ -32,6 +35,7 @@ class LiveDisplay(PlainDisplay):
         self._streams = streams
         self._run = ""
         self._state: Any = None
+        self._gangs: dict[str, tuple[float, str]] = {}
         self._ended = False
         self._console = Console(stderr=True, highlight=False)
         self._live = Live(console=self._console, refresh_per_second=REDRAWS_PER_S, get_renderable=self.draw, transient=False)
@@ -88,7 +92,25 @@ class LiveDisplay(PlainDisplay):
     def _live_facts(self, line: Line) -> str:
         """Progress and latest metrics of a step of one task; those of a mapped step stand beside the words of the task they are of."""
         attempt = next(iter(line.attempts), "")
-        return "  " + self._measures(attempt) if attempt and line.total <= 1 else ""
+        if not attempt or line.total > 1:
+            return ""
+        size = self._ranks_of(line)
+        return "  " + (self._gang(attempt, size) if size else self._measures(attempt))
+
+    def _ranks_of(self, line: Line) -> int:
+        """How many ranks the step's gang has; 0 if it is none."""
+        scope, node = line.key
+        return world_size(gang_of(self._state, scope, node)) if scope in self._state.scopes else 0
+
+    def _gang(self, attempt: str, size: int) -> str:
+        """How its ranks get on, in a line; looked up twice a second, however often it is drawn."""
+        if self._streams is None:
+            return ""
+        at, said = self._gangs.get(attempt, (0.0, ""))
+        if time.monotonic() - at >= GANG_EVERY_S:
+            said = spell_gang(read_gang(self._streams, self._run, attempt, size), size, spell_number)
+            self._gangs[attempt] = time.monotonic(), said
+        return said
 
     def _measures(self, attempt: str) -> str:
         """ "45%  loss 0.0133": how far it is and its latest metrics."""
@@ -107,10 +129,11 @@ class LiveDisplay(PlainDisplay):
         """The last log line of what runs, with the task's name and measures if there are several; why it waits if it does."""
         if self._streams is None:
             return ""
-        many, waits = line.total > 1, ""
+        many, waits, size = line.total > 1, "", self._ranks_of(line)
         for attempt, task in list(line.attempts.items())[:MAX_LOOKED_AT]:  # the first planned were the first to start
-            said = find_last_line(self._streams, self._run, attempt)
-            measures = self._measures(attempt) if many else ""
+            streams = self._streams
+            said = find_last_words(streams, self._run, attempt, size) if size else find_last_line(streams, self._run, attempt)
+            measures = (self._gang(attempt, size) if size else self._measures(attempt)) if many else ""
             if said or measures:
                 return clip("  ".join(part for part in (task if many else "", measures, said) if part), max(20, width - 8))
             known = self._state.attempts.get(attempt)

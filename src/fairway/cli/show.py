@@ -10,6 +10,7 @@ import click
 
 from fairway.cli.arguments import name_command, on_option, open_workspace, output_option, run_argument
 from fairway.cli.board import Board, Line
+from fairway.cli.gangrows import gang_of_task, plain_gang, render_gang
 from fairway.cli.lines import board_of, render_line
 from fairway.cli.listing import print_json
 from fairway.cli.report import describe, group_failures, join_lines, render_failures, render_outputs, render_run_error, render_way_on
@@ -131,15 +132,16 @@ def _show_tasks(run: Any, pattern: str, output: str | None) -> None:
     """All that is known of the tasks that `pattern` means."""
     tasks = run.tasks.match(pattern)
     if output == "json":
-        print_json([task.as_plain() for task in tasks])
+        found = [(task, gang_of_task(run, task)) for task in tasks]
+        print_json([{**task.as_plain(), **({"ranks": plain_gang(now)} if now is not None else {})} for task, now in found])
         return
     for n, task in enumerate(tasks[:20]):
-        sys.stdout.write(("\n" if n else "") + join_lines(_render_task(task)))
+        sys.stdout.write(("\n" if n else "") + join_lines(_render_task(run, task)))
     if len(tasks) > 20:
         sys.stderr.write(f"{len(tasks) - 20:,} more; name one, such as {tasks[20].address!r}\n")
 
 
-def _render_task(task: Any) -> list[str]:
+def _render_task(run: Any, task: Any) -> list[str]:
     lines = [f"{paint(SYMBOLS[task.status], COLOURS[task.status], sys.stdout)} {task.address}  {task.status}"]
     plain = task.as_plain()
     if plain["reason"]:
@@ -161,6 +163,8 @@ def _render_task(task: Any) -> list[str]:
         if attempt["reason"]:
             lines.append(f"    {'waited' if used or task.status != 'running' else 'waits'}: {attempt['reason']}")
         lines += [f"    {name} {spell_number(value)}" for name, value in attempt.get("metrics", {}).items()]
+    now = gang_of_task(run, task)
+    lines += [f"    {line}" for line in render_gang(now)] if now is not None else []
     if task.error is not None:
         lines += [f"  {line}" for line in task.error.traceback.rstrip().splitlines() or [task.error.message]]
     return lines

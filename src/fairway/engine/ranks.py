@@ -10,13 +10,15 @@ import heapq
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from fairway.engine.reading import LogLine, parse_log_line
+from fairway.engine.reading import TAIL_BYTES, LogLine, parse_log_line
 from fairway.errors import NotFoundError
 from fairway.spec.gang import Gang
 from fairway.spec.ports import StreamStore
 
 LEADER = -1
 """The rank of lines that the gang's leader wrote, and of all lines of a plain step."""
+
+RANKS_HEARD = 16
 
 
 def world_size(gang: Gang) -> int:
@@ -75,6 +77,17 @@ def _stamped(lines: Sequence[LogLine], n: int) -> Iterator[tuple[str, int, LogLi
 def _of_rank(line: LogLine, rank: int) -> LogLine:
     line.rank = rank
     return line
+
+
+def find_last_words(streams: StreamStore, run: str, attempt: str, size: int) -> str:
+    """The last line that any of the first few ranks, or their leader, wrote, with its rank; "" if there is none."""
+    found: list[LogLine] = []
+    for rank in range(LEADER, min(size, RANKS_HEARD)):
+        name = f"{run}/{attempt}/{stream_of('log', rank)}"
+        data = streams.read(name, max(0, streams.size(name) - TAIL_BYTES))
+        found += [line for line in parse_lines(data, "", attempt, rank)[-8:] if line.text.strip()][-1:]
+    last = max(found, key=lambda line: line.at, default=None)
+    return "" if last is None else f"rank {last.rank}  {last.text}" if last.rank >= 0 else last.text
 
 
 def gang_of(state: Any, scope: str, node: str) -> Gang:
