@@ -12,6 +12,7 @@ import numpy as np
 
 from fairway.data.batch import Kind
 from fairway.data.sources.engine import Field
+from fairway.data.sources.utf8texts import Utf8Texts
 
 _EPOCH_DAY = dt.date(1970, 1, 1).toordinal()
 _EPOCH = dt.datetime(1970, 1, 1)  # noqa: DTZ001 - of the wall clock
@@ -92,9 +93,14 @@ def struct_of(schema: Any, rows: int, arrays: Sequence[Any]) -> Any:
     return na.c_array_from_buffers(schema, rows, [None], null_count=0, children=arrays, validation_level="none", move=True)
 
 
-def array_of(arrow: str, values: list[Any]) -> Any:
+def array_of(arrow: str, values: Sequence[Any] | np.ndarray) -> Any:
     """One column. The values fit; None is null."""
     count = len(values)
+    if isinstance(values, Utf8Texts):
+        data, lengths = values.arrow()
+        return made_of(arrow, count, None, [_offsets(lengths), data], [])
+    if isinstance(values, np.ndarray):
+        return made_of(arrow, count, None, [values.astype(np.int32) if arrow == "date32[day]" else values], [])
     valid = np.fromiter((one is not None for one in values), bool, count) if None in values else None
     if arrow.startswith("list<"):
         lengths = np.fromiter((0 if one is None else len(one) for one in values), np.int64, count)
@@ -112,7 +118,7 @@ def array_of(arrow: str, values: list[Any]) -> Any:
     return made_of(arrow, count, valid, [_data(arrow, values, valid)], [])
 
 
-def texts_of(arrow: str, values: list[Any], valid: np.ndarray | None) -> Any:
+def texts_of(arrow: str, values: Sequence[Any], valid: np.ndarray | None) -> Any:
     """A column of texts or bytes, of which none is None."""
     data = b"".join(values) if arrow == "binary" else "".join(values).encode("utf-8", "surrogatepass")
     lengths = np.fromiter(map(len, values), np.int64, len(values))
@@ -141,7 +147,7 @@ def _offsets(lengths: np.ndarray) -> np.ndarray:
     return made.astype(np.int32)
 
 
-def _data(arrow: str, values: list[Any], valid: np.ndarray | None) -> Any:
+def _data(arrow: str, values: Sequence[Any], valid: np.ndarray | None) -> Any:
     if valid is not None and arrow in _WIDTHS | {"bool": ""}:
         values = [0 if one is None else one for one in values]
     if arrow == "double":

@@ -16,6 +16,7 @@ from fairway.data.sources.arrowstream import ChunkStream
 from fairway.data.sources.engine import Field
 from fairway.data.sources.rejects import Rejects
 from fairway.data.sources.texttypes import READERS, type_of_texts
+from fairway.data.sources.utf8texts import Utf8Texts
 
 Columns = dict[str, list[Any]]
 SAMPLE_ROWS = 1_000
@@ -30,7 +31,7 @@ class Chunk:
     """
 
     rows: int
-    columns: Columns
+    columns: Mapping[str, Sequence[Any]]
     lines: Sequence[int] | None = None
     unknown: Mapping[str, Sequence[int]] | None = None
     """Rows that have a column which is not among the fields, by its name: they are rejected, for it would be lost."""
@@ -89,7 +90,7 @@ class RowSource:
 def build_chunk(schema: Any, fields: Sequence[Field], chunk: Chunk, done: int, rejects: Rejects, *, texts: bool = False) -> Any:
     """The rows of `chunk` that fit, as a nanoarrow struct array; the others go to `rejects`."""
     missing: list[Any] = [None] * chunk.rows
-    columns = [chunk.columns.get(one.name, missing) for one in fields]
+    columns: list[Sequence[Any]] = [chunk.columns.get(one.name, missing) for one in fields]
     bad: dict[int, tuple[str, Any, str]] = {}
     for name, rows in (chunk.unknown or {}).items():
         for row in rows:
@@ -113,8 +114,15 @@ def build_chunk(schema: Any, fields: Sequence[Field], chunk: Chunk, done: int, r
     return arrowchunks.struct_of(schema, rows, arrays)
 
 
-def fitted(values: list[Any], arrow: str, *, texts: bool) -> tuple[list[Any], list[tuple[int, str]]]:
+def fitted(values: Sequence[Any], arrow: str, *, texts: bool) -> tuple[Any, list[tuple[int, str]]]:
     """The values as Python values of one Arrow type, and which rows do not fit, with the reason. Those are None in the result."""
+    if isinstance(values, Utf8Texts):
+        if arrow == "string" and texts:
+            return values, []
+        read = values.values(arrow) if texts else None
+        if read is not None:
+            return read, []
+        values = values.strings()
     kinds = set(map(type, values))
     kinds.discard(type(None))
     if not kinds:
@@ -140,12 +148,12 @@ def fitted(values: list[Any], arrow: str, *, texts: bool) -> tuple[list[Any], li
 _QUICK: dict[str, Callable[[str], Any]] = {"int64": int, "double": float, "date32[day]": dt.date.fromisoformat}
 
 
-def _are_small(values: list[Any]) -> bool:
+def _are_small(values: Sequence[Any]) -> bool:
     numbers = values if None not in values else [one for one in values if one is not None]
     return min(numbers) >= -(1 << 63) and max(numbers) < 1 << 63
 
 
-def _one_by_one(values: list[Any], convert: Callable[[Any], Any], arrow: str) -> tuple[list[Any], list[tuple[int, str]]]:
+def _one_by_one(values: Sequence[Any], convert: Callable[[Any], Any], arrow: str) -> tuple[list[Any], list[tuple[int, str]]]:
     made: list[Any] = []
     wrong: list[tuple[int, str]] = []
     for row, one in enumerate(values):

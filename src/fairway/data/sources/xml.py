@@ -9,9 +9,12 @@ from itertools import chain
 from typing import Any, cast
 from xml.parsers import expat
 
+import numpy as np
+
 from fairway.data.sources import files, new_rejects
 from fairway.data.sources.rowbuilder import Chunk, RowSource, infer
 from fairway.data.sources.unpacking import Limits, find_packing, unpacked
+from fairway.data.sources.utf8texts import Utf8Texts
 from fairway.data.sources.xmlevents import Names, PathCounter, Walker
 from fairway.data.sources.xmltokens import Bulk, BulkReader, lines_of
 from fairway.errors import ConfigError, UserError
@@ -65,7 +68,7 @@ def open(uri: str | Sequence[str], options: dict[str, Any]) -> RowSource:
 class _Part:
     """Records that were read together. `lines` are found when somebody asks."""
 
-    def __init__(self, columns: Mapping[str, tuple[Any, list[Any]]], rows: int, lines: Callable[[], list[int]]) -> None:
+    def __init__(self, columns: Mapping[str, tuple[Any, Sequence[Any]]], rows: int, lines: Callable[[], list[int]]) -> None:
         self.columns, self.rows, self.lines = columns, rows, lines
 
 
@@ -338,11 +341,11 @@ def _sampled(document: _Document, rows: int) -> dict[str, list[Any]]:
     return made
 
 
-def _grouped(rows: Any, values: list[Any]) -> list[Any]:
+def _grouped(rows: Any, values: Sequence[Any]) -> list[Any]:
     """The values by row: several of one row as a list."""
     made: list[Any] = []
     before = -1
-    for row, value in zip(rows if isinstance(rows, list) else rows.tolist(), values, strict=True):
+    for row, value in zip(rows if isinstance(rows, list) else rows.tolist(), _plain(values), strict=True):
         if row != before:
             made.append(value)
         elif isinstance(made[-1], list):
@@ -360,12 +363,15 @@ def _to_chunk(part: _Part, known: set[str], lists: set[str], wanted: Sequence[st
     return Chunk(part.rows, columns, _Lines(part.lines, part.rows), unknown)
 
 
-def _dense(count: int, rows: Any, values: list[Any], *, many: bool) -> list[Any]:
-    where: list[int] = rows if isinstance(rows, list) else rows.tolist()
-    if not many and len(where) == count and where == list(range(count)):
+def _plain(values: Sequence[Any]) -> Sequence[Any]:
+    return values.strings() if isinstance(values, Utf8Texts) else values
+
+
+def _dense(count: int, rows: Any, values: Sequence[Any], *, many: bool) -> Sequence[Any]:
+    if not many and len(rows) == count and bool((np.diff(rows) == 1).all()):
         return values
     made: list[Any] = [None] * count
-    for row, value in zip(where, values, strict=True):
+    for row, value in zip(rows if isinstance(rows, list) else rows.tolist(), _plain(values), strict=True):
         before = made[row]
         if many:
             if before is None:

@@ -9,15 +9,18 @@ from typing import Any
 
 import numpy as np
 
+from fairway.data.sources.utf8texts import Utf8Texts
 from fairway.data.sources.xmlevents import TEXT, Names
 
 _MAX_LEVELS = 64
 _MAX_NAME = 64
-_ATTRIBUTE = re.compile(r"([^\s=]+)\s*=\s*(?:\"([^\"]*)\"|'([^']*)')")
-_REFERENCE = re.compile(r"&(#x[0-9a-fA-F]+|#[0-9]+|lt|gt|amp|quot|apos);")
-_ENTITIES = {"lt": "<", "gt": ">", "amp": "&", "quot": '"', "apos": "'"}
-_NAMED = re.compile(r"\s+([^\s=\"'<>/]+)\s*=\s*")
-_LESS, _GREATER, _SLASH, _BANG, _QUESTION = 60, 62, 47, 33, 63
+_SHORT_GAP = 16
+_ATTRIBUTE = re.compile(rb"([^\s=]+)\s*=\s*(?:\"([^\"]*)\"|'([^']*)')")
+_REFERENCE = re.compile(rb"&(#x[0-9a-fA-F]+|#[0-9]+|lt|gt|amp|quot|apos);")
+_ENTITIES = {b"lt": b"<", b"gt": b">", b"amp": b"&", b"quot": b'"', b"apos": b"'"}
+_SPACES = bytes.maketrans(b"\n\t", b"  ")
+_NAMED = re.compile(rb"\s+([^\s=\"'<>/]+)\s*=\s*")
+_LESS, _GREATER, _SLASH, _BANG, _QUESTION, _AND = b"<>/!?&"
 _FACTOR, _STEP = np.uint64(0x9E3779B97F4A7C15), np.uint64(0x100000001B3)
 
 
@@ -26,7 +29,7 @@ class Bulk:
     """What a buffer holds: `cut` bytes of whole records; for each column the row and text of every value, and where each record begins."""
 
     cut: int
-    columns: dict[str, tuple[np.ndarray, list[str]]]
+    columns: dict[str, tuple[np.ndarray, Utf8Texts]]
     starts: np.ndarray
 
 
@@ -80,7 +83,6 @@ class BulkReader:
         is_record = (levels == 1) & (column >= 0)
         rows = np.cumsum(is_record) - 1
         cut = int(tags.right[-1]) + 1
-        text = buffer[:cut].decode("ascii") if buffer[:cut].isascii() else None
         made: Gathered = {}
         followed = np.append(tags.closing[1:], False)
         with_attributes = name_ends != tags.right[opens] - tags.single[opens]
@@ -89,9 +91,9 @@ class BulkReader:
         stops = np.where(tags.single, tags.right, np.append(tags.left[1:], 0))[opens]
         leaf &= (stops > starts) | ~(with_attributes | is_record)
         try:
-            self._texts(made, np.flatnonzero(leaf), column, rows, _Slices(buffer, text, starts, stops))
+            self._texts(made, np.flatnonzero(leaf), column, rows, _Slices(buffer, starts, stops))
             ours = np.flatnonzero(with_attributes & (column >= 0))
-            self._read_attributes(made, ours, column, rows, _Slices(buffer, text, name_ends, tags.right[opens] - tags.single[opens]))
+            self._read_attributes(made, ours, column, rows, _Slices(buffer, name_ends, tags.right[opens] - tags.single[opens]))
         except _IrregularError:
             return None
         return Bulk(cut, made, tags.left[opens[is_record]])
@@ -104,8 +106,13 @@ class BulkReader:
         some = stops > starts
         if not some.any():
             return False
-        edges = np.empty(2 * int(some.sum()), np.int64)
-        edges[::2], edges[1::2] = starts[some], stops[some]
+        starts, stops = starts[some], stops[some]
+        lengths = stops - starts
+        longest = int(lengths.max())
+        if longest <= _SHORT_GAP:
+            return any(bool(((array.take(starts + place, mode="clip") > 32) & (lengths > place)).any()) for place in range(longest))
+        edges = np.empty(2 * len(starts), np.int64)
+        edges[::2], edges[1::2] = starts, stops
         inked = np.add.reduceat(array > 32, edges)[::2]
         return bool(inked.any())
 
@@ -142,8 +149,12 @@ class BulkReader:
         self._column_of = np.insert(self._column_of, at, column)
 
     def _texts(self, made: Gathered, leaves: np.ndarray, column: np.ndarray, rows: np.ndarray, slices: _Slices) -> None:
+        ands = np.flatnonzero(np.frombuffer(slices.buffer, np.uint8) == _AND)
         for number, part in _by_column(leaves, column):
-            _add(made, self._columns[number] or TEXT, rows[part], _unescaped_all(slices.of(part)))
+            starts, stops = slices.starts[part], slices.stops[part]
+            plain = not len(ands) or not (np.searchsorted(ands, starts) != np.searchsorted(ands, stops)).any()
+            texts = Utf8Texts.cut(slices.buffer, starts, stops) if plain else _unescaped_all(slices.of(part))
+            _add(made, self._columns[number] or TEXT, rows[part], texts)
 
     def _read_attributes(self, made: Gathered, ours: np.ndarray, column: np.ndarray, rows: np.ndarray, slices: _Slices) -> None:
         for number, part in _by_column(ours, column):
@@ -158,7 +169,7 @@ class BulkReader:
                 _add(made, name, where, _unescaped_all(values, spaces=True))
 
 
-Gathered = dict[str, tuple[np.ndarray, list[str]]]
+Gathered = dict[str, tuple[np.ndarray, Utf8Texts]]
 
 
 class _IrregularError(Exception):
@@ -174,28 +185,28 @@ def _by_column(which: np.ndarray, column: np.ndarray) -> Iterator[tuple[int, np.
             yield int(column[part[0]]), part
 
 
-def _alike(said: list[str], rows: np.ndarray) -> list[tuple[str, np.ndarray, list[str]]] | None:
+def _alike(said: list[bytes], rows: np.ndarray) -> list[tuple[str, np.ndarray, list[bytes]]] | None:
     """Attributes of tags that all have the same ones in the same order, between double quotes; None if they have not."""
-    count = said[0].count('"') // 2
-    joined = "\1".join(said)
-    if not count or joined.count('"') != 2 * count * len(said):
+    count = said[0].count(b'"') // 2
+    joined = b"\1".join(said)
+    if not count or joined.count(b'"') != 2 * count * len(said):
         return None
-    parts = joined.split('"')
-    made: list[tuple[str, np.ndarray, list[str]]] = []
+    parts = joined.split(b'"')
+    made: list[tuple[str, np.ndarray, list[bytes]]] = []
     for place in range(count):
         spelt = set(parts[2 * place : -1 : 2 * count])
         first = spelt.pop() if len(spelt) == 1 else parts[2 * place]
-        if spelt - {first} and (place or {one.rpartition("\1")[2] for one in spelt} != {first}):
+        if spelt - {first} and (place or {one.rpartition(b"\1")[2] for one in spelt} != {first}):
             return None
         named = _NAMED.fullmatch(first)
         if named is None:
             return None
-        made.append((named[1], rows, parts[2 * place + 1 :: 2 * count]))
+        made.append((named[1].decode(), rows, parts[2 * place + 1 :: 2 * count]))
     return made
 
 
-def _unlike(said: list[str], rows: list[int]) -> list[tuple[str, np.ndarray, list[str]]]:
-    gathered: dict[str, tuple[list[int], list[str]]] = {}
+def _unlike(said: list[bytes], rows: list[int]) -> list[tuple[str, np.ndarray, list[bytes]]]:
+    gathered: dict[bytes, tuple[list[int], list[bytes]]] = {}
     for row, text in zip(rows, said, strict=True):
         for raw, double, single in _ATTRIBUTE.findall(text):
             found = gathered.get(raw)
@@ -203,23 +214,29 @@ def _unlike(said: list[str], rows: list[int]) -> list[tuple[str, np.ndarray, lis
                 found = gathered[raw] = ([], [])
             found[0].append(row)
             found[1].append(double or single)
-    return [(raw, np.array(where), values) for raw, (where, values) in gathered.items()]
+    return [(raw.decode("utf-8", "replace"), np.array(where), values) for raw, (where, values) in gathered.items()]
 
 
-def _unescaped_all(values: list[str], *, spaces: bool = False) -> list[str]:
-    joined = "\0".join(values)
-    if spaces and ("\n" in joined or "\t" in joined):
-        joined = joined.replace("\n", " ").replace("\t", " ")
-    elif "&" not in joined:
-        return values
-    if "&#" in joined:
+def _unescaped_all(values: list[bytes], *, spaces: bool = False) -> Utf8Texts:
+    joined = b"\0".join(values)
+    if spaces and (b"\n" in joined or b"\t" in joined):
+        joined = joined.translate(_SPACES)
+    elif b"&" not in joined:
+        return Utf8Texts(values)
+    if b"&#" in joined:
         joined = _REFERENCE.sub(_meant, joined)
-    elif "&" in joined:
-        joined = joined.replace("&lt;", "<").replace("&gt;", ">").replace("&quot;", '"').replace("&apos;", "'").replace("&amp;", "&")
-    made = joined.split("\0")
-    if len(made) != len(values):
-        raise _IrregularError  # a reference to a character that XML forbids: expat says where
-    return made
+        if joined.count(b"\0") != len(values) - 1:
+            raise _IrregularError  # a reference to a character that XML forbids: expat says where
+    elif b"&" in joined:
+        joined = _without_names(joined)
+    return Utf8Texts.joined(joined)
+
+
+def _without_names(joined: bytes) -> bytes:
+    for name, meant in ((b"&lt;", b"<"), (b"&gt;", b">"), (b"&quot;", b'"'), (b"&apos;", b"'"), (b"&amp;", b"&")):
+        if name in joined:
+            joined = joined.replace(name, meant)
+    return joined
 
 
 @dataclass(slots=True)
@@ -233,28 +250,23 @@ class _Tags:
 
 @dataclass(slots=True)
 class _Slices:
-    """Stretches of a buffer as texts. `text`: the buffer itself as text, where a byte is a character."""
+    """Stretches of a buffer."""
 
     buffer: bytes
-    text: str | None
     starts: np.ndarray
     stops: np.ndarray
 
-    def of(self, which: np.ndarray) -> list[str]:
-        starts, stops = self.starts[which].tolist(), self.stops[which].tolist()
-        if self.text is not None:
-            text = self.text
-            return [text[start:stop] for start, stop in zip(starts, stops, strict=True)]
+    def of(self, which: np.ndarray) -> list[bytes]:
         buffer = self.buffer
-        return b"\0".join([buffer[start:stop] for start, stop in zip(starts, stops, strict=True)]).decode("utf-8", "replace").split("\0")
+        return [buffer[start:stop] for start, stop in zip(self.starts[which].tolist(), self.stops[which].tolist(), strict=True)]
 
 
-def _add(made: Gathered, name: str, rows: np.ndarray, values: list[str]) -> None:
+def _add(made: Gathered, name: str, rows: np.ndarray, values: Utf8Texts) -> None:
     """Values of one column, which may have some already: two prefixes may mean one namespace."""
     if name in made:
-        rows, values = np.concatenate([made[name][0], rows]), made[name][1] + values
+        rows, parts = np.concatenate([made[name][0], rows]), made[name][1].parts() + values.parts()
         order = np.argsort(rows, kind="stable")
-        rows, values = rows[order], [values[place] for place in order.tolist()]
+        rows, values = rows[order], Utf8Texts([parts[place] for place in order.tolist()])
     made[name] = (rows, values)
 
 
@@ -295,9 +307,14 @@ def _paths(names: np.ndarray, levels: np.ndarray) -> np.ndarray:
     return made
 
 
-def _meant(found: re.Match[str]) -> str:
+def _meant(found: re.Match[bytes]) -> bytes:
     word = found[1]
-    return _ENTITIES[word] if word[0] != "#" else chr(int(word[2:], 16) if word[1] == "x" else int(word[1:]))
+    if word[:1] != b"#":
+        return _ENTITIES[word]
+    try:
+        return chr(int(word[2:], 16) if word[1:2] == b"x" else int(word[1:])).encode()
+    except (ValueError, OverflowError):
+        raise _IrregularError from None  # half a pair, or beyond all characters: expat says where
 
 
 def lines_of(buffer: bytes, starts: Sequence[int] | Any, first: int) -> list[int]:
