@@ -19,9 +19,11 @@ class Entry(Record):
 _BEGIN = "Make a small project that works; check this machine."
 _RUN = "Run a pipeline, its parameters are options; stop one."
 _AGAIN = "Go on with a run that stopped; do a task again."
+_TRAIN = "Show how the ranks of a gang find each other."
 _LOOK = "Open the dashboard; list runs; draw one's graph."
 _WHY = "Print what was written; why a task ran; what differs."
 _PIPELINE = "Write a pipeline as SVG or YAML; list parameters."
+_KEPT = "List, fetch artifacts; read, describe, check data."
 _SERVE = "Serve a model: here; under a name, by a server."
 _ENDPOINTS = "What is served, how it does; send it a request."
 _ROLLOUT = "Bring a new revision to callers by steps; go back."
@@ -40,6 +42,7 @@ SECTIONS: dict[str, tuple[Entry, ...]] = {
         Entry("cancel", "cancel", "Stop a run cleanly.", _RUN),
         Entry("resume", "resume", "Go on with a run that failed, was cancelled or killed.", _AGAIN),
         Entry("rerun", "rerun", "Do one task again with its inputs; --pdb debugs it.", _AGAIN),
+        Entry("train", "train", "Show a gang: each rank's variables and command.", _TRAIN),
     ),
     "Look": (
         Entry("ui", "ui", "Open the dashboard in a browser.", _LOOK),
@@ -50,8 +53,8 @@ SECTIONS: dict[str, tuple[Entry, ...]] = {
         Entry("diff", "diff", "Say what differs between two runs.", _WHY),
         Entry("graph", "graph", "Write a pipeline as SVG, Mermaid, JSON or YAML.", _PIPELINE),
         Entry("params", "params", "Show the parameters of a pipeline or of a run.", _PIPELINE),
-        Entry("artifacts", "artifacts", "List, fetch and print artifacts."),
-        Entry("data", "data", "Read, describe, check data; find what moved in it."),
+        Entry("artifacts", "artifacts", "List, fetch and print artifacts.", _KEPT),
+        Entry("data", "data", "Read, describe, check data; find what moved in it.", _KEPT),
     ),
     "Serve": (
         Entry("serve", "serve", "Serve a model here, in the foreground.", _SERVE),

@@ -21,7 +21,12 @@ def runs_module(argv: Sequence[str], *modules: str) -> bool:
 
 
 def with_arguments(argv: Sequence[str], at: int, wanted: Mapping[str, str]) -> list[str]:
-    """`argv` with those options put in at `at` that its author has not written. An option without a value has ""."""
-    written = {word.partition("=")[0].replace("-", "_") for word in argv[at:] if word.startswith("--")}
-    added = [word for name, value in wanted.items() if name.replace("-", "_") not in written for word in (name, value) if word]
+    """`argv` with those options put in at `at` that its author has not written before the script. An option without a value has ""."""
+    script = next((number for number, word in enumerate(argv) if number >= at and word.endswith((".py", ".sh"))), len(argv))
+    written = {_named(word) for word in argv[at:script] if word.startswith("--")}
+    added = [word for name, value in wanted.items() if _named(name) not in written for word in (name, value) if word]
     return [*argv[:at], *added, *argv[at:]]
+
+
+def _named(option: str) -> str:
+    return option.partition("=")[0].replace("-", "_")

@@ -37,6 +37,7 @@ class Torch:
             "ROLE_WORLD_SIZE": str(place.roles.count(place.role) or place.world_size),
             "MASTER_ADDR": place.hosts[0],
             "MASTER_PORT": str(place.ports[0][0]),
+            "OMP_NUM_THREADS": str(place.cpus),
             "TORCHELASTIC_RUN_ID": place.attempt,
             "TORCHELASTIC_RESTART_COUNT": str(place.n - 1),
             "TORCHELASTIC_MAX_RESTARTS": str(gang.restarts),
