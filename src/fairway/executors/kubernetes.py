@@ -22,7 +22,9 @@ from typing import TYPE_CHECKING, Any
 from fairway.errors import ConflictError, FairwayError, UnschedulableError
 from fairway.executors import programs
 from fairway.executors.fair import Ask, ask_of
+from fairway.executors.gangs import GONE_S, ROLES, Gangs
 from fairway.executors.gate import Gate
+from fairway.executors.gathered import Replica
 from fairway.executors.nodes import Nodes
 from fairway.executors.owners import Owners
 from fairway.executors.pods import Pod, Tracked, ask_of_pod, cancelled, inventory_of, is_pooled, is_unheard
@@ -31,6 +33,7 @@ from fairway.executors.pools import Pools
 from fairway.executors.runview import RunView
 from fairway.kube import manifests
 from fairway.kube.diagnose import Diagnosis, explain_end, explain_refusal, explain_wait
+from fairway.kube.gangs import render_gang
 from fairway.kube.manifests import POOL, ROLE, RUN, Link
 from fairway.kube.target import ClusterSettings
 from fairway.spec.attempt import AttemptSpec
@@ -46,7 +49,6 @@ _BUSY = 32  # calls to the cluster at once; how many a second is the client's bu
 _TAIL_LINES = 100
 _EVENTS_KEPT = 8
 _TICK_S = 1.0
-_GONE_S = 60.0  # how long after its grace a pod that is being deleted may take to be gone
 _UNHEARD_S = 5.0  # the same, where the cluster itself has given its node up
 _LINGER_S = 60.0  # how long a pod may go on after its outcome before it is ended
 _UNCLAIMED_S = 600.0  # how long after the start a pod may be there that no driver asks for
@@ -75,30 +77,31 @@ class KubernetesExecutor:
         self.queue = self.gate.queue
         self.pools = Pools(clock, lambda key: f"pool-{key}-{os.urandom(4).hex()}", lambda: len(self.queue) > 0)
         self._keeper = PoolKeeper(self)
+        self.gangs = Gangs(self)
         self.pools.on_start = self._keeper.note_started
         self.pools.on_want = self._keeper.want
         self.pools.on_stop = lambda id: self.end(id, cancelled("cancelled"))
         self.tracked: dict[str, Tracked] = {}
         self._pods: dict[str, Pod] = {}
         self.owners = Owners(client, settings)
-        self._nodes = Nodes(client, clock)
+        self.nodes = Nodes(client, clock)
         self._programs = programs.Programs(client, artifacts, streams, settings.secrets)
         self._jobs: set[asyncio.Task[None]] = set()
         self._loops: list[asyncio.Task[None]] = []
         self._busy = asyncio.Semaphore(_BUSY)
         self._synced = asyncio.Event()
-        self._started_at = 0.0
+        self.started_at = 0.0
 
     @property
     def capabilities(self) -> frozenset[str]:
         """What a namespace can do. Whether there are accelerators only the scheduler knows."""
-        return frozenset({"CONTAINER", "IMAGE", "POOL", "VOLUME", "GPU"})
+        return frozenset({"CONTAINER", "IMAGE", "POOL", "VOLUME", "GPU", "GANG"})
 
     async def start(self) -> None:
         """Learn which pods there are, and follow them from now on. Raises FairwayError where the cluster does not let us."""
-        self._started_at = self.clock()
-        self._nodes.look()
-        await asyncio.gather(self._find_kueue(), self.owners.find())
+        self.started_at = self.clock()
+        self.nodes.look()
+        await asyncio.gather(self._find_kueue(), self.owners.find(), self.gangs.find_scheduler())
         watching = asyncio.create_task(self._watch_pods(), name="watch pods")
         synced = asyncio.create_task(self._synced.wait())
         await asyncio.wait({watching, synced}, return_when=asyncio.FIRST_COMPLETED)
@@ -112,7 +115,7 @@ class KubernetesExecutor:
     async def close(self) -> None:
         """Stop following. Pods go on: the next server takes them up."""
         self.gate.close()
-        tasks = [*self._loops, *self._jobs, *self._programs.followers.values(), *self._nodes.looking]
+        tasks = [*self._loops, *self._jobs, *self._programs.followers.values(), *self.nodes.looking]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -126,7 +129,7 @@ class KubernetesExecutor:
 
     def count_pods(self) -> Mapping[tuple[str, str], int]:
         """Pods that are there by role and phase."""
-        return Counter((pod.role, pod.phase) for pod in self._pods.values())
+        return Counter((pod.role, pod.phase) for pod in (*self._pods.values(), *self.gangs.pods()))
 
     def find_attempt(self, id: str) -> AttemptSpec | None:
         """The spec of a live attempt; None for one that has ended, or that no driver has asked for since the server started."""
@@ -143,6 +146,7 @@ class KubernetesExecutor:
         pod = self._pods.get(id)
         if pod is not None and not pod.settled_at:
             pod.settled_at = self.clock()
+        self.gangs.note_outcome(id)
         self._forget(id)
 
     def note_outputs(self, id: str, outputs: Mapping[str, Any], missing: Sequence[str]) -> None:
@@ -171,6 +175,8 @@ class KubernetesExecutor:
             pod = self._pods.get(spec.id)
             if self._has_outcome(spec):
                 self.note_outcome(spec.run, spec.id)
+            elif spec.step.gang.replicas:
+                self.gangs.add(tracked)
             elif pod is not None:
                 self._claim(tracked, pod)
             elif is_pooled(spec):
@@ -200,8 +206,10 @@ class KubernetesExecutor:
             return
         if tracked is not None:
             tracked.state = "ending"
+        if self.gangs.cancel(id):
+            return
         if pod is not None and pod.uid:
-            self._begin(self._delete_pod(pod, grace_s))
+            self.begin(self._delete_pod(pod, grace_s))
 
     def release(self, run: str) -> None:
         """The run's driver has gone."""
@@ -216,7 +224,8 @@ class KubernetesExecutor:
     def ask(self, spec: AttemptSpec) -> Ask:
         """What of the limits it takes. Where Kueue counts cores and memory, only pods are counted here."""
         queued = self.settings.kueue and (spec.step.placement.queue or self.settings.target.queue)
-        return Ask() if queued else ask_of(spec)
+        one = Ask() if queued else ask_of(spec)
+        return self.gangs.ask(spec, one) if spec.step.gang.replicas else one
 
     def _why_held(self, id: str) -> str:
         """Why an attempt has no pod and no worker yet, "" if it has."""
@@ -229,10 +238,12 @@ class KubernetesExecutor:
     def dispatch(self) -> None:
         for name in self.gate.take():
             if name in self._keeper.wanted:
-                self._begin(self._keeper.create(name))
+                self.begin(self._keeper.create(name))
+            elif name in self.tracked and self.tracked[name].spec.step.gang.replicas:
+                self.begin(self.gangs.start(name))
             elif name in self.tracked:
                 self.tracked[name].state = "creating"
-                self._begin(self._create_attempt(self.tracked[name]))
+                self.begin(self._create_attempt(self.tracked[name]))
             else:
                 self.queue.give_back(name)
 
@@ -261,10 +272,15 @@ class KubernetesExecutor:
 
     def _render(self, spec: AttemptSpec, owner: Object) -> Object:
         given: dict[str, Any] = {"link": self.link, "token": self.sign(spec.id), "owner": owner}
-        self.settings.gpu_products = self._nodes.products
+        self.settings.gpu_products = self.nodes.products
         if spec.step.kind != "container":
             return manifests.render_attempt(spec, self.settings, **given)
         return manifests.render_container_step(spec, self.settings, **given, argv=programs.argv_of(spec, self.artifacts))
+
+    def render_gang(self, spec: AttemptSpec, owner: Object, scheduler: str) -> list[Object]:
+        """A gang's objects, its Job the last."""
+        self.settings.gpu_products = self.nodes.products
+        return render_gang(spec, self.settings, link=self.link, token=self.sign(spec.id), owner=owner, scheduler=scheduler)
 
     async def create(self, manifest: Object) -> None:
         """One pod; one of that name is this one, from before a restart or a lost answer."""
@@ -289,7 +305,7 @@ class KubernetesExecutor:
         if pod is None:
             return
         if pod.phase in _ENDED and pod.obj is not None:
-            self._begin(self._finish(pod, pod.obj))
+            self.begin(self._finish(pod, pod.obj))
         else:
             self._explain(pod)
 
@@ -312,6 +328,8 @@ class KubernetesExecutor:
         async for change in self.client.watch("Pod", labels=manifests.selector(self.settings)):
             if change.kind == "synced":
                 self._synced.set()
+            elif change.obj["metadata"]["labels"].get(ROLE) in ROLES:
+                self.gangs.lose(change.obj) if change.kind == "deleted" else self.gangs.see(change.obj)
             elif change.kind == "deleted":
                 self._lose(change.obj)
             else:
@@ -322,10 +340,10 @@ class KubernetesExecutor:
         with suppress(FairwayError):  # without the right to read events one is told less
             async for change in self.client.watch("Event", fields="involvedObject.kind=Pod,type=Warning"):
                 about = change.obj.get("involvedObject") or {}
-                pod = self._pods.get(about.get("name", ""))
+                pod = self._pods.get(about.get("name", "")) or self.gangs.find_pod(about.get("name", ""))
                 if change.kind in ("added", "modified") and pod is not None and pod.uid in ("", about.get("uid", pod.uid)):
                     pod.events = [*pod.events[1 - _EVENTS_KEPT :], change.obj]
-                    self._explain(pod)
+                    self.gangs.explain(pod) if isinstance(pod, Replica) else self._explain(pod)
 
     def _see(self, obj: Object) -> None:
         meta = obj["metadata"]
@@ -344,7 +362,7 @@ class KubernetesExecutor:
         pod.obj = obj if pod.phase != "Running" or pod.role == "container" else None
         if pod.phase in _ENDED:
             if not pod.leaving:
-                self._begin(self._finish(pod, obj))
+                self.begin(self._finish(pod, obj))
             return
         self._explain(pod)
 
@@ -362,7 +380,7 @@ class KubernetesExecutor:
             return
         if pod.obj is None or pod.phase != "Pending" or (tracked is None and pod.role != "pool"):
             return
-        found = explain_wait(pod.obj, pod.events, self._nodes.known)
+        found = explain_wait(pod.obj, pod.events, self.nodes.known)
         pod.note(found, self.clock())
         if pod.role == "pool":
             self._keeper.tell(pod.name, found.line if found else "")
@@ -371,7 +389,7 @@ class KubernetesExecutor:
         if found is not None and found.hopeless:
             self._give_up(pod, found)
         elif found is not None and found.cause == "unschedulable":
-            self._nodes.look()
+            self.nodes.look()
 
     def _give_up(self, pod: Pod, found: Diagnosis) -> None:
         """It will never start."""
@@ -381,7 +399,7 @@ class KubernetesExecutor:
             self._keeper.fail(pod.name, found)
         else:
             self.end(pod.name, found.as_error())
-        self._begin(self._delete_pod(pod, 1.0))
+        self.begin(self._delete_pod(pod, 1.0))
 
     def _lose(self, obj: Object) -> None:
         """The pod is gone from the cluster."""
@@ -402,20 +420,20 @@ class KubernetesExecutor:
         """The pod has ended: its attempt has an outcome, or gets one that says why not."""
         tracked = self.tracked.get(pod.name)
         if pod.role == "pool":
-            self._keeper.lose(pod, await self._diagnose(pod, obj) if pod.phase == "Failed" else explain_end(obj, pod.events))
+            self._keeper.lose(pod, await self.diagnose(pod, obj) if pod.phase == "Failed" else explain_end(obj, pod.events))
         elif tracked is None:
             over = pod.settled_at or self.artifacts.stat(outcome_key(pod.run, pod.name)) is not None
-            if not over and self.clock() - self._started_at < _UNCLAIMED_S:
+            if not over and self.clock() - self.started_at < _UNCLAIMED_S:
                 return  # its driver may not have asked for it yet
         elif pod.role == "container":
             self._settle_program(tracked, pod, obj)
             return
         elif not self._has_outcome(tracked.spec):
-            self.end(pod.name, (await self._diagnose(pod, obj)).as_error())
+            self.end(pod.name, (await self.diagnose(pod, obj)).as_error())
         self._forget(pod.name)
         await self._delete_pod(pod, None)
 
-    async def _diagnose(self, pod: Pod, obj: Object) -> Diagnosis:
+    async def diagnose(self, pod: Pod, obj: Object) -> Diagnosis:
         """Its status holds the last lines of a log; the log itself is asked for only where it does not."""
         tail = b""
         if not programs.last_words(obj):
@@ -439,7 +457,7 @@ class KubernetesExecutor:
         over = pod.phase in _ENDED
         if not pod.settled_at and (over or programs.find_outcome(tracked.spec, obj, self.artifacts, tracked.since) is not None):
             pod.settled_at = self.clock()
-            self._begin(self._end_program(tracked, pod, obj))
+            self.begin(self._end_program(tracked, pod, obj))
 
     async def _end_program(self, tracked: Tracked, pod: Pod, obj: Object) -> None:
         self._store(tracked.spec, await self._programs.end(tracked.spec, obj, pod.events, tracked.since))
@@ -464,35 +482,37 @@ class KubernetesExecutor:
         now = self.clock()
         for name in self.pools.tend():
             if name in self._pods and not self._pods[name].leaving:
-                self._begin(self._delete_pod(self._pods[name], 1.0))
+                self.begin(self._delete_pod(self._pods[name], 1.0))
         for pod in list(self._pods.values()):
-            if pod.dying_at and now - pod.dying_at > self.settings.target.grace_s + (_UNHEARD_S if pod.unheard else _GONE_S):
-                self._begin(self._bury(pod))
+            if pod.dying_at and now - pod.dying_at > self.settings.target.grace_s + (_UNHEARD_S if pod.unheard else GONE_S):
+                self.begin(self._bury(pod))
             if pod.leaving or pod.dying_at:
                 continue
             tracked = self.tracked.get(pod.name)
             if pod.stuck_at and pod.found is not None and now - pod.stuck_at > self.settings.patience_s:
                 self._give_up(pod, pod.found)
             elif self._is_overdue(pod, tracked, now):
-                self._begin(self._delete_pod(pod, self.settings.target.grace_s))
+                self.begin(self._delete_pod(pod, self.settings.target.grace_s))
             elif tracked is not None and pod.role == "container" and (late := programs.find_overtime(tracked.spec, pod.obj, now)):
                 self.end(pod.name, late)
-                self._begin(self._delete_pod(pod, self.settings.target.grace_s))
+                self.begin(self._delete_pod(pod, self.settings.target.grace_s))
+        self.gangs.tend()
         for tracked in self.tracked.values():
             if not tracked.told and now - tracked.since > 2 * _TICK_S:
                 tracked.told = True  # once: that it waits for room; a line for each change of the queue would be many
                 if why := self._why_held(tracked.spec.id):
                     self.tell(tracked, Observation("queued", why))
 
-        if now - self._started_at > _UNCLAIMED_S:
+        if now - self.started_at > _UNCLAIMED_S:
             self.owners.release_unclaimed()
-        await self.owners.clear(lambda: {pod.run for pod in self._pods.values()} | {one.spec.run for one in self.tracked.values()})
+        pods = self._pods.values()
+        await self.owners.clear(lambda: {pod.run for pod in pods} | {one.spec.run for one in self.tracked.values()} | self.gangs.runs())
 
     def _is_overdue(self, pod: Pod, tracked: Tracked | None, now: float) -> bool:
         """Its attempt ended a while ago, or no driver has asked for it since the server started."""
         if pod.settled_at:
             return now - pod.settled_at > _LINGER_S
-        return tracked is None and pod.role != "pool" and now - self._started_at > _UNCLAIMED_S
+        return tracked is None and pod.role != "pool" and now - self.started_at > _UNCLAIMED_S
 
     async def _find_kueue(self) -> None:
         if not self.settings.kueue:
@@ -505,6 +525,17 @@ class KubernetesExecutor:
         if tracked.observation != seen:
             tracked.observation = seen
             tracked.view.tell(tracked.spec.id)
+
+    def note_room(self, id: str) -> None:
+        """What it had is free."""
+        self.queue.give_back(id)
+        self.gate.note_room()
+        self.dispatch()
+
+    def finish(self, spec: AttemptSpec, outcome: Outcome) -> None:
+        """Give an attempt its outcome; one that is there stands."""
+        self._store(spec, outcome)
+        self._forget(spec.id)
 
     def end(self, id: str, error: ErrorInfo) -> None:
         """Give an attempt that cannot write its own outcome one; one that is there stands."""
@@ -528,7 +559,7 @@ class KubernetesExecutor:
     def _has_outcome(self, spec: AttemptSpec) -> bool:
         return self.artifacts.stat(outcome_key(spec.run, spec.id)) is not None
 
-    def _begin(self, job: Coroutine[Any, Any, None]) -> None:
+    def begin(self, job: Coroutine[Any, Any, None]) -> None:
         """Do it beside everything else, a bounded number at once."""
         task = asyncio.create_task(self._guarded(job))
         self._jobs.add(task)

@@ -161,6 +161,17 @@ def _explain_unscheduled(pod: Object, condition: Object, nodes: Sequence[Object]
     return Diagnosis("unschedulable", f"no node has room for {wanted or 'it'}{closest} ({words})", hint, "lost", "FW-UNSCHEDULABLE")
 
 
+def explain_gang(expected: int, pods: Sequence[tuple[int, bool, Diagnosis | None]]) -> str:
+    """Why a gang has not begun: how many of its pods have a place, and what the first of the others needs. `pods`: (replica, has it a
+    place?, why it does not start)."""
+    placed = sum(has for _, has, _ in pods)
+    stuck = next(((replica, found) for replica, _, found in sorted(pods, key=lambda one: one[0]) if found is not None), None)
+    text = f"{placed} of {expected} pods have a place"
+    if stuck is not None:
+        return f"{text}; replica {stuck[0]}: {stuck[1].line}"
+    return text if placed < expected else ""
+
+
 _SELECT_CURE = "see the labels and taints of `kubectl get nodes --show-labels`, and what the step says of nodes, tolerations, model"
 
 

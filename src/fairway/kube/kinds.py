@@ -42,6 +42,7 @@ def _table() -> dict[str, ApiKind]:
         "rbac.authorization.k8s.io/v1": "Role RoleBinding",
         "jobset.x-k8s.io/v1alpha2": "JobSet",
         "kueue.x-k8s.io/v1beta1": "LocalQueue Workload",
+        "scheduling.k8s.io/v1alpha2": "PodGroup",
         "gateway.networking.k8s.io/v1": "HTTPRoute",
         "serving.knative.dev/v1": "Revision",
         "serving.kserve.io/v1beta1": "InferenceService",
@@ -63,6 +64,7 @@ def _table() -> dict[str, ApiKind]:
             for name in names.split():
                 table[name] = ApiKind(name, version, _plural(name), scoped)
     table["KnativeService"] = ApiKind("Service", "serving.knative.dev/v1", "services")
+    table["GangWorkload"] = ApiKind("Workload", "scheduling.k8s.io/v1alpha1", "workloads")
     return table
 
 

@@ -38,6 +38,7 @@ _OURS = (
     "POOL",
     "POD",
     "NODE",
+    "REPLICA",
     "SLOTS",
     "PATIENCE_S",
     "GRACE_S",
@@ -62,6 +63,7 @@ class Settings:
         named = worker_id(self.token)
         self.attempt, self.pool = found["ATTEMPT"] or named, found["POOL"] or named
         self.pod = found["POD"] or os.uname().nodename
+        self.replica, self.address = int(found["REPLICA"] or -1), environ.get("POD_IP", "")
         self.slots = int(found["SLOTS"] or 1)
         self.patience_s = float(found["PATIENCE_S"] or PATIENCE_S)
         self.cache_bytes = int(found["CACHE_BYTES"] or _CACHE_BYTES)
@@ -113,10 +115,18 @@ class Agent:
 
     def take(self, answer: Mapping[str, Any], control: Control) -> None:
         """Begin with an attempt."""
-        tended = Tended(answer, control, self._site, self._desk)
+        tended = self._tended(answer, control)
         if tended.id not in self.running:
             self.running[tended.id] = tended
             tended.start()
+
+    def _tended(self, answer: Mapping[str, Any], control: Control) -> Tended:
+        settings = self.settings
+        if settings.replica < 0:
+            return Tended(answer, control, self._site, self._desk)
+        from fairway.step.gangpod import Here, TendedReplica
+
+        return TendedReplica(answer, control, self._site, self._desk, Here(settings.replica, settings.pod, settings.address))
 
     def run(self, timeout_s: float | None) -> list[Tended]:
         """Serve the worker until something has happened, or for `timeout_s`; returns the attempts that are done with."""

@@ -50,6 +50,10 @@ class Control:
         """What a container step has written."""
         self._call("PUT", f"attempts/{id}/outputs", _encode(found).encode("utf-8", "replace"), fine=(200, 201, 204))
 
+    def end_replica(self, id: str, end: Mapping[str, Any]) -> None:
+        """How this replica of a gang has ended; what that means for the attempt is the server's to say."""
+        self._call("PUT", f"attempts/{id}/gang/end", _encode(end).encode("utf-8", "replace"), fine=(200, 204, 410))
+
     def list_checkpoint(self, id: str) -> list[dict[str, Any]]:
         """Files that earlier tries of the attempt's tasks have left: path, size, sha256."""
         return self._call("GET", f"attempts/{id}/checkpoint").json()
@@ -78,10 +82,11 @@ class Control:
 
 
 class Poll:
-    """One question for work, which waits with the server for up to `wait_s`. Another thread may drop it."""
+    """One question (for work at "pools/POOL/poll", for the others of a gang at "attempts/ID/gang"), which waits with the server for up to
+    `wait_s`. Another thread may drop it."""
 
-    def __init__(self, control: Control, pool: str, asked: Mapping[str, Any]) -> None:
-        self._control, self._url, self._asked = control, control.path_url(f"pools/{pool}/poll"), asked
+    def __init__(self, control: Control, path: str, asked: Mapping[str, Any]) -> None:
+        self._control, self._url, self._asked = control, control.path_url(path), asked
         self._sock: socket.socket | None = None
         self.dropped = False
 

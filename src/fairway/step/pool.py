@@ -95,7 +95,7 @@ class Asking:
         running = sorted(agent.running)
         free = 0 if self.leave or agent.terminated or agent.lost_worker else max(0, agent.settings.slots - len(running))
         asked = {"worker": agent.settings.pod, "running": running, "free": free, "wait_s": _WAIT_S}
-        poll = self._poll = Poll(agent.control, agent.settings.pool, asked)
+        poll = self._poll = Poll(agent.control, f"pools/{agent.settings.pool}/poll", asked)
         threading.Thread(target=self._wait, args=(poll,), daemon=True).start()
 
     def take_answers(self) -> list[dict[str, Any]]:

@@ -53,5 +53,6 @@ class PodSide:
             runtime=self.runtime,
             clock=time.time,
             grace_s=self._options.target.grace_s,
+            gangs=getattr(crew.workers, "gangs", None),
         )
         return [*work_routes(channel), *self.serving.routes()]

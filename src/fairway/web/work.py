@@ -22,6 +22,7 @@ from starlette.routing import Route
 
 from fairway.engine.bus import Bus
 from fairway.errors import FairwayError, NotFoundError
+from fairway.executors.meeting import Coming
 from fairway.spec import layout
 from fairway.spec.attempt import AttemptSpec
 from fairway.spec.outcome import Outcome, outcome_key
@@ -33,12 +34,15 @@ from fairway.web.ports import BlobSigner
 from fairway.web.presence import claim
 from fairway.web.problem import Refused, render_problem
 
-STREAMS = ("log", "metrics", "samples", "progress")
+_STREAM = re.compile(r"(log|metrics|samples|progress|stacks)(\.\d{1,6})?|leader\.\d{1,6}")
+_LEADER = "leader."  # what a replica of a gang says itself: kept as it is, and added to the log of the attempt
 TOKEN_VALID_S = 30 * 86400.0
 POLL_MOST_S = 60.0
 BODY_LIMIT_BYTES = 64 << 20
 RECENT = 5_000
 _PART = ".part"
+_MEETS = 'the body must be {"replica": n, "pod": name, "host": address, "ports": [n…], "met": bool, "wait_s": seconds}'
+_COMPLETES = ("manifest.json", ".saved.json")
 _READABLE = re.compile(r"(sha256/[0-9a-f]{2}/[0-9a-f]{62}|bundle/[0-9a-f]{64})")
 _WRITABLE = re.compile(r"sha256/[0-9a-f]{2}/[0-9a-f]{62}")
 
@@ -64,6 +68,22 @@ class Workers(Protocol):
 
     def note_outputs(self, id: str, outputs: Mapping[str, Any], missing: Sequence[str]) -> None:
         """What a container step's outputs are; its outcome follows from them and the exit code."""
+        ...
+
+
+class GangDesk(Protocol):
+    """What the channel needs where gangs have a pod for each replica."""
+
+    async def meet(self, id: str, coming: Coming, met: bool, wait_s: float) -> Mapping[str, Any]:
+        """A replica is there; what it is to know: {"world": …}, {"stop": why, "grace_s": seconds}, or {} when `wait_s` is over."""
+        ...
+
+    def end(self, id: str, replica: int, pod: str, outcome: Outcome, stopped: bool) -> None:
+        """A replica has ended; `stopped`: because it was told to."""
+        ...
+
+    def note_checkpoint(self, id: str) -> None:
+        """A file of a checkpoint has come that makes it complete."""
         ...
 
 
@@ -93,6 +113,7 @@ class Channel(Record):
     runtime: tuple[bytes, str]
     clock: Callable[[], float]
     grace_s: float = 10.0
+    gangs: GangDesk | None = None
     recent: OrderedDict[str, Known] = field(default_factory=OrderedDict)
 
 
@@ -111,6 +132,8 @@ def work_routes(channel: Channel) -> list[Route]:
         ("PUT", f"{one}/checkpoint/{{path:path}}", _put_checkpoint),
         ("DELETE", f"{one}/checkpoint/{{path:path}}", _delete_checkpoint),
         ("PUT", f"{one}/outputs", _put_outputs),
+        ("POST", f"{one}/gang", _meet),
+        ("PUT", f"{one}/gang/end", _end_replica),
         ("POST", "/worker/v1/pools/{pool}/poll", _poll),
     )
     return [Route(path, _guarded(channel, handle), methods=[method]) for method, path, handle in table]
@@ -246,7 +269,7 @@ async def _put_outcome(channel: Channel, request: Request, id: str) -> Response:
 async def _append_stream(channel: Channel, request: Request, id: str) -> Response:
     known = _get_known(channel, id)
     kind, offset = request.path_params["kind"], request.query_params.get("offset", "0")
-    if kind not in STREAMS or not (offset.isascii() and offset.isdigit()):
+    if not _STREAM.fullmatch(kind) or not (offset.isascii() and offset.isdigit()):
         raise Refused(422, f"there is no stream {kind!r}, or {offset!r} is no offset")
     data = await _read_body(request)
     name, start = f"{known.run}/{id}/{kind}", int(offset)
@@ -255,6 +278,10 @@ async def _append_stream(channel: Channel, request: Request, id: str) -> Respons
     if fresh:
         channel.streams.append(name, fresh)
         channel.bus.publish(name)
+        if kind.startswith(_LEADER):
+            log = f"{known.run}/{id}/log"
+            channel.streams.append(log, fresh)
+            channel.bus.publish(log)
     return JSONResponse({"size": size + len(fresh)})
 
 
@@ -302,6 +329,8 @@ async def _put_checkpoint(channel: Channel, request: Request, id: str) -> Respon
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
+    if channel.gangs is not None and path.name in _COMPLETES:
+        channel.gangs.note_checkpoint(id)
     return JSONResponse({"size": path.stat().st_size}, 201)
 
 
@@ -320,6 +349,41 @@ async def _put_outputs(channel: Channel, request: Request, id: str) -> Response:
         raise Refused(422, 'the body must be {"outputs": {name: artifact}, "missing": [names]}')
     channel.workers.note_outputs(id, outputs, missing)
     return Response(status_code=204)
+
+
+async def _meet(channel: Channel, request: Request, id: str) -> Response:
+    _get_spec(channel, id)
+    body = await _read_json(request)
+    replica, pod, host, ports = body.get("replica", ""), body.get("pod", 0), body.get("host", 0), body.get("ports", [])
+    met, wait_s = body.get("met", False), body.get("wait_s", 0)
+    if not isinstance(replica, int) or not isinstance(pod, str) or not isinstance(host, str) or not isinstance(wait_s, int | float):
+        raise Refused(422, _MEETS)
+    if not isinstance(ports, list) or not all(isinstance(port, int) for port in ports):
+        raise Refused(422, _MEETS)
+    coming = Coming(replica, pod, host, tuple(ports))
+    return JSONResponse(await _desk(channel).meet(id, coming, bool(met), min(float(wait_s), POLL_MOST_S)))
+
+
+async def _end_replica(channel: Channel, request: Request, id: str) -> Response:
+    _get_spec(channel, id)
+    body = await _read_json(request)
+    replica, pod = body.get("replica"), body.get("pod")
+    try:
+        outcome = from_plain(Outcome, body.get("outcome"))
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise Refused(422, f"not an outcome: {error}") from None
+    if not isinstance(replica, int) or not isinstance(pod, str):
+        raise Refused(422, 'the body must be {"replica": n, "pod": name, "outcome": outcome, "stopped": bool}')
+    if outcome.attempt != id:
+        raise Refused(403, "this outcome is of another attempt", code="FW-FORBIDDEN")
+    _desk(channel).end(id, replica, pod, outcome, bool(body.get("stopped")))
+    return Response(status_code=204)
+
+
+def _desk(channel: Channel) -> GangDesk:
+    if channel.gangs is None:
+        raise Refused(404, "gangs do not meet on this server: all their ranks are on one machine", code="FW-NOT-FOUND")
+    return channel.gangs
 
 
 async def _poll(channel: Channel, request: Request, pool: str) -> Response:

@@ -1,0 +1,109 @@
+"""A gang as Kubernetes objects: an Indexed Job whose pods are its replicas, and what tells a scheduler that they belong together. Pure.
+
+The Job never makes a pod twice: a gang that has lost one starts again as another attempt. Its pods report to the server where they are;
+neither a Service nor the cluster's DNS is needed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from fairway.kube import manifests
+from fairway.kube.manifests import ATTEMPT, KUEUE_QUEUE, ROLE, RUN, STEP, TASK, Link, labels, owner_reference
+from fairway.kube.target import ClusterSettings
+from fairway.spec.attempt import AttemptSpec
+
+GANG, GANG_CONTAINER = "gang", "gang-container"
+INDEX = "batch.kubernetes.io/job-completion-index"
+_MIN_PARALLELISM = "kueue.x-k8s.io/job-min-parallelism"
+_SAME_COMPLETIONS = "kueue.x-k8s.io/job-completions-equal-parallelism"
+_GROUP = "replicas"
+Object = dict[str, Any]
+
+
+def render_gang(
+    spec: AttemptSpec, settings: ClusterSettings, *, link: Link, token: str, owner: Mapping[str, Any], scheduler: str = ""
+) -> list[Object]:
+    """The objects of a gang of a Python or command step, in the order in which they are to be made; the last is its Job. `scheduler`: the
+    version of the scheduler's own gang API that the cluster serves ("v1alpha1", "v1alpha2"), "" if none."""
+    pod = manifests.render_attempt(spec, settings, link=link, token=token, owner=owner)
+    pod["spec"]["containers"][0]["env"].append(_index())
+    return wrap(pod, GANG, spec, settings, owner=owner, scheduler=scheduler)
+
+
+def wrap(pod: Object, role: str, spec: AttemptSpec, settings: ClusterSettings, *, owner: Mapping[str, Any], scheduler: str) -> list[Object]:
+    """The pod of an attempt as the pattern of a gang's Job."""
+    gang, meta, body = spec.step.gang, pod["metadata"], pod["spec"]
+    if "activeDeadlineSeconds" in body:
+        body["activeDeadlineSeconds"] += int(gang.start_timeout_s)
+    queue = meta["labels"].pop(KUEUE_QUEUE, "")
+    job_meta: Object = {
+        "name": spec.id,
+        "namespace": settings.namespace,
+        "labels": {**labels(settings), RUN: spec.run, ATTEMPT: spec.id, ROLE: role},
+        "annotations": {name: meta["annotations"][name] for name in (TASK, STEP)},
+        "ownerReferences": [owner_reference(owner)],
+    }
+    if queue:
+        job_meta["labels"][KUEUE_QUEUE] = queue
+        if gang.fewest < gang.replicas:
+            job_meta["annotations"] |= {_MIN_PARALLELISM: str(gang.fewest), _SAME_COMPLETIONS: "true"}
+    group = [] if queue or not scheduler else [_pod_group(spec, settings, body, owner, scheduler)]
+    template: Object = {
+        "metadata": {"labels": {**meta["labels"], ROLE: role}, "annotations": meta["annotations"]},
+        "spec": body,
+    }
+    job: Object = {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": job_meta,
+        "spec": {
+            "completionMode": "Indexed",
+            "completions": gang.replicas,
+            "parallelism": gang.replicas,
+            "backoffLimit": 0,
+            "podReplacementPolicy": "Failed",
+            "template": template,
+        },
+    }
+    if queue:
+        job["spec"]["suspend"] = True  # Kueue starts it, when all of it has room
+    return [*group, job]
+
+
+def index_of(pod: Mapping[str, Any]) -> int:
+    """Which replica a pod is."""
+    meta = pod["metadata"]
+    return int((meta.get("annotations") or {}).get(INDEX) or meta["labels"].get(INDEX) or 0)
+
+
+def job_uid_of(pod: Mapping[str, Any]) -> str:
+    """The uid of the Job that has made it."""
+    return next((owner["uid"] for owner in pod["metadata"].get("ownerReferences") or () if owner.get("kind") == "Job"), "")
+
+
+def has_place(pod: Mapping[str, Any]) -> bool:
+    """Does it hold room on a node?"""
+    return bool(pod["spec"].get("nodeName"))
+
+
+def _index() -> Object:
+    return {"name": "FAIRWAY_REPLICA", "valueFrom": {"fieldRef": {"fieldPath": f"metadata.annotations['{INDEX}']"}}}
+
+
+def _pod_group(spec: AttemptSpec, settings: ClusterSettings, body: Object, owner: Mapping[str, Any], version: str) -> Object:
+    """What the scheduler must know, as of Kubernetes 1.35 (v1alpha1: a Workload) and 1.36 (v1alpha2: a PodGroup); the pods name it."""
+    policy = {"gang": {"minCount": spec.step.gang.fewest}}
+    meta = {
+        "name": spec.id,
+        "namespace": settings.namespace,
+        "labels": {**labels(settings), RUN: spec.run},
+        "ownerReferences": [owner_reference(owner)],
+    }
+    if version == "v1alpha1":
+        body["workloadRef"] = {"name": spec.id, "podGroup": _GROUP}
+        wanted: Object = {"podGroups": [{"name": _GROUP, "policy": policy}]}
+        return {"apiVersion": "scheduling.k8s.io/v1alpha1", "kind": "Workload", "metadata": meta, "spec": wanted}
+    body["schedulingGroup"] = {"podGroupName": spec.id}
+    return {"apiVersion": "scheduling.k8s.io/v1alpha2", "kind": "PodGroup", "metadata": meta, "spec": {"schedulingPolicy": policy}}

@@ -1,0 +1,148 @@
+"""A gang's attempt in a pod that is one of its replicas: it says where it is, learns where the others are, and runs its own ranks.
+
+Its end is not the attempt's: it goes to the server, which hears all of them. While its ranks run, a question is always with the server:
+does it have to stop, because another has failed or what it was there for is done?
+"""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Mapping
+from typing import Any
+
+from fairway.errors import InfraError
+from fairway.spec.gang import LOOPBACK, PORTS_EACH, World
+from fairway.spec.outcome import Outcome
+from fairway.spec.record import Record, from_plain, record, to_plain
+from fairway.step.control import Control, Poll
+from fairway.step.link import TRANSIENT, Patience, Refused
+from fairway.step.shipping import OF_A_RANK
+from fairway.step.tending import Site, Tended, WorkerDesk
+
+_WAIT_S = 25.0
+_LONGEST_WAIT_S = 1.0  # a server that was started anew soon wants to know who is there
+_OVER = 410
+
+
+@record
+class Here(Record):
+    """This pod: the replica's completion index, its name, its address."""
+
+    replica: int
+    pod: str
+    address: str = ""
+
+
+class TendedReplica(Tended):
+    """See the module."""
+
+    def __init__(self, answer: Mapping[str, Any], control: Control, site: Site, worker: WorkerDesk, here: Here) -> None:
+        super().__init__(answer, control, site, worker)
+        self._here = here
+        self._poll: Poll | None = None
+        self._told = ""
+        self._grace_s = float(answer.get("grace_s", 10.0))
+        self._streams.follow({"log": f"leader.{here.replica}"})
+
+    def stop(self, reason: str, grace_s: float) -> None:
+        """As every attempt's; what it waits for is not waited for any more."""
+        super().stop(reason, grace_s)
+        self._drop()
+
+    def _prepare(self) -> dict[str, Any]:
+        frame = super()._prepare()
+        world = self._meet()
+        if world is not None:
+            frame["world"] = to_plain(world)
+            self._follow_ranks(world)
+        return frame
+
+    def _meet(self) -> World | None:
+        """Who takes part; None if this one is not to wait any longer. Raises Refused if the gang is over."""
+        gang, address = self.spec.step.gang, self._here.address or LOOPBACK
+        ports = find_free_ports(address, gang.processes * PORTS_EACH)
+        asked = {"replica": self._here.replica, "pod": self._here.pod, "host": address, "ports": list(ports), "wait_s": _WAIT_S}
+        patience = Patience(self.control.link, _LONGEST_WAIT_S)
+        while not self._stopped:
+            try:
+                answer = self._ask({**asked, "met": False})
+            except TRANSIENT as error:
+                if not self._stopped:
+                    patience.wait("meeting the other replicas", error)
+                continue
+            patience.progress()
+            if answer.get("stop"):
+                raise Refused(f"the gang of {self.id} goes on without this pod ({answer['stop']})", status=_OVER)
+            if answer.get("world"):
+                threading.Thread(target=self._listen, args=({**asked, "met": True},), daemon=True).start()
+                return from_plain(World, answer["world"])
+        return None
+
+    def _follow_ranks(self, world: World) -> None:
+        """Ship the streams of the ranks that run here; what is the task's as a whole comes from the first replica."""
+        each = self.spec.step.gang.processes
+        names = {"log": f"leader.{self._here.replica}"}
+        if world.replica == 0:
+            names |= {kind: kind for kind in ("progress", "metrics", "samples")}
+        for rank in range(world.replica * each, (world.replica + 1) * each):
+            names |= {f"{kind}.{rank}": f"{kind}.{rank}" for kind in OF_A_RANK}
+        self._streams.follow(names)
+
+    def _listen(self, asked: Mapping[str, Any]) -> None:
+        """Until it has ended: does it have to? Without a server it runs on."""
+        wait_s = 0.1
+        while not self._ended.is_set():
+            try:
+                answer = self._ask(asked)
+            except Refused as error:
+                if error.status != _OVER:
+                    return
+                answer = {"stop": "over", "grace_s": 0.0}
+            except (InfraError, *TRANSIENT):
+                self._ended.wait(wait_s)
+                wait_s = min(2 * wait_s, _LONGEST_WAIT_S)
+                continue
+            wait_s = 0.1
+            if answer.get("stop"):
+                self._told = str(answer["stop"])
+                self.stop("over", float(answer.get("grace_s", self._grace_s)))
+                return
+
+    def _ask(self, asked: Mapping[str, Any]) -> dict[str, Any]:
+        poll = self._poll = Poll(self.control, f"attempts/{self.id}/gang", asked)
+        try:
+            if self._stopped or self._ended.is_set():
+                return {}
+            return poll.ask()
+        finally:
+            self._poll = None
+
+    def note_ended(self) -> None:
+        """As every attempt's; nobody needs to be asked any more."""
+        super().note_ended()
+        self._drop()
+
+    def _drop(self) -> None:
+        poll = self._poll
+        if poll is not None:
+            poll.drop()
+
+    def _put(self, outcome: Outcome) -> None:
+        here = self._here
+        end = {"replica": here.replica, "pod": here.pod, "outcome": to_plain(outcome), "stopped": bool(self._told)}
+        self.control.end_replica(self.id, end)
+        self.outcome_stands = True
+
+
+def find_free_ports(address: str, count: int) -> tuple[int, ...]:
+    """Ports at this pod's address that nobody listens at now."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    sockets = [socket.socket(family) for _ in range(count)]
+    try:
+        for sock in sockets:
+            sock.bind((address, 0))
+        return tuple(sock.getsockname()[1] for sock in sockets)
+    finally:
+        for sock in sockets:
+            sock.close()
