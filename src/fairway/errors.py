@@ -107,6 +107,12 @@ class TaskCrashed(TaskError):
     code = "FW-TASK-CRASHED"
 
 
+class TaskStalled(TaskError):
+    """A gang stood still: no rank reported progress within its stall_timeout, or one never came within its start_timeout."""
+
+    code = "FW-TASK-STALLED"
+
+
 class TaskCancelled(TaskError):
     """A task or a run was cancelled."""
 
@@ -147,6 +153,12 @@ class LostError(InfraError):
     """A worker or attempt vanished without an outcome."""
 
     code = "FW-LOST"
+
+
+class PortTaken(InfraError):
+    """Another program took a port that a gang was to use; it is started again with others."""
+
+    code = "FW-PORT-TAKEN"
 
 
 class StoreUnavailable(InfraError):

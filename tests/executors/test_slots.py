@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from fairway.executors.slots import Slots
 from fairway.spec.attempt import AttemptSpec
+from fairway.spec.gang import Gang
 from fairway.spec.graph import StepDef
 from fairway.spec.resources import Resources
 
@@ -105,12 +106,70 @@ def test_what_is_dropped_does_not_start() -> None:
 
 
 def test_more_than_the_machine_has_is_named_with_what_it_has() -> None:
+    slots, other = machine(), attempt("tpu")
+    other.resources.accelerators = {"tpu": 1}
+    assert slots.find_excess(attempt("all", 4.0, 8 * GIB, 2)) == ""
+    assert slots.find_excess(attempt("cpu", 5.0)) == "asks for 5 cores, and this machine has 4"
+    assert slots.find_excess(attempt("memory", 1.0, 9 * GIB)) == "asks for 9.0 GiB of memory, and this machine has 8.0 GiB"
+    assert slots.find_excess(attempt("gpu", 1.0, 0, 3)) == "asks for 3 of nvidia.com/gpu, and this machine has 2"
+    assert slots.find_excess(other) == "asks for 1 of tpu, and this machine has 0"
+
+
+def gang(name: str, replicas: int, cpu: float = 1.0, memory: int = 0, gpus: int = 0, fewest: int = 0) -> AttemptSpec:
+    made = attempt(name, cpu, memory, gpus)
+    made.step = StepDef(name, gang=Gang(replicas, min_replicas=fewest))
+    return made
+
+
+def test_a_gang_holds_all_its_replicas_want_or_nothing() -> None:
     slots = machine()
-    assert slots.find_excess(Resources(4.0, 8 * GIB, 0, {GPU: 2})) == ""
-    assert slots.find_excess(Resources(5.0)) == "asks for 5 cores, and this machine has 4"
-    assert slots.find_excess(Resources(1.0, 9 * GIB)) == "asks for 9.0 GiB of memory, and this machine has 8.0 GiB"
-    assert slots.find_excess(Resources(1.0, 0, 0, {GPU: 3})) == "asks for 3 of nvidia.com/gpu, and this machine has 2"
-    assert slots.find_excess(Resources(1.0, 0, 0, {"tpu": 1})) == "asks for 1 of tpu, and this machine has 0"
+    slots.add(attempt("plain"))
+    slots.add(gang("pair", 2, 2.0, GIB, 1))
+    assert started(slots) == ["plain"]
+    assert slots.free() == Resources(3.0, 8 * GIB, 0, {GPU: 2}), "what waits holds nothing"
+    slots.give_back("plain")
+    ((taken, devices),) = slots.take()
+    assert (taken.id, devices) == ("pair", {GPU: [0, 1]})
+    assert slots.free() == Resources(0.0, 6 * GIB, 0, {GPU: 0})
+    slots.give_back("pair")
+    assert slots.free() == slots.total
+
+
+def test_two_gangs_for_the_same_cores_run_one_after_the_other() -> None:
+    slots = machine()
+    for name in ("one", "two"):
+        slots.add(gang(name, 3))
+    slots.add(attempt("small"))
+    assert started(slots) == ["one"], "the small one would take from what the second waits for"
+    slots.give_back("one")
+    assert started(slots) == ["two", "small"]
+
+
+def test_a_gang_that_can_never_fit_is_named_with_what_each_replica_asks_for() -> None:
+    slots = machine()
+    assert slots.find_excess(gang("whole", 4)) == ""
+    assert slots.find_excess(gang("cpu", 3, 1.5)) == "asks for 4.5 cores (3 replicas of 1.5), and this machine has 4"
+    assert slots.find_excess(gang("memory", 2, 1.0, 5 * GIB)) == (
+        "asks for 10.0 GiB of memory (2 replicas of 5.0), and this machine has 8.0 GiB"
+    )
+    assert slots.find_excess(gang("gpu", 3, 1.0, 0, 1)) == "asks for 3 of nvidia.com/gpu (3 replicas of 1), and this machine has 2"
+    assert slots.find_excess(gang("shared", 40, 0.1)) == "", "tenths of cores add up to whole ones"
+
+
+def test_where_fewer_will_do_the_largest_world_that_can_ever_fit_starts() -> None:
+    slots = machine()
+    assert [slots.count_replicas(gang("g", 8, fewest=2, **asked)) for asked in ({}, {"cpu": 1.3}, {"memory": 3 * GIB}, {"gpus": 1})] == [
+        4,
+        3,
+        2,
+        2,
+    ]
+    assert slots.find_excess(gang("g", 8, fewest=2)) == ""
+    assert slots.find_excess(gang("g", 8, fewest=5)) == "asks for 5 cores (5 replicas of 1), and this machine has 4"
+    slots.add(attempt("plain"))
+    slots.add(gang("g", 8, fewest=2))
+    assert started(slots) == ["plain"], "it waits for the world that it is to have"
+    assert slots.count_replicas(attempt("plain")) == 1
 
 
 asked = st.tuples(

@@ -347,11 +347,17 @@ def _check(graph: Graph, services: Services) -> None:
         raise DefinitionError(first.message + more, hint=first.hint, where=first.where)
     if services.place is not None:
         services.place.check_graph(graph)
-    if all(s.resources.cpu <= 1 and not s.resources.memory_bytes and not s.resources.accelerators for s in graph.steps.values()):
+    if all(_is_small(step) for step in graph.steps.values()):
         return
     inventory = run_now(services.executor.inventory())
     for step in graph.steps.values():
         _check_step(step, inventory, services.place.machine if services.place is not None else "this machine")
+
+
+def _is_small(step: StepDef) -> bool:
+    """Every machine can run it."""
+    asked = step.resources
+    return asked.cpu <= 1 and not asked.memory_bytes and not asked.accelerators and not step.gang.replicas
 
 
 def _find_secrets(graph: Graph, services: Services) -> tuple[str, ...]:
@@ -370,7 +376,11 @@ def _find_secrets(graph: Graph, services: Services) -> tuple[str, ...]:
 
 def _check_step(step: StepDef, inventory: Inventory, machine: str) -> None:
     """Raises UnsupportedError for more than one attempt may ask for. An inventory that is "open" bounds only what it names."""
-    asked, most = step.resources, inventory.largest
+    asked, most, gang = step.resources, inventory.largest, step.gang
+    if gang.replicas and inventory.facts.get("one_machine"):
+        from fairway.executors.slots import times
+
+        asked = times(asked, gang.fewest)
     lacks: list[str] = []
     if asked.cpu > most.cpu:
         lacks.append(f"{asked.cpu:g} cpu ({machine} has {most.cpu:g})")
@@ -382,9 +392,13 @@ def _check_step(step: StepDef, inventory: Inventory, machine: str) -> None:
         if count > most.accelerators.get(name, 0):
             lacks.append(f"{count} {name} ({machine} has {most.accelerators.get(name, 0)})")
     if lacks:
-        raise UnsupportedError(
-            f"step {step.name!r} asks for {' and '.join(lacks)}", hint="ask for less, or run on another target", where=step.where
-        )
+        hint = "ask for less, or run on another target"
+        if gang.replicas and inventory.facts.get("one_machine"):
+            from fairway.executors.local import hint_for_excess
+
+            hint = hint_for_excess(gang)
+        together = f" for {gang.fewest} replicas" if asked is not step.resources and gang.fewest > 1 else ""
+        raise UnsupportedError(f"step {step.name!r} asks for {' and '.join(lacks)}{together}", hint=hint, where=step.where)
 
 
 def _lock_environments(graph: Graph, project: Project) -> Graph:

@@ -14,6 +14,7 @@ from fairway.errors import FairwayError, InfraError, UnschedulableError
 from fairway.executors.machine import find_total
 from fairway.executors.slots import Slots
 from fairway.spec.attempt import AttemptSpec
+from fairway.spec.gang import LOOPBACK, Gang, World
 from fairway.spec.layout import BLOBS
 from fairway.spec.outcome import ErrorInfo, Outcome, outcome_key
 from fairway.spec.ports import Inventory, Observation
@@ -55,10 +56,10 @@ class LocalExecutor:
 
     @property
     def capabilities(self) -> frozenset[str]:
-        """GPU where there is one, CONTAINER where docker or podman is."""
+        """GANG; GPU where there is one, CONTAINER where docker or podman is."""
         from fairway.step.command import find_container_engine
 
-        found = {"GPU"} if self._machine().total.accelerators else set[str]()
+        found = {"GANG", *(["GPU"] if self._machine().total.accelerators else [])}
         return frozenset(found | ({"CONTAINER"} if find_container_engine() else set()))
 
     def start(self) -> None:
@@ -78,9 +79,10 @@ class LocalExecutor:
         )
 
     async def inventory(self) -> Inventory:
-        """What this machine has; `largest` is all of it."""
+        """What this machine has; `largest` is all of it, and all replicas of a gang have to share it."""
         slots = self._machine()
-        return Inventory(slots.total, slots.free(), slots.total, {"host": os.uname().nodename, "platform": sys.platform})
+        facts = {"host": os.uname().nodename, "platform": sys.platform, "one_machine": True}
+        return Inventory(slots.total, slots.free(), slots.total, facts)
 
     async def submit(self, attempts: Sequence[AttemptSpec]) -> None:
         """Queue them, and start what fits. Raises UnschedulableError for more than the machine has."""
@@ -89,9 +91,9 @@ class LocalExecutor:
         for attempt in attempts:
             if attempt.id in self._queued or attempt.id in self._running:
                 continue
-            excess = slots.find_excess(attempt.resources)
+            excess = slots.find_excess(attempt)
             if excess:
-                raise UnschedulableError(f"step {attempt.step.name!r} {excess}", hint="ask for less, or run it on a bigger target")
+                raise UnschedulableError(f"step {attempt.step.name!r} {excess}", hint=hint_for_excess(attempt.step.gang))
             self._queued[attempt.id] = attempt
             self._queued_at[attempt.id] = now
             slots.add(attempt)
@@ -250,6 +252,10 @@ class LocalExecutor:
     def _frame(self, attempt: AttemptSpec, devices: dict[str, list[int]]) -> dict[str, Any]:
         source, queued_at = self._settings.get("source", ""), self._queued_at.pop(attempt.id, 0.0)
         frame = self._parcels.frame(attempt, grace_s=self._settings.get("grace", 10.0), queued_at=queued_at, source=source)
+        if attempt.step.gang.replicas:
+            frame["hold"] = True  # its ranks have ended when its process has
+            frame["world"] = to_plain(self._world(attempt, devices))
+            devices = {}
         for kind, numbers in devices.items():
             variable = "CUDA_VISIBLE_DEVICES" if kind.startswith("nvidia") else "HIP_VISIBLE_DEVICES" if kind.startswith("amd") else ""
             if variable and numbers:
@@ -265,6 +271,14 @@ class LocalExecutor:
         if attempt.environment.lock:
             frame["python"] = self._pythons[attempt.environment.lock]
         return frame
+
+    def _world(self, attempt: AttemptSpec, devices: dict[str, list[int]]) -> World:
+        """All replicas on this machine, each with its part of the devices. Ports are found by the gang's leader, when it needs them."""
+        count = self._machine().count_replicas(attempt)
+        numbers = next((given for kind, given in devices.items() if given and kind.startswith(("nvidia", "amd"))), [])
+        each = len(numbers) // count
+        parts = tuple(tuple(numbers[at * each : (at + 1) * each]) for at in range(count)) if each else ()
+        return World((LOOPBACK,) * count, (), devices=parts)
 
     def _send(self, frame: dict[str, Any]) -> None:
         self._worker.send(frame)
@@ -300,6 +314,14 @@ class LocalExecutor:
                 continue
         except BlockingIOError:
             return
+
+
+def hint_for_excess(gang: Gang) -> str:
+    """What to do about an attempt that asks for more than this machine has."""
+    if not gang.replicas:
+        return "ask for less, or run it on a bigger target"
+    fewer = "" if gang.min_replicas else "min_replicas=1 of fw.gang lets it start with fewer here, "
+    return f"{fewer}cpu=0.5 of the step asks for less, and `cpu = 8` under [targets.local] in fairway.toml lets ranks share cores"
 
 
 def _not_started() -> ErrorInfo:

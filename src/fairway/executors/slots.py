@@ -5,10 +5,19 @@ from __future__ import annotations
 from collections import deque
 
 from fairway.spec.attempt import AttemptSpec
+from fairway.spec.record import replace
 from fairway.spec.resources import Resources
 
 _LOOK_AHEAD = 64
 _UNITS_A_CORE = 1_000_000
+
+
+def times(each: Resources, count: int) -> Resources:
+    """What `count` of them want together."""
+    if count == 1:
+        return each
+    devices = {kind: number * count for kind, number in each.accelerators.items()}
+    return replace(each, cpu=each.cpu * count, memory_bytes=each.memory_bytes * count, accelerators=devices)
 
 
 def _units(cores: float) -> int:
@@ -20,7 +29,8 @@ class Slots:
     """What is free, who holds what, and who waits.
 
     An attempt may pass one that waits only if it leaves it everything it waits for: what a waiting attempt wants counts as taken for all
-    behind it. Devices are handed out by number, so that two attempts never share one.
+    behind it. Devices are handed out by number, so that two attempts never share one. A gang gets all that its replicas want at once, or
+    waits with nothing in its hands: no two can wait for each other.
     """
 
     def __init__(self, total: Resources) -> None:
@@ -38,18 +48,35 @@ class Slots:
         """What nobody holds now."""
         return Resources(self._cpu / _UNITS_A_CORE, self._memory, 0, {kind: len(ids) for kind, ids in self._devices.items()})
 
-    def find_excess(self, wanted: Resources) -> str:
-        """What an attempt asks for beyond all that the machine has, in words; "" if it fits."""
-        if wanted.cpu > self.total.cpu:
-            return f"asks for {wanted.cpu:g} cores, and this machine has {self.total.cpu:g}"
+    def find_excess(self, attempt: AttemptSpec) -> str:
+        """What an attempt asks for beyond all that the machine has, in words; "" if it fits. A gang fits if the fewest replicas do."""
+        gang, each = attempt.step.gang, attempt.resources
+        wanted = times(each, gang.fewest if gang.replicas else 1)
+        of_each = f" ({gang.fewest} replicas of {{}})" if gang.fewest > 1 else ""
+        if _units(wanted.cpu) > _units(self.total.cpu):
+            return f"asks for {wanted.cpu:g} cores{of_each.format(f'{each.cpu:g}')}, and this machine has {self.total.cpu:g}"
         if wanted.memory_bytes > self.total.memory_bytes:
-            return (
-                f"asks for {wanted.memory_bytes / 2**30:.1f} GiB of memory, and this machine has {self.total.memory_bytes / 2**30:.1f} GiB"
-            )
+            asked, has = f"{wanted.memory_bytes / 2**30:.1f}", f"{self.total.memory_bytes / 2**30:.1f}"
+            return f"asks for {asked} GiB of memory{of_each.format(f'{each.memory_bytes / 2**30:.1f}')}, and this machine has {has} GiB"
         for kind, count in wanted.accelerators.items():
             if count > self.total.accelerators.get(kind, 0):
-                return f"asks for {count} of {kind}, and this machine has {self.total.accelerators.get(kind, 0)}"
+                shown = of_each.format(each.accelerators[kind])
+                return f"asks for {count} of {kind}{shown}, and this machine has {self.total.accelerators.get(kind, 0)}"
         return ""
+
+    def count_replicas(self, attempt: AttemptSpec) -> int:
+        """With how many replicas it starts here: as many of those it asks for as this machine can ever hold. 1 for a plain attempt."""
+        gang = attempt.step.gang
+        if not gang.replicas:
+            return 1
+        return max(gang.fewest, min(gang.replicas, self._count_fitting(attempt.resources)))
+
+    def _count_fitting(self, each: Resources) -> int:
+        counts = [_units(self.total.cpu) // max(1, _units(each.cpu))]
+        if each.memory_bytes:
+            counts.append(self.total.memory_bytes // each.memory_bytes)
+        counts += [self.total.accelerators.get(kind, 0) // count for kind, count in each.accelerators.items() if count]
+        return min(counts)
 
     def add(self, attempt: AttemptSpec) -> None:
         """Put it at the end of the queue."""
@@ -71,7 +98,7 @@ class Slots:
         devices = {kind: len(ids) for kind, ids in self._devices.items()}
         while self._queue and cpu > 0 and len(blocked) < _LOOK_AHEAD:
             attempt = self._queue.popleft()
-            wanted = attempt.resources
+            wanted = times(attempt.resources, self.count_replicas(attempt))
             fits = (
                 _units(wanted.cpu) <= cpu
                 and wanted.memory_bytes <= memory

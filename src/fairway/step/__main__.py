@@ -5,6 +5,7 @@ zygote FD BELL HOME PARENT MODE     serve a worker; MODE is "fork" or "single"
 pod                                 run the attempt that this pod's variables name
 pool                                run attempts for a server until it says to leave
 fetch | ship                        bring a container step's inputs into its pod | its outputs to the server
+rank FILE [RANK]                    be one rank of a gang, as a launcher starts it
 run SPEC.json --home HOME [--source FOLDER] [--pdb]   run one attempt here, in the foreground
 """
 
@@ -23,6 +24,10 @@ def main(argv: list[str]) -> int:
         from fairway.step.zygote import main as warm
 
         warm(int(argv[1]), int(argv[2]), argv[3], int(argv[4]), forks=argv[5] == "fork")
+    if argv[:1] == ["rank"] and len(argv) in (2, 3):
+        from fairway.step.gangrank import main as be_rank
+
+        be_rank(argv[1:])
     if argv[:1] == ["run"] and len(argv) >= 4:
         from fairway.step.foreground import main as run
 

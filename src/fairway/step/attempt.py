@@ -12,7 +12,7 @@ import os
 import sys
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fairway.errors import FairwayError
 from fairway.spec.attempt import AttemptItem, AttemptSpec
@@ -21,16 +21,17 @@ from fairway.spec.layout import ATTEMPT_LOCKS, BLOBS, BUNDLES, CHECKPOINTS, LOCK
 from fairway.spec.outcome import ErrorInfo, ItemOutcome, Outcome, Usage, outcome_key
 from fairway.spec.record import from_plain, replace, to_plain
 from fairway.step import context
+from fairway.step.defeat import Terminated
 from fairway.step.errors_report import Origin, describe_exception
 from fairway.step.folder import FolderArtifactStore, FolderStreamStore
 from fairway.step.item import ItemRunner
 from fairway.step.metrics import PointWriter
 
+if TYPE_CHECKING:
+    from fairway.spec.ports import Framework
+    from fairway.step.gangreport import Report
+
 _encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
-
-
-class Terminated(BaseException):
-    """SIGTERM: somebody gave the attempt up. Raised in the user's code, so that its `finally` blocks run."""
 
 
 class Attempt:
@@ -51,7 +52,7 @@ class Attempt:
         world: World | None = None,
     ) -> None:
         self.spec, self._world = spec, world
-        self.home = home
+        self.home, self.source = home, source
         self.root = f"{home}/{BUNDLES}/{spec.bundle}" if spec.bundle else source
         self.origin = Origin(self.root, source, (secrets or {}).values())
         self.store = FolderArtifactStore(f"{home}/{BLOBS}")
@@ -63,6 +64,8 @@ class Attempt:
         self.usage = Usage(queued_at=queued_at, started_at=time.time(), host=os.uname().nodename)
         self.points = PointWriter(self.streams, f"{spec.run}/{spec.id}", self.origin.mask if self.secrets else None)
         self._cpu_before_s = time.process_time()
+        self._gang_metrics: dict[str, float] = {}
+        self._gang_peak_bytes = 0
 
     def run(self, *, debugger: Any = None) -> None:
         """Run it to its outcome. Returns without doing anything if there is one already. `debugger(exception)` is called where user code
@@ -119,29 +122,44 @@ class Attempt:
 
     def _run_gang(self, item: AttemptItem, current: context.Context) -> ItemOutcome:
         from fairway.step.gang import GangRun, alone
+        from fairway.step.gangrank import get_framework
 
-        spec = self.spec
-        world = self._world or alone(spec.step.gang)
-        gang = GangRun(spec.step.gang, world, run=spec.run, attempt=spec.id, n=spec.n, scratch=self.scratch, streams=self.streams)
-        return gang.run(lambda place: self._run_rank(place, item, current))
+        row = get_framework(self.spec.step.gang.framework)
+        gang = GangRun(self, self._world or alone(self.spec.step.gang))
+        try:
+            return gang.run(lambda place: self.run_rank(place, row, item, current))
+        finally:
+            self._gang_metrics, self._gang_peak_bytes = gang.metrics, gang.used.rss_bytes
 
-    def _run_rank(self, place: Place, item: AttemptItem, current: context.Context) -> ItemOutcome:
-        """In the rank's own process. Only rank 0 has outputs, and only its points are the task's."""
-        spec = self.spec
-        if place.rank:
-            spec = replace(spec, step=replace(spec.step, outputs=(), returns="none"))
+    def run_rank(self, place: Place, row: Framework, item: AttemptItem | None = None, current: context.Context | None = None) -> Report:
+        """One rank's part, in the rank's own process and working folder. Only rank 0 has outputs, and only its points are the task's."""
+        from fairway.step.gangrank import around, step_of
+        from fairway.step.gangreport import Report
+
+        spec, scratch = self.spec, os.getcwd()
+        item = item or spec.items[0]
+        current = current or context.Context(spec, scratch, f"{self.home}/{CHECKPOINTS}")
+        current.task, current.seed, current.scratch = item.task, item.seed, scratch
         current.rank, current.world_size, current.place = place.rank, place.world_size, place
+        spec = replace(spec, step=step_of(spec.step, place, row))
+        usage = replace(self.usage, running_at=0.0)
         self.points = PointWriter(self.streams, f"{spec.run}/{spec.id}", self.origin.mask if self.secrets else None, rank=place.rank)
         context.enter(current, self.points, trust=spec.step.trust, secrets=self.secrets)
-        runner = ItemRunner(spec, self.store, self.scratch, self.root, self.secrets, self.origin, self.usage)
+        runner = ItemRunner(spec, self.store, scratch, self.root, self.secrets, self.origin, usage)
+        runner.around = around(row, place, spec.step.gang)
+        at = 0.0
         try:
-            return runner.run(item)
+            outcome = runner.run(item)
         except context.Skipped as skipped:
-            return ItemOutcome("skipped", reason=self.origin.mask(skipped.reason))
+            outcome = ItemOutcome("skipped", reason=self.origin.mask(skipped.reason))
+        except Terminated:
+            raise
         except BaseException as error:  # noqa: BLE001 - the boundary of the rank: whatever user code raises becomes data
-            return ItemOutcome("failed", error=self._describe(error, runner.phase))
+            at = time.time()
+            outcome = ItemOutcome("failed", error=self._describe(error, runner.phase))
         finally:
             self.points.flush()
+        return Report(outcome, at or time.time(), self._metrics(), usage.running_at, usage.writing_at)
 
     def _describe(self, error: BaseException, phase: str) -> ErrorInfo:
         info = describe_exception(error, self.origin)
@@ -154,7 +172,8 @@ class Attempt:
         return info
 
     def _metrics(self) -> dict[str, float]:
-        return {name: value for name, value in self.points.last.items() if isinstance(value, int | float)}
+        last = {name: value for name, value in self.points.last.items() if isinstance(value, int | float)}
+        return {**self._gang_metrics, **last}
 
     def _measure(self) -> None:
         import resource
@@ -164,7 +183,7 @@ class Attempt:
         usage.ended_at = time.time()
         usage.wall_s = round(max(0.0, usage.ended_at - usage.started_at), 6)
         usage.cpu_s = round(time.process_time() - self._cpu_before_s + below.ru_utime + below.ru_stime, 6)
-        usage.peak_memory_bytes = max(mine.ru_maxrss, below.ru_maxrss) * scale
+        usage.peak_memory_bytes = max(max(mine.ru_maxrss, below.ru_maxrss) * scale, self._gang_peak_bytes)
 
 
 class Claim:

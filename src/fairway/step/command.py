@@ -158,7 +158,8 @@ def _in_container(step: StepDef, argv: list[str], folders: Folders) -> list[str]
     volumes = [f"--volume={folders.scratch}:{folders.scratch}"]
     volumes += [f"--volume={path}:{path}:ro" for path in (folders.root, folders.store) if path and os.path.exists(path)]
     variables = [f"--env={name}" for name in ("FAIRWAY_SEED", *step.environment.variables, *step.secrets)]
-    return [engine, "run", "--rm", "--init", *volumes, *variables, f"--workdir={folders.scratch}", step.image, *argv]
+    network = ["--network=host"] if step.gang.replicas else []  # ranks find each other at this machine's ports
+    return [engine, "run", "--rm", "--init", *network, *volumes, *variables, f"--workdir={folders.scratch}", step.image, *argv]
 
 
 def find_container_engine() -> str:

@@ -6,56 +6,52 @@ what ranks print into a stream of each ("RUN/ATTEMPT/log.RANK"), waits, and when
 
 from __future__ import annotations
 
-import json
 import os
 import select
-import signal
 import sys
 import time
-from collections.abc import Callable, Sequence
-from importlib import import_module
-from typing import TYPE_CHECKING, Any, NoReturn
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
 
+from fairway.spec.attempt import AttemptSpec
 from fairway.spec.gang import LOOPBACK, PORTS_EACH, Gang, Place, World, here, places_of
 from fairway.spec.outcome import ErrorInfo, ItemOutcome
-from fairway.spec.record import from_plain, to_plain
+from fairway.spec.record import replace
 from fairway.step import processes
+from fairway.step.gangcrew import LAUNCHER, RANK, SERVICE, Child, execute, fork, with_paths
+from fairway.step.gangrank import be_rank, get_framework, rank_argv
+from fairway.step.gangreport import Folder, Report, find_report
+from fairway.step.gangsamples import Sampler
+from fairway.step.gangverdict import End, explain, first_of, name_rank, settle_s
+from fairway.step.pulse import COMING, RUNNING, Pulses
 from fairway.step.pump import LogPump
-from fairway.step.verdict import Evidence, explain_death
 
 if TYPE_CHECKING:
-    from fairway.spec.ports import StreamStore
+    from fairway.spec.gang import Service
+    from fairway.spec.ports import Framework
+    from fairway.step.attempt import Attempt
 
-_GRACE_S = 3.0
-_encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
+_GRACE_S = 1.0  # between SIGTERM and SIGKILL for those that a failed rank leaves behind
+_SKIP_S = 2.0  # how long the others may take to skip as well
+_CONNECT_S = 0.02
+_TICK_S = 0.2
+_VISIBLE = (("nvidia", "CUDA_VISIBLE_DEVICES"), ("amd", "HIP_VISIBLE_DEVICES"))
+_FORKS = sys.platform == "linux"
 
-
-class Rank:
-    """One process of the gang, as its leader sees it."""
-
-    def __init__(self, place: Place, pid: int, pidfd: int, log: LogPump, report: str) -> None:
-        self.place, self.pid, self.pidfd, self.log, self.report = place, pid, pidfd, log, report
-        self.status: int | None = None
-        self.ended_at = 0.0
-        self.used = processes.Use(0, 0.0)
-
-    @property
-    def running(self) -> bool:
-        """It has not been reaped."""
-        return self.status is None
-
-    def outcome(self) -> ItemOutcome | None:
-        """What it has reported; None if it died without a word."""
-        try:
-            with open(self.report, encoding="utf-8") as file:
-                return from_plain(ItemOutcome, json.load(file))
-        except (OSError, ValueError):
-            return None
+Work = Callable[[Place], Report]
 
 
 def alone(gang: Gang) -> World:
     """The world of a gang whose replicas are all on this machine."""
-    return World((LOOPBACK,) * gang.replicas, tuple(free_ports(gang.processes * PORTS_EACH) for _ in range(gang.replicas)))
+    return with_ports(World((LOOPBACK,) * gang.replicas, ()), gang)
+
+
+def with_ports(world: World, gang: Gang) -> World:
+    """The world of one machine, with free ports and a key of its own where it has none."""
+    count = gang.processes * PORTS_EACH
+    found = free_ports(count * len(world.hosts)) if not world.ports else ()
+    ports = world.ports or tuple(found[at : at + count] for at in range(0, len(found), count))
+    return replace(world, ports=ports, key=world.key or os.urandom(16).hex())
 
 
 def free_ports(count: int) -> tuple[int, ...]:
@@ -72,140 +68,436 @@ def free_ports(count: int) -> tuple[int, ...]:
             sock.close()
 
 
+def places_for(spec: AttemptSpec, world: World, folder: Folder) -> list[Place]:
+    """The places of an attempt's gang, by rank, as every process of it sees them."""
+    each = spec.step.gang.processes
+    cpus, devices = max(1, int(spec.resources.cpu / each)), sum(spec.resources.accelerators.values()) // each
+    places = places_of(spec.step.gang, world, spec.id, spec.n, cpus=cpus, devices=devices)
+    return [replace(place, folder=f"{folder.given}/{place.replica}") for place in places]
+
+
+def variables_of(place: Place, spec: AttemptSpec, world: World, row: Framework) -> dict[str, str]:
+    """What the process at `place` is told: the framework's variables, and which of the machine's devices are its replica's."""
+    variables = dict(row.environment(place, spec.step.gang))
+    if world.devices:
+        kind = next((name for name, _ in _VISIBLE if any(each.startswith(name) for each in spec.resources.accelerators)), "")
+        numbers = ",".join(map(str, world.devices[place.replica]))
+        variables |= {variable: numbers for name, variable in _VISIBLE if name == kind}
+    return variables
+
+
 class GangRun:
-    """One item of a gang's attempt. `work(place)` is what a rank does in its own process; `scratch` is where ranks report."""
+    """One item of a gang's attempt. `run` once. Afterwards `metrics` and `used` are the gang's."""
 
-    def __init__(self, gang: Gang, world: World, *, run: str, attempt: str, n: int, scratch: str, streams: StreamStore) -> None:
-        self._gang = gang
-        self._places = here(places_of(gang, world, attempt, n), world)
-        self._framework = _get_framework(gang.framework)
-        self._prefix, self._scratch, self._streams = f"{run}/{attempt}", f"{scratch}/.gang", streams
-        self._ranks: list[Rank] = []
-        self.first: Rank | None = None
+    def __init__(self, attempt: Attempt, world: World) -> None:
+        self._attempt, self._spec = attempt, attempt.spec
+        self._gang: Gang = attempt.spec.step.gang
+        self._world = with_ports(world, self._gang)
+        self._prefix = f"{attempt.spec.run}/{attempt.spec.id}"
+        self._folder = Folder(attempt.scratch)
+        self._places = places_for(attempt.spec, self._world, self._folder)
+        self._here = here(self._places, self._world)
+        self._row: Framework = get_framework(self._gang.framework)
+        self._style: str = getattr(self._row, "style", "ranks")
+        self._prints = self._spec.step.kind in ("command", "container")  # a program reports progress by printing
+        self._children: list[Child] = []
+        self._logs: dict[int, LogPump] = {}  # by rank; -1: what a launcher says itself
+        self._writers: dict[int, int] = {}
+        self._ends: list[End] = []
+        self._poller = select.poll()
+        self._by_fd: dict[int, LogPump | Child | None] = {}
+        self._settle_at = self._kill_at = self._stopped_at = 0.0
+        self._stalled: ErrorInfo | None = None
+        self._oom_kills = processes.OomKills()
+        self.metrics: dict[str, float] = {}
+        self.used = processes.Use(0, 0.0)
 
-    def run(self, work: Callable[[Place], ItemOutcome]) -> ItemOutcome:
+    def run(self, work: Work) -> ItemOutcome:
         """Until all have ended: the outcome of this machine's first rank, or that of the rank that failed first."""
-        os.makedirs(self._scratch, exist_ok=True)
         try:
-            for place in self._places:
-                self._ranks.append(self._start(place, work))
-            self._await()
+            self._open()
+            self._start_services()
+            self._start_ranks(work)
+            while self._is_busy():
+                self._turn(self._patience_s())
+                self._look_at_clock()
+        except BaseException:
+            self._give_up()
+            raise
         finally:
-            self._end_all(0.0)
-        if self.first is not None:
-            return self._explain(self.first)
-        outcome = self._ranks[0].outcome()
-        assert outcome is not None  # a rank that ends well has reported
-        return outcome
+            self._close()
+        return self._conclude()
 
-    def _start(self, place: Place, work: Callable[[Place], ItemOutcome]) -> Rank:
-        reader, writer = os.pipe()
-        os.set_blocking(reader, False)
-        report = f"{self._scratch}/rank-{place.rank}.json"
-        me = os.getpid()
+    # Beginning
+
+    def _open(self) -> None:
+        os.makedirs(self._folder.path, exist_ok=True)
+        self._pulses = Pulses(self._folder.pulses, len(self._places))
+        self._sampler = Sampler(self._prefix, self._attempt.streams, self._pulses)
+        self._began = time.monotonic()
+        self._oom_before = self._oom_kills.read(0.0)
+        secrets = tuple(self._attempt.secrets.values())
+        for place in self._here:
+            self._open_log(place.rank, f"{self._prefix}/log.{place.rank}", self._folder.log(place.rank), secrets)
+            os.makedirs(place.folder, exist_ok=True)
+            files: Mapping[str, str] = self._row.files(place, self._gang) if hasattr(self._row, "files") else {}  # type: ignore[attr-defined]
+            for name, text in files.items():
+                with open(f"{place.folder}/{name}", "w", encoding="utf-8", opener=_private) as file:
+                    file.write(text)
+        if len(self._world.hosts) < self._gang.replicas:
+            count = len(self._world.hosts)
+            self._say(f"starts with {count} of {self._gang.replicas} replicas, which is what can be had (min_replicas={self._gang.fewest})")
+
+    def _open_log(self, rank: int, stream: str, fifo: str, secrets: tuple[str, ...]) -> None:
+        os.mkfifo(fifo, 0o600)
+        reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        self._writers[rank] = os.open(fifo, os.O_WRONLY | os.O_CLOEXEC)
+        self._logs[rank] = LogPump(reader, stream, self._attempt.streams, secrets)
+        self._watch(reader, self._logs[rank])
+
+    def _start_services(self) -> None:
+        """One after the other, each once what it needs is there."""
+        row: Any = self._row
+        started: list[Service] = []
+        for place in self._here if hasattr(row, "services") else ():
+            for service in row.services(place, self._gang):
+                self._await_listener(service.after)
+                self._start_service(place, service)
+                started.append(service)
+        for service in started:
+            self._await_listener(service.ready)
+
+    def _start_service(self, place: Place, service: Service) -> None:
+        argv = [sys.executable if service.argv[0] == "python" else service.argv[0], *service.argv[1:]]
+        environ = {**os.environ, **self._variables(place), **service.environment}
+        environ = with_paths(environ, self._attempt.root)
+        pid = fork(lambda: execute(argv, environ), self._writers[place.rank], self._descriptors())
+        self._add(Child(SERVICE, place, pid, name=service.name))
+
+    def _start_ranks(self, work: Work) -> None:
+        if self._settle_at:
+            return  # a service has failed already
+        first = self._here[0]
+        if self._style == "launcher" and not self._prints:
+            if first.rank == 0:
+                self._start_launcher(first)
+            return
+        for place in self._here:
+            if place.rank and self._style != "ranks":
+                continue
+            if self._prints and not self._row.command(place, self._gang, self._spec.step.argv):
+                continue
+            self._start_rank(place, work)
+
+    def _start_rank(self, place: Place, work: Work) -> None:
         sys.stdout.flush()
         sys.stderr.flush()
-        pid = os.fork()
-        if pid == 0:
-            processes.die_with_parent(me)
-            os.close(reader)
-            _be_rank(lambda: work(place), self._framework.environment(place, self._gang), writer, report)
-        os.close(writer)
-        return Rank(place, pid, os.pidfd_open(pid), LogPump(reader, f"{self._prefix}/log.{place.rank}", self._streams), report)
+        variables = self._variables(place)
+        if _FORKS:
+            pid = fork(lambda: be_rank(work, place, self._folder, variables), self._writers[place.rank], self._descriptors())
+        else:
+            self._tell()
+            environ = self._told_environment()
+            argv = [*rank_argv(self._folder), str(place.rank)]
+            pid = fork(lambda: execute(argv, environ), self._writers[place.rank], self._descriptors())
+        self._add(Child(RANK, place, pid))
 
-    def _await(self) -> None:
-        poller = select.poll()
-        for rank in self._ranks:
-            poller.register(rank.pidfd, select.POLLIN)
-            poller.register(rank.log.fd, select.POLLIN)
-        by_pidfd = {rank.pidfd: rank for rank in self._ranks}
-        by_log = {rank.log.fd: rank for rank in self._ranks}
-        kill_at = 0.0
-        while any(rank.running for rank in self._ranks):
-            patience = None if not kill_at else max(0.0, kill_at - time.monotonic()) * 1000
-            for fd, _ in poller.poll(patience):
-                if fd in by_log:
-                    if not by_log[fd].log.pump():
-                        poller.unregister(fd)
-                        del by_log[fd]
-                elif by_pidfd[fd].running:
-                    poller.unregister(fd)
-                    self._reap(by_pidfd[fd])
-            if self.first is not None and not kill_at:
-                kill_at = time.monotonic() + _GRACE_S
-                self._signal_all(processes.SIGTERM)
-            elif kill_at and time.monotonic() >= kill_at:
-                self._signal_all(processes.SIGKILL)
+    def _start_launcher(self, place: Place) -> None:
+        """It starts the ranks, and they tell us by the bell who they are."""
+        self._tell()
+        os.mkfifo(self._folder.bell, 0o600)
+        self._bell = os.open(self._folder.bell, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+        self._watch(self._bell, None)
+        self._open_log(-1, f"{self._prefix}/log", self._folder.log(-1), tuple(self._attempt.secrets.values()))
+        argv = list(self._row.command(place, self._gang, rank_argv(self._folder)))
+        environ = {**self._told_environment(), **self._variables(place)}
+        pid = fork(lambda: execute(argv, environ), self._writers[-1], self._descriptors())
+        self._add(Child(LAUNCHER, place, pid, name=argv[0].rpartition("/")[2]))
 
-    def _reap(self, rank: Rank) -> None:
-        _, status, used = os.wait4(rank.pid, 0)
-        rank.status, rank.ended_at = status, time.time()
-        rank.used = processes.Use(used.ru_maxrss * 1024, used.ru_utime + used.ru_stime)
-        rank.log.drain()
-        outcome = rank.outcome()
-        if self.first is None and (status != 0 or outcome is None or outcome.status == "failed"):
-            self.first = rank
+    def _tell(self) -> None:
+        from fairway.step.gangtold import Told, write_told
+
+        attempt = self._attempt
+        told = Told(self._spec, self._world, attempt.home, attempt.source, attempt.scratch.rpartition("/")[2])
+        write_told(told, self._folder.told)
+
+    def _told_environment(self) -> dict[str, str]:
+        import json
+
+        from fairway.step.gangrank import SECRETS
+
+        return {**os.environ, SECRETS: json.dumps(self._attempt.secrets)} if self._attempt.secrets else dict(os.environ)
+
+    def _await_listener(self, address: str) -> None:
+        """Until something accepts connections there, or the gang has failed already."""
+        import socket
+
+        host, _, port = address.rpartition(":")
+        while address and not self._settle_at:
+            with socket.socket() as sock:
+                sock.settimeout(1.0)
+                if sock.connect_ex((host, int(port))) == 0:
+                    return
+            self._turn(_CONNECT_S)
+            if time.monotonic() - self._began > self._gang.start_timeout_s:
+                self._stalled = ErrorInfo(
+                    "stall", "FW-TASK-STALLED", f"nothing answered at {address} within {self._gang.start_timeout_s:g} s",
+                    hint="the log of the rank beside it says what it is doing",
+                )  # fmt: skip
+                self._settle_at = time.monotonic()
+
+    # Waiting
+
+    def _is_busy(self) -> bool:
+        if any(child.running and not self._serves(child) for child in self._children):
+            return True
+        if any(not self._serves(child) for child in self._children) or self._settle_at:
+            return False
+        return any(child.running for child in self._children)  # this machine only serves others, until it is told to stop
+
+    def _turn(self, patience_s: float | None) -> None:
+        """Wait for one thing or more to happen, and see to it."""
+        for fd, _ in self._poller.poll(None if patience_s is None else max(0.0, patience_s) * 1000 + 0.5):
+            what = self._by_fd.get(fd)
+            if isinstance(what, LogPump):
+                what.pump()
+                if self._prints:
+                    self._beat_for(what)
+            elif isinstance(what, Child):
+                self._see_end(what)
+            else:
+                self._hear_bell()
+        for child in self._children:
+            if child.pidfd < 0 and child.running:
+                self._see_end(child)
+
+    def _beat_for(self, log: LogPump) -> None:
+        for rank, each in self._logs.items():
+            if each is log and rank >= 0:
+                self._pulses.beat(rank)
+
+    def _hear_bell(self) -> None:
+        for line in os.read(self._bell, 4096).decode().splitlines():
+            rank, pid = map(int, line.split())
+            child = Child(RANK, self._places[rank], pid, ours=False)
+            self._add(child)
+            if not child.running:
+                self._see_end(child)
+
+    def _see_end(self, child: Child) -> None:
+        was_running = child.running
+        if not child.reap():
+            return
+        if child.pidfd >= 0 and self._by_fd.pop(child.pidfd, None) is not None:
+            self._poller.unregister(child.pidfd)
+        log = self._logs[-1 if child.kind == LAUNCHER else child.place.rank]
+        log.drain()
+        if child.kind == SERVICE and (self._stopped_at or child.status == 0):
+            return
+        if child.kind == LAUNCHER:
+            self._see_launcher_end(child, log)
+            return
+        report = find_report(self._folder.report(child.place.rank)) if child.kind == RANK else None
+        end = End(child.place, child.status, report, child.ended_at, log.tail)
+        end.service = child.name if child.kind == SERVICE else ""
+        self._note(end)
+        assert was_running or not child.ours
+
+    def _see_launcher_end(self, child: Child, log: LogPump) -> None:
+        """Those of its ranks that have not told of themselves are gone with it."""
+        for each in [each for each in self._children if each.kind == RANK and each.running]:
+            each.signal(processes.SIGKILL)
+            each.running, each.ended_at = False, time.time()
+            report, tail = find_report(self._folder.report(each.place.rank)), self._logs[each.place.rank].tail
+            self._note(End(each.place, None, report, each.ended_at, tail))
+        reported = find_report(self._folder.report(0)) is not None
+        if (child.status or not reported) and not any(end.is_bad for end in self._ends):
+            end = End(child.place, child.status or 1 << 8, None, child.ended_at, log.tail)
+            end.service = child.name
+            self._note(end)
+
+    def _note(self, end: End) -> None:
+        end.stopped = bool(self._stopped_at) and (end.report is None or end.at > self._stopped_at)
+        if end.status is not None and end.status & 0x7F == processes.SIGKILL and self._oom_before >= 0 and end.is_bad:
+            end.oom_kills = self._oom_kills.read(0.0) - self._oom_before
+        self._ends.append(end)
+        if end.stopped or not (end.is_bad or end.is_skip):
+            return
+        patience = settle_s(end) if end.is_bad else _SKIP_S
+        due = time.monotonic() + patience
+        self._settle_at = min(self._settle_at, due) if self._settle_at else due
+
+    def _patience_s(self) -> float | None:
+        now = time.monotonic()
+        moments = [moment for moment in (self._settle_at if not self._stopped_at else 0.0, self._kill_at, self._sampler.due_at) if moment]
+        if self._gang.stall_timeout_s or self._is_anyone_coming():
+            moments.append(now + min(_TICK_S, self._gang.stall_timeout_s or _TICK_S))
+        if any(child.running and child.pidfd < 0 for child in self._children):
+            moments.append(now + _CONNECT_S)
+        return min(moments) - now if moments else None
+
+    def _look_at_clock(self) -> None:
+        now = time.monotonic()
+        if self._settle_at and now >= self._settle_at and not self._stopped_at:
+            self._stop_others()
+        if self._kill_at and now >= self._kill_at:
+            self._kill_at = 0.0
+            self._signal_all(processes.SIGKILL)
+        if self._sampler.due_at <= now:
+            self._sampler.sample({c.place.rank: c.pid for c in self._children if c.running and c.kind == RANK})
+        if not self._settle_at:
+            self._look_for_stall(now)
+
+    # Standing still
+
+    def _is_anyone_coming(self) -> bool:
+        return any(child.running and self._pulses.phase(child.place.rank) == COMING for child in self._children if child.kind != SERVICE)
+
+    def _look_for_stall(self, now: float) -> None:
+        ranks = [child for child in self._children if child.kind == RANK and child.running]
+        expected = (
+            self._places if self._style == "launcher" and any(c.kind == LAUNCHER for c in self._children) else [c.place for c in ranks]
+        )
+        absent = [place for place in expected if self._pulses.phase(place.rank) == COMING]
+        if absent:
+            if now - self._began > self._gang.start_timeout_s:
+                self._stop_for_stall(absent, self._gang.start_timeout_s)
+            return
+        active = [child for child in ranks if self._pulses.phase(child.place.rank) == RUNNING]
+        timeout = self._gang.stall_timeout_s
+        if timeout and active and now - max(self._pulses.beat_at(child.place.rank) for child in active) > timeout:
+            self._stop_for_stall([], timeout)
+
+    def _stop_for_stall(self, absent: list[Place], waited_s: float) -> None:
+        from fairway.step.gangstall import collect_stacks, explain_absence, explain_stall, find_straggler
+
+        pids = {child.place.rank: child.pid for child in self._children if child.kind == RANK and child.running}
+        stacks = collect_stacks(pids, self._folder)
+        for rank, text in stacks.items():
+            self._append(f"stacks.{rank}", text)
+        origin = self._attempt.origin
+        if absent:
+            self._stalled = explain_absence(absent, stacks, origin, waited_s)
+        else:
+            active = {rank: text for rank, text in stacks.items() if self._pulses.phase(rank) == RUNNING} or stacks
+            straggler = find_straggler(active, {rank: self._pulses.beat_at(rank) for rank in active})
+            self._stalled = explain_stall(self._places[straggler], [self._places[rank] for rank in stacks], stacks, origin, waited_s)
+        self._say(f"{self._stalled.message}, ending all\n{self._stalled.traceback.rstrip()}")
+        self._stop_others(said=True)
+
+    # Ending
+
+    def _stop_others(self, *, said: bool = False) -> None:
+        first = first_of(self._ends)
+        running = [child for child in self._children if child.running and child.kind != SERVICE]
+        if first is not None and not said:
+            others = f", ending the other{'s' if len(running) > 1 else ''}" if running else ""
+            self._say(explain_shortly(first) + others)
+        self._stopped_at = time.time()
+        self._settle_at = self._settle_at or time.monotonic()
+        self._kill_at = time.monotonic() + _GRACE_S
+        self._signal_all(processes.SIGTERM)
 
     def _signal_all(self, number: int) -> None:
-        for rank in self._ranks:
-            if rank.running:
-                processes.signal_quietly(rank.pid, number, group=True)
+        for child in self._children:
+            if child.kind != SERVICE:
+                child.signal(number)
 
-    def _end_all(self, grace_s: float) -> None:
-        self._signal_all(processes.SIGKILL)
-        for rank in self._ranks:
-            if rank.running:
-                self._reap(rank)
-            rank.log.close()
-            os.close(rank.pidfd)
+    def _give_up(self) -> None:
+        """We were told to stop: they may clean up for as long as whoever told us lets us live."""
+        self._stopped_at = self._stopped_at or time.time()
+        self._signal_all(processes.SIGTERM)
+        while any(child.running and child.kind != SERVICE for child in self._children):
+            self._turn(_TICK_S)
 
-    def _explain(self, rank: Rank) -> ItemOutcome:
-        outcome = rank.outcome()
-        if outcome is not None and outcome.error is not None:
-            error = outcome.error
-        else:
-            error = explain_death(Evidence(rank.status or 0, rank.log.tail))
-        error.message = f"rank {rank.place.rank} of {rank.place.world_size} failed first: {error.message}"
-        return ItemOutcome("failed", error=error)
+    def _close(self) -> None:
+        self._stopped_at = self._stopped_at or time.time()
+        services = [child for child in self._children if self._serves(child)]
+        for child in self._children:
+            child.signal(processes.SIGTERM if child in services else processes.SIGKILL)
+        end = time.monotonic() + _GRACE_S
+        while any(child.running for child in self._children) and time.monotonic() < end + _GRACE_S:
+            self._turn(_CONNECT_S)
+            if time.monotonic() > end:
+                for child in services:
+                    child.signal(processes.SIGKILL)
+        for child in self._children:
+            child.close()
+            self.used = processes.Use(self.used.rss_bytes + max(child.used.rss_bytes, self._peak_of(child)), 0.0)
+        processes.kill_children()
+        for log in self._logs.values():
+            log.drain()
+            log.close()
+        for fd in self._writers.values():
+            os.close(fd)
+
+    def _peak_of(self, child: Child) -> int:
+        return self._sampler.peak_bytes.get(child.place.rank, 0) if child.kind == RANK else 0
+
+    def _conclude(self) -> ItemOutcome:
+        if self._stalled is not None:
+            return ItemOutcome("failed", error=self._stalled)
+        first = first_of(self._ends)
+        if first is not None:
+            return ItemOutcome("failed", error=explain(first, self._attempt.origin, self._ends))
+        skipped = sorted((end for end in self._ends if end.is_skip), key=lambda end: end.place.rank)
+        if skipped:
+            assert skipped[0].report is not None
+            return skipped[0].report.outcome
+        reports = {end.place.rank: end.report for end in self._ends if end.report is not None}
+        if not reports:
+            return ItemOutcome("succeeded")  # this machine has lent itself, and nothing more
+        report = reports[min(reports)]
+        self.metrics = report.metrics
+        usage = self._attempt.usage
+        usage.running_at, usage.writing_at = usage.running_at or report.running_at, report.writing_at
+        return report.outcome
+
+    # Small things
+
+    def _variables(self, place: Place) -> dict[str, str]:
+        return variables_of(place, self._spec, self._world, self._row)
+
+    def _serves(self, child: Child) -> bool:
+        """It runs for others, and for as long as they do."""
+        if child.kind != RANK:
+            return child.kind == SERVICE
+        serves = getattr(self._row, "serves", None)
+        return serves is not None and serves(child.place, self._gang)
+
+    def _add(self, child: Child) -> None:
+        self._children.append(child)
+        if child.pidfd >= 0:
+            self._watch(child.pidfd, child)
+
+    def _watch(self, fd: int, what: LogPump | Child | None) -> None:
+        self._by_fd[fd] = what
+        self._poller.register(fd, select.POLLIN)
+
+    def _descriptors(self) -> list[int]:
+        return [*self._by_fd, *self._writers.values()]
+
+    def _append(self, stream: str, text: str) -> None:
+        from fairway.step.attempt import append_quietly
+
+        append_quietly(self._attempt.streams, f"{self._prefix}/{stream}", self._attempt.origin.mask(text).encode("utf-8", "replace"))
+
+    def _say(self, text: str) -> None:
+        """The leader's own words, into the attempt's own log."""
+        os.write(1, f"fairway: {self._attempt.origin.mask(text)}\n".encode("utf-8", "replace"))
 
 
-def _be_rank(work: Callable[[], ItemOutcome], variables: Any, log: int, report: str) -> NoReturn:
-    """Be one rank: a group of its own, output into `log`; report, and end the process."""
-    status = 70
-    try:
-        os.setpgid(0, 0)
-        os.dup2(log, 1)
-        os.dup2(log, 2)
-        os.close(log)
-        os.environ.update(variables)
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        outcome = work()
-        partial = f"{report}.part"
-        with open(partial, "w", encoding="utf-8", errors="replace") as file:
-            file.write(_encode(to_plain(outcome)))
-        os.rename(partial, report)
-        status = 0
-    except BaseException as error:  # noqa: BLE001 - must never unwind into the leader's own loop
-        import traceback
+def explain_shortly(end: End) -> str:
+    """One line on the end that ended the gang."""
+    error: Any = end.report.outcome.error if end.report is not None else None
+    if error is not None:
+        return f"{name_rank(end.place)} failed first: {error.kind}: {error.message.splitlines()[0] if error.message else ''}".rstrip(": ")
+    from fairway.step.verdict import name_signal
 
-        os.write(2, ("fairway: the rank could not be finished\n" + "".join(traceback.format_exception(error))).encode("utf-8", "replace"))
-    finally:
-        for stream in (sys.stdout, sys.stderr):
-            try:
-                stream.flush()
-            except (OSError, ValueError):
-                continue
-        os._exit(status)
+    number = (end.status or 0) & 0x7F
+    how = f"was ended by {name_signal(number)}" if number else f"ended with exit code {(end.status or 0) >> 8}" if end.status else "ended"
+    return f"{end.service + ' beside ' if end.service else ''}{name_rank(end.place)} {how}"
 
 
-def _get_framework(name: str) -> Any:
-    """The rendezvous table is above this room: it is found as a plugin is."""
-    return import_module("fairway.train.frameworks").get_framework(name)
-
-
-def failed(message: str, hint: str = "", kind: str = "lost") -> ItemOutcome:
-    """An item that did not begin."""
-    return ItemOutcome("failed", error=ErrorInfo(kind, "FW-TASK-FAILED", message, hint=hint))
-
-
-__all__: Sequence[str] = ("GangRun", "Rank", "alone", "failed", "free_ports")
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)

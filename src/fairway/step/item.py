@@ -7,6 +7,7 @@ import json
 import os
 import time
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from fairway.errors import DefinitionError, NotFoundError, StoreUnavailable, TaskFailed
@@ -15,6 +16,7 @@ from fairway.spec.graph import Port
 from fairway.spec.outcome import ItemOutcome, Usage
 from fairway.spec.record import to_plain
 from fairway.step import artifacts, plainjson
+from fairway.step.context import Settled
 from fairway.step.conversion import find_conversion
 from fairway.step.importing import import_module
 from fairway.step.seeding import seed_everything
@@ -32,6 +34,7 @@ class ItemRunner:
     """Runs the items of one attempt, one after the other. `phase` is "input" or "output" while values travel, "" in user code.
 
     Every item gets its own copy of what can be changed, also of inputs the batch shares: an item's result must not depend on its batch.
+    `around` is entered around the user's code of a gang's rank, which has one item.
     """
 
     def __init__(
@@ -47,6 +50,7 @@ class ItemRunner:
         self._conversions = {port.name: find_conversion(port.type) for port in spec.step.inputs}
         self._shared: dict[str, Any] = {}
         self._target: Any = None
+        self.around: AbstractContextManager[None] = nullcontext()
 
     def run(self, item: AttemptItem) -> ItemOutcome:
         """Raises what user code raises, and FairwayErrors of inputs and outputs (then `phase` says which)."""
@@ -60,14 +64,16 @@ class ItemRunner:
         self._usage.running_at = self._usage.running_at or time.time()
         seed_everything(item.seed)
         if step.kind in ("command", "container"):
-            return self._run_command(values, item.seed)
+            with self.around:
+                return self._run_command(values, item.seed)
         if self._target is None:
             self._target = find_target(step.module, step.qualname, self._root)
         self._convert(values)
         if step.kind == "dynamic":
             return self._expand(values)
         function = getattr(self._target, "function", self._target)
-        result = function(**values)
+        with self.around, Settled():
+            result = function(**values)
         self._usage.writing_at = time.time()
         self.phase = "output"
         outputs = {port.name: self.save(value, port) for port, value in self._split(result)}

@@ -19,6 +19,7 @@ from typing import Any, NoReturn
 from fairway.spec.gang import World
 from fairway.spec.record import from_plain
 from fairway.step import processes
+from fairway.step.defeat import raise_when_terminated, report_defeat
 from fairway.step.parcel import read_attempt, read_step
 from fairway.step.standard import open_missing_streams
 from fairway.step.wire import Channel
@@ -253,7 +254,7 @@ def await_attempt(channel: Channel, bell: int, home: str, *, rehearses: bool) ->
         (log,) = channel.take_fds(1)
         channel.close()
     except BaseException as error:  # noqa: BLE001 - must never unwind into the zygote's own loop
-        os._exit(_report_defeat(error))
+        os._exit(report_defeat(error, "the attempt"))
     become_attempt(frames[0], log, bell, home)
 
 
@@ -275,16 +276,12 @@ def become_attempt(frame: dict[str, Any], log: int, bell: int, home: str) -> NoR
         _ring(bell, f"-{frame['id']}\n")
         status = 0
     except BaseException as error:  # noqa: BLE001 - the process's last boundary; the worker reports what it left in the log
-        status = _report_defeat(error)
+        status = report_defeat(error, "the attempt")
     os._exit(status)
 
 
 def _run(frame: dict[str, Any], home: str) -> None:
-    from fairway.step.attempt import Attempt, Terminated
-
-    def terminate(_number: int, _frame: Any) -> None:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        raise Terminated
+    from fairway.step.attempt import Attempt
 
     spec = read_attempt(frame["step"], frame["rest"])
     if frame.get("environ"):
@@ -295,23 +292,12 @@ def _run(frame: dict[str, Any], home: str) -> None:
     if frame.get("world"):
         given["world"] = from_plain(World, frame["world"])
     attempt = Attempt(spec, home, **given)
-    signal.signal(signal.SIGTERM, terminate)
+    raise_when_terminated()
     attempt.run()
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     left = processes.kill_children()
     if left:
         os.write(2, f"fairway: ended {left} process{'es' if left > 1 else ''} that the step had left behind\n".encode())
-
-
-def _report_defeat(error: BaseException) -> int:
-    from fairway.step.attempt import Terminated
-
-    if isinstance(error, Terminated):
-        return 143
-    import traceback
-
-    os.write(2, ("fairway: the attempt could not be finished\n" + "".join(traceback.format_exception(error))).encode("utf-8", "replace"))
-    return 75 if isinstance(error, OSError) or type(error).__name__ == "StoreUnavailable" else 70
 
 
 def _ring(bell: int, text: str) -> None:

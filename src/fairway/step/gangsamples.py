@@ -1,0 +1,44 @@
+"""What each rank uses and waits for, once a second: lines `[time, resident bytes, CPU seconds, {…}]` in the streams "samples.RANK"."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from fairway.errors import FairwayError
+from fairway.step import processes
+from fairway.step.pulse import Pulses
+
+if TYPE_CHECKING:
+    from fairway.spec.ports import StreamStore
+
+_EVERY_S = 1.0
+_encode = json.JSONEncoder(separators=(",", ":")).encode
+
+
+class Sampler:
+    """`due_at`: when the next samples are (monotonic). `peak_bytes`: the most that each rank was seen with."""
+
+    def __init__(self, prefix: str, streams: StreamStore, pulses: Pulses) -> None:
+        self._prefix, self._streams, self._pulses = prefix, streams, pulses
+        self.due_at = time.monotonic() + _EVERY_S
+        self.peak_bytes: dict[int, int] = {}
+
+    def sample(self, pids: Mapping[int, int]) -> None:
+        """One line for each rank (its number -> its process). What cannot be kept is no failure."""
+        self.due_at = time.monotonic() + _EVERY_S
+        for rank, pid in pids.items():
+            used = processes.measure(pid)
+            if used is None:
+                continue
+            self.peak_bytes[rank] = max(self.peak_bytes.get(rank, 0), used.rss_bytes)
+            line = [round(time.time(), 3), used.rss_bytes, round(used.cpu_s, 2), self._counts(rank, pid)]
+            try:
+                self._streams.append(f"{self._prefix}/samples.{rank}", (_encode(line) + "\n").encode())
+            except FairwayError:
+                continue
+
+    def _counts(self, rank: int, pid: int) -> dict[str, Any]:
+        return self._pulses.counts(rank)
