@@ -24,7 +24,7 @@ QUIET_S = 0.1
 """A busy driver records hundreds of times a second: nobody can read that."""
 TOPICS_LIMIT = 200
 ENDPOINTS = "endpoints"
-STREAMS = {"log": "log", "metrics": "metrics", "samples": "samples"}
+STREAMS = {"log": "log", "metrics": "metrics", "samples": "samples", "progress": "progress"}
 
 
 def spell_topic(topic: str) -> str | None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from fairway.engine.ranks import stream_of
 from fairway.spec.ports import StreamStore
 from fairway.web.curves import Curve
 
@@ -67,9 +68,9 @@ class CurveReader:
         self._kept: OrderedDict[str, AttemptCurves] = OrderedDict()
         self._lock = Lock()
 
-    def read(self, run: str, attempt: str) -> AttemptCurves:
-        """All that the attempt has logged until now."""
-        name = f"{run}/{attempt}/metrics"
+    def read(self, run: str, attempt: str, rank: int = 0) -> AttemptCurves:
+        """All that the attempt (of a gang, this rank of it) has logged until now."""
+        name = f"{run}/{attempt}/{stream_of('metrics', rank)}"
         with self._lock:
             found = self._kept.setdefault(name, AttemptCurves())
             self._kept.move_to_end(name)

@@ -9,7 +9,7 @@ from fairway.web.pages.page import Page
 
 _FILES = (
     "artifacts", "home", "login", "news", "pipelines", "endpoints", "endpoint", "endpointparts", "system", "runs", "compare", "run", "task",
-    "logs", "actions",
+    "ranks", "logs", "actions",
 )  # fmt: skip
 
 

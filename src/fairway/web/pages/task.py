@@ -13,6 +13,7 @@ from starlette.responses import Response
 from fairway.engine.host import DRIVER_LOG
 from fairway.engine.keydiff import pinned
 from fairway.engine.keys import packages_of
+from fairway.engine.ranks import LEADER, stream_of, world_size
 from fairway.engine.state import SETTLED, RunState
 from fairway.engine.story import TaskStory, plan_story, tell_story
 from fairway.errors import NotFoundError
@@ -21,6 +22,7 @@ from fairway.web.explaining import explain
 from fairway.web.lists import LeanLibrary
 from fairway.web.metrics import spell_curve
 from fairway.web.pages.page import Page, Visit
+from fairway.web.pages.ranks import read_panel
 from fairway.web.pages.runparts import read_step
 from fairway.web.pages.shell import spell_query
 from fairway.web.ports import Site
@@ -37,17 +39,20 @@ TABS = (
     ("code", "Code"),
     ("cache", "Cache"),
 )
+RANKS_TAB = ("ranks", "Ranks")
 TAIL_BYTES = 16 << 10
 Address = Annotated[str, msgspec.Meta(max_length=2048)]
 
 
 class TaskQuery(msgspec.Struct, kw_only=True):
-    """Which task (its address), what of it, and of which attempt ("" is the last one). `line`: of its log, "12" or "12-20"."""
+    """Which task (its address), what of it, and of which attempt ("" is the last one). `line`: of its log, "12" or "12-20". `rank`: of a
+    gang, whose log; "all" and "" are all of them."""
 
     task: Address = ""
     tab: str = ""
     attempt: Annotated[str, msgspec.Meta(max_length=64)] = ""
     line: Annotated[str, msgspec.Meta(max_length=32)] = ""
+    rank: Annotated[str, msgspec.Meta(pattern="^(all|leader|[0-9]{1,6}|)$")] = ""
 
 
 class CurvesQuery(msgspec.Struct, kw_only=True):
@@ -67,7 +72,7 @@ async def show_task(visit: Visit) -> Response:
     plan = plan_story(overview, visit.query.task)
     story = await tell_story(visit.site.services.journal, plan, LeanLibrary(visit.site.services.artifacts))
     told = _Told(visit, plan.part.state, story)
-    block = {"task-state": "state", "task-body": "body"}.get(visit.wanted, "panel" if visit.fragment else "")
+    block = {"task-state": "state", "task-body": "body", "ranks-now": "body"}.get(visit.wanted, "panel" if visit.fragment else "")
     found = await _read_tab(visit, told) if block != "state" else {}
     return visit.html("task/task.html", block=block, **told.context(), found=found)
 
@@ -83,13 +88,21 @@ class _Told:
         self.interrupted = state.status == "running" and not visit.site.driven(state.run)
         self.settled = story.status in SETTLED
         usual = "log" if attempts else "cache" if story.status == "cached" else "io"
-        self.tab = query.tab if query.tab in dict(TABS) else usual
+        self.ranks = world_size(story.step.gang)
+        self.tabs = (TABS[0], RANKS_TAB, *TABS[1:]) if self.ranks else TABS
+        self.tab = query.tab if query.tab in dict(self.tabs) else usual
+        self.rank = query.rank or "all" if self.ranks else ""
         self.error = self.chosen.error if self.chosen is not None and self.chosen.error is not None else story.error
 
     @property
     def scope(self) -> str:
         """Of the task."""
         return self.story.address.rpartition("/")[0]
+
+    @property
+    def live(self) -> bool:
+        """May there be more of it?"""
+        return self.state.status == "running" and not self.interrupted and not self.settled
 
     def context(self) -> dict[str, Any]:
         """For the template."""
@@ -109,9 +122,11 @@ class _Told:
             "error": self.error,
             "frames": own_frames(self.error),
             "place_of": lambda frame: short_file(frame.file, roots),
-            "live": state.status == "running" and not self.interrupted and not self.settled,
-            "tabs": TABS,
+            "live": self.live,
+            "tabs": self.tabs,
             "tab": self.tab,
+            "ranks": self.ranks,
+            "rank": self.rank,
             "line": visit.query.line,
             "own": not visit.fragment or _is_own_page(visit),
             "command": lambda *words: spell_command(*words, *on),
@@ -159,7 +174,10 @@ async def _read_tab(visit: Visit, told: _Told) -> dict[str, Any]:
     """What only the tab that is shown needs."""
     services, run, chosen = visit.site.services, told.state.run, told.chosen
     if told.tab == "log" and chosen is not None:
-        return await asyncio.to_thread(_read_tail, services.streams, f"{run}/{chosen.id}/log")
+        rank = int(told.rank) if told.rank.isdecimal() else LEADER
+        return await asyncio.to_thread(_read_tail, services.streams, f"{run}/{chosen.id}/{stream_of('log', rank)}")
+    if told.tab == "ranks" and chosen is not None:
+        return await read_panel(visit, run, told.story, chosen, told.live and chosen is told.story.attempts[-1])
     if told.tab == "metrics" and chosen is not None:
         curves = await asyncio.to_thread(visit.site.curves.read, run, chosen.id)
         last = {name: curve.points()[-1][1] for name, curve in curves.by_step.items() if curve.count}

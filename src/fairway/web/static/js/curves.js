@@ -4,21 +4,25 @@ import { chart, token } from "./charts.js";
 import { onLive } from "./live.js";
 
 const AGAIN_MS = 1000;
+const PAST = 5; // runs before this one whose curves lie behind
 
-async function fetchJson(url) {
+/** The JSON at an address of this server. */
+export async function fetchJson(url) {
   const response = await fetch(url, { headers: { accept: "application/json" } });
   if (!response.ok) throw new Error(`the curves could not be read (${response.status})`);
   return response.json();
 }
 
-/** Call `work` on news of `topic`, at most once a second, until `element` is taken out of the page. */
-function whileLive(element, topic, work) {
+/** Call `work` on news of any of the topics, at most once in `every` milliseconds, until `element` is taken out of the page. */
+export function whileLive(element, topics, work, every = AGAIN_MS) {
   let waiting = 0;
-  const stop = onLive(topic, () => {
-    if (!element.isConnected) return stop();
-    waiting ||= setTimeout(() => { waiting = 0; work().catch(() => {}); }, AGAIN_MS);
-    return undefined;
-  });
+  const stops = topics.map((topic) => onLive(topic, () => {
+    if (!element.isConnected) {
+      for (const stop of stops) stop();
+      return;
+    }
+    waiting ||= setTimeout(() => { waiting = 0; work().catch(() => {}); }, every);
+  }));
 }
 
 /** A number in few characters. */
@@ -63,21 +67,43 @@ function lineOptions(points, { log = false, x, y, colour, area = false, limit = 
   };
 }
 
+/** A metric: of a gang the mean thick over each rank's line, within the band from the lowest to the highest; those of past runs behind it. */
+function metricOptions(item, asked) {
+  const { log, x } = asked;
+  const options = lineOptions(item.spread?.length ? item.spread.map(([at, mean]) => [at, mean]) : item.points, asked);
+  const shown = (points) => (log ? points.filter((point) => point[1] > 0) : points);
+  const past = (item.past ?? []).map(({ run, points }) => ({
+    name: `run ${run.slice(run.lastIndexOf("-") + 1)}`, type: "line", data: shown(points), showSymbol: points.length < 2, symbolSize: 4, silent: true, z: 1, lineStyle: { width: 1.25, type: [4, 3], opacity: 0.75 }, itemStyle: { color: token("--line-strong") },
+  }));
+  const ranks = (item.ranks?.length > 1 ? item.ranks : []).map(({ rank, points }) => ({
+    name: `rank ${rank}`, type: "line", data: shown(points), showSymbol: points.length < 2, symbolSize: 3, silent: true, z: 2, lineStyle: { width: 0.8, opacity: 0.55 }, itemStyle: { color: token(`--series-${(rank % 8) + 1}`) },
+  }));
+  if (!past.length && !ranks.length) return options;
+  const [main] = options.series;
+  if (ranks.length) Object.assign(main, { name: "mean", z: 4, lineStyle: { width: 2.75 } });
+  else main.name = "this run";
+  const spell = (list) => [`${x(list[0].value[0])}`, ...list.slice(0, 14).map((one) => `${one.seriesName}  ${asked.y(one.value[1])}`)].join("\n");
+  return { ...options, tooltip: { trigger: "axis", formatter: spell }, series: [main, ...ranks, ...past] };
+}
+
 /** Metrics of the attempt that `element` names. */
 export async function showCurves(element) {
-  const { run, attempt } = element.dataset;
+  const { run, attempt, task } = element.dataset;
+  const count = Number(element.dataset.ranks ?? 0);
   const grid = element.querySelector(".task-curve-grid");
-  const state = { by: "step", log: false, items: [] };
+  const pressed = element.querySelector("[data-past]")?.getAttribute("aria-pressed") === "true";
+  const state = { by: "step", log: false, past: pressed ? PAST : 0, items: [] };
   const draw = () => {
     for (const item of state.items) {
       const figure = [...grid.children].find((one) => one.dataset.metric === item.metric) ?? addFigure(grid, item.metric);
-      figure.querySelector(".task-curve-last").textContent = item.points.length ? spellValue(item.points[item.points.length - 1][1]) : "";
+      const points = item.spread ?? item.points;
+      figure.querySelector(".task-curve-last").textContent = points.length ? spellLast(points[points.length - 1]) : "";
       const x = state.by === "time" ? (value) => spellDuration(value) : (value) => spellValue(value);
-      chart(figure.querySelector(".task-curve-chart"), () => lineOptions(item.points, { log: state.log, x, y: spellValue, colour: token("--series-1"), name: item.metric }));
+      chart(figure.querySelector(".task-curve-chart"), () => metricOptions(item, { log: state.log, x, y: spellValue, colour: token("--series-1"), name: item.metric }));
     }
   };
   const load = async () => {
-    const found = await fetchJson(`/runs/${encodeURIComponent(run)}/attempts/${encodeURIComponent(attempt)}/curves.json?by=${state.by}&points=600`);
+    const found = await fetchJson(`/runs/${encodeURIComponent(run)}/attempts/${encodeURIComponent(attempt)}/rankcurves.json?by=${state.by}&ranks=${count}&past=${state.past}&task=${encodeURIComponent(task ?? "")}`);
     state.items = found.items;
     draw();
   };
@@ -88,14 +114,24 @@ export async function showCurves(element) {
       for (const one of element.querySelectorAll("[data-by]")) one.setAttribute("aria-pressed", String(one === button));
       state.by = button.dataset.by;
       load();
+    } else if (button.matches("[data-past]")) {
+      state.past = state.past ? 0 : PAST;
+      button.setAttribute("aria-pressed", String(state.past > 0));
+      load();
     } else {
       state.log = button.getAttribute("aria-pressed") !== "true";
       button.setAttribute("aria-pressed", String(state.log));
       draw();
     }
   });
-  whileLive(element, `metrics:${run}/${attempt}`, load);
+  const others = Array.from({ length: Math.min(count, 64) }, (_, rank) => `metrics:${run}/${attempt}/${rank}`);
+  whileLive(element, count ? others : [`metrics:${run}/${attempt}`], load);
   await load();
+}
+
+/** "0.31", of a gang "0.31  (0.28 to 0.34)". */
+function spellLast([, value, low, high]) {
+  return low === undefined || low === high ? spellValue(value) : `${spellValue(value)} (${spellValue(low)} to ${spellValue(high)})`;
 }
 
 function addFigure(grid, metric) {
@@ -127,6 +163,6 @@ export async function showUsage(element) {
     chart(element.querySelector("[data-usage-of=memory]"), () => lineOptions(found.memory, { ...memory, colour: token("--series-1") }));
     chart(element.querySelector("[data-usage-of=cpu]"), () => lineOptions(found.cpu, { ...cpu, colour: token("--series-3") }));
   };
-  whileLive(element, `samples:${run}/${attempt}`, load);
+  whileLive(element, [`samples:${run}/${attempt}`], load);
   await load();
 }

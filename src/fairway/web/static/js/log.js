@@ -18,6 +18,8 @@ export class LogView {
     this.element = element;
     this.run = element.dataset.run;
     this.attempt = element.dataset.attempt;
+    this.rank = element.dataset.rank ?? ""; // of a gang
+    this.which = new URLSearchParams({ attempt: this.attempt, ...(this.rank && { rank: this.rank }) });
     this.view = element.querySelector(".log-view");
     this.rows = element.querySelector(".log-rows");
     this.endButton = element.querySelector("[data-log-end]");
@@ -28,10 +30,10 @@ export class LogView {
     this.lines = parseLines(element.dataset.line);
     this.sought = null;
     this.busy = null;
-    this.search = new LogSearch(`${this.base}/search?attempt=${encodeURIComponent(this.attempt)}`, () => this.showFound());
+    this.search = new LogSearch(`${this.base}/search?${this.which}`, () => this.showFound());
     this.rail = new LogRail(element.querySelector(".log-rail"), (offset) => this.jump(offset));
     equip(this);
-    this.stop = onLive(`log:${this.run}/${this.attempt}`, (stand) => this.grown(Number(stand)));
+    this.stop = onLive(`log:${this.run}/${this.attempt}${this.rank && `/${this.rank}`}`, (stand) => this.grown(Number(stand)));
     this.open().finally(() => this.seekEarly());
   }
 
@@ -54,7 +56,7 @@ export class LogView {
   }
 
   async fetchBytes(from, to) {
-    const response = await fetch(`${this.base}?attempt=${encodeURIComponent(this.attempt)}`, { headers: { range: `bytes=${from}-${Math.max(to, from + 1) - 1}` } });
+    const response = await fetch(`${this.base}?${this.which}`, { headers: { range: `bytes=${from}-${Math.max(to, from + 1) - 1}` } });
     if (response.status === 416) {
       this.size = Number(/\/(\d+)$/.exec(response.headers.get("content-range") ?? "")?.[1] ?? 0);
       return new Uint8Array(0);
@@ -159,7 +161,7 @@ export class LogView {
   }
 
   async place(query) {
-    const response = await fetch(`${this.base}/line?${new URLSearchParams({ attempt: this.attempt, ...query })}`, { headers: { accept: "application/json" } });
+    const response = await fetch(`${this.base}/line?${new URLSearchParams([...this.which, ...Object.entries(query)])}`, { headers: { accept: "application/json" } });
     return response.ok ? response.json() : null;
   }
 

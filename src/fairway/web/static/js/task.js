@@ -10,6 +10,8 @@ const PARTS = [
   }],
   ["[data-curves]", async (element) => (await import("./curves.js")).showCurves(element)],
   [".io-preview", async () => import("./artifact.js")],
+  ["[data-merged]", async (element) => (await import("./ranks.js")).showMerged(element)],
+  ["[data-rank-use]", async (element) => (await import("./ranks.js")).showUse(element)],
   ["[data-usage]", async (element) => (await import("./curves.js")).showUsage(element)],
 ];
 const known = new WeakSet();

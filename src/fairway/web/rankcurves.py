@@ -1,0 +1,162 @@
+"""Curves of a gang: each rank's own, and what they come to together at equal steps; what each rank used and waited for, over time."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from threading import Lock
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import msgspec
+
+from fairway.engine.gangview import WAITS
+from fairway.engine.ranks import stream_of
+from fairway.spec.ports import StreamStore
+from fairway.web.curves import Curve, Point, downsample
+
+BINS = 400
+DRAWN_RANKS = 32
+"""Of a larger gang the first ones have curves of their own; all count in what they come to together."""
+_KEPT_POINTS = 600
+_KEPT_GANGS = 64
+_CHUNK_BYTES = 256 << 10
+_LINE = msgspec.json.Decoder(list[Any])
+USES = ("rate", "waiting", "cpu", "memory", "gpu", "gpu_memory")
+
+Spread = tuple[float, float, float, float]
+"""A step, and there the mean over ranks, the lowest and the highest."""
+
+
+def reduce_curves(curves: Sequence[Sequence[Point]], bins: int = BINS) -> list[Spread]:
+    """Mean, lowest and highest over ranks at equal steps: those that as many ranks have reached as any. Of more than `bins` steps, of as
+    many equal spans: there each rank counts by its mean. Pure."""
+    places = sorted({x for curve in curves for x, _ in curve})
+    if not places:
+        return []
+    low, high = places[0], places[-1]
+    exact = len(places) <= bins
+    width = (high - low) / bins or 1.0
+    found: dict[float, list[tuple[float, float, float]]] = {}
+    for curve in curves:
+        mine: dict[float, list[float]] = {}
+        for x, y in curve:
+            at = x if exact else low + (min(int((x - low) / width), bins - 1) + 0.5) * width
+            mine.setdefault(at, []).append(y)
+        for at, values in mine.items():
+            found.setdefault(at, []).append((sum(values) / len(values), min(values), max(values)))
+    most = max(len(ranks) for ranks in found.values())
+    return [
+        (at, sum(mean for mean, _, _ in ranks) / len(ranks), min(low for _, low, _ in ranks), max(high for _, _, high in ranks))
+        for at, ranks in sorted(found.items())
+        if len(ranks) == most
+    ]
+
+
+class RankUse:
+    """What one rank used, as far as its samples have been read."""
+
+    def __init__(self) -> None:
+        self.curves = {use: Curve(_KEPT_POINTS) for use in USES}
+        self.began_at = 0.0
+        self._offset = 0
+        self._done_offset = 0
+        self._last: tuple[float, float, float] | None = None
+        self._last_done: tuple[float, float] | None = None
+
+    def read(self, streams: StreamStore, prefix: str, rank: int) -> None:
+        """Go on to the ends of its streams."""
+        for line in self._new(streams, f"{prefix}/{stream_of('samples', rank)}", "_offset"):
+            self._take(line)
+        for line in self._new(streams, f"{prefix}/{stream_of('progress', rank)}", "_done_offset"):
+            self._take_done(float(line[0]), float(line[1] or 0.0))
+
+    def _new(self, streams: StreamStore, name: str, offset: str) -> list[list[Any]]:
+        found: list[list[Any]] = []
+        while data := streams.read(name, getattr(self, offset), _CHUNK_BYTES):
+            whole, end, _ = data.rpartition(b"\n")
+            if not end:
+                break
+            setattr(self, offset, getattr(self, offset) + len(whole) + 1)
+            for raw in whole.split(b"\n"):
+                try:
+                    line = _LINE.decode(raw)
+                except msgspec.DecodeError:  # cut off by a kill in the middle of a write
+                    continue
+                if len(line) >= 3:
+                    found.append(line)
+        return found
+
+    def _take(self, line: list[Any]) -> None:
+        at, memory, cpu = (float(part) for part in line[:3])
+        counts: dict[str, Any] = line[3] if len(line) > 3 else {}
+        waited = sum(float(counts.get(kind, 0.0)) for kind in WAITS)
+        self.began_at = self.began_at or at
+        x = at - self.began_at
+        self.curves["memory"].add(x, memory)
+        if self._last is not None and at > self._last[0]:
+            took = at - self._last[0]
+            self.curves["cpu"].add(x, max(0.0, cpu - self._last[1]) / took)
+            self.curves["waiting"].add(x, min(1.0, max(0.0, waited - self._last[2]) / took))
+        gpus = counts.get("gpu") or []
+        if gpus:
+            self.curves["gpu"].add(x, sum(gpu[1] for gpu in gpus) / len(gpus))
+            self.curves["gpu_memory"].add(x, sum(gpu[2] for gpu in gpus))
+        self._last = at, cpu, waited
+
+    def _take_done(self, at: float, done: float) -> None:
+        last = self._last_done
+        if last is None or done < last[1]:
+            self._last_done = at, done
+        elif at - last[0] >= 1.0:
+            self.began_at = self.began_at or last[0]
+            self.curves["rate"].add(max(0.0, at - self.began_at), (done - last[1]) / (at - last[0]))
+            self._last_done = at, done
+
+
+class UseReader:
+    """What ranks used, those of the gangs asked for last kept. Its calls may be made from any thread."""
+
+    def __init__(self, streams: StreamStore) -> None:
+        self._streams = streams
+        self._kept: OrderedDict[str, dict[int, RankUse]] = OrderedDict()
+        self._lock = Lock()
+
+    def read(self, run: str, attempt: str, size: int) -> dict[str, list[dict[str, Any]]]:
+        """By what was used: [{"rank", "points"}, …], only what was measured."""
+        prefix = f"{run}/{attempt}"
+        with self._lock:
+            ranks = self._kept.setdefault(prefix, {})
+            self._kept.move_to_end(prefix)
+            while len(self._kept) > _KEPT_GANGS:
+                self._kept.popitem(last=False)
+            found: dict[str, list[dict[str, Any]]] = {}
+            for rank in range(min(size, DRAWN_RANKS)):
+                one = ranks.setdefault(rank, RankUse())
+                one.read(self._streams, prefix, rank)
+                for use, curve in one.curves.items():
+                    if curve.count:
+                        found.setdefault(use, []).append({"rank": rank, "points": short(curve.points())})
+        return {use: found[use] for use in USES if use in found}
+
+
+_READERS: WeakKeyDictionary[StreamStore, UseReader] = WeakKeyDictionary()
+
+
+def uses_of(streams: StreamStore) -> UseReader:
+    """The reader of this store."""
+    found = _READERS.get(streams)
+    if found is None:
+        found = _READERS[streams] = UseReader(streams)
+    return found
+
+
+def spell_ranks(curves: Sequence[tuple[int, Curve]], points: int) -> dict[str, Any]:
+    """One metric of several ranks as JSON-ready data: {"ranks", "spread"}."""
+    drawn = [{"rank": rank, "points": short(downsample(curve.points(), points))} for rank, curve in curves[:DRAWN_RANKS]]
+    return {"ranks": drawn, "spread": short(reduce_curves([curve.points() for _, curve in curves]))}
+
+
+def short(points: Sequence[tuple[float, ...]]) -> list[list[float]]:
+    """Six digits are more than a screen shows."""
+    return [[float(f"{number:.6g}") for number in point] for point in points]

@@ -1,0 +1,157 @@
+"""The ranks of a gang on the dashboard: their curves together, what they used, their lines merged, the tab itself."""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from starlette.testclient import TestClient
+
+from fairway.engine.gangview import RankNow
+from fairway.spec.outcome import ErrorInfo
+from fairway.testing.memory import MemoryStreamStore
+from fairway.web.pages.ranks import read_merged, state_of
+from fairway.web.rankcurves import UseReader, reduce_curves
+from tests.cli.project import Project
+from tests.web.rig import Server
+
+SITE = "http://server"
+PART = {"accept": "text/html", "hx-request": "true"}
+LINES = st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=40)
+
+
+def test_the_mean_is_over_ranks_at_equal_steps() -> None:
+    assert reduce_curves([[(0, 1.0), (1, 2.0)], [(0, 3.0), (1, 6.0)]]) == [(0, 2.0, 1.0, 3.0), (1, 4.0, 2.0, 6.0)]
+
+
+def test_a_step_that_a_slow_rank_has_not_reached_is_left_out() -> None:
+    assert [at for at, *_ in reduce_curves([[(0, 1.0), (1, 1.0), (2, 1.0)], [(0, 3.0)]])] == [0]
+    assert reduce_curves([]) == []
+
+
+@given(st.lists(LINES, min_size=1, max_size=4), st.integers(1, 20))
+def test_however_it_is_binned_the_mean_lies_within_the_band(ranks: list[list[float]], bins: int) -> None:
+    curves = [[(float(step), value) for step, value in enumerate(values)] for values in ranks]
+    spread = reduce_curves(curves, bins)
+    assert 0 < len(spread) <= max(bins, 1)
+    assert [at for at, *_ in spread] == sorted(at for at, *_ in spread)
+    for _, mean, low, high in spread:
+        assert low - 1e-6 <= mean <= high + 1e-6
+    assert min(low for _, _, low, _ in spread) >= min(min(values) for values in ranks)
+
+
+def test_what_ranks_used_over_time() -> None:
+    streams = MemoryStreamStore()
+    gpu = [[0, 90, 4, 8], [1, 70, 2, 8]]
+    for at in range(3):
+        line = [100.0 + at, 10.0 * at, 0.5 * at, {"input": 0.25 * at, "gpu": gpu}]
+        streams.append("r/a/samples.1", (json.dumps(line) + "\n").encode())
+    reader = UseReader(streams)
+    found = reader.read("r", "a", 2)
+    used = ("waiting", "cpu", "memory", "gpu", "gpu_memory")
+    assert [(use, [one["rank"] for one in lines]) for use, lines in found.items()] == [(use, [1]) for use in used]
+    assert found["cpu"][0]["points"] == [[1.0, 0.5], [2.0, 0.5]]
+    assert found["waiting"][0]["points"] == [[1.0, 0.25], [2.0, 0.25]]
+    assert (found["gpu"][0]["points"][0], found["gpu_memory"][0]["points"][0]) == ([0.0, 80.0], [0.0, 6.0])
+    streams.append("r/a/samples.1", b"[103.0,40.0,4.0,{}]\n[104")
+    assert reader.read("r", "a", 2)["cpu"][0]["points"][-1] == [3.0, 3.0]
+
+
+def test_merged_lines_begin_where_all_ranks_are_known() -> None:
+    streams = MemoryStreamStore()
+    streams.append("r/a/log.0", b"".join(b"2026-11-24T08:%02d:%02d.000Z line %d\n" % (n // 60, n % 60, n) for n in range(3000)))
+    streams.append("r/a/log.1", b"2026-11-24T08:00:01.000Z early\n2026-11-24T08:49:58.500Z late\n")
+    lines, cut = read_merged(streams, "r/a", 2, 5000)
+    assert cut and "early" not in {line.text for line in lines}
+    assert [(line.rank, line.text) for line in lines][-2:] == [(1, "late"), (0, "line 2999")]
+    assert len(read_merged(streams, "r/a", 2, 3)[0]) == 3
+
+
+def test_of_a_gang_that_failed_the_rank_that_failed_first_is_named() -> None:
+    error = ErrorInfo("crash", "FW", "rank 1 of 2 failed first: it was killed")
+    assert [state_of(RankNow(n, seen_at=1.0), "failed", error, False) for n in range(2)] == ["cancelled", "failed"]
+    assert [state_of(one, "starting", None, True) for one in (RankNow(0, seen_at=1.0), RankNow(1))] == ["running", "waiting"]
+
+
+@pytest.fixture
+def client(gang: Project) -> Iterator[TestClient]:
+    with Server(gang.root / ".fairway").client() as client:
+        yield client
+
+
+def words(text: str) -> str:
+    return " ".join(re.sub(r"<[^>]*>", " ", html.unescape(text)).split())
+
+
+def get(client: TestClient, gang: Project, **query: Any) -> str:
+    answer = client.get(f"{SITE}/runs/{gang.last().id}/task", params={"task": "fit", **query}, headers=PART)
+    assert answer.status_code == 200, answer.text
+    return answer.text
+
+
+def test_only_a_gang_has_a_tab_of_ranks(client: TestClient, gang: Project) -> None:
+    assert 'data-tab="ranks"' in get(client, gang)
+    assert 'data-tab="ranks"' not in get(client, gang, task="report")
+    assert 'data-tab="log"' in get(client, gang, task="report", tab="ranks")
+
+
+def test_the_tab_has_a_row_for_each_rank(client: TestClient, gang: Project) -> None:
+    text = get(client, gang, tab="ranks")
+    assert re.findall(r'<th scope="row"><a [^>]*>(\d)</a>', text) == ["0", "1"]
+    assert "Ranks 2 Framework plain Step 4 of 4" in words(text)
+
+
+def test_stacks_of_a_gang_that_hung_are_on_its_tab(client: TestClient, gang: Project) -> None:
+    run = gang.last()
+    attempt = run.tasks["fit"].attempts[-1]
+    stack = gang.root / ".fairway" / "streams" / run.id / attempt / "stacks.1"
+    stack.write_text('File "flow.py", line 9 in <all_reduce>\n')
+    try:
+        text = get(client, gang, tab="ranks")
+        assert "line 9 in &lt;all_reduce&gt;" in text
+        assert "It was found to hang" in words(text)
+        assert "line 9" in gang.ask("logs", "last", "fit", "--stacks").out
+    finally:
+        stack.unlink()
+
+
+def test_the_log_offers_each_rank_and_all_of_them(client: TestClient, gang: Project) -> None:
+    text = get(client, gang)
+    assert "All ranks Leader 0 1" in words(text)
+    assert "data-merged" in text
+    one = get(client, gang, rank="1")
+    assert 'data-rank="1"' in one and "rank 1 says 3" in one
+    assert "--rank 1" in words(one)
+    assert 'class="rank-choice"' not in get(client, gang, task="report")
+
+
+def test_curves_of_ranks_their_mean_and_past_runs(client: TestClient, gang: Project) -> None:
+    first = gang.last()
+    gang.run("--no-cache")
+    last = gang.last()
+    attempt = last.tasks["fit"].attempts[-1]
+    asked = {"ranks": 2, "past": 5, "task": "fit"}
+    found = client.get(f"{SITE}/runs/{last.id}/attempts/{attempt}/rankcurves.json", params=asked).json()
+    (loss,) = found["items"]
+    assert [one["points"][0] for one in loss["ranks"]] == [[0.0, 1.0], [0.0, 2.0]]
+    assert loss["spread"][0] == [0.0, 1.5, 1.0, 2.0]
+    assert [(one["run"], one["points"][-1]) for one in loss["past"]] == [(first.id, [3.0, 0.25])]
+
+
+def test_the_merged_log_and_the_log_of_a_rank(client: TestClient, gang: Project) -> None:
+    run = gang.last()
+    attempt = run.tasks["fit"].attempts[-1]
+    found = client.get(f"{SITE}/runs/{run.id}/log/merged", params={"attempt": attempt, "ranks": 2}).json()
+    assert {rank for rank, _, _ in found["items"]} == {0, 1}
+    sought = client.get(f"{SITE}/runs/{run.id}/log/search", params={"attempt": attempt, "rank": 1, "q": "says 2"}).text
+    assert json.loads(sought.splitlines()[0])["hits"][0][0] == 3
+    line = client.get(f"{SITE}/runs/{run.id}/log/line", params={"attempt": attempt, "rank": 1, "line": 2}).json()
+    assert line["line"] == 2 and line["lines"] >= 3
+    named = client.get(f"{SITE}/runs/{run.id}/log", params={"attempt": attempt, "rank": 1, "download": "true"})
+    assert named.headers["content-disposition"].endswith(f"{attempt}-rank-1.log")
