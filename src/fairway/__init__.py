@@ -30,13 +30,15 @@ if TYPE_CHECKING:
     from fairway.dsl.placing import place, pool, volume
     from fairway.dsl.settings import env, retry
     from fairway.dsl.step import Step, dynamic, step
+    from fairway.dsl.tuning import tune
     from fairway.engine.client import run, runs
     from fairway.errors import FairwayError
     from fairway.serve.feedback.dataset import traffic
-    from fairway.step.context import checkpoint, context, log, progress, skip
+    from fairway.step.context import context, log, progress, skip
     from fairway.step.traffic import Traffic
     from fairway.step.transform import Transform, transform
     from fairway.step.types import HTML, Directory, Figure, File, Markdown, Metrics, Model, Table
+    from fairway.train.checkpoints import checkpoint
 
 _HOME = {
     name: module
@@ -46,13 +48,15 @@ _HOME = {
         ("dsl.control", ("each", "collect", "when", "otherwise", "either", "after", "length", "contains", "secret", "artifact")),
         ("dsl.settings", ("env", "retry")),
         ("dsl.ganging", ("gang",)),
+        ("dsl.tuning", ("tune",)),
         ("dsl.placing", ("place", "pool", "volume")),
         ("dsl.command", ("command", "container", "In", "Out")),
         ("dsl.load", ("load_pipeline",)),
-        ("step.context", ("log", "progress", "checkpoint", "context", "skip")),
+        ("step.context", ("log", "progress", "context", "skip")),
         ("step.types", ("File", "Directory", "Model", "Figure", "Metrics", "Table", "HTML", "Markdown")),
         ("step.traffic", ("Traffic",)),
         ("step.transform", ("transform", "Transform")),
+        ("train.checkpoints", ("checkpoint",)),
         ("engine.client", ("run", "runs")),
         ("serve.feedback.dataset", ("traffic",)),
         ("data.table", ("read",)),
@@ -69,7 +73,7 @@ _HOME = {
 __all__ = [  # noqa: RUF022 - in the order in which one meets them; `__getattr__` finds them
     "step", "pipeline", "dynamic", "each", "collect", "when", "otherwise", "either", "after", "length", "contains", "secret", "artifact",
     "env", "retry", "gang", "pool", "place", "volume", "command", "container", "In", "Out", "load_pipeline",
-    "log", "progress", "checkpoint", "context", "skip", "File", "Directory", "Model", "Figure", "Metrics", "Table", "HTML", "Markdown",
+    "log", "progress", "checkpoint", "context", "skip", "tune", "File", "Directory", "Model", "Figure", "Metrics", "Table", "HTML", "Markdown",
     "run", "runs", "read", "follow", "measure", "validate", "drift", "baseline", "traffic", "Traffic", "transform", "Transform",
     "Step", "Pipeline", "FairwayError",
 ]  # fmt: skip

@@ -13,7 +13,7 @@ def train(n: int, how: str) -> list[int]:
     done = fw.checkpoint.load(default=[])
     for epoch in range(len(done), 3):
         done.append(10 * n + fw.context().n)
-        fw.checkpoint.save(done)
+        fw.checkpoint.save(epoch, done)
         if epoch < 2:
             if how == "kill":
                 os.kill(os.getpid(), signal.SIGKILL)
@@ -61,35 +61,35 @@ def test_its_folder_survives_a_retry_with_files_of_any_kind(rig: Rig) -> None:
     assert outputs(run) == {"result": "half"}
 
 
-def test_arrays_are_saved_like_outputs_and_only_the_latest_is_kept(rig: Rig) -> None:
+def test_arrays_are_written_beside_the_training_and_the_last_ones_are_kept(rig: Rig) -> None:
     run = rig.run("""
         import numpy as np
 
         @fw.step(retry=fw.retry(2, backoff=0))
         def train() -> list[float]:
             if fw.context().n == 1:
-                for n in range(3):
-                    fw.checkpoint.save({"weights": np.full(1000, n), "epoch": n})
+                fw.checkpoint.keep(last=2)
+                for n in range(4):
+                    fw.checkpoint.save(n, {"weights": np.full(300_000, n), "epoch": n})
                 raise ValueError("again")
             saved = fw.checkpoint.load()
-            kept = sum(file.stat().st_size for file in fw.checkpoint.dir.rglob("*") if file.is_file())
-            return [float(saved["weights"].mean()), saved["epoch"], kept < 16_000]
+            return [float(saved["weights"].mean()), saved["epoch"], fw.checkpoint.step, [one.step for one in fw.checkpoint.all()]]
 
         @fw.pipeline
         def main():
             return train()
     """)
     found = outputs(run)["result"]
-    assert found == [2.0, 2, True]
+    assert found == [3.0, 3, 3, [3, 2]]
 
 
 def test_what_cannot_be_stored_is_refused_and_leaves_the_old_one(rig: Rig) -> None:
     run = rig.run("""
         @fw.step
         def train() -> list:
-            fw.checkpoint.save(1)
+            fw.checkpoint.save(1, 1)
             try:
-                fw.checkpoint.save(object())
+                fw.checkpoint.save(2, {"model": [object()]})
             except fw.FairwayError as error:
                 return [fw.checkpoint.load(), error.message]
 
@@ -99,14 +99,14 @@ def test_what_cannot_be_stored_is_refused_and_leaves_the_old_one(rig: Rig) -> No
     """)
     kept, message = outputs(run)["result"]
     assert kept == 1
-    assert "object" in message
+    assert message.startswith("state['model'][0]: ") and "object" in message
 
 
 def test_outside_a_run_it_is_a_temporary_folder_of_this_process(rig: Rig) -> None:
     done = rig.python(
         rig.write("""
         print(fw.checkpoint.load(default="none"))
-        fw.checkpoint.save({"a": 1})
+        fw.checkpoint.save(1, {"a": 1})
         print(fw.checkpoint.load(), fw.checkpoint.dir.is_dir())
     """)
     )

@@ -59,7 +59,7 @@ def trains(x):
     state = fw.checkpoint.load({"epoch": 0, "weights": ""})
     (fw.checkpoint.dir / "notes.txt").write_text(f"from {state['epoch']}")
     if state["epoch"] == 0:
-        fw.checkpoint.save({"epoch": 7, "weights": "w" * 100_000})
+        fw.checkpoint.save(7, {"epoch": 7, "weights": "w" * 100_000})
         print("saved", flush=True)
         if x == "dies":
             os._exit(9)
@@ -266,7 +266,7 @@ def test_a_checkpoint_is_shipped_while_the_step_runs_and_survives_the_loss_of_it
     spec = yard.spec("trains", "waits")
     pod = yard.pod(spec, home="one")
     await_log(yard, spec, "saved")
-    await_true(lambda: list((yard.server.home / "checkpoints" / spec.run).glob("*/.saved.json")), "no checkpoint came")
+    await_true(lambda: list((yard.server.home / "checkpoints" / spec.run).glob("*/step-*/manifest.json")), "no checkpoint came")
     pod.kill()
     pod.wait()
     await_true(lambda: not yard.left(), "the agent's processes outlive it")

@@ -21,13 +21,14 @@ from fairway.spec.layout import BUNDLES, STREAMS
 from fairway.spec.outcome import ErrorInfo, Outcome, outcome_key
 from fairway.spec.record import from_plain, to_plain
 from fairway.step.bundles import unpack_bundle
+from fairway.step.checkpoints import CheckpointShipper
 from fairway.step.control import Control
 from fairway.step.folder import FolderStreamStore
 from fairway.step.install import IMAGE_LOCK, Environments
 from fairway.step.link import Refused
 from fairway.step.parcel import Parcels
 from fairway.step.remote import RemoteArtifactStore
-from fairway.step.shipping import LOG_EVERY_S, CheckpointShipper, StreamShipper
+from fairway.step.shipping import LOG_EVERY_S, StreamShipper
 
 _encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 _OVER = 410
@@ -55,7 +56,7 @@ class Tended(threading.Thread):
         self._store = site.store.scoped(control)
         self._key = outcome_key(self.spec.run, self.spec.id)
         self._streams = StreamShipper(control, site.home, self.spec.run, self.spec.id, answer.get("streams"))
-        self._checkpoints = CheckpointShipper(control, site.home, self.spec.run, self.spec.id, [item.task for item in self.spec.items])
+        self._checkpoints = CheckpointShipper(control, site.home, self.spec, self._say)
         self._ended = threading.Event()
         self._stopped = ""
         self._lock = threading.Lock()

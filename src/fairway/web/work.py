@@ -29,6 +29,7 @@ from fairway.spec.outcome import Outcome, outcome_key
 from fairway.spec.ports import ArtifactStore, StreamStore
 from fairway.spec.record import Record, field, from_plain, record, to_plain
 from fairway.spec.tokens import HEADER, sign_token
+from fairway.step.saved import is_folder, is_manifest
 from fairway.web.auth import TokenAuth
 from fairway.web.ports import BlobSigner
 from fairway.web.presence import claim
@@ -42,7 +43,6 @@ BODY_LIMIT_BYTES = 64 << 20
 RECENT = 5_000
 _PART = ".part"
 _MEETS = 'the body must be {"replica": n, "pod": name, "host": address, "ports": [n…], "met": bool, "wait_s": seconds}'
-_COMPLETES = ("manifest.json", ".saved.json")
 _READABLE = re.compile(r"(sha256/[0-9a-f]{2}/[0-9a-f]{62}|bundle/[0-9a-f]{64})")
 _WRITABLE = re.compile(r"sha256/[0-9a-f]{2}/[0-9a-f]{62}")
 
@@ -300,15 +300,22 @@ def _checkpoint_path(channel: Channel, request: Request, id: str) -> Path:
 
 async def _list_checkpoint(channel: Channel, request: Request, id: str) -> Response:
     known = _get_known(channel, id)
-    root = _checkpoint_root(channel, known)
+    return JSONResponse(await asyncio.to_thread(_list_files, _checkpoint_root(channel, known), known.folders))
+
+
+def _list_files(root: Path, folders: Sequence[str]) -> list[dict[str, Any]]:
+    """What is there. Files of saved states have their digests in their manifests; they are large."""
     found: list[dict[str, Any]] = []
-    for folder in known.folders:
+    for folder in folders:
         for path in sorted((root / folder).rglob("*")):
             if path.is_file() and path.suffix != _PART:
-                with path.open("rb") as file:
-                    digest = hashlib.file_digest(file, "sha256").hexdigest()
-                found.append({"path": path.relative_to(root).as_posix(), "size": path.stat().st_size, "sha256": digest})
-    return JSONResponse(found)
+                named = path.relative_to(root)
+                digest = ""
+                if not is_folder(named.parts[1]):
+                    with path.open("rb") as file:
+                        digest = hashlib.file_digest(file, "sha256").hexdigest()
+                found.append({"path": named.as_posix(), "size": path.stat().st_size, "sha256": digest})
+    return found
 
 
 async def _get_checkpoint(channel: Channel, request: Request, id: str) -> Response:
@@ -329,7 +336,7 @@ async def _put_checkpoint(channel: Channel, request: Request, id: str) -> Respon
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
-    if channel.gangs is not None and path.name in _COMPLETES:
+    if channel.gangs is not None and is_manifest(path.name):
         channel.gangs.note_checkpoint(id)
     return JSONResponse({"size": path.stat().st_size}, 201)
 
@@ -338,6 +345,11 @@ async def _delete_checkpoint(channel: Channel, request: Request, id: str) -> Res
     path = _checkpoint_path(channel, request, id)
     if path.is_file():
         path.unlink()
+        for folder in list(path.parents)[: len(Path(request.path_params["path"]).parts) - 2]:
+            try:
+                folder.rmdir()
+            except OSError:  # there is more in it
+                break
     return Response(status_code=204)
 
 

@@ -1,0 +1,181 @@
+"""What a task's checkpoint folder holds: a folder for each checkpoint, complete once its manifests are there; which are kept.
+
+    step-000000120-2.7/            step 120, saved as the 7th by the 2nd try
+        tensors-00000.safetensors
+        tree.json
+        manifest.json              written last, by rename: the files, their sizes and digests
+
+Where every rank saves its own part the files are `00003.tensors-…` and the manifests `manifest.00003-of-00008.json`: complete with all of
+them. A folder is written once and never again, so that whoever reads it sees one checkpoint or none.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Iterable, Sequence
+from math import isnan
+
+from fairway.spec.record import Record, field, from_plain, record, to_plain
+
+LAST = 3
+_FOLDER = re.compile(r"step-(\d{9,})-(\d+)\.(\d+)")
+_MANIFEST = re.compile(r"manifest(?:\.(\d{5,})-of-(\d{5,}))?\.json")
+_HEAD, _BODY, _TAIL = '{"sha256":"', '","body":', "}\n"
+_HEX = 64
+
+
+@record
+class Policy(Record):
+    """Which checkpoints stay: the `last` ones, and the `best_count` best by the metric `best` ("" = none), by `mode` "max" or "min"."""
+
+    last: int = LAST
+    best: str = ""
+    mode: str = "max"
+    best_count: int = 1
+
+
+@record
+class Held(Record):
+    """One file of a checkpoint."""
+
+    size_bytes: int
+    sha256: str
+
+
+@record
+class Manifest(Record):
+    """What one process has saved at one step. `n`: the try; `count`: its saves so far in this try. `saved_at`: epoch seconds."""
+
+    step: int
+    n: int
+    count: int
+    rank: int = 0
+    world_size: int = 1
+    sharded: bool = False
+    saved_at: float = 0.0
+    metrics: dict[str, float] = field(default_factory=dict)
+    policy: Policy = field(default_factory=Policy)
+    files: dict[str, Held] = field(default_factory=dict)
+
+
+class Saved:
+    """A checkpoint's folder as it is found: its name, and the manifests that can be read. `damaged`: names of those that cannot."""
+
+    def __init__(self, name: str, manifests: Sequence[Manifest], damaged: Sequence[str] = ()) -> None:
+        found = _FOLDER.fullmatch(name)
+        assert found is not None
+        self.name, self.damaged = name, tuple(damaged)
+        self.step, self.n, self.count = (int(part) for part in found.groups())
+        self.manifests = tuple(sorted(manifests, key=lambda one: one.rank))
+
+    @property
+    def order(self) -> tuple[int, int]:
+        """Later ones are greater."""
+        return self.n, self.count
+
+    @property
+    def complete(self) -> bool:
+        """All manifests are there. What they name may still be damaged."""
+        ranks = [one.rank for one in self.manifests]
+        return bool(ranks) and ranks == list(range(self.manifests[0].world_size if self.manifests[0].sharded else 1))
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """What was given with it: every rank's, those of the first count."""
+        return {name: value for one in reversed(self.manifests) for name, value in one.metrics.items()}
+
+    @property
+    def policy(self) -> Policy:
+        """By which it was kept."""
+        return self.manifests[0].policy if self.manifests else Policy()
+
+
+def folder_name(step: int, n: int, count: int) -> str:
+    """The folder of one checkpoint."""
+    return f"step-{step:09d}-{n}.{count}"
+
+
+def is_folder(name: str) -> bool:
+    """Is that the name of a checkpoint's folder?"""
+    return _FOLDER.fullmatch(name) is not None
+
+
+def order_of(name: str) -> tuple[int, int]:
+    """(try, number) of a checkpoint's folder."""
+    return Saved(name, ()).order
+
+
+def manifest_name(rank: int, world_size: int, sharded: bool) -> str:
+    """The manifest of a whole checkpoint, or of one rank's part."""
+    return f"manifest.{rank:05d}-of-{world_size:05d}.json" if sharded else "manifest.json"
+
+
+def is_manifest(name: str) -> bool:
+    """Is that a manifest's name?"""
+    return _MANIFEST.fullmatch(name) is not None
+
+
+def render_manifest(manifest: Manifest) -> bytes:
+    """Its file, which holds its own digest."""
+    body = json.dumps(to_plain(manifest), separators=(",", ":"), sort_keys=True)
+    return f"{_HEAD}{hashlib.sha256(body.encode()).hexdigest()}{_BODY}{body}{_TAIL}".encode()
+
+
+def parse_manifest(data: bytes) -> Manifest:
+    """The inverse. Raises ValueError for what is torn or altered."""
+    try:
+        text = data.decode()
+        start = len(_HEAD) + _HEX + len(_BODY)
+        body = text[start : -len(_TAIL)]
+        head = f"{_HEAD}{hashlib.sha256(body.encode()).hexdigest()}{_BODY}"
+        if text[:start] != head or not text.endswith(_TAIL):
+            raise ValueError("its digest is another")
+        return from_plain(Manifest, json.loads(body))
+    except (UnicodeError, TypeError, KeyError, AttributeError) as error:
+        raise ValueError(str(error)) from error
+
+
+def find_saved(root: str) -> list[Saved]:
+    """All checkpoints in a task's folder, complete or not, the oldest first."""
+    found: list[Saved] = []
+    for name in _list(root):
+        if is_folder(name):
+            manifests: list[Manifest] = []
+            damaged: list[str] = []
+            for file in filter(is_manifest, _list(f"{root}/{name}")):
+                try:
+                    with open(f"{root}/{name}/{file}", "rb") as opened:
+                        manifests.append(parse_manifest(opened.read()))
+                except FileNotFoundError:
+                    continue
+                except (OSError, ValueError):
+                    damaged.append(file)
+            found.append(Saved(name, manifests, damaged))
+    return sorted(found, key=lambda one: one.order)
+
+
+def dropped(found: Iterable[Saved], policy: Policy) -> list[Saved]:
+    """Those that may go, the oldest first: complete ones that `policy` does not keep. Pure."""
+    complete = sorted((one for one in found if one.complete), key=lambda one: one.order)
+    kept = {one.name for one in complete[max(0, len(complete) - policy.last) :]} | {one.name for one in best_of(complete, policy)}
+    return [one for one in complete if one.name not in kept]
+
+
+def best_of(found: Iterable[Saved], policy: Policy) -> list[Saved]:
+    """The best by the policy's metric, the best first; of equals the later one. Those without the metric do not count. Pure."""
+    if not policy.best:
+        return []
+    sign = 1.0 if policy.mode == "max" else -1.0
+    ranked = [one for one in found if one.complete and not isnan(one.metrics.get(policy.best, float("nan")))]
+    ranked.sort(key=lambda one: (sign * one.metrics[policy.best], one.order), reverse=True)
+    return ranked[: policy.best_count]
+
+
+def _list(path: str) -> list[str]:
+    try:
+        return os.listdir(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return []

@@ -1,0 +1,314 @@
+"""`fw.checkpoint`: what a task keeps for its next try."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import os
+import threading
+import warnings
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from fairway.errors import DefinitionError, FairwayError, StoreUnavailable
+from fairway.step import artifacts, context, pulse
+from fairway.step.folder import FolderArtifactStore
+from fairway.step.saved import LAST, Manifest, Policy, Saved, best_of, find_saved
+from fairway.train.checkpoints.arena import Arena
+from fairway.train.checkpoints.capture import Capture, Captured
+from fairway.train.checkpoints.reading import Damaged, read_part
+from fairway.train.checkpoints.writing import BLOBS, Job, clear, explain
+
+_AT_ONCE_BYTES = 1 << 20
+"""A smaller state is written before `save` returns: handing it over would take longer."""
+_NICE = 19
+
+
+class Kept:
+    """One checkpoint that is there: `step`, `metrics`, `saved_at` (epoch seconds), `path` (its folder); `load()` gives what was saved."""
+
+    def __init__(self, saved: Saved, path: Path, task: Task) -> None:
+        self.step, self.metrics, self.path = saved.step, saved.metrics, path
+        self.saved_at = max(one.saved_at for one in saved.manifests)
+        self._saved, self._task = saved, task
+
+    def load(self, *, parts: str = "own") -> Any:
+        """What was saved; see `fw.checkpoint.load`. Raises StoreUnavailable if it is damaged."""
+        try:
+            return self._task.read(self._saved, parts)
+        except Damaged as why:
+            raise StoreUnavailable(f"the checkpoint of step {self.step} is damaged: {why}", hint="use fw.checkpoint.load()") from None
+
+    def __repr__(self) -> str:
+        return f"Kept(step={self.step}, metrics={self.metrics})"
+
+
+class Task:
+    """The checkpoints of one task, as this process (one rank of it) sees them. One save is under way at a time."""
+
+    def __init__(self, now: context.Context, root: str) -> None:
+        self.run, self.task, self.n, self.root = now.run, now.task, now.n, root
+        self.rank, self.world_size = now.rank, now.world_size
+        self.scratch = now.scratch or root
+        self.arena = Arena()
+        self.step = -1
+        self._count = self._first_count(context.entered_at())
+        self._thread: threading.Thread | None = None
+        self._error: FairwayError | None = None
+
+    def _first_count(self, since: float) -> int:
+        """Saves of this try by an earlier process (an agent that was killed and started again on the same disk)."""
+        found = 0
+        for one in find_saved(self.root):
+            if one.n == self.n and os.stat(f"{self.root}/{one.name}").st_mtime < since:
+                found = max(found, one.count)
+        return found
+
+    def save(self, step: int, state: Any, metrics: Mapping[str, Any], policy: Policy, *, sharded: bool, synced: bool) -> None:
+        """See `Checkpoints.save`."""
+        self.settle()
+        self._count += 1
+        if self.rank and not sharded:
+            return
+        manifest = Manifest(step, self.n, self._count, self.rank, self.world_size, sharded, 0.0, dict(metrics), policy)
+        job = Job(self.root, manifest, synced=synced)
+        try:
+            job.begin()
+            captured = Capture(state, lambda value: self._keep(value, job)).run(self.arena)
+        except OSError as error:
+            job.undo()
+            raise explain(error, step, self.root) from error
+        except BaseException:
+            job.undo()
+            raise
+        if captured.size_bytes + len(captured.tree) < _AT_ONCE_BYTES:
+            self._write(job, captured)
+            self._raise()
+            return
+        self._thread = threading.Thread(target=self._write_beside, args=(job, captured), name="fairway-checkpoint")
+        self._thread.start()
+
+    def _keep(self, value: Any, job: Job) -> Any:
+        """What no tensor is, by its own serializer, now: only a copy would stay as it is."""
+        store = FolderArtifactStore(f"{job.path}/{job.prefix}{BLOBS}")
+        return artifacts.save(value, store, self.scratch, name="checkpoint", trust=context.is_trusted())
+
+    def _write_beside(self, job: Job, captured: Captured) -> None:
+        """In a thread that takes the time which the training leaves."""
+        with suppress(OSError, AttributeError):  # a system whose threads have no priority of their own
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
+        self._write(job, captured)
+
+    def _write(self, job: Job, captured: Captured) -> None:
+        try:
+            job.write(captured, self.arena)
+            clear(self.root, job.manifest.policy, job.manifest)
+        except OSError as error:
+            self._error = explain(error, job.manifest.step, self.root)
+        except FairwayError as error:
+            self._error = error
+        except BaseException as error:  # noqa: BLE001 - raised where the next save begins
+            self._error = StoreUnavailable(f"the checkpoint of step {job.manifest.step} cannot be written: {type(error).__name__}: {error}")
+
+    def settle(self) -> None:
+        """Wait for the save under way. Raises what went wrong with it."""
+        thread, self._thread = self._thread, None
+        if thread is not None:
+            with pulse.waiting("checkpoint"):
+                thread.join()
+        self._raise()
+
+    def _raise(self) -> None:
+        error, self._error = self._error, None
+        if error is not None:
+            raise error
+
+    def forget_thread(self) -> None:
+        """In a process forked from the one that saves: that one goes on with it."""
+        self._thread = self._error = None
+        self.arena = Arena()
+
+    def all(self, *, damaged: bool = False) -> list[Saved]:
+        """Complete ones that every rank sees alike, the newest first: those of earlier tries, and of this one those this process took part
+        in. `damaged`: those of damaged manifests, too."""
+        found = [one for one in find_saved(self.root) if one.n < self.n or one.count <= self._count]
+        return [one for one in reversed(found) if one.complete or (damaged and one.damaged)]
+
+    def load(self, parts: str) -> tuple[bool, Any]:
+        """(whether there is one, the newest good one)."""
+        self.settle()
+        failed = False
+        for one in self.all(damaged=True):
+            try:
+                if one.damaged:
+                    raise Damaged(f"{one.damaged[0]} is torn or altered")
+                value = self.read(one, parts)
+            except Damaged as why:
+                failed = True
+                warnings.warn(f"the checkpoint of step {one.step} is damaged and is not used: {why}", stacklevel=4)
+                continue
+            if failed:
+                warnings.warn(f"going on from the checkpoint of step {one.step}, the newest that is whole", stacklevel=4)
+            self.step = one.step
+            return True, value
+        if failed:
+            warnings.warn("no whole checkpoint is left: starting anew", stacklevel=4)
+        self.step = -1
+        return False, None
+
+    def read(self, one: Saved, parts: str) -> Any:
+        """Raises Damaged; DefinitionError where parts of another world are asked for as one's own."""
+        path, trust, first = f"{self.root}/{one.name}", context.is_trusted(), one.manifests[0]
+        if parts == "all":
+            return [read_part(path, part, self.scratch, trust=trust) for part in one.manifests]
+        if first.sharded and first.world_size != self.world_size:
+            raise DefinitionError(
+                f"the checkpoint of step {one.step} is in {first.world_size} parts, one a rank, and there are {self.world_size} ranks now",
+                hint='load(parts="all") gives the parts of all ranks as a list: put them together, and take what is this rank\'s',
+            )
+        return read_part(path, one.manifests[self.rank if first.sharded else 0], self.scratch, trust=trust)
+
+
+class Checkpoints:
+    """What outlives a failed attempt: the next try of the same task in the same run finds what this one has saved.
+
+        state = fw.checkpoint.load(default={"epoch": 0, "weights": None})
+        for epoch in range(state["epoch"], 100):
+            ...
+            fw.checkpoint.save(epoch, {"epoch": epoch + 1, "weights": weights}, metrics={"auc": auc})
+
+    In a gang every rank calls `save` and `load` alike: rank 0 writes, or with `sharded=True` each rank its part.
+    """
+
+    def __init__(self) -> None:
+        self._policy, self._synced = Policy(), False
+        self._task: Task | None = None
+        self._outside: Path | None = None
+
+    @property
+    def dir(self) -> Path:
+        """The task's checkpoint folder, for files of any kind beside what `save` keeps there. Outside a run, a temporary folder of this
+        process."""
+        now = context.context()
+        if now.run:
+            folder = Path(now.checkpoints, now.run, hashlib.sha256(now.task.encode()).hexdigest()[:20])
+        else:
+            import tempfile
+
+            self._outside = folder = self._outside or Path(tempfile.mkdtemp(prefix="fairway-checkpoint-"))
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    @property
+    def step(self) -> int:
+        """The step of what `load` has given last; -1 if it gave the default."""
+        return self._task.step if self._task is not None else -1
+
+    def keep(self, *, last: int = LAST, best: str | tuple[str, str] = "", best_count: int = 1, durability: str = "process") -> None:
+        """Which checkpoints stay: the `last` ones and the `best_count` best by a metric, best=("auc", "max"). Holds for later saves.
+
+        `durability`: "power" writes each through to the disk, so that it survives a power cut; "process" survives the end of any process.
+        """
+        name, mode = best if isinstance(best, tuple) else (best, "max")
+        if mode not in ("max", "min"):
+            raise DefinitionError(f'best is by "max" or "min", not {mode!r}', hint='write best=("auc", "max")')
+        if isinstance(last, bool) or not isinstance(last, int) or last < 1 or best_count < 1:
+            raise DefinitionError(f"last={last!r}, best_count={best_count!r}", hint="at least one is kept")
+        if durability not in ("process", "power"):
+            raise DefinitionError(f"unknown durability {durability!r}", hint='write "process" (the default) or "power"')
+        self._policy, self._synced = Policy(last, name, mode, best_count), durability == "power"
+
+    def save(self, step: int, state: Any, *, metrics: Mapping[str, Any] | None = None, sharded: bool = False) -> None:
+        """Keep `state` as of this moment; it may be changed as soon as this returns, while a thread writes the copy.
+
+        One save is written at a time: another waits for the one before it, so that none is left out. What is small is written at once.
+        `state`: dicts, lists, tuples, numbers, text, bytes; tensors of PyTorch, NumPy, JAX, TensorFlow; what a step may return. `metrics`:
+        by which `keep` finds the best. `sharded`: each rank gives its own part, and all parts are one checkpoint.
+        Raises DefinitionError, naming the place, for what cannot be kept; StoreUnavailable if this save or the one before it failed.
+        """
+        if isinstance(step, bool) or not hasattr(step, "__index__") or step < 0:
+            raise DefinitionError(f"the step must be a whole number from 0, not {step!r}", hint="write fw.checkpoint.save(step, state)")
+        pulse.beat()
+        with pulse.waiting("checkpoint"):
+            self._get().save(int(step.__index__()), state, _numbers(metrics or {}), self._policy, sharded=sharded, synced=self._synced)
+
+    def load(self, default: Any = None, *, parts: str = "own") -> Any:
+        """What the newest good checkpoint of this task holds, `default` if there is none; `step` says of which step it is.
+
+        Every byte is checked first. A damaged checkpoint is never used: a warning says so, and the one before it is loaded. Tensors are of
+        the library that they were of, on the CPU. `parts="all"`: a list of what every rank has saved, whatever the world size is now.
+        Raises DefinitionError where parts were saved by another number of ranks.
+        """
+        if parts not in ("own", "all"):
+            raise DefinitionError(f"unknown parts {parts!r}", hint='write parts="own" (the default) or "all"')
+        there, value = self._get().load(parts)
+        return value if there else default
+
+    def latest(self) -> Kept | None:
+        """The newest complete checkpoint, None if there is none."""
+        task = self._get()
+        task.settle()
+        return next((self._kept(one, task) for one in task.all()), None)
+
+    def best(self, metric: str = "", mode: str = "") -> Kept | None:
+        """The best checkpoint that is there, by the metric that `keep` was given, or by this one; None if there is none."""
+        task = self._get()
+        task.settle()
+        found = task.all()
+        policy = self._policy if self._policy.best or not found else found[0].policy
+        ranked = best_of(found, Policy(1, metric or policy.best, mode or policy.mode))
+        return self._kept(ranked[0], task) if ranked else None
+
+    def all(self) -> list[Kept]:
+        """All complete ones, the newest first."""
+        task = self._get()
+        task.settle()
+        return [self._kept(one, task) for one in task.all()]
+
+    def wait(self) -> None:
+        """Until what was saved is on disk. Raises what went wrong with it. The end of a step waits by itself."""
+        if self._task is not None:
+            self._task.settle()
+
+    def leave(self, *, quietly: bool = False) -> None:
+        """The step has ended: wait, and forget it. `quietly`: it has failed, and that is what people should hear of."""
+        task, self._task = self._task, None
+        if task is None:
+            return
+        try:
+            task.settle()
+        except FairwayError as error:
+            if not quietly:
+                raise
+            warnings.warn(error.message, stacklevel=2)
+
+    def _kept(self, one: Saved, task: Task) -> Kept:
+        return Kept(one, Path(task.root, one.name), task)
+
+    def _get(self) -> Task:
+        """The task that this process runs now."""
+        now = context.context()
+        task = self._task
+        if task is None or (task.run, task.task, task.n, task.rank) != (now.run, now.task, now.n, now.rank):
+            if task is not None:
+                task.settle()
+            task = self._task = Task(now, os.fspath(self.dir))
+        return task
+
+    def _forked(self) -> None:
+        if self._task is not None:
+            self._task.forget_thread()
+
+
+def _numbers(metrics: Mapping[str, Any]) -> dict[str, float]:
+    try:
+        found = {str(name): float(value) for name, value in metrics.items()}
+    except (TypeError, ValueError) as error:
+        raise DefinitionError(f"metrics of a checkpoint are numbers: {error}", hint='write metrics={"auc": 0.93}') from None
+    return {name: value for name, value in found.items() if math.isfinite(value)}
+
+
+checkpoint = Checkpoints()
+os.register_at_fork(after_in_child=checkpoint._forked)  # pyright: ignore[reportPrivateUsage]
