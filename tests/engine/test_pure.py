@@ -38,7 +38,7 @@ from tests.engine.simulate import RUN, World, outputs, statuses
 
 ONE = graph(call("a", "work", x=1), outputs={"r": out("a")})
 SEVEN = ArtifactRef("d", 1, "json", "int", "result", "7")
-PURE = ("apply", "decide", "resolve", "retry", "state", "scopegraph")
+PURE = ("apply", "decide", "resolve", "retry", "state", "scopegraph", "trialhistory", "studies")
 SECRET = Expr("secret", "TOKEN")
 
 

@@ -46,7 +46,12 @@ class Facts:
         if expr.kind == "item":
             axis = self.graph.axes.get(expr.name)
             return (*axis.axes, expr.name) if axis else ()
+        if expr.kind == "history":
+            node = self.nodes.get(expr.name)
+            return node.axes[:-1] if node else ()
         inner = merge_axes(self.axes(arg) for arg in expr.args)
+        if expr.kind == "at":
+            return tuple(axis for axis in inner if axis != expr.name)
         return tuple(axis for axis in inner if axis in expr.over) if expr.kind == "collect" else inner
 
     def type(self, expr: Expr) -> str:
@@ -67,7 +72,9 @@ class Facts:
         return self._combined_type(expr)
 
     def _combined_type(self, expr: Expr) -> str:
-        kinds = [self.type(arg) for arg in expr.args]
+        if expr.kind == "history":
+            return ""
+        kinds = [self.type(arg) for arg in expr.args[: 1 if expr.kind == "at" else None]]
         if expr.kind == "op":
             return operator_type(expr.name, kinds)
         same = kinds[0] if kinds and len(set(kinds)) == 1 else ""

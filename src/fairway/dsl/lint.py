@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
 
-from fairway.dsl import types
+from fairway.dsl import ganglint, types
 from fairway.dsl.infer import Facts
-from fairway.dsl.order import find_cycle
+from fairway.dsl.order import find_cycle, sources
 from fairway.dsl.source import suggest
 from fairway.spec.graph import Axis, Expr, Graph, Node
 from fairway.spec.record import Record, record
 
 Serializable = Callable[[str], bool]
 
-_KINDS = ("param", "output", "const", "artifact", "item", "collect", "either", "op", "secret", "run", "list")
+_KINDS = ("param", "output", "const", "artifact", "item", "collect", "either", "op", "secret", "run", "list", "at", "history")
 _OPERATORS = {
     **dict.fromkeys(("<", "<=", ">", ">=", "==", "!=", "+", "-", "*", "/", "//", "%", "and", "or", "in"), 2),
     **dict.fromkeys(("not", "len"), 1),
@@ -109,6 +109,10 @@ def _check_value(facts: Facts, expr: Expr, at_exit: bool) -> tuple[str, str]:
             return f"runs over the axis `{expr.name}`, which is not defined", _known("axes", expr.name, list(graph.axes))
         if not 0 <= expr.position < len(axis.sources):
             return f"takes list {expr.position} of the axis `{expr.name}`", f"it has {len(axis.sources)}, counted from 0"
+    if expr.kind == "history" and not any(node.pace and node.pace.by == expr.name for node in graph.nodes):
+        return f"uses the history of `{expr.name}`, by which no node is paced", "give a node a `pace` by it"
+    if expr.kind == "at" and expr.name not in graph.axes:
+        return f"chooses on the axis `{expr.name}`, which is not defined", _known("axes", expr.name, list(graph.axes))
     return _check_form(expr, at_exit)
 
 
@@ -119,6 +123,8 @@ def _check_form(expr: Expr, at_exit: bool) -> tuple[str, str]:
         return f"applies `{expr.name}` to {len(expr.args)} values", wanted
     if expr.kind == "collect" and len(expr.args) != 1:
         return f"collects {len(expr.args)} values", "collect takes one"
+    if expr.kind == "at" and len(expr.args) != 2:
+        return f"chooses with {len(expr.args)} values", "`at` takes two: what lies on the axis, and the index"
     if expr.kind == "either" and not expr.args:
         return "chooses between no values", "either takes at least one"
     if expr.kind == "run" and expr.name not in _FACTS:
@@ -167,6 +173,30 @@ def _check_axis(facts: Facts, axis: Axis) -> Iterator[Problem]:
         for id in facts.axes(source):
             if id == axis.id or id not in axis.axes:
                 yield Problem("axes", f"the axis `{axis.id}` runs over lists mapped over `{id}`", f"add `{id}` to its axes", axis.where)
+
+
+def check_pace(graph: Graph) -> Iterator[Problem]:
+    """A paced node lies on the same axes as the one by which it is paced, which takes something from it."""
+    nodes = {node.id: node for node in graph.nodes}
+    for node in graph.nodes:
+        pace = node.pace
+        if pace is None:
+            continue
+        by = nodes.get(pace.by)
+        if by is None or by.id == node.id:
+            yield Problem(
+                "pace", f"`{node.id}` is paced by `{pace.by}`, which is no other node", _known("nodes", pace.by, list(nodes)), node.where
+            )
+        elif not node.axes or by.axes != node.axes:
+            yield Problem(
+                "pace", f"`{node.id}` and `{by.id}`, by which it is paced, are not on the same axes", "put both on one axis", node.where
+            )
+        elif not any(name == node.id for expr in by.inputs.values() for name in sources(expr, {})):
+            yield Problem("pace", f"`{by.id}` takes nothing from `{node.id}`, which is paced by it", "pass an output of it on", node.where)
+        if pace.ahead < 1:
+            yield Problem("pace", f"`{node.id}` is paced with {pace.ahead} ahead", "`ahead` counts from 1", node.where)
+        if any(graph.axes[axis].batch != 1 for axis in node.axes if axis in graph.axes):
+            yield Problem("pace", f"`{node.id}` is paced and lies on an axis with batches", "remove `batch`", node.where)
 
 
 def check_cycles(graph: Graph) -> Iterator[Problem]:
@@ -284,6 +314,13 @@ def check_outputs(facts: Facts) -> Iterator[Problem]:
             yield Problem("outputs", f"the output `{name}` is mapped over {', '.join(axes)}", "collect it", facts.graph.where)
 
 
+def check_gangs(facts: Facts) -> Iterator[Problem]:
+    """Steps that are gangs can be: see `ganglint`."""
+    if any(step.gang.replicas for step in facts.graph.steps.values()):
+        for message, hint, where in ganglint.find_gang_problems(facts):
+            yield Problem("gangs", message, hint, where)
+
+
 def check_unused_params(facts: Facts) -> Iterator[Problem]:
     """A parameter that must be given is used."""
     used = {part.name for _, _, expr, _ in _all_values(facts.graph) for part in _parts(expr) if part.kind == "param"}
@@ -317,10 +354,12 @@ def check_capabilities(graph: Graph, capabilities: Collection[str]) -> Iterator[
         if step.kind == "container" and not have & {"image", "container"}:
             hint = "install a container engine, run it on a target that has one, or use fw.command with the program installed here"
             yield Problem("capabilities", f"the step `{step.name}` needs a container engine, which this target lacks", hint, step.where)
+    for message, hint, where in ganglint.find_missing_capability(graph, have):
+        yield Problem("capabilities", message, hint, where)
 
 
-STRUCTURE = (check_unique_ids, check_steps_known, check_references, check_axes, check_arguments, check_cycles)
-MEANING = (check_types, check_importable, check_secrets, check_outputs, check_unused_params)
+STRUCTURE = (check_unique_ids, check_steps_known, check_references, check_axes, check_arguments, check_pace, check_cycles)
+MEANING = (check_types, check_importable, check_secrets, check_outputs, check_gangs, check_unused_params)
 
 
 # walking -----------------------------------------------------------------------------------------------------

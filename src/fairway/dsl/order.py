@@ -10,7 +10,7 @@ from fairway.spec.graph import Axis, Expr, Node
 
 def sources(expr: Expr, axes: Mapping[str, Axis]) -> Iterator[str]:
     """Ids of the nodes that a value comes from, through the lists it is mapped over too."""
-    if expr.kind == "output":
+    if expr.kind in ("output", "history"):
         yield expr.name
     elif expr.kind == "item" and expr.name in axes:
         for source in axes[expr.name].sources:
@@ -28,6 +28,8 @@ def needs(node: Node, axes: Mapping[str, Axis]) -> set[str]:
         if id in axes:
             for source in axes[id].sources:
                 found.update(sources(source, axes))
+    if node.pace is not None:  # which waits for some of its tasks, and takes part in what it needs itself
+        found.discard(node.pace.by)
     return found
 
 

@@ -32,6 +32,8 @@ def needed_nodes(graph: Graph, node: Node) -> list[str]:
         for source in graph.axes[axis].sources if axis in graph.axes else ():
             found.update(dict.fromkeys(_nodes_in(source)))
     found.update(dict.fromkeys(node.after))
+    if node.pace is not None:
+        found.pop(node.pace.by, None)
     known = {other.id for other in graph.nodes}
     return [name for name in found if name in known and name != node.id]
 
@@ -49,7 +51,7 @@ def find_edges(graph: Graph) -> dict[str, list[str]]:
 
 
 def _nodes_in(expr: Expr) -> Iterator[str]:
-    if expr.kind == "output":
+    if expr.kind in ("output", "history"):
         yield expr.name
     for argument in expr.args:
         yield from _nodes_in(argument)
@@ -83,6 +85,10 @@ def describe_expr(expr: Expr) -> str:
         return f" {expr.name} ".join(parts) if len(parts) > 1 else f"{expr.name} {parts[0]}" if parts else expr.name
     if expr.kind in ("either", "collect"):
         return f"{expr.kind}({', '.join(describe_expr(part) for part in expr.args)})"
+    if expr.kind == "at":
+        return f"{describe_expr(expr.args[0])}[{describe_expr(expr.args[1])}]"
+    if expr.kind == "history":
+        return f"history of {expr.name}"
     if expr.kind == "list":
         return f"[{', '.join(describe_expr(part) for part in expr.args)}]"
     if expr.kind == "artifact":

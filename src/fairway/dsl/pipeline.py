@@ -16,6 +16,7 @@ from fairway.dsl.step import Step, check_function, parameters
 from fairway.dsl.trace import Trace, bind, current
 from fairway.dsl.value import Value
 from fairway.errors import DefinitionError, FairwayError
+from fairway.spec.artifact import ArtifactRef
 from fairway.spec.environment import Environment
 from fairway.spec.graph import Expr, Graph, Param, Port
 from fairway.spec.record import replace
@@ -117,6 +118,27 @@ class Pipeline:
                 message = f"{message}; here Value is a value that does not exist yet: a pipeline is traced before anything runs"
                 hint = "do this inside a step, which is given the real value"
             raise DefinitionError(message, hint=hint, where=blame(error)) from error
+
+    def expand(
+        self,
+        kwargs: Mapping[str, Any],
+        save: Callable[[Any], ArtifactRef] | None = None,
+        environment: Environment | None = None,
+    ) -> Graph:
+        """The graph of this pipeline with these values for its parameters: of a trial of a search, which is the whole pipeline once.
+
+        `save` stores values that are not small JSON; `environment` is the outer default.
+        """
+        trace = Trace(self.name, save=save)
+        token = current.set(trace)
+        try:
+            given = {p.name: trace.lift(kwargs.get(p.name, p.default), f"the parameter `{p.name}`") for p in self.params()}
+            graph = trace.finish(_outputs(trace, self._call(given)))
+        finally:
+            current.reset(token)
+        outer = under(self.environment, environment) if environment is not None else self.environment
+        steps = {key: replace(step, environment=under(step.environment, outer)) for key, step in graph.steps.items()}
+        return replace(graph, steps=steps, doc=summary(self.__doc__ or ""), where=place(self.function.__code__))
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         trace = current.get()

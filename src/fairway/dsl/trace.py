@@ -17,7 +17,7 @@ from fairway.dsl.value import Value
 from fairway.errors import ConfigError, DefinitionError, NotFoundError
 from fairway.spec.artifact import INLINE_LIMIT_BYTES, ArtifactRef
 from fairway.spec.environment import Environment
-from fairway.spec.graph import Axis, Expr, Graph, Guard, Node, Param, Port, StepDef
+from fairway.spec.graph import Axis, Expr, Graph, Guard, Node, Pace, Param, Port, StepDef
 from fairway.spec.record import replace
 
 current: ContextVar[Trace | None] = ContextVar("fairway_trace", default=None)
@@ -27,7 +27,7 @@ current: ContextVar[Trace | None] = ContextVar("fairway_trace", default=None)
 class _Draft:
     """A node while `after` may still add to it."""
 
-    __slots__ = ("after", "axes", "exit", "group", "guards", "id", "inputs", "step", "where")
+    __slots__ = ("after", "axes", "exit", "group", "guards", "id", "inputs", "pace", "step", "where")
 
     def __init__(self, id: str, step: str, where: str) -> None:
         self.id, self.step, self.where = id, step, where
@@ -37,6 +37,7 @@ class _Draft:
         self.after: list[str] = []
         self.group = ""
         self.exit = False
+        self.pace: Pace | None = None
 
 
 class Trace:
@@ -224,6 +225,28 @@ class Trace:
         self.drafts[draft.id] = draft
         return self._result(step, draft)
 
+    def add_axis(self, base: str, source: Expr, where: str) -> str:
+        """An axis that goes on with the items that did not fail; returns its id."""
+        id = _unique(base, self.axes)
+        self.axes[id] = Axis(id, (source,), on_error="keep", where=where)
+        return id
+
+    def reserve(self, base: str) -> str:
+        """An id for a node that `add_made` will add."""
+        id = self._node_id(base)
+        self.drafts[id] = _Draft(id, "", "")
+        return id
+
+    def add_made(
+        self, id: str, step: StepDef, inputs: dict[str, Expr], axes: tuple[str, ...], *, group: str, where: str, pace: Pace | None = None
+    ) -> None:
+        """A node whose inputs and axes are known already."""
+        draft = self.drafts[id]
+        draft.step, draft.where, draft.inputs, draft.axes, draft.pace = self._step_key(step), where, inputs, axes, pace
+        draft.guards = tuple(self.guards)
+        draft.after = list(dict.fromkeys(self.after))
+        draft.group = "/".join([*self.groups, group])
+
     def _node_id(self, base: str) -> str:
         """A free id, without asking for all that are taken."""
         id = base
@@ -349,7 +372,9 @@ class Trace:
                     where=self.drafts[next(iter(self.drafts))].where,
                 )
             self.params[name] = replace(self.params[name], type=kind)
-        nodes = [Node(d.id, d.step, d.inputs, d.axes, d.guards, tuple(d.after), d.group, d.exit, d.where) for d in self.drafts.values()]
+        nodes = [
+            Node(d.id, d.step, d.inputs, d.axes, d.guards, tuple(d.after), d.group, d.exit, d.where, d.pace) for d in self.drafts.values()
+        ]
         return Graph(
             self.name,
             params=tuple(self.params.values()),

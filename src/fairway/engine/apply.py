@@ -143,6 +143,23 @@ def _planned(state: RunState, event: ev.AttemptPlanned, touches: list[Touch]) ->
         task.attempts = (*task.attempts, event.attempt)
         if event.keys:
             task.key = event.keys[position]
+        if node.node.pace is not None:
+            node.beside[index] = find_beside(scope, node, index)
+
+
+def find_beside(scope: Scope, node: NodeState, index: Index) -> tuple[int, ...]:
+    """Which tasks by which the node is paced have not ended, of those before `index`."""
+    pace = node.node.pace
+    assert pace is not None
+    by, outer = scope.nodes[pace.by], index[:-1]
+    left = index[-1] - by.groups[tuple(range(len(outer)))][outer].settled
+    found: list[int] = []
+    for k in range(index[-1] - 1, -1, -1):
+        if len(found) >= left:
+            break
+        if by.items[*outer, k].status not in SETTLED:
+            found.append(k)
+    return tuple(reversed(found))
 
 
 def _observed(state: RunState, event: ev.AttemptObserved, touches: list[Touch]) -> None:
@@ -235,8 +252,12 @@ def _cached(state: RunState, event: ev.TasksCached, touches: list[Touch]) -> Non
         own = item.run == state.run
         if not own:
             task.cached = (item.run, item.task)
-        if len(node.items) == 1 and item.metrics:
-            state.metrics.update(item.metrics)
+        if item.metrics:
+            state.noted[scope.name, node.node.id, item.index] = item.metrics
+            if len(node.items) == 1:
+                state.metrics.update(item.metrics)
+        if node.node.pace is not None:
+            node.beside[item.index] = find_beside(scope, node, item.index)
         if item.graph:
             task.reason = item.graph
             _move(state, scope, node, item.index, "running", touches)
@@ -336,7 +357,7 @@ def _resumed(state: RunState, event: ev.RunResumed, touches: list[Touch]) -> Non
     """Keep what succeeded (by key, if the code was edited), forget what failed, and open everything for decision again."""
     for scope, node, index, task in state.tasks():
         if task.status in DONE_WELL and task.key and task.outputs is not None:
-            state.memo[address(scope, node, index)] = (task.key, task.outputs)
+            state.memo[address(scope, node, index)] = (task.key, task.outputs, state.metrics_of(scope, node, index))
     state.status, state.stopping, state.error, state.ended_at = "running", "", None, 0.0
     state.resumed_at, state.idle_s = state.now, 0.0  # not `event.at`: the clock of whoever resumes may be behind
     state.failures.clear()
@@ -353,6 +374,7 @@ def _resumed(state: RunState, event: ev.RunResumed, touches: list[Touch]) -> Non
         for scope, node, index, task in state.tasks():
             if task.n:
                 state.tries[address(scope, node, index)] = task.n
+        state.noted.clear()
         state.scopes.clear()
         state.totals.clear()
         _open(state, "", event.graph, None, touches)
@@ -398,6 +420,8 @@ def _forget(state: RunState, scope: Scope, node: NodeState, index: Index, task: 
                 state.tries[address(within, inner_node, inner_index)] = inner_task.n
         del state.scopes[name]
     task.status, task.error, task.reason, task.outputs, task.lost, task.tried = "waiting", None, "", None, 0, 0
+    node.told.pop(index, None)
+    state.noted.pop((scope.name, node.node.id, index), None)
     if task.n:
         state.tries[inner] = task.n
 

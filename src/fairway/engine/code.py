@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import fairway
 from fairway.dsl import bundle as bundles
 from fairway.dsl.mainmodule import NOTEBOOK
 from fairway.dsl.reach import IMPORTING, WHOLE, Code, Reach, open_sources
@@ -26,7 +27,7 @@ def code_of(graph: Graph, pipeline: Any, project: Project, source: str) -> tuple
     The facts are the machine (`machine.record`), `packages` (step -> distribution -> version), and for steps that only a dynamic step
     will call, `codes` (their `code_name` -> digest). Raises DefinitionError, ConfigError, StoreUnavailable.
     """
-    entries = list(dict.fromkeys((s.module, s.qualname) for s in graph.steps.values() if s.module))
+    entries = list(dict.fromkeys((s.module, s.qualname) for s in graph.steps.values() if s.module and not is_ours(s)))
     commands: list[Sequence[str]] = [s.argv for s in graph.steps.values() if s.argv]
     grows = [(s.module, s.qualname) for s in graph.steps.values() if s.kind == "dynamic"]
     commands += [step.definition().argv for step in _command_steps(grows)]
@@ -44,7 +45,11 @@ def code_of(graph: Graph, pipeline: Any, project: Project, source: str) -> tuple
     steps: dict[str, StepDef] = {}
     packages: dict[str, dict[str, str]] = {}
     for name, step in graph.steps.items():
-        if step.module:
+        if is_ours(step):
+            steps[name] = replace(step, code=hashlib.sha256(f"{step.module}:{step.qualname} {fairway.__version__}".encode()).hexdigest())
+            if not step.environment.lock:
+                packages[name] = machine.versions(("optuna",), project.home)
+        elif step.module:
             reached = found[step.module, step.qualname]
             steps[name] = replace(step, code=reached.digest)
             if reached.packages and not step.environment.lock:
@@ -57,6 +62,11 @@ def code_of(graph: Graph, pipeline: Any, project: Project, source: str) -> tuple
         facts["codes"] |= {code_name("", "", argv): _command_digest(argv, by_path) for argv in commands}
         packages |= {f"{m}:{q}": machine.versions(r.packages, project.home) for (m, q), r in found.items() if r.packages}
     return replace(graph, steps=steps), made.digest, facts, os.path.dirname(os.path.realpath(file))
+
+
+def is_ours(step: StepDef) -> bool:
+    """A step that Fairway brings itself: it travels with the runtime, and is another one with each version."""
+    return step.module.startswith("fairway.")
 
 
 def _called_by(found: Mapping[tuple[str, str], Reach], grows: Sequence[tuple[str, str]]) -> Iterator[tuple[str, str]]:

@@ -10,10 +10,11 @@ from collections.abc import Mapping, Sequence
 
 from fairway.engine.apply import Touch
 from fairway.engine.keys import fill_codes, fill_environments
-from fairway.engine.resolve import BROKEN, PENDING, SKIPPED, Library, Missing, final_status, group_status, resolve
+from fairway.engine.resolve import BROKEN, PENDING, SKIPPED, Library, Missing, final_status, group_status, is_broken, resolve
 from fairway.engine.retry import wait_s
 from fairway.engine.scopegraph import Edge, ScopeGraph
-from fairway.engine.state import NodeState, RunState, Scope, TaskState
+from fairway.engine.state import DONE_WELL, SETTLED, NodeState, RunState, Scope, TaskState
+from fairway.engine.trialhistory import has_ended
 from fairway.errors import DefinitionError, FairwayError
 from fairway.spec import event as ev
 from fairway.spec.artifact import ArtifactRef
@@ -98,6 +99,28 @@ class _Round:
         at = dict(zip(node.node.axes, index, strict=True)) if index else {}
         for edge in scope.index.edges[name]:
             self._follow(scope, node, edge, at)
+        paced = node.node if node.node.pace is not None else scope.index.paced.get(name)
+        if paced is not None:
+            self._next(scope, scope.nodes[paced.id], index[:-1])
+
+    def _next(self, scope: Scope, paced: NodeState, outer: Index) -> None:
+        """The one task that a pace may let go now: those before it have ended."""
+        group = paced.groups[tuple(range(len(outer)))].get(outer)
+        if group is not None and group.settled < group.created:
+            self._task(scope, paced, (*outer, group.settled))
+
+    def _pace(self, scope: Scope, node: Node, index: Index) -> str | None:
+        """None if its pace lets the task go, else as `_verdict`."""
+        assert node.pace is not None
+        outer, k = index[:-1], index[-1]
+        if k:
+            before = scope.nodes[node.id].items[*outer, k - 1]
+            if before.status not in SETTLED:
+                return ""
+            if before.status not in DONE_WELL:
+                return "failed" if is_broken(scope.nodes[node.id], before) else "upstream"
+        group = scope.nodes[node.pace.by].groups[tuple(range(len(outer)))].get(outer)
+        return None if k - (group.settled if group is not None else 0) < node.pace.ahead else ""
 
     def _follow(self, scope: Scope, node: NodeState, edge: Edge, at: Mapping[str, int]) -> None:
         if edge.group is None:
@@ -191,6 +214,9 @@ class _Round:
     def _verdict(self, scope: Scope, node: Node, index: Index) -> str:
         """ "ready", a reason to skip, or "" (not yet)."""
         at = dict(zip(node.axes, index, strict=True)) if index else {}
+        held = self._pace(scope, node, index) if node.pace is not None else None
+        if held is not None:
+            return held
         for guard in node.guards:
             value = resolve(self.state, scope, guard.expr, at, self.library)
             if isinstance(value, Missing):
@@ -209,6 +235,8 @@ class _Round:
         """Why `expr` has no value yet; without gathering the lists that it may consist of."""
         if expr.kind in ("const", "param", "secret", "artifact", "run", "item"):
             return None
+        if expr.kind == "history":
+            return None if has_ended(scope, expr, at) else PENDING
         if expr.kind == "collect":
             axes = scope.index.axes_of(expr.args[0])
             return group_status(scope, expr.args[0], axes, {a: at[a] for a in axes if a in expr.over and a in at})

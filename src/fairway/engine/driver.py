@@ -215,7 +215,7 @@ class Driver:
             index, _, key = item
             own = self.state.memo.get(address(scope.name, node.node.id, index)) if self.state.memo else None
             if own is not None and key and own[0] == key:
-                found.append(ev.CachedItem(index, key, dict(own[1]), run=self.run))
+                found.append(ev.CachedItem(index, key, dict(own[1]), run=self.run, metrics=dict(own[2])))
                 continue
             entry = entries.get(key)
             if entry is not None and self._intact(entry):

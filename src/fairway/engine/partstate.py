@@ -185,6 +185,10 @@ def find_sources(overview: Overview, scope: ScopeColumns, expr: Expr, at: Mappin
             if number >= MOST_SOURCES:
                 raise TooMany
             find_sources(overview, scope, expr.args[0], dict(zip(axes, index, strict=True)), found)
+    elif expr.kind == "history":
+        raise TooMany  # all trials before; a search's own page shows them
+    elif expr.kind == "at":
+        raise TooMany  # which one is known by value only
     else:
         for arg in expr.args:
             find_sources(overview, scope, arg, at, found)

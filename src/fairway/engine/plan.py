@@ -9,11 +9,14 @@ from typing import Any
 from fairway.engine.keys import StepKey, packages_of
 from fairway.engine.resolve import BROKEN, Library, Missing, resolve
 from fairway.engine.state import AttemptState, NodeState, RunState, Scope
+from fairway.engine.trialhistory import find_trial, history
 from fairway.errors import InternalError
 from fairway.spec.artifact import ArtifactRef
 from fairway.spec.attempt import AttemptItem, AttemptSpec, Input, attempt_id
 from fairway.spec.event import Index, address
 from fairway.spec.graph import Expr, StepDef
+
+_TOLD = ("index", "status", "reason", "values", "reports", "attrs")  # of other trials, to one that may be ended early
 
 
 class NodePlan:
@@ -28,7 +31,8 @@ class NodePlan:
         self.shared: dict[str, Expr] = {}
         self.own: dict[str, Expr] = {}
         for name, expr in node.node.inputs.items():
-            (self.own if scope.index.axes_of(expr) else self.shared)[name] = expr
+            differs = scope.index.axes_of(expr) or (expr.kind == "history" and node.node.pace is not None)
+            (self.own if differs else self.shared)[name] = expr
         self.shared_inputs: dict[str, Input] | None = None
         axes = [graph.axes[a] for a in node.node.axes]
         self.batch = axes[-1].batch if axes and self.step.kind != "container" else 1  # a container runs its program once
@@ -110,8 +114,30 @@ class Planner:
             environment=step.environment,
             timeout_s=step.timeout_s,
             secrets=tuple(sorted(secrets | set(step.secrets))),
-            context=self.context(),
+            context=self.context() if not self._searches(scope) else {**self.context(), **self._trial(scope, node, attempt.items[0])},
         )
+
+    def _searches(self, scope: Scope) -> bool:
+        """Tasks of the scope may be trials, or parts of them."""
+        return bool(scope.index.paced) or (scope.owner is not None and self._searches(self.state.scopes[scope.owner[0]]))
+
+    def _trial(self, scope: Scope, node: NodeState, index: Index) -> dict[str, Any]:
+        """What a task that is (part of) a trial is told of its search, and a paced task of when that began. Not part of any key."""
+        pace = node.node.pace
+        if pace is not None:
+            return {"search": {"started_at": node.started_at or self.state.now}}
+        found = find_trial(self.state, scope, node.node.id, index)
+        if found is None:
+            return {}
+        outer, paced, place = found
+        assert paced.node.pace is not None
+        told = paced.node.pace.told
+        trial: dict[str, Any] = {"number": place[-1], "told": told}
+        if told.get("pruner"):
+            at = dict(zip(paced.node.axes[:-1], place, strict=False))
+            known = history(self.state, outer, Expr("history", paced.node.pace.by), at, self.library)["trials"]
+            trial["trials"] = [{name: one[name] for name in _TOLD if name in one} for one in known if one["index"] != place[-1]]
+        return {"trial": trial}
 
     def context(self) -> dict[str, Any]:
         """What `fw.context()` shows of the run."""

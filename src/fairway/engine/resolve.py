@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from fairway.engine.scopegraph import sources_of
 from fairway.engine.state import DONE_WELL, SETTLED, NodeState, RunState, Scope, TaskState
+from fairway.engine.trialhistory import has_ended, history
 from fairway.errors import DefinitionError
 from fairway.spec.artifact import ArtifactRef
 from fairway.spec.attempt import Input
@@ -201,6 +202,21 @@ def _short(value: Any) -> str:
     return text if len(text) < 60 else text[:57] + "..."
 
 
+def _at(state: RunState, scope: Scope, expr: Expr, at: Mapping[str, int], library: Library) -> Value:
+    chosen = resolve(state, scope, expr.args[1], at, library)
+    if isinstance(chosen, Missing):
+        return chosen
+    index = library.value(chosen) if isinstance(chosen, ArtifactRef) else None
+    outer = tuple(at[a] for a in scope.graph.axes[expr.name].axes)
+    if not isinstance(index, int) or not 0 <= index < scope.lengths[expr.name].get(outer, 0):
+        raise DefinitionError(f"there is no item {index!r} on the axis {expr.name!r}", hint="choose the number of one of its items, from 0")
+    return resolve(state, scope, expr.args[0], {**at, expr.name: index}, library)
+
+
+def _history(state: RunState, scope: Scope, expr: Expr, at: Mapping[str, int], library: Library) -> Value:
+    return library.constant(history(state, scope, expr, at, library)) if has_ended(scope, expr, at) else PENDING
+
+
 def _param(state: RunState, scope: Scope, expr: Expr, at: Mapping[str, int], library: Library) -> Value:
     ref = state.params.get(expr.name)
     return library.constant(None) if ref is None else ref
@@ -236,6 +252,8 @@ _KINDS: dict[str, Callable[[RunState, Scope, Expr, Mapping[str, int], Library], 
     "either": _either,
     "list": _list,
     "op": _op,
+    "at": _at,
+    "history": _history,
     "param": _param,
     "item": _item,
     "run": _run_fact,

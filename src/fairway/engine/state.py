@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 from fairway.engine.scopegraph import ScopeGraph
 from fairway.spec.artifact import ArtifactRef
@@ -49,9 +50,13 @@ class Group:
 
 
 class NodeState:
-    """One node in one scope: its tasks by index, counted by status."""
+    """One node in one scope: its tasks by index, counted by status.
 
-    __slots__ = ("counts", "ended_at", "groups", "items", "node", "started_at", "tolerant")
+    Of a paced node `beside` says by index which of the trials before it had not ended when it was begun; of the node it is paced by `told`
+    keeps what `history` has made of each that has.
+    """
+
+    __slots__ = ("beside", "counts", "ended_at", "groups", "items", "node", "started_at", "told", "tolerant")
 
     def __init__(self, node: Node, tolerant: bool, groupings: tuple[tuple[int, ...], ...]) -> None:
         self.node = node
@@ -61,6 +66,8 @@ class NodeState:
         self.groups: dict[tuple[int, ...], dict[Index, Group]] = {g: {} for g in groupings}
         self.started_at = 0.0
         self.ended_at = 0.0
+        self.beside: dict[Index, tuple[int, ...]] = {}
+        self.told: dict[Index, dict[str, Any]] = {}
 
     @property
     def settled(self) -> bool:
@@ -199,7 +206,8 @@ class RunState:
         self.failures: list[tuple[str, str, Index]] = []
         self.retries: list[tuple[float, int, str, str, tuple[Index, ...]]] = []  # a heap
         self.tries: dict[str, int] = {}
-        self.memo: dict[str, tuple[str, Mapping[str, ArtifactRef]]] = {}
+        self.memo: dict[str, tuple[str, Mapping[str, ArtifactRef], Mapping[str, float]]] = {}
+        self.noted: dict[tuple[str, str, Index], Mapping[str, float]] = {}  # metrics of tasks that came from the cache
         self.metrics: dict[str, float] = {}
         self.resumes = 0
 
@@ -213,6 +221,15 @@ class RunState:
             for node in scope.nodes.values():
                 for index, task in node.items.items():
                     yield scope.name, node.node.id, index, task
+
+    def metrics_of(self, scope: str, node: str, index: Index) -> Mapping[str, float]:
+        """What the task had logged last, by its last attempt or by that from which its result was taken; {} of one of a batch."""
+        noted = self.noted.get((scope, node, index))
+        if noted is not None:
+            return noted
+        attempts = self.task(scope, node, index).attempts
+        attempt = self.attempts.get(attempts[-1]) if attempts else None
+        return attempt.outcome.metrics if attempt is not None and attempt.outcome is not None and len(attempt.items) == 1 else {}
 
     def counts(self) -> dict[str, int]:
         """Tasks by status."""

@@ -2,10 +2,102 @@
 
 from __future__ import annotations
 
-from fairway.engine.state import RunState
-from fairway.spec.study import Study
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from fairway.engine.resolve import Library
+from fairway.engine.state import SETTLED, NodeState, RunState, Scope, TaskState
+from fairway.engine.trialhistory import history, places
+from fairway.spec.event import Index, address
+from fairway.spec.graph import Expr
+from fairway.spec.study import Study, Trial, best_of
+
+_STATES = {"succeeded": "complete", "skipped": "failed", "failed": "failed", "cancelled": "cancelled", "running": "running"}
 
 
-def studies_of(state: RunState) -> list[Study]:
-    """Every search that the run's graphs hold, with its trials so far. [] for a run without one. Pure: it reads the state only."""
-    return []
+def studies_of(state: RunState, library: Library) -> list[Study]:
+    """Every search that the run's graphs hold, with its trials so far; [] for a run without one.
+
+    A search that lies on an axis itself is one study for each index. `library` is read for values that do not travel in their references.
+    """
+    found: list[Study] = []
+    for scope in state.scopes.values():
+        for by, paced in scope.index.paced.items():
+            node = scope.nodes[paced.id]
+            outers = {index[:-1]: None for index in scope.nodes[by].items}
+            found += [_study(state, scope, node, scope.nodes[by], outer, library) for outer in outers]
+    return found
+
+
+def _study(state: RunState, scope: Scope, paced: NodeState, by: NodeState, outer: Index, library: Library) -> Study:
+    pace = paced.node.pace
+    assert pace is not None
+    told: Mapping[str, Any] = pace.told
+    at = dict(zip(by.node.axes[:-1], outer, strict=True))
+    entries = history(state, scope, Expr("history", by.node.id), at, library)["trials"]
+    directions = tuple(told.get("directions", ()))
+    trials = tuple(_trial(state, scope, by, outer, entry) for entry in entries)
+    space: dict[str, Any] = told.get("space", {})
+    return Study(
+        name=address(scope.name, by.node.id, outer),
+        metrics=tuple(told.get("metrics", ())),
+        directions=directions,
+        params=tuple(space),
+        space=space,
+        sampler=told.get("sampler", {}).get("kind", ""),
+        pruner=told.get("pruner", {}).get("kind", ""),
+        asked=sum(1 for index in by.items if index[:-1] == outer),
+        parallel=pace.ahead,
+        trials=trials,
+        best=best_of(trials, directions),
+    )
+
+
+def _trial(state: RunState, scope: Scope, by: NodeState, outer: Index, entry: Mapping[str, Any]) -> Trial:
+    index = (*outer, entry["index"])
+    task = by.items[index]
+    values = [value for value in entry.get("values", ()) if value is not None]
+    reports = tuple((float(step), float(value)) for step, value in entry.get("reports", ()))
+    whole = bool(values) and len(values) == len(entry["values"])
+    status = _STATES.get(entry["status"], "failed")
+    error = entry.get("error", "")
+    if entry.get("reason") == "pruned":
+        status = "pruned"
+        values = values if whole else [value for _, value in reports[-1:]] if len(entry["values"]) == 1 else []
+    elif status == "complete" and not whole:
+        status, values, error = "failed", [], "it gave no value for the metric"
+    elif status == "failed" and not error:
+        error = f"skipped ({entry.get('reason', '')})"
+    if status == "running" and not task.attempts and task.status == "waiting":
+        status = "waiting"
+    started_at, ended_at = _times(state, scope, by, index, task)
+    return Trial(
+        number=entry["index"],
+        state=status,
+        params=entry["params"],
+        values=tuple(values) if status in ("complete", "pruned") else (),
+        reports=reports,
+        task=address(scope.name, by.node.id, index),
+        attempt=task.attempts[-1] if task.attempts else "",
+        started_at=started_at,
+        ended_at=ended_at,
+        error=error if status in ("failed", "cancelled") else "",
+    )
+
+
+def _times(state: RunState, scope: Scope, by: NodeState, index: Index, task: TaskState) -> tuple[float, float]:
+    """When its first attempt was planned, and when the last had ended that it, or a step of it, was made of."""
+    planned: list[float] = []
+    ended: list[float] = []
+    for attempt in _attempts(state, scope, by, index):
+        planned.append(attempt.planned_at)
+        if attempt.outcome is not None:
+            ended.append(attempt.outcome.usage.ended_at)
+    return min(planned, default=0.0), max(ended, default=0.0) if task.status in SETTLED else 0.0
+
+
+def _attempts(state: RunState, scope: Scope, by: NodeState, index: Index) -> Iterator[Any]:
+    for place in places(state, scope.name, by.node.id, index):
+        for name in state.task(*place).attempts:
+            if name in state.attempts:
+                yield state.attempts[name]

@@ -8,6 +8,8 @@ maps on. An `Expr("collect")` gathers all elements of its argument's axes beyond
 An axis may lie on other axes (its source is itself mapped): then its length may differ for each of their indices.
 Guards say when a node runs: all guards must hold, else its tasks are skipped; a task whose input was skipped is
 skipped too, except through `either`, which takes its first argument that was not skipped, and `collect`, which leaves skipped elements out.
+A node with a `pace` runs one index after the other, each as soon as few enough tasks of another node are still to end; it can see by
+`history` how those before have ended. That is how a search proposes parameters one after the other while several trials of them run.
 """
 
 from __future__ import annotations
@@ -40,6 +42,9 @@ class Expr(Record):
     - "either": the first of `args` that was not skipped
     - "op": operator `name` on `args`: one of < <= > >= == != + - * / // % and or not in len
     - "secret": the secret `name`
+    - "at": `args[0]`, which lies on axis `name`, at the index on it that `args[1]` is
+    - "history": how the tasks of node `name`, by which another is paced, have ended so far (for that other node: those before it), along
+    its last axis; see `fairway.engine.trialhistory`. Whoever else asks gets it when all have ended
     - "run": a fact of the run, `name` in "id", "status", "error" (only in the exit handler), "started_at"
     """
 
@@ -126,11 +131,26 @@ class StepDef(Record):
 
 
 @record
+class Pace(Record):
+    """The node's tasks run in order along its last axis: one when that before it has ended and fewer than `ahead` tasks of node `by` with a
+    smaller index have not. If one was skipped, so are all after it.
+
+    `by` takes outputs of the paced node, at the same index; `told` is JSON that its tasks find in their context (the trials of a search:
+    metrics, directions, pruner, …).
+    """
+
+    by: str
+    ahead: int = 1
+    told: dict[str, Any] = field(default_factory=dict)
+
+
+@record
 class Node(Record):
     """One call of a step. `id` is unique in its graph ("train", "train-2", "clean.load" inside pipeline `clean`).
 
     `axes`: what it is mapped over, outermost first. `after`: node ids that must have ended (succeeded or been skipped). `group`: the nested
     pipelines around it, "/"-joined, for display. `exit`: an exit handler: runs when all others have ended, however they did.
+    `pace`: one index after the other.
     """
 
     id: str
@@ -142,6 +162,7 @@ class Node(Record):
     group: str = ""
     exit: bool = False
     where: str = ""
+    pace: Pace | None = None
 
 
 @record

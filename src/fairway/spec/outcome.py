@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from fairway.spec.artifact import ArtifactRef
 from fairway.spec.record import Record, field, record
 
@@ -52,15 +54,25 @@ class Usage(Record):
 
 
 @record
+class TrialNotes(Record):
+    """What a trial of a search leaves for those after it: `reports` are (step, value) of its first metric while it ran, at most
+    `spec.study.MOST_REPORTS` of them; `attrs` is what the pruner remembers of it, as JSON."""
+
+    reports: tuple[tuple[float, float], ...] = ()
+    attrs: dict[str, Any] = field(default_factory=dict)
+
+
+@record
 class ItemOutcome(Record):
     """One item of an attempt. `status`: "succeeded", "failed", "skipped". For a dynamic step `graph` is the digest of the Graph it made
-    (an artifact of format "graph", JSON of `to_plain(Graph)`)."""
+    (an artifact of format "graph", JSON of `to_plain(Graph)`). `trial`: how a trial of a search went."""
 
     status: str
     outputs: dict[str, ArtifactRef] = field(default_factory=dict)
     error: ErrorInfo | None = None
     graph: str = ""
     reason: str = ""
+    trial: TrialNotes | None = None
 
 
 @record

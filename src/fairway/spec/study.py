@@ -8,7 +8,9 @@ from fairway.spec.record import Record, field, record
 
 TRIAL_STATES = ("waiting", "running", "complete", "pruned", "failed", "cancelled")
 SUGGESTION = "_suggestion"
-"""The output of a node that suggests parameters which holds what its sampler has to remember of this trial and of the search."""
+"""The output of a node that suggests parameters that holds what its sampler has to remember of this trial."""
+SAMPLER_STATE = "_state"
+"""That which holds what the sampler has to remember from one suggestion to the next."""
 PRUNED = "pruned"
 """Why a trial that was ended early counts as skipped."""
 MOST_REPORTS = 256
@@ -38,8 +40,9 @@ class Trial(Record):
 
 @record
 class Study(Record):
-    """One search of a run. `name` is the id of the node whose tasks are the trials ("tune.train"), with the scope before it, if it is in
-    one. `directions`: "min" or "max" for each of `metrics`. `params` are the names in the space, in its order; `space` is the space as JSON.
+    """One search of a run. `name` is the id of the node whose tasks are the trials ("tune.train"), with the scope before it, if any.
+
+    `directions`: "min" or "max" for each of `metrics`. `params` are the names in the space, in its order; `space` is the space as JSON.
 
     `asked`: how many trials are wanted at most; `trials` are those begun so far, by number. `best`: numbers of the best trial (one metric),
     or of the trials that no other one beats in every metric (several), in order of the first metric.

@@ -1,0 +1,178 @@
+"""What `Expr("history")` is: how the trials of a search have ended so far, as JSON. Pure look-ups in a run's state.
+
+`{"trials": [entry, …], "state": …}`, entries in order of their index: `index`, `status` ("succeeded", "failed", "skipped", "cancelled",
+"running"), `params` (outputs of the paced node at that index), `suggestion` (what the sampler keeps of it), and of those that have ended
+`values` (one for each metric, null where there is none), `reports` ([[step, value], …]), `attrs` (of its pruner), `reason`, `error`.
+`state` is what the sampler remembered last.
+
+Each entry is made once; what a suggestion costs beyond that is to put them together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from fairway.engine.state import DONE_WELL, SETTLED, AttemptState, NodeState, RunState, Scope, TaskState
+from fairway.spec.artifact import ArtifactRef
+from fairway.spec.event import Index, address
+from fairway.spec.graph import Expr, Pace
+from fairway.spec.outcome import TrialNotes
+from fairway.spec.study import PRUNED, SAMPLER_STATE, SUGGESTION
+
+if TYPE_CHECKING:
+    from fairway.engine.resolve import Library
+
+_ERROR_CHARS = 300
+
+
+def has_ended(scope: Scope, expr: Expr, at: Mapping[str, int]) -> bool:
+    """Have all tasks ended that the history tells of? (For the paced node itself its pace decides.)"""
+    by = scope.nodes[expr.name]
+    if by.node.axes[-1] in at:
+        return True
+    if not scope.expanded(by.node.axes, {a: at[a] for a in by.node.axes[:-1] if a in at}):
+        return False
+    outer = tuple(at[a] for a in by.node.axes[:-1])
+    group = by.groups[tuple(range(len(outer)))].get(outer)
+    return group is None or group.settled == group.created
+
+
+def history(state: RunState, scope: Scope, expr: Expr, at: Mapping[str, int], library: Library) -> dict[str, Any]:
+    """See above. At an index of the search's own axis it tells of those before it, as they were when that task was begun."""
+    by = scope.nodes[expr.name]
+    paced = scope.nodes[scope.index.paced[expr.name].id]
+    outer = tuple(at[a] for a in by.node.axes[:-1])
+    axis = by.node.axes[-1]
+    k = at.get(axis)
+    count = max(0, scope.lengths[axis].get(tuple(at[a] for a in scope.graph.axes[axis].axes), 0)) if k is None else k
+    beside: frozenset[int] = frozenset()
+    if k is not None:
+        mine = paced.items.get((*outer, k))
+        if mine is not None and mine.status not in ("waiting", "retrying"):
+            beside = frozenset(paced.beside.get((*outer, k), ()))
+    trials: list[dict[str, Any]] = []
+    for i in range(count):
+        entry = _entry(state, scope, paced, by, (*outer, i), i in beside, library)
+        if entry is None:  # nor is any after it
+            break
+        trials.append(entry)
+    found: dict[str, Any] = {"trials": trials}
+    before = paced.items.get((*outer, k - 1)) if k else None
+    if before is not None and before.outputs and SAMPLER_STATE in before.outputs:
+        found["state"] = library.value(before.outputs[SAMPLER_STATE])
+    return found
+
+
+def _entry(
+    state: RunState, scope: Scope, paced: NodeState, by: NodeState, index: Index, beside: bool, library: Library
+) -> dict[str, Any] | None:
+    """One trial, None for one that was never suggested."""
+    suggested, task = paced.items.get(index), by.items.get(index)
+    if suggested is None or task is None or suggested.status not in DONE_WELL:
+        return None
+    if task.status not in SETTLED or beside:
+        return _suggested(suggested, index, library)
+    known = by.told.get(index)
+    if known is None:
+        assert paced.node.pace is not None
+        known = by.told[index] = _ended(state, scope, by, index, paced.node.pace, _suggested(suggested, index, library), library)
+    return known
+
+
+def _suggested(task: TaskState, index: Index, library: Library) -> dict[str, Any]:
+    entry: dict[str, Any] = {"index": index[-1], "status": "running"}
+    outputs = task.outputs or {}
+    entry["params"] = {name: library.value(ref) for name, ref in outputs.items() if name not in (SUGGESTION, SAMPLER_STATE)}
+    if SUGGESTION in outputs:
+        entry["suggestion"] = library.value(outputs[SUGGESTION])
+    return entry
+
+
+def _ended(
+    state: RunState, scope: Scope, by: NodeState, index: Index, pace: Pace, entry: dict[str, Any], library: Library
+) -> dict[str, Any]:
+    task = by.items[index]
+    entry["status"] = "succeeded" if task.status in DONE_WELL else task.status
+    metrics: dict[str, float] = dict(logged(state, scope.name, by.node.id, index))
+    entry["values"] = [_value(name, task, metrics, library) for name in pace.told.get("metrics", ())]
+    notes = notes_of(state, scope.name, by.node.id, index)
+    if notes is not None:
+        entry["reports"], entry["attrs"] = [list(one) for one in notes.reports], notes.attrs
+    if is_pruned(state, scope.name, by.node.id, index):
+        entry["reason"] = PRUNED
+    elif task.status == "skipped":
+        entry["reason"] = task.reason
+    if task.error is not None:
+        entry["error"] = f"{task.error.kind}: {task.error.message}"[:_ERROR_CHARS]
+    return entry
+
+
+def _value(name: str, task: TaskState, metrics: Mapping[str, float], library: Library) -> float | None:
+    """The metric by this name: an output, else what was logged last."""
+    ref = (task.outputs or {}).get(name) if task.status in DONE_WELL else None
+    value = _number(ref, library) if ref is not None else None
+    return metrics.get(name) if value is None else value
+
+
+def _number(ref: ArtifactRef, library: Library) -> float | None:
+    value = library.value(ref) if ref.inline is not None else None
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) and value - value == 0 else None
+
+
+def places(state: RunState, scope: str, node: str, index: Index) -> Iterator[tuple[str, str, Index]]:
+    """The task and, if it is dynamic, those of the graphs it made."""
+    yield scope, node, index
+    inner = state.scopes.get(address(scope, node, index))
+    if inner is not None:
+        for one in inner.nodes.values():
+            for place in one.items:
+                yield from places(state, inner.name, one.node.id, place)
+
+
+def _last_attempts(state: RunState, scope: str, node: str, index: Index) -> Iterator[AttemptState]:
+    for place in places(state, scope, node, index):
+        attempts = state.task(*place).attempts
+        attempt = state.attempts.get(attempts[-1]) if attempts else None
+        if attempt is not None and attempt.outcome is not None:
+            yield attempt
+
+
+def logged(state: RunState, scope: str, node: str, index: Index) -> Mapping[str, float]:
+    """The metrics that the trial, or a step of it, logged last."""
+    found: dict[str, float] = {}
+    for place in places(state, scope, node, index):
+        found.update(state.metrics_of(*place))
+    return found
+
+
+def notes_of(state: RunState, scope: str, node: str, index: Index) -> TrialNotes | None:
+    """What the trial, or the step of it that reported most, left about how it went."""
+    found: TrialNotes | None = None
+    for attempt in _last_attempts(state, scope, node, index):
+        notes = next((item.trial for item in attempt.outcome.items), None) if attempt.outcome is not None else None
+        if notes is not None and (found is None or len(notes.reports) > len(found.reports)):
+            found = notes
+    return found
+
+
+def is_pruned(state: RunState, scope: str, node: str, index: Index) -> bool:
+    """The trial, or a step of it, was ended early because it promised too little."""
+    return any(
+        item.status == "skipped" and item.reason == PRUNED
+        for attempt in _last_attempts(state, scope, node, index)
+        if attempt.outcome is not None
+        for item in attempt.outcome.items
+    )
+
+
+def find_trial(state: RunState, scope: Scope, node: str, index: Index) -> tuple[Scope, NodeState, Index] | None:
+    """(scope, paced node, index) of the search whose trial this task is, or is a part of; None if it is of none."""
+    while True:
+        paced = scope.index.paced.get(node)
+        if paced is not None:
+            return scope, scope.nodes[paced.id], index
+        if scope.owner is None:
+            return None
+        name, node, index = scope.owner
+        scope = state.scopes[name]

@@ -1,0 +1,56 @@
+"""The step that chooses the best of all trials when they have ended."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from fairway.errors import TaskFailed
+from fairway.spec.study import PRUNED, Trial, best_of
+
+
+def best(history: Mapping[str, Any], search: Mapping[str, Any]) -> dict[str, Any]:
+    """The best trial's number, parameters and value, and a table of all. Of several metrics the best in the first that no other beats.
+
+    Raises TaskFailed if no trial was complete.
+    """
+    metrics: Sequence[str] = search["metrics"]
+    entries = history["trials"]
+    trials = [
+        Trial(entry["index"], "complete", entry["params"], tuple(entry["values"]))
+        for entry in entries
+        if entry["status"] == "succeeded" and entry["values"] and None not in entry["values"]
+    ]
+    front = best_of(trials, tuple(search["directions"]))
+    if not front:
+        raise _nothing(entries, metrics)
+    chosen = next(trial for trial in trials if trial.number == front[0])
+    table = [_row(entry, metrics, entry["index"] in front) for entry in entries]
+    value = chosen.values[0] if len(metrics) == 1 else dict(zip(metrics, chosen.values, strict=True))
+    params = {name: value for name, value in chosen.params.items() if value is not None}
+    return {"best_params": params, "best_value": value, "best_trial": chosen.number, "trials": table}
+
+
+def _row(entry: Mapping[str, Any], metrics: Sequence[str], is_best: bool) -> dict[str, Any]:
+    values: Sequence[Any] = entry.get("values") or (None,) * len(metrics)
+    pruned = entry.get("reason") == PRUNED
+    complete = entry["status"] == "succeeded" and None not in values
+    row: dict[str, Any] = {"number": entry["index"], "state": "pruned" if pruned else "complete" if complete else "failed"}
+    row |= {"best": is_best, **dict(zip(metrics, values, strict=True)), **{f"params.{k}": v for k, v in entry["params"].items()}}
+    return row | ({"error": entry["error"]} if "error" in entry else {})
+
+
+def _nothing(entries: Sequence[Mapping[str, Any]], metrics: Sequence[str]) -> TaskFailed:
+    failed = [entry for entry in entries if "error" in entry]
+    if failed:
+        return TaskFailed(
+            f"none of {len(entries)} trials was complete; trial {failed[0]['index']} failed: {failed[0]['error']}",
+            hint="`fairway logs` shows what it printed",
+        )
+    if any(entry["status"] == "succeeded" for entry in entries):
+        names = " and ".join(f"`{name}`" for name in metrics)
+        return TaskFailed(
+            f"no trial gave a number for {names}",
+            hint="return it as an output of that name, or say it in the step: fw.log(" + f"{metrics[0]}=…)",
+        )
+    return TaskFailed("no trial was complete: all were skipped or ended early", hint="choose a pruner that waits longer, or none")

@@ -1,0 +1,118 @@
+"""A study of Optuna's made of what a run's journal tells: nothing is kept anywhere else, so a search is whole again after any kill."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from fairway.errors import UnsupportedError
+from fairway.spec.study import PRUNED
+
+if TYPE_CHECKING:
+    from optuna.distributions import BaseDistribution
+    from optuna.study import Study
+    from optuna.trial import FrozenTrial
+
+NAME = "fairway"
+
+
+def load_optuna(extra: str = "") -> Any:
+    """The library, or an error that says how to get it."""
+    try:
+        import optuna
+    except ImportError as error:
+        raise UnsupportedError(
+            f"hyperparameter search needs Optuna: {error}",
+            hint=f'pip install "fairway[tune]"; a step with packages of its own needs "optuna"{extra} among them',
+        ) from None
+    return optuna
+
+
+def make_distributions(space: Mapping[str, Mapping[str, Any]]) -> dict[str, BaseDistribution]:
+    """The space in Optuna's words."""
+    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
+    found: dict[str, BaseDistribution] = {}
+    for name, spec in space.items():
+        if "choices" in spec:
+            found[name] = CategoricalDistribution(spec["choices"])
+        elif spec["type"] == "int":
+            found[name] = IntDistribution(spec["low"], spec["high"], log=spec.get("log", False), step=spec.get("step", 1))
+        else:
+            found[name] = FloatDistribution(spec["low"], spec["high"], log=spec.get("log", False), step=spec.get("step"))
+    return found
+
+
+class Past:
+    """The trials so far, numbered as Optuna does: known ones of other runs first, `offset` of them, then those of this run."""
+
+    def __init__(self, directions: Sequence[str], distributions: Mapping[str, BaseDistribution]) -> None:
+        self.directions = list(directions)
+        self.distributions = dict(distributions)
+        self.trials: list[FrozenTrial] = []
+        self.attrs: dict[str, Any] = {}
+        self.offset = 0
+
+    def add_known(self, prior: Sequence[Mapping[str, Any]]) -> None:
+        """Trials of other runs, as far as they lie in the space."""
+        for one in prior:
+            params = {name: one["params"][name] for name in self.distributions if one["params"].get(name) is not None}
+            if all(self._contains(name, value) for name, value in params.items()) and params:
+                self.append(params, "succeeded", one["values"], (), {})
+        self.offset = len(self.trials)
+
+    def _contains(self, name: str, value: Any) -> bool:
+        distribution = self.distributions[name]
+        try:
+            return bool(distribution._contains(distribution.to_internal_repr(value)))
+        except (TypeError, ValueError):
+            return False
+
+    def add(self, entry: Mapping[str, Any]) -> None:
+        """One trial of this run, an entry of `Expr("history")`."""
+        suggestion = entry.get("suggestion") or {}
+        asked = suggestion.get("params", entry.get("params", {}))
+        status = "pruned" if entry.get("reason") == PRUNED else entry["status"]
+        attrs = {**suggestion.get("attrs", {}), **entry.get("attrs", {})}
+        self.append(asked, status, entry.get("values", ()), entry.get("reports", ()), attrs)
+
+    def append(self, params: Mapping[str, Any], status: str, values: Sequence[Any], reports: Sequence[Any], attrs: dict[str, Any]) -> None:
+        from datetime import UTC, datetime
+
+        from optuna.trial import FrozenTrial, TrialState
+
+        state, told = TrialState.FAIL, None
+        whole = bool(values) and all(value is not None for value in values)
+        if status == "succeeded" and whole:
+            state, told = TrialState.COMPLETE, list(values)
+        elif status == "pruned":
+            state = TrialState.PRUNED
+            told = list(values) if whole else [reports[-1][1]] if reports and len(self.directions) == 1 else None
+        elif status == "running":
+            state = TrialState.RUNNING
+        number = len(self.trials)
+        at = datetime.fromtimestamp(0, UTC).replace(tzinfo=None)
+        self.trials.append(
+            FrozenTrial(
+                number=number,
+                state=state,
+                value=None,
+                values=told,
+                datetime_start=at,
+                datetime_complete=at if state.is_finished() else None,
+                params=dict(params),
+                distributions={name: self.distributions[name] for name in params},
+                user_attrs={},
+                system_attrs=attrs,
+                intermediate_values={int(step): float(value) for step, value in reports},
+                trial_id=number,
+            )
+        )
+
+    def study(self, sampler: Any = None, pruner: Any = None) -> Study:
+        """A study over these trials, changed by what is asked of it and kept nowhere."""
+        optuna = load_optuna()
+        from fairway.train.tune.storage import PastStorage
+
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        return optuna.load_study(study_name=NAME, storage=PastStorage(self), sampler=sampler, pruner=pruner)

@@ -1,0 +1,96 @@
+"""The step that suggests one trial's parameters, from how those before it went.
+
+Its module imports Optuna when it is imported itself, unlike others of this room: a zygote imports it once, and every suggestion (and
+every trial that may be ended early) is a fork of that.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from importlib import import_module
+from typing import Any
+
+from fairway.dsl.space import is_active
+from fairway.spec.study import SAMPLER_STATE, SUGGESTION
+from fairway.step import context
+from fairway.train.tune.past import Past, load_optuna, make_distributions
+from fairway.train.tune.samplers import load_generators, make_sampler, save_generators
+
+with suppress(ImportError):  # the step says what to install, when it runs
+    import_module("optuna.samplers")
+
+_MOVED = "cma:"
+"""Attributes so large (a whole optimizer) that only the newest that counts is remembered."""
+
+
+def suggest(history: Mapping[str, Any], search: Mapping[str, Any]) -> dict[str, Any]:
+    """Parameters for the next trial; None for one that is not active beside the others. Skips when the search's time is over."""
+    _stop_in_time(search)
+    load_optuna()
+    space, parallel = search["space"], search.get("parallel", 1)
+    sampler = make_sampler(search["sampler"], search.get("seed", 0), parallel)
+    state = history.get("state") or {}
+    if "generators" in state:
+        load_generators(sampler, state["generators"])
+    distributions = make_distributions(space)
+    past = make_past(history["trials"], search, distributions)
+    past.attrs.update(state.get("attrs", {}))
+    moved: dict[str, dict[str, Any]] = state.get("moved", {})
+    for number, attrs in moved.items():
+        past.trials[int(number)].system_attrs.update(attrs)
+    trial = past.study(sampler).ask()
+    number = trial.number
+    params = ask(trial, space)
+    attrs = dict(past.trials[number].system_attrs)
+    large = {name: attrs.pop(name) for name in list(attrs) if name.startswith(_MOVED) and isinstance(attrs[name], str)}
+    made: dict[str, Any] = {name: params.get(name) for name in space}
+    made[SUGGESTION] = {"params": params, **({"attrs": attrs} if attrs else {})}
+    made[SAMPLER_STATE] = {
+        "generators": save_generators(sampler),
+        **({"attrs": past.attrs} if past.attrs else {}),
+        **({"moved": kept} if (kept := _keep(past, {**moved, **({str(number): large} if large else {})})) else {}),
+    }
+    return made
+
+
+def ask(trial: Any, space: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """What the trial is suggested for each parameter of the space that is active."""
+    params: dict[str, Any] = {}
+    for name, spec in space.items():
+        if not is_active(spec, params):
+            continue
+        if "choices" in spec:
+            params[name] = trial.suggest_categorical(name, spec["choices"])
+        elif spec["type"] == "int":
+            params[name] = trial.suggest_int(name, spec["low"], spec["high"], log=spec.get("log", False), step=spec.get("step", 1))
+        else:
+            params[name] = trial.suggest_float(name, spec["low"], spec["high"], log=spec.get("log", False), step=spec.get("step"))
+    return params
+
+
+def make_past(trials: Sequence[Mapping[str, Any]], search: Mapping[str, Any], distributions: Mapping[str, Any]) -> Past:
+    """The trials known beforehand, then those of this search."""
+    past = Past(search["directions"], distributions)
+    past.add_known(search.get("prior", ()))
+    for entry in trials:
+        past.add(entry)
+    return past
+
+
+def _keep(past: Past, moved: Mapping[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Those of trials that have not ended, and of the newest that is complete: older ones nobody asks for."""
+    from optuna.trial import TrialState
+
+    open_ = {number: attrs for number, attrs in moved.items() if past.trials[int(number)].state == TrialState.RUNNING}
+    done = [number for number in moved if past.trials[int(number)].state == TrialState.COMPLETE]
+    newest = max(done, key=int, default="")
+    return {**({newest: moved[newest]} if newest else {}), **open_}
+
+
+def _stop_in_time(search: Mapping[str, Any]) -> None:
+    timeout_s = search.get("timeout_s", 0.0)
+    started_at = context.context().more.get("search", {}).get("started_at", 0.0)
+    if timeout_s and started_at and time.time() - started_at > timeout_s:
+        context.skip("the time of the search is over")
