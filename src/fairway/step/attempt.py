@@ -106,6 +106,9 @@ class Attempt:
         return Outcome(spec.id, "ended", tuple(results), usage=usage, metrics=self._metrics(), worker=f"{usage.host}:{os.getpid()}")
 
     def _run_item(self, runner: ItemRunner, item: AttemptItem, current: context.Context, debugger: Any) -> ItemOutcome:
+        return with_notes(self._run_plain_item(runner, item, current, debugger))
+
+    def _run_plain_item(self, runner: ItemRunner, item: AttemptItem, current: context.Context, debugger: Any) -> ItemOutcome:
         current.task, current.seed = item.task, item.seed
         try:
             if self.spec.step.gang.replicas:
@@ -159,7 +162,7 @@ class Attempt:
             outcome = ItemOutcome("failed", error=self._describe(error, runner.phase))
         finally:
             self.points.flush()
-        return Report(outcome, at or time.time(), self._metrics(), usage.running_at, usage.writing_at)
+        return Report(with_notes(outcome), at or time.time(), self._metrics(), usage.running_at, usage.writing_at)
 
     def _describe(self, error: BaseException, phase: str) -> ErrorInfo:
         info = describe_exception(error, self.origin)
@@ -184,6 +187,12 @@ class Attempt:
         usage.wall_s = round(max(0.0, usage.ended_at - usage.started_at), 6)
         usage.cpu_s = round(time.process_time() - self._cpu_before_s + below.ru_utime + below.ru_stime, 6)
         usage.peak_memory_bytes = max(max(mine.ru_maxrss, below.ru_maxrss) * scale, self._gang_peak_bytes)
+
+
+def with_notes(outcome: ItemOutcome) -> ItemOutcome:
+    """The outcome of a trial of a search says how it went, too."""
+    notes = context.find_notes()
+    return outcome if notes is None else replace(outcome, trial=notes)
 
 
 class Claim:
