@@ -1,7 +1,7 @@
 """The step that suggests one trial's parameters, from how those before it went.
 
-Its module imports Optuna when it is imported itself, unlike others of this room: a zygote imports it once, and every suggestion (and
-every trial that may be ended early) is a fork of that.
+Its module imports Optuna, and uses it once, when it is imported itself, unlike others of this room: a zygote imports it once, and every
+suggestion (and every trial that may be ended early) is a fork of that.
 """
 
 from __future__ import annotations
@@ -9,17 +9,14 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from importlib import import_module
 from typing import Any
 
 from fairway.dsl.space import is_active
+from fairway.errors import UnsupportedError
 from fairway.spec.study import SAMPLER_STATE, SUGGESTION
 from fairway.step import context
 from fairway.train.tune.past import Past, load_optuna, make_distributions
 from fairway.train.tune.samplers import load_generators, make_sampler, save_generators
-
-with suppress(ImportError):  # the step says what to install, when it runs
-    import_module("optuna.samplers")
 
 _MOVED = "cma:"
 """Attributes so large (a whole optimizer) that only the newest that counts is remembered."""
@@ -94,3 +91,14 @@ def _stop_in_time(search: Mapping[str, Any]) -> None:
     started_at = context.context().more.get("search", {}).get("started_at", 0.0)
     if timeout_s and started_at and time.time() - started_at > timeout_s:
         context.skip("the time of the search is over")
+
+
+def _rehearse() -> None:
+    """Suggest something once: what libraries only load or compute at their first use is then there for every fork."""
+    search = {"space": {"x": {"type": "float", "low": 0.0, "high": 1.0}}, "directions": ["min"], "sampler": {"kind": "tpe"}}
+    trials = [{"index": n, "status": "succeeded", "params": {"x": n / 16}, "values": [n / 16]} for n in range(16)]
+    suggest({"trials": trials}, search)
+
+
+with suppress(ImportError, UnsupportedError):  # the step says what to install, when it runs
+    _rehearse()
