@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from fairway.errors import DefinitionError, NotFoundError
 from fairway.spec.gang import LOOPBACK, PORTS_EACH, Gang, Place, World, places_of
+from fairway.spec.record import replace
 from fairway.train.frameworks import check_gang, get_framework
 
 OURS = ("torch", "tensorflow", "keras", "jax", "deepspeed", "accelerate")
@@ -56,9 +57,20 @@ def test_torch_ranks_meet_where_rank_0_listens_and_launchers_at_another_port(mad
     assert {(one["MASTER_ADDR"], one["MASTER_PORT"]) for one in ranks} == {(places[0].hosts[0], str(places[0].ports[0][0]))}
     assert {one["PET_RDZV_ENDPOINT"] for one in ranks} == {places[0].endpoint(0, 1)}
     assert ranks[0]["PET_RDZV_ENDPOINT"].rpartition(":")[2] != ranks[0]["MASTER_PORT"]
-    assert [one["PET_RDZV_CONF"] == "is_host=true" for one in ranks] == [place.replica == 0 for place in places]
-    assert [one["GROUP_RANK"] for one in ranks] == [str(place.replica) for place in places]
+    assert {one["PET_RDZV_BACKEND"] for one in ranks} == {"static"}
+    assert [one["PET_NODE_RANK"] for one in ranks] == [one["GROUP_RANK"] for one in ranks] == [str(place.replica) for place in places]
+    assert {one["PET_NNODES"] for one in ranks} == {str(gang.replicas)}
     assert {one["TORCHELASTIC_RESTART_COUNT"] for one in ranks} == {str(places[0].n - 1)}
+
+
+@given(gangs())
+def test_an_elastic_rendezvous_has_one_host_and_as_few_launchers_as_the_gang_bears(made: tuple[Gang, list[Place]]) -> None:
+    gang, places = made
+    gang = replace(gang, options={"rdzv": "c10d"})
+    check_gang(gang)
+    ranks = told("torch", gang, places)
+    assert [one["PET_RDZV_CONF"] == "is_host=true" for one in ranks] == [place.replica == 0 for place in places]
+    assert {one["PET_MAX_RESTARTS"] for one in ranks} == {str(gang.restarts)}
     least, colon, most = ranks[0]["PET_NNODES"].partition(":")
     assert (most if colon else least) == str(gang.replicas)
     assert bool(colon) == (0 < gang.min_replicas < gang.replicas)
@@ -145,6 +157,7 @@ def test_a_gang_without_roles_is_one_of_workers() -> None:
         (Gang(2, "keras", processes=2, roles={"chief": 1, "worker": 1}), "one process each"),
         (Gang(2, "keras", options={"backend": "theano"}), "no backend 'theano'"),
         (Gang(2, "torch", options={"bakend": "gloo"}), "no option 'bakend'"),
+        (Gang(2, "deepspeed", options={"rdzv": "etcd"}), "not 'etcd'"),
         (Gang(2, "jax", options={"x": 1}), "no option 'x'"),
         (Gang(2, "tensorflow", roles={"worker": 1, "evaluator": 1}, processes=2), ""),
     ],

@@ -58,3 +58,7 @@ class Accelerate:
     def around(self, place: Place, gang: Gang) -> AbstractContextManager[None]:
         """As PyTorch."""
         return Torch().around(place, gang)
+
+    def check(self, gang: Gang) -> str:
+        """As PyTorch."""
+        return Torch().check(gang)

@@ -51,3 +51,7 @@ class DeepSpeed:
     def around(self, place: Place, gang: Gang) -> AbstractContextManager[None]:
         """As PyTorch."""
         return Torch().around(place, gang)
+
+    def check(self, gang: Gang) -> str:
+        """As PyTorch."""
+        return Torch().check(gang)

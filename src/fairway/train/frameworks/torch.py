@@ -24,6 +24,7 @@ class Torch:
     source = "https://docs.pytorch.org/docs/stable/elastic/run.html#environment-variables"
     options: Mapping[str, str] = {
         "backend": 'what `init_process_group()` takes where it is not told ("gloo", "nccl", "mpi"): else gloo for CPUs, nccl for GPUs',
+        "rdzv": 'how several `torchrun` meet: "static" (the default), or "c10d", which is elastic and gives rank 0 to any replica',
         "interface": 'the network interface for all traffic between ranks ("eth0"); on one machine it is the loopback anyway',
     }
 
@@ -59,6 +60,11 @@ class Torch:
         launcher = argv and (argv[0].rpartition("/")[2] == "torchrun" or runs_module(argv, "torch.distributed.run"))
         return first_of_replica(place, argv) if launcher else argv
 
+    def check(self, gang: Gang) -> str:
+        """What is wrong with the options, "" if nothing is."""
+        rdzv = gang.options.get("rdzv", "static")
+        return "" if rdzv in ("static", "c10d") else f'rdzv is "static" or "c10d", not {rdzv!r}'
+
     @contextmanager
     def around(self, place: Place, gang: Gang) -> Generator[None]:
         """Threads as many as the rank has cores, and the backend that was asked for; a group that is left open is closed."""
@@ -77,16 +83,17 @@ class Torch:
 
 
 def _of_torchrun(place: Place, gang: Gang) -> dict[str, str]:
-    """What `torchrun` takes for its arguments where they are not given. Ranks of a gang that may shrink are started by an elastic one."""
-    elastic = gang.min_replicas and gang.min_replicas < place.replicas
+    """What `torchrun` takes for its arguments where they are not given: a static rendezvous, in which replica 0 has rank 0, or c10d, in
+    which launchers may leave and come back, and agree on their order by themselves."""
+    elastic = gang.options.get("rdzv") == "c10d"
+    shrinks = elastic and 0 < gang.min_replicas < place.replicas
     return {
-        "PET_NNODES": f"{gang.min_replicas}:{place.replicas}" if elastic else str(place.replicas),
-        "PET_NODE_RANK": str(place.replica),
+        "PET_NNODES": f"{gang.min_replicas}:{place.replicas}" if shrinks else str(place.replicas),
         "PET_NPROC_PER_NODE": str(gang.processes),
         "PET_MAX_RESTARTS": str(gang.restarts if elastic else 0),
-        "PET_RDZV_BACKEND": "c10d",
+        "PET_RDZV_BACKEND": "c10d" if elastic else "static",
         "PET_RDZV_ENDPOINT": place.endpoint(0, 1),
         "PET_RDZV_ID": place.attempt or "gang",
-        "PET_RDZV_CONF": f"is_host={'true' if place.replica == 0 else 'false'}",
+        **({"PET_RDZV_CONF": f"is_host={'true' if place.replica == 0 else 'false'}"} if elastic else {"PET_NODE_RANK": str(place.replica)}),
         "PET_LOCAL_ADDR": place.hosts[place.rank],
     }
