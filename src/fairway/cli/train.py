@@ -3,21 +3,31 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
+from typing import Any
 
 import click
 
-from fairway.cli.arguments import output_option
+from fairway.cli.arguments import on_option, output_option
+from fairway.cli.request import split_param
 from fairway.errors import ConfigError, DefinitionError, NotFoundError
-from fairway.spec.graph import Graph, StepDef
+from fairway.spec.graph import Graph
 
 
 @click.command("train")
 @click.argument("what", metavar="PIPELINE[:STEP]")
 @click.option("--dry-run", is_flag=True, help="Print what each rank is told; start nothing.")
+@click.option("--scale", default="", metavar="N,…", help="Train with so many replicas, one after the other; compare.")
+@click.option("--by", type=click.Choice(["steps", "time"]), default="steps", help="With --scale: steps a second, or time taken.")
+@click.option("-p", "--param", multiple=True, metavar="NAME=VALUE", help="With --scale: a parameter of the pipeline.")
 @click.option("--hosts", default="", metavar="HOST,…", help="Addresses of the replicas, as on a cluster.")
 @output_option
-def command(what: str, dry_run: bool, hosts: str, output: str | None) -> None:
+@on_option
+@click.pass_obj
+def command(folder: str, what: str, dry_run: bool, scale: str, hosts: str, output: str | None, **more: Any) -> None:
     """Look at a step that is a gang: per rank, the variables and the command, for any framework.
+
+    With --scale it trains at several sizes and says how well it scales, and what bounds it.
 
     `fairway run` trains; this shows how the ranks find each other. STEP may be left out where one step is a gang.
 
@@ -26,12 +36,20 @@ def command(what: str, dry_run: bool, hosts: str, output: str | None) -> None:
       fairway train pipeline.py --dry-run
       fairway train pipeline.py:fit --dry-run -o json
       fairway train pipeline.py --dry-run --hosts 10.0.0.1,10.0.0.2
+      fairway train pipeline.py --scale 1,2,4
     """
     from fairway.train.dryrun import plan_gang, render_plan
 
+    if scale and not dry_run:
+        _scale(folder, what, scale, output, **more)
+        return
     if not dry_run:
-        raise ConfigError("say what to do with the gang", hint=f"--dry-run shows it; `fairway run {what.partition(':')[0]}` trains")
-    step = find_gang(what)
+        raise ConfigError(
+            "say what to do with the gang",
+            hint=f"--dry-run shows it; --scale 1,2 measures it; `fairway run {what.partition(':')[0]}` trains",
+        )
+    graph, node, _ = find_gang(what)
+    step = graph.steps[next(one.step for one in graph.nodes if one.id == node)]
     addresses = [host.strip() for host in hosts.split(",") if host.strip()]
     if addresses and len(addresses) != step.gang.replicas:
         raise ConfigError(
@@ -46,30 +64,41 @@ def command(what: str, dry_run: bool, hosts: str, output: str | None) -> None:
         sys.stdout.write(render_plan(plan))
 
 
-def find_gang(what: str) -> StepDef:
-    """The step that PIPELINE[:STEP] names. Raises DefinitionError, which says what to do, where it is no gang."""
+def _scale(folder: str, what: str, scale: str, output: str | None, by: str, param: Sequence[str]) -> None:
+    from fairway.cli.trainscale import measure_sizes, show_scaling
+    from fairway.train.scaling import parse_sizes
+
+    sizes = parse_sizes(scale)
+    graph, node, file = find_gang(what)
+    pairs = [split_param(text) or (text, "") for text in param]
+    show_scaling(measure_sizes(folder, graph, node, sizes, dict(pairs), file), by, output)
+
+
+def find_gang(what: str) -> tuple[Graph, str, str]:
+    """The graph, the node of the gang, and the pipeline's own name out of PIPELINE[:STEP]. Raises DefinitionError, which says what to do,
+    where it is no gang."""
     graph, name = _load(what)
     steps = {node.id: graph.steps[node.step] for node in graph.nodes}
     gangs = {id: step for id, step in steps.items() if step.gang.replicas}
     if name:
-        chosen = [step for id, step in steps.items() if name in (id, step.name)]
+        chosen = next((id for id, step in steps.items() if name in (id, step.name)), "")
         if not chosen:
             raise NotFoundError(f"{graph.name} has no step {name!r}", hint=f"its gangs are {', '.join(gangs) or 'none'}")
-        if not chosen[0].gang.replicas:
+        if not steps[chosen].gang.replicas:
             raise DefinitionError(
                 f"`{name}` is no gang: one process runs it",
                 hint="make it one: @fw.step(gang=fw.gang(replicas=2, framework=…))",
-                where=chosen[0].where,
+                where=steps[chosen].where,
             )
-        return chosen[0]
-    distinct = {step.name: step for step in gangs.values()}
+        return graph, chosen, what.rpartition(":")[0]
+    distinct = {step.name: id for id, step in reversed(gangs.items())}
     if not distinct:
         raise DefinitionError(
             f"no step of {graph.name} is a gang", hint="make one: @fw.step(gang=fw.gang(replicas=2, framework=…)) on the step that trains"
         )
     if len(distinct) > 1:
         raise ConfigError(f"{graph.name} has {len(distinct)} gangs", hint=f"name one: {', '.join(f'{what}:{step}' for step in distinct)}")
-    return next(iter(distinct.values()))
+    return graph, next(iter(distinct.values())), what
 
 
 def _load(what: str) -> tuple[Graph, str]:
