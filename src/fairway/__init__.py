@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from fairway.step.transform import Transform, transform
     from fairway.step.types import HTML, Directory, Figure, File, Markdown, Metrics, Model, Table
     from fairway.train.checkpoints import checkpoint
+    from fairway.train.shard import shard
 
 _HOME = {
     name: module
@@ -57,6 +58,7 @@ _HOME = {
         ("step.traffic", ("Traffic",)),
         ("step.transform", ("transform", "Transform")),
         ("train.checkpoints", ("checkpoint",)),
+        ("train.shard", ("shard",)),
         ("engine.client", ("run", "runs")),
         ("serve.feedback.dataset", ("traffic",)),
         ("data.table", ("read",)),
@@ -73,7 +75,7 @@ _HOME = {
 __all__ = [  # noqa: RUF022 - in the order in which one meets them; `__getattr__` finds them
     "step", "pipeline", "dynamic", "each", "collect", "when", "otherwise", "either", "after", "length", "contains", "secret", "artifact",
     "env", "retry", "gang", "pool", "place", "volume", "command", "container", "In", "Out", "load_pipeline",
-    "log", "progress", "checkpoint", "context", "skip", "tune", "File", "Directory", "Model", "Figure", "Metrics", "Table", "HTML", "Markdown",
+    "log", "progress", "checkpoint", "shard", "context", "skip", "tune", "File", "Directory", "Model", "Figure", "Metrics", "Table", "HTML", "Markdown",
     "run", "runs", "read", "follow", "measure", "validate", "drift", "baseline", "traffic", "Traffic", "transform", "Transform",
     "Step", "Pipeline", "FairwayError",
 ]  # fmt: skip

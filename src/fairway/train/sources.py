@@ -1,0 +1,145 @@
+"""What `fw.shard` can read, each in one of two ways: by number (`Numbered`), or from the front (`Streamed`)."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+
+from fairway.errors import DefinitionError
+from fairway.step.types import Directory
+
+_ROWS = 8192
+
+
+class Numbered:
+    """Items that can be had by their numbers. `take(numbers)` gives a batch of them, `get(number)` one."""
+
+    def __init__(self, size: int, take: Callable[[Sequence[int]], Any], get: Callable[[int], Any], dataset: Any = None) -> None:
+        self.size, self.take, self.get, self.dataset = size, take, get, dataset
+
+
+class Streamed:
+    """Items that come one after the other. `begin(skip)` starts anew behind the first `skip` items; `join(items)` makes a batch of some.
+
+    `again`: it can be begun more than once.
+    """
+
+    def __init__(self, begin: Callable[[int], Iterator[Any]], join: Callable[[list[Any]], Any], *, again: bool = True) -> None:
+        self.begin, self.join, self.again = begin, join, again
+
+
+def open_dataset(dataset: Any) -> Numbered | Streamed:
+    """The way to read it. Raises DefinitionError for what cannot be read."""
+    kind = type(dataset)
+    if isinstance(dataset, Directory):
+        files = list(dataset.files())
+        return Numbered(len(files), lambda numbers: [files[number] for number in numbers], files.__getitem__)
+    if getattr(kind, "fairway_type", "") == "fairway.data.Table":
+        return _of_table(dataset)
+    if (
+        isinstance(dataset, tuple | dict)
+        and dataset
+        and all(map(_is_columnar, dataset if isinstance(dataset, tuple) else dataset.values()))
+    ):
+        return _of_several(dataset)
+    found = _of_array(dataset)
+    if found is not None:
+        return found
+    if _is_torch_dataset(dataset) or (hasattr(kind, "__len__") and hasattr(kind, "__getitem__") and not isinstance(dataset, dict)):
+        return Numbered(len(dataset), lambda numbers: [dataset[number] for number in numbers], dataset.__getitem__, dataset)
+    if isinstance(dataset, Iterable) and not isinstance(dataset, dict):
+        return Streamed(lambda skip: _skipped(dataset, skip), list, again=iter(dataset) is not dataset)
+    raise DefinitionError(
+        f"fw.shard cannot read a {kind.__module__}.{kind.__qualname__}",
+        hint="give it a list, arrays or tensors, a frame, fw.read(…), a fw.Directory, a PyTorch dataset, or anything that can be iterated",
+    )
+
+
+def _is_columnar(value: Any) -> bool:
+    return _of_array(value) is not None
+
+
+def _of_array(value: Any) -> Numbered | None:
+    """Arrays, tensors and frames: a batch is of the same kind."""
+    kind = type(value)
+    library = kind.__module__.partition(".")[0]
+    if library == "pandas" and hasattr(value, "iloc"):
+        return Numbered(len(value), lambda numbers: value.iloc[list(numbers)], lambda number: value.iloc[number])
+    if library == "polars" and hasattr(value, "gather_every"):
+        return Numbered(len(value), lambda numbers: value[list(numbers)], lambda number: value[number])
+    if library == "polars":
+        raise DefinitionError("fw.shard needs to know the rows of a LazyFrame", hint="give it frame.collect()")
+    if library == "pyarrow" and hasattr(value, "take"):
+        return Numbered(len(value), lambda numbers: value.take(list(numbers)), lambda number: value.slice(number, 1))
+    torch = sys.modules.get("torch")
+    if torch is not None and isinstance(value, torch.Tensor) and value.ndim:
+        return Numbered(len(value), lambda numbers: value[torch.as_tensor(list(numbers), dtype=torch.long)], lambda number: value[number])
+    if library == "scipy" and hasattr(value, "tocsr"):
+        rows = value.tocsr()
+        return Numbered(rows.shape[0], lambda numbers: rows[list(numbers)], lambda number: rows[number])
+    if library in ("numpy", "jaxlib", "jax") and getattr(value, "ndim", 0):
+        import numpy as np
+
+        return Numbered(len(value), lambda numbers: value[np.asarray(numbers, dtype=np.int64)], lambda number: value[number])
+    return None
+
+
+def _of_several(columns: tuple[Any, ...] | dict[Any, Any]) -> Numbered:
+    """(x, y) or {"x": x, "y": y}: a batch holds the same rows of each."""
+    names = list(range(len(columns))) if isinstance(columns, tuple) else list(columns)
+    found = {name: _of_array(columns[name]) for name in names}
+    parts = {name: part for name, part in found.items() if part is not None}
+    sizes = {part.size for part in parts.values()}
+    if len(sizes) != 1:
+        raise DefinitionError(
+            "the parts of a data set are of different lengths: " + ", ".join(f"{name}: {part.size:,}" for name, part in parts.items()),
+            hint="each row of one belongs to the row of the same number of the others",
+        )
+
+    def whole(pieces: dict[Any, Any]) -> Any:
+        return tuple(pieces.values()) if isinstance(columns, tuple) else pieces
+
+    return Numbered(
+        sizes.pop(),
+        lambda numbers: whole({name: part.take(numbers) for name, part in parts.items()}),
+        lambda number: whole({name: part.get(number) for name, part in parts.items()}),
+    )
+
+
+def _of_table(table: Any) -> Streamed:
+    """A table of `fw.read`, row by row from its batches: each rank reads it all, and keeps a window of it."""
+
+    def begin(skip: int) -> Iterator[Any]:
+        for batch in table.batches(rows=_ROWS):
+            if skip >= batch.rows:
+                skip -= batch.rows
+                continue
+            columns = {name: one.values(range(skip, batch.rows)) for name, one in batch.columns.items()}
+            skip = 0
+            names = list(columns)
+            for row in zip(*columns.values(), strict=True):
+                yield dict(zip(names, row, strict=True))
+
+    def join(rows: list[dict[str, Any]]) -> dict[str, list[Any]]:
+        return {name: [row[name] for row in rows] for name in table.columns}
+
+    return Streamed(begin, join)
+
+
+def _is_torch_dataset(dataset: Any) -> bool:
+    """A map-style one: it has a length and gives items by number."""
+    data = sys.modules.get("torch.utils.data")
+    return (
+        data is not None
+        and isinstance(dataset, data.Dataset)
+        and hasattr(dataset, "__len__")
+        and not isinstance(dataset, data.IterableDataset)
+    )
+
+
+def _skipped(dataset: Iterable[Any], skip: int) -> Iterator[Any]:
+    items = iter(dataset)
+    for _ in range(skip):
+        next(items, None)
+    return items
