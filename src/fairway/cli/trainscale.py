@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -93,7 +94,10 @@ def _open(folder: str, graph: Graph, size: int, params: Mapping[str, Any], file:
 def _measure(session: AnySession, node: str, size: int) -> Measured:
     """Run it to its end. Raises FairwayError if it fails."""
     try:
+        before = _machine_cpu()
+        began = time.monotonic()
         state = session.drive()
+        busy = (_machine_cpu() - before) / (time.monotonic() - began)
         if state.status != "succeeded":
             first = state.first_failure()
             told = first[1].message if first else state.status
@@ -104,9 +108,21 @@ def _measure(session: AnySession, node: str, size: int) -> Measured:
         usage = outcome.usage if outcome is not None else None
         took = usage.wall_s if usage is not None else 0.0
         cores = (os.cpu_count() or 0) if not session.remote else 0
-        return read_measured(session.services.streams, session.run, attempt, size, took, cores)
+        found = read_measured(session.services.streams, session.run, attempt, size, took, cores)
+        found.busy = busy if cores else 0.0
+        return found
     finally:
         session.close()
+
+
+def _machine_cpu() -> float:
+    """CPU seconds that all processes of this machine have used since it started; 0 where the system does not tell."""
+    try:
+        with open("/proc/stat", encoding="ascii") as file:
+            user, nice, system, _, _, irq, softirq, steal, *_ = (int(word) for word in file.readline().split()[1:])
+    except (OSError, ValueError):
+        return 0.0
+    return (user + nice + system + irq + softirq + steal) / os.sysconf("SC_CLK_TCK")
 
 
 def read_measured(streams: StreamStore, run: str, attempt: str, size: int, took_s: float, cores: int) -> Measured:

@@ -19,14 +19,17 @@ Point = tuple[float, float]
 
 @record
 class Measured(Record):
-    """A gang of `ranks` ranks. `rate`: steps a second, all ranks together; `took_s`: of its step. `waits`: mean share of time by kind; `cpu`:
-    cores that all ranks together kept busy, of `cores` (0: not known); `gpu`: percent, -1 without. `note`: why it was not measured."""
+    """A gang of `ranks` ranks. `rate`: steps a second, all ranks together; `took_s`: of its step. `waits`: mean share of time by kind;
+    `cpu`: cores that all ranks together kept busy, `busy` those that anybody did, of `cores` (0: not known); `gpu`: percent, -1 without.
+    `note`: why it was not measured.
+    """
 
     ranks: int
     rate: float = 0.0
     took_s: float = 0.0
     waits: dict[str, float] = field(default_factory=dict)
     cpu: float = 0.0
+    busy: float = 0.0
     cores: int = 0
     gpu: float = -1.0
     run: str = ""
@@ -35,8 +38,9 @@ class Measured(Record):
 
 @record
 class Scaled(Record):
-    """How a size compares with the smallest: `speedup` of it, `efficiency` (1: every rank brings as much as the first), and what `bounds` it:
-    "input", "checkpoint", "network", "compute", "machine" or "" with the sentence that says so."""
+    """How a size compares with the smallest: `speedup` of it, `efficiency` (1: every rank brings as much as the first), and what bounds it:
+    `bound` is "input", "checkpoint", "network", "compute", "machine" or "", `why` the sentence that says so.
+    """
 
     measured: Measured
     speedup: float = 0.0
@@ -71,8 +75,9 @@ def growth(points: Sequence[Point]) -> float:
 
 
 def judge_scaling(measured: Sequence[Measured], *, by: str = "steps") -> list[Scaled]:
-    """Each size against the smallest that was measured. `by` "steps": by steps a second of all ranks together (each rank's share of the data
-    is its own); "time": by how long the step took (the same work in all)."""
+    """Each size against the smallest that was measured. `by` "steps": by steps a second of all ranks together (each rank's share of the
+    data is its own); "time": by how long the step took (the same work in all).
+    """
     by = by if by == "time" or all(one.rate for one in measured if not one.note) else "time"
     speed = {one.ranks: (one.rate if by == "steps" else 1 / one.took_s if one.took_s else 0.0) for one in measured if not one.note}
     first = next((one for one in measured if not one.note and speed[one.ranks]), None)
@@ -98,12 +103,14 @@ def _bound(one: Measured, first: Measured, efficiency: float) -> tuple[str, str]
     if one.cores and one.cpu >= BUSY_MACHINE * one.cores:
         return "machine", f"{one.cpu:.1f} of {one.cores} cores are busy: more ranks share the same cores"
     each = one.cpu / one.ranks
+    if one.cores and one.busy >= BUSY_MACHINE * one.cores and one.gpu < 0:
+        return "machine", f"{one.busy:.1f} of {one.cores} cores are busy, with other work too; the ranks get {one.cpu:.1f} of them"
     if each >= BUSY_MACHINE or (one.gpu < 0 and each >= 0.5 and efficiency >= GOOD):
         return "compute", f"each rank computes: {each:.2f} cores busy"
     if one is not first and efficiency < GOOD and one.gpu < 0:
         return "network", (
-            f"ranks neither compute ({each:.2f} cores each, {first.cpu / first.ranks:.2f} with {first.ranks}) nor wait where Fairway can see it: "
-            "most likely for each other"
+            f"ranks neither compute ({each:.2f} cores each, {first.cpu / first.ranks:.2f} with {first.ranks}) "
+            "nor wait where Fairway can see it: most likely for each other"
         )
     return "", f"each rank keeps {each:.2f} cores busy" + (f" and its device {one.gpu:.0f}%" if one.gpu >= 0 else "")
 

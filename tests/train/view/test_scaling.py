@@ -58,6 +58,7 @@ def test_without_steps_the_time_counts() -> None:
         ),
         ("network", "wait for the other ranks 30%", Measured(4, rate=20.0, waits={"network": 0.3}, cpu=2.0, cores=8)),
         ("machine", "3.9 of 4 cores are busy", Measured(4, rate=20.0, cpu=3.9, cores=4)),
+        ("machine", "with other work too; the ranks get 0.9", Measured(4, rate=12.0, cpu=0.9, busy=1.95, cores=2)),
         ("compute", "devices are 96% busy", Measured(4, rate=39.0, cpu=1.0, cores=64, gpu=96.0)),
         ("compute", "each rank computes: 0.97 cores", Measured(4, rate=39.0, cpu=3.9, cores=64)),
         ("network", "most likely for each other", Measured(4, rate=20.0, cpu=1.2, cores=64)),
