@@ -6,6 +6,7 @@ import io
 import pickle
 from collections.abc import Callable, Mapping
 from importlib import import_module
+from importlib.util import find_spec
 from typing import Any
 
 LARGE_BYTES = 1 << 16
@@ -50,7 +51,8 @@ def unpickle_task(data: bytes, arrays: Mapping[int, Any]) -> Any:
 
 
 def _pickler() -> Callable[[Any, Callable[[Any], int | None]], Any]:
-    base: Any = import_module("joblib.externals.cloudpickle").Pickler
+    name = "cloudpickle" if find_spec("cloudpickle") else "joblib.externals.cloudpickle"  # joblib brought its own before 1.6
+    base: Any = import_module(name).Pickler
 
     class Pickler(base):
         def __init__(self, file: Any, number_large: Callable[[Any], int | None]) -> None:

@@ -21,19 +21,18 @@ gang_cluster <- function(timeout = 600) {
 }
 """
 _WORKER = """# Waits until the step asks for its cluster, works for it until it is stopped, and waits again.
-host <- Sys.getenv("FAIRWAY_R_HOST")
-port <- as.integer(Sys.getenv("FAIRWAY_R_PORT"))
-ask <- function() suppressWarnings(tryCatch(
-  socketConnection(host, port = port, blocking = TRUE, open = "a+b", timeout = 30L * 24L * 3600L), error = function(e) NULL))
-repeat {
-  con <- ask()
-  while (is.null(con)) {
-    Sys.sleep(0.1)
-    con <- ask()
+# All in one function: what a cluster's user does with the workers' global variables must not touch it.
+local({
+  host <- Sys.getenv("FAIRWAY_R_HOST")
+  port <- as.integer(Sys.getenv("FAIRWAY_R_PORT"))
+  ask <- function() suppressWarnings(tryCatch(
+    socketConnection(host, port = port, blocking = TRUE, open = "a+b", timeout = 30L * 24L * 3600L), error = function(e) NULL))
+  repeat {
+    while (is.null(con <- ask())) Sys.sleep(0.1)
+    try(parallel:::workLoop(structure(list(con = con), class = "SOCKnode")), silent = TRUE)
+    try(close(con), silent = TRUE)
   }
-  try(parallel:::workLoop(structure(list(con = con), class = "SOCKnode")), silent = TRUE)
-  try(close(con), silent = TRUE)
-}
+})
 """
 
 

@@ -1,18 +1,22 @@
-"""Ray: a head and a node for every rank, for the length of the step; `ray.init()` in the step finds it without arguments."""
+"""Ray: a cluster of the machines of all ranks, for the length of the step; `ray.init()` in the step finds it without arguments."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 from fairway.spec.gang import Gang, Place, Service
+from fairway.train.beside.doors import wait_at
 from fairway.train.frameworks.plain import Plain
 
-QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_DISABLE_IMPORT_WARNING": "1", "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "1"}
+_COME_S = 120.0
+_SILENT = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_DISABLE_IMPORT_WARNING": "1"}
 
 
 class Ray(Plain):
-    """Rank 0 runs the step; its tasks and actors run on the nodes of all ranks."""
+    """Rank 0 runs the step; its tasks and actors run on the machines of all ranks."""
 
     name = "ray"
     title = "Ray"
@@ -20,35 +24,49 @@ class Ray(Plain):
     source = "https://docs.ray.io/en/latest/cluster/cli.html"
     options: Mapping[str, str] = {
         "dashboard": 'where Ray shows its own page ("127.0.0.1:8265"); without it, nowhere',
-        "object_store": "bytes of shared memory for objects, of each node (268435456)",
+        "object_store": "bytes of shared memory for objects, on each machine (268435456)",
     }
 
     def environment(self, place: Place, gang: Gang) -> Mapping[str, str]:
         """Variables of one rank: where the head is. Usage statistics are never sent."""
-        return {**super().environment(place, gang), "RAY_ADDRESS": place.endpoint(), **QUIET}
+        return {**super().environment(place, gang), "RAY_ADDRESS": place.endpoint(), **_variables(place)}
 
     def services(self, place: Place, gang: Gang) -> Sequence[Service]:
-        """One Ray node beside every rank; that of rank 0 is the head."""
-        port, here = str(place.ports[0][0]), place.hosts[place.rank]
+        """One Ray node on every machine; that of rank 0 is the head."""
+        if not _has_node(place, place.rank):
+            return ()
+        here = place.hosts[place.rank]
+        cpus = str(place.cpus * place.hosts.count(here))
+        store = str(int(gang.options.get("object_store", 256 << 20)))
+        told = ("--node-ip-address", here, "--num-cpus", cpus, "--object-store-memory", store, "--disable-usage-stats")
+        run = ("python", "-m", "fairway.train.beside.raynode", here, str(place.ports[place.rank][1]))
+        if place.rank:
+            return (Service("Ray node", (*run, "--address", place.endpoint(), *told), after=place.endpoint()),)
         page = str(gang.options.get("dashboard", ""))
-        store = int(gang.options.get("object_store", 256 << 20))
-        told = ("--node-ip-address", here, "--num-cpus", str(place.cpus), "--object-store-memory", str(store), "--disable-usage-stats")
-        run = ("python", "-m", "fairway.train.beside.raynode")
-        if place.rank == 0:
-            host, _, at = page.rpartition(":")
-            shown = ("--include-dashboard", "true", "--dashboard-host", host or "127.0.0.1", "--dashboard-port", at) if page else (
-                "--include-dashboard", "false")  # fmt: skip
-            return (Service("Ray head", (*run, "--head", "--port", port, *told, *shown), dict(QUIET), ready=place.endpoint()),)
-        return (Service("Ray node", (*run, "--address", place.endpoint(), *told), dict(QUIET), after=place.endpoint()),)
+        host, _, port = page.rpartition(":")
+        shown = ("--dashboard-host", host or "127.0.0.1", "--dashboard-port", port) if page else ()
+        told += ("--port", str(place.ports[0][0]), "--include-dashboard", "true" if page else "false", *shown)
+        return (Service("Ray head", (*run, "--head", *told)),)
 
     @contextmanager
     def around(self, place: Place, gang: Gang) -> Generator[None]:
-        """What the step has opened is closed after it. The step calls `ray.init()` itself: Ray refuses a second call."""
-        import sys
-
+        """All nodes have come. The step calls `ray.init()` itself, for Ray refuses a second call; what it has opened is closed after it."""
+        for rank, host in enumerate(place.hosts):
+            if _has_node(place, rank):
+                wait_at(host, place.ports[rank][1], "Ray node", _COME_S)
         try:
             yield
         finally:
-            used = sys.modules.get("ray")
+            used: Any = sys.modules.get("ray")
             if used is not None and used.is_initialized():
                 used.shutdown()
+
+
+def _has_node(place: Place, rank: int) -> bool:
+    """Ray wants one node on a machine."""
+    return place.hosts.index(place.hosts[rank]) == rank
+
+
+def _variables(place: Place) -> dict[str, str]:
+    """No statistics are sent; on one machine Ray keeps to the loopback, as it does by itself on macOS."""
+    return {**_SILENT, "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0" if place.on_one_machine else "1"}

@@ -7,7 +7,10 @@ from contextlib import contextmanager
 from importlib import import_module
 
 from fairway.spec.gang import Gang, Place, Service
+from fairway.train.beside.doors import wait_at
 from fairway.train.frameworks.plain import Plain
+
+_COME_S = 120.0
 
 
 class XGBoost(Plain):
@@ -31,14 +34,15 @@ class XGBoost(Plain):
         """The tracker, beside rank 0."""
         if place.rank:
             return ()
-        host, port = place.hosts[0], str(place.ports[0][0])
-        argv = ("python", "-m", "fairway.train.beside.tracker", host, port, str(place.world_size))
-        return (Service("XGBoost tracker", argv, ready=place.endpoint()),)
+        port, door = map(str, place.ports[0])
+        argv = ("python", "-m", "fairway.train.beside.tracker", place.hosts[0], port, str(place.world_size), door)
+        return (Service("XGBoost tracker", argv),)
 
     @contextmanager
     def around(self, place: Place, gang: Gang) -> Generator[None]:
         """The rank is a member of the collective while the user's function runs."""
-        collective = import_module("xgboost.collective")
+        collective = import_module("xgboost.collective")  # takes about as long as it takes the tracker to come
+        wait_at(place.hosts[0], place.ports[0][1], "XGBoost tracker", _COME_S)
         with collective.CommunicatorContext(
             dmlc_communicator="rabit",
             dmlc_tracker_uri=place.hosts[0],
