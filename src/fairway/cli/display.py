@@ -17,6 +17,7 @@ from fairway.cli.style import paint, spell_duration
 from fairway.spec.ports import StreamStore
 
 MAX_BLOCKS = 3
+_ENDS = ("AttemptEnded", "TasksCached", "TasksSkipped", "ScopeEnded")
 
 
 class LastingStream:
@@ -51,6 +52,7 @@ class PlainDisplay:
         self.board = Board()
         self._blocks = 0
         self._told: set[tuple[str, str]] = set()
+        self._trials: set[str] = set()
         self._started = False
 
     def start(self, state: Any, events: Sequence[Any]) -> None:
@@ -63,7 +65,9 @@ class PlainDisplay:
         """Show what has just happened."""
         if not self._started:
             self.start(state, events)
-        for line in self.board.apply(events, state):
+        ended = self.board.apply(events, state)
+        self._show_trials(state, events)
+        for line in ended:
             self._show(line, state)
         if state.target != "local" and any(type(event).__name__ == "AttemptObserved" and event.reason for event in events):
             self._show_waits(state)
@@ -75,6 +79,20 @@ class PlainDisplay:
         """A line of talk."""
         self.stream.write(text + "\n")
         self.stream.flush()
+
+    def _show_trials(self, state: Any, events: Sequence[Any]) -> None:
+        """A line for each trial of a search that has ended."""
+        searched = searched_nodes(state)
+        if not searched or not any(type(event).__name__ in _ENDS for event in events):
+            return
+        from fairway.cli.trials import render_trial
+        from fairway.engine.studies import studies_of
+
+        for study in studies_of(state):
+            for trial in study.trials:
+                if trial.task not in self._trials and trial.state not in ("running", "waiting"):
+                    self._trials.add(trial.task)
+                    self.say(render_trial(study, trial))
 
     def _show_waits(self, state: Any) -> None:
         """Why steps do not start, once for each step and reason."""
@@ -97,6 +115,11 @@ class PlainDisplay:
         if self._blocks <= MAX_BLOCKS:
             self.stream.write(paint_failures(group_failures(state, line.key), self.stream))
             self.stream.flush()
+
+
+def searched_nodes(state: Any) -> list[str]:
+    """Nodes whose tasks are trials of a search."""
+    return [name for scope in state.scopes.values() for name in scope.index.paced]
 
 
 def follows(line: Line) -> bool:

@@ -132,7 +132,18 @@ def _say_end(state: Any, output: str, prefix: str, artifacts: ArtifactStore) -> 
         raise BrokenPipeError(str(error)) from error
     finally:
         say_end(state, sys.stderr)
+        sys.stderr.write(_say_searches(state, prefix))
         sys.stderr.write(join_lines(render_way_on(state, group_failures(state), prefix) or [f"look: {prefix} show {state.run}"]))
+
+
+def _say_searches(state: Any, prefix: str) -> str:
+    """The best trials of the run's searches, and how to get what they made."""
+    if state.status != "succeeded" or not any(scope.index.paced for scope in state.scopes.values()):
+        return ""
+    from fairway.cli.trials import render_end
+    from fairway.engine.studies import studies_of
+
+    return "".join(f"{line}\n" for study in studies_of(state) for line in render_end(study, state.run, list(state.outputs), prefix))
 
 
 def exit_status(state: Any) -> int:

@@ -12,7 +12,7 @@ from rich.live import Live
 from rich.text import Text
 
 from fairway.cli.board import Line
-from fairway.cli.display import PlainDisplay, follows
+from fairway.cli.display import PlainDisplay, follows, searched_nodes
 from fairway.cli.lines import render_line
 from fairway.cli.report import group_failures
 from fairway.cli.style import clip, spell_number
@@ -37,6 +37,8 @@ class LiveDisplay(PlainDisplay):
         self._state: Any = None
         self._gangs: dict[str, tuple[float, str]] = {}
         self._ended = False
+        self._trial_lines: list[str] = []
+        self._trials_due = 0.0
         self._console = Console(stderr=True, highlight=False)
         self._live = Live(console=self._console, refresh_per_second=REDRAWS_PER_S, get_renderable=self.draw, transient=False)
 
@@ -50,12 +52,28 @@ class LiveDisplay(PlainDisplay):
         if not self._started:
             self.start(state, events)
         self.board.apply(events, state)
+        if searched_nodes(state):
+            self._tell_trials(state)
+
+    def _tell_trials(self, state: Any, *, at_once: bool = False) -> None:
+        """What stands below the steps while a search goes on: made here, where nothing changes the state meanwhile, as often as it costs
+        little."""
+        now = time.monotonic()
+        if now < self._trials_due and not at_once:
+            return
+        from fairway.cli.trials import render_live
+        from fairway.engine.studies import studies_of
+
+        self._trial_lines = [line for study in studies_of(state) for line in ("", *render_live(study))]
+        self._trials_due = time.monotonic() + max(0.25, 20 * (time.monotonic() - now))
 
     def finish(self, state: Any) -> None:
         """Leave the last picture standing, then the errors."""
         if not self._started:
             return
         self.board.refresh(state)
+        if searched_nodes(state):
+            self._tell_trials(state, at_once=True)
         self._ended = True
         self._live.stop()
         groups = group_failures(state)
@@ -85,7 +103,7 @@ class LiveDisplay(PlainDisplay):
             said = self._last_words(line, width)
             if said:
                 picture.append(f"\033[2m{' ' * (2 * depth + 4)}{said}\033[0m")
-        text = Text.from_ansi("\n".join(picture))
+        text = Text.from_ansi("\n".join([*picture, *self._trial_lines]))
         text.no_wrap, text.overflow = True, "ellipsis"
         return text
 

@@ -98,6 +98,6 @@ def _refuse(words: tuple[str, ...], state: Any) -> None:
 
 
 def _load(source: str) -> Any:
-    from fairway.dsl.load import load_pipeline
+    from fairway.dsl.load import load_target
 
-    return load_pipeline(source)
+    return load_target(source)

@@ -10,6 +10,7 @@ from typing import Any
 
 from fairway.dsl.pipeline import Pipeline
 from fairway.dsl.source import shown, suggest
+from fairway.dsl.step import Step
 from fairway.errors import DefinitionError, NotFoundError
 from fairway.spec.graph import Graph
 from fairway.step.importing import run_import
@@ -26,12 +27,31 @@ def load_pipeline(target: str | os.PathLike[str]) -> Pipeline | Graph:
     if text.endswith(_GRAPH_FILES):
         return _load_graph(text)
     place, name = _split(text)
+    return _choose(_load_module(place), name, place)
+
+
+def _load_module(place: str) -> ModuleType:
     _check_place(place)
     stdout, sys.stdout = sys.stdout, sys.stderr  # a run's stdout is for its outputs: what the module prints is talk
     try:
-        module = _import_file(place) if place.endswith(".py") or os.sep in place else _import_module(place)
+        return _import_file(place) if place.endswith(".py") or os.sep in place else _import_module(place)
     finally:
         sys.stdout = stdout
+
+
+def load_target(target: str | os.PathLike[str]) -> Pipeline | Graph | Step:
+    """As `load_pipeline`; also a step, if `target` names one or the file holds nothing else. What a search may be made over."""
+    text = os.fspath(target)
+    if text.endswith(_GRAPH_FILES):
+        return _load_graph(text)
+    place, name = _split(text)
+    module = _load_module(place)
+    found = {key: value for key, value in vars(module).items() if isinstance(value, Pipeline | Step)}
+    if isinstance(found.get(name), Step):
+        return found[name]
+    own = [value for value in found.values() if value.__module__ == module.__name__] or list(found.values())
+    if not name and len(own) == 1 and isinstance(own[0], Step):
+        return own[0]
     return _choose(module, name, place)
 
 

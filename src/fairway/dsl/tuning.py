@@ -19,7 +19,7 @@ from fairway.dsl.trace import Trace, bind, current
 from fairway.dsl.value import Value
 from fairway.errors import DefinitionError, FairwayError
 from fairway.spec.graph import Expr, Graph, Pace, Param, Port, StepDef
-from fairway.spec.record import replace, to_plain
+from fairway.spec.record import from_plain, replace, to_plain
 from fairway.spec.study import SAMPLER_STATE, SUGGESTION
 
 _RESULTS = ("best_params", "best_value", "best_trial", "trials")
@@ -80,7 +80,10 @@ class SearchPipeline(Pipeline):
     def _call(self, given: Mapping[str, Any]) -> Any:
         trace = current.get()
         assert trace is not None
-        return add_search(trace, self.target, self.search, {**given, **self.given}, self._group)
+        found = add_search(trace, self.target, self.search, {**given, **self.given}, self._group, alone=True)
+        if "result" in found.fw_outputs:  # nobody gave it a name
+            found.fw_outputs = {"best": found.fw_outputs["result"], **{k: v for k, v in found.fw_outputs.items() if k != "result"}}
+        return found
 
 
 def _no_function() -> None:
@@ -130,8 +133,10 @@ def as_step(target: Pipeline | Step) -> StepDef:
     )
 
 
-def add_search(trace: Trace, target: Pipeline | Step, search: Search, given: Mapping[str, Any], name: str = "") -> Value:
-    """The nodes of one search; what they give."""
+def add_search(
+    trace: Trace, target: Pipeline | Step, search: Search, given: Mapping[str, Any], name: str = "", *, alone: bool = False
+) -> Value:
+    """The nodes of one search; what they give. `alone`: it is all that there is to the graph."""
     step, where = as_step(target), caller()
     _check_names(step, search, given, where)
     bound = bind(step.name, tuple(port for port in step.inputs if port.name not in search.space), (), dict(given), where)
@@ -149,7 +154,7 @@ def add_search(trace: Trace, target: Pipeline | Step, search: Search, given: Map
     fixed = {key: value.fw_expr for key, value in values.items() if value.fw_expr is not None}
     varied = {key: Expr("output", suggesting, key) for key in search.space}
     history = Expr("history", trial)
-    pace = Pace(trial, search.parallel, _told(search))
+    pace = Pace(trial, search.parallel, _told(search) | ({"alone": True} if alone else {}))
     asked = {"history": history, "search": Expr("const", value=plain)}
     add = trace.add_made
     add(suggesting, _suggest_step(step, search), asked, axes, group=group, pace=pace, where=where)
@@ -227,10 +232,18 @@ def _check_names(step: StepDef, search: Search, given: Mapping[str, Any], where:
 
 def find_search(graph: Graph) -> Search | None:
     """What was asked of a graph that is a search by itself; None for any other."""
-    from fairway.spec.record import from_plain
+    for node in graph.nodes:
+        asked = node.inputs.get("search")
+        if node.pace is not None and node.pace.told.get("alone") and asked is not None:
+            return from_plain(Search, asked.value)
+    return None
 
-    paced = [node for node in graph.nodes if node.pace is not None]
-    if len(paced) != 1 or len(graph.nodes) != 3:
-        return None
-    asked = paced[0].inputs.get("search")
-    return from_plain(Search, asked.value) if asked is not None and asked.kind == "const" else None
+
+def as_recorded(found: Any, graph: Graph) -> Any:
+    """What a run with this graph goes on with, given what its file holds now: a run of `fairway tune` is the same search over it again."""
+    search = find_search(graph)
+    if search is not None and isinstance(found, Pipeline | Step) and not isinstance(found, SearchPipeline):
+        return SearchPipeline(found, search, {})
+    if isinstance(found, Step):
+        raise DefinitionError(f"`{found.__name__}` is a step, not a pipeline", hint="decorate a function that calls it with @fw.pipeline")
+    return found

@@ -466,9 +466,9 @@ def request_cancel(workspace: Workspace, run: str, reason: str = "") -> None:
 
 
 def _load_source(source: str) -> Any:
-    from fairway.dsl.load import load_pipeline
+    from fairway.dsl.load import load_target
 
-    return load_pipeline(source)
+    return load_target(source)
 
 
 def _attempt_as_plain(attempt: Any) -> dict[str, Any]:

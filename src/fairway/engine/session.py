@@ -168,23 +168,25 @@ def open_resume(
 
 def prepare_edited(project: Project, state: Any, source: str) -> Any:
     """The run's pipeline as it is now (a `submit.Submission`), with the run's parameters. Raises NotFoundError if its file is gone."""
-    from fairway.dsl.load import load_pipeline
+    from fairway.dsl.load import load_target
     from fairway.engine import submit
 
     if not source:
         raise NotFoundError("the file that the run came from is not there any more", hint="only its recorded code can be run")
     services = submit.open_services(replace(project, target="local"))  # what it needs is looked for here: it runs here
     try:
-        return prepare_again(project, services, state, load_pipeline(source))
+        return prepare_again(project, services, state, load_target(source))
     finally:
         close_services(services)
 
 
 def prepare_again(project: Project, services: Services, state: Any, pipeline: Any, workspace: Workspace | None = None) -> Any:
     """The run's parameters for the pipeline as it is now, checked and stored as for a new run."""
+    from fairway.dsl.tuning import as_recorded
     from fairway.engine import submit
     from fairway.engine.workspace import Workspace
 
+    pipeline = as_recorded(pipeline, state.graph)
     graph = pipeline if isinstance(pipeline, Graph) else pipeline.trace()
     return submit.prepare(pipeline, _given(workspace or Workspace(project), state, graph), project, services, source=state.source)
 

@@ -2,39 +2,59 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from fairway.engine.resolve import Library
 from fairway.engine.state import SETTLED, NodeState, RunState, Scope, TaskState
-from fairway.engine.trialhistory import history, places
+from fairway.engine.trialhistory import places, tell_trial
+from fairway.spec.artifact import ArtifactRef
 from fairway.spec.event import Index, address
-from fairway.spec.graph import Expr
 from fairway.spec.study import Study, Trial, best_of
 
 _STATES = {"succeeded": "complete", "skipped": "failed", "failed": "failed", "cancelled": "cancelled", "running": "running"}
 
 
-def studies_of(state: RunState, library: Library) -> list[Study]:
+class _Inline:
+    """Values that travel in their references: parameters and metrics do."""
+
+    def value(self, ref: ArtifactRef) -> Any:
+        return json.loads(ref.inline) if ref.inline is not None else None
+
+
+_INLINE: Any = _Inline()
+
+
+def has_searches(state: RunState) -> bool:
+    """Is there a search among what runs?"""
+    return any(scope.index.paced for scope in state.scopes.values())
+
+
+def studies_of(state: RunState) -> list[Study]:
     """Every search that the run's graphs hold, with its trials so far; [] for a run without one.
 
-    A search that lies on an axis itself is one study for each index. `library` is read for values that do not travel in their references.
+    A search that lies on an axis itself is one study for each index. Pure: it reads the state only, and changes nothing in it.
     """
     found: list[Study] = []
     for scope in state.scopes.values():
         for by, paced in scope.index.paced.items():
             node = scope.nodes[paced.id]
             outers = {index[:-1]: None for index in scope.nodes[by].items}
-            found += [_study(state, scope, node, scope.nodes[by], outer, library) for outer in outers]
+            found += [_study(state, scope, node, scope.nodes[by], outer) for outer in outers]
     return found
 
 
-def _study(state: RunState, scope: Scope, paced: NodeState, by: NodeState, outer: Index, library: Library) -> Study:
+def _study(state: RunState, scope: Scope, paced: NodeState, by: NodeState, outer: Index) -> Study:
     pace = paced.node.pace
     assert pace is not None
     told: Mapping[str, Any] = pace.told
-    at = dict(zip(by.node.axes[:-1], outer, strict=True))
-    entries = history(state, scope, Expr("history", by.node.id), at, library)["trials"]
+    asked = sum(1 for index in by.items if index[:-1] == outer)
+    entries: list[dict[str, Any]] = []
+    for k in range(asked):
+        entry = tell_trial(state, scope, by, (*outer, k), _INLINE)
+        if entry is None:
+            break
+        entries.append(entry)
     directions = tuple(told.get("directions", ()))
     trials = tuple(_trial(state, scope, by, outer, entry) for entry in entries)
     space: dict[str, Any] = told.get("space", {})
@@ -46,7 +66,7 @@ def _study(state: RunState, scope: Scope, paced: NodeState, by: NodeState, outer
         space=space,
         sampler=told.get("sampler", {}).get("kind", ""),
         pruner=told.get("pruner", {}).get("kind", ""),
-        asked=sum(1 for index in by.items if index[:-1] == outer),
+        asked=asked,
         parallel=pace.ahead,
         trials=trials,
         best=best_of(trials, directions),

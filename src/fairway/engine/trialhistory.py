@@ -53,9 +53,14 @@ def history(state: RunState, scope: Scope, expr: Expr, at: Mapping[str, int], li
             beside = frozenset(paced.beside.get((*outer, k), ()))
     trials: list[dict[str, Any]] = []
     for i in range(count):
-        entry = _entry(state, scope, paced, by, (*outer, i), i in beside, library)
-        if entry is None:  # nor is any after it
-            break
+        index = (*outer, i)
+        entry = None if i in beside else by.told.get(index)
+        if entry is None:
+            entry = tell_trial(state, scope, by, index, library, beside=i in beside)
+            if entry is None:  # nor was any after it suggested
+                break
+            if entry["status"] != "running":
+                by.told[index] = entry
         trials.append(entry)
     found: dict[str, Any] = {"trials": trials}
     before = paced.items.get((*outer, k - 1)) if k else None
@@ -64,20 +69,19 @@ def history(state: RunState, scope: Scope, expr: Expr, at: Mapping[str, int], li
     return found
 
 
-def _entry(
-    state: RunState, scope: Scope, paced: NodeState, by: NodeState, index: Index, beside: bool, library: Library
+def tell_trial(
+    state: RunState, scope: Scope, by: NodeState, index: Index, library: Library, *, beside: bool = False
 ) -> dict[str, Any] | None:
-    """One trial, None for one that was never suggested."""
+    """The entry of one trial, None for one that was never suggested. `beside`: as it was while it ran."""
+    paced = scope.nodes[scope.index.paced[by.node.id].id]
     suggested, task = paced.items.get(index), by.items.get(index)
     if suggested is None or task is None or suggested.status not in DONE_WELL:
         return None
+    entry = _suggested(suggested, index, library)
     if task.status not in SETTLED or beside:
-        return _suggested(suggested, index, library)
-    known = by.told.get(index)
-    if known is None:
-        assert paced.node.pace is not None
-        known = by.told[index] = _ended(state, scope, by, index, paced.node.pace, _suggested(suggested, index, library), library)
-    return known
+        return entry
+    assert paced.node.pace is not None
+    return _ended(state, scope, by, index, paced.node.pace, entry, library)
 
 
 def _suggested(task: TaskState, index: Index, library: Library) -> dict[str, Any]:

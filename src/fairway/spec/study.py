@@ -6,7 +6,7 @@ from typing import Any
 
 from fairway.spec.record import Record, field, record
 
-TRIAL_STATES = ("waiting", "running", "complete", "pruned", "failed", "cancelled")
+TRIAL_STATES: tuple[str, ...] = ("running", "waiting", "complete", "pruned", "failed", "cancelled")
 SUGGESTION = "_suggestion"
 """The output of a node that suggests parameters that holds what its sampler has to remember of this trial."""
 SAMPLER_STATE = "_state"
