@@ -75,7 +75,8 @@ _HOME = {
 __all__ = [  # noqa: RUF022 - in the order in which one meets them; `__getattr__` finds them
     "step", "pipeline", "dynamic", "each", "collect", "when", "otherwise", "either", "after", "length", "contains", "secret", "artifact",
     "env", "retry", "gang", "pool", "place", "volume", "command", "container", "In", "Out", "load_pipeline",
-    "log", "progress", "checkpoint", "shard", "context", "skip", "tune", "File", "Directory", "Model", "Figure", "Metrics", "Table", "HTML", "Markdown",
+    "log", "progress", "checkpoint", "shard", "context", "skip", "tune",
+    "File", "Directory", "Model", "Figure", "Metrics", "Table", "HTML", "Markdown",
     "run", "runs", "read", "follow", "measure", "validate", "drift", "baseline", "traffic", "Traffic", "transform", "Transform",
     "Step", "Pipeline", "FairwayError",
 ]  # fmt: skip

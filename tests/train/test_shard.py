@@ -173,8 +173,8 @@ def test_a_table_larger_than_its_window_is_read_once_by_all_ranks(tmp_path: Path
 
 
 def test_the_order_is_the_tasks_and_every_rank_has_the_same() -> None:
-    def order(seed: int, **options: Any) -> list[int]:
-        be(0, 1, seed)
+    def order(of_task: int, **options: Any) -> list[int]:
+        be(0, 1, of_task)
         return flat(fw.shard(list(range(50)), batch=5, **options))
 
     assert order(1) == order(1) != order(2)

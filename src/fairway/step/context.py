@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import sys
-import time
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -71,7 +70,6 @@ class _State:
         self.trust = False
         self.secrets: Mapping[str, str] = {}
         self.watch: Any = None  # of a trial: `fairway.train.tune.pruners.Watch`
-        self.entered_at = 0.0
 
 
 _state = _State()
@@ -83,7 +81,6 @@ def enter(current: Context, points: PointWriter, *, trust: bool, secrets: Mappin
     _state.watch = None
     if current.told and not current.rank:
         _state.watch = import_module("fairway.train.tune.pruners").Watch(current.told)  # a room above, which travels with this one
-    _state.entered_at = time.time()
 
 
 def leave() -> None:
@@ -132,11 +129,6 @@ def context() -> Context:
 def is_trusted() -> bool:
     """May this task keep pickles?"""
     return _state.trust
-
-
-def entered_at() -> float:
-    """When this process began to run its task (epoch seconds), 0 outside a run."""
-    return _state.entered_at
 
 
 class Settled:

@@ -54,17 +54,14 @@ class Task:
         self.scratch = now.scratch or root
         self.arena = Arena()
         self.step = -1
-        self._count = self._first_count(context.entered_at())
+        self._count = self._before = self._first_count()
         self._thread: threading.Thread | None = None
         self._error: FairwayError | None = None
 
-    def _first_count(self, since: float) -> int:
-        """Saves of this try by an earlier process (an agent that was killed and started again on the same disk)."""
-        found = 0
-        for one in find_saved(self.root):
-            if one.n == self.n and os.stat(f"{self.root}/{one.name}").st_mtime < since:
-                found = max(found, one.count)
-        return found
+    def _first_count(self) -> int:
+        """Saves of this try by an earlier process (its agent was killed and started again on the same disk), as all its ranks see it."""
+        mine = (one for one in find_saved(self.root) if one.n == self.n and one.complete)
+        return max((one.count for one in mine if any(part.rank == self.rank for part in one.manifests)), default=0)
 
     def save(self, step: int, state: Any, metrics: Mapping[str, Any], policy: Policy, *, sharded: bool, synced: bool) -> None:
         """See `Checkpoints.save`."""
@@ -133,7 +130,8 @@ class Task:
     def all(self, *, damaged: bool = False) -> list[Saved]:
         """Complete ones that every rank sees alike, the newest first: those of earlier tries, and of this one those this process took part
         in. `damaged`: those of damaged manifests, too."""
-        found = [one for one in find_saved(self.root) if one.n < self.n or one.count <= self._count]
+        since = self._before if self.world_size > 1 else 0
+        found = [one for one in find_saved(self.root) if one.n < self.n or since < one.count <= self._count]
         return [one for one in reversed(found) if one.complete or (damaged and one.damaged)]
 
     def load(self, parts: str) -> tuple[bool, Any]:

@@ -127,10 +127,14 @@ def clear(root: str, policy: Policy, mine: Manifest) -> None:
     """
     found = find_saved(root)
     going = dropped(found, policy)
-    if mine.sharded:  # the parts of others may lie on other machines: then nothing looks complete here
+    if mine.sharded:
         ours = [one for one in found if any(part.rank == mine.rank and part.sharded for part in one.manifests)]
-        seen = {one.name for one in going}
-        going += [one for one in ours[: max(0, len(ours) - policy.last - _SLACK)] if not one.complete and one.name not in seen]
+        complete = [one for one in found if one.complete]
+        for number, one in enumerate(ours):
+            newer = sum(other.order > one.order for other in complete)
+            unseen = len(ours) - number > policy.last + _SLACK  # others' parts may lie on other machines: nothing looks complete here
+            if not one.complete and (newer >= policy.last or unseen):
+                going.append(one)
     for one in going:
         _remove_saved(f"{root}/{one.name}", one, mine)
     for one in found:

@@ -1,0 +1,232 @@
+"""Which checkpoints stay, which is loaded, and what happens to one that is not as it was written."""
+
+from __future__ import annotations
+
+import os
+import resource
+import shutil
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fairway.errors import DefinitionError, StoreUnavailable
+from fairway.step.saved import Manifest, Policy, Saved, best_of, dropped, folder_name, parse_manifest, render_manifest
+from fairway.train.checkpoints import Checkpoints
+from tests.train.checkpoints.conftest import Ranks
+
+Be = Callable[..., Checkpoints]
+
+
+def flip(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+
+
+DAMAGES: dict[str, Callable[[Path], None]] = {
+    "a bit of the tensors": lambda path: flip(path / "tensors-00000.safetensors"),
+    "a bit of the structure": lambda path: flip(path / "tree.json"),
+    "a bit of the manifest": lambda path: flip(path / "manifest.json"),
+    "half of the tensors": lambda path: os.truncate(path / "tensors-00000.safetensors", 100),
+    "half of the manifest": lambda path: os.truncate(path / "manifest.json", 90),
+    "no tensors": lambda path: (path / "tensors-00000.safetensors").unlink(),
+    "nothing but the manifest": lambda path: [one.unlink() for one in path.iterdir() if one.name != "manifest.json"] and None,
+    "an empty manifest": lambda path: os.truncate(path / "manifest.json", 0),
+}
+
+
+@pytest.mark.parametrize("size", [10, 500_000], ids=["read", "mapped"])
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_one_is_never_loaded_the_one_before_it_is(ranks: Ranks, damage: str, size: int) -> None:
+    kept = ranks.be()
+    for step in (1, 2):
+        kept.save(step, {"x": np.full(size, step)})
+    kept.wait()
+    DAMAGES[damage](ranks.folders()[-1])
+    kept = ranks.be(n=2)
+    with pytest.warns(UserWarning) as said:
+        assert kept.load()["x"][0] == 1
+    assert kept.step == 1
+    assert str(said[0].message).startswith("the checkpoint of step 2 is damaged and is not used: ")
+    assert str(said[1].message) == "going on from the checkpoint of step 1, the newest that is whole"
+    kept.save(3, "goes on")
+    assert kept.load() == "goes on"
+
+
+def test_with_none_left_it_begins_anew_and_says_so(ranks: Ranks) -> None:
+    ranks.be().save(1, "x")
+    flip(ranks.folders()[0] / "tree.json")
+    with pytest.warns(UserWarning) as said:
+        assert ranks.be(n=2).load("default") == "default"
+    assert str(said[-1].message) == "no whole checkpoint is left: starting anew"
+
+
+def test_a_folder_without_a_manifest_is_none_and_goes_with_the_next_save(ranks: Ranks, recwarn: pytest.WarningsRecorder) -> None:
+    kept = ranks.be()
+    for step in (1, 2):
+        kept.save(step, step)
+    (ranks.folders()[-1] / "manifest.json").unlink()
+    kept = ranks.be(n=2)
+    assert kept.load() == 1 and not recwarn.list
+    kept.save(3, 3)
+    assert [path.name for path in ranks.folders()] == [folder_name(1, 1, 1), folder_name(3, 2, 1)]
+
+
+def test_the_last_and_the_best_stay(ranks: Ranks) -> None:
+    kept = ranks.be()
+    kept.keep(last=2, best=("auc", "max"), best_count=2)
+    for step, auc in enumerate([0.5, 0.9, 0.6, 0.8, float("nan"), 0.7, 0.1]):
+        kept.save(step, step, metrics={"auc": auc})
+    assert [one.step for one in kept.all()] == [6, 5, 3, 1]
+    best = kept.best()
+    assert best is not None and (best.step, best.metrics, best.load()) == (1, {"auc": 0.9}, 1)
+    assert kept.best("auc", "min").step == 6  # type: ignore[union-attr]
+    assert ranks.be(n=2).best().step == 1, "the next try knows by what it was kept"  # type: ignore[union-attr]
+    assert kept.latest().step == 6 and kept.best("loss") is None  # type: ignore[union-attr]
+
+
+def test_what_is_the_newest_is_a_matter_of_time_not_of_steps(ranks: Ranks) -> None:
+    ranks.be().save(100, "first branch")
+    second = ranks.be(n=2)
+    second.save(60, "second branch")
+    assert ranks.be(n=3).load() == "second branch"
+
+
+def test_rules_are_pure() -> None:
+    made = [Saved(folder_name(n, 1, n), [Manifest(n, 1, n, metrics={"m": float(n % 3)})]) for n in range(6)]
+    torn = Saved(folder_name(9, 1, 9), [])
+    assert [one.step for one in dropped([*made, torn], Policy(1, "m", "min"))] == [0, 1, 2, 4]
+    assert [one.step for one in best_of([*made, torn], Policy(1, "m", "max", 3))] == [5, 2, 4]
+    manifest = Manifest(3, 1, 2, metrics={"é": 0.1})
+    assert parse_manifest(render_manifest(manifest)) == manifest
+    whole = render_manifest(manifest)
+    for number in range(len(whole)):
+        with pytest.raises(ValueError):
+            parse_manifest(whole[:number] + bytes([whole[number] ^ 4]) + whole[number + 1 :])
+        with pytest.raises(ValueError):
+            parse_manifest(whole[:number])
+
+
+@pytest.mark.parametrize("options", [{"last": 0}, {"best": ("auc", "up")}, {"best_count": 0}, {"durability": "hope"}, {"last": 1.5}])
+def test_a_policy_that_makes_no_sense_is_refused(be: Be, options: dict[str, object]) -> None:
+    with pytest.raises(DefinitionError):
+        be().keep(**options)  # type: ignore[arg-type]
+
+
+def test_parts_of_all_ranks_make_one_checkpoint(ranks: Ranks) -> None:
+    for step in (1, 2):
+        for rank in range(3):
+            if (step, rank) != (2, 1):  # killed before it had saved
+                ranks.be(1, rank, 3).save(step, {"rank": rank, "step": step}, sharded=True, metrics={"auc": step} if rank == 2 else None)
+    for rank in range(3):
+        assert ranks.be(2, rank, 3).load() == {"rank": rank, "step": 1}
+    assert ranks.be(2, 0, 3).latest().metrics == {"auc": 1.0}  # type: ignore[union-attr]
+    with pytest.raises(DefinitionError, match="is in 3 parts, one a rank, and there are 2 ranks now"):
+        ranks.be(3, 0, 2).load()
+    assert [part["rank"] for part in ranks.be(3, 1, 2).load(parts="all")] == [0, 1, 2]
+
+
+def test_of_parts_the_last_complete_ones_stay_whoever_is_late(ranks: Ranks) -> None:
+    for rank in (0, 1):
+        ranks.be(1, rank, 2).keep(last=1)
+    for step in range(1, 4):
+        ranks.be(1, 0, 2).save(step, step, sharded=True)
+    assert len(ranks.folders()) == 3, "rank 1 has saved none of them yet"
+    for step in range(1, 4):
+        ranks.be(1, 1, 2).save(step, step, sharded=True)
+    ranks.be(1, 0, 2).save(4, 4, sharded=True)
+    assert ranks.be(2, 1, 2).load() == 3
+    for step in (5, 6):
+        for rank in (1, 0):
+            ranks.be(2, rank, 2).keep(last=1)
+            ranks.be(2, rank, 2).save(step, step, sharded=True)
+    ranks.be(2, 1, 2).save(7, 7, sharded=True)
+    assert [path.name for path in ranks.folders()] == [folder_name(6, 2, 2), folder_name(7, 2, 3)]
+
+
+def test_of_parts_on_machines_of_their_own_a_few_more_stay(ranks: Ranks) -> None:
+    kept = ranks.be(1, 0, 2)
+    kept.keep(last=1)
+    for step in range(6):
+        kept.save(step, step, sharded=True)
+    assert [int(path.name.split("-")[1]) for path in ranks.folders()] == [3, 4, 5]
+
+
+def test_what_all_ranks_share_is_saved_by_the_first_and_loaded_by_all(ranks: Ranks) -> None:
+    for rank in (1, 0, 2):
+        ranks.be(1, rank, 3).save(7, {"of": rank})
+    assert [ranks.be(2, rank, 5).load() for rank in range(5)] == [{"of": 0}] * 5, "another world size is no matter"
+
+
+def test_all_ranks_load_the_same_though_the_first_has_gone_on(ranks: Ranks) -> None:
+    ranks.be(1, 0, 2).save(1, "old")
+    first, slow = ranks.be(2, 0, 2), ranks.be(2, 1, 2)
+    ranks.be(2, 0, 2)
+    assert first.load() == "old"
+    first.save(2, "new")
+    ranks.be(2, 1, 2)
+    assert slow.load() == "old"
+
+
+def test_a_disk_that_is_full_fails_the_step_and_spares_what_was_there(ranks: Ranks) -> None:
+    kept = ranks.be()
+    kept.save(1, {"x": np.arange(300_000)})
+    kept.wait()
+    before, handler = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, before[1]))
+    try:
+        kept.save(2, {"x": np.arange(300_000)})
+        with pytest.raises(StoreUnavailable, match="the checkpoint of step 2 cannot be written: a file would be larger") as raised:
+            kept.save(3, {"x": np.arange(3)})
+        assert "as they were" in raised.value.hint
+        kept.save(4, {"x": np.arange(300_000)})
+        with pytest.raises(StoreUnavailable, match="step 4"):
+            kept.leave()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert [path.name for path in ranks.folders()] == [folder_name(1, 1, 1)]
+    assert len(ranks.be(n=2).load()["x"]) == 300_000
+
+
+def test_what_was_loaded_outlives_its_files(ranks: Ranks) -> None:
+    kept = ranks.be()
+    kept.save(1, {"x": np.arange(500_000)})
+    kept.wait()
+    found = ranks.be(n=2).load()["x"]
+    shutil.rmtree(ranks.home / "r")
+    found += 1
+    assert found[-1] == 500_000
+
+
+def test_other_files_may_stand_beside_them(ranks: Ranks) -> None:
+    kept = ranks.be()
+    (kept.dir / "notes.txt").write_text("mine")
+    for step in range(5):
+        kept.save(step, step)
+    assert (kept.dir / "notes.txt").read_text() == "mine"
+
+
+def test_a_forked_process_does_not_wait_for_its_parents_save(ranks: Ranks) -> None:
+    import fairway as fw
+
+    fw.checkpoint.save(1, {"x": np.arange(2_000_000)})
+    pid = os.fork()
+    if pid == 0:
+        fw.checkpoint.wait()
+        os._exit(0)
+    assert os.waitpid(pid, 0)[1] == 0
+    fw.checkpoint.leave()
+
+
+def test_power_durability_writes_through(be: Be, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[str] = []
+    real = os.fsync
+    monkeypatch.setattr(os, "fsync", lambda fd: (synced.append(os.path.basename(os.readlink(f"/proc/self/fd/{fd}"))), real(fd)))
+    kept = be()
+    kept.keep(durability="power")
+    kept.save(1, {"x": np.arange(3)})
+    assert synced[:3] == ["tensors-00000.safetensors", "tree.json", "manifest.json.part"] and len(synced) == 6
