@@ -77,8 +77,11 @@ def places_for(spec: AttemptSpec, world: World, folder: Folder) -> list[Place]:
 
 
 def variables_of(place: Place, spec: AttemptSpec, world: World, row: Framework) -> dict[str, str]:
-    """What the process at `place` is told: the framework's variables, and which of the machine's devices are its replica's."""
-    variables = dict(row.environment(place, spec.step.gang))
+    """What the process at `place` is told: the framework's variables, which of the machine's devices are its replica's, and, above all
+    else, what the step itself sets. Who has set a number of threads around us keeps it, as under torchrun."""
+    variables = {**row.environment(place, spec.step.gang), **spec.step.environment.variables}
+    if "OMP_NUM_THREADS" in os.environ:
+        variables["OMP_NUM_THREADS"] = os.environ["OMP_NUM_THREADS"]
     if world.devices:
         kind = next((name for name, _ in _VISIBLE if any(each.startswith(name) for each in spec.resources.accelerators)), "")
         numbers = ",".join(map(str, world.devices[place.replica]))

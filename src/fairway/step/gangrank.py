@@ -86,7 +86,7 @@ def around(row: Framework, place: Place, gang: Gang) -> Generator[None]:
 def step_of(step: StepDef, place: Place, row: Framework) -> StepDef:
     """The step as this rank runs it: a program's command line is the framework's, and only rank 0 has outputs."""
     if step.kind in ("command", "container"):
-        variables = {**step.environment.variables, **row.environment(place, step.gang)}  # a container is given those that are named here
+        variables = {**row.environment(place, step.gang), **step.environment.variables}  # a container is given those that are named here
         argv = tuple(row.command(place, step.gang, step.argv))
         step = replace(step, argv=argv, environment=replace(step.environment, variables=variables))
     return replace(step, outputs=(), returns="none") if place.rank else step

@@ -10,10 +10,12 @@ from fairway.train.frameworks import get_framework
 HOSTS = ("10.0.0.1", "10.0.0.2")
 
 
-def commands(framework: str, argv: list[str]) -> list[list[str]]:
+def commands(framework: str, words: list[str]) -> list[list[str]]:
     gang = Gang(2, framework, processes=2)
     places = places_of(gang, World(HOSTS, ((1, 2, 3, 4), (1, 2, 3, 4))), "a")
-    return [list(get_framework(framework).command(place, gang, argv)) for place in places]
+    found = [list(get_framework(framework).command(place, gang, tuple(words))) for place in places]
+    assert found == [list(get_framework(framework).command(place, gang, words)) for place in places]
+    return found
 
 
 @pytest.mark.parametrize("framework", ["torch", "deepspeed", "accelerate", "keras", "tensorflow", "jax"])

@@ -49,7 +49,7 @@ class Accelerate:
             "--mixed_precision": str(gang.options.get("mixed_precision", "no")),
             "--dynamo_backend": "no",
         }
-        if argv[:1] and argv[0].rpartition("/")[2] == "accelerate" and argv[1:2] == ["launch"]:
+        if len(argv) > 2 and argv[0].rpartition("/")[2] == "accelerate" and argv[1] == "launch":
             return first_of_replica(place, with_arguments(argv, 2, wanted))
         if runs_module(argv, "accelerate.commands.launch"):
             return first_of_replica(place, with_arguments(argv, 3, wanted))

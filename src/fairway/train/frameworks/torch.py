@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
@@ -70,7 +71,7 @@ class Torch:
         """Threads as many as the rank has cores, and the backend that was asked for; a group that is left open is closed."""
         torch: Any = sys.modules.get("torch")
         if torch is not None:  # imported before this process was told OMP_NUM_THREADS
-            torch.set_num_threads(place.cpus)
+            torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", place.cpus)))
         if "backend" in gang.options:
             import torch.distributed as asked  # pyright: ignore[reportMissingImports]
 
