@@ -1,0 +1,88 @@
+"""`fw.checkpoint` and `fw.shard` in real runs: gangs whose ranks are killed, disks that are full, steps that end while a save is written."""
+
+from __future__ import annotations
+
+from fairway.step.saved import find_saved
+from tests.semantics.conftest import rig  # noqa: F401
+from tests.semantics.rig import Rig, error_of, outputs
+
+
+GANG = """
+import os
+import signal
+import numpy as np
+
+@fw.step(gang=fw.gang(replicas=2, restarts=2))
+def train(sharded: bool) -> list:
+    now = fw.context()
+    fw.checkpoint.keep(last=2)
+    data = fw.shard(list(range(40)), batch=2)
+    state = fw.checkpoint.load({"seen": [], "data": None})
+    begun = fw.checkpoint.step
+    data.resume(state["data"])
+    seen = list(state["seen"])
+    for batch in data:
+        seen += batch
+        kept = {"seen": seen, "data": data, "weights": np.full(200_000, data.steps)}
+        fw.checkpoint.save(data.steps, kept, sharded=sharded)
+        if now.n == 1 and now.rank == 1 and data.steps == 5:
+            fw.checkpoint.wait()
+            os.kill(os.getpid(), signal.SIGKILL)
+    return [begun, len(seen), len(set(seen))]
+
+@fw.pipeline
+def main(sharded: bool = True):
+    return train(sharded)
+"""
+
+
+def test_a_gang_goes_on_from_the_newest_checkpoint_of_all_its_ranks(rig: Rig) -> None:
+    begun, seen, different = outputs(rig.run(GANG))["result"]
+    assert 3 <= begun <= 5 and seen == different == 20
+
+
+def test_a_step_ends_when_what_it_saved_is_on_disk(rig: Rig) -> None:
+    run = rig.run("""
+        import numpy as np
+
+        @fw.step
+        def train() -> str:
+            fw.checkpoint.save(1, {"weights": np.ones(4_000_000)})
+            return str(fw.checkpoint.dir)
+
+        @fw.step(retry=fw.retry(2, backoff=0))
+        def fails() -> int:
+            if fw.context().n == 2:
+                return fw.checkpoint.load()["weights"].size
+            fw.checkpoint.save(1, {"weights": np.ones(4_000_000)})
+            raise ValueError("again")
+
+        @fw.pipeline
+        def main():
+            return {"folder": train(), "size": fails()}
+    """)
+    found = outputs(run)
+    assert [one.complete for one in find_saved(found["folder"])] == [True]
+    assert found["size"] == 4_000_000
+
+
+def test_a_disk_that_is_full_is_the_steps_failure_though_it_saves_no_more(rig: Rig) -> None:
+    run = rig.run("""
+        import resource
+        import signal
+        import numpy as np
+
+        @fw.step(cache=False)
+        def train() -> int:
+            fw.checkpoint.save(1, "small")
+            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20))
+            fw.checkpoint.save(2, {"weights": np.ones(4_000_000)})
+            return 1
+
+        @fw.pipeline
+        def main():
+            return train()
+    """)
+    assert run.status == "failed"
+    assert error_of(run).message.startswith("the checkpoint of step 2 cannot be written: ")
