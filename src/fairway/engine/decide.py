@@ -14,7 +14,7 @@ from fairway.engine.resolve import BROKEN, PENDING, SKIPPED, Library, Missing, f
 from fairway.engine.retry import wait_s
 from fairway.engine.scopegraph import Edge, ScopeGraph
 from fairway.engine.state import DONE_WELL, SETTLED, NodeState, RunState, Scope, TaskState
-from fairway.engine.trialhistory import has_ended
+from fairway.engine.trialhistory import why_untold
 from fairway.errors import DefinitionError, FairwayError
 from fairway.spec import event as ev
 from fairway.spec.artifact import ArtifactRef
@@ -236,7 +236,7 @@ class _Round:
         if expr.kind in ("const", "param", "secret", "artifact", "run", "item"):
             return None
         if expr.kind == "history":
-            return None if has_ended(scope, expr, at) else PENDING
+            return {"": None, "pending": PENDING, "broken": BROKEN}[why_untold(scope, expr, at)]
         if expr.kind == "collect":
             axes = scope.index.axes_of(expr.args[0])
             return group_status(scope, expr.args[0], axes, {a: at[a] for a in axes if a in expr.over and a in at})

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from fairway.engine.scopegraph import sources_of
 from fairway.engine.state import DONE_WELL, SETTLED, NodeState, RunState, Scope, TaskState
-from fairway.engine.trialhistory import has_ended, history
+from fairway.engine.trialhistory import history, why_untold
 from fairway.errors import DefinitionError
 from fairway.spec.artifact import ArtifactRef
 from fairway.spec.attempt import Input
@@ -207,14 +207,19 @@ def _at(state: RunState, scope: Scope, expr: Expr, at: Mapping[str, int], librar
     if isinstance(chosen, Missing):
         return chosen
     index = library.value(chosen) if isinstance(chosen, ArtifactRef) else None
-    outer = tuple(at[a] for a in scope.graph.axes[expr.name].axes)
-    if not isinstance(index, int) or not 0 <= index < scope.lengths[expr.name].get(outer, 0):
+    length = scope.lengths[expr.name].get(tuple(at[a] for a in scope.graph.axes[expr.name].axes))
+    if length is None or length < 0:
+        return PENDING if length is None else SKIPPED if length == -1 else BROKEN
+    if not isinstance(index, int) or not 0 <= index < length:
         raise DefinitionError(f"there is no item {index!r} on the axis {expr.name!r}", hint="choose the number of one of its items, from 0")
     return resolve(state, scope, expr.args[0], {**at, expr.name: index}, library)
 
 
 def _history(state: RunState, scope: Scope, expr: Expr, at: Mapping[str, int], library: Library) -> Value:
-    return library.constant(history(state, scope, expr, at, library)) if has_ended(scope, expr, at) else PENDING
+    why = why_untold(scope, expr, at)
+    if why:
+        return PENDING if why == "pending" else BROKEN
+    return library.constant(history(state, scope, expr, at, library))
 
 
 def _param(state: RunState, scope: Scope, expr: Expr, at: Mapping[str, int], library: Library) -> Value:

@@ -26,16 +26,21 @@ if TYPE_CHECKING:
 _ERROR_CHARS = 300
 
 
-def has_ended(scope: Scope, expr: Expr, at: Mapping[str, int]) -> bool:
-    """Have all tasks ended that the history tells of? (For the paced node itself its pace decides.)"""
+def why_untold(scope: Scope, expr: Expr, at: Mapping[str, int]) -> str:
+    """ "" when all tasks have ended that the history tells of, else "pending"; "broken" if some never were because something failed.
+
+    For the paced node itself its pace decides.
+    """
     by = scope.nodes[expr.name]
     if by.node.axes[-1] in at:
-        return True
+        return ""
     if not scope.expanded(by.node.axes, {a: at[a] for a in by.node.axes[:-1] if a in at}):
-        return False
+        return "pending"
     outer = tuple(at[a] for a in by.node.axes[:-1])
     group = by.groups[tuple(range(len(outer)))].get(outer)
-    return group is None or group.settled == group.created
+    if group is None:
+        return ""
+    return "pending" if group.settled < group.created else "broken" if group.broken else ""
 
 
 def history(state: RunState, scope: Scope, expr: Expr, at: Mapping[str, int], library: Library) -> dict[str, Any]:
