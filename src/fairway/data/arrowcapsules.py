@@ -50,7 +50,7 @@ def capsule(table: Table, requested_schema: Any) -> Any:
         finally:
             table._source.finish(connection)
             connection.close()
-        table.rejects.check(read)
+        table.settle(read)
 
     return ChunkStream(source._get_cached_schema(), chunks).__arrow_c_stream__(requested_schema)
 

@@ -133,9 +133,15 @@ class Table:
             raise translated(error, self.uri) from error
         finally:
             self._source.finish(connection)
-        self.rejects.check(read)
+        self.settle(read)
         if not self._steps and columns is None and not self.rejects.count:
             getattr(self._source, "passed", lambda: None)()
+
+    def settle(self, read: int) -> None:
+        """A pass has come to its end after `read` rows. Raises DataAnomalies if more were rejected than may be."""
+        if not any(step[0] == "limit" for step in self._steps):
+            getattr(self._source, "complete", lambda: None)()
+        self.rejects.check(read)
 
     def count(self) -> int:
         """How many rows there are."""

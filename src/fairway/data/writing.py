@@ -52,7 +52,7 @@ def _copy(table: Table, path: str, name: str) -> int:
         rows = int(done[0][0])
     finally:
         connection.close()
-    table.rejects.check(rows)
+    table.settle(rows)
     return rows
 
 

@@ -11,10 +11,12 @@ from fairway.data.sources import files, new_rejects
 from fairway.data.sources.columntypes import NULL_WORDS, ColumnType, Guessing
 from fairway.data.sources.dialect import Dialect, find_dialect, parse_rows
 from fairway.data.sources.engine import MEMORY_MB, Field, field_of, quoted, text
+from fairway.data.sources.goodlines import good_throughout
 from fairway.data.sources.locating import LineCounter, locate
 from fairway.data.sources.longlines import LongestLine, long_lines
 from fairway.data.sources.rejects import SHOWN, Reject
 from fairway.data.sources.textinput import Pipe, TextInput, open_text
+from fairway.data.sources.widelines import Narrowing, has_wide_line
 from fairway.errors import ConfigError
 
 _ENDINGS = ("csv", "tsv", "tab", "psv", "txt", "dat", "data")
@@ -45,6 +47,7 @@ class DelimitedSource:
         self.rejects = new_rejects(uri, options)
         self.rejects.hint = self._advice
         self._passes: dict[int, _Pass] = {}
+        self._last: _Pass | None = None
         self.clean = False
 
     def relation(self, connection: Any, columns: Sequence[str] | None) -> Any:
@@ -64,9 +67,15 @@ class DelimitedSource:
 
     def finish(self, connection: Any) -> None:
         """See the protocol."""
-        one = self._passes.pop(id(connection), None)
+        one = self._last = self._passes.pop(id(connection), None)
         if one is not None:
             one.finish()
+
+    def complete(self) -> None:
+        """The last pass has seen every row. Raises ConfigError where it changed one that was no reject."""
+        one, self._last = self._last, None
+        if one is not None:
+            one.complete()
 
     def passed(self) -> None:
         """A whole pass met no reject: from now on a column may be read alone, no row comes or goes with the others."""
@@ -93,7 +102,8 @@ class _Pass:
         self._source, self._connection = source, connection
         self._number = next(_numbers)
         self._pipes: dict[int, Pipe] = {}
-        self._passed: list[tuple[TextInput, LongestLine]] = []
+        self._passed: list[tuple[_File, LongestLine, Narrowing]] = []
+        self._wide: dict[str, set[int]] = {}  # by file: the lines of rejects that got separators taken out
         self._buffer = max(_BUFFER_BYTES, 2 * int(source._options.get("max_line_bytes", _LINE_BYTES)))
         self._bad: dict[int, dict[str, int]] = {}
         self._bad_count = 0
@@ -115,6 +125,10 @@ class _Pass:
         """The query over all files."""
         groups: list[list[_File]] = []
         for part in self._source._parts:
+            dialect = part.dialect
+            if part.input.direct:
+                part.input.narrowed = has_wide_line(part.input.path, _end_of(part.input), dialect.separator.encode(), len(dialect.names))
+        for part in self._source._parts:
             if groups and part.input.direct and groups[-1][0].input.direct and _alike(part, groups[-1][0]):
                 groups[-1].append(part)
             else:
@@ -125,7 +139,6 @@ class _Pass:
         types, names = self._source._types, group[0].dialect.names
         places = {name: n for n, name in enumerate(names)}
         wanted = self._names if columns is None else list(columns)
-        scanned = {f"t{n}": (types[name].sql if types[name].native else "VARCHAR") for n, name in enumerate(names)}
         values, tests = [""], list[str]()
         for name in names:
             kind, place = types[name], places[name]
@@ -138,7 +151,7 @@ class _Pass:
             kind = types[name]
             value = f"{'t' if kind.native else 'v'}{places[name]}" if name in places else f"NULL::{kind.sql}"
             picked.append(f"{value} AS {quoted(name)}")
-        inner = f"SELECT *{', '.join(values)} FROM {self._read(group, scanned)}"
+        inner = f"SELECT *{', '.join(values)} FROM {self._read(group, self._scanned(group[0]))}"
         if not tests:
             return f"SELECT {', '.join(picked)} FROM ({inner})" + (f" WHERE {condition}" if condition else "")
         kept = quoted(f"kept {self._number}")
@@ -146,9 +159,13 @@ class _Pass:
         asked = f"CASE WHEN {kept} THEN {condition} ELSE false END" if condition else kept
         return f"SELECT {', '.join(map(quoted, wanted))} FROM ({checked}) WHERE {asked}"
 
+    def _scanned(self, part: _File) -> dict[str, str]:
+        types = [self._source._types[name] for name in part.dialect.names]
+        return {f"t{n}": one.sql if one.native else "VARCHAR" for n, one in enumerate(types)}
+
     def _read(self, group: list[_File], scanned: dict[str, str]) -> str:
         options, dialect = self._source._options, group[0].dialect
-        paths = [part.input.path if part.input.direct else self._pipe(part.input) for part in group]
+        paths = [part.input.path if part.input.direct else self._pipe(part) for part in group]
         table = f"rejects_{self._number}_{len(self._tables)}"
         self._tables.append((table, group))
         limit = self._source.rejects.limit
@@ -166,6 +183,7 @@ class _Pass:
             "comment": text(dialect.comment),
             "nullstr": "[" + ", ".join(map(text, spelt)) + "]",
             "allow_quoted_nulls": "false",
+            "parallel": str(all(part.input.direct and self._good_throughout(part) for part in group)).lower(),
             "max_line_size": str(longest),
             "buffer_size": str(self._buffer),
             "store_rejects": "true",
@@ -176,10 +194,17 @@ class _Pass:
         said = [f"{name}={value}" for name, value in settings.items() if value != "''" or name in ("quote", "escape")]
         return f"read_csv([{', '.join(map(text, paths))}], {', '.join(said)})"
 
-    def _pipe(self, one: TextInput) -> str:
+    def _good_throughout(self, part: _File) -> bool:
+        types = [self._source._types[name] for name in part.dialect.names]
+        return good_throughout(part.input.path, _end_of(part.input), part.dialect, types)
+
+    def _pipe(self, part: _File) -> str:
+        one, end, dialect = part.input, _end_of(part.input), part.dialect
         longest = LongestLine(self._buffer // 2)
-        self._passed.append((one, longest))
-        made = self._pipes[len(self._pipes)] = Pipe(lambda: longest.passing(one.utf8(), _end_of(one)))
+        narrowing = Narrowing(dialect.separator, dialect.quote, dialect.escape, len(dialect.names))
+        self._passed.append((part, longest, narrowing))
+        made = Pipe(lambda: narrowing.passing(longest.passing(one.utf8(), end), end))
+        self._pipes[len(self._pipes)] = made
         return made.path
 
     def finish(self) -> None:
@@ -207,7 +232,7 @@ class _Pass:
             lines = list(long_lines(part.input.path, _end_of(part.input), self._buffer // 2))
             counter = LineCounter(part.input)
             found += [(part.input, counter.line_at(begin + 1 + part.input.encoding.mark, 0), shown) for begin, shown in lines]
-        found += [(one, line, shown) for one, longest in self._passed for line, shown in longest.too_long]
+        found += [(part.input, line, shown) for part, longest, _ in self._passed for line, shown in longest.too_long]
         for one, line, shown in found:
             file = one.path if many else ""
             if (file, line) not in told and (file, line - 1) not in told:  # an open quote is told of where it was met
@@ -230,6 +255,7 @@ class _Pass:
         many = len(self._source._parts) > 1
         counters: dict[str, LineCounter] = {}
         by_path = {part.input.path: part.input for part in group}
+        widths = {part.input.path: narrowing.widths for part, _, narrowing in self._passed}
         while rows := found.fetchmany(1000):
             for path, begin, row, place, kind, raw, message in rows:
                 one = by_path.get(path, group[0].input)
@@ -238,7 +264,22 @@ class _Pass:
                 line = counters[one.path].line_at(begin, row)
                 file = one.path if many else ""
                 column = group[0].dialect.names[place - 1] if kind == "CAST" and 0 < place <= len(group[0].dialect.names) else ""
-                self._source.rejects.add(line, column, raw or "", _reason(kind, message, len(group[0].dialect.names)), file)
+                wide = widths.get(one.path, {}).get(line)
+                reason = _reason(kind, message, len(group[0].dialect.names), wide)
+                if wide:
+                    self._wide.setdefault(one.path, set()).add(line)
+                self._source.rejects.add(line, column, raw or "", reason, file)
+
+    def complete(self) -> None:
+        """Rows that got separators taken out are rejects, or the quotes stand elsewhere than they seemed to."""
+        for part, _, narrowing in self._passed:
+            odd = sorted(set(narrowing.widths) - self._wide.get(part.input.path, set()))
+            if odd:
+                raise ConfigError(
+                    f"line {odd[0]} has {narrowing.widths[odd[0]]:,} values, if the quotes are where they seem to be",
+                    where=part.input.path,
+                    hint="pin what is so: separator=, quote=",
+                )
 
 
 def _end_of(one: TextInput) -> bytes:
@@ -249,8 +290,8 @@ class _Enough(Exception):
     """More rows were rejected than can pass."""
 
 
-def _reason(kind: str, message: str, columns: int) -> str:
-    found = message.rpartition("Found: ")[2].partition("\n")[0].strip()
+def _reason(kind: str, message: str, columns: int, wide: int | None = None) -> str:
+    found = f"{wide:,}" if wide else message.rpartition("Found: ")[2].partition("\n")[0].strip()
     if kind == "CAST":
         value = message.partition('Could not convert string "')[2].partition("\" to '")[0]
         return f"{value!r} is not a number"

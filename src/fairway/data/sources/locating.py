@@ -21,7 +21,7 @@ class LineCounter:
         self._pieces = one.utf8() if one.again else None
         self._end = b"\r" if one.newline == "\r" else b"\n"
         self._skipped = one.encoding.mark if one.direct else 0  # DuckDB counts the mark of a file it reads itself
-        self._piece, self._start, self._line = b"", 0, 1
+        self._piece, self._start, self._line, self._counted = b"", 0, 1, 0
 
     def line_at(self, byte: int, row: int) -> int:
         """The line that begins at the byte (from 1); `row` where the file cannot be read again."""
@@ -29,12 +29,15 @@ class LineCounter:
             return row
         target = byte - 1 - self._skipped
         while target > self._start + len(self._piece):
-            self._line += self._piece.count(self._end)
-            self._start += len(self._piece)
+            self._line += self._piece.count(self._end, self._counted)
+            self._start, self._counted = self._start + len(self._piece), 0
             self._piece = next(self._pieces, b"")
             if not self._piece:
                 break
-        return self._line + self._piece.count(self._end, 0, max(0, target - self._start))
+        place = max(self._counted, target - self._start)
+        self._line += self._piece.count(self._end, self._counted, place)
+        self._counted = place
+        return self._line
 
 
 def locate(

@@ -7,9 +7,9 @@ import os
 import re
 import tempfile
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from fairway.errors import ConfigError, DataAnomalies
 
@@ -85,11 +85,11 @@ class Rejects:
         self.count += 1
         if len(self.rows) < SHOWN:
             self.rows.append(Reject(line, column, text[:_CUT], reason[:_CUT], file))
-        self._write(Reject(line, column, text, reason, file))
+        self._write({"line": line, "column": column, "text": text, "reason": reason, "file": file})
         if not self.limit.unlimited and not self.limit.share and self.count > self.limit.rows + SHOWN:
             self.check(0, more=True)
 
-    def _write(self, one: Reject) -> None:
+    def _write(self, one: dict[str, Any]) -> None:
         if self._open is None:
             if self.keep_at:
                 self.file = Path(self.keep_at)
@@ -98,7 +98,7 @@ class Rejects:
             else:
                 handle, path = tempfile.mkstemp(prefix="fairway-rejects-", suffix=".ndjson")
                 self.file, self._open = Path(path), os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace")
-        self._open.write(json.dumps(asdict(one), ensure_ascii=False) + "\n")
+        self._open.write(json.dumps(one, ensure_ascii=False) + "\n")
 
     def close(self) -> None:
         """Everything is in the file."""

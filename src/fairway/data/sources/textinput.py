@@ -47,12 +47,14 @@ class TextInput:
     once: BinaryIO | None = None
     begun: bytes = b""
     spent: bool = False
+    narrowed: bool = False
+    """A row has thousands of values too many, so that the bytes go through a filter."""
 
     @property
     def direct(self) -> bool:
         """DuckDB can read the file itself."""
         plain = not self.packing and self.encoding.name in _DIRECT and self.newline != "mixed" and not files.is_remote(self.path)
-        return plain and self.once is None
+        return plain and self.once is None and not self.narrowed
 
     @property
     def again(self) -> bool:
