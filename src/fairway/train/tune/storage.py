@@ -58,25 +58,33 @@ class PastStorage(BaseStorage):
         return self._past.trials[-1]._trial_id
 
     def set_trial_param(self, trial_id: int, param_name: str, param_value_internal: float, distribution: BaseDistribution) -> None:
-        trial = self._past.trials[trial_id]
+        trial = self._change(trial_id)
         trial.distributions = {**trial.distributions, param_name: distribution}
         trial.params = {**trial.params, param_name: distribution.to_external_repr(param_value_internal)}
 
     def set_trial_state_values(self, trial_id: int, state: TrialState, values: Sequence[float] | None = None) -> bool:
-        trial = self._past.trials[trial_id]
+        trial = self._change(trial_id)
         trial.state = state
         if values is not None:
             trial.values = list(values)
         return True
 
     def set_trial_intermediate_value(self, trial_id: int, step: int, intermediate_value: float) -> None:
-        self._past.trials[trial_id].intermediate_values[step] = intermediate_value
+        trial = self._change(trial_id)
+        trial.intermediate_values = {**trial.intermediate_values, step: intermediate_value}
 
     def set_trial_user_attr(self, trial_id: int, key: str, value: Any) -> None:
-        self._past.trials[trial_id].user_attrs[key] = value
+        trial = self._change(trial_id)
+        trial.user_attrs = {**trial.user_attrs, key: value}
 
     def set_trial_system_attr(self, trial_id: int, key: str, value: Any) -> None:
-        self._past.trials[trial_id].system_attrs[key] = value
+        trial = self._change(trial_id)
+        trial.system_attrs = {**trial.system_attrs, key: value}
+
+    def _change(self, trial_id: int) -> FrozenTrial:
+        """A copy in its place: who has been given trials before goes on with those as they were, as Optuna's own storages have it."""
+        trial = self._past.trials[trial_id] = copy.copy(self._past.trials[trial_id])
+        return trial
 
     def get_trial(self, trial_id: int) -> FrozenTrial:
         return self._past.trials[trial_id]

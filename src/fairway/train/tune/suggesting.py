@@ -16,6 +16,7 @@ from fairway.errors import UnsupportedError
 from fairway.spec.study import SAMPLER_STATE, SUGGESTION
 from fairway.step import context
 from fairway.train.tune.past import Past, load_optuna, make_distributions
+from fairway.train.tune.pruners import make_pruner
 from fairway.train.tune.samplers import load_generators, make_sampler, save_generators
 
 _MOVED = "cma:"
@@ -37,7 +38,8 @@ def suggest(history: Mapping[str, Any], search: Mapping[str, Any]) -> dict[str, 
     moved: dict[str, dict[str, Any]] = state.get("moved", {})
     for number, attrs in moved.items():
         past.trials[int(number)].system_attrs.update(attrs)
-    trial = past.study(sampler).ask()
+    pruner = make_pruner(search["pruner"]) if search.get("pruner") else None  # of Hyperband each bracket is sampled by itself
+    trial = past.study(sampler, pruner).ask()
     number = trial.number
     params = ask(trial, space)
     attrs = dict(past.trials[number].system_attrs)
