@@ -9,6 +9,9 @@ import pytest
 
 from fairway.step import context
 from fairway.train.checkpoints import Checkpoints
+from tests.semantics.conftest import rig
+
+__all__ = ["rig"]
 
 
 class Ranks:

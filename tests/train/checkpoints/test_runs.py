@@ -1,11 +1,9 @@
-"""`fw.checkpoint` and `fw.shard` in real runs: gangs whose ranks are killed, disks that are full, steps that end while a save is written."""
+"""`fw.checkpoint` and `fw.shard` in real runs: gangs whose ranks are killed, full disks, steps that end while a save is written."""
 
 from __future__ import annotations
 
 from fairway.step.saved import find_saved
-from tests.semantics.conftest import rig  # noqa: F401
 from tests.semantics.rig import Rig, error_of, outputs
-
 
 GANG = """
 import os
