@@ -89,6 +89,7 @@ class Attempt:
     def _run_items(self, claim: Claim, debugger: Any) -> Outcome:
         spec, usage = self.spec, self.usage
         current = context.Context(spec, self.scratch, f"{self.home}/{CHECKPOINTS}")
+        current.began_at = usage.started_at
         context.enter(current, self.points, trust=spec.step.trust, secrets=self.secrets)
         os.environ.update({name: self.secrets[name] for name in spec.step.secrets if name in self.secrets})
         runner = ItemRunner(spec, self.store, self.scratch, self.root, self.secrets, self.origin, usage)
@@ -143,6 +144,7 @@ class Attempt:
         item = item or spec.items[0]
         current = current or context.Context(spec, scratch, f"{self.home}/{CHECKPOINTS}")
         current.task, current.seed, current.scratch = item.task, item.seed, scratch
+        current.began_at = self.usage.started_at
         current.rank, current.world_size, current.place = place.rank, place.world_size, place
         spec = replace(spec, step=step_of(spec.step, place, row))
         usage = replace(self.usage, running_at=0.0)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -55,6 +56,7 @@ class Context:
         self.scratch = scratch
         self.checkpoints = checkpoints
         self.rank, self.world_size = 0, 1
+        self.began_at = time.time()  # the attempt; in a gang the leader, for all ranks alike
         self.place: Place | None = None
 
     def __repr__(self) -> str:

@@ -221,7 +221,8 @@ class GangRun:
         from fairway.step.gangtold import Told, write_told
 
         attempt = self._attempt
-        told = Told(self._spec, self._world, attempt.home, attempt.source, attempt.scratch.rpartition("/")[2])
+        scratch, began_at = attempt.scratch.rpartition("/")[2], attempt.usage.started_at
+        told = Told(self._spec, self._world, attempt.home, attempt.source, scratch, began_at)
         write_told(told, self._folder.told)
 
     def _told_environment(self) -> dict[str, str]:

@@ -108,6 +108,7 @@ def main(words: Sequence[str]) -> NoReturn:
     prepare(told.home)
     secrets = json.loads(os.environ.pop(SECRETS, "{}"))
     attempt = Attempt(told.spec, told.home, secrets=secrets, source=told.source, scratch=told.scratch, world=told.world)
+    attempt.usage.started_at = told.began_at
     gang, folder = told.spec.step.gang, Folder(attempt.scratch)
     row = get_framework(gang.framework)
     places = places_for(told.spec, told.world, folder)

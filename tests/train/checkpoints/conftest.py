@@ -20,11 +20,13 @@ class Ranks:
     def __init__(self, home: Path) -> None:
         self.home = home
         self._made: dict[tuple[int, int, int], Checkpoints] = {}
+        self._began: dict[int, float] = {}
 
     def be(self, n: int = 1, rank: int = 0, world_size: int = 1) -> Checkpoints:
         """The checkpoints of this rank of the `n`th try; whatever is asked next is asked by it."""
         now = context.Context()
         now.run, now.task, now.n, now.rank, now.world_size, now.checkpoints = "r", "train", n, rank, world_size, str(self.home)
+        now.began_at = self._began.setdefault(n, now.began_at)  # the leader's, for all ranks alike
         context.enter(now, None, trust=False)  # type: ignore[arg-type]
         return self._made.setdefault((n, rank, world_size), Checkpoints())
 

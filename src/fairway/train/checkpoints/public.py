@@ -51,17 +51,18 @@ class Task:
     def __init__(self, now: context.Context, root: str) -> None:
         self.run, self.task, self.n, self.root = now.run, now.task, now.n, root
         self.rank, self.world_size = now.rank, now.world_size
-        self.scratch = now.scratch or root
+        self.scratch, self._began_at = now.scratch or root, now.began_at
         self.arena = Arena()
         self.step = -1
-        self._count = self._before = self._first_count()
+        self._count = self._first_count()
         self._thread: threading.Thread | None = None
         self._error: FairwayError | None = None
 
     def _first_count(self) -> int:
-        """Saves of this try by an earlier process (its agent was killed and started again on the same disk), as all its ranks see it."""
+        """Saves of this try by earlier processes (the run was resumed, or its agent started again on the same disk): what was complete
+        before the attempt began, so that all its ranks see it alike, whenever they look."""
         mine = (one for one in find_saved(self.root) if one.n == self.n and one.complete)
-        return max((one.count for one in mine if any(part.rank == self.rank for part in one.manifests)), default=0)
+        return max((one.count for one in mine if max(part.saved_at for part in one.manifests) <= self._began_at), default=0)
 
     def save(self, step: int, state: Any, metrics: Mapping[str, Any], policy: Policy, *, sharded: bool, synced: bool) -> None:
         """See `Checkpoints.save`."""
@@ -130,8 +131,7 @@ class Task:
     def all(self, *, damaged: bool = False) -> list[Saved]:
         """Complete ones that every rank sees alike, the newest first: those of earlier tries, and of this one those this process took part
         in. `damaged`: those of damaged manifests, too."""
-        since = self._before if self.world_size > 1 else 0
-        found = [one for one in find_saved(self.root) if one.n < self.n or since < one.count <= self._count]
+        found = [one for one in find_saved(self.root) if one.n < self.n or one.count <= self._count]
         return [one for one in reversed(found) if one.complete or (damaged and one.damaged)]
 
     def load(self, parts: str) -> tuple[bool, Any]:
