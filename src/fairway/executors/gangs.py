@@ -380,6 +380,8 @@ class Gangs:
             return
         seen_at = self._whole.clock()
         found = await self._whole.diagnose(pod, obj) if pod.phase == "Failed" else explain_end(obj, pod.events)
+        if pod.dying_at and found.kind == "crash":  # killed because it was deleted; a Job's pods stay until it has counted them
+            found = explain_end({**obj, "status": {}}, pod.events, gone=True)
         self._fail(gang, pod, found, seen_at)
 
     def _fail(self, gang: Gathered, pod: Replica, found: Diagnosis, at: float = 0.0) -> None:
