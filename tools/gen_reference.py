@@ -1,4 +1,4 @@
-"""Write docs/reference/{api,cli,errors,events,settings}.md from the code; with --check only say whether they are current."""
+"""Write docs/reference/{api,cli,errors,events,frameworks,settings}.md from the code; with --check only say whether they are current."""
 
 from __future__ import annotations
 
@@ -20,7 +20,9 @@ from fairway.engine.targets import KIND_SETTING, KUBERNETES_SETTINGS, LIMIT_SETT
 from fairway.serve.refusal import CODES
 from fairway.spec import event
 
-FOLDER = Path(__file__).resolve().parent.parent / "docs" / "reference"
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))  # for what of tools stands in files of its own
+FOLDER = ROOT / "docs" / "reference"
 MADE = "<!-- Made by tools/gen_reference.py from the code; edit that. -->"
 
 
@@ -207,7 +209,27 @@ def _json(value: Any) -> str:
     return "" if value in (None, "", [], {}) else f"`{json.dumps(value)}`"
 
 
-PAGES = {"api.md": render_api, "cli.md": render_cli, "errors.md": render_errors, "events.md": render_events, "settings.md": render_settings}
+def render_frameworks() -> str:
+    """The rendezvous table: every framework of a gang, what its ranks are told, its options."""
+    from tools.gen_frameworks import render_rows
+
+    text = (
+        "A step with `gang=fw.gang(replicas=4, framework=…)` runs in several processes, which find each other by what they are told in "
+        "variables before they start. This is the table of the frameworks there are; the [guide](../guides/distributed-training.md) has "
+        "examples, and `fairway train FILE --dry-run` prints what every rank of a pipeline of yours is told. Other packages add rows by "
+        'the entry point group "fairway.frameworks".'
+    )
+    return _join([MADE, "# Frameworks of gangs", text, *render_rows()])
+
+
+PAGES = {
+    "api.md": render_api,
+    "cli.md": render_cli,
+    "errors.md": render_errors,
+    "events.md": render_events,
+    "frameworks.md": render_frameworks,
+    "settings.md": render_settings,
+}
 
 
 def _commands(name: str, command: click.Command) -> Iterator[tuple[str, click.Command]]:

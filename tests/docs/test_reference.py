@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib import import_module
+from typing import Any
 
 import click
 import pytest
@@ -12,6 +13,8 @@ from fairway.cli.commands import ENTRIES
 from fairway.engine.settings import HOOK_SETTINGS, SERVING_SETTINGS, SETTINGS, Setting
 from fairway.engine.targets import KIND_SETTING, KUBERNETES_SETTINGS, LIMIT_SETTINGS, LOCAL_SETTINGS, OIDC_SETTINGS, SERVER_SETTINGS
 from fairway.spec import event
+from fairway.spec.gang import Gang, Place
+from fairway.train.frameworks import BUILT_IN, get_framework
 from fairway.web.openapi import make_document
 from tests.docs.document import ROOT
 
@@ -80,3 +83,16 @@ def test_the_page_of_the_api_is_what_the_server_says_now() -> None:
     from tools.gen_reference import render_api
 
     assert (REFERENCE / "api.md").read_text(encoding="utf-8") == render_api()
+
+
+@pytest.mark.parametrize("name", sorted(BUILT_IN))
+def test_each_framework_is_documented_with_its_variables_and_options(name: str) -> None:
+    row: Any = get_framework(name)
+    page = (REFERENCE / "frameworks.md").read_text(encoding="utf-8")
+    assert f"| [`{name}`](#{name}) | {row.title} |" in page
+    about = page.partition(f"\n## {name}\n")[2].partition("\n## ")[0]
+    assert name == "plain" or f"<{row.source}>" in about
+    assert [option for option, does in getattr(row, "options", {}).items() if f"| `{option}` | {does} |" not in about] == []
+    place = Place(0, 2, replicas=2, hosts=("10.0.0.1",) * 2, ports=((1, 2), (3, 4)), roles=("", ""), key="k", folder="/folder")
+    plain = page.partition("\n## plain\n")[2].partition("\n## ")[0]
+    assert [variable for variable in row.environment(place, Gang(2, name)) if f"`{variable}`" not in about + plain] == []
