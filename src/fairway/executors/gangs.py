@@ -138,7 +138,8 @@ class Gangs:
         pod = gang.pods.pop(meta["name"], None) if gang is not None else None
         if gang is None or pod is None:
             return
-        self._fail(gang, pod, explain_end(obj, pod.events, gone=True))
+        if not pod.noted:  # else what it ended of is being found out
+            self._fail(gang, pod, _explain_gone(pod, obj, explain_end(obj, pod.events, gone=True)))
         self._clear(gang)
 
     def explain(self, pod: Replica) -> None:
@@ -380,9 +381,7 @@ class Gangs:
             return
         seen_at = self._whole.clock()
         found = await self._whole.diagnose(pod, obj) if pod.phase == "Failed" else explain_end(obj, pod.events)
-        if pod.dying_at and found.kind == "crash":  # killed because it was deleted; a Job's pods stay until it has counted them
-            found = explain_end({**obj, "status": {}}, pod.events, gone=True)
-        self._fail(gang, pod, found, seen_at)
+        self._fail(gang, pod, _explain_gone(pod, obj, found), seen_at)
 
     def _fail(self, gang: Gathered, pod: Replica, found: Diagnosis, at: float = 0.0) -> None:
         if gang.phase == "leaving" or gang.tracked is None:
@@ -480,6 +479,12 @@ class Gangs:
 
     async def _force(self, pod: Replica) -> None:
         await self._whole.client.delete("Pod", pod.name, grace_s=0, uid=pod.uid)
+
+
+def _explain_gone(pod: Replica, obj: Object, found: Diagnosis) -> Diagnosis:
+    """One that was killed because somebody has deleted it did not crash: a Job's pods stay until it has counted them."""
+    dying = pod.dying_at or obj["metadata"].get("deletionTimestamp")
+    return explain_end({**obj, "status": {}}, pod.events, gone=True) if dying and found.kind == "crash" else found
 
 
 def _is_led(spec: AttemptSpec) -> bool:
