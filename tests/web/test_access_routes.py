@@ -121,6 +121,8 @@ PAGES_NEED = {
     "GET /runs/{run}/attempts/{attempt}/rankcurves.json": "view",
     "GET /runs/{run}/attempts/{attempt}/rankuse.json": "view",
     "GET /runs/{run}/log/merged": "view",
+    "GET /runs/{run}/tune": "view",
+    "GET /runs/{run}/tune.json": "view",
     "GET /runs/{run}/log": "view",
     "GET /runs/{run}/log/line": "view",
     "GET /runs/{run}/log/search": "view",

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-_MODULES: dict[str, str] = {"start": "tunestart", "show": "tuneshow"}
+_MODULES: dict[str, str] = {"start": "tunestart", "show": "tuneshow", "report": "tunereport"}
 """The group's commands: name, module of `fairway.cli` whose attribute `command` it is."""
 
 

@@ -9,7 +9,7 @@ from fairway.web.pages.page import Page
 
 _FILES = (
     "artifacts", "home", "login", "news", "pipelines", "endpoints", "endpoint", "endpointparts", "system", "runs", "compare", "run", "task",
-    "ranks", "logs", "actions",
+    "ranks", "tune", "logs", "actions",
 )  # fmt: skip
 
 

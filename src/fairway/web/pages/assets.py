@@ -17,7 +17,9 @@ from fairway.web.respond import not_modified
 TEMPLATES = Path(__file__).parents[1] / "templates"
 STATIC = Path(__file__).parents[1] / "static"
 STYLE = "fairway.css"
-SHEETS = ("tokens", "base", "components", "runs", "run", "task", "compare", "artifacts", "pipelines", "endpoints", "system", "login")
+SHEETS = (
+    "tokens", "base", "components", "runs", "run", "task", "compare", "artifacts", "pipelines", "endpoints", "system", "login", "tune",
+)  # fmt: skip
 _MEDIA = {
     ".css": "text/css; charset=utf-8",
     ".js": "text/javascript; charset=utf-8",

@@ -64,6 +64,7 @@ async def show_run(visit: Visit) -> Response:
         rows=rows,
         task=visit.query.task,
         tab=visit.query.tab,
+        searches=any(node.node.pace is not None for node in overview.nodes),
         is_step=read_step(overview, visit.query.task) is not None,
         total=sum(summary.counts.values()),
     )

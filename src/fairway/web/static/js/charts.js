@@ -4,6 +4,7 @@ let loading = null;
 const charts = new Map(); // element -> {instance, make}
 
 function load() {
+  if (window.echarts) return Promise.resolve(window.echarts);
   loading ??= new Promise((resolve, reject) => {
     const script = document.createElement("script");
     script.src = new URL("../vendor/echarts.min.js", import.meta.url).href;
