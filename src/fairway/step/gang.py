@@ -136,7 +136,7 @@ class GangRun:
     def _open(self) -> None:
         os.makedirs(self._folder.path, exist_ok=True)
         self._pulses = Pulses(self._folder.pulses, len(self._places))
-        self._sampler = Sampler(self._prefix, self._attempt.streams, self._pulses)
+        self._sampler = Sampler(self._prefix, self._attempt.streams, self._pulses, self._environment_of)
         self._began = time.monotonic()
         self._oom_before = self._oom_kills.read(0.0)
         secrets = tuple(self._attempt.secrets.values())
@@ -216,6 +216,10 @@ class GangRun:
         environ = {**self._told_environment(), **self._variables(place)}
         pid = fork(lambda: execute(argv, environ), self._writers[-1], self._descriptors())
         self._add(Child(LAUNCHER, place, pid, name=argv[0].rpartition("/")[2]))
+
+    def _environment_of(self, rank: int) -> dict[str, str]:
+        place = next(one for one in self._places if one.rank == rank)
+        return {**os.environ, **self._variables(place)}
 
     def _tell(self) -> None:
         from fairway.step.gangtold import Told, write_told

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from fairway.errors import FairwayError
 from fairway.step import processes
+from fairway.step.gpu import find_devices, visible
 from fairway.step.pulse import Pulses
 
 if TYPE_CHECKING:
@@ -19,10 +20,15 @@ _encode = json.JSONEncoder(separators=(",", ":")).encode
 
 
 class Sampler:
-    """`due_at`: when the next samples are (monotonic). `peak_bytes`: the most that each rank was seen with."""
+    """`due_at`: when the next samples are (monotonic). `peak_bytes`: the most that each rank was seen with. `environment`: a rank's, which
+    says which devices it may use."""
 
-    def __init__(self, prefix: str, streams: StreamStore, pulses: Pulses) -> None:
+    def __init__(
+        self, prefix: str, streams: StreamStore, pulses: Pulses, environment: Callable[[int], Mapping[str, str]] | None = None
+    ) -> None:
         self._prefix, self._streams, self._pulses = prefix, streams, pulses
+        self._environment = environment
+        self._devices: dict[int, list[int]] = {}
         self.due_at = time.monotonic() + _EVERY_S
         self.peak_bytes: dict[int, int] = {}
 
@@ -34,11 +40,17 @@ class Sampler:
             if used is None:
                 continue
             self.peak_bytes[rank] = max(self.peak_bytes.get(rank, 0), used.rss_bytes)
-            line = [round(time.time(), 3), used.rss_bytes, round(used.cpu_s, 2), self._counts(rank, pid)]
+            line = [round(time.time(), 3), used.rss_bytes, round(used.cpu_s, 2), self._counts(rank)]
             try:
                 self._streams.append(f"{self._prefix}/samples.{rank}", (_encode(line) + "\n").encode())
             except FairwayError:
                 continue
 
-    def _counts(self, rank: int, pid: int) -> dict[str, Any]:
-        return self._pulses.counts(rank)
+    def _counts(self, rank: int) -> dict[str, Any]:
+        counts: dict[str, Any] = self._pulses.counts(rank)
+        devices = find_devices() if self._environment is not None else None
+        if devices is not None:
+            if rank not in self._devices:
+                self._devices[rank] = visible(self._environment(rank) if self._environment is not None else {}, devices)
+            counts["gpu"] = devices.sample(self._devices[rank])
+        return counts

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import json
+import os
 import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
+from fairway.engine.gangview import read_gang
 from fairway.step import gpu
+from fairway.step.gangsamples import Sampler
 from fairway.step.gpu import Devices, sample_devices, visible
+from fairway.step.pulse import Pulses
+from fairway.testing.memory import MemoryStreamStore
 
 GIB = 1 << 30
 
@@ -54,3 +60,13 @@ def test_samples_of_the_devices_of_a_rank(library: str, monkeypatch: pytest.Monk
 def test_without_a_driver_there_is_nothing_to_tell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gpu, "LIBRARY", str(tmp_path / "none.so"))
     assert sample_devices() == []
+
+
+def test_samples_of_a_rank_have_its_devices(library: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(gpu, "LIBRARY", library)
+    streams = MemoryStreamStore()
+    sampler = Sampler("r/a", streams, Pulses(str(tmp_path / "pulses"), 1), lambda rank: {"CUDA_VISIBLE_DEVICES": "1"})
+    sampler.sample({0: os.getpid()})
+    assert read_gang(streams, "r", "a", 1).ranks[0].gpus == ((1, 0, 2 * GIB, 80 * GIB),)
+    (_, _, _, counts) = json.loads(streams.read("r/a/samples.0"))
+    assert counts["input"] == 0
