@@ -9,6 +9,7 @@ from itertools import takewhile
 from typing import Any
 
 from fairway.data.batch import Batch, batches_of
+from fairway.data.conditions import check_condition
 from fairway.data.sources import Source, needs, open_source
 from fairway.data.sources.delimited import DelimitedSource
 from fairway.data.sources.engine import Field, chosen, connect, described, quoted
@@ -88,6 +89,7 @@ class Table:
         made = self._with("where", sql)
         made._fields = self._fields
         with _Connection() as connection:
+            check_condition(connection, sql)
             try:
                 made._relation(connection)
             except ConfigError:

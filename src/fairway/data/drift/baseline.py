@@ -15,7 +15,7 @@ from fairway.data.batch import Batch
 from fairway.data.drift.chance import Dependence, Ladder, ladder_from, ladder_json
 from fairway.data.drift.coding import Coder
 from fairway.data.drift.dependence import PIECES, consecutive, learnt
-from fairway.data.drift.facets import Facet, Rows, RowsAtHand, RowsMeasured, facets_of, read_facet
+from fairway.data.drift.facets import NAMES, Facet, Rows, RowsAtHand, RowsMeasured, facets_of, read_facet
 from fairway.data.drift.frames import FINE, Frame, frame_counts, frame_from, frame_json, frame_numbers
 from fairway.data.drift.readings import Counts
 from fairway.data.drift.rules import DriftRules, rules_of
@@ -195,6 +195,8 @@ def _track_from(document: dict[str, Any]) -> Track:
     follows = document.get("dependence")
     dependence = None if follows is None else _dependence_from(follows)
     facet = Facet(document["column"], document["facet"], document["kind"], frame.shape, document.get("state", {}))
+    if facet.name not in NAMES.get(facet.kind, ()):
+        raise ValueError(f"a {facet.kind!r} has no {facet.name!r}")
     ladders = {name: ladder_from(one) for name, one in document["ladders"].items()}
     lacking = [name for name in frame.deciding if name not in ladders]
     if lacking:

@@ -174,6 +174,11 @@ def _of_structure(column: str, sample: Values) -> list[Facet]:
 
 TEXT = ("length", "words", "letters", "digits", "beyond", "shape", "trigram")
 EMBEDDING = ("norm", "centre", *(f"direction {n}" for n in range(embeddings.PROJECTIONS)))
+NAMES: Mapping[str, tuple[str, ...]] = {
+    "number": ("",), "boolean": ("",), "category": ("",), "time": ("hour", "weekday"), "text": TEXT, "list": ("length",),
+    "embedding": EMBEDDING, "image": (*images.SIZES, *images.LIGHTS),
+}  # fmt: skip
+"""By kind of facet, what it may be of a column."""
 
 
 def _is_key(rows: Rows, column: str) -> bool:

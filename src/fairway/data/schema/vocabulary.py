@@ -22,7 +22,9 @@ class Word(NamedTuple):
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if isinstance(value, int):
+        return not isinstance(value, bool) and abs(value) < 1 << 1023  # a float can hold it
+    return isinstance(value, float) and math.isfinite(value)
 
 
 def _is_share(value: Any) -> bool:

@@ -28,6 +28,8 @@ class OrcSource:
         connection = connect()
         try:
             self.fields: tuple[Field, ...] = described(self.relation(connection, None))
+        except RuntimeError as error:  # DuckDB's own message was no UTF-8
+            raise ConfigError(f"{paths[0]} is damaged: the names of its columns are no text", hint="copy it again") from error
         finally:
             connection.close()
 

@@ -72,7 +72,7 @@ class Moments:
 
     @property
     def average(self) -> float:
-        return math.ldexp(self.mean, self.exponent) if self.count else math.nan
+        return _unscaled(self.mean, self.exponent) if self.count else math.nan
 
     @property
     def std(self) -> float:
@@ -105,7 +105,7 @@ def _unscaled(value: float, exponent: int) -> float:
     try:
         return math.ldexp(value, exponent)
     except OverflowError:
-        return math.inf
+        return math.copysign(math.inf, value)
 
 
 def _dot(one: np.ndarray, other: np.ndarray) -> float:

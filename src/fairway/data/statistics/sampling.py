@@ -124,4 +124,8 @@ def _values_of(record: dict[str, Any]) -> Values:
     valid = unpack(record["valid"], bool) if "valid" in record else None
     offsets = unpack(record["offsets"], np.int64) if "offsets" in record else None
     child = _values_of(record["child"]) if "child" in record else None
-    return Values(record["kind"], str(record["arrow"]), unpack(record["data"], dtype), valid, offsets, child)
+    data = unpack(record["data"], dtype)
+    inside = len(data) if child is None else len(child)
+    if offsets is not None and (not len(offsets) or offsets[0] < 0 or int(offsets[-1]) > inside or bool((np.diff(offsets) < 0).any())):
+        raise ValueError("the values of a column of the sample end beyond its data")
+    return Values(record["kind"], str(record["arrow"]), data, valid, offsets, child)
