@@ -6,6 +6,7 @@ is installed and allowed to look, what it sees is kept below, native frames and 
 
 from __future__ import annotations
 
+import linecache
 import os
 import re
 import shutil
@@ -24,14 +25,17 @@ from fairway.step.gangverdict import name_rank
 _DUMP_S = 1.0
 _QUIET_S = 0.05
 _SPY_S = 1.2
+_OURS = os.path.dirname(os.path.abspath(__file__)) + os.sep
 _SHOWN, _DEEPEST = 8, 24
 _THREAD = re.compile(r"^(?:Current thread|Thread) 0x[0-9a-f]+.*$", re.MULTILINE)
 _FRAME = re.compile(r'  File "(.+?)", line (\d+) in (.+)')
 _COLLECTIVE = re.compile(
     r"torch/distributed|torch/cuda/nccl|horovod|mpi4py|deepspeed/comm|accelerate/utils/operations|jax/_src/(distributed|interpreters/pxla)|"
     r"tensorflow/python/(distribute|eager/context)|xgboost/(collective|rabit|tracker)|lightgbm/basic|distributed/(client|comm)|ray/_private|"
-    r"in (all_reduce|allreduce|barrier|all_gather|allgather|broadcast|bcast|reduce_scatter|wait|recv|recv_into|accept|connect|poll|select)$"
+    r"in (all_?reduce|barrier|all_?gather|broadcast|bcast|reduce_scatter|monitored_barrier)$"
 )
+
+_RECEIVING = re.compile(r"\.(recv|recv_into|recvfrom|accept|connect)\(")
 
 
 def collect_stacks(pids: Mapping[int, int], folder: Folder) -> dict[int, str]:
@@ -55,12 +59,15 @@ def collect_stacks(pids: Mapping[int, int], folder: Folder) -> dict[int, str]:
 
 def find_straggler(stacks: Mapping[int, str], beat_at: Mapping[int, float]) -> int:
     """The rank that stopped first: one that does not wait for the others, and of those the one that was heard of least recently. Pure."""
-    return min(stacks, key=lambda rank: (waits_for_others(stacks[rank]), beat_at.get(rank, 0.0), rank))
+    return min(stacks, key=lambda rank: (weigh_wait(stacks[rank]), beat_at.get(rank, 0.0), rank))
 
 
-def waits_for_others(stack: str) -> bool:
-    """Is its main thread in a collective call?"""
-    return any(_COLLECTIVE.search(f"{file} in {function}") for file, _, function in main_frames(stack)[:6])
+def weigh_wait(stack: str) -> int:
+    """How likely its main thread waits for other ranks: 2 in a collective call, 1 where it receives from a socket, else 0."""
+    frames = main_frames(stack)
+    if any(_COLLECTIVE.search(f"{file} in {function}") for file, _, function in frames[:6]):
+        return 2
+    return int(any(_RECEIVING.search(linecache.getline(file, int(line))) for file, line, _ in frames[:2]))
 
 
 def main_frames(stack: str) -> list[tuple[str, str, str]]:
@@ -109,9 +116,9 @@ def show_stacks(places: Sequence[Place], stacks: Mapping[int, str], origin: Orig
     """The main thread of each, as people read it: the user's frames marked. All of it, with other threads, is in the streams "stacks.R"."""
     parts: list[str] = []
     for place in places[:_SHOWN]:
-        frames = main_frames(stacks.get(place.rank, ""))
+        frames = [frame for frame in main_frames(stacks.get(place.rank, "")) if not frame[0].startswith(_OURS)]
         lines = [f'  File "{file}", line {line}, in {function}' for file, line, function in frames[:_DEEPEST]]
-        parts.append("\n".join([f"{name_rank(place)}, innermost first:", *(lines or ["  it did not answer"])]))
+        parts.append("\n".join([f"{name_rank(place)}, innermost first:", *(lines or ["  nothing of the step's own"])]))
     if len(places) > _SHOWN:
         parts.append(f"and {len(places) - _SHOWN} more")
     return origin.mask(origin.show_all("\n\n".join(parts) + "\n"))

@@ -115,7 +115,9 @@ def explain(end: End, origin: Origin, others: Sequence[End] = ()) -> ErrorInfo:
 
 
 def _explain_death(end: End, origin: Origin) -> ErrorInfo:
-    seen = Evidence(end.status if end.status is not None else 1 << 8, end.tail)
+    if end.status is None:
+        return ErrorInfo("crash", "FW-TASK-CRASHED", "its process ended without a word", hint="its launcher may say how, in the task's log")
+    seen = Evidence(end.status, end.tail)
     seen.oom_kills = end.oom_kills
     error = explain_death(seen)
     error.frames = tuple(locate(frame, origin) for frame in error.frames)
