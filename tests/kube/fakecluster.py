@@ -62,6 +62,15 @@ class FakeCluster:
             raise NotFoundError(f'{kind.lower()}s "{name}" not found')
         return copy.deepcopy(self.objects[kind, name])
 
+    async def find(self, kind: str, name: str, *, namespace: str = "") -> Object | None:
+        try:
+            return await self.get(kind, name, namespace=namespace)
+        except NotFoundError:
+            return None
+
+    async def events(self, name: str, kind: str = "Pod") -> list[Object]:
+        return []
+
     async def list(self, kind: str, *, labels: str = "", fields: str = "", namespace: str = "") -> list[Object]:
         self.requests[f"list {kind}"] += 1
         return [copy.deepcopy(obj) for (other, _), obj in self.objects.items() if other == kind]

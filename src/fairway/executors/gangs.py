@@ -52,6 +52,7 @@ class Gangs:
         self._whole = whole
         self._gangs: dict[str, Gathered] = {}
         self.scheduler = ""
+        self._turns = asyncio.Lock()
 
     async def find_scheduler(self) -> None:
         """Does the cluster's scheduler know gangs?"""
@@ -251,11 +252,15 @@ class Gangs:
             return
         gang.busy = True
         try:
-            held = "" if gang.together else self._turn(gang) or await self._find_lack(gang)
-            if held:
-                self._hold(gang, held)
-            elif gang.tracked.state != "ending":
+            if gang.together:
                 await self._create(gang)
+                return
+            async with self._turns:  # two that find the same room free must not both take it
+                held = self._turn(gang) or await self._find_lack(gang)
+                if held:
+                    self._hold(gang, held)
+                else:
+                    await self._create(gang)
         finally:
             gang.busy = False
 
@@ -266,10 +271,13 @@ class Gangs:
 
     async def _find_lack(self, gang: Gathered) -> str:
         """What room there is, where that is less than it needs; not for longer than its patience: a cluster may grow when asked to."""
-        now, spec = self._whole.clock(), gang.spec
-        if now < gang.looked_at + _LOOK_EVERY_S:
-            return gang.why
-        gang.looked_at = now
+        now = self._whole.clock()
+        if now >= gang.looked_at + _LOOK_EVERY_S:
+            gang.looked_at = now
+            gang.lack = await self._survey(gang.spec, now - gang.since)
+        return gang.lack
+
+    async def _survey(self, spec: AttemptSpec, waited_s: float) -> str:
         target, needs = self._whole.settings.target, spec.step.gang.fewest
         inventory = (await survey_cluster(self._whole.client, who="The server")).inventory
         if not inventory.nodes and not inventory.quotas:
@@ -278,7 +286,7 @@ class Gangs:
         if fit.free >= needs or (not inventory.nodes and fit.quota < 0):
             return ""
         by_quota = 0 <= fit.quota < needs
-        if not by_quota and (fit.empty < needs or now - gang.since > spec.step.gang.start_timeout_s):
+        if not by_quota and (fit.empty < needs or waited_s > spec.step.gang.start_timeout_s):
             return ""  # the nodes that are there will not do: whether others come shows when it is tried
         bound = f" (quota {fit.bound})" if by_quota else ""
         return f"waits for room for all {needs} replicas: {fit.free} would have a place now{bound}"
@@ -290,7 +298,8 @@ class Gangs:
 
     async def _create(self, gang: Gathered) -> None:
         whole, spec = self._whole, gang.spec
-        assert gang.tracked is not None
+        if gang.tracked is None or gang.phase != "line":  # it was cancelled meanwhile
+            return
         try:
             owner = await whole.owners.of(spec.run, gang.tracked.view)
             for obj in whole.render_gang(spec, owner, self.scheduler):
@@ -306,6 +315,9 @@ class Gangs:
                 self._hold(gang, found.line)
             return
         gang.gone = False
+        if gang.phase != "line":  # it was cancelled while its Job was made
+            await whole.client.delete("Job", gang.id)
+            return
         gang.phase, gang.why, gang.since = "gathering", "", whole.clock()
         gang.renew(whole.settings.target.grace_s)
         gang.tracked.state = "placed"

@@ -30,9 +30,10 @@ class Replica(Pod):
 
 
 class Gathered:
-    """One gang. `phase`: "line" (it has no Job), "gathering", "running", "leaving" (its Job goes; `retries`: to be made again). `tracked`
-    is None until a driver asks for it, and again when it has its outcome. `together`: somebody else sees to it that all or none of its
-    pods get a place. `gone`: its Job is deleted."""
+    """One gang. `phase`: "held" (by the target's limits), "line" (it has no Job), "gathering", "running", "leaving" (its Job goes;
+    `retries`: to be made again). `lack`: of room, when that was last looked at; `why`: what its driver was told. `tracked` is None until
+    a driver asks for it, and again when it has its outcome. `together`: somebody else sees to it that all or none of its pods get a
+    place. `gone`: its Job is deleted."""
 
     def __init__(self, id: str, run: str) -> None:
         self.id, self.run = id, run
@@ -40,7 +41,7 @@ class Gathered:
         self.meeting = Meeting(Gang(1), patience_s=0.0, grace_s=0.0)
         self.pods: dict[str, Replica] = {}
         self.removed_jobs: set[str] = set()
-        self.phase, self.job, self.why = "line", "", ""
+        self.phase, self.job, self.why, self.lack = "held", "", "", ""
         self.rounds = 0
         self.since = self.asked_at = self.not_before = self.looked_at = 0.0
         self.together = self.busy = self.retries = self.removing = self.gone = False
