@@ -98,6 +98,7 @@ def read_gang(value: Any) -> tuple[Gang, dict[str, Any]]:
     return value.gang, {"accelerators": parse_accelerator(value.per_replica)}
 
 
-def restarting(asked: Gang, retry: Retry) -> Retry:
-    """How a gang's task is tried again: at once, and only for what a new start from a checkpoint can mend."""
-    return replace(retry, attempts=asked.restarts + 1, backoff_s=_RESTART_AFTER_S, kinds=_RESTARTED)
+def restarting(asked: Gang, retry: Retry, retries: int = 0) -> Retry:
+    """How a gang's task is tried again: at once, and only for what a new start from a checkpoint can mend. With `retries` it is tried as
+    often more, whatever the error."""
+    return replace(retry, attempts=asked.restarts + retries + 1, backoff_s=_RESTART_AFTER_S, kinds=() if retries else _RESTARTED)

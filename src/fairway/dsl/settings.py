@@ -109,7 +109,11 @@ def with_settings(step: StepDef, settings: Mapping[str, Any]) -> StepDef:
     if resources:
         fields["resources"] = replace(step.resources, **resources)
         _check_accelerator(fields["resources"], step.where)
-    if retries is not None:
+    if "gang" in fields and "retry" not in fields:
+        from fairway.dsl.ganging import restarting
+
+        fields["retry"] = restarting(fields["gang"], step.retry, retries or 0)
+    elif retries is not None:
         fields["retry"] = replace(fields.get("retry", step.retry), attempts=retries + 1)
     if placement:
         from fairway.dsl.placing import apply_placement
@@ -117,10 +121,6 @@ def with_settings(step: StepDef, settings: Mapping[str, Any]) -> StepDef:
         fields["placement"] = apply_placement(step.placement, placement)
         if fields["placement"].spot:  # to be taken away is no failure, however often it happens
             fields["retry"] = replace(fields.get("retry", step.retry), lost_attempts=_SPOT_LOSSES)
-    if "gang" in fields and "retry" not in fields:
-        from fairway.dsl.ganging import restarting
-
-        fields["retry"] = restarting(fields["gang"], step.retry)
     image = fields.pop("image", None)
     if image and step.kind in ("command", "container"):
         fields["image"] = image
