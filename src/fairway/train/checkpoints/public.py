@@ -24,6 +24,7 @@ from fairway.train.checkpoints.writing import BLOBS, Job, clear, explain
 _AT_ONCE_BYTES = 1 << 20
 """A smaller state is written before `save` returns: handing it over would take longer."""
 _NICE = 19
+_BEAT_EVERY_S = 1.0
 
 
 class Kept:
@@ -55,7 +56,7 @@ class Task:
         self.arena = Arena()
         self.step = -1
         self._count = self._first_count()
-        self._thread: threading.Thread | None = None
+        self._thread: tuple[threading.Thread, Job] | None = None
         self._error: FairwayError | None = None
 
     def _first_count(self) -> int:
@@ -85,8 +86,9 @@ class Task:
             self._write(job, captured)
             self._raise()
             return
-        self._thread = threading.Thread(target=self._write_beside, args=(job, captured), name="fairway-checkpoint")
-        self._thread.start()
+        thread = threading.Thread(target=self._write_beside, args=(job, captured), name="fairway-checkpoint")
+        self._thread = thread, job
+        thread.start()
 
     def _keep(self, value: Any, job: Job) -> Any:
         """What no tensor is, by its own serializer, now: only a copy would stay as it is."""
@@ -112,10 +114,15 @@ class Task:
 
     def settle(self) -> None:
         """Wait for the save under way. Raises what went wrong with it."""
-        thread, self._thread = self._thread, None
-        if thread is not None:
+        (thread, job), self._thread = self._thread or (None, None), None
+        if thread is not None and job is not None:
             with pulse.waiting("checkpoint"):
-                thread.join()
+                written = -1
+                while thread.is_alive():
+                    thread.join(_BEAT_EVERY_S)
+                    if job.written != written:  # a large one takes its time; a disk that hangs is a stall
+                        written = job.written
+                        pulse.beat()
         self._raise()
 
     def _raise(self) -> None:

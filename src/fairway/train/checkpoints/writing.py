@@ -39,6 +39,7 @@ class Job:
         self.root, self.manifest, self.synced = root, manifest, synced
         self.path = f"{root}/{folder_name(manifest.step, manifest.n, manifest.count)}"
         self.prefix = prefix_of(manifest)
+        self.written = 0  # bytes so far
 
     def begin(self) -> None:
         """Its folder, without what an earlier process of the same try may have left there. Raises OSError."""
@@ -80,7 +81,7 @@ class Job:
             for part in front:
                 file.write(part)
             for start in range(0, len(data), _PIECE_BYTES):
-                file.write(data[start : start + _PIECE_BYTES])
+                self.written += file.write(data[start : start + _PIECE_BYTES])
         if self.synced:
             _sync(path)
         return Held(file.size_bytes, file.digest)
@@ -179,11 +180,11 @@ def explain(error: OSError, step: int, path: str) -> StoreUnavailable:
     kept = "the checkpoints before it are as they were"
     if code in (errno.ENOSPC, errno.EDQUOT):
         why = "the disk is full" if code == errno.ENOSPC else "your disk quota is used up"
-        hint = f"free some space near {path}, or keep fewer: fw.checkpoint.keep(last=1); {kept}"
+        hint = f"{kept}; free some space, or keep fewer: fw.checkpoint.keep(last=1)"
     elif code == errno.EFBIG:
-        why, hint = "a file would be larger than this process may write", f"look at `ulimit -f`; {kept}"
+        why, hint = "a file would be larger than this process may write", f"{kept}; look at `ulimit -f`"
     else:
-        why, hint = error.strerror or str(error), f"the folder is {path}; {kept}"
+        why, hint = error.strerror or str(error), f"{kept}; the folder is {path}"
     return StoreUnavailable(f"the checkpoint of step {step} cannot be written: {why}", hint=hint)
 
 
