@@ -32,7 +32,8 @@ test-cluster: $(VENV)/.dev  ## Tests on a real cluster: KUBECONFIG says which, F
 	@$(PYTEST) tests/cluster -m cluster $(ARGS)
 
 test-frameworks: $(VENV)/.frameworks  ## Tests with torch, xgboost, polars, R, package indexes, …
-	@command -v Rscript >/dev/null || tools/apt_install.sh r-base-core
+	@Rscript -e 'library(future)' 2>/dev/null || tools/apt_install.sh r-base-core r-cran-future
+	@command -v mpirun >/dev/null || tools/apt_install.sh openmpi-bin
 	@command -v java >/dev/null || tools/apt_install.sh default-jre-headless
 	@$(PYTEST) tests/frameworks $(ARGS)
 

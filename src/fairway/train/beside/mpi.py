@@ -2,7 +2,7 @@
 
 `python -m fairway.train.beside.mpi serve HOST PORT` is the agent: it runs command lines for whoever proves to know the gang's key.
 `python -m fairway.train.beside.mpi rsh HOST WORD...` is what mpirun calls: it runs the words on HOST, and ends as they end.
-The key is in FAIRWAY_GANG_KEY, agents are in FAIRWAY_MPI_AGENTS ("host=port,…"). A command whose caller has gone is ended.
+The key is in FAIRWAY_GANG_KEY, agents are in FAIRWAY_MPI_AGENTS ("host=address:port,…"). A command whose caller has gone is ended.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ def rsh(host: str, words: Sequence[str], environ: Mapping[str, str]) -> int:
     if host not in agents:
         print(f"fairway: no agent is known for {host}: there are {', '.join(agents)}", file=sys.stderr)
         return 255
-    with _connect(host, int(agents[host]), environ["FAIRWAY_GANG_KEY"]) as agent:
+    with _connect(agents[host], environ["FAIRWAY_GANG_KEY"]) as agent:
         agent.send(" ".join(words))
         while True:
             try:
@@ -94,12 +94,13 @@ def rsh(host: str, words: Sequence[str], environ: Mapping[str, str]) -> int:
             stream.flush()
 
 
-def _connect(host: str, port: int, key: str) -> Any:
+def _connect(endpoint: str, key: str) -> Any:
     """The agent may be a little later than we are."""
+    host, _, port = endpoint.rpartition(":")
     until = time.monotonic() + _COME_S
     while True:
         try:
-            return Client((host, port), authkey=key.encode())
+            return Client((host.strip("[]"), int(port)), authkey=key.encode())
         except OSError:
             if time.monotonic() > until:
                 raise

@@ -18,9 +18,9 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 from typing import Any, NoReturn
 
+from fairway.step.processes import die_with_parent
 from fairway.train.beside.doors import open_door
 
-_PATIENCE_S = 3.0
 _STARTED = "Ray runtime started"
 
 
@@ -32,12 +32,15 @@ def main(host: str, door: int, argv: Sequence[str]) -> int:
     folder = tempfile.mkdtemp(prefix="fw-ray-")
     # Ray's head would take a port that is the same for every cluster, for clients of its older protocol.
     own = ("--temp-dir", folder, "--ray-client-server-port", str(_free_port(host)), "--no-monitor") if "--head" in argv else ()
+    me = os.getpid()
     node = subprocess.Popen(
         [sys.executable, "-u", "-m", "ray.scripts.scripts", "start", "--block", *argv, *own],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
         errors="replace",
+        start_new_session=True,
+        preexec_fn=lambda: die_with_parent(me),  # noqa: PLW1509 - this process has one thread
     )
 
     def end(*_: Any) -> NoReturn:
@@ -56,11 +59,9 @@ def main(host: str, door: int, argv: Sequence[str]) -> int:
         return status
     finally:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        node.terminate()
-        try:
-            node.wait(_PATIENCE_S)
-        except subprocess.TimeoutExpired:
-            os.kill(node.pid, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):  # at once: on SIGTERM Ray waits for its tasks up to half a minute
+            os.killpg(node.pid, signal.SIGKILL)
+        node.wait()
         shutil.rmtree(folder, ignore_errors=True)
         if opened is not None:
             with contextlib.suppress(OSError):

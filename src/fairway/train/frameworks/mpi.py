@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
 
 from fairway.errors import ConfigError
 from fairway.spec.gang import Gang, Place, Service
@@ -24,6 +27,7 @@ _QUIET = {
     "OMPI_MCA_orte_base_help_aggregate": "1",
 }
 """A container is root, has fewer cores than ranks now and then, may not read another process's memory, and has no InfiniBand."""
+_HOROVODS = ("horovod.torch", "horovod.tensorflow", "horovod.mxnet")
 _AGENT = "python -m fairway.train.beside.mpi rsh"
 
 
@@ -48,7 +52,7 @@ class Mpi(Plain):
         }
         if place.on_one_machine:
             return {**found, **_HERE}
-        agents = {host: place.ports[rank][1] for rank, host in reversed(list(enumerate(place.hosts)))}
+        agents = {host: place.endpoint(rank, 1) for rank, host in reversed(list(enumerate(place.hosts)))}
         return {
             **found,
             "OMPI_MCA_plm_rsh_agent": _AGENT,
@@ -56,7 +60,7 @@ class Mpi(Plain):
             "OMPI_MCA_orte_leave_session_attached": "1",
             "PRTE_MCA_plm_ssh_agent": _AGENT,
             "PRTE_MCA_plm_ssh_no_tree_spawn": "1",
-            "FAIRWAY_MPI_AGENTS": ",".join(f"{host}={port}" for host, port in sorted(agents.items())),
+            "FAIRWAY_MPI_AGENTS": ",".join(f"{host}={agent}" for host, agent in sorted(agents.items())),
             "FAIRWAY_GANG_KEY": place.key,
         }
 
@@ -74,6 +78,14 @@ class Mpi(Plain):
         launcher = gang.options.get("mpirun", "mpirun")
         words = launcher.split() if isinstance(launcher, str) else [str(word) for word in launcher]
         return (*words, "-np", str(place.world_size), "--hostfile", f"{place.folder}/{HOSTFILE}", *argv)
+
+    @contextmanager
+    def around(self, place: Place, gang: Gang) -> Generator[None]:
+        """A rank that has done its work takes its leave of the others; mpirun ends all when one goes without (so it is where it fails)."""
+        yield
+        mpi: Any = sys.modules.get("mpi4py.MPI")
+        if mpi is not None and mpi.Is_initialized() and not mpi.Is_finalized():
+            mpi.Finalize()
 
     def place_from_environment(self, environ: Mapping[str, str], places: Sequence[Place]) -> Place:
         """By the rank that MPI has given this process. Raises ConfigError."""
@@ -96,3 +108,11 @@ class Horovod(Mpi):
     def environment(self, place: Place, gang: Gang) -> Mapping[str, str]:
         """MPI's variables, and that Horovod takes its controller from MPI."""
         return {**super().environment(place, gang), "HOROVOD_CONTROLLER": "mpi", "HOROVOD_CPU_OPERATIONS": "mpi"}
+
+    @contextmanager
+    def around(self, place: Place, gang: Gang) -> Generator[None]:
+        """Horovod is shut down, and with it the MPI that it has begun."""
+        with super().around(place, gang):
+            yield
+            for name in [name for name in sys.modules if name in _HOROVODS]:
+                sys.modules[name].shutdown()
