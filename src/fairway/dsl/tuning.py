@@ -185,7 +185,8 @@ def _told(search: Search) -> dict[str, Any]:
 
 def _suggest_step(step: StepDef, search: Search) -> StepDef:
     outputs = tuple(Port(name) for name in (*search.space, SUGGESTION, SAMPLER_STATE))
-    return _own_step(step, "suggest", "fairway.train.tune.suggesting", outputs, "dict")
+    module = {"cmaes": "suggestcmaes", "qmc": "suggestqmc"}.get(search.sampler["kind"], "suggesting")
+    return _own_step(step, "suggest", f"fairway.train.tune.{module}", outputs, "dict")
 
 
 def _best_step(step: StepDef) -> StepDef:

@@ -135,7 +135,7 @@ class Planner:
         trial: dict[str, Any] = {"number": place[-1], "told": told}
         if told.get("pruner"):
             at = dict(zip(paced.node.axes[:-1], place, strict=False))
-            known = history(self.state, outer, Expr("history", paced.node.pace.by), at, self.library)["trials"]
+            known = history(self.state, outer, Expr("history", paced.node.pace.by), at, self.library, whole=True)["trials"]
             trial["trials"] = [{name: one[name] for name in _TOLD if name in one} for one in known if one["index"] != place[-1]]
         return {"trial": trial}
 

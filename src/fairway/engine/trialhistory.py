@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from fairway.engine.resolve import Library
 
 _ERROR_CHARS = 300
+_CURVE = ("reports", "attrs")
 
 
 def why_untold(scope: Scope, expr: Expr, at: Mapping[str, int]) -> str:
@@ -43,8 +44,12 @@ def why_untold(scope: Scope, expr: Expr, at: Mapping[str, int]) -> str:
     return "pending" if group.settled < group.created else "broken" if group.broken else ""
 
 
-def history(state: RunState, scope: Scope, expr: Expr, at: Mapping[str, int], library: Library) -> dict[str, Any]:
-    """See above. At an index of the search's own axis it tells of those before it, as they were when that task was begun."""
+def history(state: RunState, scope: Scope, expr: Expr, at: Mapping[str, int], library: Library, *, whole: bool = False) -> dict[str, Any]:
+    """See above. At an index of the search's own axis it tells of those before it, as they were when that task was begun.
+
+    Reports of trials that went to their end are left out unless the history is to be `whole`: a result that comes from the cache has none,
+    and who does not need them should not depend on them.
+    """
     by = scope.nodes[expr.name]
     paced = scope.nodes[scope.index.paced[expr.name].id]
     outer = tuple(at[a] for a in by.node.axes[:-1])
@@ -66,7 +71,8 @@ def history(state: RunState, scope: Scope, expr: Expr, at: Mapping[str, int], li
                 break
             if entry["status"] != "running":
                 by.told[index] = entry
-        trials.append(entry)
+        bare = not whole and "reports" in entry and entry.get("reason") != PRUNED
+        trials.append({name: entry[name] for name in entry if name not in _CURVE} if bare else entry)
     found: dict[str, Any] = {"trials": trials}
     before = paced.items.get((*outer, k - 1)) if k else None
     if before is not None and before.outputs and SAMPLER_STATE in before.outputs:

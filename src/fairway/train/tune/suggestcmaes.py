@@ -1,0 +1,13 @@
+"""`suggesting` for CMA-ES: its library, which takes most of a second to import, is imported once, in the zygote."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from importlib import import_module
+
+from fairway.train.tune.suggesting import suggest
+
+with suppress(ImportError):  # the step says what to install, when it runs
+    import_module("cmaes")
+
+__all__ = ["suggest"]
