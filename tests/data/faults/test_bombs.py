@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import gzip
 import json
+import time
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from fairway.data.table import read
+from fairway.errors import ConfigError
 from tests.data.faults.limited import fairway, pour
 
 _SCHEMA = '{"type": "object", "properties": {"a": {"type": "integer"}}}'
@@ -152,3 +155,12 @@ def test_patterns_that_never_end_are_refused(folder: Path, pattern: str) -> None
 def test_patterns_that_end_are_not(folder: Path, pattern: str) -> None:
     (folder / "fine.json").write_text(json.dumps({"type": "object", "properties": {"a": {"type": "string", "pattern": pattern}}}))
     assert fairway("data", "schema", "show", "fine.json", folder=folder).status == 0
+
+
+def test_an_element_with_100000_attributes(tmp_path: Path) -> None:
+    path = tmp_path / "a.xml"
+    path.write_text("<r><e " + " ".join(f'a{n}="1"' for n in range(100_000)) + "/><e/></r>")
+    begun = time.process_time()
+    with pytest.raises(ConfigError, match="100,000 different attributes"):
+        read(str(path))
+    assert time.process_time() - begun < 2

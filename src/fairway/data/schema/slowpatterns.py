@@ -1,4 +1,4 @@
-"""Regular expressions that a short text can hold up for years: a repetition within a repetition, with nothing between."""
+"""Regular expressions that a short text can hold up for years: a repetition within a repetition, alternatives that overlap."""
 
 from __future__ import annotations
 
@@ -6,12 +6,15 @@ import re._constants as constants  # type: ignore[import-not-found]  # what `re`
 import re._parser as parser  # type: ignore[import-not-found]
 from typing import Any
 
+from fairway.data.schema.ambiguity import Automaton
+
 _REPEATS = (constants.MAX_REPEAT, constants.MIN_REPEAT)
 
 
 def is_slow(pattern: str) -> bool:
-    """Does the pattern hold a repetition without bound whose body is one too, but for what may be left out: (a+)+, ([a-z]*b?)*?"""
-    return _holds(parser.parse(pattern))
+    """Does the pattern repeat a repetition without bound, (a+)+ or ([a-z]*b?)*, or alternatives of which two match one text, (a|ab|b)*?"""
+    parsed = parser.parse(pattern)
+    return _holds(parsed) or Automaton(parsed).is_exponential()
 
 
 def _holds(part: Any) -> bool:

@@ -26,6 +26,7 @@ _MAX_TAG_BYTES = 16 << 20
 _BULK_BYTES = 8 << 20  # a buffer in which not even one record ends is read by events, which need not see it again
 _LOOKED_BYTES = 4 << 20
 SAMPLE_ROWS = 5_000
+MAX_COLUMNS = 10_000
 _DECLARED = re.compile(rb"<\?xml[^>]*?encoding\s*=\s*[\"']([A-Za-z0-9._-]+)[\"']")
 _BOMS = (
     (b"\xef\xbb\xbf", "utf-8"),
@@ -335,6 +336,11 @@ def _sampled(document: _Document, rows: int) -> dict[str, list[Any]]:
     for part in document.chunks():
         for name, (where, values) in part.columns.items():
             made.setdefault(name, []).extend(_grouped(where, values))
+        if len(made) > MAX_COLUMNS:
+            raise ConfigError(
+                f"the first records have {len(made):,} different attributes and elements: a table has {MAX_COLUMNS:,} columns at most",
+                hint='say where the records are: records="/root/record"',
+            )
         seen += part.rows
         if seen >= rows:
             break
