@@ -148,7 +148,7 @@ def test_a_stream_of_a_pipe_is_pointed_to_standard_input(folder: Path) -> None:
 def test_patterns_that_never_end_are_refused(folder: Path, pattern: str) -> None:
     (folder / "slow.json").write_text(json.dumps({"type": "object", "properties": {"a": {"type": "string", "pattern": pattern}}}))
     (folder / "a.csv").write_text("a\n" + "a" * 60 + "!\n")
-    fairway("data", "validate", "a.csv", "--schema", "slow.json", folder=folder).refused("repeats a repetition", "/properties/a/pattern")
+    fairway("data", "validate", "a.csv", "--schema", "slow.json", folder=folder).refused("in ever more ways", "/properties/a/pattern")
 
 
 @pytest.mark.parametrize("pattern", [r"^(\d+,)*\d+$", "^(ab)+$", r"^([A-Z]{2,3}-)+\d+$", r"^\w+@\w+\.\w+$", "^(a+)?$"])

@@ -117,7 +117,7 @@ def _check_patterns(value: Any, at: str, where: str) -> None:
                 except re.error as error:
                     raise DefinitionError(f"{at}/pattern: {one!r} is no regular expression: {error}", where=where) from None
                 if is_slow(one):
-                    hint = "Write one repetition instead of two, as a+ for (a+)+, and alternatives of which one text fits one, as [ab]* for (a|ab|b)*."
+                    hint = "Write one repetition instead of two, as a+ for (a+)+, and [ab]* for (a|ab|b)*."
                     raise DefinitionError(
                         f"{at}/pattern: {one!r} matches a text in ever more ways: a short text could hold it up for years",
                         where=where,
