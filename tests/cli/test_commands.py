@@ -18,7 +18,7 @@ from tests.cli.conftest import FIRST_RUN, Shop
 
 NAMES = set(
     "init run ui runs show logs cancel resume rerun why diff graph artifacts params tag note archive gc doctor "
-    "up down export cluster image token secret serve deploy endpoints test rollout rollback traffic simulate data train".split()
+    "up down export cluster image token secret serve deploy endpoints test rollout rollback traffic simulate data train tune".split()
 )
 
 

@@ -19,8 +19,7 @@ class Entry(Record):
 _BEGIN = "Make a small project that works; check this machine."
 _RUN = "Run a pipeline, its parameters are options; stop one."
 _AGAIN = "Go on with a run that stopped; do a task again."
-_TRAIN = "Show how the ranks of a gang find each other."
-_TUNE = "Search for the best parameters."
+_TRAIN = "Look at a gang; search for the best parameters."
 _LOOK = "Open the dashboard; list runs; draw one's graph."
 _WHY = "Print what was written; why a task ran; what differs."
 _PIPELINE = "Write a pipeline as SVG or YAML; list parameters."
@@ -43,8 +42,8 @@ SECTIONS: dict[str, tuple[Entry, ...]] = {
         Entry("cancel", "cancel", "Stop a run cleanly.", _RUN),
         Entry("resume", "resume", "Go on with a run that failed, was cancelled or killed.", _AGAIN),
         Entry("rerun", "rerun", "Do one task again with its inputs; --pdb debugs it.", _AGAIN),
-        Entry("tune", "tune", "Search for the parameters that make a metric best.", _TUNE),
         Entry("train", "train", "Show a gang: each rank's variables and command.", _TRAIN),
+        Entry("tune", "tune", "Search for the parameters that make a metric best.", _TRAIN),
     ),
     "Look": (
         Entry("ui", "ui", "Open the dashboard in a browser.", _LOOK),

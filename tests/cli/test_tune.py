@@ -1,0 +1,177 @@
+"""`fairway tune`: searches from the command line, what they say while they run, and what is shown of them afterwards."""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+
+import pytest
+
+from fairway.cli.trials import render_live, render_table, render_trial, spell_counts
+from fairway.cli.tunestart import parse_vary
+from fairway.errors import ConfigError
+from fairway.spec.study import Study, Trial, best_of
+from tests.cli.project import Project
+from tests.cli.test_terminal import Terminal
+
+FIT = """
+import fairway as fw
+
+
+@fw.step
+def fit(lr: float, kind: str = "a", base: float = 0.0) -> float:
+    if kind == "bad":
+        raise ValueError("no such kind")
+    for epoch in range(1, 6):
+        fw.log(acc=base + lr * epoch, step=epoch)
+    return base + lr
+
+
+@fw.step
+def load() -> int:
+    return 1
+
+
+@fw.pipeline
+def train(lr: float = 0.5, base: float = 0.0):
+    load()
+    return {"score": fit(lr, base=base)}
+"""
+SPACE = """
+lr: [float, 0.001, 1.0, log]
+kind: [a, b, bad]
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    made = Project(tmp_path)
+    made.write("fit.py", FIT)
+    made.write("space.yaml", SPACE)
+    return made
+
+
+def test_a_search_over_a_step_ends_with_its_best_trial_and_how_to_get_it(project: Project) -> None:
+    words = "--metric acc --space space.yaml --trials 9 --parallel 2 -p base=2 --name mine"
+    said = project.ask("tune", "fit.py:fit", *words.split())
+    assert said.status == 0, said.text
+    assert "trial 0  acc" in said.err
+    assert "failed: ValueError: no such kind" in said.err or "kind=bad" not in said.err
+    assert "best  trial" in said.err
+    run = project.last()
+    assert f"get it:      fairway artifacts get {run.id} best" in said.err
+    assert f"all trials:  fairway tune show {run.id}" in said.err
+    assert run.summary.name == "mine"
+    assert set(run.outputs) == {"best", "best_params", "best_value", "best_trial", "trials"}
+    got = project.ask("artifacts", "get", "last", "best", "--to", str(project.root / "model.json"))
+    assert got.status == 0, got.text
+    assert (project.root / "model.json").exists()
+
+    shown = project.ask("tune", "show", "last")
+    assert shown.status == 0
+    assert "9 of 9 trials" in shown.out
+    (study,) = project.ask("tune", "show", "-o", "json").data
+    assert study["params"] == ["lr", "kind"]
+    assert [trial["number"] for trial in study["trials"]] == list(range(9))
+    best = study["trials"][study["best"][0]]
+    assert best["values"] == [run.outputs["best_value"].load()]
+    assert len(best["reports"]) == 5
+    rows = list(csv.DictReader(io.StringIO(project.ask("tune", "show", "last", "-o", "csv").out)))
+    assert [row["number"] for row in rows] == [str(n) for n in range(9)]
+    assert [row["best"] for row in rows].count("1") == 1
+    assert float(rows[study["best"][0]]["acc"]) == best["values"][0]
+
+
+def test_a_search_over_a_pipeline_takes_its_parameters_and_learns_from_a_past_run(project: Project) -> None:
+    first = project.ask("tune", "fit.py", "--metric", "score", "--vary", "lr=float:0:1", "--trials", "12", "-p", "base=1")
+    assert first.status == 0, first.text
+    assert "tune-train" in first.err
+    then = project.ask("tune", "fit.py", "--metric", "score", "--vary", "lr=float:0:1", "--trials", "2", "--from", "last", "--seed", "5")
+    assert then.status == 0, then.text
+    learnt = project.ask("tune", "show", "-o", "json").data[0]
+    plain = project.ask("tune", "fit.py", "--metric", "score", "--vary", "lr=float:0:1", "--trials", "2", "--seed", "5")
+    assert plain.status == 0
+    alone = project.ask("tune", "show", "-o", "json").data[0]
+    assert [trial["params"] for trial in learnt["trials"]] != [trial["params"] for trial in alone["trials"]]
+    none = project.ask("tune", "fit.py", "--metric", "other", "--vary", "lr=float:0:1", "--from", "last")
+    assert none.status == 2
+    assert "no complete trial for other" in none.err
+    assert "its metrics: score" in none.err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["fit.py:fit", "--metric", "acc"], "nothing varies"),
+        (["fit.py:fit", "--metric", "acc", "--vary", "lr"], "no `=` in it"),
+        (["fit.py:fit", "--metric", "acc", "--vary", "lr=float:1"], "a low and a high end"),
+        (["fit.py:fit", "--metric", "acc", "--vary", "rl=1,2"], "has no parameter `rl`"),
+        (["fit.py:fit", "--metric", "acc", "--space", "nowhere.yaml"], "there is no file nowhere.yaml"),
+        (["fit.py:fti", "--metric", "acc", "--vary", "lr=1,2"], "has no pipeline `fti`"),
+        (["fit.py:fit", "--metric", "acc", "--vary", "lr=1,2", "--sampler", "magic"], "no sampler 'magic'"),
+        (["fit.py:fit", "--metric", "acc", "--vary", "lr=1,2", "--direction", "up"], "direction: 'up'"),
+        (["fit.py:fit", "--metric", "acc", "--vary", "lr=1,2", "-p", "bse=1"], "bse"),
+        (["fit.py:fit", "--vary", "lr=1,2"], "--metric"),
+        (["show", "last"], "holds no search"),
+    ],
+)
+def test_what_cannot_be_searched_is_refused_before_anything_runs(project: Project, words: list[str], message: str) -> None:
+    assert project.ask("run", "flow.py").status == 0
+    said = project.ask("tune", *words)
+    assert said.status == 2, said.text
+    assert message in said.err
+    assert project.ask("runs", "-o", "json").out.count('"run"') == 1
+
+
+def test_a_broken_space_is_named_by_file_line_and_field(project: Project) -> None:
+    project.write("space.yaml", "lr: [float, 0, 1]\nkind:\n  choices: [a]\n  wehn: {lr: 1}\n")
+    said = project.ask("tune", "fit.py:fit", "--metric", "acc", "--space", "space.yaml")
+    assert said.status == 2
+    assert "space.yaml:4" in said.err
+    assert "kind.wehn" in said.err
+
+
+def test_words_that_vary() -> None:
+    assert parse_vary("lr=float:0.0001:0.1:log") == ("lr", ("float", 0.0001, 0.1, "log"))
+    assert parse_vary("depth=int:2:9") == ("depth", ("int", 2, 9))
+    assert parse_vary("model=svm,forest") == ("model", ["svm", "forest"])
+    assert parse_vary("flag=true,false,none,1,0.5") == ("flag", [True, False, None, 1, 0.5])
+    with pytest.raises(ConfigError):
+        parse_vary("lr=int:1")
+
+
+def study(trials: list[Trial], metrics: tuple[str, ...] = ("auc",), directions: tuple[str, ...] = ("max",)) -> Study:
+    return Study("tune.fit", metrics, directions, ("lr",), {}, "tpe", "", 50, 2, tuple(trials), best_of(trials, directions))
+
+
+def test_the_live_view_has_the_best_what_runs_and_the_latest() -> None:
+    trials = [Trial(n, "complete", {"lr": n / 10}, (n / 100,), ended_at=float(n)) for n in range(30)]
+    trials += [Trial(30, "running", {"lr": 0.5}, reports=((1.0, 0.25),)), Trial(31, "failed", {"lr": 9.0}, error="boom", ended_at=31.0)]
+    shown = study(trials)
+    assert spell_counts(shown) == "31 of 50 trials: 1 running, 30 complete, 1 failed"
+    lines = render_live(shown)
+    assert len(lines) <= 14
+    assert "★  29" in lines[1] and "auc 0.29" in lines[1]
+    assert "▸  30" in lines[2] and "auc 0.25" in lines[2]
+    assert "31" in lines[3] and lines[3].endswith("failed")
+    assert render_trial(shown, trials[29]).endswith("(the best so far)")
+    assert "boom" in render_trial(shown, trials[31])
+    assert render_live(study([])) == ["tune.fit  0 of 50 trials"]
+    assert len(render_table(shown)) == 33
+
+
+def test_of_several_metrics_the_front_is_marked() -> None:
+    points = [(1.0, 5.0), (2.0, 4.0), (2.0, 6.0), (3.0, 3.0), (3.0, 3.0)]
+    trials = [Trial(n, "complete", {"lr": 0.1}, values) for n, values in enumerate(points)]
+    shown = study(trials, ("a", "b"), ("min", "min"))
+    assert shown.best == (0, 1, 3, 4)
+    assert [line[:1] for line in render_table(shown)[1:]] == ["★", "★", " ", "★", "★"]
+
+
+def test_on_a_terminal_the_table_is_redrawn_below_the_steps(project: Project) -> None:
+    terminal = Terminal(project.root, "tune", "fit.py:fit", "--metric", "acc", "--vary", "lr=float:0:1", "--trials", "8", "--parallel", "2")
+    screen = terminal.read_until(lambda screen: "all trials:" in screen)
+    assert "tune.fit  8 of 8 trials: 8 complete" in screen
+    assert "★" in screen
+    assert "best  trial" in screen
