@@ -40,7 +40,7 @@ def command() -> None:
 
     \b
     Examples:
-      fairway tune churn.py --metric auc --trials 50 --parallel 4 --space space.yaml
-      fairway tune train.py:fit --metric loss --direction min --vary lr=float:0.0001:0.1:log
+      fairway tune churn.py --metric auc --space space.yaml --parallel 4
+      fairway tune fit.py --metric loss --direction min --vary lr=float:1e-4:0.1:log
       fairway tune show last
     """
