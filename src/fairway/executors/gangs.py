@@ -17,7 +17,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from fairway.errors import ConflictError, FairwayError
+from fairway.executors import programs
 from fairway.executors.fair import Ask
+from fairway.executors.gangprograms import GangPrograms
 from fairway.executors.gathered import Gathered, Replica, forget, keep_end, keep_met, recall
 from fairway.executors.meeting import Coming
 from fairway.executors.pods import Tracked, ask_of_pod, cancelled, is_unheard
@@ -53,6 +55,7 @@ class Gangs:
         self._gangs: dict[str, Gathered] = {}
         self.scheduler = ""
         self._turns = asyncio.Lock()
+        self._programs = GangPrograms(whole, self)
 
     async def find_scheduler(self) -> None:
         """Does the cluster's scheduler know gangs?"""
@@ -126,7 +129,11 @@ class Gangs:
         pod.dying_at = pod.dying_at or (self._whole.clock() if meta.get("deletionTimestamp") else 0.0)
         if pod.placed and gang.meeting is not None:
             gang.meeting.begin(self._whole.clock())
-        if pod.phase in _ENDED:
+        if pod.role == GANG_CONTAINER:
+            self._programs.see(gang, pod, obj)
+        if pod.role == GANG_CONTAINER and pod.phase != "Pending":
+            self._judge(gang)
+        elif pod.phase in _ENDED:
             self._whole.begin(self._note_end(gang, pod, obj))
         else:
             self.explain(pod)
@@ -140,7 +147,7 @@ class Gangs:
         if gang is None or pod is None:
             return
         if not pod.noted:  # else what it ended of is being found out
-            self._fail(gang, pod, _explain_gone(pod, obj, explain_end(obj, pod.events, gone=True)))
+            self.fail(gang, pod, _explain_gone(pod, obj, explain_end(obj, pod.events, gone=True)).as_error())
         self._clear(gang)
 
     def explain(self, pod: Replica) -> None:
@@ -155,6 +162,11 @@ class Gangs:
         elif gang.tracked is not None:
             told = explain_gang(gang.expected, [(one.index, one.placed, one.found) for one in gang.pods.values()])
             self._whole.tell(gang.tracked, Observation("starting", told))
+
+    def note_outputs(self, id: str) -> None:
+        """What a program of it has written is known."""
+        if id in self._gangs:
+            self._programs.settle(self._gangs[id])
 
     def cancel(self, id: str) -> bool:
         """Its ranks get SIGTERM, then SIGKILL; one that has not begun is removed. False if it is no gang's."""
@@ -191,6 +203,9 @@ class Gangs:
             elif gang.phase == "gathering":
                 self._tend_gathering(gang, now)
             elif gang.phase == "running":
+                late = next(filter(None, (programs.find_overtime(gang.spec, pod.obj, now) for pod in gang.pods.values())), None)
+                if late is not None and gang.spec.step.kind == "container":
+                    gang.meeting.give_up(late, now)
                 self._judge(gang)
         for gang in list(self._gangs.values()):
             self._bury(gang, now)
@@ -393,17 +408,18 @@ class Gangs:
             return
         seen_at = self._whole.clock()
         found = await self._whole.diagnose(pod, obj) if pod.phase == "Failed" else explain_end(obj, pod.events)
-        self._fail(gang, pod, _explain_gone(pod, obj, found), seen_at)
+        self.fail(gang, pod, _explain_gone(pod, obj, found).as_error(), seen_at)
 
-    def _fail(self, gang: Gathered, pod: Replica, found: Diagnosis, at: float = 0.0) -> None:
+    def fail(self, gang: Gathered, pod: Replica, error: ErrorInfo, at: float = 0.0) -> None:
+        """A pod has ended without a word of its own."""
         if gang.phase == "leaving" or gang.tracked is None:
             return
         meeting = gang.meeting
-        if meeting.met is None and found.kind == "lost":
+        if meeting.met is None and error.kind == "lost":
             meeting.leave(pod.name)  # the Job may make another in its place; if not, `_look` sees that
             gang.looked_at = 0.0
         elif meeting.met is None or pod.name in meeting.met.pods:
-            meeting.fail(pod.index, found.as_error(), at or self._whole.clock())
+            meeting.fail(pod.index, error, at or self._whole.clock())
         gang.tell()
         self._judge(gang)
 
@@ -419,6 +435,8 @@ class Gangs:
             gang.tell()
         if gang.phase == "running":
             self._whole.tell(gang.tracked, Observation("running"))
+        if meeting.stop and any(pod.role == GANG_CONTAINER for pod in gang.pods.values()):
+            self._programs.stop(gang)
         if meeting.is_over(now):
             self._conclude(gang, meeting.verdict(gang.id))
 
@@ -435,6 +453,7 @@ class Gangs:
         gang.phase = "leaving"
         self._whole.finish(gang.spec, outcome)
         forget(gang, self._whole.artifacts)
+        self._programs.forget(gang)
         gang.tracked = None
         gang.tell()
         if had_job:

@@ -13,7 +13,7 @@ from fairway.spec.attempt import AttemptSpec
 from fairway.spec.gang import Gang
 from fairway.spec.outcome import Outcome, outcome_key
 from fairway.spec.ports import ArtifactStore
-from fairway.spec.record import Record, from_plain, record, to_plain
+from fairway.spec.record import Record, from_plain, record, replace, to_plain
 
 _SHRINK_AFTER_S = 15.0  # a gang that has lost a replica and may go on with fewer does not wait longer for one in its place
 
@@ -58,6 +58,8 @@ class Gathered:
     def renew(self, grace_s: float) -> None:
         """Nobody has come yet."""
         gang = self.spec.step.gang
+        if self.spec.step.kind == "container":  # its variables say how many they are before anybody has come
+            gang = replace(gang, min_replicas=0)
         elastic = self.spec.n > 1 and gang.fewest < gang.replicas
         patience_s = min(gang.start_timeout_s, _SHRINK_AFTER_S) if elastic else gang.start_timeout_s
         self.meeting = Meeting(gang, patience_s=patience_s, grace_s=grace_s)

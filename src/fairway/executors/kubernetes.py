@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 from fairway.errors import ConflictError, FairwayError, UnschedulableError
 from fairway.executors import programs
 from fairway.executors.fair import Ask, ask_of
+from fairway.executors.gangprograms import program_of
 from fairway.executors.gangs import GONE_S, ROLES, Gangs
 from fairway.executors.gate import Gate
 from fairway.executors.gathered import Replica
@@ -33,7 +34,7 @@ from fairway.executors.pools import Pools
 from fairway.executors.runview import RunView
 from fairway.kube import manifests
 from fairway.kube.diagnose import Diagnosis, explain_end, explain_refusal, explain_wait
-from fairway.kube.gangs import render_gang
+from fairway.kube.gangs import render_gang, render_gang_of_programs
 from fairway.kube.manifests import POOL, ROLE, RUN, Link
 from fairway.kube.target import ClusterSettings
 from fairway.spec.attempt import AttemptSpec
@@ -85,7 +86,7 @@ class KubernetesExecutor:
         self._pods: dict[str, Pod] = {}
         self.owners = Owners(client, settings)
         self.nodes = Nodes(client, clock)
-        self._programs = programs.Programs(client, artifacts, streams, settings.secrets)
+        self.programs = programs.Programs(client, artifacts, streams, settings.secrets)
         self._jobs: set[asyncio.Task[None]] = set()
         self._loops: list[asyncio.Task[None]] = []
         self._busy = asyncio.Semaphore(_BUSY)
@@ -115,7 +116,7 @@ class KubernetesExecutor:
     async def close(self) -> None:
         """Stop following. Pods go on: the next server takes them up."""
         self.gate.close()
-        tasks = [*self._loops, *self._jobs, *self._programs.followers.values(), *self.nodes.looking]
+        tasks = [*self._loops, *self._jobs, *self.programs.followers.values(), *self.nodes.looking]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -154,6 +155,7 @@ class KubernetesExecutor:
         tracked, pod = self.tracked.get(id), self._pods.get(id)
         if tracked is not None:
             programs.note_outputs(tracked.spec, outputs, missing, self.artifacts)
+            self.gangs.note_outputs(id)
             if pod is not None and pod.obj is not None:
                 self._settle_program(tracked, pod, pod.obj)
 
@@ -280,7 +282,10 @@ class KubernetesExecutor:
     def render_gang(self, spec: AttemptSpec, owner: Object, scheduler: str) -> list[Object]:
         """A gang's objects, its Job the last."""
         self.settings.gpu_products = self.nodes.products
-        return render_gang(spec, self.settings, link=self.link, token=self.sign(spec.id), owner=owner, scheduler=scheduler)
+        given: dict[str, Any] = {"link": self.link, "token": self.sign(spec.id), "owner": owner, "scheduler": scheduler}
+        if spec.step.kind != "container":
+            return render_gang(spec, self.settings, **given)
+        return render_gang_of_programs(spec, self.settings, **given, program=program_of(spec, programs.argv_of(spec, self.artifacts)))
 
     async def create(self, manifest: Object) -> None:
         """One pod; one of that name is this one, from before a restart or a lost answer."""
@@ -407,7 +412,7 @@ class KubernetesExecutor:
         pod = self._pods.pop(name, None)
         self.queue.give_back(name)
         self.gate.note_room()
-        self._programs.forget(name)
+        self.programs.forget(name)
         if pod is not None:
             found = explain_end(obj, pod.events, gone=True)
             if pod.role == "pool":
@@ -453,14 +458,14 @@ class KubernetesExecutor:
 
     def _settle_program(self, tracked: Tracked, pod: Pod, obj: Object) -> None:
         """Follow its log; give it its outcome as soon as that is known."""
-        self._programs.follow(tracked.spec, obj)
+        self.programs.follow(tracked.spec, obj)
         over = pod.phase in _ENDED
         if not pod.settled_at and (over or programs.find_outcome(tracked.spec, obj, self.artifacts, tracked.since) is not None):
             pod.settled_at = self.clock()
             self.begin(self._end_program(tracked, pod, obj))
 
     async def _end_program(self, tracked: Tracked, pod: Pod, obj: Object) -> None:
-        self._store(tracked.spec, await self._programs.end(tracked.spec, obj, pod.events, tracked.since))
+        self._store(tracked.spec, await self.programs.end(tracked.spec, obj, pod.events, tracked.since))
         self._forget(pod.name)
         await self._delete_pod(pod, self.settings.target.grace_s)
 

@@ -171,10 +171,11 @@ class Programs:
         self._client, self._artifacts, self._streams, self._secret = client, artifacts, streams, secret
         self.followers: dict[str, asyncio.Task[None]] = {}
 
-    def follow(self, spec: AttemptSpec, pod: Object) -> None:
+    def follow(self, spec: AttemptSpec, pod: Object, kind: str = "log") -> None:
         """Carry its log lines into its stream from now on, if it runs or has run."""
-        if spec.id not in self.followers and (started_at(pod) or exit_of(pod)):
-            self.followers[spec.id] = asyncio.create_task(self._follow(spec), name=f"log of {spec.id}")
+        name = pod["metadata"]["name"]
+        if name not in self.followers and (started_at(pod) or exit_of(pod)):
+            self.followers[name] = asyncio.create_task(self._follow(spec, name, kind), name=f"log of {name}")
 
     def forget(self, id: str) -> None:
         """Its pod is gone, and with it what could be followed."""
@@ -182,9 +183,9 @@ class Programs:
         if follower is not None:
             follower.cancel()
 
-    async def end(self, spec: AttemptSpec, pod: Object, events: Sequence[Object], queued_at: float) -> Outcome:
+    async def end(self, spec: AttemptSpec, pod: Object, events: Sequence[Object], queued_at: float, kind: str = "log") -> Outcome:
         """Its outcome, once its last log lines are there."""
-        follower = self.followers.pop(spec.id, None)
+        follower = self.followers.pop(pod["metadata"]["name"], None)
         if follower is not None:
             await asyncio.wait({follower}, timeout=_LOG_S)
             follower.cancel()
@@ -192,27 +193,30 @@ class Programs:
         if outcome is not None:
             return outcome
         peak = peak_of(self._streams, spec.run, spec.id)
-        found = explain_end(pod, events, tail=tail_of(self._streams, spec.run, spec.id), peak_bytes=peak)
+        found = explain_end(pod, events, tail=tail_of(self._streams, spec.run, spec.id, kind), peak_bytes=peak)
         return Outcome(spec.id, "failed", error=found.as_error())
 
-    async def _follow(self, spec: AttemptSpec) -> None:
+    async def _follow(self, spec: AttemptSpec, pod: str, kind: str) -> None:
         with suppress(FairwayError):
-            await LogFollower(self._client, self._streams, spec, self._secret).follow()
+            await LogFollower(self._client, self._streams, spec, self._secret, pod=pod, kind=kind).follow()
 
 
 class LogFollower:
     """Carries the log lines of a program's container into its stream, once each: what the stream has from before a restart is skipped."""
 
-    def __init__(self, client: KubeClient, streams: StreamStore, spec: AttemptSpec, settings_secret: str) -> None:
+    def __init__(
+        self, client: KubeClient, streams: StreamStore, spec: AttemptSpec, settings_secret: str, *, pod: str = "", kind: str = "log"
+    ) -> None:
         self._client, self._streams, self._spec, self._secret = client, streams, spec, settings_secret
-        self.stream = f"{spec.run}/{spec.id}/log"
+        self._pod = pod or spec.id
+        self.stream = f"{spec.run}/{spec.id}/{kind}"
 
     async def follow(self) -> None:
         """Until the container has ended. Raises FairwayError if its log cannot be read."""
         skip = self._streams.read(self.stream).count(b"\n")
         pump = LogPump(-1, self.stream, self._streams, await self._secrets())
         rest = b""
-        async for piece in self._client.logs(self._spec.id, "main", follow=True):
+        async for piece in self._client.logs(self._pod, "main", follow=True):
             whole, newline, rest = (rest + piece).rpartition(b"\n")
             if newline:
                 skip = self._add(pump, whole + newline, skip)
@@ -238,9 +242,9 @@ class LogFollower:
         return tuple(base64.b64decode(found[name]).decode("utf-8", "replace") for name in self._spec.secrets if name in found)
 
 
-def tail_of(streams: StreamStore, run: str, attempt: str) -> bytes:
+def tail_of(streams: StreamStore, run: str, attempt: str, kind: str = "log") -> bytes:
     """The last log lines, without their times."""
-    stream = f"{run}/{attempt}/log"
+    stream = f"{run}/{attempt}/{kind}"
     text = streams.read(stream, max(0, streams.size(stream) - 4096))
     return b"\n".join(line.partition(b" ")[2] for line in text.splitlines())
 

@@ -13,13 +13,25 @@ from fairway.kube import manifests
 from fairway.kube.manifests import ATTEMPT, KUEUE_QUEUE, ROLE, RUN, STEP, TASK, Link, labels, owner_reference
 from fairway.kube.target import ClusterSettings
 from fairway.spec.attempt import AttemptSpec
+from fairway.spec.record import Record, record
+from fairway.step.program import HOME
 
 GANG, GANG_CONTAINER = "gang", "gang-container"
 INDEX = "batch.kubernetes.io/job-completion-index"
 _MIN_PARALLELISM = "kueue.x-k8s.io/job-min-parallelism"
 _SAME_COMPLETIONS = "kueue.x-k8s.io/job-completions-equal-parallelism"
 _GROUP = "replicas"
+HOSTS = "etc/hosts"
+"""Where in a pod's home `fetch` writes the names of the others."""
 Object = dict[str, Any]
+
+
+@record
+class Program(Record):
+    """What a container step's gang runs: the command line, and variables in which $(FAIRWAY_REPLICA) stands for the replica's number."""
+
+    argv: tuple[str, ...]
+    variables: dict[str, str]
 
 
 def render_gang(
@@ -30,6 +42,30 @@ def render_gang(
     pod = manifests.render_attempt(spec, settings, link=link, token=token, owner=owner)
     pod["spec"]["containers"][0]["env"].append(_index())
     return wrap(pod, GANG, spec, settings, owner=owner, scheduler=scheduler)
+
+
+def render_gang_of_programs(
+    spec: AttemptSpec,
+    settings: ClusterSettings,
+    *,
+    link: Link,
+    token: str,
+    owner: Mapping[str, Any],
+    program: Program,
+    scheduler: str = "",
+) -> list[Object]:
+    """The same of a container step. Its image need have nothing but the program: who it is stands in its variables, where the others are
+    in its /etc/hosts, which `fetch` writes before the program starts."""
+    pod = manifests.render_container_step(spec, settings, link=link, token=token, owner=owner, argv=program.argv)
+    (main,) = pod["spec"]["containers"]
+    for container in pod["spec"]["initContainers"]:
+        container["env"].append(_index())
+    given = {entry["name"] for entry in main["env"]}
+    named = [{"name": name, "value": value} for name, value in program.variables.items() if name not in given]
+    main["env"] = [_index(), *named, *main["env"]]
+    home = next(mount["name"] for mount in main["volumeMounts"] if mount["mountPath"] == HOME)
+    main["volumeMounts"] = [*main["volumeMounts"], {"name": home, "mountPath": "/etc/hosts", "subPath": HOSTS, "readOnly": True}]
+    return wrap(pod, GANG_CONTAINER, spec, settings, owner=owner, scheduler=scheduler)
 
 
 def wrap(pod: Object, role: str, spec: AttemptSpec, settings: ClusterSettings, *, owner: Mapping[str, Any], scheduler: str) -> list[Object]:

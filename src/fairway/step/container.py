@@ -110,8 +110,18 @@ def _fetch(environ: Any) -> int:
     except FairwayError as error:
         say(f"fairway: {error.message}")
         info = ErrorInfo("input", error.code, error.message, error.hint, retryable=error.retryable)
-        office.put_outcome(Outcome(spec.id, "failed", error=info))
+        outcome = Outcome(spec.id, "failed", error=info)
+        if settings.replica < 0:
+            office.put_outcome(outcome)
+        else:
+            office.control.end_replica(spec.id, {"replica": settings.replica, "pod": settings.pod, "outcome": to_plain(outcome)})
         return 1
+    if settings.replica >= 0:
+        from fairway.step.gangpod import write_hosts
+
+        if not write_hosts(spec, office.control, settings):
+            say("fairway: the gang goes on without this pod")
+            return 1
     until = time.monotonic() + settings.patience_s
     while not os.path.exists(f"{settings.home}/{_READY}"):
         if time.monotonic() > until:
@@ -134,6 +144,8 @@ def _ship(environ: Any) -> int:
     if answer is None:  # it was given up, or never began
         return 0
     spec = from_plain(AttemptSpec, answer["spec"])
+    if settings.replica > 0:  # a gang's outputs are those of its first replica
+        return 0
     found = collect_outputs(spec, settings.home, office.store.cache, settings.secrets)
     try:
         office.store.upload_outputs(from_plain(ArtifactRef, ref) for ref in found["outputs"].values())

@@ -6,19 +6,25 @@ does it have to stop, because another has failed or what it was there for is don
 
 from __future__ import annotations
 
+import os
 import socket
 import threading
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fairway.errors import InfraError
+from fairway.spec.attempt import AttemptSpec
 from fairway.spec.gang import LOOPBACK, PORTS_EACH, World
 from fairway.spec.outcome import Outcome
 from fairway.spec.record import Record, from_plain, record, to_plain
 from fairway.step.control import Control, Poll
 from fairway.step.link import TRANSIENT, Patience, Refused
+from fairway.step.program import first_port, host_name
 from fairway.step.shipping import OF_A_RANK
 from fairway.step.tending import Site, Tended, WorkerDesk
+
+if TYPE_CHECKING:
+    from fairway.step.agent import Settings
 
 _WAIT_S = 25.0
 _LONGEST_WAIT_S = 1.0  # a server that was started anew soon wants to know who is there
@@ -133,6 +139,32 @@ class TendedReplica(Tended):
         end = {"replica": here.replica, "pod": here.pod, "outcome": to_plain(outcome), "stopped": bool(self._told)}
         self.control.end_replica(self.id, end)
         self.outcome_stands = True
+
+
+def write_hosts(spec: AttemptSpec, control: Control, settings: Settings) -> bool:
+    """Meet the others, for a program that cannot: their addresses go into a file that is its /etc/hosts. False if this pod has to go."""
+    ports = [first_port(0) + number for number in range(spec.step.gang.processes * PORTS_EACH)]
+    asked = {"replica": settings.replica, "pod": settings.pod, "host": settings.address, "ports": ports, "met": False, "wait_s": _WAIT_S}
+    patience = Patience(control.link, _LONGEST_WAIT_S)
+    while True:
+        try:
+            answer = Poll(control, f"attempts/{spec.id}/gang", asked).ask()
+        except TRANSIENT as error:
+            patience.wait("meeting the other replicas", error)
+            continue
+        patience.progress()
+        if answer.get("stop"):
+            return False
+        if answer.get("world"):
+            break
+    hosts = from_plain(World, answer["world"]).hosts
+    lines = [f"{LOOPBACK} localhost", "::1 localhost", f"{settings.address} {os.uname().nodename}"]
+    lines += [f"{host} {host_name(rank)}" for rank, host in enumerate(hosts)]
+    path = f"{settings.home}/etc/hosts"
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with open(path, "w", encoding="ascii") as file:
+        file.write("\n".join(lines) + "\n")
+    return True
 
 
 def find_free_ports(address: str, count: int) -> tuple[int, ...]:

@@ -23,6 +23,16 @@ _NAMED = ("file", "dir", "model")
 _TABLES = ("arrow", "table", "csv")
 
 
+def host_name(replica: int) -> str:
+    """What the replicas of a container step's gang call each other."""
+    return f"rank-{replica}"
+
+
+def first_port(number: int) -> int:
+    """The ports at which they meet: each has a network of its own, so they can be known before."""
+    return 29500 + number
+
+
 def input_path(name: str, ref: ArtifactRef) -> str:
     """The path of input `name`: under the name that the file had when it was stored, where it is one; else with the ending of its form."""
     if ref.format in _NAMED:

@@ -11,7 +11,7 @@ from tests.kube.semantics.projects import project
 from tests.kube.semantics.rig import Campus, ClusterRig
 
 # Here each attempt has a pod of its own; elsewhere steps share warm workers.
-ONE_POD = {"test_outputs", "test_retries", "test_cancel", "test_checkpoint", "test_context"}
+ONE_POD = {"test_outputs", "test_retries", "test_cancel", "test_checkpoint", "test_context", "test_gangs"}
 
 
 @pytest.fixture(scope="session")
