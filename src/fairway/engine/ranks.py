@@ -7,6 +7,7 @@ does.
 from __future__ import annotations
 
 import heapq
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
@@ -19,6 +20,8 @@ LEADER = -1
 """The rank of lines that the gang's leader wrote, and of all lines of a plain step."""
 
 RANKS_HEARD = 16
+_BELOW = "/fairway/step/item.py"
+_BUNDLE = re.compile(r'(File ")[^"]*/bundles/[0-9a-f]{16,}/')
 
 
 def world_size(gang: Gang) -> int:
@@ -100,4 +103,17 @@ def gang_of(state: Any, scope: str, node: str) -> Gang:
 def read_stacks(streams: StreamStore, run: str, attempt: str, ranks: Sequence[int]) -> dict[int, str]:
     """The stacks that were kept when the gang stalled, by rank; ranks without any are left out."""
     found = {rank: streams.read(f"{run}/{attempt}/{stream_of('stacks', rank)}").decode("utf-8", "replace") for rank in ranks}
-    return {rank: text for rank, text in found.items() if text.strip()}
+    return {rank: tidy_stack(text) for rank, text in found.items() if text.strip()}
+
+
+def tidy_stack(text: str) -> str:
+    """Each thread's frames without those of Fairway's own below the step's function, and files of the bundle by their own names."""
+    kept: list[str] = []
+    ours = False
+    for line in text.splitlines():
+        if not line.startswith("  "):
+            ours = False
+        ours = ours or _BELOW in line
+        if not ours:
+            kept.append(_BUNDLE.sub(r"\1", line))
+    return "\n".join(kept) + "\n"

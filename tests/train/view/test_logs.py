@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fairway.engine.ranks import check_rank, merge, parse_lines, read_stacks, read_task_log
+from fairway.engine.ranks import check_rank, merge, parse_lines, read_stacks, read_task_log, tidy_stack
 from fairway.engine.reading import LogLine
 from fairway.errors import NotFoundError
 from fairway.spec.gang import Gang
@@ -108,6 +108,24 @@ def test_stacks_are_printed_by_rank(gang: Project) -> None:
     assert "no stacks were kept" in gang.ask("logs", "last", "fit", "--stacks").err
     streams = make_streams(stacks_1='File "flow.py", line 9 in fit\n', stacks_0="\n")
     assert read_stacks(streams, "r", "a", range(2)) == {1: 'File "flow.py", line 9 in fit\n'}
+
+
+def test_a_stack_ends_where_the_step_begins() -> None:
+    bundle = f"/home/ann/.fairway/bundles/{'ab12' * 16}"
+    text = f"""Thread 0x1 (most recent call first):
+  File "/usr/lib/python3.11/threading.py", line 331 in wait
+Current thread 0x2 (most recent call first):
+  File "{bundle}/flow.py", line 9 in fit
+  File "/lib/fairway/step/item.py", line 76 in run
+  File "/lib/fairway/step/worker.py", line 1 in main
+"""
+    assert tidy_stack(text).splitlines() == [
+        "Thread 0x1 (most recent call first):",
+        '  File "/usr/lib/python3.11/threading.py", line 331 in wait',
+        "Current thread 0x2 (most recent call first):",
+        '  File "flow.py", line 9 in fit',
+    ]
+    assert tidy_stack("of another program\n  as it is\n") == "of another program\n  as it is\n"
 
 
 def test_topics_of_a_rank() -> None:

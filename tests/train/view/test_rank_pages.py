@@ -101,6 +101,11 @@ def test_only_a_gang_has_a_tab_of_ranks(client: TestClient, gang: Project) -> No
     assert 'data-tab="log"' in get(client, gang, task="report", tab="ranks")
 
 
+def test_what_a_gang_used_is_told_by_rank(client: TestClient, gang: Project) -> None:
+    assert "each have their own curves: see Ranks" in words(get(client, gang, tab="resources"))
+    assert "data-usage" not in get(client, gang, tab="resources")
+
+
 def test_the_tab_has_a_row_for_each_rank(client: TestClient, gang: Project) -> None:
     text = get(client, gang, tab="ranks")
     assert re.findall(r'<th scope="row"><a [^>]*>(\d)</a>', text) == ["0", "1"]
