@@ -154,7 +154,11 @@ def test_each_kind_of_data_comes_as_it_is(tmp_path: Path) -> None:
     columns = {"a": [1, 2, 3], "b": ["x", "y", "z"]}
     assert first(pd.DataFrame(columns)).to_dict("list") == {"a": [1, 2], "b": ["x", "y"]}
     assert first(pa.table(columns)).to_pydict() == {"a": [1, 2], "b": ["x", "y"]}
-    assert first(fw.read(columns)) == {"a": [1, 2], "b": ["x", "y"]}
+    table = first(fw.read(columns))
+    assert table["a"].dtype == np.int64 and table["a"].tolist() == [1, 2] and table["b"] == ["x", "y"]
+    gaps = first(fw.read({"a": [1, None], "b": [True, False]}))
+    assert gaps["a"].dtype == np.float64 and np.isnan(gaps["a"][1]) and gaps["b"].tolist() == [True, False]
+    assert next(iter(sharded(0, 1, fw.read(columns), shuffle=False))) == {"a": 1, "b": "x"}
     for name in ("b.txt", "a.txt", "c.txt"):
         (tmp_path / name).write_text(name)
     assert [os.path.basename(one) for one in first(fw.Directory(tmp_path))] == ["a.txt", "b.txt"]
@@ -168,7 +172,7 @@ def test_a_table_larger_than_its_window_is_read_once_by_all_ranks(tmp_path: Path
     seen: list[int] = []
     for rank in range(3):
         for batch in sharded(rank, 3, fw.read(path), batch=64, shuffle=1000):
-            seen += batch["n"]
+            seen += batch["n"].tolist()
     assert sorted(seen) == list(range(30_000)) and seen[:2000] != sorted(seen[:2000])
 
 

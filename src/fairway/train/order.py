@@ -14,6 +14,8 @@ _GOLDEN, _MIX_1, _MIX_2 = 0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB1331
 _SORTED = 1 << 16
 """So many items are put in order by sorting random numbers; more by a network of rounds, which needs no memory."""
 _ROUNDS = 6
+_BLOCK = 1 << 14
+"""With NumPy so many places are computed at once: batches are small, and calls dear."""
 
 
 class Order:
@@ -23,6 +25,7 @@ class Order:
         self._size, self._shuffle = size, shuffle and size > 1
         self._key = mix(mix(seed & _MASK) ^ mix((epoch + 1) * _GOLDEN & _MASK))
         self._sorted: list[int] | None = None
+        self._begun, self._block = 0, list[int]()
 
     def take(self, start: int, stop: int) -> Sequence[int]:
         """The items at the places from `start` to `stop`."""
@@ -35,9 +38,12 @@ class Order:
             return self._sorted[start:stop]
         half = (self._size.bit_length() + 1) // 2
         np = sys.modules.get("numpy")
-        if np is not None and stop - start > 8:
-            return self._walk_many(np, start, stop, half)
-        return [self._walk(place, half) for place in range(start, stop)]
+        if np is None:
+            return [self._walk(place, half) for place in range(start, stop)]
+        if not self._begun <= start <= stop <= self._begun + len(self._block):
+            self._begun = start
+            self._block = self._walk_many(np, start, max(stop, min(start + _BLOCK, self._size)), half)
+        return self._block[start - self._begun : stop - self._begun]
 
     def _walk(self, place: int, half: int) -> int:
         """Through the rounds, again and again until it falls into the range: a permutation stays one."""

@@ -218,7 +218,7 @@ class Shard:
             ours = share(taken, self._each, self.rank, self.world_size, self._last)
             round_items = [ahead.popleft() for _ in range(taken)]
             mine = [round_items[place] for place in ours]
-            yield ((mine[0] if self._batch is None else source.join(mine),) if mine else None), taken
+            yield ((source.get(mine[0]) if self._batch is None else source.join(mine),) if mine else None), taken
 
 
 class _Planned:

@@ -20,13 +20,21 @@ class Numbered:
 
 
 class Streamed:
-    """Items that come one after the other. `begin(skip)` starts anew behind the first `skip` items; `join(items)` makes a batch of some.
+    """Items that come one after the other. `begin(skip)` starts anew behind the first `skip` items; `join(items)` makes a batch of some,
+    `get(item)` what one is to its user.
 
     `again`: it can be begun more than once.
     """
 
-    def __init__(self, begin: Callable[[int], Iterator[Any]], join: Callable[[list[Any]], Any], *, again: bool = True) -> None:
-        self.begin, self.join, self.again = begin, join, again
+    def __init__(
+        self,
+        begin: Callable[[int], Iterator[Any]],
+        join: Callable[[list[Any]], Any],
+        get: Callable[[Any], Any] = lambda item: item,
+        *,
+        again: bool = True,
+    ) -> None:
+        self.begin, self.join, self.get, self.again = begin, join, get, again
 
 
 def open_dataset(dataset: Any) -> Numbered | Streamed:
@@ -108,23 +116,46 @@ def _of_several(columns: tuple[Any, ...] | dict[Any, Any]) -> Numbered:
 
 
 def _of_table(table: Any) -> Streamed:
-    """A table of `fw.read`, row by row from its batches: each rank reads it all, and keeps a window of it."""
+    """A table of `fw.read`, from its batches: each rank reads it all, and keeps a window of it. An item is (batch, number of the row)."""
 
     def begin(skip: int) -> Iterator[Any]:
         for batch in table.batches(rows=_ROWS):
-            if skip >= batch.rows:
-                skip -= batch.rows
-                continue
-            columns = {name: one.values(range(skip, batch.rows)) for name, one in batch.columns.items()}
-            skip = 0
-            names = list(columns)
-            for row in zip(*columns.values(), strict=True):
-                yield dict(zip(names, row, strict=True))
+            if skip < batch.rows:
+                yield from ((batch, row) for row in range(skip, batch.rows))
+            skip = max(0, skip - batch.rows)
 
-    def join(rows: list[dict[str, Any]]) -> dict[str, list[Any]]:
-        return {name: [row[name] for row in rows] for name in table.columns}
+    def join(items: list[tuple[Any, int]]) -> dict[str, Any]:
+        places: dict[int, tuple[Any, list[int], list[int]]] = {}
+        for place, (batch, row) in enumerate(items):
+            _, ours, rows = places.setdefault(id(batch), (batch, [], []))
+            ours.append(place)
+            rows.append(row)
+        return {
+            name: _joined([(one.columns[name], ours, rows) for one, ours, rows in places.values()], len(items)) for name in table.columns
+        }
 
-    return Streamed(begin, join)
+    return Streamed(begin, join, lambda item: {name: item[0].columns[name].value(item[1]) for name in table.columns})
+
+
+def _joined(parts: list[tuple[Any, list[int], list[int]]], size: int) -> Any:
+    """One column of a batch, from (column, places in the batch, rows of the column): a NumPy array of numbers or booleans, in which null is
+    NaN; else a list."""
+    import numpy as np
+
+    if all(column.kind in ("float", "integer", "boolean", "decimal") for column, _, _ in parts):
+        nulls = any(column.valid is not None and not column.valid[rows].all() for column, _, rows in parts)
+        dtype = np.result_type(*(column.data.dtype for column, _, _ in parts), *([np.float64] if nulls else []))
+        made = np.empty(size, dtype)
+        for column, ours, rows in parts:
+            made[ours] = column.data[rows]
+            if column.valid is not None and nulls:
+                made[np.asarray(ours)[~column.valid[rows]]] = np.nan
+        return made
+    values: list[Any] = [None] * size
+    for column, ours, rows in parts:
+        for place, value in zip(ours, column.values(rows), strict=True):
+            values[place] = value
+    return values
 
 
 def _is_torch_dataset(dataset: Any) -> bool:
