@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 from tests.frameworks.gang_bench import train
 
@@ -68,5 +69,5 @@ def test_a_script_is_a_rank_by_plain_variables(tmp_path: Path) -> None:
     assert _run(tmp_path, COMMAND.replace("{framework}", "plain"), RANKS) == {"total": 5050, "world": 2}
 
 
-def _run(folder: Path, pipeline: str, script: str) -> dict[str, object]:
+def _run(folder: Path, pipeline: str, script: str) -> dict[str, Any]:
     return json.loads(Path(train(folder, pipeline, **{"fit.R": script})).read_text())

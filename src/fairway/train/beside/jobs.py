@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
+from multiprocessing import AuthenticationError
 from multiprocessing.connection import Client
 from typing import Any
 
@@ -59,6 +60,9 @@ def _connect(endpoint: str, key: str) -> Any:
     while True:
         try:
             return Client((host.strip("[]"), int(port)), authkey=key.encode())
+        except AuthenticationError:
+            message = f"who listens at {endpoint} is no worker of this gang"
+            raise TaskFailed(message, hint="another program has taken the port; run it again") from None
         except OSError as error:
             if time.monotonic() > until:
                 raise TaskFailed(f"no joblib worker at {endpoint}: {error}", hint="its last lines are in the log of its rank") from None

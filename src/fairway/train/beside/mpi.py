@@ -79,7 +79,12 @@ def rsh(host: str, words: Sequence[str], environ: Mapping[str, str]) -> int:
     if host not in agents:
         print(f"fairway: no agent is known for {host}: there are {', '.join(agents)}", file=sys.stderr)
         return 255
-    with _connect(agents[host], environ["FAIRWAY_GANG_KEY"]) as agent:
+    try:
+        agent = _connect(agents[host], environ["FAIRWAY_GANG_KEY"])
+    except (AuthenticationError, OSError) as error:
+        print(f"fairway: {host} has no agent of this gang at {agents[host]}: {error}", file=sys.stderr)
+        return 255
+    with agent:
         agent.send(" ".join(words))
         while True:
             try:

@@ -39,6 +39,17 @@ class MXNet(Plain):
             found["DMLC_WORKER_ID"] = str(place.role_rank if named else place.rank)
         return found
 
+    def serves(self, place: Place, gang: Gang) -> bool:
+        """Servers and the scheduler are ended when all workers have."""
+        return place.role in ("scheduler", "server")
+
+    def check(self, gang: Gang) -> str:
+        """Roles are MXNet's, with one scheduler and at least one of the others."""
+        roles = gang.roles
+        if roles and (set(roles) != {"scheduler", "server", "worker"} or roles["scheduler"] != 1):
+            return 'its roles are {"scheduler": 1, "server": 1, "worker": 2}, or none'
+        return ""
+
     def services(self, place: Place, gang: Gang) -> Sequence[Service]:
         """Servers and the scheduler, where roles do not say who is one."""
         if "scheduler" in place.roles:
