@@ -125,8 +125,9 @@ class Attempt:
             return ItemOutcome("failed", error=self._describe(error, runner.phase))
 
     def _run_gang(self, item: AttemptItem, current: context.Context) -> ItemOutcome:
-        from fairway.step.gang import GangRun, alone
+        from fairway.step.gang import GangRun
         from fairway.step.gangrank import get_framework
+        from fairway.step.gangworld import alone
 
         row = get_framework(self.spec.step.gang.framework)
         gang = GangRun(self, self._world or alone(self.spec.step.gang))

@@ -7,22 +7,21 @@ what ranks print into a stream of each ("RUN/ATTEMPT/log.RANK"), waits, and when
 from __future__ import annotations
 
 import os
-import select
 import sys
 import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from fairway.spec.attempt import AttemptSpec
-from fairway.spec.gang import LOOPBACK, PORTS_EACH, Gang, Place, World, here, places_of
+from fairway.spec.gang import Gang, Place, World, here
 from fairway.spec.outcome import ErrorInfo, ItemOutcome
-from fairway.spec.record import replace
 from fairway.step import processes
 from fairway.step.gangcrew import LAUNCHER, RANK, SERVICE, Child, execute, fork, with_paths
 from fairway.step.gangrank import be_rank, get_framework, rank_argv
 from fairway.step.gangreport import Folder, Report, find_report
 from fairway.step.gangsamples import Sampler
-from fairway.step.gangverdict import End, explain, first_of, name_rank, settle_s
+from fairway.step.gangverdict import End, explain, explain_shortly, first_of, settle_s
+from fairway.step.gangwires import Wires
+from fairway.step.gangworld import places_for, variables_of, with_ports
 from fairway.step.pulse import COMING, RUNNING, Pulses
 from fairway.step.pump import LogPump
 
@@ -35,58 +34,10 @@ _GRACE_S = 1.0  # between SIGTERM and SIGKILL for those that a failed rank leave
 _SKIP_S = 2.0  # how long the others may take to skip as well
 _CONNECT_S = 0.02
 _TICK_S = 0.2
-_VISIBLE = (("nvidia", "CUDA_VISIBLE_DEVICES"), ("amd", "HIP_VISIBLE_DEVICES"))
+LAUNCHED = -1  # in place of a rank: what a launcher says itself
 _FORKS = sys.platform == "linux"
 
 Work = Callable[[Place], Report]
-
-
-def alone(gang: Gang) -> World:
-    """The world of a gang whose replicas are all on this machine."""
-    return with_ports(World((LOOPBACK,) * gang.replicas, ()), gang)
-
-
-def with_ports(world: World, gang: Gang) -> World:
-    """The world of one machine, with free ports and a key of its own where it has none."""
-    count = gang.processes * PORTS_EACH
-    found = free_ports(count * len(world.hosts)) if not world.ports else ()
-    ports = world.ports or tuple(found[at : at + count] for at in range(0, len(found), count))
-    return replace(world, ports=ports, key=world.key or os.urandom(16).hex())
-
-
-def free_ports(count: int) -> tuple[int, ...]:
-    """Ports that nobody listens at now."""
-    import socket
-
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for sock in sockets:
-            sock.bind((LOOPBACK, 0))
-        return tuple(sock.getsockname()[1] for sock in sockets)
-    finally:
-        for sock in sockets:
-            sock.close()
-
-
-def places_for(spec: AttemptSpec, world: World, folder: Folder) -> list[Place]:
-    """The places of an attempt's gang, by rank, as every process of it sees them."""
-    each = spec.step.gang.processes
-    cpus, devices = max(1, int(spec.resources.cpu / each)), sum(spec.resources.accelerators.values()) // each
-    places = places_of(spec.step.gang, world, spec.id, spec.n, cpus=cpus, devices=devices)
-    return [replace(place, folder=f"{folder.given}/{place.replica}") for place in places]
-
-
-def variables_of(place: Place, spec: AttemptSpec, world: World, row: Framework) -> dict[str, str]:
-    """What the process at `place` is told: the framework's variables, which of the machine's devices are its replica's, and, above all
-    else, what the step itself sets. Who has set a number of threads around us keeps it, as under torchrun."""
-    variables = {**row.environment(place, spec.step.gang), **spec.step.environment.variables}
-    if "OMP_NUM_THREADS" in os.environ:
-        variables["OMP_NUM_THREADS"] = os.environ["OMP_NUM_THREADS"]
-    if world.devices:
-        kind = next((name for name, _ in _VISIBLE if any(each.startswith(name) for each in spec.resources.accelerators)), "")
-        numbers = ",".join(map(str, world.devices[place.replica]))
-        variables |= {variable: numbers for name, variable in _VISIBLE if name == kind}
-    return variables
 
 
 class GangRun:
@@ -104,11 +55,8 @@ class GangRun:
         self._style: str = getattr(self._row, "style", "ranks")
         self._prints = self._spec.step.kind in ("command", "container")  # a program reports progress by printing
         self._children: list[Child] = []
-        self._logs: dict[int, LogPump] = {}  # by rank; -1: what a launcher says itself
-        self._writers: dict[int, int] = {}
+        self._wires = Wires(attempt.streams, tuple(attempt.secrets.values()))
         self._ends: list[End] = []
-        self._poller = select.poll()
-        self._by_fd: dict[int, LogPump | Child | None] = {}
         self._settle_at = self._kill_at = self._stopped_at = 0.0
         self._stalled: ErrorInfo | None = None
         self._oom_kills = processes.OomKills()
@@ -139,9 +87,8 @@ class GangRun:
         self._sampler = Sampler(self._prefix, self._attempt.streams, self._pulses, self._environment_of)
         self._began = time.monotonic()
         self._oom_before = self._oom_kills.read(0.0)
-        secrets = tuple(self._attempt.secrets.values())
         for place in self._here:
-            self._open_log(place.rank, f"{self._prefix}/log.{place.rank}", self._folder.log(place.rank), secrets)
+            self._wires.open_log(place.rank, f"{self._prefix}/log.{place.rank}", self._folder.log(place.rank))
             os.makedirs(place.folder, exist_ok=True)
             files: Mapping[str, str] = self._row.files(place, self._gang) if hasattr(self._row, "files") else {}  # type: ignore[attr-defined]
             for name, text in files.items():
@@ -150,13 +97,6 @@ class GangRun:
         if len(self._world.hosts) < self._gang.replicas:
             count = len(self._world.hosts)
             self._say(f"starts with {count} of {self._gang.replicas} replicas, which is what can be had (min_replicas={self._gang.fewest})")
-
-    def _open_log(self, rank: int, stream: str, fifo: str, secrets: tuple[str, ...]) -> None:
-        os.mkfifo(fifo, 0o600)
-        reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        self._writers[rank] = os.open(fifo, os.O_WRONLY | os.O_CLOEXEC)
-        self._logs[rank] = LogPump(reader, stream, self._attempt.streams, secrets)
-        self._watch(reader, self._logs[rank])
 
     def _start_services(self) -> None:
         """One after the other, each once what it needs is there."""
@@ -174,7 +114,7 @@ class GangRun:
         argv = [sys.executable if service.argv[0] == "python" else service.argv[0], *service.argv[1:]]
         environ = {**os.environ, **self._variables(place), **service.environment}
         environ = with_paths(environ, self._attempt.root)
-        pid = fork(lambda: execute(argv, environ), self._writers[place.rank], self._descriptors())
+        pid = fork(lambda: execute(argv, environ), self._wires.writers[place.rank], self._wires.descriptors())
         self._add(Child(SERVICE, place, pid, name=service.name))
 
     def _start_ranks(self, work: Work) -> None:
@@ -197,12 +137,12 @@ class GangRun:
         sys.stderr.flush()
         variables = self._variables(place)
         if _FORKS:
-            pid = fork(lambda: be_rank(work, place, self._folder, variables), self._writers[place.rank], self._descriptors())
+            pid = fork(lambda: be_rank(work, place, self._folder, variables), self._wires.writers[place.rank], self._wires.descriptors())
         else:
             self._tell()
             environ = self._told_environment()
             argv = [*rank_argv(self._folder), str(place.rank)]
-            pid = fork(lambda: execute(argv, environ), self._writers[place.rank], self._descriptors())
+            pid = fork(lambda: execute(argv, environ), self._wires.writers[place.rank], self._wires.descriptors())
         self._add(Child(RANK, place, pid))
 
     def _start_launcher(self, place: Place) -> None:
@@ -210,11 +150,11 @@ class GangRun:
         self._tell()
         os.mkfifo(self._folder.bell, 0o600)
         self._bell = os.open(self._folder.bell, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
-        self._watch(self._bell, None)
-        self._open_log(-1, f"{self._prefix}/log", self._folder.log(-1), tuple(self._attempt.secrets.values()))
+        self._wires.watch(self._bell, None)
+        self._wires.open_log(LAUNCHED, f"{self._prefix}/log", self._folder.log(LAUNCHED))
         argv = list(self._row.command(place, self._gang, rank_argv(self._folder)))
         environ = {**self._told_environment(), **self._variables(place)}
-        pid = fork(lambda: execute(argv, environ), self._writers[-1], self._descriptors())
+        pid = fork(lambda: execute(argv, environ), self._wires.writers[LAUNCHED], self._wires.descriptors())
         self._add(Child(LAUNCHER, place, pid, name=argv[0].rpartition("/")[2]))
 
     def _environment_of(self, rank: int) -> dict[str, str]:
@@ -265,12 +205,10 @@ class GangRun:
 
     def _turn(self, patience_s: float | None) -> None:
         """Wait for one thing or more to happen, and see to it."""
-        for fd, _ in self._poller.poll(None if patience_s is None else max(0.0, patience_s) * 1000 + 0.5):
-            what = self._by_fd.get(fd)
-            if isinstance(what, LogPump):
-                what.pump()
-                if self._prints:
-                    self._beat_for(what)
+        for what in self._wires.wait(patience_s):
+            if isinstance(what, int):
+                if self._prints and what >= 0:
+                    self._pulses.beat(what)
             elif isinstance(what, Child):
                 self._see_end(what)
             else:
@@ -278,11 +216,6 @@ class GangRun:
         for child in self._children:
             if child.pidfd < 0 and child.running:
                 self._see_end(child)
-
-    def _beat_for(self, log: LogPump) -> None:
-        for rank, each in self._logs.items():
-            if each is log and rank >= 0:
-                self._pulses.beat(rank)
 
     def _hear_bell(self) -> None:
         for line in os.read(self._bell, 4096).decode().splitlines():
@@ -296,9 +229,8 @@ class GangRun:
         was_running = child.running
         if not child.reap():
             return
-        if child.pidfd >= 0 and self._by_fd.pop(child.pidfd, None) is not None:
-            self._poller.unregister(child.pidfd)
-        log = self._logs[-1 if child.kind == LAUNCHER else child.place.rank]
+        self._wires.forget(child.pidfd)
+        log = self._wires.logs[LAUNCHED if child.kind == LAUNCHER else child.place.rank]
         log.drain()
         if child.kind == SERVICE and (self._stopped_at or child.status == 0):
             return
@@ -316,7 +248,7 @@ class GangRun:
         for each in [each for each in self._children if each.kind == RANK and each.running]:
             each.signal(processes.SIGKILL)
             each.running, each.ended_at = False, time.time()
-            report, tail = find_report(self._folder.report(each.place.rank)), self._logs[each.place.rank].tail
+            report, tail = find_report(self._folder.report(each.place.rank)), self._wires.logs[each.place.rank].tail
             self._note(End(each.place, None, report, each.ended_at, tail))
         reported = find_report(self._folder.report(0)) is not None
         if (child.status or not reported) and not any(end.is_bad for end in self._ends):
@@ -432,12 +364,10 @@ class GangRun:
         for child in self._children:
             child.close()
             self.used = processes.Use(self.used.rss_bytes + max(child.used.rss_bytes, self._peak_of(child)), 0.0)
-        processes.kill_children()
-        for log in self._logs.values():
-            log.drain()
-            log.close()
-        for fd in self._writers.values():
-            os.close(fd)
+        left = processes.kill_children()
+        if left and not any(end.is_bad for end in self._ends):
+            self._say(f"ended {left} process{'es' if left > 1 else ''} that the ranks had left behind")
+        self._wires.close()
 
     def _peak_of(self, child: Child) -> int:
         return self._sampler.peak_bytes.get(child.place.rank, 0) if child.kind == RANK else 0
@@ -476,14 +406,7 @@ class GangRun:
     def _add(self, child: Child) -> None:
         self._children.append(child)
         if child.pidfd >= 0:
-            self._watch(child.pidfd, child)
-
-    def _watch(self, fd: int, what: LogPump | Child | None) -> None:
-        self._by_fd[fd] = what
-        self._poller.register(fd, select.POLLIN)
-
-    def _descriptors(self) -> list[int]:
-        return [*self._by_fd, *self._writers.values()]
+            self._wires.watch(child.pidfd, child)
 
     def _append(self, stream: str, text: str) -> None:
         from fairway.step.attempt import append_quietly
@@ -493,18 +416,6 @@ class GangRun:
     def _say(self, text: str) -> None:
         """The leader's own words, into the attempt's own log."""
         os.write(1, f"fairway: {self._attempt.origin.mask(text)}\n".encode("utf-8", "replace"))
-
-
-def explain_shortly(end: End) -> str:
-    """One line on the end that ended the gang."""
-    error: Any = end.report.outcome.error if end.report is not None else None
-    if error is not None:
-        return f"{name_rank(end.place)} failed first: {error.kind}: {error.message.splitlines()[0] if error.message else ''}".rstrip(": ")
-    from fairway.step.verdict import name_signal
-
-    number = (end.status or 0) & 0x7F
-    how = f"was ended by {name_signal(number)}" if number else f"ended with exit code {(end.status or 0) >> 8}" if end.status else "ended"
-    return f"{end.service + ' beside ' if end.service else ''}{name_rank(end.place)} {how}"
 
 
 def _private(path: str, flags: int) -> int:

@@ -100,8 +100,8 @@ def rank_argv(folder: Folder) -> list[str]:
 def main(words: Sequence[str]) -> NoReturn:
     """`rank FILE [RANK]`: be one rank of the attempt in FILE."""
     from fairway.step.attempt import Attempt
-    from fairway.step.gang import places_for, variables_of
     from fairway.step.gangtold import read_told
+    from fairway.step.gangworld import places_for, variables_of
     from fairway.step.zygote import prepare
 
     told = read_told(words[0])

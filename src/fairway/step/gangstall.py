@@ -116,7 +116,7 @@ def show_stacks(places: Sequence[Place], stacks: Mapping[int, str], origin: Orig
     """The main thread of each, as people read it: the user's frames marked. All of it, with other threads, is in the streams "stacks.R"."""
     parts: list[str] = []
     for place in places[:_SHOWN]:
-        frames = [frame for frame in main_frames(stacks.get(place.rank, "")) if not frame[0].startswith(_OURS)]
+        frames = [frame for frame in main_frames(stacks.get(place.rank, "")) if not frame[0].startswith((_OURS, "<"))]
         lines = [f'  File "{file}", line {line}, in {function}' for file, line, function in frames[:_DEEPEST]]
         parts.append("\n".join([f"{name_rank(place)}, innermost first:", *(lines or ["  nothing of the step's own"])]))
     if len(places) > _SHOWN:

@@ -12,7 +12,7 @@ from fairway.spec.gang import Place
 from fairway.spec.outcome import ErrorInfo
 from fairway.step.errors_report import Origin, locate
 from fairway.step.gangreport import Report
-from fairway.step.verdict import Evidence, explain_death
+from fairway.step.verdict import Evidence, explain_death, name_signal
 
 WINDOW_S = 1.0
 """Ends so near to the earliest may have one cause."""
@@ -112,6 +112,16 @@ def explain(end: End, origin: Origin, others: Sequence[End] = ()) -> ErrorInfo:
     error.message = f"{who} failed first: {error.message}"
     error.traceback = add_last_lines(error.traceback, end.place, end.tail)
     return error
+
+
+def explain_shortly(end: End) -> str:
+    """One line on the end that ended the gang."""
+    error = end.report.outcome.error if end.report is not None else None
+    if error is not None:
+        return f"{name_rank(end.place)} failed first: {error.kind}: {error.message.splitlines()[0] if error.message else ''}".rstrip(": ")
+    number = (end.status or 0) & 0x7F
+    how = f"was ended by {name_signal(number)}" if number else f"ended with exit code {(end.status or 0) >> 8}" if end.status else "ended"
+    return f"{end.service + ' beside ' if end.service else ''}{name_rank(end.place)} {how}"
 
 
 def _explain_death(end: End, origin: Origin) -> ErrorInfo:
