@@ -6,10 +6,11 @@ import asyncio
 import copy
 import json
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 from fairway.errors import ConflictError, FairwayError, NotFoundError
+from fairway.kube.rights import Right
 from fairway.kube.watch import Change
 
 Object = dict[str, Any]
@@ -29,6 +30,7 @@ class FakeCluster:
         self.largest = self.most = 0
         self.late = False
         self.groups: set[str] = set()
+        self.forbidden: set[str] = set()
         self._obedient = obedient
         self._inboxes: list[tuple[str, asyncio.Queue[Change]]] = []
         self._made = 0
@@ -103,6 +105,9 @@ class FakeCluster:
 
     async def serves(self, group: str) -> bool:
         return group in self.groups
+
+    async def can(self, rights: Sequence[Right]) -> list[Right]:
+        return [right for right in rights if right.text in self.forbidden]
 
     # What tests do
 

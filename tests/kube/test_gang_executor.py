@@ -335,6 +335,20 @@ def test_a_pod_group_is_made_where_the_scheduler_knows_them() -> None:
     play(story("v1alpha1", "Workload"))
 
 
+def test_a_scheduler_that_the_server_may_not_tell_is_done_without() -> None:
+    async def story() -> None:
+        hall = Hall()
+        hall.cluster.groups.add("scheduling.k8s.io/v1alpha2")
+        hall.cluster.forbidden.add("create podgroups.scheduling.k8s.io")
+        view, spec = await hall.start(), gang_of()
+        await view.submit([spec])
+        assert "schedulingGroup" not in (await hall.job(spec))["spec"]["template"]["spec"]
+        assert ("PodGroup", spec.id) not in hall.cluster.objects
+        await hall.rig.executor.close()
+
+    play(story())
+
+
 def test_a_gang_takes_all_its_replicas_of_the_targets_limits() -> None:
     async def story() -> None:
         hall = Hall(target=TargetSettings(limits=Limits(max_pods=4)))

@@ -45,10 +45,16 @@ def rights_to_deploy(target: TargetSettings) -> list[Right]:
 async def find_extras(client: KubeClient) -> tuple[str, ...]:
     """The API groups of EXTRA_RULES that the cluster has, and that the caller may give to the server."""
     custom = [group for group in EXTRA_RULES if group not in STANDARD_EXTRAS]
-    installed = await asyncio.gather(*(client.serves(group) for group in custom))
+    installed = await asyncio.gather(*(_is_there(client, group) for group in custom))
     there = [*STANDARD_EXTRAS, *(group for group, is_there in zip(custom, installed, strict=True) if is_there)]
     missing = {right.group for right in await client.can([right for group in there for right in extra_rights(group)])}
     return tuple(group for group in there if group not in missing)
+
+
+async def _is_there(client: KubeClient, group: str) -> bool:
+    """The group of the scheduler is everywhere, but not what it has for gangs."""
+    versions = [f"/{version}" for version in ("v1alpha2", "v1alpha1")] if group == "scheduling.k8s.io" else [""]
+    return any(await asyncio.gather(*(client.serves(f"{group}{version}") for version in versions)))
 
 
 async def find_ungiven(client: KubeClient, target: TargetSettings) -> tuple[list[str], list[str]]:

@@ -27,6 +27,7 @@ from fairway.kube.diagnose import Diagnosis, explain_end, explain_gang, explain_
 from fairway.kube.fitting import find_fit
 from fairway.kube.gangs import GANG, GANG_CONTAINER, has_place, index_of, job_uid_of
 from fairway.kube.manifests import ATTEMPT, ROLE, RUN
+from fairway.kube.rights import Right
 from fairway.kube.survey import survey_cluster
 from fairway.spec.attempt import AttemptSpec
 from fairway.spec.outcome import ErrorInfo, Outcome
@@ -44,6 +45,7 @@ _GIVES_WAY_S = 3.0  # how long a gang may hold room that an older one may need
 _UNHEARD_S = 5.0
 _UNCLAIMED_S = 600.0
 GONE_S = 60.0  # how long after its grace a pod that is being deleted may take to be gone
+_SCHEDULING = "scheduling.k8s.io"
 _ENDED = ("Succeeded", "Failed")
 
 
@@ -58,10 +60,11 @@ class Gangs:
         self._programs = GangPrograms(whole, self)
 
     async def find_scheduler(self) -> None:
-        """Does the cluster's scheduler know gangs?"""
-        for version in ("v1alpha2", "v1alpha1"):
+        """Does the cluster's scheduler know gangs, and may the server tell it of them?"""
+        client = self._whole.client
+        for version, resource in (("v1alpha2", "podgroups"), ("v1alpha1", "workloads")):
             with suppress(FairwayError):
-                if await self._whole.client.serves(f"scheduling.k8s.io/{version}"):
+                if await client.serves(f"{_SCHEDULING}/{version}") and not await client.can([Right("create", resource, _SCHEDULING)]):
                     self.scheduler = version
                     return
 

@@ -48,8 +48,9 @@ EXTRA_RULES: dict[str, tuple[str, ...]] = {
     "gateway.networking.k8s.io": ("httproutes",),
     "serving.knative.dev": ("services",),
     "serving.kserve.io": ("inferenceservices",),
+    "scheduling.k8s.io": ("podgroups", "workloads"),
 }
-"""What endpoints are better with, and do without: resources by API group, given to the server where who sets it up may give them."""
+"""What endpoints and gangs are better with, and do without: resources by API group, given to the server where who sets it up may give them."""
 STANDARD_EXTRAS = ("policy", "autoscaling", "networking.k8s.io")
 """Those of them that every cluster has."""
 
