@@ -246,6 +246,18 @@ def test_checkpoints_are_kept_for_the_next_try_of_the_same_task(bench: Bench) ->
     assert bench.call("DELETE", f"attempts/{second}/checkpoint/{found['path']}", id=second).status_code == 204
 
 
+def test_files_of_a_saved_state_are_listed_without_reading_them_and_its_folder_goes_with_the_last(bench: Bench) -> None:
+    bench.attempt()
+    step = f"{TASK_FOLDER}/step-000000003-1.1"
+    for name in ("tensors-00000.safetensors", "blobs/sha256/ab/cd", "manifest.json"):
+        assert bench.call("PUT", f"attempts/{ID}/checkpoint/{step}/{name}", content=b"x").status_code == 201
+    found = bench.call("GET", f"attempts/{ID}/checkpoint").json()
+    assert [(each["sha256"], each["size"]) for each in found] == [("", 1)] * 3, "their digests are in the manifest"
+    for each in found:
+        assert bench.call("DELETE", f"attempts/{ID}/checkpoint/{each['path']}").status_code == 204
+    assert list((bench.home / "checkpoints" / "r1" / TASK_FOLDER).iterdir()) == []
+
+
 @pytest.mark.parametrize("path", ["x", f"{TASK_FOLDER}", f"{TASK_FOLDER}/..%2f..%2fx", f"{'0' * 20}/x", f"{TASK_FOLDER}/a//b"])
 def test_a_checkpoint_lies_in_its_own_tasks_folder(bench: Bench, path: str) -> None:
     bench.attempt()
