@@ -53,6 +53,7 @@ class PlainDisplay:
         self._blocks = 0
         self._told: set[tuple[str, str]] = set()
         self._trials: set[str] = set()
+        self._studies: Any = None
         self._started = False
 
     def start(self, state: Any, events: Sequence[Any]) -> None:
@@ -86,9 +87,10 @@ class PlainDisplay:
         if not searched or not any(type(event).__name__ in _ENDS for event in events):
             return
         from fairway.cli.trials import render_trial
-        from fairway.engine.studies import studies_of
+        from fairway.engine.studies import Studies
 
-        for study in studies_of(state):
+        self._studies = self._studies or Studies()
+        for study in self._studies.read(state):
             for trial in study.trials:
                 if trial.task not in self._trials and trial.state not in ("running", "waiting"):
                     self._trials.add(trial.task)

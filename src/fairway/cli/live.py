@@ -62,9 +62,10 @@ class LiveDisplay(PlainDisplay):
         if now < self._trials_due and not at_once:
             return
         from fairway.cli.trials import render_live
-        from fairway.engine.studies import studies_of
+        from fairway.engine.studies import Studies
 
-        self._trial_lines = [line for study in studies_of(state) for line in ("", *render_live(study))]
+        self._studies = self._studies or Studies()
+        self._trial_lines = [line for study in self._studies.read(state) for line in ("", *render_live(study))]
         self._trials_due = time.monotonic() + max(0.25, 20 * (time.monotonic() - now))
 
     def finish(self, state: Any) -> None:

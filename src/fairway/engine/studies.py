@@ -35,42 +35,65 @@ def studies_of(state: RunState) -> list[Study]:
 
     A search that lies on an axis itself is one study for each index. Pure: it reads the state only, and changes nothing in it.
     """
-    found: list[Study] = []
-    for scope in state.scopes.values():
-        for by, paced in scope.index.paced.items():
-            node = scope.nodes[paced.id]
-            outers = {index[:-1]: None for index in scope.nodes[by].items}
-            found += [_study(state, scope, node, scope.nodes[by], outer) for outer in outers]
-    return found
+    return Studies().read(state)
 
 
-def _study(state: RunState, scope: Scope, paced: NodeState, by: NodeState, outer: Index) -> Study:
-    pace = paced.node.pace
-    assert pace is not None
-    told: Mapping[str, Any] = pace.told
-    asked = sum(1 for index in by.items if index[:-1] == outer)
-    entries: list[dict[str, Any]] = []
-    for k in range(asked):
-        entry = tell_trial(state, scope, by, (*outer, k), _INLINE)
+class Studies:
+    """The searches of one run, for who asks again and again while it goes on: trials that have ended are read once."""
+
+    def __init__(self) -> None:
+        self._ended: dict[str, tuple[tuple[Any, ...], Trial]] = {}
+
+    def read(self, state: RunState) -> list[Study]:
+        """As `studies_of`."""
+        found: list[Study] = []
+        for scope in state.scopes.values():
+            for by, paced in scope.index.paced.items():
+                node = scope.nodes[paced.id]
+                outers = {index[:-1]: None for index in scope.nodes[by].items}
+                found += [self._study(state, scope, node, scope.nodes[by], outer) for outer in outers]
+        return found
+
+    def _study(self, state: RunState, scope: Scope, paced: NodeState, by: NodeState, outer: Index) -> Study:
+        pace = paced.node.pace
+        assert pace is not None
+        told: Mapping[str, Any] = pace.told
+        asked = sum(1 for index in by.items if index[:-1] == outer)
+        trials: list[Trial] = []
+        for k in range(asked):
+            trial = self._trial(state, scope, by, (*outer, k))
+            if trial is None:
+                break
+            trials.append(trial)
+        directions = tuple(told.get("directions", ()))
+        space: dict[str, Any] = told.get("space", {})
+        return Study(
+            name=address(scope.name, by.node.id, outer),
+            metrics=tuple(told.get("metrics", ())),
+            directions=directions,
+            params=tuple(space),
+            space=space,
+            sampler=told.get("sampler", {}).get("kind", ""),
+            pruner=told.get("pruner", {}).get("kind", ""),
+            asked=asked,
+            parallel=pace.ahead,
+            trials=tuple(trials),
+            best=best_of(trials, directions),
+        )
+
+    def _trial(self, state: RunState, scope: Scope, by: NodeState, index: Index) -> Trial | None:
+        name, task = address(scope.name, by.node.id, index), by.items[index]
+        mark = (task.status, task.attempts, task.cached, state.resumes)
+        known = self._ended.get(name)
+        if known is not None and known[0] == mark:
+            return known[1]
+        entry = tell_trial(state, scope, by, index, _INLINE)
         if entry is None:
-            break
-        entries.append(entry)
-    directions = tuple(told.get("directions", ()))
-    trials = tuple(_trial(state, scope, by, outer, entry) for entry in entries)
-    space: dict[str, Any] = told.get("space", {})
-    return Study(
-        name=address(scope.name, by.node.id, outer),
-        metrics=tuple(told.get("metrics", ())),
-        directions=directions,
-        params=tuple(space),
-        space=space,
-        sampler=told.get("sampler", {}).get("kind", ""),
-        pruner=told.get("pruner", {}).get("kind", ""),
-        asked=asked,
-        parallel=pace.ahead,
-        trials=trials,
-        best=best_of(trials, directions),
-    )
+            return None
+        trial = _trial(state, scope, by, index[:-1], entry)
+        if task.status in SETTLED:
+            self._ended[name] = mark, trial
+        return trial
 
 
 def _trial(state: RunState, scope: Scope, by: NodeState, outer: Index, entry: Mapping[str, Any]) -> Trial:
