@@ -17,7 +17,7 @@ from fairway.spec.graph import Graph
 @click.command("train")
 @click.argument("what", metavar="PIPELINE[:STEP]")
 @click.option("--dry-run", is_flag=True, help="Print what each rank is told; start nothing.")
-@click.option("--scale", default="", metavar="N,…", help="Train with so many replicas, one after the other; compare.")
+@click.option("--scale", default="", metavar="N,…", help="Train with so many replicas, and compare.")
 @click.option("--by", type=click.Choice(["steps", "time"]), default="steps", help="With --scale: steps a second, or time taken.")
 @click.option("-p", "--param", multiple=True, metavar="NAME=VALUE", help="With --scale: a parameter of the pipeline.")
 @click.option("--hosts", default="", metavar="HOST,…", help="Addresses of the replicas, as on a cluster.")
@@ -25,16 +25,13 @@ from fairway.spec.graph import Graph
 @on_option
 @click.pass_obj
 def command(folder: str, what: str, dry_run: bool, scale: str, hosts: str, output: str | None, **more: Any) -> None:
-    """Look at a step that is a gang: per rank, the variables and the command, for any framework.
+    """See how the ranks of a gang find each other (--dry-run), or how it scales.
 
-    With --scale it trains at several sizes and says how well it scales, and what bounds it.
-
-    `fairway run` trains; this shows how the ranks find each other. STEP may be left out where one step is a gang.
+    `fairway run` trains. STEP may be left out where one step is a gang.
 
     \b
     Examples:
       fairway train pipeline.py --dry-run
-      fairway train pipeline.py:fit --dry-run -o json
       fairway train pipeline.py --dry-run --hosts 10.0.0.1,10.0.0.2
       fairway train pipeline.py --scale 1,2,4
     """
