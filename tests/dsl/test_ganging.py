@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 
 import fairway as fw
+from fairway.dsl.lint import check
 from fairway.errors import DefinitionError
-from fairway.spec.graph import StepDef
+from fairway.spec.gang import Gang
+from fairway.spec.graph import Graph, Node, StepDef
 
 
 def defined(**settings: Any) -> StepDef:
@@ -66,3 +68,10 @@ def test_what_is_wrong_is_said_with_the_line(wrong: dict[str, Any], says: str) -
 def test_only_fw_gang_makes_a_gang() -> None:
     with pytest.raises(DefinitionError, match=r"made by fw\.gang"):
         defined(gang=4)
+
+
+def test_a_target_that_runs_no_gangs_says_so() -> None:
+    graph = Graph("p", steps={"fit": StepDef("fit", module="m", qualname="fit", gang=Gang(2))}, nodes=(Node("fit", "fit"),))
+    (problem,) = check(graph, lambda _: True, {"GPU"})
+    assert problem.message == "the step `fit` is a gang, which this target cannot run"
+    assert check(graph, lambda _: True, {"GANG"}) == []

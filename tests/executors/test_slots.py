@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import random
+
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fairway.executors.slots import Slots
+from fairway.executors.slots import Slots, times
 from fairway.spec.attempt import AttemptSpec
 from fairway.spec.gang import Gang
 from fairway.spec.graph import StepDef
@@ -158,12 +160,8 @@ def test_a_gang_that_can_never_fit_is_named_with_what_each_replica_asks_for() ->
 
 def test_where_fewer_will_do_the_largest_world_that_can_ever_fit_starts() -> None:
     slots = machine()
-    assert [slots.count_replicas(gang("g", 8, fewest=2, **asked)) for asked in ({}, {"cpu": 1.3}, {"memory": 3 * GIB}, {"gpus": 1})] == [
-        4,
-        3,
-        2,
-        2,
-    ]
+    limited = [gang("g", 8, fewest=2), gang("g", 8, 1.3, fewest=2), gang("g", 8, 1.0, 3 * GIB, fewest=2), gang("g", 8, gpus=1, fewest=2)]
+    assert [slots.count_replicas(one) for one in limited] == [4, 3, 2, 2]
     assert slots.find_excess(gang("g", 8, fewest=2)) == ""
     assert slots.find_excess(gang("g", 8, fewest=5)) == "asks for 5 cores (5 replicas of 1), and this machine has 4"
     slots.add(attempt("plain"))
@@ -177,10 +175,16 @@ asked = st.tuples(
 )
 
 
-@given(st.lists(asked, max_size=40), st.randoms(use_true_random=False))
-def test_all_start_once_within_the_machine_and_in_the_end_all_is_free(wanted: list[tuple[float, int, int]], random: object) -> None:
+@given(st.lists(asked, max_size=40), st.lists(st.tuples(st.integers(1, 9), asked), max_size=10), st.randoms(use_true_random=False))
+def test_all_start_once_within_the_machine_and_in_the_end_all_is_free(
+    wanted: list[tuple[float, int, int]], gangs: list[tuple[int, tuple[float, int, int]]], random: random.Random
+) -> None:
     slots = machine()
-    waiting = {f"a{n}": attempt(f"a{n}", *one) for n, one in enumerate(wanted)}
+    some = [attempt(f"a{n}", *one) for n, one in enumerate(wanted)]
+    some += [gang(f"g{n}", replicas, *one, fewest=1 + n % replicas) for n, (replicas, one) in enumerate(gangs)]
+    random.shuffle(some)
+    waiting = {one.id: one for one in some if not slots.find_excess(one)}
+    every = sorted(waiting)
     for one in waiting.values():
         slots.add(one)
     running: dict[str, tuple[Resources, list[int]]] = {}
@@ -188,16 +192,18 @@ def test_all_start_once_within_the_machine_and_in_the_end_all_is_free(wanted: li
     while waiting or running:
         for one, devices in slots.take():
             seen.append(one.id)
-            running[one.id] = (waiting.pop(one.id).resources, devices.get(GPU, []))
+            whole = times(waiting.pop(one.id).resources, slots.count_replicas(one))
+            assert len(devices.get(GPU, [])) == whole.accelerators.get(GPU, 0), "as many devices as all its replicas want"
+            running[one.id] = (whole, devices.get(GPU, []))
         assert running, "nothing runs, and something waits"
         assert sum(resources.cpu for resources, _ in running.values()) <= 4.0 + 1e-6
         assert sum(resources.memory_bytes for resources, _ in running.values()) <= 8 * GIB
         held = [device for _, devices in running.values() for device in devices]
         assert len(held) == len(set(held)) and set(held) <= {0, 1}
-        name = random.choice(sorted(running))  # type: ignore[attr-defined]
+        name = random.choice(sorted(running))
         slots.give_back(name)
         slots.give_back(name)
         del running[name]
-    assert sorted(seen) == sorted(f"a{n}" for n in range(len(wanted)))
+    assert sorted(seen) == every
     free = slots.free()
     assert (round(free.cpu, 6), free.memory_bytes, free.accelerators) == (4.0, 8 * GIB, {GPU: 2})

@@ -117,7 +117,8 @@ def main(words: Sequence[str]) -> NoReturn:
     os.dup2(log, 1)
     os.dup2(log, 2)
     os.close(log)
-    _ring(folder, place)
+    if len(words) == 1:
+        _ring(folder, place)  # started by the leader itself it is known there
     be_rank(lambda place: attempt.run_rank(place, row), place, folder, variables_of(place, told.spec, told.world, row))
 
 

@@ -69,7 +69,7 @@ class Client(Tracked):
     name, title, style = "client", "a client", "client"
 
     def services(self, place, gang):
-        return (Service("worker", ("sh", "-c", "echo worker $FAIRWAY_RANK; exec sleep 1000")),)
+        return (Service("worker", ("sh", "-c", "echo worker $FAIRWAY_RANK; touch $FW_ROOT/up-$FAIRWAY_RANK; exec sleep 1000")),)
 
 class Served(Plain):
     name, title = "served", "a server"
@@ -77,6 +77,14 @@ class Served(Plain):
     def serves(self, place, gang):
         return place.rank == 1
 '''
+
+ENGINE = """#!/bin/sh
+# What `docker run` does here: it notes its words, and runs the command on this machine.
+printf '%s\\n' "$@" > "$FW_NOTES.$RANK"
+while [ "$1" != busybox:1.36 ]; do shift; done
+shift
+exec "$@"
+"""
 
 
 @pytest.fixture
@@ -205,10 +213,15 @@ def test_a_service_that_dies_has_failed_first(rows: GangRig) -> None:
     assert rows.left() == []
 
 
-def test_of_a_client_only_rank_0_runs_the_step(rows: GangRig) -> None:
+def test_of_a_client_only_rank_0_runs_the_step(rows: GangRig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FW_ROOT", str(rows.root))
     run = rows.run("""
+        import os
+
         @fw.step(gang=fw.gang(replicas=3, framework="client"))
         def fit() -> int:
+            while not all(os.path.exists(f"{os.environ['FW_ROOT']}/up-{rank}") for rank in range(3)):
+                pass
             return fw.context().rank
 
         @fw.pipeline
@@ -237,3 +250,27 @@ def test_a_rank_that_serves_ends_with_the_others_and_that_is_no_failure(rows: Ga
     """)
     assert outputs(run) == {"result": 0}
     assert rows.left() == []
+
+
+def test_a_container_is_told_the_variables_and_shares_the_machine_s_network(rig: GangRig, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = rig.root / "bin"
+    folder.mkdir()
+    engine = folder / "docker"
+    engine.write_text(
+        '#!/bin/sh\nprintf "%s\\n" "$@" > "$FW_NOTES.$RANK"\nwhile [ "$1" != busybox:1.36 ]; do shift; done\nshift\nexec "$@"\n'
+    )
+    engine.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
+    monkeypatch.setenv("FW_NOTES", str(rig.root / "notes"))
+    run = rig.run("""
+        hello = fw.container("busybox:1.36", ["sh", "-c", "echo $RANK of $WORLD_SIZE"], name="hello", gang=fw.gang(replicas=2))
+
+        @fw.pipeline
+        def main():
+            hello()
+    """)
+    assert run.status == "succeeded"
+    assert [words(run, f"log.{rank}") for rank in range(2)] == [["0 of 2"], ["1 of 2"]]
+    told = (rig.root / "notes.1").read_text().split()
+    assert "--network=host" in told
+    assert {"--env=RANK", "--env=WORLD_SIZE", "--env=FAIRWAY_ENDPOINTS"} <= set(told)
