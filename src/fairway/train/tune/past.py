@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from fairway.errors import UnsupportedError
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
 NAME = "fairway"
+_SOME_TIME = datetime.fromtimestamp(0, UTC).replace(tzinfo=None)  # Optuna's times are naive; no sampler looks at them
 
 
 def load_optuna(extra: str = "") -> Any:
@@ -77,8 +79,6 @@ class Past:
         self.append(asked, status, entry.get("values", ()), entry.get("reports", ()), attrs)
 
     def append(self, params: Mapping[str, Any], status: str, values: Sequence[Any], reports: Sequence[Any], attrs: dict[str, Any]) -> None:
-        from datetime import UTC, datetime
-
         from optuna.trial import FrozenTrial, TrialState
 
         state, told = TrialState.FAIL, None
@@ -91,15 +91,14 @@ class Past:
         elif status == "running":
             state = TrialState.RUNNING
         number = len(self.trials)
-        at = datetime.fromtimestamp(0, UTC).replace(tzinfo=None)
         self.trials.append(
             FrozenTrial(
                 number=number,
                 state=state,
                 value=None,
                 values=told,
-                datetime_start=at,
-                datetime_complete=at if state.is_finished() else None,
+                datetime_start=_SOME_TIME,
+                datetime_complete=_SOME_TIME if state.is_finished() else None,
                 params=dict(params),
                 distributions={name: self.distributions[name] for name in params},
                 user_attrs={},
