@@ -10,6 +10,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.pages.conftest import Dashboard, Visitor, fairway, shoot
+from tests.pages.test_looks import RULES
 
 GANG = """
 import pathlib
@@ -81,18 +82,20 @@ def live(dashboard: Dashboard, trained: Path, tmp_path: Path) -> Iterator[tuple[
         process.wait(60)
 
 
-def test_ranks_are_watched_while_they_run(visitor: Visitor, live: tuple[str, Path]) -> None:
+def test_ranks_are_watched_while_they_run(visitor: Visitor, live: tuple[str, Path], axe: str) -> None:
     run, gate = live
     page = visitor.open(f"/runs/{run}/task?task=fit")
     rows = page.locator("[data-merged] .log-row")
     expect(rows.filter(has_text="rank 0 waits")).to_have_count(1)
     expect(rows.filter(has_text="rank 1 waits").locator(".log-rank")).to_have_text("1")
+    check_access(page, axe)
     page.get_by_label("Rank 1").click()
     expect(page.locator("[data-log] .log-text")).to_have_text(["rank 1 waits"])
     page.locator("[data-tab=ranks]").first.click()
     expect(page.locator(".ranks tbody tr")).to_have_count(2)
     expect(page.locator(".ranks tbody tr").first).to_contain_text("20/40")
     expect(page.locator("[data-use=memory] canvas")).to_be_visible()
+    check_access(page, axe)
     page.locator("[data-tab=metrics]").first.click()
     expect(page.locator("[data-metric=loss] canvas")).to_be_visible()
     expect(page.locator("[data-metric=loss] .task-curve-last")).to_have_text("0.55 (0.05 to 1.05)")
@@ -109,7 +112,14 @@ def canvases(page: Page) -> list[str]:
     return page.locator(".tune-figure").evaluate_all("all => all.map(one => one.dataset.plot)")
 
 
-def test_a_search_is_drawn(visitor: Visitor, trained: Path, tmp_path: Path) -> None:
+def check_access(page: Page, axe: str) -> None:
+    """Nothing keeps people out."""
+    page.evaluate(axe)  # not as a script of the page: its policy allows none
+    found = page.evaluate("rules => axe.run(document, { runOnly: { type: 'tag', values: rules } })", RULES)
+    assert [(one["id"], [node["target"] for node in one["nodes"]][:3]) for one in found["violations"]] == []
+
+
+def test_a_search_is_drawn(visitor: Visitor, trained: Path, tmp_path: Path, axe: str) -> None:
     fairway(trained, "run", "search.py", "--name", "searched")
     run = next(row["run"] for row in json.loads(fairway(trained, "runs", "-o", "json")) if row["name"] == "searched")
     page = visitor.open(f"/runs/{run}")
@@ -120,8 +130,10 @@ def test_a_search_is_drawn(visitor: Visitor, trained: Path, tmp_path: Path) -> N
     page.get_by_role("button", name="auc").click()
     expect(page.locator("tr[data-trial]").first).to_contain_text("best")
     shoot(page, "tune")
+    check_access(page, axe)
     narrow = visitor.open(f"/runs/{run}/tune", viewport={"width": 390, "height": 844}, color_scheme="dark")
     canvases(narrow)
+    check_access(narrow, axe)
     assert narrow.evaluate("document.documentElement.scrollWidth") == 390
     report = tmp_path / "report.html"
     fairway(trained, "tune", "report", run, "-o", str(report))
