@@ -76,6 +76,7 @@ def test_merged_lines_begin_where_all_ranks_are_known() -> None:
 def test_of_a_gang_that_failed_the_rank_that_failed_first_is_named() -> None:
     error = ErrorInfo("crash", "FW", "rank 1 of 2 failed first: it was killed")
     assert [state_of(RankNow(n, seen_at=1.0), "failed", error, False) for n in range(2)] == ["cancelled", "failed"]
+    assert state_of(RankNow(0), "abandoned", None, False) == "cancelled"
     assert [state_of(one, "starting", None, True) for one in (RankNow(0, seen_at=1.0), RankNow(1))] == ["running", "waiting"]
 
 
@@ -110,6 +111,7 @@ def test_the_tab_has_a_row_for_each_rank(client: TestClient, gang: Project) -> N
     text = get(client, gang, tab="ranks")
     assert re.findall(r'<th scope="row"><a [^>]*>(\d)</a>', text) == ["0", "1"]
     assert "Ranks 2 Framework plain Step 4 of 4" in words(text)
+    assert re.findall(r'class="state bare" data-state="(\w+)"', text.partition("<tbody>")[2]) == ["succeeded", "succeeded"]
 
 
 def test_stacks_of_a_gang_that_hung_are_on_its_tab(client: TestClient, gang: Project) -> None:

@@ -85,7 +85,7 @@ def state_of(one: RankNow, status: str, error: ErrorInfo | None, live: bool) -> 
         return "failed" if first is None or int(first[1]) == one.rank else "cancelled"
     if live:
         return "running" if one.seen_at else "waiting"
-    return "succeeded" if status == "ended" else "cancelled"
+    return "cancelled" if status in ("abandoned", "cancelled") else "succeeded"
 
 
 async def send_curves(visit: Visit) -> Response:
