@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from html import escape
+from typing import Any
 
 from fairway.spec.artifact import ArtifactRef
 from fairway.spec.graph import Expr, Graph, Node
@@ -19,6 +20,9 @@ FILLS = {
     "skipped": "#9aa3ad",
     "waiting": "#c3c9d0",
 }
+
+
+_SHOWN_ITEMS = 12
 
 
 def needed_nodes(graph: Graph, node: Node) -> list[str]:
@@ -71,7 +75,15 @@ def describe_node(graph: Graph, node: Node) -> str:
 def describe_axis(graph: Graph, axis: str) -> str:
     """The list that an axis runs over."""
     found = graph.axes.get(axis)
-    return ", ".join(describe_expr(source) for source in found.sources) if found else axis
+    return ", ".join(_describe_list(source) for source in found.sources) if found else axis
+
+
+def _describe_list(source: Expr) -> str:
+    """A long constant list by its ends."""
+    values: Any = source.value
+    if source.kind == "const" and isinstance(values, list) and len(values) > _SHOWN_ITEMS:  # pyright: ignore[reportUnknownArgumentType]
+        return f"[{values[0]!r}, {values[1]!r}, … {values[-1]!r}]"
+    return describe_expr(source)
 
 
 def describe_expr(expr: Expr) -> str:
