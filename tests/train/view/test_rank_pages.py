@@ -148,7 +148,7 @@ def test_curves_of_ranks_their_mean_and_past_runs(client: TestClient, gang: Proj
     (loss,) = found["items"]
     assert [one["points"][0] for one in loss["ranks"]] == [[0.0, 1.0], [0.0, 2.0]]
     assert loss["spread"][0] == [0.0, 1.5, 1.0, 2.0]
-    assert [(one["run"], one["points"][-1]) for one in loss["past"]] == [(first.id, [3.0, 0.25])]
+    assert [(one["run"], one["points"][-1]) for one in loss["past"]] == [(first.id, [3.0, 0.75])]
 
 
 def test_the_merged_log_and_the_log_of_a_rank(client: TestClient, gang: Project) -> None:

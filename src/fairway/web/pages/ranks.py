@@ -28,6 +28,7 @@ RANKS_MOST = 4096
 RANKS_READ = 256
 """Of a larger gang the first ones are looked at."""
 PAST_MOST = 5
+PAST_POINTS = 300
 _MERGED_BYTES = 2 << 20
 _TAIL_BYTES = 64 << 10
 _FIRST = re.compile(r"\brank (\d+) of \d+\b")
@@ -127,13 +128,17 @@ async def _read_past(visit: Visit, run: str, query: RankCurvesQuery) -> list[tup
         attempt = overview.item(slot).attempt if slot >= 0 else ""
         if not attempt or other.run == run:
             continue
-        curves = await asyncio.to_thread(site.curves.read, other.run, attempt)
-        with curves.lock:
-            of = curves.by_time if query.by == "time" else curves.by_step
-            found.append((other.run, {name: short(spell_curve(curve, 300)["points"]) for name, curve in of.items()}))
+        items = (await asyncio.to_thread(_read_curves, site.curves, other.run, attempt, query))["items"]
+        found.append((other.run, {name: _one_line(item) for name, item in items.items()}))
         if len(found) == query.past:
             break
     return found
+
+
+def _one_line(item: dict[str, Any]) -> list[list[float]]:
+    """Of a gang the mean over its ranks."""
+    points: list[list[float]] = [[at, mean] for at, mean, *_ in item.get("spread", ())] or short(item["points"])
+    return points[:: max(1, len(points) // PAST_POINTS)]
 
 
 async def send_use(visit: Visit) -> Response:
