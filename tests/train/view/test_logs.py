@@ -9,14 +9,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fairway.cli.follow import follow_logs
+from fairway.engine.gangview import read_gang
 from fairway.engine.ranks import check_rank, merge, parse_lines, read_stacks, read_task_log, tidy_stack
 from fairway.engine.reading import LogLine
+from fairway.engine.recent import as_recent
 from fairway.errors import NotFoundError
 from fairway.spec.gang import Gang
+from fairway.store.http import HttpStreamStore
+from fairway.store.serverapi import ServerApi
 from fairway.testing.memory import MemoryStreamStore
 from fairway.web.live import spell_topic
 from tests.cli.project import Project
-from tests.web.rig import Server
+from tests.web.rig import TOKEN, Live, Server
 
 TWO = Gang(replicas=2)
 
@@ -143,3 +148,21 @@ def test_the_api_has_streams_and_the_log_of_each_rank(gang: Project) -> None:
         found: Any = client.post(f"/runs/{run.id}/streams", json={"offsets": {f"{attempt}/log.0": 0, f"{attempt}/log.1": 0}}).json()
     assert sorted(found["items"]) == [f"{attempt}/log.0", f"{attempt}/log.1"]
     assert b"rank 1 says 0" in base64.b64decode(found["items"][f"{attempt}/log.1"]["data"])
+
+
+def test_a_server_elsewhere_gives_the_same_lines(gang: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    run = gang.last()
+    task = run.tasks["fit"]
+    live = Live()
+    try:
+        with live.serving(Server(gang.root / ".fairway")):
+            far = HttpStreamStore(ServerApi(live.url, TOKEN, patience_s=5.0))
+            found = read_task_log(far, run.id, task.attempts[-1], "fit", task.gang)
+            assert found == read_task_log(run.workspace.streams, run.id, task.attempts[-1], "fit", task.gang)
+            assert {line.rank for line in found} == {0, 1}
+            vars(run.workspace)["streams"] = far
+            follow_logs(run, "fit", lambda line, many: f"{line.rank}: {line.text}\n")
+            assert sorted(capsys.readouterr().out.splitlines()) == sorted(f"{line.rank}: {line.text}" for line in found)
+            assert len(read_gang(as_recent(far), run.id, task.attempts[-1], 2).ranks) == 2
+    finally:
+        live.close()
