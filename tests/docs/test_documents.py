@@ -12,10 +12,17 @@ from tests.docs.document import NOT_PLAYED, ROOT, blocks, commands, play, write_
 DOCUMENTS = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
 PLAYED = [ROOT / "README.md", ROOT / "docs" / "tutorial.md"]
 GUIDES = [path for path in DOCUMENTS if path not in PLAYED and "reference" not in path.parts]
-TRACED_ONLY = {"pinned.py": "it installs packages from the network", "train_on_gpu.py": "it asks for GPUs"} | {
-    f"with_{name}.py": "it needs the framework; tests/frameworks/test_gang_guide.py runs it"
-    for name in ("torch", "accelerate", "tensorflow", "keras", "jax")
-}
+TRACED_ONLY = (
+    {"pinned.py": "it installs packages from the network", "train_on_gpu.py": "it asks for GPUs"}
+    | {
+        f"with_{name}.py": "it needs the framework; tests/frameworks/test_gang_guide.py runs it"
+        for name in ("torch", "accelerate", "tensorflow", "keras", "jax")
+    }
+    | {
+        f"with_{name}.py": "it needs the framework; tests/frameworks/test_gang_guide_more.py runs it"
+        for name in ("xgboost", "lightgbm", "sklearn", "dask", "ray", "mpi", "r", "mxnet")
+    }
+)
 MADE_LATER = ("benchmarks/results/", "benchmarks/results/DATE.json")
 SET_UP = {"secretly.py": "API_TOKEN=abc ", "declared.py": "API_TOKEN=abcdef "}
 

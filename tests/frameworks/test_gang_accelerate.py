@@ -6,7 +6,7 @@ import json
 from importlib.util import find_spec
 from pathlib import Path
 
-from gang_bench import train
+from tests.frameworks.gang_bench import train
 
 assert find_spec("accelerate"), "pip install accelerate"
 

@@ -6,7 +6,8 @@ import re
 from pathlib import Path
 
 import pytest
-from gang_bench import train
+
+from tests.frameworks.gang_bench import train
 
 GUIDE = (Path(__file__).parents[2] / "docs" / "guides" / "distributed-training.md").read_text(encoding="utf-8")
 BLOCKS = dict(re.findall(r"^```python\n# (with_\w+)\.py\n(.*?)^```$", GUIDE, re.MULTILINE | re.DOTALL))

@@ -6,7 +6,7 @@ import json
 from importlib import import_module
 from pathlib import Path
 
-from gang_bench import train
+from tests.frameworks.gang_bench import train
 
 import_module("jax")
 

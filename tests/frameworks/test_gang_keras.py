@@ -6,7 +6,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-from gang_bench import train
+
+from tests.frameworks.gang_bench import train
 
 assert find_spec("keras"), "pip install keras"
 

@@ -7,7 +7,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-from gang_bench import train
+
+from tests.frameworks.gang_bench import train
 
 if find_spec("tensorflow") is None:
     import_module("tensorflow")  # fails, as it has to; importing what is there costs seconds

@@ -7,7 +7,8 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
-from gang_bench import train
+
+from tests.frameworks.gang_bench import train
 
 import_module("torch")
 
