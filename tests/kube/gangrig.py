@@ -63,6 +63,38 @@ def main(bad: int = -1) -> dict:
 """
 
 
+TRAINING = """
+import os, time
+
+LOG, GATE, BELL = {log!r}, {gate!r}, {bell!r}
+
+def note(word):
+    with open(LOG, "a") as file:
+        file.write(word + "\\n")
+    with open(BELL, "w") as bell:
+        bell.write(".")
+
+@fw.step(gang=fw.gang({gang}), cpu={cpu})
+def fit() -> int:
+    place = fw.context().place
+    kept = fw.checkpoint.load()
+    step = kept["step"] if kept else 0
+    note(f"begun {{place.rank}}/{{place.world_size}} at {{step}}")
+    while not os.path.exists(GATE):
+        step += 1
+        time.sleep(0.1)
+        if place.rank == 0:
+            fw.checkpoint.save(step, {{"step": step}})
+            fw.checkpoint.wait()
+            note(f"kept {{step}}")
+    return place.world_size
+
+@fw.pipeline
+def main() -> int:
+    return fit()
+"""
+
+
 class GangStory:
     """A project whose run has a gang, watched by a thread as by a person's terminal."""
 
@@ -74,9 +106,9 @@ class GangStory:
         self._kept = os.open(rig.root / "bell", os.O_WRONLY)  # else each ring would be followed by an end
         self._threads = ThreadPoolExecutor(4)
 
-    def begin(self, gang: str = "replicas=3", *, cpu: float = 0.1, **params: Any) -> Future[Run]:
+    def begin(self, gang: str = "replicas=3", *, cpu: float = 0.1, source: str = SOURCE, **params: Any) -> Future[Run]:
         """The run, begun; its end is the future's result."""
-        text = SOURCE.format(log=str(self.log), gate=str(self.gate), bell=str(self.rig.root / "bell"), gang=gang, cpu=cpu)
+        text = source.format(log=str(self.log), gate=str(self.gate), bell=str(self.rig.root / "bell"), gang=gang, cpu=cpu)
         pipeline = self.rig.load(text)
         return self._threads.submit(lambda: fw.run(pipeline, params, check=False))
 
@@ -114,6 +146,13 @@ class GangStory:
             and each["metadata"]["annotations"]["batch.kubernetes.io/job-completion-index"] == str(replica)
         ]
         return only
+
+    def nodes(self) -> list[str]:
+        """On which its pods are."""
+        return [each["spec"]["nodeName"] for each in self.pods()]
+
+    def server_node(self) -> str:
+        return (self.cluster.find("Pod", self.server()) or {})["spec"]["nodeName"]
 
     def is_empty(self) -> bool:
         """Nothing of a gang is left."""

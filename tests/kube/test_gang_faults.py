@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.kube.emulator import Node
-from tests.kube.gangrig import GangStory, result
+from tests.kube.gangrig import TRAINING, GangStory, result
 from tests.kube.semantics.projects import project
 from tests.kube.semantics.rig import Campus
 
@@ -124,3 +124,52 @@ def test_a_run_that_is_cancelled_takes_its_gang_with_it(story: GangStory) -> Non
     assert done.result(60).status == "cancelled"
     story.until(story.is_empty)
     assert not [line for line in story.noted if line.startswith("ended")]
+
+
+def test_a_gang_goes_on_from_its_newest_checkpoint_on_other_machines(story: GangStory) -> None:
+    done = story.begin("replicas=2, restarts=1", source=TRAINING)
+    story.hear("kept", 8)
+    story.cluster.faults.kill_process(story.pod(1))
+    story.begun(4)
+    story.open_gate()
+    assert result(done.result(60)) == 2
+    again = [line for line in story.noted if line.startswith("begun")][2:]
+    assert {line.partition(" at ")[0] for line in again} == {"begun 0/2", "begun 1/2"}
+    assert all(int(line.partition(" at ")[2]) >= 4 for line in again), "they began where what is kept ends"
+
+
+@pytest.fixture
+def small(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[GangStory]:
+    """In a cluster in which each node holds one replica that asks for three cores."""
+    campus = Campus(tmp_path_factory.mktemp("small"), nodes=[Node(f"n{number}", cpu=4) for number in (1, 2, 3)])
+    with project(tmp_path, campus) as rig:
+        made = GangStory(rig)
+        yield made
+        made.close()
+    campus.close()
+
+
+def test_a_gang_shrinks_when_a_node_is_gone_and_grows_at_a_checkpoint_when_there_is_room(small: GangStory) -> None:
+    done = small.begin("replicas=3, min_replicas=2, restarts=0", cpu=3.0, source=TRAINING)
+    small.begun(3)
+    small.hear("kept", 3)
+    node = next(each for each in small.nodes() if each != small.server_node())
+    small.cluster.faults.remove_node(node)
+    small.begun(5)
+    assert sum("/2 at" in line for line in small.noted) == 2
+    small.cluster.call(lambda: small.cluster.add_node(Node(f"{node}-anew", cpu=4)))
+    small.begun(8)
+    assert sum("/3 at" in line for line in small.noted) == 6
+    small.open_gate()
+    assert result(done.result(60)) == 3
+    steps = [int(line.partition(" at ")[2]) for line in small.noted if line.startswith("begun")]
+    assert 0 == steps[2] < steps[3] == steps[4] < steps[5] == steps[7], "nothing was begun anew"
+    small.until(small.is_empty)
+
+
+def test_two_gangs_that_want_the_same_room_run_one_after_the_other(small: GangStory) -> None:
+    both = [small.begin("replicas=2", cpu=3.0), small.begin("replicas=3", cpu=3.0)]
+    small.hear("begun", 2)
+    small.open_gate()
+    assert sorted(result(done.result(90))["world"] for done in both) == [2, 3]
+    assert len(small.noted) == 10, "none of them ran twice"

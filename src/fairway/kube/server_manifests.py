@@ -50,7 +50,7 @@ EXTRA_RULES: dict[str, tuple[str, ...]] = {
     "serving.kserve.io": ("inferenceservices",),
     "scheduling.k8s.io": ("podgroups", "workloads"),
 }
-"""What endpoints and gangs are better with, and do without: resources by API group, given to the server where who sets it up may give them."""
+"""What endpoints and gangs are better with, and do without: resources by API group, given to the server where who sets it up may."""
 STANDARD_EXTRAS = ("policy", "autoscaling", "networking.k8s.io")
 """Those of them that every cluster has."""
 

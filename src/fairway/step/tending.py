@@ -204,6 +204,7 @@ class Tended(threading.Thread):
             outcome = self._as_taken_away(outcome)
         self._streams.ship(all=True)
         if outcome is None:
+            self._checkpoints.ship(all=True)  # the next try begins there
             return
         if outcome.status != "ended" or any(item.status == "failed" for item in outcome.items):
             self._checkpoints.ship(all=True)
