@@ -58,6 +58,15 @@ class StoreLibrary:
                 self._constants[text + kind] = known
         return known
 
+    def render(self, value: Any) -> str:
+        """A JSON value as `constant` spells it."""
+        return plainjson.render(value).decode("utf-8", "surrogatepass")
+
+    def written(self, text: str, kind: str) -> ArtifactRef:
+        """As `constant`, of JSON that is spelled already."""
+        data = text.encode("utf-8", "surrogatepass")
+        return ArtifactRef(hashlib.sha256(data).hexdigest(), len(data), "json", kind, inline=text)
+
     def value(self, ref: ArtifactRef) -> Any:
         """The JSON value of a small artifact. Raises DefinitionError for what only a step should look into."""
         if ref.inline is not None:

@@ -9,7 +9,7 @@ from typing import Any
 from fairway.engine.keys import StepKey, packages_of
 from fairway.engine.resolve import BROKEN, Library, Missing, resolve
 from fairway.engine.state import AttemptState, NodeState, RunState, Scope
-from fairway.engine.trialhistory import find_trial, history
+from fairway.engine.trialhistory import find_trial, trials_so_far
 from fairway.errors import InternalError
 from fairway.spec.artifact import ArtifactRef
 from fairway.spec.attempt import AttemptItem, AttemptSpec, Input, attempt_id
@@ -135,7 +135,7 @@ class Planner:
         trial: dict[str, Any] = {"number": place[-1], "told": told}
         if told.get("pruner"):
             at = dict(zip(paced.node.axes[:-1], place, strict=False))
-            known = history(self.state, outer, Expr("history", paced.node.pace.by), at, self.library, whole=True)["trials"]
+            known = trials_so_far(self.state, outer, Expr("history", paced.node.pace.by), at, self.library)
             trial["trials"] = [{name: one[name] for name in _TOLD if name in one} for one in known if one["index"] != place[-1]]
         return {"trial": trial}
 

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from fairway.engine.scopegraph import sources_of
 from fairway.engine.state import DONE_WELL, SETTLED, NodeState, RunState, Scope, TaskState
-from fairway.engine.trialhistory import history, why_untold
+from fairway.engine.trialhistory import history_text, why_untold
 from fairway.errors import DefinitionError
 from fairway.spec.artifact import ArtifactRef
 from fairway.spec.attempt import Input
@@ -25,6 +25,8 @@ class Library(Protocol):
     def collect(self, refs: Sequence[ArtifactRef]) -> ArtifactRef: ...
     def graph(self, digest: str) -> Graph: ...
     def constant(self, value: Any) -> ArtifactRef: ...
+    def render(self, value: Any) -> str: ...
+    def written(self, text: str, kind: str) -> ArtifactRef: ...
     def value(self, ref: ArtifactRef) -> Any:
         """The JSON value of a small JSON artifact. Raises DefinitionError for anything else."""
         ...
@@ -219,7 +221,7 @@ def _history(state: RunState, scope: Scope, expr: Expr, at: Mapping[str, int], l
     why = why_untold(scope, expr, at)
     if why:
         return PENDING if why == "pending" else BROKEN
-    return library.constant(history(state, scope, expr, at, library))
+    return library.written(history_text(state, scope, expr, at, library), "dict")
 
 
 def _param(state: RunState, scope: Scope, expr: Expr, at: Mapping[str, int], library: Library) -> Value:

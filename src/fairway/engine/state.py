@@ -67,7 +67,7 @@ class NodeState:
         self.started_at = 0.0
         self.ended_at = 0.0
         self.beside: dict[Index, tuple[int, ...]] = {}
-        self.told: dict[Index, dict[str, Any]] = {}
+        self.told: dict[Index, Any] = {}
 
     @property
     def settled(self) -> bool:

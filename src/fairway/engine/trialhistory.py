@@ -44,15 +44,40 @@ def why_untold(scope: Scope, expr: Expr, at: Mapping[str, int]) -> str:
     return "pending" if group.settled < group.created else "broken" if group.broken else ""
 
 
-def history(state: RunState, scope: Scope, expr: Expr, at: Mapping[str, int], library: Library, *, whole: bool = False) -> dict[str, Any]:
-    """See above. At an index of the search's own axis it tells of those before it, as they were when that task was begun.
+class Told:
+    """One trial that has ended: its `entry`, and as JSON without the curve that only a pruner needs."""
 
-    Reports of trials that went to their end are left out unless the history is to be `whole`: a result that comes from the cache has none,
-    and who does not need them should not depend on them.
+    __slots__ = ("entry", "text")
+
+    def __init__(self, entry: dict[str, Any], text: str) -> None:
+        self.entry, self.text = entry, text
+
+
+def history_text(state: RunState, scope: Scope, expr: Expr, at: Mapping[str, int], library: Library) -> str:
+    """See above, as JSON. At an index of the search's own axis it tells of those before it, as they were when that task was begun.
+
+    Reports of trials that went to their end are left out: a result that comes from the cache has none, and who does not need them should
+    not depend on them.
     """
+    found = [one.text if isinstance(one, Told) else library.render(one) for one in _tell(state, scope, expr, at, library)]
+    text = f'{{"trials":[{",".join(found)}]'
+    k = at.get(scope.nodes[expr.name].node.axes[-1])
+    paced = scope.nodes[scope.index.paced[expr.name].id]
+    before = paced.items.get((*[at[a] for a in paced.node.axes[:-1]], k - 1)) if k else None
+    if before is not None and before.outputs and SAMPLER_STATE in before.outputs:
+        text += f',"state":{library.render(library.value(before.outputs[SAMPLER_STATE]))}'
+    return text + "}"
+
+
+def trials_so_far(state: RunState, scope: Scope, expr: Expr, at: Mapping[str, int], library: Library) -> list[dict[str, Any]]:
+    """Entries of all trials that were suggested, as they are now, with their curves: what a pruner compares a trial with."""
+    return [one.entry if isinstance(one, Told) else one for one in _tell(state, scope, expr, at, library)]
+
+
+def _tell(state: RunState, scope: Scope, expr: Expr, at: Mapping[str, int], library: Library) -> list[Told | dict[str, Any]]:
     by = scope.nodes[expr.name]
     paced = scope.nodes[scope.index.paced[expr.name].id]
-    outer = tuple(at[a] for a in by.node.axes[:-1])
+    outer = tuple([at[a] for a in by.node.axes[:-1]])
     axis = by.node.axes[-1]
     k = at.get(axis)
     count = max(0, scope.lengths[axis].get(tuple(at[a] for a in scope.graph.axes[axis].axes), 0)) if k is None else k
@@ -61,22 +86,21 @@ def history(state: RunState, scope: Scope, expr: Expr, at: Mapping[str, int], li
         mine = paced.items.get((*outer, k))
         if mine is not None and mine.status not in ("waiting", "retrying"):
             beside = frozenset(paced.beside.get((*outer, k), ()))
-    trials: list[dict[str, Any]] = []
+    found: list[Told | dict[str, Any]] = []
     for i in range(count):
         index = (*outer, i)
-        entry = None if i in beside else by.told.get(index)
-        if entry is None:
+        told = None if i in beside else by.told.get(index)
+        if told is None:
             entry = tell_trial(state, scope, by, index, library, beside=i in beside)
             if entry is None:  # nor was any after it suggested
                 break
-            if entry["status"] != "running":
-                by.told[index] = entry
-        bare = not whole and "reports" in entry and entry.get("reason") != PRUNED
-        trials.append({name: entry[name] for name in entry if name not in _CURVE} if bare else entry)
-    found: dict[str, Any] = {"trials": trials}
-    before = paced.items.get((*outer, k - 1)) if k else None
-    if before is not None and before.outputs and SAMPLER_STATE in before.outputs:
-        found["state"] = library.value(before.outputs[SAMPLER_STATE])
+            if entry["status"] == "running":
+                found.append(entry)
+                continue
+            bare = entry.get("reason") != PRUNED
+            text = library.render({name: entry[name] for name in entry if name not in _CURVE} if bare else entry)
+            told = by.told[index] = Told(entry, text)
+        found.append(told)
     return found
 
 
