@@ -11,6 +11,7 @@ from typing import Any
 
 from fairway.dsl import types
 from fairway.dsl.infer import Facts, merge_axes
+from fairway.dsl.mainmodule import public_module
 from fairway.dsl.pipeline import Pipeline
 from fairway.dsl.search import Search, make_search
 from fairway.dsl.source import caller, suggest
@@ -122,7 +123,7 @@ def as_step(target: Pipeline | Step) -> StepDef:
     return StepDef(
         target.name,
         kind="dynamic",
-        module=target.function.__module__ if not isinstance(target, SearchPipeline) else "",
+        module=public_module(target.function.__module__, target.function.__code__.co_filename),
         qualname=target.__qualname__,
         inputs=inputs,
         outputs=outputs,
@@ -156,10 +157,11 @@ def add_search(
     history = Expr("history", trial)
     pace = Pace(trial, search.parallel, _told(search) | ({"alone": True} if alone else {}))
     asked = {"history": history, "search": Expr("const", value=plain)}
+    chosen = {"history": history, "search": Expr("const", value={key: plain[key] for key in ("metrics", "directions")})}
     add = trace.add_made
     add(suggesting, _suggest_step(step, search), asked, axes, group=group, pace=pace, where=where)
     add(trial, step, {**fixed, **varied}, axes, group=group, where=where)
-    add(best, _best_step(step), dict(asked), outer, group=group, where=where)
+    add(best, _best_step(step), chosen, outer, group=group, where=where)
     return _results(trace, step, trial, best, axis, outer)
 
 

@@ -189,6 +189,76 @@ def test_a_trial_may_be_a_gang(rig: Rig) -> None:
     assert all(len(trial.reports) == 1 for trial in study.trials)
 
 
+def test_a_gang_whose_rank_0_ends_the_trial_ends_with_it(rig: Rig) -> None:
+    run = rig.run(
+        """
+        import threading
+
+        @fw.step(gang=fw.gang(replicas=2), cpu=0.5)
+        def fit(x: float) -> float:
+            if fw.context().rank and x < 0.6:
+                threading.Event().wait()  # as in a collective that rank 0 never joins
+            for step in range(1, 6) if fw.context().rank == 0 else ():
+                fw.log(acc=x * step, step=step)
+            return x
+
+        @fw.pipeline
+        def main():
+            space = {"x": [0.9, 0.5]}
+            found = fw.tune(fit, space=space, metric="acc", trials=2, sampler="grid", pruner="median:n_startup_trials=1", seed=SEED)
+            return found.best_value
+    """.replace("SEED", str(_seed_with_first("x", [0.9, 0.5], 0.9)))
+    )
+    assert run.status == "succeeded"
+    assert [trial.state for trial in study_of(run).trials] == ["complete", "pruned"]
+
+
+def _seed_with_first(name: str, choices: list[float], first: float) -> int:
+    """A seed with which a grid begins there."""
+    from fairway.dsl.search import make_search
+    from fairway.spec.record import to_plain
+    from fairway.train.tune.suggesting import suggest
+
+    for seed in range(20):
+        plain = to_plain(make_search({name: choices}, "acc", sampler="grid", seed=seed))
+        if suggest({"trials": []}, plain)[name] == first:
+            return seed
+    raise AssertionError("no such seed")
+
+
+def test_a_search_under_a_condition_that_does_not_hold_is_skipped(rig: Rig) -> None:
+    run = rig.run("""
+        @fw.step
+        def fit(x: float) -> float:
+            return x
+
+        @fw.pipeline
+        def main(wanted: bool = False):
+            with fw.when(wanted):
+                found = fw.tune(fit, space={"x": ("float", 0, 1)}, metric="result", trials=3)
+            return found.best_value
+    """)
+    assert run.status == "succeeded"
+    assert {task.status for task in run.tasks.values()} == {"skipped"}
+
+
+def test_a_search_for_each_of_several_data_sets(rig: Rig) -> None:
+    run = rig.run("""
+        @fw.step
+        def fit(shift: float, x: float) -> float:
+            return -abs(x - shift)
+
+        @fw.pipeline
+        def main():
+            shift = fw.each([-1.0, 1.0])
+            found = fw.tune(fit, space={"x": [-1.0, 0.0, 1.0]}, metric="result", trials=3, sampler="grid", shift=shift)
+            return {"x": found.best_params, "value": found.result}
+    """)
+    assert run.status == "succeeded"
+    assert run.outputs["x"].load() == [{"x": -1.0}, {"x": 1.0}]
+    assert run.outputs["value"].load() == [0.0, 0.0]
+
+
 def test_a_search_by_itself_is_a_pipeline_with_the_parameters_that_do_not_vary(rig: Rig) -> None:
     search = rig.load(
         """
