@@ -110,6 +110,56 @@ def test_all_get_the_same_world_once_all_are_there_and_the_attempt_ends_when_all
     play(story())
 
 
+def test_a_lost_node_ends_the_gang_before_it_confirms_anything() -> None:
+    async def story() -> None:
+        hall = Hall()
+        view, spec = await hall.start(), gang_of()
+        await view.submit([spec])
+        names = await hall.pods(spec, 0, 1, 2)
+        for name in names:
+            await hall.meet(spec, name)
+        pod = hall.cluster.pod(names[2])
+        pod["metadata"]["deletionTimestamp"] = "2026-11-29T00:00:00Z"
+        gone = {"type": "DisruptionTarget", "status": "True", "reason": "DeletionByTaintManager", "message": "Taint manager: deleting"}
+        hall.cluster.set_status(names[2], {"phase": "Running", "conditions": [gone]}, node="n9")
+        await hall.rig.until(lambda: hall.rig.executor.gangs.find_pod(names[2]).noted)  # type: ignore[union-attr]
+        assert (await hall.meet(spec, names[0], met=True))["stop"] == "over"
+        for name in names[:2]:
+            hall.end(spec, name, status="failed")
+        outcome = await hall.rig.settled(view, spec)
+        assert outcome.error is not None
+        assert outcome.error.kind == "lost"
+        assert "its node is lost on n9" in outcome.error.message
+        await hall.rig.executor.close()
+
+    play(story())
+
+
+def test_after_a_restart_of_the_server_a_gang_still_takes_all_its_replicas_of_the_limits() -> None:
+    async def story() -> None:
+        hall = Hall(target=TargetSettings(limits=Limits(max_pods=4)))
+        view, spec = await hall.start(), gang_of()
+        await view.submit([spec])
+        names = await hall.pods(spec, 0, 1, 2)
+        for name in names:
+            await hall.meet(spec, name)
+        hall.end(spec, names[1])
+        await hall.rig.executor.close()
+        hall.rig.executor = hall.rig.fresh()
+        view = await hall.start()
+        await view.submit([spec, gang_of(2, replicas=2)])
+        await hall.rig.told(view, spec, "running")
+        await hall.rig.tended(lambda: True)
+        assert ("Job", gang_of(2).id) not in hall.cluster.objects, "there is room for one pod"
+        assert "world" in await hall.meet(spec, names[0]), "who takes part is remembered"
+        hall.end(spec, names[0])
+        hall.end(spec, names[2])
+        assert (await hall.rig.settled(view, spec)).items[0].status == "succeeded"
+        await hall.rig.executor.close()
+
+    play(story())
+
+
 def test_a_pod_that_is_not_of_the_gangs_job_is_kept_waiting() -> None:
     async def story() -> None:
         hall = Hall()

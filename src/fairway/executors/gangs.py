@@ -84,6 +84,8 @@ class Gangs:
         gang.together = bool(self.scheduler) or self._is_queued(spec)
         recall(gang, self._whole.artifacts)
         if gang.job:
+            self._whole.queue.give_back(spec.id)  # until now it was held by what one of its pods takes
+            self._whole.queue.hold(spec.id, spec.run, self._whole.ask(spec))
             gang.phase = "running" if gang.meeting.met else "gathering"
             tracked.state = "placed"
             self._judge(gang)
@@ -138,6 +140,9 @@ class Gangs:
             self._judge(gang)
         elif pod.phase in _ENDED:
             self._whole.begin(self._note_end(gang, pod, obj))
+        elif pod.unheard:  # the cluster has given its node up: the others need not wait until that confirms it
+            pod.noted = True
+            self.fail(gang, pod, explain_end(obj, pod.events).as_error())
         else:
             self.explain(pod)
             self._judge(gang)
@@ -339,7 +344,7 @@ class Gangs:
         gang.phase, gang.why, gang.since = "gathering", "", whole.clock()
         gang.renew(whole.settings.target.grace_s)
         gang.tracked.state = "placed"
-        whole.tell(gang.tracked, Observation("starting", "its pods are being made"))
+        whole.tell(gang.tracked, Observation("starting"))
 
     def _tend_gathering(self, gang: Gathered, now: float) -> None:
         self._judge(gang)
