@@ -16,7 +16,7 @@ from fairway.spec.gang import Gang, Place, World, here
 from fairway.spec.outcome import ErrorInfo, ItemOutcome
 from fairway.step import processes
 from fairway.step.gangcrew import LAUNCHER, RANK, SERVICE, Child, execute, fork, with_paths
-from fairway.step.gangrank import be_rank, get_framework, rank_argv
+from fairway.step.gangrank import RANK_FILE, be_rank, get_framework, rank_argv
 from fairway.step.gangreport import Folder, Report, find_report
 from fairway.step.gangsamples import Sampler
 from fairway.step.gangverdict import End, explain, explain_shortly, first_of, settle_s
@@ -67,6 +67,8 @@ class GangRun:
         """Until all have ended: the outcome of this machine's first rank, or that of the rank that failed first."""
         try:
             self._open()
+            if self._style == "launcher" and not self._prints:
+                self._await_launched()
             self._start_services()
             self._start_ranks(work)
             while self._is_busy():
@@ -112,7 +114,9 @@ class GangRun:
 
     def _start_service(self, place: Place, service: Service) -> None:
         argv = [sys.executable if service.argv[0] == "python" else service.argv[0], *service.argv[1:]]
-        environ = {**os.environ, **self._variables(place), **service.environment}
+        # its children may be ranks, started by the launcher of another machine
+        inherited = self._told_environment() if self._style == "launcher" else os.environ
+        environ = {**inherited, RANK_FILE: self._folder.told, **self._variables(place), **service.environment}
         environ = with_paths(environ, self._attempt.root)
         pid = fork(lambda: execute(argv, environ), self._wires.writers[place.rank], self._wires.descriptors())
         self._add(Child(SERVICE, place, pid, name=service.name))
@@ -145,12 +149,14 @@ class GangRun:
             pid = fork(lambda: execute(argv, environ), self._wires.writers[place.rank], self._wires.descriptors())
         self._add(Child(RANK, place, pid))
 
-    def _start_launcher(self, place: Place) -> None:
-        """It starts the ranks, and they tell us by the bell who they are."""
+    def _await_launched(self) -> None:
+        """Ranks that a launcher starts, from this machine or from another, find out what to do and tell us by the bell who they are."""
         self._tell()
         os.mkfifo(self._folder.bell, 0o600)
         self._bell = os.open(self._folder.bell, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
         self._wires.watch(self._bell, None)
+
+    def _start_launcher(self, place: Place) -> None:
         self._wires.open_log(LAUNCHED, f"{self._prefix}/log", self._folder.log(LAUNCHED))
         argv = list(self._row.command(place, self._gang, rank_argv(self._folder)))
         environ = {**self._told_environment(), **self._variables(place)}

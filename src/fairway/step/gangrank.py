@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from fairway.spec.ports import Framework
 
 SECRETS = "FAIRWAY_RANK_SECRETS"
+RANK_FILE = "FAIRWAY_RANK_FILE"
+"""Where this machine keeps FILE, for a rank that is started from another one, whose launcher knows only its own."""
 STACK_SIGNAL = signal.SIGRTMIN + 7 if hasattr(signal, "SIGRTMIN") else signal.SIGUSR2
 """Asks a rank for its stack. Libraries use the plain user signals."""
 
@@ -104,7 +106,7 @@ def main(words: Sequence[str]) -> NoReturn:
     from fairway.step.gangworld import places_for, variables_of
     from fairway.step.zygote import prepare
 
-    told = read_told(words[0])
+    told = read_told(os.environ.get(RANK_FILE) or words[0])
     prepare(told.home)
     secrets = json.loads(os.environ.pop(SECRETS, "{}"))
     attempt = Attempt(told.spec, told.home, secrets=secrets, source=told.source, scratch=told.scratch, world=told.world)
