@@ -41,6 +41,6 @@ def command() -> None:
     \b
     Examples:
       fairway tune churn.py --metric auc --space space.yaml --parallel 4
-      fairway tune fit.py --metric loss --direction min --vary lr=float:1e-4:0.1:log
+      fairway tune fit.py --metric loss --direction min --vary lr=float:1e-4:0.1
       fairway tune show last
     """

@@ -48,7 +48,7 @@ def command(folder: str, file: str, output: str | None, on: str, detach: bool, *
     \b
     Examples:
       fairway tune churn.py --metric auc --space space.yaml --parallel 4
-      fairway tune fit.py --metric loss --direction min --vary lr=float:1e-4:0.1:log
+      fairway tune fit.py --metric loss --direction min --vary lr=float:1e-4:0.1
       fairway tune churn.py --metric auc --space space.yaml --pruner asha
       fairway tune churn.py --metric auc --space space.yaml --from last
     """
