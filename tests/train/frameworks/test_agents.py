@@ -110,6 +110,18 @@ def test_an_agent_does_nothing_for_who_does_not_know_the_key(tmp_path: Path) -> 
     assert not (tmp_path / "done").exists()
 
 
+def test_an_agent_that_is_ended_lets_its_commands_take_their_leave(tmp_path: Path) -> None:
+    port = free_port()
+    os.mkfifo(tmp_path / "fifo")
+    with program("mpi", "serve", "127.0.0.1", str(port)) as served:
+        caller = rsh(port, f"echo here > {tmp_path}/fifo; cat {tmp_path}/fifo; exit 5")
+        assert (tmp_path / "fifo").read_text() == "here\n"
+        served.terminate()
+        (tmp_path / "fifo").write_text("bye")
+        assert (caller.communicate(timeout=DEADLINE_S)[0], caller.returncode) == ("bye", 5)
+        assert served.wait(DEADLINE_S) == 0
+
+
 def test_a_host_without_an_agent_is_named() -> None:
     caller = rsh(1, "true", host="nowhere")
     assert "no agent is known for nowhere: there are elsewhere" in caller.communicate(timeout=DEADLINE_S)[1]

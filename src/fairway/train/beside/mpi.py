@@ -17,14 +17,32 @@ import time
 from collections.abc import Mapping, Sequence
 from multiprocessing import AuthenticationError
 from multiprocessing.connection import Client, Connection, Listener
-from typing import IO, Any
+from typing import IO, Any, NoReturn
 
 _COME_S = 120.0
+_LEAVE_S = 0.7
 _CHUNK = 1 << 16
 
 
 def serve(host: str, port: int, key: str) -> None:
-    """Run commands until this process is ended."""
+    """Run commands until this process is ended by SIGTERM. Ranks that have just ended are still taking leave of mpirun: for a moment it
+    waits for them."""
+    running: list[threading.Thread] = []
+    signal.signal(signal.SIGTERM, _leave)
+    try:
+        _serve(host, port, key, running)
+    finally:
+        until = time.monotonic() + _LEAVE_S
+        for thread in running:
+            thread.join(max(0.0, until - time.monotonic()))
+
+
+def _leave(*_: object) -> NoReturn:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    raise SystemExit(0)
+
+
+def _serve(host: str, port: int, key: str, running: list[threading.Thread]) -> NoReturn:
     with Listener((host, port), authkey=key.encode()) as listener:
         while True:
             try:
@@ -32,7 +50,9 @@ def serve(host: str, port: int, key: str) -> None:
             except (AuthenticationError, OSError, EOFError):
                 print("fairway: refused a caller that does not know the gang's key", file=sys.stderr, flush=True)
                 continue
-            threading.Thread(target=_run_for, args=(caller,), daemon=True).start()
+            running[:] = [thread for thread in running if thread.is_alive()]
+            running.append(threading.Thread(target=_run_for, args=(caller,), daemon=True))
+            running[-1].start()
 
 
 def _run_for(caller: Any) -> None:
