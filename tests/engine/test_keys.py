@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from fairway.engine.keys import StepKey, cache_key, code_name, fill_codes, packages_of
 from fairway.spec.artifact import ArtifactRef
 from fairway.spec.environment import Environment
+from fairway.spec.gang import Gang
 from fairway.spec.graph import Graph, Node, Port, StepDef
 from fairway.spec.record import replace
 from fairway.spec.resources import Resources, Retry
@@ -41,6 +42,12 @@ COUNTS: list[tuple[str, dict[str, Any]]] = [
     ("variables", {"environment": Environment(variables={"A": "1"})}),
     ("lock", {"environment": Environment(packages=("a",), lock="10c4")}),
     ("requirements", {"environment": Environment(packages=("a",))}),
+    ("a gang", {"gang": Gang(2)}),
+    ("a gang's size", {"gang": Gang(4)}),
+    ("a gang's processes", {"gang": Gang(2, processes=2)}),
+    ("a gang's framework", {"gang": Gang(2, "torch")}),
+    ("a gang's roles", {"gang": Gang(2, roles={"chief": 1, "worker": 1})}),
+    ("a gang's options", {"gang": Gang(2, options={"backend": "nccl"})}),
 ]
 COUNTS_NOT: list[tuple[str, dict[str, Any]]] = [
     ("name", {"name": "fit"}),
@@ -60,6 +67,11 @@ def test_it_counts(what: str, changes: dict[str, Any]) -> None:
 @pytest.mark.parametrize(("what", "changes"), COUNTS_NOT, ids=[what for what, _ in COUNTS_NOT])
 def test_it_does_not_count(what: str, changes: dict[str, Any]) -> None:
     assert key(replace(STEP, **changes)) == key()
+
+
+def test_how_long_a_gang_waits_and_how_often_it_starts_again_does_not_count() -> None:
+    patient = Gang(2, min_replicas=1, restarts=9, stall_timeout_s=5.0, start_timeout_s=1.0)
+    assert key(replace(STEP, gang=patient)) == key(replace(STEP, gang=Gang(2)))
 
 
 def test_every_part_of_the_key_is_distinct() -> None:

@@ -20,6 +20,12 @@ from fairway.spec.graph import Guard, StepDef
 from fairway.spec.layout import BUNDLES
 from fairway.spec.record import Record, record
 
+_DEFINED = (
+    ("argv", "the command"),
+    ("exit_codes", "the meaning of exit codes"),
+    ("outputs", "the declared outputs"),
+    ("gang", "the gang (framework, replicas, processes, roles, options)"),
+)
 SHOWN_CHANGES = 4
 SHOWN_TEXT = 120
 
@@ -84,7 +90,7 @@ def differences(one: KeyedTask, twin: KeyedTask) -> Iterator[Reason]:
         yield from _code(one, twin)
     if old.get("entry") != new.get("entry"):
         yield _changed("definition", "the step is another function", "entry", old.get("entry", ""), new.get("entry", ""))
-    for name, said in (("argv", "the command"), ("exit_codes", "the meaning of exit codes"), ("outputs", "the declared outputs")):
+    for name, said in _DEFINED:
         if old.get(name) != new.get(name):
             yield _changed("definition", f"{said} changed", name, old.get(name, ""), new.get(name, ""))
     if old["returns"] != new["returns"] and old["outputs"] == new["outputs"]:

@@ -104,6 +104,9 @@ def step_parts(step: StepDef, python: str, packages: Mapping[str, str]) -> dict[
         parts["packages"] = dict(sorted(packages.items()))
     if step.secrets:
         parts["secrets"] = sorted(step.secrets)
+    if step.gang.replicas:  # with another world size the same code trains on other batches; what only places it does not count
+        asked = step.gang
+        parts["gang"] = [asked.framework, asked.replicas, asked.processes, list(asked.roles.items()), dict(sorted(asked.options.items()))]
     return parts
 
 
