@@ -19,7 +19,7 @@ from fairway.train.tune.past import Past, load_optuna, make_distributions
 from fairway.train.tune.pruners import make_pruner
 from fairway.train.tune.samplers import load_generators, make_sampler, save_generators
 
-_MOVED = "cma:"
+_MOVED = ("cma:", "sepcma:", "cmawm:")
 """Attributes so large (a whole optimizer) that only the newest that counts is remembered."""
 
 
