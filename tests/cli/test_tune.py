@@ -147,10 +147,10 @@ def study(trials: list[Trial], metrics: tuple[str, ...] = ("auc",), directions: 
 
 def test_the_live_view_has_the_best_what_runs_and_the_latest() -> None:
     trials = [Trial(n, "complete", {"lr": n / 10}, (n / 100,), ended_at=float(n)) for n in range(30)]
-    trials += [Trial(30, "running", {"lr": 0.5}, reports=((1.0, 0.25),)), Trial(31, "failed", {"lr": 9.0}, error="boom", ended_at=31.0)]
+    trials += [Trial(30, "running", {"lr": 0.5}), Trial(31, "failed", {"lr": 9.0}, error="boom", ended_at=31.0)]
     shown = study(trials)
     assert spell_counts(shown) == "31 of 50 trials: 1 running, 30 complete, 1 failed"
-    lines = render_live(shown)
+    lines = render_live(shown, {30: 0.25})
     assert len(lines) <= 14
     assert "★  29" in lines[1] and "auc 0.29" in lines[1]
     assert "▸  30" in lines[2] and "auc 0.25" in lines[2]

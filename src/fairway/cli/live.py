@@ -20,6 +20,7 @@ from fairway.engine.gangview import read_gang, spell_gang
 from fairway.engine.ranks import find_last_words, gang_of, world_size
 from fairway.engine.reading import find_last_line, find_last_points, find_progress
 from fairway.spec.ports import StreamStore
+from fairway.spec.study import Study
 
 REDRAWS_PER_S = 6
 MAX_LINES = 40
@@ -65,8 +66,20 @@ class LiveDisplay(PlainDisplay):
         from fairway.engine.studies import Studies
 
         self._studies = self._studies or Studies()
-        self._trial_lines = [line for study in self._studies.read(state) for line in ("", *render_live(study))]
+        self._trial_lines = [line for study in self._studies.read(state) for line in ("", *render_live(study, self._reported(study)))]
         self._trials_due = time.monotonic() + max(0.25, 20 * (time.monotonic() - now))
+
+    def _reported(self, study: Study) -> dict[int, float]:
+        """What trials that run have said last of the first metric."""
+        found: dict[int, float] = {}
+        if self._streams is None:
+            return found
+        running = [trial for trial in study.trials if trial.state == "running" and trial.attempt]
+        for trial in running[:MAX_LOOKED_AT]:
+            value = find_last_points(self._streams, self._run, trial.attempt).get(study.metrics[0])
+            if isinstance(value, int | float):
+                found[trial.number] = value
+        return found
 
     def finish(self, state: Any) -> None:
         """Leave the last picture standing, then the errors."""

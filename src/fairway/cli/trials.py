@@ -40,8 +40,11 @@ def spell_counts(study: Study) -> str:
     return f"{ended} of {study.asked} trials" + (f": {', '.join(words)}" if words else "")
 
 
-def render_live(study: Study) -> list[str]:
-    """What stands below the steps while the search goes on: counts, the best, what runs, the latest that ended."""
+def render_live(study: Study, latest: Mapping[int, float] | None = None) -> list[str]:
+    """What stands below the steps while the search goes on: counts, the best, what runs, the latest that ended.
+
+    `latest`: what trials that run reported last, by number.
+    """
     lines = [f"{study.name}  {spell_counts(study)}"]
     by_number = {trial.number: trial for trial in study.trials}
     best = [by_number[number] for number in study.best[:3]]
@@ -49,16 +52,16 @@ def render_live(study: Study) -> list[str]:
     ended = [trial for trial in study.trials if trial.state not in ("running", "waiting") and trial.number not in study.best[:3]]
     rows = [_row("★" if n == 0 or len(study.metrics) > 1 else "", study, trial) for n, trial in enumerate(best)]
     room = max(2, MAX_ROWS - len(rows))
-    rows += [_row("▸", study, trial) for trial in running[: room // 2 + 1]]
+    rows += [_row("▸", study, trial, (latest or {}).get(trial.number)) for trial in running[: room // 2 + 1]]
     latest = sorted(ended, key=lambda trial: (trial.ended_at, trial.number))[-max(1, MAX_ROWS - len(rows)) :]
     rows += [_row("", study, trial) for trial in reversed(latest)]
     return lines + (["  " + line for line in lay_out([""] * 5, rows)[1:]] if rows else [])
 
 
-def _row(sign: str, study: Study, trial: Trial) -> list[str]:
+def _row(sign: str, study: Study, trial: Trial, latest: float | None = None) -> list[str]:
     said = spell_values(study, trial)
-    if not said and trial.reports:
-        said = f"{study.metrics[0]} {spell_value(trial.reports[-1][1])}"
+    if not said and latest is not None:
+        said = f"{study.metrics[0]} {spell_value(latest)}"
     state = {"complete": "", "running": ""}.get(trial.state, trial.state)
     return [sign or " ", str(trial.number), said, clip(spell_params(trial.params), MAX_WORDS), state]
 
