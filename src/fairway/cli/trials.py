@@ -40,10 +40,10 @@ def spell_counts(study: Study) -> str:
     return f"{ended} of {study.asked} trials" + (f": {', '.join(words)}" if words else "")
 
 
-def render_live(study: Study, latest: Mapping[int, float] | None = None) -> list[str]:
+def render_live(study: Study, reported: Mapping[int, float] | None = None) -> list[str]:
     """What stands below the steps while the search goes on: counts, the best, what runs, the latest that ended.
 
-    `latest`: what trials that run reported last, by number.
+    `reported`: what trials that run said last, by number.
     """
     lines = [f"{study.name}  {spell_counts(study)}"]
     by_number = {trial.number: trial for trial in study.trials}
@@ -52,7 +52,7 @@ def render_live(study: Study, latest: Mapping[int, float] | None = None) -> list
     ended = [trial for trial in study.trials if trial.state not in ("running", "waiting") and trial.number not in study.best[:3]]
     rows = [_row("★" if n == 0 or len(study.metrics) > 1 else "", study, trial) for n, trial in enumerate(best)]
     room = max(2, MAX_ROWS - len(rows))
-    rows += [_row("▸", study, trial, (latest or {}).get(trial.number)) for trial in running[: room // 2 + 1]]
+    rows += [_row("▸", study, trial, (reported or {}).get(trial.number)) for trial in running[: room // 2 + 1]]
     latest = sorted(ended, key=lambda trial: (trial.ended_at, trial.number))[-max(1, MAX_ROWS - len(rows)) :]
     rows += [_row("", study, trial) for trial in reversed(latest)]
     return lines + (["  " + line for line in lay_out([""] * 5, rows)[1:]] if rows else [])
