@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import pytest
+
 from fairway.errors import QuotaExceeded, UnschedulableError
 from fairway.executors.meeting import Coming
 from fairway.executors.runview import RunView
@@ -18,9 +20,10 @@ from fairway.spec.target import Limits, TargetSettings
 from tests.kube.executorrig import Rig, play, spec_of
 
 
-def gang_of(n: int = 1, replicas: int = 3, *, tries: int = 1, **more: Any) -> AttemptSpec:
+def gang_of(n: int = 1, replicas: int = 3, *, tries: int = 1, image: str = "", **more: Any) -> AttemptSpec:
     gang = Gang(replicas, start_timeout_s=100.0, **more)
-    spec = spec_of(n, step=StepDef("fit", gang=gang), resources=Resources(cpu=1.0))
+    step = StepDef("fit", kind="container", image=image, argv=("train",), gang=gang) if image else StepDef("fit", gang=gang)
+    spec = spec_of(n, step=step, resources=Resources(cpu=1.0))
     spec.n = tries
     return spec
 
@@ -110,10 +113,11 @@ def test_all_get_the_same_world_once_all_are_there_and_the_attempt_ends_when_all
     play(story())
 
 
-def test_a_lost_node_ends_the_gang_before_it_confirms_anything() -> None:
+@pytest.mark.parametrize("image", ["", "trainer:1"], ids=["python", "a program"])
+def test_a_lost_node_ends_the_gang_before_it_confirms_anything(image: str) -> None:
     async def story() -> None:
         hall = Hall()
-        view, spec = await hall.start(), gang_of()
+        view, spec = await hall.start(), gang_of(image=image)
         await view.submit([spec])
         names = await hall.pods(spec, 0, 1, 2)
         for name in names:
@@ -453,6 +457,39 @@ def test_a_job_that_somebody_deletes_before_all_have_met_is_made_again() -> None
         await hall.rig.told(view, spec, "queued", "its Job was deleted")
         hall.rig.now += 6.0
         await hall.job(spec)
+        await hall.rig.executor.close()
+
+    play(story())
+
+
+def test_programs_end_by_their_exit_codes_and_one_that_fails_ends_the_others() -> None:
+    async def story() -> None:
+        hall = Hall()
+        view, fine, bad = await hall.start(), gang_of(1, image="trainer:1"), gang_of(2, image="trainer:1", min_replicas=1)
+        await view.submit([fine])
+        names = await hall.pods(fine, 0, 1, 2)
+        for name in names:
+            await hall.meet(fine, name)
+        hall.rig.executor.note_outputs(fine.id, {}, [])
+        for name in names:
+            hall.cluster.finish(name)
+        outcome = await hall.rig.settled(view, fine)
+        assert [item.status for item in outcome.items] == ["succeeded"], outcome.error
+        await hall.gone(fine)
+        await view.submit([bad])
+        names = await hall.pods(bad, 0, 1, 2)
+        assert await hall.meet(bad, names[0]) == {}
+        hall.rig.now += 99.0
+        await hall.rig.executor.tend()
+        assert await hall.meet(bad, names[0]) == {}, "what programs were told they are is not changed: all must come"
+        for name in names:
+            await hall.meet(bad, name)
+        hall.cluster.finish(names[1], 4)
+        outcome = await hall.rig.settled(view, bad)
+        error = outcome.error or outcome.items[0].error
+        assert error is not None
+        assert error.kind == "exit:4"
+        assert hall.cluster.grace[names[0]] == hall.cluster.grace[names[2]] == 10
         await hall.rig.executor.close()
 
     play(story())

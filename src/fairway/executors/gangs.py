@@ -134,15 +134,14 @@ class Gangs:
         pod.dying_at = pod.dying_at or (self._whole.clock() if meta.get("deletionTimestamp") else 0.0)
         if pod.placed and gang.meeting is not None:
             gang.meeting.begin(self._whole.clock())
-        if pod.role == GANG_CONTAINER:
+        if pod.unheard and not pod.noted:  # the cluster has given its node up: the others need not wait until that confirms it
+            pod.noted = True
+            self.fail(gang, pod, explain_end(obj, pod.events).as_error())
+        elif pod.role == GANG_CONTAINER and pod.phase != "Pending":
             self._programs.see(gang, pod, obj)
-        if pod.role == GANG_CONTAINER and pod.phase != "Pending":
             self._judge(gang)
         elif pod.phase in _ENDED:
             self._whole.begin(self._note_end(gang, pod, obj))
-        elif pod.unheard:  # the cluster has given its node up: the others need not wait until that confirms it
-            pod.noted = True
-            self.fail(gang, pod, explain_end(obj, pod.events).as_error())
         else:
             self.explain(pod)
             self._judge(gang)
@@ -154,6 +153,7 @@ class Gangs:
         pod = gang.pods.pop(meta["name"], None) if gang is not None else None
         if gang is None or pod is None:
             return
+        self._whole.programs.forget(pod.name)
         if not pod.noted:  # else what it ended of is being found out
             self.fail(gang, pod, _explain_gone(pod, obj, explain_end(obj, pod.events, gone=True)).as_error())
         self._clear(gang)

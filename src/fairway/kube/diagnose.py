@@ -405,7 +405,7 @@ def _explain_code(pod: Object, container: Object, end: Object, lines: str) -> Di
         return Diagnosis("start", f"the container{name} does not start: {words}", hint, "refused", "FW-TASK-FAILED", retryable=False)
     last = lines.rpartition("\n")[2].strip()[:_LONGEST]
     said = f": {last}" if last else ""
-    program = own and pod["metadata"].get("labels", {}).get("fairway.dev/role") == "container"
+    program = own and pod["metadata"].get("labels", {}).get("fairway.dev/role") in ("container", "gang-container")
     if not program and last.startswith("fairway: this image has Python"):
         return Diagnosis("python", last.removeprefix("fairway: "), "name another image=", "refused", "FW-UNSUPPORTED", retryable=False)
     if not program and (code == _TERMINATED or last.startswith("fairway: ")):
