@@ -29,5 +29,5 @@ def command(source: str, destination: str, format_name: str, to: str, settings: 
     for note in table.notes:
         click.echo(f"note: {note}", err=True)
     rows = write_table(table.where(where) if where else table, destination, to)
-    kept = f", {table.rejects.count:,} rejected (in {table.rejects.file})" if table.rejects.count else ""
+    kept = f", {table.rejects.count:,} rejected (in {table.rejects.told()})" if table.rejects.count else ""
     click.echo(f"{rows:,} rows in {destination}{kept}", err=True)

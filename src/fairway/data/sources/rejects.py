@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import re
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -14,6 +16,7 @@ from typing import IO, Any
 from fairway.errors import ConfigError, DataAnomalies
 
 SHOWN = 100
+_untold: dict[str, int] = {}  # files for temporary ones that nobody was told of, and the process that made each
 _CUT = 200
 
 
@@ -78,6 +81,7 @@ class Rejects:
         self.count, self.rows = 0, []
         if self.file is not None:
             self.file.unlink(missing_ok=True)
+            _untold.pop(str(self.file), None)
             self.file = None
 
     def add(self, line: int | None, column: str, text: str, reason: str, file: str = "") -> None:
@@ -97,6 +101,7 @@ class Rejects:
                 self._open = self.file.open("w", encoding="utf-8", errors="backslashreplace")
             else:
                 handle, path = tempfile.mkstemp(prefix="fairway-rejects-", suffix=".ndjson")
+                _untold[path] = os.getpid()
                 self.file, self._open = Path(path), os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace")
         self._open.write(json.dumps(one, ensure_ascii=False) + "\n")
 
@@ -105,6 +110,12 @@ class Rejects:
         if self._open is not None:
             self._open.close()
             self._open = None
+
+    def told(self) -> Path | None:
+        """The file, of which somebody is told now: it outlives the process."""
+        self.close()
+        _untold.pop(str(self.file), None)
+        return self.file
 
     def check(self, read: int, *, more: bool = False) -> None:
         """Raises DataAnomalies when more rows were rejected than the limit allows; `read` rows were not."""
@@ -121,10 +132,20 @@ class Rejects:
         advice = self.hint(first) if self.hint else ""
         raise DataAnomalies(
             f"{self.count:,}{' or more' if more else ''} row{'s' if self.count != 1 else ''} of {self.uri} cannot be read, "
-            f"{self.limit} may be:\n" + "\n".join(lines),
+            f"and max_rejects allows {'none' if str(self.limit) == '0' else self.limit}:\n" + "\n".join(lines),
             hint=(f"{advice}; or " if advice else "")
-            + f'let them pass with max_rejects="all" (or a number, or "1%"); all are in {self.file}',
+            + f'let them pass with max_rejects="all" (or a number, or "1%"); all are in {self.told()}',
         )
+
+
+def _remove_untold() -> None:
+    for path, process in _untold.items():
+        if process == os.getpid():
+            with suppress(OSError):
+                os.unlink(path)  # noqa: PTH108 - the interpreter ends: nothing is imported any more
+
+
+atexit.register(_remove_untold)
 
 
 def _place(one: Reject) -> str:
