@@ -20,6 +20,7 @@ from fairway.dsl.trace import Trace, bind, current
 from fairway.dsl.value import Value
 from fairway.errors import DefinitionError, FairwayError
 from fairway.spec.graph import Expr, Graph, Pace, Param, Port, StepDef
+from fairway.spec.placement import Pool
 from fairway.spec.record import from_plain, replace, to_plain
 from fairway.spec.study import SAMPLER_STATE, SUGGESTION
 
@@ -196,12 +197,13 @@ def _best_step(step: StepDef) -> StepDef:
 
 
 def _own_step(step: StepDef, name: str, module: str, outputs: tuple[Port, ...], returns: str) -> StepDef:
-    """A step of ours that runs where the trials run: Python steps bring their environment, image and place; programs none."""
+    """A step of ours that runs where the trials run: Python steps bring their environment, image and place; programs none. On a cluster one
+    warm worker takes suggestion after suggestion: a pod for each would take longer than most of them."""
     inputs = (Port("history"), Port("search"))
-    made = StepDef(name, module=module, qualname=name, inputs=inputs, outputs=outputs, returns=returns, where=step.where)
+    made = StepDef(name, module=module, qualname=name, inputs=inputs, outputs=outputs, returns=returns, where=step.where, pool=Pool(1))
     if step.kind not in ("python", "dynamic"):
         return made
-    return replace(made, environment=step.environment, image=step.image, placement=step.placement, pool=step.pool)
+    return replace(made, environment=step.environment, image=step.image, placement=step.placement)
 
 
 def _check_names(step: StepDef, search: Search, given: Mapping[str, Any], where: str) -> None:

@@ -1,0 +1,3 @@
+"""test_tune, in a cluster."""
+
+from tests.semantics.test_tune import *  # noqa: F403
