@@ -28,10 +28,12 @@ def test_two_ranks_train_the_network_and_log_every_epoch(tmp_path: Path) -> None
     fairway("run", "examples/emoji/network.py", "--epochs", "12", "--batch", "8", "--width", "32", home=tmp_path)
     run = json.loads(fairway("show", "-o", "json", home=tmp_path))
     assert run["status"] == "succeeded"
-    found = json.loads(fairway("artifacts", "get", "last", "result", home=tmp_path))
+    fairway("artifacts", "get", "last", "result", "--to", str(tmp_path / "result.json"), home=tmp_path)
+    found = json.loads((tmp_path / "result.json").read_text())
+    assert found["macro_f1"] == run["metrics"]["macro_f1"]
     assert found["ranks"] == 2
-    assert found["top5"] > 0.45  # by chance 0.25
-    assert found["macro_f1"] > 0.1  # by chance 0.05
+    assert found["top5"] > 0.5  # by chance 0.25
+    assert found["macro_f1"] > 0.15  # by chance 0.05
 
 
 if GIVEN.exists():  # not ours to ship; EMOJI_TEXTS names the folder elsewhere
