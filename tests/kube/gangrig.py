@@ -170,7 +170,7 @@ class GangStory:
         """SIGKILL; the kubelet starts it again."""
         before = self._restarts()
         self.cluster.faults.kill_process(self.server())
-        self.cluster.wait(lambda: self._restarts() > before and self.server_is_ready())
+        self.cluster.wait(lambda: self._restarts() > before and self.server_is_ready(), timeout_s=60)
 
     def stop_server(self) -> None:
         """Killed, and it cannot be started again before `start_server`."""
@@ -181,7 +181,7 @@ class GangStory:
     def start_server(self) -> None:
         self.cluster.images.refusals.clear()
         self.cluster.call(self.cluster.kubelet.wake_all)
-        self.cluster.wait(self.server_is_ready)
+        self.cluster.wait(self.server_is_ready, timeout_s=60)
 
     def _restarts(self) -> int:
         found = self.cluster.find("Pod", self.server()) or {}
