@@ -105,7 +105,7 @@ def open_run(
         from fairway.engine.watching import open_remote_run
 
         return open_remote_run(project, load, params, options=options, labels=labels, source=source, on_events=on_events)
-    services = submit.open_services(project)
+    services = submit.open_services(project, file=_file_of(find_source(project, source)))
     try:
         submission = submit.prepare(load(), params, project, services, source=source)
         run = new_run_id()
@@ -152,10 +152,10 @@ def open_resume(
         return open_remote_resume(project, run, load=load, options=options, on_events=on_events, history=history)
     history = history or Workspace(project).history(run)
     state = history.state
-    services = submit.open_services(project)
+    source = find_source(project, state.source)
+    services = submit.open_services(project, file=_file_of(source) if load is not None else "")
     try:
         submission = None
-        source = find_source(project, state.source)
         if load is not None and source:
             submission = prepare_again(project, services, state, load(source))
         return Session(
@@ -208,6 +208,11 @@ def find_source(project: Project, source: str) -> str:
         colon = name = ""
     full = os.path.join(project.root, path)
     return full + colon + name if path and os.path.isfile(full) else ""
+
+
+def _file_of(source: str) -> str:
+    path, colon, _ = source.rpartition(":")
+    return path if colon else source
 
 
 def _given(workspace: Workspace, state: Any, graph: Graph) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from fairway.dsl.slowimports import find_slow_imports
 from fairway.engine.code import code_of, foreseen
 from fairway.engine.driver import Driver, OnEvents
 from fairway.engine.history import History
@@ -46,8 +47,8 @@ class Submission(Record):
     environment: dict[str, Any] = field(default_factory=dict)
 
 
-def open_services(project: Project, *, grace_s: float = 10.0) -> Services:
-    """The ports of the local target. Raises StoreUnavailable if the home cannot be used."""
+def open_services(project: Project, *, grace_s: float = 10.0, file: str = "") -> Services:
+    """The ports of the local target. Raises StoreUnavailable if the home cannot be used. `file`: a pipeline's, about to be loaded."""
     from fairway.step.folder import FolderArtifactStore, FolderStreamStore
     from fairway.store import open_journal
 
@@ -55,6 +56,9 @@ def open_services(project: Project, *, grace_s: float = 10.0) -> Services:
     own = project.targets.get("local")
     grace_s = own.grace_s if own else grace_s
     executor.start()
+    if file.endswith(".py") and not needs_lock(project.environment) and not project.environment.image:
+        found = find_slow_imports(file)
+        executor.import_ahead(os.path.basename(file).removesuffix(".py"), found, project.environment.variables)
     return Services(
         home=project.home,
         journal=open_journal(project.journal),

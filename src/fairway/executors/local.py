@@ -21,6 +21,7 @@ from fairway.spec.ports import Inventory, Observation
 from fairway.spec.record import to_plain
 from fairway.step.folder import FolderArtifactStore
 from fairway.step.parcel import Parcels
+from fairway.step.processes import count_cores
 from fairway.step.workerprocess import WorkerProcess
 
 _encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
@@ -77,6 +78,11 @@ class LocalExecutor:
         self._send(
             {"op": "warm", "bundle": bundle, "module": module, "environ": dict(variables or {}), "source": self._settings.get("source", "")}
         )
+
+    def import_ahead(self, module: str, imports: Sequence[tuple[str, Sequence[str]]], variables: Mapping[str, str] | None = None) -> None:
+        """Let a zygote import libraries that `module` of a bundle not yet made will import first, if there is a core for that."""
+        if imports and count_cores() > 1:
+            self._send({"op": "ahead", "module": module, "imports": imports, "environ": dict(variables or {})})
 
     async def inventory(self) -> Inventory:
         """What this machine has; `largest` is all of it, and all replicas of a gang have to share it."""

@@ -43,10 +43,12 @@ class Nursery:
         self._warm: dict[str, Warm] = {}
         self._singles: set[Warm] = set()
         self._must_be_single: set[str] = set()
+        self._ahead: tuple[Warm, dict[str, Any]] | None = None
 
     def pids(self) -> set[int]:
         """Of all zygotes alive."""
-        return {warm.pid for warm in (*self._warm.values(), *self._singles)}
+        ahead = (self._ahead[0],) if self._ahead is not None else ()
+        return {warm.pid for warm in (*self._warm.values(), *self._singles, *ahead)}
 
     def find(self, frame: dict[str, Any]) -> Warm | None:
         """The zygote that serves such attempts, if there is one to share."""
@@ -60,6 +62,36 @@ class Nursery:
         """A new one for such attempts."""
         key = _key(frame)
         single = key in self._must_be_single or not _CAN_FORK
+        warm = self._adopt(frame, single) or self._start(frame, single)
+        warm.key = key
+        if single:
+            self._singles.add(warm)
+        else:
+            self._warm[key] = warm
+            if frame["op"] == "warm":
+                warm.is_ready_for(frame)
+        return warm
+
+    def start_ahead(self, frame: dict[str, Any]) -> None:
+        """One that imports libraries although its bundle is not known yet. The first attempt takes it over if it is of the module that
+        will import them, and wants the same variables; otherwise it ends."""
+        if _CAN_FORK and self._ahead is None:
+            self._ahead = self._start(frame, False), frame
+            self._ahead[0].channel.send({"op": "ahead", "imports": frame["imports"]})
+
+    def _adopt(self, frame: dict[str, Any], single: bool) -> Warm | None:
+        if self._ahead is None:
+            return None
+        (warm, wanted), self._ahead = self._ahead, None
+        same = frame["module"].rpartition(".")[2] == wanted["module"] and frame.get("environ", {}) == wanted["environ"]
+        alive = os.waitid(os.P_PID, warm.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
+        if same and alive and not single and not frame.get("python"):
+            return warm
+        processes.signal_quietly(warm.pid, processes.SIGKILL)
+        self.end(warm)
+        return None
+
+    def _start(self, frame: dict[str, Any], single: bool) -> Warm:
         ours, theirs = socket.socketpair()
         if frame.get("python") or single:
             pid = self._spawn(frame, theirs, single)
@@ -69,14 +101,7 @@ class Nursery:
                 self._be_zygote(frame, theirs)
         theirs.close()
         ours.setblocking(False)
-        warm = Warm(key, Channel(ours), pid, single=single)
-        if single:
-            self._singles.add(warm)
-        else:
-            self._warm[key] = warm
-            if frame["op"] == "warm":
-                warm.is_ready_for(frame)
-        return warm
+        return Warm("", Channel(ours), pid, single=single)
 
     def forbid_forks(self, warm: Warm) -> None:
         """Attempts like those of `warm` get a fresh interpreter each from now on."""

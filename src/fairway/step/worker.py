@@ -124,6 +124,8 @@ class Worker:
                     self._start(frame)
                 case "warm":
                     self._warm(frame)
+                case "ahead":
+                    self._nursery.start_ahead(frame)
                 case "cancel":
                     self._stop(self._running.get(frame["id"]), "cancelled", frame["grace_s"])
                 case _:
@@ -182,6 +184,9 @@ class Worker:
                     self._go_single(warm)
                     return
                 self._feed(warm)
+            elif frame["op"] == "unfit":
+                self._replace(warm)
+                return
             elif frame["op"] == "exit":
                 self._hear()
                 self._conclude(self._running.get(frame["id"]), frame["status"], processes.Use(frame["rss"] * 1024, frame["cpu"]))
@@ -189,6 +194,9 @@ class Worker:
     def _go_single(self, warm: Warm) -> None:
         """This zygote must not be forked: what waits for it gets fresh interpreters."""
         self._nursery.forbid_forks(warm)
+        self._replace(warm)
+
+    def _replace(self, warm: Warm) -> None:
         self._retire(warm)
         for _, frame, writer in warm.waiting:
             self._move(frame, writer)

@@ -54,6 +54,7 @@ class Zygote:
         self._attempts: dict[int, tuple[str, int]] = {}  # pidfd -> (attempt, pid)
         self._preloaded: set[tuple[str, ...]] = {()}
         self._spare: Spare | None = None
+        self._ahead: set[str] | None = set()
 
     def serve(self) -> NoReturn:
         """Until the worker hangs up; then everything below is killed."""
@@ -68,12 +69,18 @@ class Zygote:
                 for frame in frames:
                     if frame["op"] == "import":
                         self._import(frame)
+                    elif frame["op"] == "ahead":
+                        self._ahead = _import_ahead(frame["imports"])
                     else:
                         self._start(frame)
 
     def _import(self, frame: dict[str, Any]) -> None:
         """Failures are kept for the attempt, which imports again and reports them as the user's own."""
         self._drop_spare()
+        if self._ahead is None or _shadows(frame["root"], self._ahead):
+            self._channel.send({"op": "unfit"})
+            return
+        self._ahead = set()
         if frame["module"]:
             _import_quietly(frame["module"], frame["root"])
         safe = bears_fork() if self._forks else True
@@ -187,6 +194,30 @@ def _import_quietly(module: str, root: str) -> None:
         _quietly(lambda: import_module(module, root))
     except BaseException:  # noqa: BLE001 - any module of the user's: the attempt imports it again and reports what it raises
         sys.modules.pop(module, None)
+
+
+def _import_ahead(imports: Sequence[tuple[str, Sequence[str]]]) -> set[str] | None:
+    """Import libraries as the user's module will. Returns the names that are taken by them and what they import; None if one cannot be
+    imported: the second try may end otherwise than the first, which has to be the user's module's."""
+    from fairway.step.importing import run_import
+
+    before = set(sys.modules)
+    try:
+        for name, names in imports:
+            _quietly(lambda name=name, names=names: run_import(name, lambda: __import__(name, None, None, names)))
+    except BaseException:  # noqa: BLE001 - as above
+        return None
+    return {name.partition(".")[0] for name in sys.modules.keys() - before}
+
+
+def _shadows(root: str, names: set[str]) -> bool:
+    """Has the user a module of one of these names? Then it is theirs that would have been imported."""
+    if not names or not root:
+        return False
+    try:
+        return any(entry.partition(".")[0] in names for entry in os.listdir(root))
+    except OSError:
+        return True
 
 
 def _quietly(work: Callable[[], Any]) -> Any:

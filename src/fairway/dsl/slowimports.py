@@ -1,0 +1,94 @@
+"""Which slow libraries a pipeline's file imports before anything else: a worker may import them while the file is being loaded here."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any
+
+SLOW = (
+    "catboost",
+    "datasets",
+    "lightgbm",
+    "lightning",
+    "matplotlib",
+    "numpy",
+    "pandas",
+    "pyarrow",
+    "scipy",
+    "seaborn",
+    "sklearn",
+    "statsmodels",
+    "torch",
+    "torchvision",
+    "transformers",
+    "xgboost",
+)
+"""Libraries that take long to import and do nothing but define things meanwhile. What must not be forked (`zygote.UNSAFE_TO_FORK`) is
+no use here, for its attempts are fresh interpreters."""
+
+Imports = list[tuple[str, list[str]]]
+"""(module, the names that are taken from it)."""
+
+
+def find_slow_imports(path: str, slow: tuple[str, ...] = SLOW) -> Imports:
+    """Those that stand in the file above everything that could change what they do: a variable that is set, a module of the user's.
+
+    [] for a file that cannot be read: whoever loads it says so. [] too if all of them are imported here already.
+    """
+    try:
+        with open(path, "rb") as file:
+            text = file.read()
+        if not any(name.encode() in text for name in slow):
+            return []
+        near = {entry.partition(".")[0] for entry in os.listdir(os.path.dirname(path) or ".")}
+        body = _parse(text)
+    except (OSError, SyntaxError, ValueError, RecursionError):
+        return []
+    from fairway.step.zygote import UNSAFE_TO_FORK
+
+    every = [one for statement in body for one in _imports(statement)]
+    if any(_top(name) in UNSAFE_TO_FORK for name, _ in every):
+        return []
+    found = _leading(body, near, slow)
+    return [] if all(name in sys.modules for name, _ in found) else found
+
+
+def _parse(text: bytes) -> list[Any]:
+    """The file's statements. What the parser has to warn of is said when the file is imported."""
+    import ast
+    import warnings
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        body: list[Any] = ast.parse(text).body
+    return body[1:] if body and isinstance(body[0], ast.Expr) and isinstance(body[0].value, ast.Constant) else body
+
+
+def _leading(body: list[Any], near: set[str], slow: tuple[str, ...]) -> Imports:
+    found: Imports = []
+    for statement in body:
+        imports = _imports(statement)
+        for name, names in imports:
+            top = _top(name)
+            if top in near or not (top in slow or top == "fairway" or top in sys.stdlib_module_names):
+                return found
+            if top in slow:
+                found.append((name, names))
+        if not imports:
+            break
+    return found
+
+
+def _imports(statement: Any) -> Imports:
+    """[] for a statement that is no import, or one of a module beside this one."""
+    kind = type(statement).__name__
+    if kind == "Import":
+        return [(alias.name, []) for alias in statement.names]
+    if kind == "ImportFrom" and not statement.level:
+        return [(statement.module, [alias.name for alias in statement.names])]
+    return []
+
+
+def _top(name: str) -> str:
+    return name.partition(".")[0]
