@@ -83,6 +83,14 @@ def test_a_search_over_a_step_ends_with_its_best_trial_and_how_to_get_it(project
     assert float(rows[study["best"][0]]["acc"]) == best["values"][0]
 
 
+@pytest.mark.parametrize("wrong", [("--vary", "lrr=float:0:1"), ("--vary", "lr=float:0:1", "--sampler", "tpee")])
+def test_what_the_command_line_says_wrong_stands_at_no_line_of_a_library(project: Project, wrong: tuple[str, ...]) -> None:
+    said = project.ask("tune", "fit.py", "--metric", "score", *wrong)
+    assert said.status == 2, said.text
+    assert "Did you mean" in said.err
+    assert "\n  at " not in said.err
+
+
 def test_a_search_over_a_pipeline_takes_its_parameters_and_learns_from_a_past_run(project: Project) -> None:
     first = project.ask("tune", "fit.py", "--metric", "score", "--vary", "lr=float:0:1", "--trials", "12", "-p", "base=1")
     assert first.status == 0, first.text

@@ -65,6 +65,36 @@ def test_what_is_wrong_is_said_with_the_line(wrong: dict[str, Any], says: str) -
     assert refused.value.where.rpartition(":")[0].endswith("test_ganging.py")
 
 
+@pytest.mark.parametrize(
+    ("wrong", "hint"),
+    [
+        ({"replica": 2}, "Did you mean `replicas`?"),
+        ({"replicas": 2, "restarts": -1}, "write fw.gang(restarts=2)"),
+        ({"replicas": "2"}, "write fw.gang(replicas=2)"),
+        ({"roles": ["chief"]}, 'write roles={"chief": 1, "worker": 2}'),
+        ({"roles": {"chief": 0}}, 'write roles={"chief": 1, "worker": 2}'),
+    ],
+)
+def test_a_hint_is_for_the_keyword_that_is_wrong(wrong: dict[str, Any], hint: str) -> None:
+    with pytest.raises(DefinitionError) as refused:
+        fw.gang(**wrong)
+    assert refused.value.hint == hint
+
+
+def test_devices_that_cannot_be_read_are_spelled_as_a_gang_spells_them() -> None:
+    with pytest.raises(DefinitionError) as refused:
+        defined(gang=fw.gang(replicas=2, per_replica="nvidia.com/gpu:x"))
+    assert refused.value.hint == 'write per_replica="nvidia.com/gpu:2"'
+
+
+def test_the_keywords_of_every_gang_are_those_of_its_signature() -> None:
+    import inspect
+
+    from fairway.dsl.ganging import KEYWORDS
+
+    assert set(KEYWORDS) == set(inspect.signature(fw.gang).parameters) - {"options"}
+
+
 def test_only_fw_gang_makes_a_gang() -> None:
     with pytest.raises(DefinitionError, match=r"made by fw\.gang"):
         defined(gang=4)

@@ -28,6 +28,8 @@ from fairway.errors import ConfigError, DefinitionError, NotFoundError
         (["float", "int"], {"choices": ["float", "int"]}),
         ({"type": "int", "low": 1, "high": 3}, {"type": "int", "low": 1, "high": 3}),
         ({"choices": ["a"]}, {"choices": ["a"]}),
+        (["sqrt", 0.5, 1.0], {"choices": ["sqrt", 0.5, 1.0]}),
+        (["float", "int"], {"choices": ["float", "int"]}),
     ],
 )
 def test_every_spelling_has_one_plain_form(spec: Any, plain: dict[str, Any]) -> None:
@@ -49,6 +51,9 @@ def test_every_spelling_has_one_plain_form(spec: Any, plain: dict[str, Any]) -> 
         ({"x": ("float", 2, 1)}, ("x", "low"), "above `high`"),
         ({"x": ("float", 0, 1, "log")}, ("x", "low"), "no logarithm"),
         ({"x": ("float", 0, 1, "lgo")}, ("x",), "ends with 'lgo'"),
+        ({"x": ("flot", 0, 1, "log")}, ("x",), "begins with 'flot', and is no range"),
+        ({"x": ("Float", 0, 1)}, ("x",), "begins with 'Float', and is no range"),
+        ({"x": ("float", 1)}, ("x",), "begins with 'float', and is no range"),
         ({"x": ("int", 1.5, 3)}, ("x", "low"), "not a whole number"),
         ({"x": {"type": "float", "low": 0}}, ("x",), "lacks `high`"),
         ({"x": {"type": "real", "low": 0, "high": 1}}, ("x", "type"), "is 'real'"),

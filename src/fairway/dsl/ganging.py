@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from fairway.dsl.source import caller
+from fairway.dsl.source import caller, suggest
 from fairway.errors import DefinitionError
 from fairway.spec.gang import Gang
 from fairway.spec.record import Record, record, replace
@@ -14,6 +14,8 @@ from fairway.spec.resources import Retry, parse_duration
 LARGEST_GANG = 10_000
 _RESTART_AFTER_S = 0.1
 _RESTARTED = ("crash", "oom", "stall", "lost", "port")
+KEYWORDS = ("replicas", "framework", "per_replica", "processes", "min_replicas", "roles", "restarts", "stall_timeout", "start_timeout")
+"""What every gang can be told, whatever its framework."""
 
 
 @record
@@ -48,6 +50,8 @@ def gang(
     Raises DefinitionError with the caller's line.
     """
     try:
+        if roles and not isinstance(roles, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise DefinitionError(f"roles must be replicas by role: {roles!r}", hint='write roles={"chief": 1, "worker": 2}')
         return _read(Gang(replicas, framework, processes, min_replicas, dict(roles or {}), restarts, 0.0, 0.0, options),
                      stall_timeout, start_timeout, per_replica)  # fmt: skip
     except DefinitionError as error:
@@ -61,6 +65,10 @@ def _read(asked: Gang, stall_timeout: str | float, start_timeout: str | float, p
     if asked.roles and asked.replicas not in (0, total):
         raise DefinitionError(f"roles add up to {total} replicas, not {asked.replicas}", hint="leave `replicas` out: roles say it")
     replicas = total or asked.replicas
+    if not asked.replicas and not asked.roles and asked.options:  # a keyword beside the one that was meant
+        near = "".join(suggest(name, list(KEYWORDS)) for name in asked.options)
+        said = ", ".join(f"`{name}`" for name in asked.options)
+        raise DefinitionError(f"fw.gang is told {said}, but not how many replicas", hint=near.strip() or "write gang=fw.gang(replicas=4)")
     _check_count("replicas", replicas, 1)
     _check_count("processes", asked.processes, 1)
     _check_count("min_replicas", asked.min_replicas, 0)
@@ -83,7 +91,8 @@ def _read(asked: Gang, stall_timeout: str | float, start_timeout: str | float, p
 def _check_count(what: str, count: Any, least: int) -> None:
     if isinstance(count, bool) or not isinstance(count, int) or not least <= count <= LARGEST_GANG:
         raise DefinitionError(
-            f"{what} must be a whole number from {least} to {LARGEST_GANG:,}: {count!r}", hint="write gang=fw.gang(replicas=4)"
+            f"{what} must be a whole number from {least} to {LARGEST_GANG:,}: {count!r}",
+            hint=f"write fw.gang({what}=2)" if what in KEYWORDS else 'write roles={"chief": 1, "worker": 2}',
         )
 
 
@@ -95,7 +104,10 @@ def read_gang(value: Any) -> tuple[Gang, dict[str, Any]]:
         return value.gang, {}
     from fairway.dsl.settings import parse_accelerator
 
-    return value.gang, {"accelerators": parse_accelerator(value.per_replica)}
+    try:
+        return value.gang, {"accelerators": parse_accelerator(value.per_replica)}
+    except DefinitionError as error:
+        raise DefinitionError(error.message, hint='write per_replica="nvidia.com/gpu:2"') from None
 
 
 def restarting(asked: Gang, retry: Retry, retries: int = 0) -> Retry:

@@ -23,11 +23,11 @@ def shown(path: str) -> str:
 
 
 def find_user_frame() -> FrameType | None:
-    """The innermost frame that is not Fairway's own."""
+    """The innermost frame that is not Fairway's own; None where a command of ours was the first to call."""
     frame: FrameType | None = sys._getframe(1)
     while frame is not None and frame.f_code.co_filename.startswith(_PACKAGE):
         frame = frame.f_back
-    return frame
+    return None if frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "click" else frame
 
 
 def caller() -> str:

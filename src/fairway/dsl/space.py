@@ -61,6 +61,11 @@ def _read_one(name: str, spec: Any, before: Mapping[str, dict[str, Any]]) -> dic
             else:
                 raise SpaceError((name,), f"ends with {_short(items[3])}", hint='the fourth is "log" or a step')
         return _read_range(name, made)
+    if any(isinstance(one, int | float) and not isinstance(one, bool) for one in items[1:]) and isinstance(items[0], str):
+        near = suggest(items[0], ["float", "int"])  # a slip would be searched over as choices
+        if near or items[-1] == "log":
+            hint = f'a range is ["float", 0.0, 1.0] or ["int", 1, 10, "log"].{near} If these are choices, write {{"choices": [...]}}'
+            raise SpaceError((name,), f"begins with {_short(items[0])}, and is no range", hint=hint)
     return {"choices": _read_choices(name, items)}
 
 

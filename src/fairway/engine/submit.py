@@ -400,7 +400,7 @@ def _check_step(step: StepDef, inventory: Inventory, machine: str) -> None:
         if gang.replicas and inventory.facts.get("one_machine"):
             from fairway.executors.local import hint_for_excess
 
-            hint = hint_for_excess(gang)
+            hint = hint_for_excess(gang, asked.cpu > most.cpu)
         together = f" for {gang.fewest} replicas" if asked is not step.resources and gang.fewest > 1 else ""
         raise UnsupportedError(f"step {step.name!r} asks for {' and '.join(lacks)}{together}", hint=hint, where=step.where)
 

@@ -99,7 +99,7 @@ class LocalExecutor:
                 continue
             excess = slots.find_excess(attempt)
             if excess:
-                raise UnschedulableError(f"step {attempt.step.name!r} {excess}", hint=hint_for_excess(attempt.step.gang))
+                raise UnschedulableError(f"step {attempt.step.name!r} {excess}", hint=hint_for_excess(attempt.step.gang, "cores" in excess))
             self._queued[attempt.id] = attempt
             self._queued_at[attempt.id] = now
             slots.add(attempt)
@@ -322,12 +322,14 @@ class LocalExecutor:
             return
 
 
-def hint_for_excess(gang: Gang) -> str:
-    """What to do about an attempt that asks for more than this machine has."""
+def hint_for_excess(gang: Gang, cores: bool) -> str:
+    """What to do about an attempt that asks for more than this machine has: of cores, or of memory and devices."""
     if not gang.replicas:
         return "ask for less, or run it on a bigger target"
     fewer = "" if gang.min_replicas else "min_replicas=1 of fw.gang lets it start with fewer here, "
-    return f"{fewer}cpu=0.5 of the step asks for less, and `cpu = 8` under [targets.local] in fairway.toml lets ranks share cores"
+    if cores:
+        return f"{fewer}cpu=0.5 of the step asks for less, and `cpu = 8` under [targets.local] in fairway.toml lets ranks share cores"
+    return f"{fewer or 'ask for less, '}or run it on a target that has as much (--on)"
 
 
 def _not_started() -> ErrorInfo:

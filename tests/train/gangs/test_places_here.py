@@ -87,6 +87,8 @@ def test_two_gangs_that_want_the_same_cores_take_turns(rig: GangRig) -> None:
     ("gang", "more", "says", "hint"),
     [
         ('replicas=2, framework="troch"', "", "there is no framework 'troch'", "Did you mean `torch`?"),
+        ('replicas=2, framework="tf"', "", "there is no framework 'tf'", 'Write framework="tensorflow"'),
+        ("replicas=2, stal_timeout=3", "", "fw.gang has no option 'stal_timeout'", "Did you mean `stall_timeout`?"),
         ("replicas=2, speed=3", "", "fw.gang has no option 'speed'", "takes"),
         ("replicas=2", ", pool=fw.pool(2)", "is a gang, and workers of a pool", "leave pool= out"),
     ],
@@ -97,6 +99,12 @@ def test_what_cannot_be_a_gang_is_refused_with_the_way_out(rig: GangRig, gang: s
     assert says in refused.value.message
     assert hint in refused.value.hint
     assert "flow_" in refused.value.where
+
+
+def test_who_lacks_devices_is_not_told_to_share_cores(rig: GangRig) -> None:
+    with pytest.raises(fw.errors.UnsupportedError, match=r"asks for .* nvidia\.com/gpu") as refused:
+        rig.run(who('replicas=2, per_replica="gpu:1"', ", cpu=0.5"), {"folder": str(rig.root)})
+    assert refused.value.hint == "min_replicas=1 of fw.gang lets it start with fewer here, or run it on a target that has as much (--on)"
 
 
 def test_a_gang_takes_no_batches_and_is_no_dynamic_step(rig: GangRig) -> None:

@@ -40,12 +40,32 @@ BUILT_IN = {
 }
 """What is written under each name of the group in pyproject.toml, relative to this package (a test holds the two equal)."""
 
+OTHER_NAMES = {
+    "tf": "tensorflow",
+    "pt": "torch",
+    "ddp": "torch",
+    "fsdp": "torch",
+    "torchrun": "torch",
+    "lightning": "torch",
+    "xgb": "xgboost",
+    "lgb": "lightgbm",
+    "lgbm": "lightgbm",
+    "scikit-learn": "sklearn",
+    "joblib": "sklearn",
+    "flax": "jax",
+    "huggingface": "accelerate",
+    "openmpi": "mpi",
+    "mpi4py": "mpi",
+    "rscript": "r",
+}
+"""What people call a row, where it is too far from its name to be taken for a slip."""
+
 
 def get_framework(name: str) -> Framework:
     """The row `name`. Raises NotFoundError, which names the rows there are."""
     where = _HERE + BUILT_IN[name] if name in BUILT_IN else _find_elsewhere(name)
     if not where:
-        raise NotFoundError(f"there is no framework {name!r} for a gang", hint=f"there are {', '.join(names())}")
+        raise NotFoundError(f"there is no framework {name!r} for a gang", hint=f"there are {', '.join(names())}{_meant(name)}")
     module, _, attribute = where.partition(":")
     return getattr(import_module(module), attribute)()
 
@@ -57,11 +77,21 @@ def check_gang(gang: Gang) -> None:
     known = getattr(row, "options", {})
     for name in gang.options:
         if name not in known:
-            hint = f"{row.title} takes {', '.join(known)}" if known else f"{row.title} takes none beside those of every gang"
+            from fairway.dsl.ganging import KEYWORDS
+            from fairway.dsl.source import suggest
+
+            own = f"{row.title} takes {', '.join(known)}, and what" if known else "What"
+            hint = f"{own} every gang takes: {', '.join(KEYWORDS)}.{suggest(name, [*known, *KEYWORDS])}"
             raise DefinitionError(f"fw.gang has no option {name!r} for {gang.framework!r}", hint=hint)
     check = getattr(row, "check", None)
     if check is not None and (wrong := check(gang)):
         raise DefinitionError(f"not a gang of {row.title}: {wrong}", hint="`fairway train FILE --dry-run` shows what each rank is told")
+
+
+def _meant(name: str) -> str:
+    """What people call a row otherwise."""
+    row = OTHER_NAMES.get(name.lower().replace("_", "-"), "")
+    return f'. Write framework="{row}"' if row else ""
 
 
 def names() -> Sequence[str]:
