@@ -18,6 +18,7 @@ from benchmarks.process import CommandError
 from benchmarks.serving import contenders
 from benchmarks.session import Benchmark, Session, open_session
 from benchmarks.suite import BENCHMARKS
+from benchmarks.training import bench as training
 
 RESULTS = Path(__file__).parent / "results"
 PAGE = peers.ROOT / "docs/explanation/performance.md"
@@ -57,9 +58,11 @@ def install(names: list[str]) -> int:
     """Make the environments of the peers named (those of pipelines, if none is). 1 if one could not be made."""
     servers = [name for name in names if name.startswith("serving-")]
     readers = [name for name in names if name.startswith("data-")]
-    others = [name for name in names if name not in servers and name not in readers]
+    trainers = [name for name in names if name == training.FOLDER]
+    others = [name for name in names if name not in (*servers, *readers, *trainers)]
     failed = contenders.install(servers, peers.ENVIRONMENTS) if servers else 0
     failed += readers_of_data.install(readers, peers.ENVIRONMENTS) if readers else 0
+    failed += training.install(trainers, peers.ENVIRONMENTS) if trainers else 0
     failed += peers.install(others, peers.ENVIRONMENTS) if others or not names else 0
     return min(failed, 1)
 

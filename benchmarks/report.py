@@ -6,10 +6,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from benchmarks.figures import OURS, Bar, Row, judge, plain_number
+from benchmarks.figures import OURS, Bar, Row, judge, plain_number, sign_of
 
 BEGIN, END = "<!-- figures of {section}: python -m benchmarks page -->", "<!-- end of figures of {section} -->"
-SECTIONS = {"dashboard-": "the dashboard", "serving-": "serving", "data-": "data"}
+SECTIONS = {"dashboard-": "the dashboard", "serving-": "serving", "data-": "data", "training-": "training", "tune-": "training"}
 PIPELINES = "pipelines"
 """What of the page a benchmark's figures stand in, by how its name begins; the rest is about pipelines."""
 
@@ -21,7 +21,7 @@ def render_benchmark(what: str, bars: Sequence[Bar], rows: Sequence[Row]) -> str
     for figure in dict.fromkeys([*(row.figure for row in rows), *known]):
         bar = known.get(figure)
         mine = [row for row in rows if row.figure == figure]
-        title = f"{figure}: {bar.what}: ≤ {plain_number(bar.limit, bar.unit)}: {judge(bar, rows).upper()}" if bar else f"{figure}"
+        title = f"{figure}: {bar.what}: {bar.sign} {plain_number(bar.limit, bar.unit)}: {judge(bar, rows).upper()}" if bar else f"{figure}"
         lines += ["", f"  {title}"]
         for row in sorted(mine, key=lambda row: (row.contender != OURS, row.value is None, row.value or 0)):
             lines.append("    " + render_row(row))
@@ -31,7 +31,9 @@ def render_benchmark(what: str, bars: Sequence[Bar], rows: Sequence[Row]) -> str
 def render_row(row: Row) -> str:
     """One contender's median, minimum, CPU seconds, number of runs, ratio to ours, load average, note."""
     parts = [f"{row.contender:<20}", f"{plain_number(row.value, row.unit):>16}"]
-    if len(row.present) > 1:
+    if row.interval:
+        parts.append(f"95%: {render_interval(row.interval)}")
+    elif len(row.present) > 1:
         parts.append(f"min {plain_number(row.minimum, row.unit)}")
     if row.cpu_median_s is not None:
         parts.append(f"cpu {plain_number(row.cpu_median_s * 1000, 'ms')}")
@@ -44,11 +46,16 @@ def render_row(row: Row) -> str:
     return "  ".join([*parts, row.note]).rstrip()
 
 
+def render_interval(interval: Sequence[float]) -> str:
+    """ "0.981 to 1.02"."""
+    return " to ".join(plain_number(end, "") for end in interval)
+
+
 def render_summary(benchmarks: Iterable[tuple[Sequence[Bar], Sequence[Row]]]) -> str:
     """Every bar in one line, with how many are met."""
     verdicts = [(bar, find_ours(bar, rows), judge(bar, rows)) for bars, rows in benchmarks for bar in bars]
     lines = [
-        f"  {verdict:<13}{bar.name:<24}{plain_number(row and row.value, bar.unit):>18}   ≤ {plain_number(bar.limit, bar.unit)}"
+        f"  {verdict:<13}{bar.name:<24}{plain_number(row and row.value, bar.unit):>18}   {bar.sign} {plain_number(bar.limit, bar.unit)}"
         for bar, row, verdict in verdicts
     ]
     counts = [f"{sum(v == kind for _, _, v in verdicts)} {kind}" for kind in ("met", "missed", "not measured")]
@@ -110,11 +117,14 @@ def render_page(result: Mapping[str, Any]) -> str:
             ours = next((row for row in rows if row["contender"] == OURS), None)
             others = sorted((row for row in rows if row["contender"] != OURS and row["median"] is not None), key=lambda row: row["median"])
             value = plain_number(ours and ours["median"], bar["unit"])
-            if ours and sum(each is not None for each in ours["values"]) > 1:
+            if ours and ours.get("interval"):
+                value += f" (95%: {render_interval(ours['interval'])})"
+            elif ours and sum(each is not None for each in ours["values"]) > 1:
                 value += f" ({plain_number(ours['minimum'], bar['unit'])})"
             beside = ", ".join(f"{row['contender']} {plain_number(row['median'], '')}" for row in others)
-            lines.append(f"| {bar['what']} | ≤ {plain_number(bar['limit'], bar['unit'])} | {value} | {bar['verdict']} | {beside} |")
-    if result["results"] and all(find_section(each["benchmark"]) in ("serving", "data") for each in result["results"]):
+            limit = f"{sign_of(bar.get('at_least', False))} {plain_number(bar['limit'], bar['unit'])}"
+            lines.append(f"| {bar['what']} | {limit} | {value} | {bar['verdict']} | {beside} |")
+    if result["results"] and all(find_section(each["benchmark"]) in ("serving", "data", "training") for each in result["results"]):
         lines += render_beside(result["results"])
     return "\n".join(lines)
 

@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks.figures import OURS, Bar, Row, difference_of_pairs, judge, plain_number, ratio_of_pairs
+from benchmarks.figures import OURS, Bar, Row, difference_of_pairs, interval_of_ratios, judge, plain_number, ratio_of_pairs
 from benchmarks.report import BEGIN, END, merge, put_page, render_benchmark, render_page, render_summary, to_json
 
+MACHINE = dict.fromkeys(("processor", "cores", "memory_gb", "system", "file_system", "python", "commit"), "x")
 BAR = Bar("hello", "two steps", 0.15, "s")
 times = st.floats(min_value=0.001, max_value=1000)
 
@@ -16,6 +17,28 @@ times = st.floats(min_value=0.001, max_value=1000)
 def test_a_bar_is_met_at_its_limit_and_missed_above_it():
     assert judge(BAR, [Row("hello", OURS, "s", [0.14, 0.15, 9.0])]) == "met"
     assert judge(BAR, [Row("hello", OURS, "s", [0.14, 0.151, 0.2])]) == "missed"
+
+
+def test_a_bar_that_asks_for_so_much_is_missed_below_it_and_says_so():
+    least = Bar("f1", "how good", 0.25, "", at_least=True)
+    assert judge(least, [Row("f1", OURS, "", [0.25])]) == "met"
+    assert judge(least, [Row("f1", OURS, "", [0.249])]) == "missed"
+    assert "how good: ≥ 0.250: MISSED" in render_benchmark("what", [least], [Row("f1", OURS, "", [0.249])])
+
+
+def test_the_interval_of_ratios_is_students_of_their_logarithms():
+    low, high = interval_of_ratios([0.98, 1.0, None, 1.02, 1.0]) or (0, 0)
+    # logs: mean -0.0000500, s 0.0163313, t(3) 3.182
+    assert (low, high) == (pytest.approx(0.97430, abs=1e-4), pytest.approx(1.02626, abs=1e-4))
+    assert interval_of_ratios([1.0, None]) is None
+
+
+def test_an_interval_stands_beside_the_figure_on_the_terminal_and_on_the_page():
+    bar = Bar("training-x", "samples", 0.97, "of x", at_least=True)
+    row = Row("training-x", OURS, "of x", [0.98, 1.0], interval=(0.968, 1.021))
+    assert "95%: 0.968 to 1.02" in render_benchmark("what", [bar], [row])
+    result = {"machine": MACHINE, "started_at": "2026-11-29", "load_before": 0, "load_after": 0, "results": [to_json("x", [bar], [row])]}
+    assert "| samples | ≥ 0.970 of x | 0.990 of x (95%: 0.968 to 1.02) | met |" in render_page(result)
 
 
 def test_a_bar_without_our_own_figure_is_not_measured():
@@ -89,8 +112,7 @@ def test_the_summary_counts_met_missed_and_unmeasured_bars():
 
 def test_the_page_has_a_line_for_each_bar_with_the_others_beside_it():
     rows = [Row("hello", "luigi", "s", [0.2, 0.3]), Row("hello", OURS, "s", [0.12, 0.14])]
-    machine = dict.fromkeys(("processor", "cores", "memory_gb", "system", "file_system", "python", "commit"), "x")
-    result = {"machine": machine, "started_at": "2026-11-24T12:00:00+00:00", "load_before": 0.5, "load_after": 1.0}
+    result = {"machine": MACHINE, "started_at": "2026-11-24T12:00:00+00:00", "load_before": 0.5, "load_after": 1.0}
     page = render_page({**result, "results": [to_json("hello", [BAR], rows)]})
     assert "| two steps | ≤ 0.150 s | 0.130 s (0.120 s) | met | luigi 0.250 |" in page.splitlines()
 

@@ -1,0 +1,67 @@
+"""The same training loop under Fairway and under what its framework brings, in pairs: samples a second, the first steps aside."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+
+from benchmarks.figures import OURS, Bar, interval_of_ratios, ratio_of_pairs
+from benchmarks.process import CommandError
+from benchmarks.session import Benchmark, Session
+from benchmarks.training.bench import command, found_by, project
+
+
+@dataclass(frozen=True)
+class Duel:
+    """`ours` is a pipeline, `theirs` the words that start the same loop without us; `steps` take some seconds here."""
+
+    name: str
+    framework: str
+    ours: str
+    theirs: tuple[str, ...]
+    steps: int
+
+    @property
+    def bar(self) -> Bar:
+        what = f"{self.framework}, 2 ranks: samples a second in a step that logs every loss, of those under `{self.name}`"
+        return Bar(f"training-throughput-{self.name}", what, 0.97, f"of {self.name}", at_least=True)
+
+
+_MPIRUN = ("mpirun", "--allow-run-as-root", "--oversubscribe", "--bind-to", "none", "-np", "2", "python", "mpi_loop.py")
+DUELS = (
+    Duel("torchrun", "PyTorch", "torch_gang.py", ("torchrun", "--nproc-per-node", "2", "torch_loop.py"), 400),
+    Duel("xgb.dask", "XGBoost", "xgboost_gang.py", ("python", "xgboost_dask.py"), 150),
+    Duel("mpirun", "MPI", "mpi_gang.py", _MPIRUN, 400),
+)
+
+
+def measure(session: Session) -> None:
+    folder = project(session, "throughput")
+    for duel in DUELS:
+        if duel.theirs[0] == "mpirun" and not shutil.which("mpirun"):
+            session.record(duel.bar.name, OURS, duel.bar.unit, [], "not installed: tools/apt_install.sh openmpi-bin")
+            continue
+        variables = {"STEPS": str(duel.steps)}
+        ways = {
+            OURS: command(session, folder, "fairway", "run", duel.ours, variables=variables),
+            duel.name: command(session, folder, *duel.theirs, variables=variables),
+        }
+        found: dict[str, list[float | None]] = {name: [] for name in ways}
+        pairs = 5 if session.quick else 10
+        try:
+            for number in range(pairs):
+                for name in ways if number % 2 else reversed(ways):  # nobody is always the second
+                    session.talk(f"{name} {number + 1} of {pairs}")
+                    told = found_by(ways[name], folder / "found.json")
+                    found[name].append(told["samples"] / told["seconds"])
+        except CommandError as error:
+            session.record(duel.bar.name, OURS, duel.bar.unit, [], str(error))
+            continue
+        for name, values in found.items():
+            session.record(f"samples a second of {duel.framework}", name, "", values)
+        ratios = [ratio_of_pairs([ours], [theirs]) for ours, theirs in zip(found[OURS], found[duel.name], strict=True)]
+        row = session.record(duel.bar.name, OURS, duel.bar.unit, ratios, f"{pairs} pairs")
+        row.interval = interval_of_ratios(ratios) or ()
+
+
+BENCHMARK = Benchmark("training-throughput", "training under Fairway and without it", tuple(duel.bar for duel in DUELS), measure)

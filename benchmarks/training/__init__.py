@@ -1,0 +1,1 @@
+"""Gangs, checkpoints and searches, measured beside torchrun, mpirun, Dask, Optuna and Ray."""
