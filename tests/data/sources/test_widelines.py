@@ -84,3 +84,16 @@ def test_rows_after_megabytes_of_bad_ones_are_read(tmp_path: Path, packed: bool)
     assert table.rejects.count == bad
     with pytest.raises(DataAnomalies, match="cannot be read"):
         fw.read(path).count()
+
+
+@pytest.mark.parametrize("columns", [3, 30, 600])
+def test_a_limit_counts_rows_and_not_the_values_they_lack(tmp_path: Path, columns: int) -> None:
+    """DuckDB makes an error of each value that is missing: the first rows must not use up what is kept of errors."""
+    path = tmp_path / "a.csv"
+    good = ",".join(["1"] * columns) + "\n"
+    path.write_text(",".join(f"c{n}" for n in range(columns)) + "\n" + good * 5 + "1\n" * 40 + good * 5)
+    with pytest.raises(DataAnomalies, match="cannot be read"):
+        fw.read(path, max_rejects=20).rows()  # ten rows came, and one reject, of 40
+    table = fw.read(path, max_rejects=40)
+    assert len(table.rows()) == 10
+    assert table.rejects.count == 40

@@ -16,7 +16,7 @@ from fairway.data.sources.locating import LineCounter, locate
 from fairway.data.sources.longlines import LongestLine, long_lines
 from fairway.data.sources.rejects import SHOWN, Reject
 from fairway.data.sources.textinput import Pipe, TextInput, open_text
-from fairway.data.sources.widelines import Narrowing, has_wide_line
+from fairway.data.sources.widelines import SPARE, Narrowing, has_wide_line
 from fairway.errors import ConfigError
 
 _ENDINGS = ("csv", "tsv", "tab", "psv", "txt", "dat", "data")
@@ -168,7 +168,6 @@ class _Pass:
         paths = [part.input.path if part.input.direct else self._pipe(part) for part in group]
         table = f"rejects_{self._number}_{len(self._tables)}"
         self._tables.append((table, group))
-        limit = self._source.rejects.limit
         longest = int(options.get("max_line_bytes", _LINE_BYTES))
         nulls = options.get("nulls")
         spelt = ["", *([nulls] if isinstance(nulls, str) else nulls or ())]
@@ -189,10 +188,17 @@ class _Pass:
             "store_rejects": "true",
             "rejects_table": text(table),
             "rejects_scan": text(table + "_scan"),
-            "rejects_limit": str(0 if limit.unlimited or limit.share else limit.rows + SHOWN + 1),
+            "rejects_limit": str(self._most_errors()),
         }
         said = [f"{name}={value}" for name, value in settings.items() if value != "''" or name in ("quote", "escape")]
         return f"read_csv([{', '.join(map(text, paths))}], {', '.join(said)})"
+
+    def _most_errors(self) -> int:
+        """How many errors the scan is to keep; 0: all. It keeps one for each value that a row lacks or has too many."""
+        limit = self._source.rejects.limit
+        if limit.unlimited or limit.share:
+            return 0
+        return max(limit.rows + SHOWN + 1, (limit.rows + 1) * max(len(self._names), SPARE + 1) + 1)
 
     def _good_throughout(self, part: _File) -> bool:
         types = [self._source._types[name] for name in part.dialect.names]
@@ -249,6 +255,7 @@ class _Pass:
             "ORDER BY file_path, line_byte_position"
         )
         try:
+            (errors,) = self._connection.execute(f"SELECT count(*) FROM {table}").fetchone()
             found = self._connection.execute(query)
         except duckdb.Error:
             return  # the scan never began
@@ -269,6 +276,11 @@ class _Pass:
                 if wide:
                     self._wide.setdefault(one.path, set()).add(line)
                 self._source.rejects.add(line, column, raw or "", reason, file)
+        if 0 < self._most_errors() <= errors and self._source.rejects.limit.allows(self._source.rejects.count, 0):
+            raise ConfigError(
+                f"{self._source._uri} has rows with thousands of values too many: not all could be counted",
+                hint='is separator= right? max_rejects="all" counts them all',
+            )
 
     def complete(self) -> None:
         """Rows that got separators taken out are rejects, or the quotes stand elsewhere than they seemed to."""
