@@ -33,13 +33,15 @@ Misfit = Literal["", "fraction", "text", "number", "nesting", "type"]
 
 @dataclass(slots=True)
 class Tally:
-    """How often something was wrong, and where first. `seen`: how often each wrong value came, while they are few."""
+    """How often something was wrong, and where first. `seen`: how often each wrong value came, while they are few. `far`: how many numbers
+    were further beyond a range than it is wide."""
 
     count: int = 0
     first: list[tuple[int, Any]] = field(default_factory=list[tuple[int, Any]])
     low: float | None = None
     high: float | None = None
     seen: dict[Any, int] | None = None
+    far: int = 0
 
     def note(self, bad: np.ndarray, values: Values, first_row: int, rows: np.ndarray | None = None) -> None:
         """Count a mask's True; `rows`: the row of each value where values are elements of lists."""
@@ -50,13 +52,15 @@ class Tally:
             numbers = (some if rows is None else rows[some]) + first_row
             self.first = sorted([*self.first, *zip(numbers.tolist(), values.values(some), strict=True)], key=lambda one: one[0])[:EXAMPLES]
 
-    def reach(self, wrong: np.ndarray) -> None:
-        """The least and the greatest of some wrong numbers (NaN left out)."""
+    def reach(self, wrong: np.ndarray, near: tuple[float, float]) -> None:
+        """The least and the greatest of some wrong numbers (NaN left out), and how many are not even `near`."""
         wrong = wrong[~np.isnan(wrong)] if wrong.dtype.kind == "f" else wrong
         if len(wrong):
             low, high = wrong.min().item(), wrong.max().item()
             self.low = low if self.low is None else min(self.low, low)
             self.high = high if self.high is None else max(self.high, high)
+            if low < near[0] or high > near[1]:
+                self.far += int(np.count_nonzero((wrong < near[0]) | (wrong > near[1])))
 
     def name(self, bad: np.ndarray, values: Values) -> None:
         """Remember which values were wrong; None once they are more than MOST_CATEGORIES."""
@@ -93,6 +97,7 @@ class ColumnChecks:
         self._texts = list(_text_checks(rule))
         self._damage = TextCheck("", is_sound)
         self._contains = Choices(_contained(rule)) if _contained(rule) else None
+        self._near = _near(rule)
         self._lock = Lock()
 
     def again(self) -> ColumnChecks:
@@ -241,7 +246,15 @@ class ColumnChecks:
                 tally.name(bad, values)
             tally.note(bad, values, first_row, rows)
             if reach or measured is not None:
-                tally.reach((values.data if measured is None else measured)[bad])
+                tally.reach((values.data if measured is None else measured)[bad], self._near)
+
+
+def _near(rule: ColumnRule) -> tuple[float, float]:
+    """What is no further beyond a range of measurements than it is wide: codes, which have no quantiles, are at no distance."""
+    low, high = rule.minimum, rule.maximum
+    if not rule.quantiles or low is None or high is None:
+        return -np.inf, np.inf
+    return 2.0 * low - high, 2.0 * high - low
 
 
 class Choices:

@@ -31,6 +31,8 @@ _LENGTHS = {
     "text-too-short": ("minLength", "characters"), "text-too-long": ("maxLength", "characters"),
     "list-too-short": ("minItems", "elements"), "list-too-long": ("maxItems", "elements"),
 }  # fmt: skip
+_FAR = 4
+"""Values further beyond a range than it is wide are let through a quarter as often as those beside it."""
 _SIGNIFICANT = 5.0
 """Standard errors by which a part of a table must miss a share before that counts."""
 
@@ -160,7 +162,7 @@ def _floor(share: float) -> float:
 
 
 def _range(maker: Maker, rule: ColumnRule, kind: str, tally: Tally, wrong: Wrong) -> None:
-    if rule.tolerates(wrong.count or 0, wrong.of):
+    if rule.tolerates(wrong.count or 0, wrong.of) and (tally.far <= 2 or rule.tolerates(_FAR * tally.far, wrong.of)):
         return
     word, exclusive = _RANGE[kind]
     is_low = kind == "too-small"
@@ -176,6 +178,8 @@ def _range(maker: Maker, rule: ColumnRule, kind: str, tally: Tally, wrong: Wrong
         f"`{rule.name}` goes {'down' if is_low else 'up'} to {spell(reached)}; the schema says {expected} "
         f"({spell_count(wrong.count or 0, 'value')}, {spell_share(wrong.share)})"
     )
+    if tally.far:
+        message += f"; {tally.far:,} of them further away than the range is wide"
     as_read = int(reached) if float(reached).is_integer() else reached
     changes: dict[tuple[str, ...], Any] = {(exclusive,): DROP}
     changes[word,] = as_read if math.isfinite(reached) else DROP

@@ -159,8 +159,8 @@ def is_complete(column: ColumnStatistics) -> bool:
 
 
 def _mass_of(column: ColumnStatistics) -> float:
-    """Of categories: one that did not come in these rows may come ten times in as many, once in a thousand tables."""
-    return math.floor((1 - max(0.001, tolerance(column.present, 10))) * 1000) / 1000
+    """Of categories: what did not come in these rows may come as often as chance alone would have it in as many."""
+    return math.floor((1 - max(0.001, tolerance(column.present))) * 1000) / 1000
 
 
 def _vary(about: dict[str, Any], column: ColumnStatistics) -> None:
@@ -186,7 +186,7 @@ def _texts(made: dict[str, Any], about: dict[str, Any], column: ColumnStatistics
         if not is_complete(column):
             about["known"] = made.pop("enum")
             once = sum(one.count == 1 for one in column.most_frequent(_MOST_CATEGORIES + 1)) / column.present
-            about["mass"] = math.floor((1 - max(_UNSEEN, share_above(once, column.present))) * 1000) / 1000
+            about["mass"] = math.floor((1 - max(_UNSEEN, tolerance(column.present), share_above(once, column.present))) * 1000) / 1000
         else:
             about["mass"] = _mass_of(column)
         return

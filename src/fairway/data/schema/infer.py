@@ -13,11 +13,14 @@ from fairway.data.schema.model import TRAINING
 from fairway.data.schema.modelschema import DIALECT
 from fairway.data.schema.rhythm import cadence_of
 from fairway.data.schema.uniqueness import pairs_of, unique_columns
+from fairway.data.spelling import spell_seconds
+from fairway.data.statistics.cadence import Cadence
 from fairway.data.statistics.table import TableStatistics
 from fairway.errors import NotFoundError
 
 FEW_ROWS = 20
 """Below that, types and missing values are all that is said."""
+_WHOLE_DAYS = 2
 _LABELS = re.compile(r"(?:^|[^a-z])(target|label|labels|class|outcome|response|default|churn|churned|survived|y)(?:$|[^a-z])")
 
 
@@ -47,6 +50,7 @@ def infer_noted(statistics: TableStatistics, *, label: str = "", time: str = "")
     document: dict[str, Any] = {"$schema": DIALECT, "type": "object", "properties": properties, "required": list(properties)}
     if about:
         document["x-fairway"] = about
+    _note_short_series(statistics, notes)
     if statistics.rows < FEW_ROWS:
         notes.append(f"{statistics.rows} rows are too few to say more than types; infer again with {FEW_ROWS} or more")
     return Inferred(document, tuple(notes))
@@ -55,7 +59,7 @@ def infer_noted(statistics: TableStatistics, *, label: str = "", time: str = "")
 def _properties(statistics: TableStatistics, label: str, notes: list[str]) -> dict[str, Any]:
     sample = statistics.sample
     unique = unique_columns(statistics) if statistics.rows >= FEW_ROWS else set[str]()
-    is_series = any(one.rows >= FEW_ROWS and one.period_share >= 0.5 for one in statistics.cadences.values())
+    is_series = bool(_series(statistics))
     properties: dict[str, Any] = {}
     for name, column in statistics.columns.items():
         values = sample.columns.get(name) if sample.rows >= min(statistics.rows, 500) else None
@@ -70,6 +74,21 @@ def _properties(statistics: TableStatistics, label: str, notes: list[str]) -> di
             notes.append(f"{name!r} holds values of several types: what it may hold is left open")
         properties[name] = made
     return properties
+
+
+def _series(statistics: TableStatistics) -> list[Cadence]:
+    """The columns of times at regular steps."""
+    return [one for one in statistics.cadences.values() if one.rows >= FEW_ROWS and one.period_share >= 0.5]
+
+
+def _note_short_series(statistics: TableStatistics, notes: list[str]) -> None:
+    """A part of a day does not tell what the rest of it is like."""
+    spans = [(one.high - one.low) / 1e6 for one in _series(statistics) if one.low is not None and one.high is not None]
+    if spans and max(spans) < _WHOLE_DAYS * 86_400:
+        notes.append(
+            f"the times span {spell_seconds(max(spans))}: what follows the hour of the day was not seen at every hour, so that its range "
+            f"is too narrow; infer again from {_WHOLE_DAYS} whole days or more, or write that range by hand"
+        )
 
 
 def _of_rows(
@@ -90,7 +109,7 @@ def _of_rows(
     if rhythms:
         about["cadence"] = rhythms
     if any({"minimum", "maximum", "maxLength", "pattern"} & set(one) for one in properties.values()):
-        about["mass"] = round(1 - tolerance(statistics.rows, 3), 9)
+        about["mass"] = round(1 - tolerance(statistics.rows), 9)
     duplicates = _duplicates(statistics)
     if duplicates is not None and not has_unique and not pairs:
         about["duplicates"] = duplicates

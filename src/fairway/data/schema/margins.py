@@ -8,12 +8,15 @@ from collections.abc import Sequence
 import numpy as np
 
 BEYOND = 50.0
-"""A bound is where one value is expected in so many times the rows that were seen. Three or more of them beyond it, in as many rows again,
-come by chance once in a million; and so many are let through (`tolerance`)."""
+"""A bound is where one value is expected in so many times the rows that were seen, as far as the tail that was seen goes on."""
+CHANCE = 12
+"""What did not come in some rows comes more often than that in as many again once in 2 ** 13 tables at most, whatever its share is: of the
+rows of both together, those that have it would all have to be among the second. So many new values are let through (`tolerance`)."""
+_MOST_LET_THROUGH = 0.25
 _GOLDEN, _HUGE = 0.6180339887498949, 1e100
 _TAIL, _MOST, _LEAST = 0.05, 500, 20
 SOLID = 20
-"""An end at which so many values stand exactly is the end: chance puts no further values beyond it more often than once in 2 ** 20."""
+"""An end at which so many values stand exactly is taken for the end."""
 _HEAVIEST, _ENDS = 0.8, -0.3
 
 
@@ -106,6 +109,6 @@ def share_above(share: float, rows: int) -> float:
     return min(1.0, math.ceil((1.5 * share + 5 * math.sqrt(share * (1 - min(1.0, share)) / few) + least) * 1000 - 1e-9) / 1000)
 
 
-def tolerance(rows: int, few: float) -> float:
-    """The share of new values that may lie beyond what `rows` rows kept to: `few` of as many, at most a tenth, with two digits."""
-    return min(0.1, significant(few / rows, 2))
+def tolerance(rows: int) -> float:
+    """The share of new values that may lie beyond what `rows` rows kept to: CHANCE of as many, at most a quarter, with two digits."""
+    return min(_MOST_LET_THROUGH, significant(CHANCE / rows, 2))

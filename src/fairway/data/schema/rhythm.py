@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from fairway.data.schema.margins import significant
+from fairway.data.schema.margins import significant, tolerance
 from fairway.data.statistics.cadence import Cadence
 
 _FEWEST, _GAPS = 30, 500
@@ -30,8 +30,8 @@ def cadence_of(found: Cadence) -> dict[str, Any]:
     every = found.rows
     repeats = found.duplicates / every
     if is_regular or not found.backwards:
-        if not repeats:
-            made["duplicates"] = 0
+        if not repeats:  # times at random meet now and then, ticks of a clock do not
+            made["duplicates"] = 0 if is_regular else math.ceil(tolerance(every) * 10_000) / 10_000
         elif repeats < 0.5:
             made["duplicates"] = math.ceil((1.5 * repeats + 5 * math.sqrt(repeats / min(every, 1000))) * 100) / 100
     if not found.backwards:
