@@ -14,6 +14,7 @@ from fairway.data.sources.engine import MEMORY_MB, Field, field_of, quoted, text
 from fairway.data.sources.goodlines import good_throughout
 from fairway.data.sources.locating import LineCounter, locate
 from fairway.data.sources.longlines import LongestLine, long_lines
+from fairway.data.sources.misfits import WIDE, Misfits, has_misfit
 from fairway.data.sources.rejects import SHOWN, Reject
 from fairway.data.sources.textinput import Pipe, TextInput, open_text
 from fairway.data.sources.widelines import SPARE, Narrowing, has_wide_line
@@ -103,6 +104,7 @@ class _Pass:
         self._number = next(_numbers)
         self._pipes: dict[int, Pipe] = {}
         self._passed: list[tuple[_File, LongestLine, Narrowing]] = []
+        self._misfits: dict[str, Misfits] = {}  # by file
         self._wide: dict[str, set[int]] = {}  # by file: the lines of rejects that got separators taken out
         self._buffer = max(_BUFFER_BYTES, 2 * int(source._options.get("max_line_bytes", _LINE_BYTES)))
         self._bad: dict[int, dict[str, int]] = {}
@@ -127,7 +129,9 @@ class _Pass:
         for part in self._source._parts:
             dialect = part.dialect
             if part.input.direct:
-                part.input.narrowed = has_wide_line(part.input.path, _end_of(part.input), dialect.separator.encode(), len(dialect.names))
+                path, end = part.input.path, _end_of(part.input)
+                wide = has_wide_line(path, end, dialect.separator.encode(), len(dialect.names))
+                part.input.narrowed = wide or has_misfit(path, end, dialect)
         for part in self._source._parts:
             if groups and part.input.direct and groups[-1][0].input.direct and _alike(part, groups[-1][0]):
                 groups[-1].append(part)
@@ -209,7 +213,11 @@ class _Pass:
         longest = LongestLine(self._buffer // 2)
         narrowing = Narrowing(dialect.separator, dialect.quote, dialect.escape, len(dialect.names))
         self._passed.append((part, longest, narrowing))
-        made = Pipe(lambda: narrowing.passing(longest.passing(one.utf8(), end), end))
+        if len(dialect.names) > WIDE:
+            misfits = self._misfits[one.path] = Misfits(dialect, self._buffer // 2)
+            made = Pipe(lambda: narrowing.passing(misfits.passing(longest.passing(one.utf8(), end), end), end))
+        else:
+            made = Pipe(lambda: narrowing.passing(longest.passing(one.utf8(), end), end))
         self._pipes[len(self._pipes)] = made
         return made.path
 
@@ -219,6 +227,9 @@ class _Pass:
             pipe.close()
         failures = [pipe.failure for pipe in self._pipes.values() if pipe.failure is not None]
         rejects = self._source.rejects
+        for path, misfits in self._misfits.items():
+            for line, row, reason in misfits.taken:
+                rejects.add(line, "", row.decode("utf-8", "replace"), reason, path if len(self._source._parts) > 1 else "")
         for table, group in self._tables:
             self._take(table, group)
         if self._bad_count:
@@ -268,7 +279,8 @@ class _Pass:
                 one = by_path.get(path, group[0].input)
                 if one.path not in counters:
                     counters[one.path] = LineCounter(one)
-                line = counters[one.path].line_at(begin, row)
+                passed = self._misfits.get(one.path)
+                line = counters[one.path].line_at(begin, passed.line_without(row) if passed else row)
                 file = one.path if many else ""
                 column = group[0].dialect.names[place - 1] if kind == "CAST" and 0 < place <= len(group[0].dialect.names) else ""
                 wide = widths.get(one.path, {}).get(line)
