@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from fairway.cli.failure import guard, render_error
+from fairway.cli.report import Failure, render_failure
 from fairway.errors import ConfigError, ConflictError, FairwayError
+from fairway.spec.outcome import ErrorInfo
 
 
 def fail(error: BaseException) -> int:
@@ -66,3 +68,14 @@ def test_a_reader_that_goes_away_is_no_error() -> None:
     assert process.stderr.read() == b""
     assert process.wait(10) == 141
     process.stderr.close()
+
+
+def test_of_a_program_that_failed_its_last_words_are_shown() -> None:
+    said = "rank 1 of 2 printed last:\n" + "".join(f"  {word}\n" for word in ("loading", "no data", "in folder", "halted"))
+    error = ErrorInfo("exit:1", "FW-TASK-FAILED", "rank 1 of 2 failed first: Rscript fit.R ended with exit code 1", traceback=said)
+    assert render_failure(Failure("fit", error, 1)) == [
+        "✗ fit  rank 1 of 2 failed first: Rscript fit.R ended with exit code 1",
+        "    no data",
+        "    in folder",
+        "    halted",
+    ]

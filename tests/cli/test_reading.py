@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import FIRST_RUN, SECOND_RUN, Shop
+from tests.cli.project import Project
 
 
 def test_runs_are_listed(shop_with_run: Shop) -> None:
@@ -173,3 +174,29 @@ def test_talk_goes_to_stderr_and_leaves_stdout_to_data(shop_with_run: Shop, tmp_
     assert result.exit_code == 0, result.output
     assert result.stdout == ""
     assert result.stderr.endswith("\n")
+
+
+AGAIN = """
+import os
+import fairway as fw
+
+@fw.step(retries=1)
+def fit(marker: str) -> int:
+    if not os.path.exists(marker):
+        open(marker, "w").close()
+        raise OSError("the disk was not there")
+    return 1
+
+@fw.pipeline
+def again(marker: str):
+    return fit(marker)
+"""
+
+
+def test_a_task_that_was_tried_again_says_why(tmp_path: Path) -> None:
+    project = Project(tmp_path)
+    project.write("again.py", AGAIN)
+    assert project.ask("run", "again.py", "--marker", str(tmp_path / "marker")).status == 0
+    lines = project.ask("show", "last", "fit").out.splitlines()
+    first = next(number for number, line in enumerate(lines) if line.startswith("  attempt 1  failed"))
+    assert lines[first + 1] == "    the disk was not there"

@@ -81,7 +81,8 @@ def command(folder: str, run: str, task: str, tail: int | None, output: str | No
         out.write(_render(line, many))
     for one in tasks:
         if task and one.error is not None and not asked["attempt"] and asked["rank"] is None:
-            out.write(f"{paint(f'{one.address} failed:', 'red', out)}\n{(one.error.traceback or one.error.message).rstrip()}\n")
+            ended = "failed" if one.status == "failed" else "failed before, and was tried again"
+            out.write(f"{paint(f'{one.address} {ended}:', 'red', out)}\n{(one.error.traceback or one.error.message).rstrip()}\n")
     if not lines and not any(one.error for one in tasks):
         sys.stderr.write("nothing was written" + (f" by {task}" if task else "") + "\n")
 

@@ -16,6 +16,8 @@ MAX_FRAMES = 2
 MAX_GROUPS = 3
 MAX_LINES = 7
 MAX_WIDTH = 160
+LAST_WORDS = 3
+"""Lines that a program printed last, where no line of the user's own code says what was wrong."""
 
 
 class Failure:
@@ -86,6 +88,8 @@ def render_failure(failure: Failure) -> list[str]:
     else:
         lines.append(f"✗ {failure.task}  {clip(first, MAX_WIDTH)}")
         lines += [f"  {clip(line, MAX_WIDTH)}" for line in more[:2]]
+        _, last, words = error.traceback.partition(" printed last:\n")
+        lines += [f"    {clip(line, MAX_WIDTH)}" for line in words.rstrip().splitlines()[-LAST_WORDS:]] if last else []
     if error.hint:
         lines.append(f"  {clip(error.hint, MAX_WIDTH)}")
     facts = []

@@ -13,7 +13,16 @@ from fairway.cli.board import Board, Line
 from fairway.cli.gangrows import gang_of_task, plain_gang, render_gang
 from fairway.cli.lines import board_of, render_line
 from fairway.cli.listing import print_json
-from fairway.cli.report import describe, group_failures, join_lines, render_failures, render_outputs, render_run_error, render_way_on
+from fairway.cli.report import (
+    MAX_WIDTH,
+    describe,
+    group_failures,
+    join_lines,
+    render_failures,
+    render_outputs,
+    render_run_error,
+    render_way_on,
+)
 from fairway.cli.style import (
     COLOURS,
     SYMBOLS,
@@ -152,7 +161,8 @@ def _render_task(run: Any, task: Any) -> list[str]:
     lines += [f"  out  {name}  {describe(ref)}" for name, ref in (task.output_refs).items()]
     for attempt in plain["attempts"]:
         used = attempt.get("usage") or {}
-        facts = [f"attempt {attempt['n']}", attempt["status"]]
+        waits = attempt["status"] != "queued" or attempt["reason"] or task.status != "running"  # where nobody says otherwise, it runs
+        facts = [f"attempt {attempt['n']}", attempt["status"] if waits else "running"]
         if used:
             asked = plain["asked"]
             memory = f" ({spell_size(asked['memory_bytes'])} asked)" if asked["memory_bytes"] else ""
@@ -162,6 +172,8 @@ def _render_task(run: Any, task: Any) -> list[str]:
         lines.append("  " + "  ".join(part for part in facts if part))
         if attempt["reason"]:
             lines.append(f"    {'waited' if used or task.status != 'running' else 'waits'}: {attempt['reason']}")
+        if attempt.get("error") and attempt is not plain["attempts"][-1]:  # why there was another one
+            lines.append(f"    {clip(attempt['error']['message'], MAX_WIDTH)}")
         lines += [f"    {name} {spell_number(value)}" for name, value in attempt.get("metrics", {}).items()]
     now = gang_of_task(run, task)
     lines += [f"    {line}" for line in render_gang(now)] if now is not None else []

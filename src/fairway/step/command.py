@@ -15,6 +15,8 @@ from fairway.spec.outcome import ErrorInfo, ItemOutcome
 _PLACEHOLDER = re.compile(r"\{(in|out|param):([^{}]+)\}")
 _FILES = ("fairway.File", "fairway.Directory", "fairway.Model", "")
 OUTPUTS = "outputs"
+LONGEST_COMMAND = 80
+GANG_FILES = "/.gang/files/"
 
 
 class OutputMissing(TaskFailed):
@@ -54,14 +56,14 @@ def run_command(step: StepDef, values: Mapping[str, Any], folders: Folders, save
     if verdict == "skip":
         return ItemOutcome("skipped", reason=f"exit code {code}")
     if verdict != "ok":
-        return ItemOutcome("failed", error=explain_exit(argv, code, verdict))
+        return ItemOutcome("failed", error=explain_exit([_named(part, folders) for part in argv], code, verdict))
     return ItemOutcome("succeeded", outputs={port.name: save(find_output(port, scratch, argv), port) for port in step.outputs})
 
 
 def explain_exit(argv: list[str], code: int, verdict: str) -> ErrorInfo:
     """The error of a program that ended badly; `verdict` is what its step says of the exit code ("" if nothing)."""
-    shown = " ".join(argv)
-    shown = shown if len(shown) <= 200 else shown[:200] + "…"
+    shown = " ".join(" ".join(argv).split())
+    shown = shown if len(shown) <= LONGEST_COMMAND else shown[:LONGEST_COMMAND] + "…"  # how it ended comes after it, and is to be seen
     if code < 0:
         from fairway.step.verdict import name_signal
 
@@ -70,6 +72,13 @@ def explain_exit(argv: list[str], code: int, verdict: str) -> ErrorInfo:
         )
     hint = "its last lines are in the task's log; exit_codes={…} of the command says what its other exit codes mean"
     return ErrorInfo(f"exit:{code}", "FW-TASK-FAILED", f"{shown} ended with exit code {code}", hint=hint, retryable=verdict != "fail")
+
+
+def _named(part: str, folders: Folders) -> str:
+    """A file of the bundle or of the scratch folder by the name that the user knows it by; one that a gang is told by its own."""
+    if GANG_FILES in part:
+        return part.rpartition("/")[2]
+    return next((part[len(folder) + 1 :] for folder in (folders.root, folders.scratch) if folder and part.startswith(f"{folder}/")), part)
 
 
 def _fill(part: str, values: Mapping[str, Any], scratch: str, root: str) -> str:

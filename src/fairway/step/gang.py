@@ -246,6 +246,7 @@ class GangRun:
         report = find_report(self._folder.report(child.place.rank)) if child.kind == RANK else None
         end = End(child.place, child.status, report, child.ended_at, log.tail)
         end.service = child.name if child.kind == SERVICE else ""
+        end.whole = self._prints and self._style == "launcher" and not end.service  # whose rank it was only the launcher knows
         self._note(end)
         assert was_running or not child.ours
 

@@ -32,13 +32,14 @@ _CONNECTION = re.compile(
 
 class End:
     """How one rank ended. `status` is `waitpid`'s (None: not known), `at` when (epoch seconds), `stopped`: after we had told it to;
-    `service`: the program beside the rank that ended, in place of it."""
+    `service`: the program beside the rank that ended, in place of it. `whole`: a launcher that stands for all ranks."""
 
     def __init__(self, place: Place, status: int | None, report: Report | None, at: float, tail: bytes = b"") -> None:
         self.place, self.status, self.report, self.tail = place, status, report, tail
         self.at = report.at if report is not None and report.at else at
         self.stopped = False
         self.service = ""
+        self.whole = False
         self.oom_kills = 0
 
     @property
@@ -109,7 +110,7 @@ def explain(end: End, origin: Origin, others: Sequence[End] = ()) -> ErrorInfo:
         ranks = ", ".join(map(str, early))
         error.hint = f"rank {ranks} had returned before: every rank must take part in each collective call, as often as the others"
     who = f"{end.service} beside {name_rank(end.place)}" if end.service else name_rank(end.place)
-    error.message = f"{who} failed first: {error.message}"
+    error.message = error.message if end.whole else f"{who} failed first: {error.message}"
     error.traceback = add_last_lines(error.traceback, end.place, end.tail)
     return error
 
@@ -118,7 +119,8 @@ def explain_shortly(end: End) -> str:
     """One line on the end that ended the gang."""
     error = end.report.outcome.error if end.report is not None else None
     if error is not None:
-        return f"{name_rank(end.place)} failed first: {error.kind}: {error.message.splitlines()[0] if error.message else ''}".rstrip(": ")
+        who = "" if end.whole else f"{name_rank(end.place)} failed first: "
+        return f"{who}{error.kind}: {error.message.splitlines()[0] if error.message else ''}".rstrip(": ")
     number = (end.status or 0) & 0x7F
     how = f"was ended by {name_signal(number)}" if number else f"ended with exit code {(end.status or 0) >> 8}" if end.status else "ended"
     return f"{end.service + ' beside ' if end.service else ''}{name_rank(end.place)} {how}"

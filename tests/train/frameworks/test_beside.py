@@ -147,9 +147,24 @@ def test_mpirun_is_told_hosts_and_slots_and_keeps_to_the_loopback_on_one_machine
     assert not any(row.services(place, gang) for place in found)
 
 
+@pytest.mark.parametrize(
+    ("argv", "made"),
+    [
+        (["mpirun", "prog"], "mpirun -np 2 --hostfile /given/hostfile prog"),
+        (["/opt/bin/mpiexec", "-n", "4", "prog", "-n", "1"], "/opt/bin/mpiexec --hostfile /given/hostfile -n 4 prog -n 1"),
+        (["prog", "-n", "1"], "mpirun -np 2 --hostfile /given/hostfile prog -n 1"),
+    ],
+)
+def test_an_mpirun_that_is_written_is_the_one_that_is_started(argv: list[str], made: str) -> None:
+    row, gang, (first, other) = places("mpi")
+    assert row.command(first, gang, argv) == tuple(made.split())
+    assert row.command(other, gang, argv) == ()
+
+
 def test_mpirun_reaches_other_machines_by_their_agents() -> None:
     row, gang, found = places("mpi", "10.0.0.1", "10.0.0.2", "10.0.0.3", processes=2, options={"mpirun": "mpirun -v"})
     assert row.command(found[0], gang, ["prog"])[:2] == ("mpirun", "-v")
+
     told = row.environment(found[0], gang)
     agents = dict(pair.split("=") for pair in told["FAIRWAY_MPI_AGENTS"].split(","))
     beside = [services(row, gang, place) for place in found]

@@ -179,6 +179,36 @@ def test_a_launcher_that_cannot_start_is_said(rows: GangRig) -> None:
     assert "cannot start" in error.message + error.traceback
 
 
+def test_a_program_under_a_launcher_fails_as_itself_and_no_rank_is_guessed(rows: GangRig) -> None:
+    """Which of its ranks was first only the launcher knows."""
+    error = error_of(
+        rows.run("""
+        many = fw.command(["sh", "-c", "test $MY_RANK = 2 && { echo no data; exit 7; }"], gang=fw.gang(replicas=3, framework="launched"))
+
+        @fw.pipeline
+        def main():
+            many()
+    """)
+    )
+    assert "failed first" not in error.message
+    assert error.message.endswith("ended with exit code 7")
+
+
+def test_a_program_that_failed_is_named_as_it_was_written(rig: GangRig) -> None:
+    (rig.root / "fit.sh").write_text("exit 7\n")
+    error = error_of(
+        rig.run("""
+        fit = fw.command(["sh", "fit.sh", "x" * 300], gang=fw.gang(replicas=2))
+
+        @fw.pipeline
+        def main():
+            fit()
+    """)
+    )
+    assert "failed first: sh fit.sh xxx" in error.message
+    assert error.message.endswith("… ended with exit code 7"), "what is seen where the line is cut"
+
+
 TRACKED = """
 import os, socket
 from pathlib import Path

@@ -12,6 +12,8 @@ from fairway.spec.gang import Gang, Place, Service
 from fairway.train.frameworks.plain import HOSTFILE, Plain
 
 _RANKS = ("OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK")
+_LAUNCHERS = ("mpirun", "mpiexec", "orterun", "prterun")
+_COUNTS = ("-n", "-np", "--np", "-c")
 _HERE = {"OMPI_MCA_btl": "^tcp,openib", "OMPI_MCA_oob_tcp_if_include": "lo", "PRTE_MCA_oob_tcp_if_include": "lo"}
 _QUIET = {
     "OMPI_ALLOW_RUN_AS_ROOT": "1",
@@ -72,12 +74,15 @@ class Mpi(Plain):
         return (Service("MPI agent", argv, {"FAIRWAY_GANG_KEY": place.key}),)
 
     def command(self, place: Place, gang: Gang, argv: Sequence[str]) -> Sequence[str]:
-        """`mpirun` with the hostfile, by the leader of rank 0."""
+        """`mpirun` with the hostfile, by the leader of rank 0. Who has written `mpirun` means this one."""
         if place.rank:
             return ()
         launcher = gang.options.get("mpirun", "mpirun")
         words = launcher.split() if isinstance(launcher, str) else [str(word) for word in launcher]
-        return (*words, "-np", str(place.world_size), "--hostfile", f"{place.folder}/{HOSTFILE}", *argv)
+        if argv and argv[0].rpartition("/")[2] in _LAUNCHERS:
+            words, argv = [argv[0]], argv[1:]
+        count = () if argv and argv[0] in _COUNTS else ("-np", str(place.world_size))
+        return (*words, *count, "--hostfile", f"{place.folder}/{HOSTFILE}", *argv)
 
     @contextmanager
     def around(self, place: Place, gang: Gang) -> Generator[None]:
