@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import os
 from collections.abc import Generator, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from fairway.data.sources.rowbuilder import SAMPLE_ROWS, Chunk, RowSource, infer
 from fairway.data.sources.sqlparts import in_parallel, ranges
 from fairway.data.sources.sqltypes import of_declared, of_postgres
 from fairway.data.sources.urls import secrets_of, shown, without
-from fairway.errors import ConfigError, FairwayError, NotFoundError, UnsupportedError
+from fairway.errors import ConfigError, FairwayError, InfraError, NotFoundError, UnsupportedError
 
 _ROWS = 8_192
 _DRIVERS = {
@@ -219,11 +219,17 @@ class Database:
     def chunks(self, columns: Sequence[str], part: tuple[str, dict[str, Any]] | None, moment: str = "") -> Iterator[Chunk]:
         """The rows, from a cursor on the server where the database has those."""
         statement, parameters = self._select(columns, part)
-        with self._connected(moment) as connection:
+        from sqlalchemy import exc
+
+        connection = self._connected(moment)
+        try:
             result = connection.execute(self._text(statement, parameters), parameters)
             names = list(result.keys())
             while rows := result.fetchmany(_ROWS):
                 yield Chunk(len(rows), dict(zip(names, map(list, zip(*rows, strict=True)), strict=True)))
+        finally:
+            with suppress(exc.SQLAlchemyError):  # what is broken cannot be rolled back
+                connection.close()
 
     def parts(self, fields: Sequence[Field]) -> list[tuple[str, dict[str, Any]]]:
         """Conditions that cut the rows into `partitions=` ranges of the column `partition=`; none if that is not asked for."""
@@ -279,6 +285,8 @@ class _Guard:
             return UnsupportedError(
                 f"{self._name} needs a driver that is not installed: {said}", hint=f"pip install '{_DRIVERS.get(backend, backend)}'"
             )
+        if getattr(error, "connection_invalidated", False) or str(getattr(getattr(error, "orig", error), "sqlstate", "")).startswith("57P"):
+            return InfraError(f"{self._name} ended the connection: {said}", hint="is the server up? try again")
         if isinstance(error, exc.InterfaceError | exc.OperationalError):
             return ConfigError(f"{self._name}: {said}", hint="is the address right, is the server there, do user and password fit?")
         if isinstance(error, exc.SQLAlchemyError):
