@@ -11,6 +11,7 @@ import threading
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import obstore
@@ -164,7 +165,7 @@ _TERMINATE = "select pg_terminate_backend(pid) from pg_stat_activity where datna
 
 @pytest.mark.filterwarnings("error::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("parts", [{}, {"partition": "id", "partitions": 3}], ids=["one", "parts"])
-def test_a_terminated_backend_of_postgresql_is_an_error(postgres_server: str, parts: dict[str, object]) -> None:
+def test_a_terminated_backend_of_postgresql_is_an_error(postgres_server: str, parts: dict[str, Any]) -> None:
     with psycopg.connect(postgres_server, autocommit=True) as link:
         link.execute("create table cut as select n as id from generate_series(1, 1500000) n")
         try:
@@ -220,7 +221,7 @@ def test_redis_that_does_not_come_back_gives_what_was_not_done_to_the_next(redis
     client = redis.Redis(port=port)
     for number in range(30):
         client.xadd("away", {"n": number})
-    options = {"window": "10 rows", "group": "g", "start": "oldest", "consumer": "me"}
+    options: dict[str, Any] = {"window": "10 rows", "group": "g", "start": "oldest", "consumer": "me"}
     with cutter("127.0.0.1", port) as way:
         stream = follow(f"redis://127.0.0.1:{way.port}/0?stream=away", **options)
         windows = iter(stream)
@@ -244,7 +245,7 @@ def test_brokers_of_kafka_that_are_gone() -> None:
     for number in range(40):
         cluster.produce("gone", json.dumps({"n": number}).encode(), partition=0)
     assert cluster.flush(30) == 0
-    options = {"window": "10 rows", "group": "g", "start": "oldest", "config": {"session.timeout.ms": 6000}, "retry_s": 5}
+    options: dict[str, Any] = {"window": "10 rows", "group": "g", "start": "oldest", "config": {"session.timeout.ms": 6000}, "retry_s": 5}
     stream = follow(f"kafka://{broker.host}:{broker.port}/gone", **options)
     windows = iter(stream)
     first = next(windows)
