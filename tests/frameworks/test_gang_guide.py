@@ -1,4 +1,4 @@
-"""The guide to distributed training says what is true: its pipelines train."""
+"""The guide to distributed training, and the README, say what is true: their pipelines train."""
 
 from __future__ import annotations
 
@@ -27,3 +27,9 @@ def test_every_framework_of_the_guide_is_tried() -> None:
 @pytest.mark.parametrize("name", sorted(SAYS))
 def test_the_example_trains(name: str, tmp_path: Path) -> None:
     assert SAYS[name](train(tmp_path, BLOCKS[name], name))
+
+
+def test_the_training_of_the_readme_trains(tmp_path: Path) -> None:
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"^```python\n# train\.py\n(.*?)^```$", readme, re.MULTILINE | re.DOTALL)
+    assert 0 < train(tmp_path, code, "train")["loss"] < 1
