@@ -50,6 +50,7 @@ def test_what_the_file_imports_is_imported_here_and_in_the_worker_at_once(tmp_pa
         folder.mkdir(parents=True)
     (site / "catboost.py").write_text(MEETING)
     (tmp_path / "project" / "flow.py").write_text(FLOW)
+    (tmp_path / "project" / "fairway.toml").touch()
     mark = os.urandom(8).hex()
     environ = {
         **os.environ,

@@ -59,6 +59,12 @@ def test_a_module_of_the_users_with_such_a_name_is_theirs(tmp_path: Path, near: 
     assert found(tmp_path, "import queue\nimport heavy\n") == []
 
 
+@pytest.mark.parametrize("near", ["fairway.toml", "heavy.csv", "queue.txt"])
+def test_a_file_that_is_no_module_is_nobodys_library(tmp_path: Path, near: str) -> None:
+    (tmp_path / near).touch()
+    assert found(tmp_path, "import queue\nimport fairway as fw\nimport heavy\n") == [("heavy", [])]
+
+
 @pytest.mark.parametrize("text", ["", "x = 1\n", "def f():\n    import heavy\n", "import heavy\nthis is no Python\n", "# heavy\n\0"])
 def test_nothing_is_found_where_there_is_nothing(tmp_path: Path, text: str) -> None:
     assert found(tmp_path, text) == []

@@ -62,6 +62,7 @@ def test_the_zygote_that_has_imported_ahead_serves_the_attempts(bench: Bench, sh
     bench.executor.import_ahead("work", [("heavy", ["answer"])])
     zygote = shelf.await_import()
     bench.write(SOURCE.format(name="heavy"))
+    (bench.home / "bundles" / bench.bundle / "heavy.csv").touch()
     first, second = bench.value("where", 1, name="a"), bench.value("where", 2, name="b")
     assert first[1] == second[1] == zygote and first[2] == 42
     assert shelf.importers == [zygote], "once, by nobody else"

@@ -6,6 +6,8 @@ import os
 import sys
 from typing import Any
 
+from fairway.step.importing import find_modules
+
 SLOW = (
     "catboost",
     "datasets",
@@ -41,7 +43,7 @@ def find_slow_imports(path: str, slow: tuple[str, ...] = SLOW) -> Imports:
             text = file.read()
         if not any(name.encode() in text for name in slow):
             return []
-        near = {entry.partition(".")[0] for entry in os.listdir(os.path.dirname(path) or ".")}
+        near = find_modules(os.path.dirname(path) or ".")
         body = _parse(text)
     except (OSError, SyntaxError, ValueError, RecursionError):
         return []

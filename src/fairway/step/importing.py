@@ -6,11 +6,13 @@ and no run starts another by being imported.
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Any, NoReturn
 
 from fairway.errors import DefinitionError, UnsupportedError
 
+_MODULE_FILES = ("py", "pyc", "so", "pyd")
 _under_way: list[str] = []
 
 
@@ -29,6 +31,12 @@ def import_module(name: str, root: str = "") -> Any:
         sys.path.insert(0, root)
     found = sys.modules.get(name)
     return found if found is not None else run_import(name, lambda: __import__(name))
+
+
+def find_modules(folder: str) -> set[str]:
+    """Names under which something in the folder could be imported. Raises OSError."""
+    found = (entry.partition(".") for entry in os.listdir(folder))
+    return {name for name, dot, suffix in found if not dot or suffix.endswith(_MODULE_FILES)}
 
 
 def run_import(name: str, load: Any) -> Any:

@@ -212,10 +212,12 @@ def _import_ahead(imports: Sequence[tuple[str, Sequence[str]]]) -> set[str] | No
 
 def _shadows(root: str, names: set[str]) -> bool:
     """Has the user a module of one of these names? Then it is theirs that would have been imported."""
+    from fairway.step.importing import find_modules
+
     if not names or not root:
         return False
     try:
-        return any(entry.partition(".")[0] in names for entry in os.listdir(root))
+        return not names.isdisjoint(find_modules(root))
     except OSError:
         return True
 
