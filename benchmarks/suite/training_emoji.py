@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import shutil
-from pathlib import Path
-from typing import Any
 
 from benchmarks.figures import OURS, Bar
 from benchmarks.peers import ROOT
@@ -27,8 +24,7 @@ def measure(session: Session) -> None:
     (folder / "fairway.toml").touch()
     session.talk("emoji")
     sample = run(command(session, folder, "fairway", "run", "pipeline.py", "--path", str(DATA), timeout_s=300))[0]
-    package: Any = last_run(folder).outputs["package"].load()
-    found = json.loads((Path(package) / "metrics.json").read_text())
+    found = last_run(folder).tasks["fit"].metrics
     session.record(F1.name, OURS, "", [found["macro_f1"]])
     session.record(FIVE.name, OURS, "", [found["top5"]])
     session.record(TIME.name, OURS, "s", [sample.wall_s]).cpu_s = [sample.cpu_s]

@@ -27,7 +27,8 @@ class Duel:
         return Bar(f"training-throughput-{self.name}", what, 0.97, f"of {self.name}", at_least=True)
 
 
-_MPIRUN = ("mpirun", "--allow-run-as-root", "--oversubscribe", "--bind-to", "none", "-np", "2", "python", "mpi_loop.py")
+PAIRS, QUICK_PAIRS = 10, 5
+_MPIRUN = ("mpirun", "--allow-run-as-root", "-np", "2", "python", "mpi_loop.py")
 DUELS = (
     Duel("torchrun", "PyTorch", "torch_gang.py", ("torchrun", "--nproc-per-node", "2", "torch_loop.py"), 400),
     Duel("xgb.dask", "XGBoost", "xgboost_gang.py", ("python", "xgboost_dask.py"), 150),
@@ -47,7 +48,7 @@ def measure(session: Session) -> None:
             duel.name: command(session, folder, *duel.theirs, variables=variables),
         }
         found: dict[str, list[float | None]] = {name: [] for name in ways}
-        pairs = 5 if session.quick else 10
+        pairs = QUICK_PAIRS if session.quick else PAIRS
         try:
             for number in range(pairs):
                 for name in ways if number % 2 else reversed(ways):  # nobody is always the second

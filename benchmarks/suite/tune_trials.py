@@ -47,9 +47,8 @@ def measure(session: Session) -> None:
                 session.record(FIGURE, name, "ms", [], str(error))
     for name, (_, trials) in ways.items():
         if found[name]:
-            session.record(
-                FIGURE, name, "ms", found[name], f"{trials} trials" + (", so its start is a larger part" if trials < TRIALS else "")
-            )
+            few = ", so its start is a larger part" if trials < TRIALS else ""
+            session.record(FIGURE, name, "ms", found[name], f"{trials} trials{few}")
     if not ray:
         session.record(FIGURE, "ray tune", "ms", [], "it does not install here")
     session.record("Optuna's own ask and tell, one process, in memory", "optuna", "ms", asking)

@@ -62,8 +62,8 @@ def take(loop: Loop, number: int) -> dict[str, float]:
 
 
 @fw.step(cache=False)
-def fit(saves: int, threads: int) -> int:
-    fw.checkpoint.keep(last=1)
+def fit(saves: int, threads: int, power: bool) -> int:
+    fw.checkpoint.keep(last=1, durability="power" if power else "process")
     loop = Loop(threads)
     found = {"first": take(loop, 0)["blocked"], "saves": [], "sync": [], "torch": [], "threads": threads}
     for number in range(1, 2 * saves, 2):
@@ -74,7 +74,10 @@ def fit(saves: int, threads: int) -> int:
         found["sync"].append(time.perf_counter() - begun)
         file = Path("torch.pt")
         begun = time.perf_counter()
-        torch.save(loop.state, file)
+        with file.open("wb") as opened:
+            torch.save(loop.state, opened)
+            if power:
+                os.fsync(opened.fileno())
         found["torch"].append(time.perf_counter() - begun)
         file.unlink()
     Path(os.environ["FOUND"]).write_text(json.dumps(found))
@@ -82,5 +85,5 @@ def fit(saves: int, threads: int) -> int:
 
 
 @fw.pipeline
-def saved(saves: int = 3, threads: int = 1):
-    return fit(saves, threads)
+def saved(saves: int = 3, threads: int = 1, power: bool = False):
+    return fit(saves, threads, power)
