@@ -91,6 +91,12 @@ def test_what_the_command_line_says_wrong_stands_at_no_line_of_a_library(project
     assert "\n  at " not in said.err
 
 
+def test_a_name_that_is_not_in_the_file_is_told_its_steps_too(project: Project) -> None:
+    said = project.ask("tune", "fit.py:fitt", "--metric", "acc", "--vary", "lr=float:0:1")
+    assert said.status == 2
+    assert "fit.py has neither a pipeline nor a step `fitt`\n  it has fit, load, train. Did you mean `fit`?" in said.err
+
+
 def test_a_search_over_a_pipeline_takes_its_parameters_and_learns_from_a_past_run(project: Project) -> None:
     first = project.ask("tune", "fit.py", "--metric", "score", "--vary", "lr=float:0:1", "--trials", "12", "-p", "base=1")
     assert first.status == 0, first.text

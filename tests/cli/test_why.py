@@ -313,6 +313,36 @@ def test_a_command_names_the_line_of_its_script(project: Project) -> None:
     assert "the command changed: " in why(project, "count")
 
 
+GANG = """
+import fairway as fw
+
+@fw.step(gang=fw.gang(replicas=2), cpu=0.1)
+def fit(n: int) -> int:
+    return n
+
+@fw.pipeline
+def together(n: int = 1):
+    return fit(n)
+"""
+
+
+@pytest.mark.parametrize(
+    ("written", "says"),
+    [
+        ("gang=fw.gang(replicas=1)", "the gang's number of replicas changed: 2 → 1"),
+        ("gang=fw.gang(replicas=2, processes=2)", "the gang's processes of each replica changed: 1 → 2"),
+        ("retries=0", "it is no gang any more: a gang → a plain step"),
+        ("gang=fw.gang(replicas=2, restarts=1)", "fit came from the cache"),
+    ],
+)
+def test_a_gang_of_another_size_is_named_and_how_often_it_may_start_is_no_reason(project: Project, written: str, says: str) -> None:
+    project.write("together.py", GANG)
+    assert project.ask("run", "together.py").status == 0
+    project.write("together.py", GANG.replace("gang=fw.gang(replicas=2)", written))
+    assert project.ask("run", "together.py").status == 0
+    assert says in project.ask("why", "last", "fit").text
+
+
 def test_a_script_of_a_command_is_no_reason_for_other_steps(project: Project) -> None:
     project.write("count.sh", "echo one > $1\n")
     project.edit("flow.py", "@fw.pipeline", 'words = fw.command(["sh", "count.sh", fw.Out("words")], name="words")\n\n\n@fw.pipeline')

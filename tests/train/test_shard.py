@@ -151,7 +151,9 @@ def test_each_kind_of_data_comes_as_it_is(tmp_path: Path) -> None:
     both = first((x, y))
     assert both[0].shape == (2, 2) and both[1].tolist() == [0, 1]
     assert first({"x": x, "y": y})["y"].tolist() == [0, 1]
+    assert first((["a", "b", "c"], np.arange(3)))[0] == ["a", "b"], "texts and their labels"
     columns = {"a": [1, 2, 3], "b": ["x", "y", "z"]}
+    assert first(columns) == {"a": [1, 2], "b": ["x", "y"]}
     assert first(pd.DataFrame(columns)).to_dict("list") == {"a": [1, 2], "b": ["x", "y"]}
     assert first(pa.table(columns)).to_pydict() == {"a": [1, 2], "b": ["x", "y"]}
     table = first(fw.read(columns))
@@ -217,6 +219,7 @@ def test_it_stands_in_a_checkpoint_as_where_it_is() -> None:
         ([1], {"last": "x"}, "unknown last='x'"),
         ([1], {"epochs": -1}, "epochs must be"),
         ((np.arange(3), np.arange(4)), {}, "different lengths: 0: 3, 1: 4"),
+        ((["a", "b"], ["c"]), {}, "different lengths: 0: 2, 1: 1"),
     ],
 )
 def test_what_it_cannot_do_is_said(data: Any, options: dict[str, Any], says: str) -> None:

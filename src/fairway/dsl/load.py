@@ -52,6 +52,9 @@ def load_target(target: str | os.PathLike[str]) -> Pipeline | Graph | Step:
     own = [value for value in found.values() if value.__module__ == module.__name__] or list(found.values())
     if not name and len(own) == 1 and isinstance(own[0], Step):
         return own[0]
+    if name and name not in vars(module):
+        listed = ", ".join(key for key, value in found.items() if value in own) or "none"
+        raise NotFoundError(f"{place} has neither a pipeline nor a step `{name}`", hint=f"it has {listed}.{suggest(name, list(found))}")
     return _choose(module, name, place)
 
 

@@ -24,8 +24,8 @@ _DEFINED = (
     ("argv", "the command"),
     ("exit_codes", "the meaning of exit codes"),
     ("outputs", "the declared outputs"),
-    ("gang", "the gang (framework, replicas, processes, roles, options)"),
 )
+_GANG = ("framework", "number of replicas", "processes of each replica", "roles", "options")
 SHOWN_CHANGES = 4
 SHOWN_TEXT = 120
 
@@ -93,12 +93,25 @@ def differences(one: KeyedTask, twin: KeyedTask) -> Iterator[Reason]:
     for name, said in _DEFINED:
         if old.get(name) != new.get(name):
             yield _changed("definition", f"{said} changed", name, old.get(name, ""), new.get(name, ""))
+    yield from _gang(old.get("gang"), new.get("gang"))
     if old["returns"] != new["returns"] and old["outputs"] == new["outputs"]:
         yield _changed("definition", "what it returns changed", "returns", old["returns"], new["returns"])
     if old["kind"] != new["kind"]:
         yield _changed("definition", "the kind of step changed", "kind", old["kind"], new["kind"])
     yield from _inputs(one, twin)
     yield from _surroundings(one, old, new)
+
+
+def _gang(old: Sequence[Any] | None, new: Sequence[Any] | None) -> Iterator[Reason]:
+    """Each part of a gang by itself: with another number of ranks the same code trains on other batches."""
+    if old is None or new is None:
+        if old is not new:
+            said = ("a plain step", "a gang")
+            yield _changed("definition", "it is a gang now" if new else "it is no gang any more", "gang", said[bool(old)], said[bool(new)])
+        return
+    for what, was, now in zip(_GANG, old, new, strict=True):
+        if was != now:
+            yield _changed("definition", f"the gang's {what} changed", "gang", was, now)
 
 
 def _code(one: KeyedTask, twin: KeyedTask) -> Iterator[Reason]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any
+from typing import Any, cast
 
 from fairway.errors import DefinitionError
 from fairway.step.types import Directory
@@ -65,7 +65,15 @@ def open_dataset(dataset: Any) -> Numbered | Streamed:
 
 
 def _is_columnar(value: Any) -> bool:
-    return _of_array(value) is not None
+    return _of_column(value) is not None
+
+
+def _of_column(value: Any) -> Numbered | None:
+    """One of several that lie side by side, as texts and labels do: an array, a frame, or a list."""
+    if isinstance(value, list):
+        items = cast("list[Any]", value)
+        return Numbered(len(items), lambda numbers: [items[number] for number in numbers], items.__getitem__)
+    return _of_array(value)
 
 
 def _of_array(value: Any) -> Numbered | None:
@@ -96,7 +104,7 @@ def _of_array(value: Any) -> Numbered | None:
 def _of_several(columns: tuple[Any, ...] | dict[Any, Any]) -> Numbered:
     """(x, y) or {"x": x, "y": y}: a batch holds the same rows of each."""
     names = list(range(len(columns))) if isinstance(columns, tuple) else list(columns)
-    found = {name: _of_array(columns[name]) for name in names}
+    found = {name: _of_column(columns[name]) for name in names}
     parts = {name: part for name, part in found.items() if part is not None}
     sizes = {part.size for part in parts.values()}
     if len(sizes) != 1:

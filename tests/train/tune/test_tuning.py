@@ -307,6 +307,22 @@ def test_that_no_trial_was_complete_is_said_with_the_first_reason(rig: Rig) -> N
     assert error is not None and error.code == TaskFailed.code
 
 
+def test_of_several_metrics_the_one_that_nobody_gave_is_named(rig: Rig) -> None:
+    run = rig.run("""
+        @fw.step
+        def fit(x: float) -> float:
+            fw.log(auc=x)
+            return x
+
+        @fw.pipeline
+        def main():
+            return fw.tune(fit, space={"x": ("float", 0, 1)}, metric=["auc", "size"], direction=["max", "min"], trials=2).best_value
+    """)
+    error = run.tasks["tune.best"].error
+    assert error is not None and error.message == "no trial gave a number for `size`"
+    assert "fw.log(size=…)" in error.hint
+
+
 STEP = """
     @fw.step
     def fit(lr: float, model: str, depth: int = 3) -> dict:

@@ -48,9 +48,10 @@ def _nothing(entries: Sequence[Mapping[str, Any]], metrics: Sequence[str]) -> Ta
             hint="`fairway logs` shows what it printed",
         )
     if any(entry["status"] == "succeeded" for entry in entries):
-        names = " and ".join(f"`{name}`" for name in metrics)
+        given = [entry["values"] for entry in entries if entry.get("values")]
+        missing = [name for n, name in enumerate(metrics) if not any(values[n] is not None for values in given)] or list(metrics)
         return TaskFailed(
-            f"no trial gave a number for {names}",
-            hint="return it as an output of that name, or say it in the step: fw.log(" + f"{metrics[0]}=…)",
+            f"no trial gave a number for {' and '.join(f'`{name}`' for name in missing)}",
+            hint=f"return it as an output of that name, or say it in the step: fw.log({missing[0]}=…)",
         )
     return TaskFailed("no trial was complete: all were skipped or ended early", hint="choose a pruner that waits longer, or none")
