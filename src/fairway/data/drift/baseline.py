@@ -14,6 +14,7 @@ import numpy as np
 from fairway.data.batch import Batch
 from fairway.data.drift.chance import Dependence, Ladder, ladder_from, ladder_json
 from fairway.data.drift.coding import Coder
+from fairway.data.drift.cycle import ENOUGH_DAYS, SLOTS, TWICE, Cycle, Days, beyond_the_day, is_explained, time_of
 from fairway.data.drift.dependence import PIECES, consecutive, learnt
 from fairway.data.drift.facets import NAMES, Facet, Rows, RowsAtHand, RowsMeasured, facets_of, read_facet
 from fairway.data.drift.frames import FINE, Frame, frame_counts, frame_from, frame_json, frame_numbers
@@ -34,6 +35,8 @@ class Track:
     frame: Frame
     dependence: Dependence | None = None
     ladders: dict[str, Ladder] = field(default_factory=dict[str, Ladder])
+    cycle: Cycle | None = None
+    """what it is like at each time of the day, where it follows that"""
 
 
 @dataclass(frozen=True)
@@ -59,13 +62,14 @@ class Baseline:
         if batches is None:
             notes.append("made from statistics: rows are taken as independent of each other; make it from the table to have that measured")
         else:
-            tracks = with_dependence(tracks, batches, min(window_rows, max(rows.rows // 20, 50)))
+            tracks = with_dependence(tracks, batches, min(window_rows, max(rows.rows // 20, 50)), time_of(rows))
             notes += [
                 f"`{track.facet.key}`: rows follow each other (windows differ {track.dependence.excess:.1f} times as much as independent "
                 "rows would); its thresholds allow for that"
                 for track in tracks
                 if track.dependence is not None
             ]
+            notes += notes_of_cycles(tracks, time_of(rows)[1])
         made = cls(rows.rows, window_rows, tuple(tracks), uri or str(getattr(source, "uri", "") or ""), tuple(notes))
         return made.calibrated(window_rows, rules)
 
@@ -167,9 +171,42 @@ def framed(rows: Rows, facet: Facet, fine: int = FINE) -> Frame:
     return frame_counts(read) if isinstance(read, Counts) else frame_numbers(read, fine)
 
 
-def with_dependence(tracks: list[Track], batches: Iterable[Batch], window_rows: int) -> list[Track]:
-    pieces = consecutive(batches, [Coder(track.facet, track.frame) for track in tracks], max(window_rows // PIECES, 1))
-    return [replace(track, dependence=learnt(track.frame, counts)) for track, counts in zip(tracks, pieces, strict=True)]
+def with_dependence(tracks: list[Track], batches: Iterable[Batch], window_rows: int, time: tuple[str, float] = ("", 0.0)) -> list[Track]:
+    """`time`: the column of times and the days that it spans: what follows the time of the day is told from what is alike otherwise."""
+    coders = [Coder(track.facet, track.frame) for track in tracks]
+    name, days = time
+    day = Days(name, coders) if name and days >= TWICE else None
+    pieces = consecutive(batches, [*coders, day] if day is not None else coders, max(window_rows // PIECES, 1))
+    made = [replace(track, dependence=learnt(track.frame, counts)) for track, counts in zip(tracks, pieces, strict=False)]
+    if day is None:
+        return made
+    return [
+        replace(track, cycle=_cycle_of(track, counts, pieces[-1], found, time)) if track.dependence is not None else track
+        for track, counts, found in zip(made, pieces, day.counts, strict=False)
+    ]
+
+
+def _cycle_of(track: Track, pieces: np.ndarray, slots: np.ndarray, found: np.ndarray, time: tuple[str, float]) -> Cycle | None:
+    assert track.dependence is not None
+    if track.facet.kind == "time":
+        return None
+    rest = learnt(track.frame, beyond_the_day(found, pieces, slots, time[1]), observing=False)
+    return Cycle(time[0], found, rest) if is_explained(track.dependence, rest) else None
+
+
+def notes_of_cycles(tracks: Sequence[Track], days: float) -> list[str]:
+    """Which columns follow the time of the day, and whether enough days were seen."""
+    following = [track.facet.key for track in tracks if track.dependence is not None and track.facet.kind != "time"]
+    if days and days < TWICE and following:
+        named = ", ".join(f"`{key}`" for key in following)
+        said = f"{named}: rows follow each other over {days:.1f} days only, too few to tell a daily cycle: another part of the day may"
+        return [f"{said} be taken for drift. Make the baseline from {ENOUGH_DAYS:.0f} days or more"]
+    few = (
+        f", of which the baseline knows {days:.1f} days only: make it from {ENOUGH_DAYS:.0f} days or more, so that it knows how days differ"
+        if days < ENOUGH_DAYS
+        else ""
+    )
+    return [f"`{t.facet.key}` follows the time of the day: it is compared with the same times{few}" for t in tracks if t.cycle is not None]
 
 
 def _track_json(track: Track) -> dict[str, Any]:
@@ -179,15 +216,22 @@ def _track_json(track: Track) -> dict[str, Any]:
     if facet.state:
         made["state"] = facet.state
     if track.dependence is not None:
-        factors = [[float(f"{value:.4g}") for value in row] for row in track.dependence.factors]
-        made["dependence"] = {
-            "factors": factors,
-            "freedom": track.dependence.freedom,
-            "excess": track.dependence.excess,
-            "window_rows": track.dependence.window_rows,
-            "observed": {name: ladder_json(ladder) for name, ladder in track.dependence.observed.items()},
-        }
+        made["dependence"] = _dependence_json(track.dependence)
+    if track.cycle is not None:
+        made["cycle"] = {"time": track.cycle.time, "counts": track.cycle.counts.astype(np.int64).tolist()}
+        if track.cycle.dependence is not None:
+            made["cycle"]["dependence"] = _dependence_json(track.cycle.dependence)
     return made
+
+
+def _dependence_json(dependence: Dependence) -> dict[str, Any]:
+    return {
+        "factors": [[float(f"{value:.4g}") for value in row] for row in dependence.factors],
+        "freedom": dependence.freedom,
+        "excess": dependence.excess,
+        "window_rows": dependence.window_rows,
+        "observed": {name: ladder_json(ladder) for name, ladder in dependence.observed.items()},
+    }
 
 
 def _track_from(document: dict[str, Any]) -> Track:
@@ -201,7 +245,15 @@ def _track_from(document: dict[str, Any]) -> Track:
     lacking = [name for name in frame.deciding if name not in ladders]
     if lacking:
         raise ValueError(f"no thresholds of {lacking[0]}")
-    return Track(facet, frame, dependence, ladders)
+    return Track(facet, frame, dependence, ladders, _cycle_from(document["cycle"], len(frame.counts)) if "cycle" in document else None)
+
+
+def _cycle_from(document: dict[str, Any], bins: int) -> Cycle:
+    counts = np.array(document["counts"], np.float64)
+    if counts.shape != (SLOTS, bins) or not np.isfinite(counts).all() or (counts < 0).any():
+        raise ValueError("what it says of the times of the day does not fit its bins")
+    follows = document.get("dependence")
+    return Cycle(str(document["time"]), counts, None if follows is None else _dependence_from(follows))
 
 
 def _dependence_from(document: dict[str, Any]) -> Dependence:

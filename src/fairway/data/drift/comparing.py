@@ -9,7 +9,8 @@ from typing import Any, Literal
 import numpy as np
 
 from fairway.data.drift import measures
-from fairway.data.drift.baseline import Baseline, Track, opened, tracks_of, with_dependence
+from fairway.data.drift.baseline import Baseline, Track, notes_of_cycles, opened, tracks_of, with_dependence
+from fairway.data.drift.cycle import time_of
 from fairway.data.drift.facets import Rows, read_facet
 from fairway.data.drift.frames import Frame, count_counts, count_numbers
 from fairway.data.drift.readings import Counts
@@ -52,13 +53,14 @@ def compare(
         names = [name for name in (columns or before.names()) if rules.of(name).watched and name in now.names()]
         tracks, notes = tracks_of(before, names, min(now.rows, before.rows))
         if batches is not None:
-            tracks = with_dependence(tracks, _head(batches), min(1_000, max(before.rows // 20, 50)))
+            tracks = with_dependence(tracks, _head(batches), min(1_000, max(before.rows // 20, 50)), time_of(before))
+            notes += notes_of_cycles(tracks, time_of(before)[1])
         else:
             notes.append(_UNORDERED)
         notes += _only_in(before, now)
     wanted = [t for t in tracks if rules.of(t.facet.column).watched and t.facet.column in now.names()]
     wanted = [t for t in wanted if columns is None or t.facet.column in columns]
-    found = [_measured(track, now, rules) for track in wanted]
+    found = [_measured(_at_the_same_times(track, now), now, rules) for track in wanted]
     joint_alpha = alpha * _JOINT if multivariate and reference_data is not None else 0.0
     made = _decided(found, rules, alpha - joint_alpha)
     following = {track.facet.column for track in wanted if track.dependence is not None}
@@ -122,6 +124,12 @@ class Measured:
             facet.column, facet.name, facet.kind, all_measures(frame, self.counts), name, value, thresholds[name], self.chance, drifted,
             self.rule.severity, note, bins_of(frame, self.counts),
         )  # fmt: skip
+
+
+def _at_the_same_times(track: Track, now: Rows) -> Track:
+    """Of what follows the time of the day, what it was at the times of these rows."""
+    frame = track.cycle.frame(track.frame, now) if track.cycle is not None else None
+    return track if frame is None or track.cycle is None else replace(track, frame=frame, dependence=track.cycle.dependence)
 
 
 def _measured(track: Track, now: Rows, rules: DriftRules) -> Measured:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import Any, Protocol
 
 import numpy as np
 
 from fairway.data.batch import Batch
 from fairway.data.drift.chance import Dependence, Ladder, fitted
-from fairway.data.drift.coding import Coder
 from fairway.data.drift.frames import Frame
 
 PIECES = 8
@@ -19,7 +18,15 @@ _FEWEST = 8
 _MOST = 16_000
 
 
-def consecutive(batches: Iterable[Batch], coders: list[Coder], window_rows: int) -> list[np.ndarray]:
+class Counting(Protocol):
+    """A `Coder`, or what counts as one does."""
+
+    @property
+    def bins(self) -> int: ...
+    def counted(self, batch: Batch, places: np.ndarray, windows: int, caches: dict[str, dict[str, Any]]) -> np.ndarray: ...
+
+
+def consecutive(batches: Iterable[Batch], coders: Sequence[Counting], window_rows: int) -> list[np.ndarray]:
     """For each coder (windows × bins) counts of windows of consecutive rows; the rows after the last whole window are left out."""
     kept: list[list[np.ndarray]] = [[] for _ in coders]
     open_: list[np.ndarray] = [np.zeros(coder.bins) for coder in coders]
@@ -38,9 +45,10 @@ def consecutive(batches: Iterable[Batch], coders: list[Coder], window_rows: int)
     return [np.concatenate(parts) if parts else np.zeros((0, coder.bins)) for parts, coder in zip(kept, coders, strict=True)]
 
 
-def learnt(frame: Frame, pieces: np.ndarray) -> Dependence | None:
+def learnt(frame: Frame, pieces: np.ndarray, *, observing: bool = True) -> Dependence | None:
     """From the counts of pieces of windows (`PIECES` make one): None where they differ no more than independent rows explain, or are too
-    few to tell. The longest blocks tell how much they differ, the shortest that tell the same are what is drawn from."""
+    few to tell. The longest blocks tell how much they differ, the shortest that tell the same are what is drawn from. `observing`: the
+    measures of the windows themselves are kept too, which takes counts as they are."""
     sizes = [size for size in (1, 2, 4, 8) if len(pieces) // size >= _FEWEST]
     if not sizes:
         return None
@@ -53,7 +61,7 @@ def learnt(frame: Frame, pieces: np.ndarray) -> Dependence | None:
     factors = _factors(frame, blocks[chosen])
     if not len(factors):
         return None
-    observed = _observed(frame, blocks[PIECES]) if PIECES in blocks else {}
+    observed = _observed(frame, blocks[PIECES]) if observing and PIECES in blocks else {}
     return Dependence(factors, len(blocks[chosen]) - 1, excesses[chosen][0], float(pieces.sum(-1).mean() * PIECES), observed)
 
 
