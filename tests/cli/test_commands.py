@@ -66,6 +66,11 @@ def modules_after(words: list[str]) -> set[str]:
     return set(done.stdout.rpartition("@")[2].split())
 
 
+def test_who_asks_for_the_dashboard_is_told_its_name(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["dashboard"]) == 2
+    assert capsys.readouterr().err.startswith("error: there is no command 'dashboard'; did you mean 'ui'?\n")
+
+
 def test_an_unknown_command_names_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["shwo"]) == 2
     assert capsys.readouterr().err == "error: there is no command 'shwo'; did you mean 'show'?\n  see: fairway --help\n"

@@ -49,7 +49,7 @@ def _unknown(word: str) -> str:
 
     if word.endswith((".py", ".yaml", ".yml")) and Path(word).exists():
         return f"there is no command {word!r}; did you mean `fairway run {word}`?"
-    close = difflib.get_close_matches(word, ENTRIES, 1)
+    close = ["ui"] if word == "dashboard" else difflib.get_close_matches(word, ENTRIES, 1)
     return f"there is no command {word!r}" + (f"; did you mean {close[0]!r}?" if close else "")
 
 
