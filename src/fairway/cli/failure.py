@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
+import threading
 from collections.abc import Callable
+from types import FrameType
 from typing import Any
 
 from fairway.errors import FairwayError, InternalError
@@ -22,6 +25,7 @@ def guard(function: Callable[..., int], *arguments: Any) -> int:
 
     `FAIRWAY_DEBUG=1` lets the whole traceback through.
     """
+    pressed = _note_interrupts()
     try:
         status = function(*arguments)
         sys.stdout.flush()
@@ -40,10 +44,27 @@ def guard(function: Callable[..., int], *arguments: Any) -> int:
         status = _click_status(error)
         if status is not None:
             return status
+        if pressed or str(error).startswith("Query interrupted"):  # C code passes on Ctrl-C as errors of its own
+            sys.stderr.write("\ninterrupted\n")
+            return INTERRUPTED_STATUS
         if os.environ.get("FAIRWAY_DEBUG") == "1":
             raise
         print_error(_unexpected(error))
         return InternalError.exit_status
+
+
+def _note_interrupts() -> list[bool]:
+    """A list that is not empty once Ctrl-C was pressed, which else acts as ever. What callbacks of C code cannot raise is not shown."""
+    pressed: list[bool] = []
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        pressed.append(True)
+        sys.unraisablehook = lambda _: None
+        signal.default_int_handler(number, frame)
+
+    if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, interrupt)
+    return pressed
 
 
 def _end_unread() -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import os
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import takewhile
 from typing import Any
@@ -289,7 +290,7 @@ def _apply(relation: Any, step: tuple[Any, ...]) -> Any:
             raise AssertionError(step)
 
 
-def translated(error: Exception, uri: str) -> Exception:
+def translated(error: Exception, uri: str) -> BaseException:
     """What DuckDB and the file system raise, as an error of ours that names the source."""
     from fairway.errors import FairwayError
 
@@ -297,15 +298,26 @@ def translated(error: Exception, uri: str) -> Exception:
         return error
     from fairway.data.sources.arrowstream import find_failure
 
-    if isinstance(own := find_failure(str(error)), Exception):
+    own = find_failure(str(error))
+    if isinstance(own, Exception):
         return translated(own, uri)
+    if own is not None:
+        return own  # Ctrl-C, in the midst of C code that passes on texts only
     import duckdb
 
     first = _first_line(error)
+    if first == "Query interrupted":  # how DuckDB passes on Ctrl-C
+        return KeyboardInterrupt()
     if isinstance(error, duckdb.OutOfMemoryException):
         return ConfigError(
             f"{uri} does not fit into the memory that reading may use: {first}",
             hint="free space in the folder for temporary files (TMPDIR)",
+        )
+    if "Could not write file" in first:  # what does not fit into memory is spilled
+        said = first.rpartition(": ")[2]
+        return ConfigError(
+            f"{uri} cannot be read: what does not fit into memory cannot be written to {tempfile.gettempdir()}: {said}",
+            hint="free space there, or name a folder that has some: TMPDIR=/path",
         )
     if "state machine reached an invalid state" in first:
         hint = "line ends are mixed far into the file (newline='mixed'), or a quote stands where none may be (quote='')"

@@ -8,7 +8,7 @@ import http.server
 import json
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -81,7 +81,7 @@ def _shut(*ends: socket.socket) -> None:
 
 
 @contextlib.contextmanager
-def cutter(host: str, port: int) -> Iterator[Cutter]:
+def cutter(host: str, port: int) -> Generator[Cutter]:
     made = Cutter(host, port)
     try:
         yield made
@@ -210,7 +210,7 @@ def test_redis_that_is_gone_for_a_while_loses_nothing(redis_server: str) -> None
                     client.xadd("gone", {"n": number})
         assert told == list(range(80)), "each row once, in order"
         assert client.xpending("gone", "g")["pending"] == 0
-        windows.close()
+        stream.close()
     client.close()
 
 
@@ -231,7 +231,7 @@ def test_redis_that_does_not_come_back_gives_what_was_not_done_to_the_next(redis
         assert _numbers(second) == list(range(10, 20))
         second.commit()
         assert any("could not be acknowledged" in note for note in stream.notes)
-        windows.close()
+        stream.close()
     again = [n for window in follow(f"{redis_server}/0?stream=away", **options, once=True) for n in _numbers(window)]
     assert again == list(range(10, 30))
     client.close()
@@ -254,6 +254,7 @@ def test_brokers_of_kafka_that_are_gone() -> None:
     first.commit()
     assert any("could not be committed and will come again" in note for note in stream.notes), stream.notes
     stream.stop()
-    windows.close()
+    stream.close()
+    later: dict[str, Any] = options | {"retry_s": 0.5}
     with pytest.raises(InfraError, match="does not answer"):
-        next(iter(follow(f"kafka://{broker.host}:{broker.port}/gone", **options | {"retry_s": 0.5})))
+        next(iter(follow(f"kafka://{broker.host}:{broker.port}/gone", **later)))

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+import os
 import signal
 import subprocess
 import sys
+import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from fairway.data.wholefiles import whole, write_whole
 from fairway.errors import ConfigError, NotFoundError
-from tests.data.faults.limited import fairway
+from tests.data.faults.limited import fairway, python
 
 _KILLED = """
 import os, signal, sys
@@ -124,3 +128,73 @@ def test_validate_with_a_full_disk(folder: Path) -> None:
 
 def test_a_folder_that_nobody_may_write_to(folder: Path) -> None:
     fairway("data", "convert", "x.csv", "/proc/out.parquet", folder=folder).refused("cannot be written")
+
+
+def test_rejects_and_a_full_disk(folder: Path) -> None:
+    (folder / "y.csv").write_text("a,b\n" + "1,2\n" * 6_000 + "x,3,4\n" * 20_000)
+    (folder / "temporary").mkdir()
+    made = fairway(
+        "data", "stats", "y.csv", "--set", "max_rejects=all", folder=folder, file_bytes=100_000,
+        environment={"TMPDIR": str(folder / "temporary")},
+    )  # fmt: skip
+    made.refused("cannot be kept in", "File too large", "TMPDIR")
+    assert list((folder / "temporary").iterdir()) == []
+
+
+_SPILL = """
+import duckdb, fairway as fw
+duckdb.sql("copy (select range as n, repeat(md5(range::varchar), 50) as t from range(300000)) to 't.parquet' (compression zstd)")
+import resource, signal
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, 1_000_000))
+try:
+    fw.read("t.parquet").sample(250_000, seed=1).rows()
+except Exception as error:
+    print(f"{type(error).__name__} {error}\\n{error.hint}")
+"""
+
+
+def test_what_does_not_fit_into_memory_and_a_full_disk(tmp_path: Path) -> None:
+    (tmp_path / "temporary").mkdir()
+    code = f"import os; os.environ['TMPDIR'] = {str(tmp_path / 'temporary')!r}\n" + _SPILL
+    made = python(code, folder=tmp_path, megabytes=1200, seconds=60)
+    assert "ConfigError" in made.out
+    assert "cannot be written to" in made.out, made
+    assert "free space there" in made.out
+    assert list((tmp_path / "temporary").iterdir()) == []
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["t.parquet", "temporary"]
+
+
+@pytest.mark.parametrize("ending", ["csv", "ndjson", "csv.gz"])
+def test_ctrl_c_ends_statistics_of_a_long_file_soon(tmp_path: Path, ending: str) -> None:
+    (tmp_path / "temporary").mkdir()
+    path = tmp_path / f"long.{ending}"
+    line = b'{"a": 1, "b": 2.5, "c": "text"}\n' if ending == "ndjson" else b"1,2.5,text\n"
+    text = (b"a,b,c\n" if ending != "ndjson" else b"") + line * (1_500_000 if ending == "ndjson" else 6_000_000)
+    path.write_bytes(gzip.compress(text, 1) if ending == "csv.gz" else text)
+    done = subprocess.Popen(
+        [sys.executable, "-m", "fairway", "data", "stats", path.name, "--out", "out.json"], cwd=tmp_path, stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE, env={**os.environ, "TMPDIR": str(tmp_path / "temporary")},
+    )  # fmt: skip
+    while not _reads(done.pid, path) and done.poll() is None:
+        pass
+    assert done.poll() is None
+    done.send_signal(signal.SIGINT)
+    begun = time.monotonic()
+    out, err = done.communicate(timeout=60)
+    assert time.monotonic() - begun < 5
+    assert done.returncode == 130, err
+    assert b"Traceback" not in out + err
+    assert b"aborted" in err or b"interrupted" in err
+    assert list((tmp_path / "temporary").iterdir()) == []
+    assert sorted(one.name for one in tmp_path.iterdir()) == [path.name, "temporary"]
+
+
+def _reads(process: int, path: Path) -> bool:
+    """Whether a process is well in the middle of a file."""
+    for one in Path(f"/proc/{process}/fd").glob("*"):
+        with suppress(OSError):
+            if one.resolve() == path:
+                place = Path(f"/proc/{process}/io").read_text()
+                return int(place.partition("rchar: ")[2].split()[0]) > 20_000_000
+    return False

@@ -89,7 +89,10 @@ class Rejects:
         self.count += 1
         if len(self.rows) < SHOWN:
             self.rows.append(Reject(line, column, text[:_CUT], reason[:_CUT], file))
-        self._write({"line": line, "column": column, "text": text, "reason": reason, "file": file})
+        try:
+            self._write({"line": line, "column": column, "text": text, "reason": reason, "file": file})
+        except OSError as error:
+            raise self._unkept(error) from error
         if not self.limit.unlimited and not self.limit.share and self.count > self.limit.rows + SHOWN:
             self.check(0, more=True)
 
@@ -106,10 +109,24 @@ class Rejects:
         self._open.write(json.dumps(one, ensure_ascii=False) + "\n")
 
     def close(self) -> None:
-        """Everything is in the file."""
-        if self._open is not None:
-            self._open.close()
-            self._open = None
+        """Everything is in the file. Raises ConfigError where it cannot be."""
+        kept, self._open = self._open, None
+        try:
+            if kept is not None:
+                kept.close()
+        except OSError as error:
+            raise self._unkept(error) from error
+
+    def _unkept(self, error: OSError) -> ConfigError:
+        kept, self._open = self._open, None
+        with suppress(OSError):
+            if kept is not None:
+                kept.close()
+        place = self.file or self.keep_at or tempfile.gettempdir()
+        return ConfigError(
+            f"rows of {self.uri} that cannot be read cannot be kept in {place}: {error.strerror}",
+            hint="free space there; rejects=FILE or TMPDIR=/path names another place",
+        )
 
     def told(self) -> Path | None:
         """The file, of which somebody is told now: it outlives the process."""
