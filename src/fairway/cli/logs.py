@@ -19,27 +19,24 @@ _COLOURS = ("cyan", "green", "yellow", "blue")
 @run_argument
 @click.argument("task", default="", shell_complete=complete_task, metavar="[TASK]")
 @click.option("-f", "--follow", is_flag=True, help="Go on printing until the run has ended.")
-@click.option("--attempt", type=click.IntRange(min=1), metavar="N", help="Only the N-th attempt; the last one if left out.")
+@click.option("--attempt", type=click.IntRange(min=1), metavar="N", help="The N-th attempt instead of the last.")
 @click.option("--all", is_flag=True, help="Every attempt, not only the last of each task.")
 @click.option("--rank", type=click.IntRange(min=0), metavar="R", help="Only what rank R of a gang wrote.")
-@click.option("--stacks", is_flag=True, help="Where each rank of a gang stood when it was found to hang.")
+@click.option("--stacks", is_flag=True, help="Where each rank of a gang that hung stood.")
 @click.option("-n", "--tail", type=click.IntRange(min=1), metavar="N", help="Only the last N lines.")
 @output_option
 @on_option
 @click.pass_obj
 def command(folder: str, run: str, task: str, tail: int | None, output: str | None, **asked: Any) -> None:
-    """Print what a run's tasks wrote to stdout and stderr, and the whole traceback of what failed.
+    """Print what a run's tasks wrote, and the whole traceback of what failed.
 
     TASK is a step ("train"), one task ("train[3]" or train.3) or a glob
     ("clean.*"); all tasks if left out. RUN may be the name of an endpoint, too.
-    Of a gang the lines of all ranks come in the order of their times, each with
-    its rank.
+    Of a gang: the lines of all ranks by time.
 
     \b
     Examples:
-      fairway logs
-      fairway logs last train.3
-      fairway logs last train --tail 20
+      fairway logs last train.3 --tail 20
       fairway logs -f nightly
       fairway logs last fit --rank 1
     """
