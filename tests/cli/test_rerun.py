@@ -213,3 +213,14 @@ def test_edited_code_needs_its_file(project: Project) -> None:
     done = rerun(project, "last", "load", "--edited")
     assert done.returncode == 2
     assert "the file that the run came from is not there any more" in done.stderr
+
+
+def test_a_gang_is_run_again_and_no_debugger_is_promised(tmp_path: Path) -> None:
+    project = Project(tmp_path)
+    gang = "import fairway as fw\n\n\n@fw.step(gang=fw.gang(replicas=2), cpu=0.1)\ndef fit() -> int:\n    raise ValueError('no')\n\n\n"
+    project.write("together.py", f"{gang}@fw.pipeline\ndef together():\n    return fit()\n")
+    assert project.ask("run", "together.py").status == 3
+    said = project.ask("rerun", "last", "fit", "--pdb")
+    assert "a debugger cannot stop in one of several processes" in said.err
+    again = project.ask("rerun", "last", "fit")
+    assert "ValueError" in again.text

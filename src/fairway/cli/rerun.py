@@ -11,7 +11,7 @@ import click
 from fairway.cli.arguments import complete_run, complete_task, on_option, open_workspace
 from fairway.cli.report import Failure, describe, join_lines, render_failure
 from fairway.cli.style import spell_duration
-from fairway.errors import ConfigError
+from fairway.errors import ConfigError, UnsupportedError
 from fairway.spec.artifact import ArtifactRef
 
 
@@ -48,6 +48,11 @@ def command(folder: str, run: str, task: str, pdb: bool, edited: bool) -> int:
         submission = prepare_edited(workspace.project, state, source)
         bundle, graph = submission.bundle, submission.graph
     spec = make_spec(workspace, found.id, one.scope, one.node, one.index, bundle=bundle, graph=graph)
+    if pdb and spec.step.gang.replicas:
+        raise UnsupportedError(
+            f"{one.address} is a gang: a debugger cannot stop in one of several processes",
+            hint=f"without --pdb it is run again here; `fairway logs {found.id} {one.address}` has each rank's lines",
+        )
     began = time.monotonic()
     outcome = run_foreground(workspace, spec, pdb=pdb, source=workspace.project.root)
     took = spell_duration(time.monotonic() - began)

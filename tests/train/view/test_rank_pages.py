@@ -6,6 +6,7 @@ import html
 import json
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -100,6 +101,17 @@ def test_only_a_gang_has_a_tab_of_ranks(client: TestClient, gang: Project) -> No
     assert 'data-tab="ranks"' in get(client, gang)
     assert 'data-tab="ranks"' not in get(client, gang, task="report")
     assert 'data-tab="log"' in get(client, gang, task="report", tab="ranks")
+
+
+def test_a_gang_that_failed_is_run_again_without_the_debugger_that_it_cannot_have(tmp_path: Path) -> None:
+    project = Project(tmp_path)
+    broken = "import fairway as fw\n\n\n@fw.step(gang=fw.gang(replicas=2), cpu=0.1)\ndef fit() -> int:\n    raise ValueError('no')\n\n\n"
+    project.write("fails.py", f"{broken}@fw.pipeline\ndef fails():\n    return fit()\n")
+    assert project.ask("run", "fails.py").status == 3
+    with Server(project.root / ".fairway").client() as client:
+        page = words(get(client, project))
+    assert "Try it here: fairway rerun" in page
+    assert "--pdb" not in page
 
 
 def test_what_a_gang_used_is_told_by_rank(client: TestClient, gang: Project) -> None:
