@@ -32,7 +32,7 @@ _MPIRUN = ("mpirun", "--allow-run-as-root", "-np", "2", "python", "mpi_loop.py")
 DUELS = (
     Duel("torchrun", "PyTorch", "torch_gang.py", ("torchrun", "--nproc-per-node", "2", "torch_loop.py"), 400),
     Duel("xgb.dask", "XGBoost", "xgboost_gang.py", ("python", "xgboost_dask.py"), 150),
-    Duel("mpirun", "MPI", "mpi_gang.py", _MPIRUN, 400),
+    Duel("mpirun", "MPI", "mpi_gang.py", _MPIRUN, 3000),
 )
 
 
