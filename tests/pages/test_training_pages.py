@@ -72,7 +72,7 @@ def live(dashboard: Dashboard, trained: Path, tmp_path: Path) -> Iterator[tuple[
     try:
         while True:
             listed = json.loads(fairway(trained, "runs", "-o", "json"))
-            rows = [row for row in listed if row["name"] == "together" and row.get("status", "running") == "running"]
+            rows = [row for row in listed if row.get("name") == "together" and row.get("status", "running") == "running"]
             if rows and "waits" in fairway(trained, "logs", rows[0]["run"], "fit", check=False):
                 break
             assert process.poll() is None

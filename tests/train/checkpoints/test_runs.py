@@ -48,7 +48,8 @@ def main(sharded: bool = True):
 @pytest.mark.parametrize("sharded", [True, False])
 def test_a_gang_goes_on_from_the_newest_checkpoint_of_all_its_ranks(rig: Rig, sharded: bool) -> None:
     begun, seen, different = outputs(rig.run(GANG, {"sharded": sharded}))["result"]
-    assert 4 <= begun <= 5 and seen == different == 20
+    newest = 5 if sharded else 6  # rank 0, which alone saves what all have in common, may be a step ahead of the one that is killed
+    assert 4 <= begun <= newest and seen == different == 20
 
 
 def test_a_step_ends_when_what_it_saved_is_on_disk(rig: Rig) -> None:

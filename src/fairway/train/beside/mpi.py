@@ -28,31 +28,28 @@ def serve(host: str, port: int, key: str) -> None:
     """Run commands until this process is ended by SIGTERM. Ranks that have just ended are still taking leave of mpirun: for a moment it
     waits for them."""
     running: list[threading.Thread] = []
-    signal.signal(signal.SIGTERM, _leave)
-    try:
-        _serve(host, port, key, running)
-    finally:
-        until = time.monotonic() + _LEAVE_S
-        for thread in running:
-            thread.join(max(0.0, until - time.monotonic()))
+    told, tell = os.pipe()
+    os.set_blocking(tell, False)
+    signal.set_wakeup_fd(tell)  # a signal that comes just before one begins to wait would not wake who waits for a connection
+    signal.signal(signal.SIGTERM, lambda *_: None)
+    listener = Listener((host, port), authkey=key.encode())
+    threading.Thread(target=_accept, args=(listener, running), daemon=True).start()
+    os.read(told, 1)
+    until = time.monotonic() + _LEAVE_S
+    for thread in running:
+        thread.join(max(0.0, until - time.monotonic()))
 
 
-def _leave(*_: object) -> NoReturn:
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    raise SystemExit(0)
-
-
-def _serve(host: str, port: int, key: str, running: list[threading.Thread]) -> NoReturn:
-    with Listener((host, port), authkey=key.encode()) as listener:
-        while True:
-            try:
-                caller = listener.accept()
-            except (AuthenticationError, OSError, EOFError):
-                print("fairway: refused a caller that does not know the gang's key", file=sys.stderr, flush=True)
-                continue
-            running[:] = [thread for thread in running if thread.is_alive()]
-            running.append(threading.Thread(target=_run_for, args=(caller,), daemon=True))
-            running[-1].start()
+def _accept(listener: Listener, running: list[threading.Thread]) -> NoReturn:
+    while True:
+        try:
+            caller = listener.accept()
+        except (AuthenticationError, OSError, EOFError):
+            print("fairway: refused a caller that does not know the gang's key", file=sys.stderr, flush=True)
+            continue
+        running[:] = [thread for thread in running if thread.is_alive()]
+        running.append(threading.Thread(target=_run_for, args=(caller,), daemon=True))
+        running[-1].start()
 
 
 def _run_for(caller: Any) -> None:
@@ -70,7 +67,8 @@ def _run_for(caller: Any) -> None:
     process = subprocess.Popen(
         ["sh", "-c", line], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
     )
-    pumps = [threading.Thread(target=_pump, args=(pipe, name, send)) for pipe, name in ((process.stdout, "out"), (process.stderr, "err"))]
+    pipes = ((process.stdout, "out"), (process.stderr, "err"))
+    pumps = [threading.Thread(target=_pump, args=(pipe, name, send), daemon=True) for pipe, name in pipes]
     for thread in (*pumps, threading.Thread(target=_end_with_caller, args=(caller, process), daemon=True)):
         thread.start()
     for thread in pumps:
@@ -136,6 +134,7 @@ def main(argv: Sequence[str]) -> int:
     """Dispatch; returns the exit status."""
     if argv[:1] == ["serve"] and len(argv) == 3:
         serve(argv[1], int(argv[2]), os.environ["FAIRWAY_GANG_KEY"])
+        return 0
     if argv[:1] == ["rsh"] and len(argv) > 2:
         return rsh(argv[1], argv[2:], os.environ)
     print(__doc__, file=sys.stderr)
