@@ -129,6 +129,11 @@ class GangStory:
         while sum(line.startswith(word) for line in self.noted) < count:
             self.bell.wait()
 
+    def sent(self, step: int) -> None:
+        """Wait until the server has a whole checkpoint of that step or a later one. A training that goes on rings the bell."""
+        while not any(int(path.parent.name[5:14]) >= step for path in (self.cluster.folder / "claims").rglob("step-*/manifest.json")):
+            self.bell.wait()
+
     def begun(self, count: int) -> None:
         """Wait until so many ranks have begun in all."""
         self.hear("begun", count)

@@ -128,7 +128,7 @@ def test_a_run_that_is_cancelled_takes_its_gang_with_it(story: GangStory) -> Non
 
 def test_a_gang_goes_on_from_its_newest_checkpoint_on_other_machines(story: GangStory) -> None:
     done = story.begin("replicas=2, restarts=1", source=TRAINING)
-    story.hear("kept", 8)
+    story.sent(4)
     story.cluster.faults.kill_process(story.pod(1))
     story.begun(4)
     story.open_gate()
@@ -152,7 +152,7 @@ def small(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 def test_a_gang_shrinks_when_a_node_is_gone_and_grows_at_a_checkpoint_when_there_is_room(small: GangStory) -> None:
     done = small.begin("replicas=3, min_replicas=2, restarts=0", cpu=3.0, source=TRAINING)
     small.begun(3)
-    small.hear("kept", 3)
+    small.sent(1)
     node = next(each for each in small.nodes() if each != small.server_node())
     small.cluster.faults.remove_node(node)
     small.begun(5)
