@@ -19,6 +19,7 @@ from sklearn.linear_model import LinearRegression
 import fairway as fw
 from tests.serve.replica.rig import Replica, replica, script
 
+ROOT = Path(__file__).parents[2]
 X = np.random.default_rng(1).normal(size=(1000, 23)).astype(np.float32)
 WEIGHTS = np.arange(1, 24, dtype=np.float32)
 
@@ -184,10 +185,12 @@ def test_our_messages_are_what_protoc_makes_of_their_source() -> None:
     from google.protobuf import descriptor_pb2
 
     from fairway.serve.protocols import inference_messages
-    from tools.make_inference_messages import render
 
+    # protoc in a process of its own: its library and that of a framework that is loaded here crash each other
+    code = "from tools.make_inference_messages import render; print(render())"
+    rendered = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     scope: dict[str, Any] = {}
-    made = next(line for line in render().split("DESCRIPTOR = ")[1:])
+    made = next(line for line in rendered.split("DESCRIPTOR = ")[1:])
     exec("DESCRIPTOR = " + made.split("\n)\n")[0] + "\n)", scope)  # the same data, whatever the version of protoc
     ours, theirs = (
         descriptor_pb2.FileDescriptorProto.FromString(base64.b64decode(text))
