@@ -31,9 +31,9 @@ def ask(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ask:
         return done
 
     cities = ("Oslo", "Bergen", "Kraków")
-    rows = [f"{n},{20 + n * 7 % 50},{cities[n % 3]},{n % 2}" for n in range(300)]
+    rows = [f"{n},{20 + n * 7 % 50},{cities[n % 3]},{n * n % 17 % 2}" for n in range(300)]
     Path("train.csv").write_text("\n".join(["customer_id,age,city,churned", *rows, ""]), encoding="utf-8")
-    bad = [row.replace("Oslo", "Gdańsk") if n % 10 == 0 else row for n, row in enumerate(rows)]
+    bad = [row.replace("Oslo", "Gdańsk") if n % 7 == 0 else row for n, row in enumerate(rows)]
     Path("new.csv").write_text("\n".join(["customer_id,age,city,churned", *bad, ""]), encoding="utf-8")
     return run
 

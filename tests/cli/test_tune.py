@@ -122,7 +122,7 @@ def test_a_search_over_a_pipeline_takes_its_parameters_and_learns_from_a_past_ru
         (["fit.py:fit", "--metric", "acc", "--vary", "lr=float:1"], "a low and a high end"),
         (["fit.py:fit", "--metric", "acc", "--vary", "rl=1,2"], "has no parameter `rl`"),
         (["fit.py:fit", "--metric", "acc", "--space", "nowhere.yaml"], "there is no file nowhere.yaml"),
-        (["fit.py:fti", "--metric", "acc", "--vary", "lr=1,2"], "has no pipeline `fti`"),
+        (["fit.py:fti", "--metric", "acc", "--vary", "lr=1,2"], "has neither a pipeline nor a step `fti`"),
         (["fit.py:fit", "--metric", "acc", "--vary", "lr=1,2", "--sampler", "magic"], "no sampler 'magic'"),
         (["fit.py:fit", "--metric", "acc", "--vary", "lr=1,2", "--direction", "up"], "direction: 'up'"),
         (["fit.py:fit", "--metric", "acc", "--vary", "lr=1,2", "-p", "bse=1"], "bse"),

@@ -163,4 +163,4 @@ def test_an_element_with_100000_attributes(tmp_path: Path) -> None:
     begun = time.process_time()
     with pytest.raises(ConfigError, match="100,000 different attributes"):
         read(str(path))
-    assert time.process_time() - begun < 2
+    assert time.process_time() - begun < 6  # it took minutes

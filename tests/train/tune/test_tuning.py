@@ -337,7 +337,7 @@ STEP = """
         ('fw.tune(fit, space={"lr": [1]}, metric="a", model="x", lr=1.0)', "both in the space and given"),
         ('fw.tune(fit, space={"lr": [1]}, metric="a")', "is called without `model`"),
         ('fw.tune(fit, space={"lr": [1]}, metric="a", model="x", depht=3)', "has no parameter `depht`"),
-        ('fw.tune(fit, space={"lr": ("float", 1)}, metric="a", model="x")', ""),
+        ('fw.tune(fit, space={"lr": ("float", 1)}, metric="a", model="x")', "begins with 'float', and is no range"),
         ('fw.tune(fit, space={"lr": ("float", 2, 1)}, metric="a", model="x")', "`lr.low` is 2.0, above `high`"),
         ('fw.tune(fit, space={}, metric="a", model="x")', "must name parameters"),
         ('fw.tune(fit, space={"lr": [1]}, metric=[], model="x")', "names no metric"),

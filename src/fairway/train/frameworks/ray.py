@@ -13,6 +13,8 @@ from fairway.train.frameworks.plain import Plain
 
 _COME_S = 120.0
 _SILENT = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_DISABLE_IMPORT_WARNING": "1"}
+# All nodes are there before anybody asks; on a busy machine the answer may take longer than the five seconds that Ray waits by itself.
+_PATIENT = {"RAY_gcs_rpc_server_connect_timeout_s": "60", "RAY_py_gcs_connect_timeout_s": "60"}
 
 
 class Ray(Plain):
@@ -68,5 +70,7 @@ def _has_node(place: Place, rank: int) -> bool:
 
 
 def _variables(place: Place) -> dict[str, str]:
-    """No statistics are sent; on one machine Ray keeps to the loopback, as it does by itself on macOS."""
-    return {**_SILENT, "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0" if place.on_one_machine else "1"}
+    """No statistics are sent; who knows the gang's key may use its cluster, and nobody else, whatever keys this user has for others; on
+    one machine Ray keeps to the loopback, as it does by itself on macOS."""
+    key = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": place.key} if place.key else {"RAY_AUTH_MODE": "disabled"}
+    return {**_SILENT, **_PATIENT, **key, "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0" if place.on_one_machine else "1"}
