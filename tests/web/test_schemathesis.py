@@ -131,7 +131,7 @@ def test_what_one_request_answers_the_next_one_can_ask_about(url: str) -> None:
     seen: set[str] = set()
 
     class Story(linked.include(path_regex="^/runs", method="GET").as_state_machine()):  # type: ignore[misc]
-        """Requests that follow the document's links. They only ask: what one story deletes the next would miss, and no two would be alike."""
+        """Requests that follow the document's links. They only ask: what one deletes the next would miss."""
 
         def get_call_kwargs(self, case: Any) -> dict[str, Any]:
             return {"base_url": url, "headers": {"Fairway-Token": TOKEN}, "timeout": 10}
