@@ -73,7 +73,7 @@ def test_an_install_is_few_distributions_and_small(installed: Path) -> None:
     names, size_bytes = content(installed)
     assert "fairway" in names
     assert len(names) <= 16
-    assert size_bytes <= 40_000_000
+    assert size_bytes <= 42_000_000  # a third of it is Fairway with its compiled files, the rest what it needs
 
 
 def test_data_needs_few_distributions_and_does_all_of_its_work_with_them(installed: Path, wheel: Path, tmp_path: Path) -> None:
