@@ -9,9 +9,9 @@ import sys
 from typing import Any
 
 
-def check(rows: int, pairs: int, seed: int, *, others: int = 0) -> dict[str, Any]:
+def check(rows: int, pairs: int, seed: int, *, others: int = 0, table: Any = None) -> dict[str, Any]:
     """Disjoint rows drawn at random: codes as whole numbers in every other pair, as words in the others. `others`: how many rows are held
-    to the schema, if not as many as it was inferred from."""
+    to the schema, if not as many as it was inferred from; `table`: a batch in place of the file's."""
     import numpy as np
 
     from fairway.data.anomalies import validate
@@ -23,7 +23,7 @@ def check(rows: int, pairs: int, seed: int, *, others: int = 0) -> dict[str, Any
 
     from .falsealarms import CREDIT
 
-    [whole] = read(CREDIT).batches(rows=1_000_000)
+    [whole] = [table] if table is not None else read(CREDIT).batches(rows=1_000_000)
     generator = np.random.default_rng(seed)
     alarmed: list[str] = []
     for pair in range(pairs):

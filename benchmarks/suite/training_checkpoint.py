@@ -9,7 +9,8 @@ from benchmarks.figures import OURS, Bar
 from benchmarks.session import Benchmark, Session
 from benchmarks.training.bench import command, found_by, project
 
-_WHAT = "a checkpoint of 500 MB: time taken from a training on one core, of a synchronous save"
+_WHAT = "a checkpoint of 500 MB, beside=True: time taken from a training on one core, of a synchronous save"
+_PLAIN = "the same without beside=True: time taken from training"
 TAKEN = Bar("training-checkpoint", _WHAT, 0.05, "× synchronous")
 
 
@@ -49,6 +50,9 @@ def measure(session: Session) -> None:
         through = f"written {median(each['through'] for each in made):.2f} s after its beginning; steps of {1000 * made[0]['pace']:.1f} ms"
         figure = f"time taken from training {setting.where}, of a synchronous save" if number else TAKEN.name
         session.record(figure, OURS, TAKEN.unit, list(taken), through)
+        plain = [(each["blocked"] + each["lost"]) / sync for each in found["plain"]]
+        session.record(f"{_PLAIN} {setting.where}", OURS, TAKEN.unit, plain)
+        session.record(f"`save` blocks training {setting.where}, beside=False", OURS, "s", [each["blocked"] for each in found["plain"]])
         first = f"the first, into new memory: {found['first']:.3f} s"
         session.record(f"`save` blocks training {setting.where}", OURS, "s", [each["blocked"] for each in made], first)
         session.record(f"training loses while it is written {setting.where}", OURS, "s", [each["lost"] for each in made])

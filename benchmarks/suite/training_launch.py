@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 from benchmarks.figures import OURS, Bar, ratio_of_pairs
 from benchmarks.process import Command, CommandError, run
 from benchmarks.session import Benchmark, Session
 from benchmarks.training.bench import command, last_run, marks, project
+from benchmarks.training.rounds import take_rounds
 
 WARM = Bar("training-warm", "two PyTorch ranks, worker warm: from the end of the step before to `init_process_group` done", 0.5, "s")
 SCRIPT = Bar("training-cold", "nothing warm: from the shell to `init_process_group` done, the same script", 1.0, "of torchrun")
@@ -24,17 +27,16 @@ def measure(session: Session) -> None:
         "fairway, a step": command(session, folder, "fairway", "run", "launch_step.py"),
         "torchrun": command(session, folder, "torchrun", "--nproc-per-node", "2", "launch.py"),
     }
-    found: dict[str, list[float | None]] = {name: [] for name in ways}
-    for number in range(-1, 5 if session.quick else 10):  # a first round reads files from disk and compiles sources
-        for name, words in ways.items():
-            session.talk(f"{name} {number + 1}")
-            took = meet(words, folder)
-            found[name] += [took] if number >= 0 else []
+    for words in ways.values():  # a first round reads files from disk and compiles sources
+        with suppress(CommandError):
+            meet(words, folder)
+    taken = take_rounds({name: partial(meet, words, folder) for name, words in ways.items()}, 5 if session.quick else 10, session.talk)
+    found = taken.found
     for name, values in found.items():
         session.record(FIGURE, name, "s", values)
     for bar, name in ((SCRIPT, OURS), (STEP, "fairway, a step")):
         pairs = [ratio_of_pairs([ours], [theirs]) for ours, theirs in zip(found[name], found["torchrun"], strict=True)]
-        session.record(bar.name, OURS, bar.unit, pairs)
+        session.record(bar.name, OURS, bar.unit, pairs, taken.note)
 
 
 def meet(words: Command, folder: Path) -> float:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 
 from benchmarks.figures import OURS, Bar, interval_of_ratios, ratio_of_pairs
-from benchmarks.process import CommandError
+from benchmarks.process import Command, CommandError
 from benchmarks.session import Benchmark, Session
 from benchmarks.training.bench import command, found_by, project
+from benchmarks.training.rounds import take_rounds
 
 
 @dataclass(frozen=True)
@@ -47,22 +50,24 @@ def measure(session: Session) -> None:
             OURS: command(session, folder, "fairway", "run", duel.ours, variables=variables),
             duel.name: command(session, folder, *duel.theirs, variables=variables),
         }
-        found: dict[str, list[float | None]] = {name: [] for name in ways}
         pairs = QUICK_PAIRS if session.quick else PAIRS
         try:
-            for number in range(pairs):
-                for name in ways if number % 2 else reversed(ways):  # nobody is always the second
-                    session.talk(f"{name} {number + 1} of {pairs}")
-                    told = found_by(ways[name], folder / "found.json")
-                    found[name].append(told["samples"] / told["seconds"])
+            taken = take_rounds({name: partial(speed, words, folder) for name, words in ways.items()}, pairs, session.talk)
         except CommandError as error:
             session.record(duel.bar.name, OURS, duel.bar.unit, [], str(error))
             continue
+        found = taken.found
         for name, values in found.items():
             session.record(f"samples a second of {duel.framework}", name, "", values)
         ratios = [ratio_of_pairs([ours], [theirs]) for ours, theirs in zip(found[OURS], found[duel.name], strict=True)]
-        row = session.record(duel.bar.name, OURS, duel.bar.unit, ratios, f"{pairs} pairs")
+        row = session.record(duel.bar.name, OURS, duel.bar.unit, ratios, "; ".join(filter(None, (f"{pairs} pairs", taken.note))))
         row.interval = interval_of_ratios(ratios) or ()
+
+
+def speed(words: Command, folder: Path) -> float:
+    """Samples a second of one run. Raises CommandError."""
+    told = found_by(words, folder / "found.json")
+    return told["samples"] / told["seconds"]
 
 
 BENCHMARK = Benchmark("training-throughput", "training under Fairway and without it", tuple(duel.bar for duel in DUELS), measure)

@@ -6,6 +6,8 @@ What crosses processes is `fairway.spec.outcome.ErrorInfo`, never a pickled exce
 
 from __future__ import annotations
 
+from typing import Any
+
 
 class FairwayError(Exception):
     """An error with a stable `code`, a `hint` (what to do about it) and a process `exit_status`.
@@ -81,6 +83,8 @@ class TaskError(FairwayError):
     """A task of a run did not succeed."""
 
     code, exit_status = "FW-TASK", 3
+    run: Any = None
+    """The `fw.Run` whose task it is, where the run was started from Python."""
 
 
 class TaskFailed(TaskError):

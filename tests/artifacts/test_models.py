@@ -97,6 +97,14 @@ print(digest)
     assert artifacts.save(RandomForestClassifier(3, random_state=0).fit(X, X[:, 0] > 0.5), store, scratch).digest == there
 
 
+def test_a_model_that_is_no_estimator_is_kept_without_scikit_learn(tmp_path: Path) -> None:
+    code = (
+        "import sys; import numpy as np; from fairway.step.serializers import models; from fairway.step.types import Model;"
+        f"print(models.save(Model(np.zeros(3)), {str(tmp_path / 'model')!r}, trust=False)['framework'], 'sklearn' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split() == ["numpy", "False"]
+
+
 def test_code_of_the_users_own_needs_trust(store: FolderArtifactStore, scratch: Path, data: Any) -> None:
     X, y = data
     fitted = make_pipeline(Halver(), LinearRegression()).fit(X[["a"]], y)

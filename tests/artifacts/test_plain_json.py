@@ -134,6 +134,32 @@ def test_numpy_scalars_become_numbers() -> None:
     assert [type(v) for v in made] == [float, int, bool, str, float]
 
 
+class Pytz(dt.tzinfo):
+    """A zone that names itself as those of pytz do: one object for each offset, which `fold` does not change."""
+
+    zone = "Europe/Berlin"
+
+    def __init__(self, hours: int) -> None:
+        self._offset = dt.timedelta(hours=hours)
+
+    def utcoffset(self, moment: dt.datetime | None) -> dt.timedelta:
+        return self._offset
+
+    def dst(self, moment: dt.datetime | None) -> dt.timedelta:
+        return dt.timedelta()
+
+    def tzname(self, moment: dt.datetime | None) -> str:
+        return "CET"
+
+
+@pytest.mark.parametrize("hours", [1, 2])
+def test_a_time_in_a_zone_of_pytz_keeps_its_zone_and_its_offset(hours: int) -> None:
+    twice = dt.datetime(2026, 10, 25, 2, 30, tzinfo=Pytz(hours))  # when the clock is set back: at +02:00, and again at +01:00
+    made = plainjson.parse(plainjson.render(twice))
+    assert made.tzinfo == zoneinfo.ZoneInfo("Europe/Berlin")
+    assert made.utcoffset() == dt.timedelta(hours=hours)
+
+
 def test_pandas_scalars_come_back() -> None:
     pd = import_module("pandas")
     stamp = pd.Timestamp("2026-01-01 00:00:00.123456789", tz="Europe/Berlin")

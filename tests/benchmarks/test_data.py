@@ -26,7 +26,8 @@ def test_a_damage_is_found_by_what_is_not_said_of_the_undamaged_table():
 
 
 def test_others_are_shown_the_same_values_with_nan_for_nothing(tmp_path):
-    pandas = pytest.importorskip("pandas")
+    import pandas
+
     columns = {"n": np.arange(3), "f": [1.5, None, 2.5], "t": ["ö", "b", "c"], "at": np.array(["2026-01-01"] * 3, "datetime64[us]")}
     write(tmp_path / "one.npz", columns)
     frame = validators.load(str(tmp_path / "one.npz"))

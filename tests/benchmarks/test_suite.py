@@ -144,6 +144,7 @@ PROMISED = {
     "training-stall": (2, "s"),
     "training-stacks": (0, "ranks"),
     "tune-trial": (25, "ms"),
+    "tune-trial-2000": (25, "ms"),
     "tune-repeated": (0, "trials"),
     "tune-history": (0, "trials"),
     "emoji-f1": (0.25, ""),

@@ -21,6 +21,7 @@ from fairway.spec.graph import Axis, Expr, Graph, Guard, Node, Param, Port, Step
 from fairway.spec.ports import run_now
 from fairway.store import open_journal
 from fairway.testing.scripted import Call, ScriptedExecutor
+from tests.apart import forget_settings
 from tests.cli.project import Project
 
 FIRST_RUN = "20261124-081503-x7kq3"
@@ -116,8 +117,7 @@ def inline(value: Any) -> ArtifactRef:
 
 @pytest.fixture
 def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shop]:
-    for name in ("FAIRWAY_HOME", "FAIRWAY_JOURNAL", "FAIRWAY_PROJECT", "FORCE_COLOR", "FAIRWAY_DEBUG"):
-        monkeypatch.delenv(name, raising=False)
+    forget_settings(monkeypatch)
     root = tmp_path / "shop"
     root.mkdir()
     yield Shop(root)
@@ -132,8 +132,7 @@ def shop_with_run(shop: Shop) -> Shop:
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
     """A project of real files, run by the real executor."""
-    for name in ("FAIRWAY_HOME", "FAIRWAY_JOURNAL", "FAIRWAY_PROJECT", "FORCE_COLOR", "FAIRWAY_DEBUG"):
-        monkeypatch.delenv(name, raising=False)
+    forget_settings(monkeypatch)
     return Project(tmp_path)
 
 

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 import fairway as fw
-from fairway.engine.client import Output, Runs
+from fairway.engine.client import Runs
+from fairway.engine.outputs import Output
 from fairway.errors import NotFoundError
 from fairway.spec.artifact import ArtifactRef
 from fairway.step import artifacts

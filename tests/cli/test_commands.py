@@ -14,6 +14,7 @@ from click.testing import CliRunner
 from fairway.cli import COMPLETION_VARIABLE, main
 from fairway.cli.app import app
 from fairway.cli.commands import ENTRIES, render_help
+from fairway.cli.meant import SAME
 from tests.cli.conftest import FIRST_RUN, Shop
 
 NAMES = set(
@@ -50,7 +51,9 @@ def test_help_fits_a_screen_and_needs_no_click() -> None:
     text = render_help()
     assert len(text.splitlines()) < 24
     assert max(len(line) for line in text.splitlines()) <= 80
-    assert modules_after(["--help"]).isdisjoint({"click", "rich", "pathlib", "asyncio", "inspect"})
+    loaded = modules_after(["--help"])
+    assert loaded.isdisjoint({"click", "rich", "pathlib", "asyncio", "inspect"})
+    assert len(loaded) < 80 and sum(name.startswith("fairway") for name in loaded) < 9, "what is imported is what it costs"
 
 
 def test_click_shows_the_same_help() -> None:
@@ -74,6 +77,52 @@ def test_who_asks_for_the_dashboard_is_told_its_name(capsys: pytest.CaptureFixtu
 def test_an_unknown_command_names_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["shwo"]) == 2
     assert capsys.readouterr().err == "error: there is no command 'shwo'; did you mean 'show'?\n  see: fairway --help\n"
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("list", "'runs'"),
+        ("ls", "'runs'"),
+        ("start", "'run'"),
+        ("status", "'show' or 'runs'"),
+        ("kill", "'cancel'"),
+        ("stop", "'cancel'"),
+        ("rm", "'archive' or 'gc'"),
+        ("Delete", "'archive' or 'gc'"),
+        ("help", "'--help'"),
+        ("token ls", "'list'"),
+        ("token rm", "'remove'"),
+        ("secret add", "'set'"),
+        ("artifacts list", "'ls'"),
+        ("data describe", "'stats'"),
+        ("data schema fereze", "'freeze'"),
+    ],
+)
+def test_what_other_programs_call_it_names_the_command(typed: str, meant: str, capsys: pytest.CaptureFixture[str]) -> None:
+    *group, word = typed.split()
+    assert main(typed.split()) == 2
+    told = f"error: there is no command {word!r}; did you mean {meant}?\n  see: {' '.join(['fairway', *group])} --help\n"
+    assert capsys.readouterr().err == told
+
+
+def test_all_that_is_meant_is_there_somewhere() -> None:
+    known = {"--help", "--version"}
+
+    def walk(group: click.Group) -> None:
+        for name in group.list_commands(click.Context(group)):
+            known.add(name)
+            found = group.get_command(click.Context(group), name)
+            if isinstance(found, click.Group):
+                walk(found)
+
+    walk(app)
+    assert {name for _, ours in SAME for name in ours} <= known
+
+
+def test_a_word_like_nothing_is_told_so(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["zzzzz"]) == 2
+    assert capsys.readouterr().err == "error: there is no command 'zzzzz'\n  see: fairway --help\n"
 
 
 def test_a_wrong_option_is_two_lines(capsys: pytest.CaptureFixture[str]) -> None:

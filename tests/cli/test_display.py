@@ -10,14 +10,28 @@ from fairway.cli.board import Board, strip_indices
 from fairway.cli.display import PlainDisplay
 from fairway.cli.lines import board_of, spell_facts
 from fairway.cli.report import group_failures, render_failures, render_outputs, render_way_on
+from fairway.cli.show import render_run
 from fairway.engine.apply import fold
 from fairway.spec.artifact import ArtifactRef
-from fairway.spec.event import AttemptEnded, AttemptGivenUp, AttemptPlanned, CachedItem, CancelRequested, RunEnded, RunStarted, TasksCached
+from fairway.spec.event import (
+    AttemptEnded,
+    AttemptGivenUp,
+    AttemptPlanned,
+    CachedItem,
+    CancelRequested,
+    MapExpanded,
+    RetryScheduled,
+    RunEnded,
+    RunResumed,
+    RunStarted,
+    TasksCached,
+)
 from fairway.spec.graph import Expr, Graph, Node, Port, StepDef
-from fairway.spec.outcome import ErrorInfo, Frame, Outcome
+from fairway.spec.outcome import ErrorInfo, Frame, ItemOutcome, Outcome
 from fairway.spec.record import replace
+from fairway.spec.resources import Retry
 from fairway.testing.scripted import Call
-from tests.cli.conftest import FIRST_RUN, SECOND_RUN, Shop, inline, make_graph
+from tests.cli.conftest import FIRST_RUN, SECOND_RUN, Shop, compute, inline, make_graph
 
 
 def shown(shop: Shop, **more: Any) -> tuple[list[str], Any]:
@@ -43,6 +57,81 @@ def test_one_line_per_step_that_has_ended(shop: Shop) -> None:
         "- discard skipped (condition)",
         "✓ publish T",
     ]
+
+
+def test_a_step_that_went_well_at_last_says_why_it_was_tried_again(shop: Shop) -> None:
+    def once(call: Call) -> Any:
+        if call.step == "load" and call.n == 1:
+            raise ValueError("rank 1 of 2 failed first\nand more")
+        return compute(call)
+
+    graph = make_graph()
+    graph = replace(graph, steps={**graph.steps, "load": replace(graph.steps["load"], retry=Retry(attempts=2))})
+    lines, _ = shown(shop, compute=once, graph=graph)
+    assert "✓ load T retried 1× (rank 1 of 2 failed first)" in words(lines)
+
+
+def test_why_a_step_is_tried_again_is_said_while_it_is() -> None:
+    graph = make_graph()
+    graph = replace(graph, steps={**graph.steps, "load": replace(graph.steps["load"], retry=Retry(attempts=3))})
+    why = "rank 1 of 2 failed first: the step's process was killed by SIGKILL, from outside"
+    events = [
+        RunStarted(FIRST_RUN, graph, {"path": inline("data.csv"), "depths": inline([1])}, "", 100.0),
+        AttemptPlanned("a-1", "", "load", ((),), 1, 100.5),
+        AttemptEnded("a-1", Outcome("a-1", "failed", error=ErrorInfo("crash", "FW-TASK-FAILED", why)), 102.1),
+        RetryScheduled("", "load", ((),), 2, 102.3),
+        AttemptPlanned("a-2", "", "load", ((),), 2, 102.4),
+    ]
+    said = "retried 1× (rank 1 of 2 failed first: killed by SIGKILL, fr…)"
+    for count in (4, 5):
+        state = fold(events[:count])
+        live = Board()
+        live.apply(events[:count], state)
+        for board in (live, board_of(state)):  # as it runs, and as `fairway show` tells it
+            assert spell_facts(board.lines[("", "load")]) == said
+    assert any(said in line for line in render_run(state, 110.0))
+    ended = AttemptEnded("a-2", Outcome("a-2", "ended", (ItemOutcome("succeeded"),)), 103.0)
+    assert spell_facts(board_of(fold([*events, ended])).lines[("", "load")]) == f"retried 1×  ({why})"
+
+
+def test_of_a_mapped_step_the_task_that_is_tried_again_is_named_with_why() -> None:
+    graph = make_graph()
+    graph = replace(graph, steps={**graph.steps, "train": replace(graph.steps["train"], retry=Retry(attempts=3))})
+    why = "the disk is away"
+    loaded = Outcome("a-1", "ended", (ItemOutcome("succeeded", outputs={"result": inline([1])}),))
+    events = [
+        RunStarted(FIRST_RUN, graph, {"path": inline("data.csv"), "depths": inline([1, 2])}, "", 100.0),
+        MapExpanded("", "depths", (), 2),
+        AttemptPlanned("a-1", "", "load", ((),), 1, 100.2),
+        AttemptEnded("a-1", loaded, 100.3),
+        AttemptPlanned("a-2", "", "train", ((0,), (1,)), 1, 100.5),
+        AttemptEnded(
+            "a-2",
+            Outcome("a-2", "ended", (ItemOutcome("succeeded"), ItemOutcome("failed", error=ErrorInfo("OSError", "FW-TASK-FAILED", why)))),
+            102.1,
+        ),
+        RetryScheduled("", "train", ((1,),), 2, 102.3),
+        AttemptPlanned("a-3", "", "train", ((1,),), 2, 102.4),
+    ]
+    ended = [*events, AttemptEnded("a-3", Outcome("a-3", "ended", (ItemOutcome("succeeded"),)), 103.0)]
+    for some, said in ((events, f"retried 1× (train[1]: {why})"), (ended, f"retried 1×  (train[1]: {why})")):
+        live, state = Board(), fold(some)
+        live.apply(some, state)
+        for board in (live, board_of(state)):
+            assert spell_facts(board.lines["", "train"]) == said
+
+
+def test_a_task_that_failed_before_a_resume_was_not_retried() -> None:
+    error = ErrorInfo("crash", "FW-TASK-FAILED", "killed")
+    events = [
+        RunStarted(FIRST_RUN, make_graph(), {"path": inline("data.csv"), "depths": inline([1])}, "", 100.0),
+        AttemptPlanned("a-1", "", "load", ((),), 1, 100.5),
+        AttemptEnded("a-1", Outcome("a-1", "failed", error=error), 102.1),
+        RunEnded("failed", 102.5),
+        RunResumed(103.0),
+        AttemptPlanned("a-2", "", "load", ((),), 2, 103.5),
+    ]
+    assert spell_facts(board_of(fold(events)).lines[("", "load")]) == ""
 
 
 def test_what_comes_from_the_cache_says_so(shop: Shop) -> None:

@@ -66,7 +66,7 @@ def test_a_reader_that_goes_away_is_no_error() -> None:
     process.stdout.read(10)
     process.stdout.close()
     assert process.stderr.read() == b""
-    assert process.wait(10) == 141
+    assert process.wait(60) == 141
     process.stderr.close()
 
 

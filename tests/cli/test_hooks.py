@@ -93,7 +93,7 @@ def test_what_a_hook_does_wrong_is_one_line_and_the_next_still_runs(tmp_path: Pa
     hooks = [
         Hook("command", (sys.executable, "-c", "import sys; sys.exit('no such channel')"), where="fairway.toml:3"),
         Hook("command", ("no-such-program-here",)),
-        Hook("command", (sys.executable, "-c", "import time; time.sleep(60)"), timeout_s=0.2),
+        Hook("command", (sys.executable, "-c", "import threading; threading.Event().wait()"), timeout_s=0.2),
         Hook("webhook", ("${NOT_SET}",)),
         Hook("webhook", (url,)),
     ]

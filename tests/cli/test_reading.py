@@ -200,3 +200,5 @@ def test_a_task_that_was_tried_again_says_why(tmp_path: Path) -> None:
     lines = project.ask("show", "last", "fit").out.splitlines()
     first = next(number for number, line in enumerate(lines) if line.startswith("  attempt 1  failed"))
     assert lines[first + 1] == "    the disk was not there"
+    assert project.ask("logs", "last", "fit").err == "nothing was written by fit in the last attempt; --all shows those before it\n"
+    assert project.ask("logs", "last", "fit", "--attempt", "2").err == "nothing was written by fit\n"

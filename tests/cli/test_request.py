@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from fairway.cli import main
 from fairway.cli.request import RunRequest, parse_plain, split_param
+from tests.apart import project_folder
 
 
 def test_file_and_parameters() -> None:
@@ -43,3 +47,33 @@ def test_everything_else_is_left_to_click(words: list[str]) -> None:
 def test_a_parameter_is_split_at_the_first_equals_sign() -> None:
     assert split_param("a=b=c") == ("a", "b=c")
     assert split_param("=b") is None
+
+
+TWO_PARAMETERS = "import fairway as fw\n\n\n@fw.pipeline\ndef p(depth: int, rate: float = 0.5):\n    return None\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (
+            ["--unknown", "1", "--other", "x"],
+            """error: pipeline 'p' has no parameters 'unknown', 'other'
+  parameter 'depth' (int) has no value
+  at p.py:4
+  its parameters: depth, rate; give it: --depth …
+""",
+        ),
+        (
+            ["--depth", "1", "--un_known", "--other=3", "--other"],
+            "error: No such options '--un_known', '--other'\n  see: fairway run --help\n",
+        ),
+        (["--depth=1", "--unknown"], "error: No such option '--unknown'. Did you mean '--on'?\n  see: fairway run --help\n"),
+    ],
+)
+def test_all_options_that_there_are_not_are_told_at_once(
+    words: list[str], told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "p.py").write_text(TWO_PARAMETERS)
+    with project_folder(tmp_path, monkeypatch):
+        assert main(["run", "p.py", *words]) == 2
+    assert capsys.readouterr().err == told

@@ -60,7 +60,7 @@ def environ() -> dict[str, str]:
 def rerun(project: Project, *words: str, given: str = "") -> subprocess.CompletedProcess[str]:
     """`fairway rerun WORDS` as a process: a rerun has the terminal's own input and output."""
     return subprocess.run(
-        [*FAIRWAY, "rerun", *words], cwd=project.root, env=environ(), input=given, capture_output=True, text=True, timeout=60, check=False
+        [*FAIRWAY, "rerun", *words], cwd=project.root, env=environ(), input=given, capture_output=True, text=True, timeout=180, check=False
     )
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.serve.replica.rig import until
+from tests.waiting import Gate, await_true
 
 SCORE = """
 import json
@@ -54,7 +54,7 @@ def served(folder: Path, *words: str) -> Iterator[tuple[subprocess.Popen[str], s
 
 def run(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
     argv = [sys.executable, "-m", "fairway", "serve", *words]
-    return subprocess.run(argv, cwd=folder, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(argv, cwd=folder, capture_output=True, text=True, timeout=180, check=False)
 
 
 def test_a_script_is_served_the_line_that_is_shown_works_and_one_ctrl_c_ends_it(tmp_path: Path) -> None:
@@ -63,12 +63,12 @@ def test_a_script_is_served_the_line_that_is_shown_works_and_one_ctrl_c_ends_it(
     (tmp_path / "example.json").write_text('{"data": [1, 2]}')
     with served(tmp_path, "score.py", "--schema", "schema.json", "--port", "0") as (process, url):
         request = urllib.request.Request(f"{url}/score", b'{"data": [1, 2]}', {"content-type": "application/json"})
-        with urllib.request.urlopen(request, timeout=30) as answer:
+        with urllib.request.urlopen(request, timeout=60) as answer:
             assert json.load(answer) == [3, 6]
-        with urllib.request.urlopen(f"{url}/docs", timeout=30) as answer:
+        with urllib.request.urlopen(f"{url}/docs", timeout=60) as answer:
             assert "<h1>" in answer.read().decode()
         process.send_signal(signal.SIGINT)
-        assert process.wait(30) == 0
+        assert process.wait(60) == 0
         said = (tmp_path / "log").read_text()
         assert f"at {url}" in said and f"try it: {url}/docs" in said
         assert "POST /score 200" in said
@@ -114,23 +114,24 @@ def test_what_cannot_be_served_is_said_before_anything_is_loaded(tmp_path: Path,
 
 
 def test_the_first_ctrl_c_says_what_it_waits_for_and_what_the_script_logs_is_seen(tmp_path: Path) -> None:
+    gate = Gate(tmp_path / "gate")
     (tmp_path / "score.py").write_text(
-        "import logging, os, time\n"
+        "import logging\n"
         "def init():\n    logging.info('loaded it')\n    logging.getLogger('mine').debug('not this')\n"
         "def run(raw_data):\n    open('asked', 'w').close()\n    logging.getLogger('mine').info('asked')\n"
-        "    while not os.path.exists('go'):\n        time.sleep(0.01)\n    return 1\n"
+        f"    {gate.code}\n    return 1\n"
     )
     with served(tmp_path, "score.py", "--port", "0") as (process, url), ThreadPoolExecutor(1) as pool:
         request = urllib.request.Request(f"{url}/score", b"1", {"content-type": "application/json"})
-        answer = pool.submit(lambda: urllib.request.urlopen(request, timeout=30).read())
+        answer = pool.submit(lambda: urllib.request.urlopen(request, timeout=60).read())
         try:
-            until((tmp_path / "asked").exists, "the script is asked")
+            await_true((tmp_path / "asked").exists, "the script is asked")
             process.send_signal(signal.SIGINT)
-            until(lambda: "answering 1 request; Ctrl-C again ends it now" in (tmp_path / "log").read_text(), "it says so")
+            await_true(lambda: "answering 1 request; Ctrl-C again ends it now" in (tmp_path / "log").read_text(), "it says so")
         finally:
-            (tmp_path / "go").touch()
-        assert answer.result(30) == b"1"
-        assert process.wait(30) == 0
+            gate.open()
+        assert answer.result(60) == b"1"
+        assert process.wait(60) == 0
     said = (tmp_path / "log").read_text()
     assert "INFO:root:loaded it" in said and "INFO:mine:asked" in said and "not this" not in said
 

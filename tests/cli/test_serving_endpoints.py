@@ -7,7 +7,6 @@ import os
 import signal
 import socket
 import subprocess
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -29,6 +28,7 @@ from fairway.serve.control.view import RevisionView
 from fairway.spec.endpoint import Floor
 from fairway.spec.record import replace
 from fairway.web.records import full
+from tests.waiting import await_true
 from tests.web.served import busy
 
 SCRIPT = """
@@ -89,10 +89,7 @@ def place(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytes
             made.run("endpoints", one["endpoint"]["name"], "--delete", "--yes")
         stop_server(home)
     running = [json.loads(path.read_text()) for path in (tmp_path / ".fairway" / "serve").glob("replicas/*.json")]
-    end = time.monotonic() + 30
-    while [one for one in running if is_process(one["pid"], one["process"])]:
-        assert time.monotonic() < end, "a replica was left behind"
-        time.sleep(0.01)
+    await_true(lambda: not any(is_process(one["pid"], one["process"]) for one in running), "a replica was left behind")
 
 
 def test_from_a_script_to_a_url_and_back(place: Place) -> None:
@@ -165,7 +162,7 @@ def test_the_settings_say_where_endpoints_answer(place: Place) -> None:
     url = place.run("deploy", place.write("score.py", 2), "--name", "risk").strip()
     assert url == f"http://127.0.0.1:{port}/risk"
     assert place.ask(url, "", [1]) == (200, [2])
-    with socket.create_connection(("127.0.0.1", grpc), timeout=10) as link:
+    with socket.create_connection(("127.0.0.1", grpc), timeout=60) as link:
         link.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0]))
         assert link.recv(9)[3] == 4, "HTTP/2 settings come back"
     (place.root / "fairway.toml").write_text(f"[serving]\nport = {port + 70000}\n")

@@ -75,15 +75,14 @@ def mapped():
 """
 
 SLOW = """
-import time
+import threading
 import fairway as fw
 
 
 @fw.step
 def wait(n: int) -> int:
     print("waiting", n, flush=True)
-    while True:
-        time.sleep(0.05)
+    threading.Event().wait()
 
 
 @fw.pipeline
@@ -322,7 +321,7 @@ def test_a_killed_driver_is_noticed_and_its_run_goes_on(folder: Path) -> None:
     refused = fairway(folder, "cancel")
     assert refused.returncode == 5 and "nobody drives" in refused.stderr
     assert "left by a killed process" in fairway(folder, "doctor").stdout
-    (folder / "slow.py").write_text(SLOW.replace("    while True:\n        time.sleep(0.05)\n", "    return n\n"))
+    (folder / "slow.py").write_text(SLOW.replace("    threading.Event().wait()\n", "    return n\n"))
     resumed = fairway(folder, "resume")
     assert (resumed.returncode, resumed.stdout) == (0, "result  1\n"), resumed.stderr
 
@@ -355,14 +354,3 @@ def test_commands_name_the_project_where_the_current_folder_does_not(folder: Pat
     done = fairway(tmp_path, "run", "inner/squares.py")
     assert re.search(r"look: fairway -C inner show \S+\n$", done.stderr)
     assert fairway(tmp_path, "-C", "inner", "show").returncode == 0
-
-
-def test_help_is_quick() -> None:
-    times = []
-    for _ in range(5):
-        began = time.perf_counter()
-        subprocess.run([*FAIRWAY, "--help"], stdout=subprocess.DEVNULL, check=True)
-        times.append(time.perf_counter() - began)
-    assert (
-        min(times) < 0.25
-    )  # far above the bar of 0.08 s, so that a busy machine does not matter; click alone would not pass it twice over

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from fairway.cli import main
 
@@ -17,12 +18,16 @@ import fairway as fw
 def load() -> int:
     return 1
 
-@fw.step(gang=fw.gang(replicas=2, framework="torch", processes=2), cpu=4)
+@fw.step(gang=fw.gang(replicas=2, framework="torch", processes=2), cpu=4, env=fw.env(variables={"MASTER_PORT": "7", "MINE": "1"}))
 def fit(data: int) -> int:
     raise AssertionError("nothing runs")
 
 serve = fw.command(["torchrun", "train.py"], name="serve", gang=fw.gang(replicas=2, framework="torch", processes=3))
 cast = fw.command(["python", "tf.py"], name="cast", gang=fw.gang(framework="tensorflow", roles={"chief": 1, "ps": 1}))
+search = fw.command(["Rscript", "fit.R"], name="search", gang=fw.gang(replicas=2, framework="r"))
+grow = fw.container("lightgbm:4", ["lightgbm"], name="grow", gang=fw.gang(replicas=2, framework="lightgbm"))
+spread = fw.command(["python", "total.py"], name="spread", gang=fw.gang(replicas=2, framework="dask"))
+typo = fw.command(["python", "train.py"], name="typo", gang=fw.gang(replicas=2, framework="pytorch"))
 wrong = fw.command(["python", "tf.py"], name="wrong", gang=fw.gang(framework="tensorflow", roles={"chief": 1, "boss": 1}))
 
 @fw.pipeline
@@ -36,8 +41,18 @@ def two():
     fit(load())
 
 @fw.pipeline
+def three():
+    search()
+    grow()
+    spread()
+
+@fw.pipeline
 def bad():
     wrong()
+
+@fw.pipeline
+def slip():
+    typo()
 
 @fw.pipeline
 def none():
@@ -76,6 +91,8 @@ def test_the_only_gang_is_shown_with_what_all_ranks_share_said_once(pipeline: st
         assert f"\nrank {rank} (127.0.0.1, replica {rank // 2})\n" in text
         assert text.count(f"\n  RANK={rank}\n") == 1
     assert text.count(".fit()") == 4
+    assert "  MASTER_PORT=7\n" in text, "what the step sets beats what the row says"
+    assert "  MINE=1\n" in text
 
 
 def test_json_has_every_variable_of_every_rank(pipeline: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -106,6 +123,31 @@ def test_roles_are_named(pipeline: str, capsys: pytest.CaptureFixture[str]) -> N
     assert text.count("  $ python tf.py\n") == 2
 
 
+def test_programs_beside_ranks_are_shown_with_what_they_are_told(pipeline: str, capsys: pytest.CaptureFixture[str]) -> None:
+    text = said(capsys, f"{pipeline}:three:search")
+    first, second = text.partition("\nrank 0")[2].split("\nrank 1")
+    assert "  beside it, R relay: python -m fairway.train.beside.relay 127.0.0.1 " in first
+    assert "R relay" not in second
+    assert "  beside it, R worker: Rscript --vanilla FOLDER/worker.R\n" in second
+    assert "  lends its machine: rank 0 alone runs the step\n" in second
+    assert "  FAIRWAY_GANG_KEY=SECRET\n" in text
+    assert "ATTEMPT, FOLDER and SECRET stand for each attempt's own." in text
+
+
+def test_files_of_every_rank_are_shown_and_what_container_runs_it(pipeline: str, capsys: pytest.CaptureFixture[str]) -> None:
+    text = said(capsys, f"{pipeline}:three:grow")
+    assert text.startswith("grow: 2 replicas of LightGBM, in lightgbm:4\n")
+    assert text.count("\n  $ lightgbm\n") == 2
+    assert "FOLDER/0-lightgbm.conf\n" in text
+    assert "FOLDER/1-lightgbm.conf\n" in text
+
+
+def test_no_file_that_is_made_of_the_secret_is_shown(pipeline: str, capsys: pytest.CaptureFixture[str]) -> None:
+    made = plan(capsys, f"{pipeline}:three:spread")
+    assert {made["files"][name] for name in ("gang.crt", "gang.key")} == {"(made of the gang's secret when it starts)\n"}
+    assert made["files"]["hostfile"] == "127.0.0.1 slots=2\n"
+
+
 @pytest.mark.parametrize(
     ("words", "says", "hint"),
     [
@@ -114,6 +156,7 @@ def test_roles_are_named(pipeline: str, capsys: pytest.CaptureFixture[str]) -> N
         (":one:nope", "one has no step 'nope'", "its gangs are fit"),
         (":two", "two has 3 gangs", ":two:cast"),
         (":bad", "no role 'boss'", ""),
+        (":slip", "the step `typo`: there is no framework 'pytorch' for a gang\n  at gangs_", "Did you mean `torch`?"),
     ],
 )
 def test_what_is_no_gang_is_refused_with_what_to_do(
@@ -126,3 +169,14 @@ def test_what_is_no_gang_is_refused_with_what_to_do(
 
 def test_without_a_wish_it_says_what_there_is(pipeline: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert "--dry-run" in refused(capsys, f"{pipeline}:one")
+
+
+def test_on_a_cluster_the_job_is_shown_as_its_server_makes_it(pipeline: str, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("fairway.toml").write_text('[targets.campus]\nkind = "kubernetes"\nnamespace = "lab"\nimage = "python:3.11"\n')
+    fence, document = yaml.safe_load_all(said(capsys, f"{pipeline}:one", "--on", "campus").partition("in the cluster\n")[2])
+    assert (document["kind"], document["spec"]["completions"], document["metadata"]["namespace"]) == ("Job", 2, "lab")
+    assert (fence["kind"], fence["metadata"]["name"]) == ("NetworkPolicy", document["metadata"]["name"])
+    assert plan(capsys, f"{pipeline}:one", "--on", "campus")["objects"] == [fence, document]
+    *_, program = plan(capsys, f"{pipeline}:three:grow", "--on", "campus")["objects"]
+    assert program["spec"]["template"]["spec"]["containers"][0]["image"] == "lightgbm:4"
+    assert "objects" not in plan(capsys, f"{pipeline}:one")

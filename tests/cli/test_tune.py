@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from fairway.cli.live import LiveDisplay
 from fairway.cli.trials import render_live, render_table, render_trial, spell_counts
 from fairway.cli.tunestart import parse_vary
+from fairway.engine.apply import fold
 from fairway.errors import ConfigError
 from fairway.spec.study import Study, Trial, best_of
 from tests.cli.project import Project
@@ -120,13 +122,35 @@ def test_a_search_over_a_pipeline_takes_its_parameters_and_learns_from_a_past_ru
         (["fit.py:fit", "--metric", "acc"], "nothing varies"),
         (["fit.py:fit", "--metric", "acc", "--vary", "lr"], "no `=` in it"),
         (["fit.py:fit", "--metric", "acc", "--vary", "lr=float:1"], "a low and a high end"),
-        (["fit.py:fit", "--metric", "acc", "--vary", "rl=1,2"], "has no parameter `rl`"),
+        (["fit.py:fit", "--metric", "acc", "--vary", "rl=1,2"], "space: `rl` is no parameter of `fit`"),
         (["fit.py:fit", "--metric", "acc", "--space", "nowhere.yaml"], "there is no file nowhere.yaml"),
         (["fit.py:fti", "--metric", "acc", "--vary", "lr=1,2"], "has neither a pipeline nor a step `fti`"),
         (["fit.py:fit", "--metric", "acc", "--vary", "lr=1,2", "--sampler", "magic"], "no sampler 'magic'"),
+        (["fit.py:fit", "--metric", "acc", "--vary", "lr=1,2", "--sampler", "tpe:n_startup=3"], "sampler tpe: "),
+        (
+            ["fit.py:fit", "--metric", "acc", "--vary", "lr=1,2", "--sampler", "nsga2:population=3"],
+            "Did you mean population_size? its settings: population_size, mutation_prob, crossover_prob, swapping_prob\n",
+        ),
+        (["fit.py:fit", "--metric", "acc", "--vary", "lr=1,2", "--pruner", "median:n_warmup=3"], "pruner median: "),
+        (
+            ["fit.py:fit", "--metric", "acc", "--vary", "lr=1,2", "--pruner", "median:bad=1"],
+            "  its settings: n_startup_trials, n_warmup_steps, interval_steps, n_min_trials\n",
+        ),
+        (
+            ["fit.py:fit", "--metric", "acc", "--vary", "lr=1,2", "--pruner", "median:n_warmup=3"],
+            "Did you mean n_warmup_steps? its settings",
+        ),
         (["fit.py:fit", "--metric", "acc", "--vary", "lr=1,2", "--direction", "up"], "direction: 'up'"),
+        (["fit.py:fit", "--metric", "loss", "--vary", "lr=1,2"], "--direction min or max"),
         (["fit.py:fit", "--metric", "acc", "--vary", "lr=1,2", "-p", "bse=1"], "bse"),
-        (["fit.py:fit", "--vary", "lr=1,2"], "--metric"),
+        (["fit.py:fit", "--metric", "acc", "--vary", "lr=1,2", "-p", "lr=1"], "-p lr: `lr` varies\n  leave it out of what varies"),
+        (["fit.py:fit", "--vary", "lr=1,2"], "it gives result, acc: --metric result"),
+        (
+            ["fit.py:fit", "--metric", "acc", "--vary", "lr=0:1"],
+            "`lr` takes a float, which '0:1' is not\n  a range is lr=float:0:1, in a file [\"float\", 0, 1]",
+        ),
+        (["fit.py:fit", "--metric", "acc", "--vary", "kind=float:0:1"], "`kind` is a range of floats, and takes a str"),
+        (["fit.py:fit", "--metric", "auc", "--vary", "lr=1,2"], "nothing gives the metric `auc`: `fit` has no such output"),
         (["show", "last"], "holds no search"),
     ],
 )
@@ -144,6 +168,22 @@ def test_a_broken_space_is_named_by_file_line_and_field(project: Project) -> Non
     assert said.status == 2
     assert "space.yaml:4" in said.err
     assert "kind.wehn" in said.err
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [("rl: [float, 0, 1]", "space: `rl` is no parameter of `fit`"), ("kind: [1, 2]", "`kind` takes a str, which 1 is not")],
+)
+def test_what_the_step_does_not_take_is_named_by_file_and_line(project: Project, line: str, message: str) -> None:
+    project.write("space.yaml", f"lr: [float, 0, 1]\n\n{line}\n")
+    said = project.ask("tune", "fit.py:fit", "--metric", "acc", "--space", "space.yaml")
+    assert said.status == 2
+    assert message in said.err
+    assert "\n  at space.yaml:3" in said.err
+    said = project.ask(
+        "tune", "fit.py:fit", "--metric", "acc", "--space", "space.yaml", "--vary", line.replace(": [", "=").replace("]", "")
+    )
+    assert "space.yaml" not in said.err  # the command line said it last
 
 
 def test_words_that_vary() -> None:
@@ -189,3 +229,28 @@ def test_on_a_terminal_the_table_is_redrawn_below_the_steps(project: Project) ->
     assert "tune.fit  8 of 8 trials: 8 complete" in screen
     assert "★" in screen
     assert "best  trial" in screen
+
+
+def test_a_search_s_own_steps_are_shown_only_where_its_trials_do_not_tell(project: Project) -> None:
+    said = project.ask("tune", "fit.py:fit", "--metric", "acc", "--vary", "lr=float:0:1", "--trials", "3", "--parallel", "2")
+    assert said.status == 0 and "tune.fit" in said.err
+    assert "tune.suggest" not in said.err and "tune.best" not in said.err
+    run = project.last()
+    events = [event for _, event in run.workspace.events(run.id)]
+    shown: list[str] = []
+    for n in range(2, len(events) + 1):
+        display, state = LiveDisplay(run.workspace.streams), fold(events[:n])
+        display._run, display._state = run.id, state
+        display.board.start(state, [])
+        display.board.apply(events[:n], state)
+        words = [line.split()[1] for line in display.draw().plain.splitlines()]
+        shown.append(" ".join(word for word in words if word.startswith("tune.")))
+    assert list(dict.fromkeys(shown)) == ["tune.fit", "tune.suggest tune.fit", "tune.fit tune.best"]
+    assert shown[-1] == "tune.fit"
+
+
+def test_a_suggestion_that_fails_is_shown(project: Project) -> None:
+    project.write("fit.py", FIT.replace("fw.log(acc=base + lr * epoch, step=epoch)", "fw.log({kind: lr}, step=epoch)"))
+    said = project.ask("tune", "fit.py:fit", "--metric", "acc", "--direction", "min", "--vary", "lr=float:0:1", "--trials", "3")
+    assert said.status == 3
+    assert "✗ tune.suggest[1]" in said.err

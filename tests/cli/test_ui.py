@@ -35,11 +35,11 @@ def project(tmp_path: Path) -> Iterator[Project]:
 
 def fairway(project: Project, *words: str, **variables: str) -> subprocess.CompletedProcess[str]:
     environ = {**os.environ, **variables}
-    return subprocess.run([*FAIRWAY, *words], cwd=project.root, env=environ, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run([*FAIRWAY, *words], cwd=project.root, env=environ, capture_output=True, text=True, timeout=180, check=False)
 
 
 def visit(url: str, path: str, **headers: str) -> http.client.HTTPResponse:
-    link = http.client.HTTPConnection(url.split("/")[2], timeout=20)
+    link = http.client.HTTPConnection(url.split("/")[2], timeout=60)
     link.request("GET", path, headers=headers)
     return link.getresponse()
 
@@ -47,7 +47,7 @@ def visit(url: str, path: str, **headers: str) -> http.client.HTTPResponse:
 def enter(link: str) -> str:
     """What a browser gets that follows the link: its cookie, "" if it is not let in."""
     url, _, code = link.partition("/login#code=")
-    site = http.client.HTTPConnection(url.split("/")[2], timeout=20)
+    site = http.client.HTTPConnection(url.split("/")[2], timeout=60)
     site.request("POST", "/session", f"code={code}", {"Content-Type": "application/x-www-form-urlencoded", "Origin": url})
     return (site.getresponse().headers["set-cookie"] or "").partition(";")[0]
 
@@ -71,7 +71,7 @@ def test_the_link_opens_the_dashboard_of_a_project_in_which_nothing_was_run_yet(
 
 
 def test_it_is_the_project_that_is_meant(project: Project, tmp_path: Path) -> None:
-    done = subprocess.run([*FAIRWAY, "-C", project.root, "ui"], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run([*FAIRWAY, "-C", project.root, "ui"], cwd=tmp_path, capture_output=True, text=True, timeout=180, check=True)
     found = find_server(project.home)
     assert found is not None
     assert done.stdout.startswith(found.url)
@@ -95,7 +95,7 @@ def test_a_browser_is_opened_only_for_somebody_who_sits_before_it(project: Proje
     ours, theirs = pty.openpty()
     try:
         done = subprocess.run(
-            [*FAIRWAY, "ui", *words], cwd=project.root, env=environ, stdout=theirs, stderr=subprocess.PIPE, timeout=60, check=True
+            [*FAIRWAY, "ui", *words], cwd=project.root, env=environ, stdout=theirs, stderr=subprocess.PIPE, timeout=180, check=True
         )
         link = os.read(ours, 4096).decode().strip()
     finally:
@@ -117,7 +117,7 @@ def test_up_keeps_it_and_down_ends_it(project: Project) -> None:
     assert f"local server: {told['url']} (process {told['pid']}), drives 0 runs, stays until fairway down" in doctor
     down = fairway(project, "down", "--on", "local")
     assert (down.returncode, f"process {told['pid']}" in down.stderr) == (0, True)
-    assert not psutil.wait_procs([psutil.Process(told["pid"])] if psutil.pid_exists(told["pid"]) else [], timeout=10)[1]
+    assert not psutil.wait_procs([psutil.Process(told["pid"])] if psutil.pid_exists(told["pid"]) else [], timeout=180)[1]
     assert "there is no local server" in fairway(project, "down", "--on", "local").stderr
     assert "local server: none runs" in fairway(project, "doctor").stdout
 

@@ -72,3 +72,11 @@ def test_why_says_what_an_attempt_waits_for(shop: Shop):
     assert f"waits: {QUOTA}" in shop.ask("show", FIRST_RUN, "load").stdout
     (step,) = [step for step in shop.ask_json("show", FIRST_RUN)["steps"] if step["step"] == "load"]
     assert step["waits"] == QUOTA
+
+
+def test_show_says_waits_once(shop: Shop):
+    journal = open_journal(shop.workspace.project.journal)
+    waiting = [*BEGIN, AttemptObserved("a-1", "starting", "waits until there is room", 2.0)]
+    run_now(journal.append(FIRST_RUN, 0, waiting, "b", summary=RunSummary(FIRST_RUN, "churn", "running")))
+    run_now(journal.close())
+    assert "    waits until there is room\n" in shop.ask("show", FIRST_RUN, "load").stdout

@@ -10,7 +10,7 @@ import pytest
 
 from tests.cluster.rig import OURS, Rig
 
-KINDS = "Pod ConfigMap Secret ServiceAccount Role RoleBinding Service Deployment ReplicaSet Job PersistentVolumeClaim"
+KINDS = "Pod ConfigMap Secret ServiceAccount Role RoleBinding Service Deployment ReplicaSet Job NetworkPolicy PersistentVolumeClaim"
 
 
 @pytest.fixture(scope="session")

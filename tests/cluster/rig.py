@@ -130,6 +130,19 @@ class Rig:
         """Until none of these pods is in the cluster."""
         self.await_pods(lambda there: not set(names) & set(there), f"end of the pods {names}")
 
+    def await_none(self, kind: str, run: str) -> None:
+        """Until the namespace has no object of that kind that is the run's."""
+        self.wait(self._await_none(kind, f"{RUN}={run}"))
+
+    async def _await_none(self, kind: str, labels: str) -> None:
+        there, whole = set[str](), False
+        async for change in self.kube.watch(kind, labels=labels):
+            whole = whole or change.kind == "synced"
+            if change.kind != "synced":
+                (there.discard if change.kind == "deleted" else there.add)(change.name)
+            if whole and not there:
+                return
+
     def server_pod(self) -> str:
         """The name of the server's pod."""
         return self.await_pods(

@@ -43,7 +43,7 @@ class MailServer:
     def wait(self, count: int) -> list[EmailMessage]:
         """The mails, once there are so many."""
         with self.arrived:
-            assert self.arrived.wait_for(lambda: len(self.mails) >= count, 20), f"{len(self.mails)} mails came"
+            assert self.arrived.wait_for(lambda: len(self.mails) >= count, 60), f"{len(self.mails)} mails came"
         return self.mails
 
     def __enter__(self) -> MailServer:

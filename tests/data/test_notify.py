@@ -59,7 +59,7 @@ class Receiver:
                     owner.headers.append(self.headers)
                     owner.paths.append(self.path)
                     owner.arrived.notify_all()
-                owner.hold.wait(20)
+                owner.hold.wait(60)
                 self.send_response(owner.answers.pop(0) if owner.answers else 200)
                 self.send_header("Content-Length", "0")
                 self.end_headers()
@@ -73,7 +73,7 @@ class Receiver:
 
     def wait(self, count: int) -> list[Any]:
         with self.arrived:
-            assert self.arrived.wait_for(lambda: len(self.bodies) >= count, 20), f"{len(self.bodies)} came"
+            assert self.arrived.wait_for(lambda: len(self.bodies) >= count, 60), f"{len(self.bodies)} came"
         return self.bodies
 
     def close(self) -> None:

@@ -120,7 +120,7 @@ def test_a_signal_ends_cleanly_and_the_next_watch_goes_on(folder: Path, receiver
     while rows < 900:
         rows += json.loads(process.stdout.readline()).get("rows", 0)
     process.send_signal(number)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=180)
     assert process.returncode == 1, err  # half the rate is still wrong
     assert json.loads(out.splitlines()[-1])["event"] == "end"
     assert err == b""
@@ -165,7 +165,7 @@ def test_a_hook_that_hangs_does_not_hold_up_the_stream_and_what_it_missed_is_sen
     while rows < 2600:
         rows += json.loads(process.stdout.readline()).get("rows", 0)
     with receiver.arrived:
-        assert receiver.arrived.wait_for(lambda: receiver.bodies, 20)
+        assert receiver.arrived.wait_for(lambda: receiver.bodies, 60)
     assert len(receiver.bodies) == 1  # one is held, the others wait
     process.kill()
     process.communicate()

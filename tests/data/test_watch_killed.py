@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-import signal
-import sys
-import threading
 from pathlib import Path
-from types import FrameType, SimpleNamespace
+from types import SimpleNamespace
 from typing import Any, cast
 
 from fairway.cli.datawatch import _follow
@@ -19,6 +16,7 @@ from fairway.data.schema.parse import parse_schema
 from fairway.data.streams import follow
 from fairway.data.watch import Watch
 from fairway.data.watchfile import WatchFile
+from tests.data.killed import killed_at
 
 ROWS = 60
 _FILES = ("offsets.py", "stream.py", "journal.py", "notifier.py", "watchfile.py", "datawatch.py", "tail.py")
@@ -52,33 +50,8 @@ def _watch(folder: Path) -> None:
 
 
 def _killed_at(number: int, folder: Path) -> bool:
-    """Watch in a process of its own that kills itself at a line; whether it came so far."""
     folder.mkdir(exist_ok=True)
-    process = os.fork()
-    if process == 0:
-        left = number
-
-        def trace(frame: FrameType, event: str, argument: Any) -> Any:
-            nonlocal left
-            if not frame.f_code.co_filename.endswith(_FILES):
-                return None
-            if event == "line":
-                left -= 1
-                if left == 0:
-                    os.kill(os.getpid(), signal.SIGKILL)
-            return trace
-
-        try:
-            if number:
-                threading.settrace(trace)
-                sys.settrace(trace)
-            _watch(folder)
-            os._exit(0)
-        except BaseException:
-            os._exit(1)
-    status = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
-    assert status in (0, -signal.SIGKILL)
-    return status != 0
+    return killed_at(number, lambda file: file.endswith(_FILES), lambda: _watch(folder))
 
 
 def _told(folder: Path) -> list[str]:

@@ -88,6 +88,24 @@ def test_files_that_a_command_names_travel(root: Path) -> None:
     assert made.includes() == {"scripts/train.R": str(root / "scripts/train.R")}
 
 
+def test_a_module_that_a_function_imports_travels_however_many_names_one_statement_above_it_brings(root: Path) -> None:
+    (root / "many.py").write_text("from typing import Any, Callable, Final\n\ndef later():\n    import late\n")
+    (root / "late.py").write_text("")
+    assert paths(collect(root / "many.py", root)) == {"many.py": "module", "late.py": "module"}
+
+
+def test_what_a_named_python_script_imports_of_the_project_travels_with_it(root: Path) -> None:
+    (root / "scripts" / "fit-it.py").write_text("import json, near\nfrom far import more\n\ndef later():\n    import late\n")
+    for name in ("scripts/near.py", "far.py", "scripts/late.py", "scripts/unasked.py"):
+        (root / name).write_text("more = 1\n")
+    made = collect(root / "flow.py", root, commands=[["python", "scripts/fit-it.py"]])
+    brought = ("far.py", "scripts/late.py", "scripts/near.py")
+    assert paths(made) == {**MODULES, **dict.fromkeys(("scripts/fit-it.py", *brought), "command")}
+    assert made.scripts == {"scripts/fit-it.py": brought}
+    (root / "scripts" / "fit-it.py").write_text("print 'Python 2'\n")
+    assert collect(root / "flow.py", root, commands=[["python2", "scripts/fit-it.py"]]).scripts == {"scripts/fit-it.py": ()}
+
+
 def test_too_much_is_refused_naming_the_largest(root: Path) -> None:
     (root / "sql" / "large.sql").write_bytes(b"x" * 3_000_000)
     with pytest.raises(ConfigError, match=r"2\.9 MB, more than 1\.0 MB: sql/large\.sql"):

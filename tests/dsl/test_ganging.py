@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -81,10 +82,18 @@ def test_a_hint_is_for_the_keyword_that_is_wrong(wrong: dict[str, Any], hint: st
     assert refused.value.hint == hint
 
 
-def test_devices_that_cannot_be_read_are_spelled_as_a_gang_spells_them() -> None:
+@pytest.mark.parametrize("devices", ["junk", "junk:2", "nvidia.com/gpu:x", "nvidia.com/gpu:1,amd.com/gpu:1", -1])
+def test_devices_that_cannot_be_read_are_refused_where_they_stand_with_the_form(devices: Any) -> None:
     with pytest.raises(DefinitionError) as refused:
-        defined(gang=fw.gang(replicas=2, per_replica="nvidia.com/gpu:x"))
-    assert refused.value.hint == 'write per_replica="nvidia.com/gpu:2"'
+        fw.gang(replicas=2, per_replica=devices)
+    assert refused.value.message == f"per_replica names no device: {devices!r}"
+    assert refused.value.hint.startswith('write per_replica="nvidia.com/gpu:1": the name')
+    assert Path(refused.value.where.partition(":")[0]).name == Path(__file__).name
+
+
+@pytest.mark.parametrize("devices", ["gpu", "gpu:2", "nvidia:2", "nvidia.com/gpu", "example.com/fpga:3", 4])
+def test_devices_of_any_maker_are_taken(devices: Any) -> None:
+    assert fw.gang(replicas=2, per_replica=devices).per_replica == devices
 
 
 def test_the_keywords_of_every_gang_are_those_of_its_signature() -> None:

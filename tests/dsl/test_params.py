@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fairway.dsl.params import coerce
+from fairway.dsl.params import bind, coerce
 from fairway.errors import ConfigError
-from fairway.spec.graph import Param
+from fairway.spec.graph import Graph, Param
 
 GOOD = [
     ("int", "3", 3),
@@ -99,6 +99,54 @@ def test_choices():
         coerce(param, "c")
     assert caught.value.hint == "it is one of a, b"
     assert coerce(Param("n", "int", choices=(1, 2)), "2") == 2
+
+
+TOLD = Graph(
+    "flow",
+    params=(
+        Param("depth", "int", required=True),
+        Param("rate", "float", required=True),
+        Param("kind", "str", choices=("a", "b"), default="a"),
+        Param("ns", "list[int]", default=[]),
+    ),
+    where="flow.py:9",
+)
+SEVERAL = [
+    ({"a": 1, "ratee": 2, "depth": 1, "rate": 1}, "pipeline 'flow' has no parameters 'a', 'ratee'", ". Did you mean `rate`?", "flow.py:9"),
+    ({}, "parameters 'depth' (int), 'rate' (float) have no value", "give them: --depth … --rate …", "flow.py:9"),
+    (
+        {"depth": "x", "rate": "y"},
+        "`depth` cannot be 'x': expected a whole number (int)\n  the parameter `rate` cannot be 'y': expected a number (float)",
+        "for example --depth 3 --rate 0.5",
+        "",
+    ),
+    (
+        {"a": 1, "depth": "x", "kind": "c"},
+        "pipeline 'flow' has no parameter 'a'\n  parameter 'rate' (float) has no value\n  nor can `depth`, `kind` be what they are given",
+        "its parameters: depth, kind, ns, rate; give it: --rate …; `kind` is one of a, b; for example --depth 3",
+        "flow.py:9",
+    ),
+    (
+        {"depth": "x", "rate": "y", "kind": "c", "ns": "z"},
+        "`rate` cannot be 'y': expected a number (float)\n  nor can `kind`, `ns` be what they are given",
+        "`kind` is one of a, b; for example --depth 3 --rate 0.5 --ns 2,4,8",
+        "",
+    ),
+]
+
+
+@pytest.mark.parametrize("given, message, hint, where", SEVERAL)
+def test_all_mistakes_are_told_at_once(given, message, hint, where):
+    with pytest.raises(ConfigError) as caught:
+        bind(TOLD, given, lambda name: f"--{name} ")
+    assert message in caught.value.message
+    assert caught.value.message.count("\n") < 3
+    assert caught.value.hint.endswith(hint)
+    assert caught.value.where == where
+
+
+def test_what_is_not_given_has_its_default():
+    assert bind(TOLD, {"depth": "3", "rate": 1}, str) == {"depth": 3, "rate": 1.0, "kind": "a", "ns": []}
 
 
 JSON = st.recursive(

@@ -70,6 +70,18 @@ def test_nothing_is_found_where_there_is_nothing(tmp_path: Path, text: str) -> N
     assert found(tmp_path, text) == []
 
 
+@pytest.mark.parametrize(
+    ("text", "names"), [("", ["heavy"]), ("import heavier\n", ["heavier", "heavy"]), ("X = 1\n", []), ("import near\n", [])]
+)
+def test_files_of_packages_come_before_that_of_their_module(tmp_path: Path, text: str, names: list[str]) -> None:
+    (tmp_path / "near.py").touch()
+    folder = tmp_path / "package" / "deep"
+    folder.mkdir(parents=True)
+    (tmp_path / "package" / "__init__.py").write_text(text)
+    (folder / "flow.py").write_text("import heavy\n")
+    assert [name for name, _ in find_slow_imports(str(folder / "flow.py"), NAMES, str(tmp_path))] == names
+
+
 def test_nothing_is_found_where_there_is_no_file(tmp_path: Path) -> None:
     assert find_slow_imports(str(tmp_path / "none.py"), NAMES) == []
 

@@ -53,7 +53,9 @@ def test_every_spelling_has_one_plain_form(spec: Any, plain: dict[str, Any]) -> 
         ({"x": ("float", 0, 1, "lgo")}, ("x",), "ends with 'lgo'"),
         ({"x": ("flot", 0, 1, "log")}, ("x",), "begins with 'flot', and is no range"),
         ({"x": ("Float", 0, 1)}, ("x",), "begins with 'Float', and is no range"),
+        ({"x": (0.001, 1.0, "log")}, ("x",), 'ends with "log", and is no range'),
         ({"x": ("float", 1)}, ("x",), "begins with 'float', and is no range"),
+        ({"x": ("int", "8 64")}, ("x",), "begins with 'int', and is no range"),
         ({"x": ("int", 1.5, 3)}, ("x", "low"), "not a whole number"),
         ({"x": {"type": "float", "low": 0}}, ("x",), "lacks `high`"),
         ({"x": {"type": "real", "low": 0, "high": 1}}, ("x", "type"), "is 'real'"),
@@ -107,6 +109,13 @@ def test_a_grid_counts_its_points() -> None:
         count_points(read_space({"x": ("float", 0, 1)}))
 
 
+def test_nobody_is_asked_whether_they_meant_the_word_that_they_wrote() -> None:
+    for word, asked in (("flot", True), ("float", False)):
+        with pytest.raises(SpaceError) as caught:
+            read_space({"x": (word, 1)})
+        assert ("Did you mean `float`?" in caught.value.hint) == asked
+
+
 def test_a_file_says_the_same() -> None:
     text = "lr: [float, 1e-4, 0.1, log]\ndepth: {type: int, low: 2, high: 9}\nkind:\n  choices: [a, b]\n  when: {depth2: 1}\n"
     with pytest.raises(DefinitionError) as caught:
@@ -123,6 +132,7 @@ def test_a_file_says_the_same() -> None:
         ("a: [1\nb: 2", "s.yaml:2", "not YAML"),
         ("", "s.yaml:1", "must name parameters"),
         ("- 1", "s.yaml:1", "must name parameters"),
+        ("a: [int, 1, 2]\nb: [1]\na: [int, 3, 4]", "s.yaml:3", "`a` stands in line 1, too"),
         ("a: [1]\nb:\n  type: float\n  low: x\n  high: 2", "s.yaml:4", "b.low"),
         ("a: [1]\nb:\n  type: float\n  low: 1", "s.yaml:2", "lacks `high`"),
         ("a: &x [*x]", "s.yaml:1", "has the choice"),

@@ -58,7 +58,7 @@ class Pods:
         for _ in range(count):
             while not self.live:
                 self.news.clear()
-                await asyncio.wait_for(self.news.wait(), 5)
+                await asyncio.wait_for(self.news.wait(), 60)
             self.end(next(iter(self.live)))
 
 
@@ -135,7 +135,7 @@ def begin(run: str = "r1", of: Graph = CHAIN, **more: Any) -> ev.RunStarted:
 def play(scene: Callable[[Place], Awaitable[None]]) -> Place:
     async def run() -> Place:
         place = Place()
-        await asyncio.wait_for(scene(place), 20)
+        await asyncio.wait_for(scene(place), 60)
         return place
 
     return asyncio.run(run())
@@ -500,8 +500,8 @@ def test_listeners_hear_of_every_record_and_of_runs_as_a_whole() -> None:
         host = place.host()
         with host.bus.listen(RUNS) as everything, host.bus.listen("r1") as mine, host.bus.listen("r2") as others:
             await host.start(begin())
-            assert await everything.wait(5)
-            assert await mine.wait(5)
+            assert await everything.wait(60)
+            assert await mine.wait(60)
             assert not await others.wait(0)
             assert not await mine.wait(0), "the same news does not ring twice"
         await host.close()

@@ -76,7 +76,7 @@ def homes(tmp_path: Path) -> Iterator[Homes]:
 
 def await_end(pid: int) -> None:
     """Servers that tests start are children of theirs."""
-    assert not psutil.wait_procs([psutil.Process(pid)] if psutil.pid_exists(pid) else [], timeout=20)[1]
+    assert not psutil.wait_procs([psutil.Process(pid)] if psutil.pid_exists(pid) else [], timeout=60)[1]
 
 
 def kill(server: LocalServer) -> None:
@@ -85,7 +85,7 @@ def kill(server: LocalServer) -> None:
 
 
 def status(server: LocalServer, path: str = "/api/v1/runs", token: str | None = None) -> int:
-    link = http.client.HTTPConnection(server.url.rpartition("/")[2], timeout=10)
+    link = http.client.HTTPConnection(server.url.rpartition("/")[2], timeout=60)
     link.request("GET", path, headers={"Fairway-Token": server.token if token is None else token})
     return link.getresponse().status
 
@@ -131,7 +131,7 @@ def test_many_who_start_it_at_once_get_the_same_one(homes: Homes) -> None:
     callers = [subprocess.Popen([sys.executable, "-c", code, project.root], stdout=subprocess.PIPE, text=True) for _ in range(3)]
     with ThreadPoolExecutor() as pool:
         ours = [(server.pid, int(server.is_new)) for server in pool.map(lambda _: homes.ensure(project), range(3))]
-    theirs = [tuple(map(int, caller.communicate(timeout=30)[0].split())) for caller in callers]
+    theirs = [tuple(map(int, caller.communicate(timeout=60)[0].split())) for caller in callers]
     assert len({pid for pid, _ in [*ours, *theirs]}) == 1
     assert sum(new for _, new in [*ours, *theirs]) == 1
 
@@ -198,7 +198,7 @@ def test_a_stranger_with_the_number_of_a_dead_server_is_left_alone(homes: Homes)
         assert not signal_process(stranger.pid, mine + "0", "KILL")
         assert stranger.poll() is None
         assert signal_process(stranger.pid, mine, "TERM")
-        assert stranger.wait(10) == -signal.SIGTERM
+        assert stranger.wait(60) == -signal.SIGTERM
         assert not signal_process(stranger.pid, mine, "TERM")
         assert identify_process(stranger.pid) == ""
     finally:
@@ -295,7 +295,7 @@ def test_a_server_outlives_the_starter_that_was_killed_while_it_started(homes: H
         "localserver._read_line = lambda reader: os.kill(os.getpid(), 9)\n"
         "localserver.ensure_server(load_project(sys.argv[1]))"
     )
-    killed = subprocess.run([sys.executable, "-c", code, project.root], check=False, timeout=30)
+    killed = subprocess.run([sys.executable, "-c", code, project.root], check=False, timeout=60)
     assert killed.returncode == -signal.SIGKILL
     server = homes.ensure(project)
     assert status(server) == 200

@@ -10,10 +10,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fairway.engine import graphdata
+from fairway.engine.apply import fold
 from fairway.engine.overview import Overview, graph_data, timeline_data
 from fairway.spec import event as ev
 from fairway.spec.graph import Expr, Graph, Guard, Node
 from fairway.spec.outcome import ErrorInfo, ItemOutcome, Outcome, Usage
+from fairway.spec.record import replace
+from fairway.spec.resources import Retry
 from fairway.testing.scripted import Call, seeded
 from tests.engine.build import call, collect, graph, mapped, numbers, out, step
 from tests.engine.graphs import graphs
@@ -308,3 +311,22 @@ def test_tasks_that_were_lost_too_often_fail() -> None:
         if n < 4:
             assert told(graph(call("a", "one")), *events).counts() == {"retrying": 1}
     assert told(graph(call("a", "one")), *events).counts() == {"failed": 1}
+
+
+@pytest.mark.parametrize("skimmed", [False, True])
+def test_a_gang_that_grows_uses_up_neither_its_restarts_nor_its_losses(skimmed: bool) -> None:
+    made = graph(call("a", "one"))
+    made.steps["one"] = replace(made.steps["one"], retry=Retry(attempts=2, lost_attempts=1))
+    grows, crash = ErrorInfo("lost", "FW-RESIZED", "there is room again"), ErrorInfo("crash", "FW-TASK-CRASHED", "gone")
+
+    def after(*errors: ErrorInfo) -> str:
+        events: list[Any] = []
+        for n, error in enumerate(errors, 1):
+            events += [ev.AttemptPlanned(f"a-{n}", "", "a", ((),), n, 100.0 + n), ended(f"a-{n}", 101.0 + n, error=error)]
+        if skimmed:
+            (status,) = told(made, *events).counts()
+            return status
+        return fold([ev.RunStarted("r", made, {}, "", 100.0), *events]).task("", "a", ()).status
+
+    assert after(*[grows] * 9) == after(grows, crash, grows) == "retrying"
+    assert after(grows, crash, grows, crash) == "failed"

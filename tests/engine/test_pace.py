@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -10,7 +12,7 @@ from hypothesis import strategies as st
 
 from fairway.dsl.lint import check
 from fairway.engine import graphfile, trialhistory
-from fairway.engine.apply import fold
+from fairway.engine.apply import apply, fold
 from fairway.engine.recorded import get_inputs
 from fairway.engine.studies import studies_of
 from fairway.errors import DefinitionError
@@ -23,6 +25,7 @@ from fairway.testing.scripted import Call, Faults, Skip, seeded
 from tests.engine.build import call, graph, numbers, out, step
 from tests.engine.simulate import RUN, World, outputs, statuses
 
+SMALL = 4  # trials of a block
 BAD = 7  # trials whose number divides by it fail; those after them are skipped
 
 
@@ -34,15 +37,16 @@ def search(count: int, ahead: int, **told: Any) -> Graph:
         module="flow",
         qualname="suggest",
         code="suggest",
-        inputs=(Port("history"),),
+        inputs=(Port("history"), Port("rest"), Port("ended")),
         outputs=(Port("x"), Port(SUGGESTION), Port(SAMPLER_STATE)),
         returns="dict",
     )
     best = replace(step("best", "history"), outputs=(Port("number"), Port("trials")), returns="dict")
     known = {"metrics": ["result"], "directions": ["max"], "space": {"x": {"type": "int", "low": 0, "high": 9}}, **told}
     history = Expr("history", "trial")
+    seen = {"history": history, "rest": Expr("history", "trial", "rest"), "ended": Expr("history", "trial", "ended")}
     return graph(
-        Node("suggest", "suggest", {"history": history}, ("k",), pace=Pace("trial", ahead, known)),
+        Node("suggest", "suggest", seen, ("k",), pace=Pace("trial", ahead, known)),
         call("trial", "trial", ("k",), x=Expr("output", "suggest", "x")),
         call("best", "best", history=history),
         steps=(suggest, step("trial", "x"), best),
@@ -89,6 +93,13 @@ def check_pace(world: World, count: int, ahead: int) -> None:
             elif name == "trial":
                 ended.add(k)
     assert suggested == count - 1
+
+
+@pytest.fixture(scope="module", autouse=True)
+def small_blocks() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(trialhistory, "BLOCK", SMALL)
+        yield
 
 
 def watching(world_work: Any, found: dict[int, list[dict[str, Any]]]) -> Any:
@@ -151,9 +162,67 @@ def test_what_a_suggestion_was_given_can_be_worked_out_again_from_the_record(cou
     state = fold(world.events())
     library = world.driver()._library
     for k, trials in found.items():
-        ref = get_inputs(state, "", "suggest", (k,), library)["history"].ref
-        assert ref is not None
+        again = get_inputs(state, "", "suggest", (k,), library)
+        ref, rest, ended = again["history"].ref, again["rest"].ref, again["ended"].ref
+        assert ref is not None and rest is not None and ended is not None
         assert library.value(ref)["trials"] == trials
+        inside = [one for block in library.split(ended) for one in library.value(block)]
+        assert sorted([*inside, *library.value(rest)["trials"]], key=lambda one: one["index"]) == trials
+
+
+@given(st.integers(1, 25), st.integers(1, 6), st.integers(0, 10**6), st.lists(st.integers(1, 200), max_size=3))
+@settings(max_examples=60, deadline=None)
+def test_blocks_of_trials_that_have_ended_and_the_rest_are_the_whole_history(count: int, ahead: int, seed: int, kills: list[int]) -> None:
+    given: list[dict[str, Any]] = []
+
+    def compute(task: Call) -> Any:
+        if task.step == "suggest":
+            given.append(task.inputs)
+        return work(task)
+
+    World(compute, choose=seeded(seed), slots=4, faults=Faults(slow=3)).survive(search(count, ahead), kills)
+    blocks: dict[int, list[Any]] = {}
+    for inputs in given:
+        trials, rest = inputs["history"]["trials"], inputs["rest"]["trials"]
+        assert sorted([*rest, *(one for block in inputs["ended"] for one in block)], key=lambda one: one["index"]) == trials
+        assert rest == sorted(rest, key=lambda one: one["index"])
+        assert inputs["rest"].get("state") == inputs["history"].get("state")
+        for block in inputs["ended"]:
+            assert [one["index"] for one in block] == list(range(block[0]["index"], block[0]["index"] + SMALL))
+            assert all(one["status"] != "running" for one in block)
+            assert blocks.setdefault(block[0]["index"], block) == block, "it never changes"
+        whole = [one for one in trials if one["index"] < len(trials) // SMALL * SMALL]
+        held_back = {one["index"] // SMALL for one in whole if one["status"] == "running"}
+        assert len(inputs["ended"]) == len(trials) // SMALL - len(held_back), "as many as have ended"
+
+
+def test_a_failed_trial_that_is_made_again_is_told_of_as_it_went_then() -> None:
+    """Of a resume: the blocks from before it do not count."""
+    broken, given = [True], dict[str, Any]()
+
+    def flaky(task: Call) -> Any:
+        if task.step == "suggest":
+            given[task.task] = task.inputs["ended"]
+            if broken[0] and len(given) == 7:
+                raise ImportError("no sampler")
+        if task.step == "trial" and not broken[0]:
+            return 1
+        return work(task) if task.step != "trial" or task.inputs["x"] != 2 else 1 / 0
+
+    world = World(flaky)
+    assert world.start(search(12, 1)).status == "failed"
+    assert given["suggest[6]"][0][2]["status"] == "failed"
+    broken[0] = False
+    record, library = world.events(), world.driver()._library
+    state, at = fold(record), {"k": 6}
+    old = trialhistory.ended_blocks(state, state.scopes[""], Expr("history", "trial", "ended"), at, library)
+    assert world.resume().status == "succeeded"
+    assert world.executed("trial").count("trial[2]") == 2
+    assert given["suggest[11]"][0][2]["status"] == "succeeded"
+    for event in world.events()[len(record) :]:  # who has looked at them before
+        apply(state, event)
+    new = trialhistory.ended_blocks(state, state.scopes[""], Expr("history", "trial", "ended"), at, library)
+    assert [library.value(block)[2]["status"] for block in (old[0], new[0])] == ["failed", "succeeded"]
 
 
 def test_with_one_at_a_time_nothing_runs_beside_a_suggestion() -> None:
@@ -267,6 +336,58 @@ def test_a_settled_trial_touches_only_the_next_suggestion(monkeypatch: pytest.Mo
         costs.append((looked[0], told[0]))
     assert costs[1][0] <= 4.5 * costs[0][0]
     assert costs[1][1] <= 4.5 * costs[0][1]
+
+
+@pytest.mark.parametrize("pruner", ["median", "asha", "patience"])
+def test_a_trial_that_may_be_ended_early_is_told_of_the_others(pruner: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As JSON that is spelled once for each that has ended; not to a pruner that looks at nobody else."""
+    told: dict[int, Any] = {}
+    spelled: list[int] = []
+    plain = trialhistory._for_a_pruner
+
+    def spell(entry: Any, kind: str) -> Any:
+        spelled.append(entry["index"]) if entry["status"] != "running" else None
+        return plain(entry, kind)
+
+    def compute(task: Call) -> Any:
+        if task.step == "trial":
+            told[task.spec.context["trial"]["number"]] = task.spec.context["trial"].get("trials")
+        return work(task)
+
+    monkeypatch.setattr(trialhistory, "_for_a_pruner", spell)
+    assert World(compute).start(search(20, 2, pruner={"kind": pruner})).status == "succeeded"
+    assert sorted(told) == list(range(20))
+    if pruner == "patience":
+        assert set(told.values()) == {None} and not spelled
+        return
+    assert sorted(spelled) == sorted(set(spelled)) and len(spelled) >= 18
+    for number, text in told.items():
+        others = json.loads(text)
+        assert [one["index"] for one in others if one["index"] < number] == list(range(number))
+        assert number not in [one["index"] for one in others]
+        assert all(set(one) <= {"index", "status", "reason", "values", "reports", "attrs"} for one in others)
+        assert all(one["values"] == [one["index"] * 10] for one in others if one["status"] == "succeeded")
+
+
+@pytest.mark.parametrize(("kind", "kept"), [("median", [[1, 0.5], [2, 0.25]]), ("asha", [[2, 0.25]]), ("hyperband", [[2, 0.25]])])
+def test_of_another_trials_curve_a_pruner_is_told_what_it_looks_at(kind: str, kept: list[Any]) -> None:
+    entry: dict[str, Any] = {
+        "index": 0,
+        "status": "succeeded",
+        "params": {"x": 1},
+        "values": [1.0],
+        "reports": [[1, 0.5], [2, 0.25]],
+        "attrs": {"a": 1},
+    }
+    assert trialhistory._for_a_pruner(entry, kind) == {
+        "index": 0,
+        "status": "succeeded",
+        "values": [1.0],
+        "reports": kept,
+        "attrs": {"a": 1},
+    }
+    assert "reports" not in trialhistory._for_a_pruner({**entry, "status": "skipped"}, kind), "only what went to its end is compared with"
+    assert len(entry["reports"]) == 2, "the record stays as it is"
 
 
 def test_a_search_lies_on_an_axis_of_its_own_search_each() -> None:

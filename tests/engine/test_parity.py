@@ -99,6 +99,13 @@ def test_a_package_that_the_image_lacks_is_refused() -> None:
     assert 'env=fw.env(packages=["scikit-learn"])' in one.hint
 
 
+def test_what_a_search_needs_itself_is_said_of_no_step_that_nobody_has_written() -> None:
+    ours = replace(step("suggest"), module="fairway.train.tune.suggesting")
+    (one,) = check(graph(ours), SAME, Used({"suggest": {"optuna": "5.0"}}))
+    assert one.what == "the image python:3.12-slim has no optuna, which chooses the parameters of trials"
+    assert 'env=fw.env(packages=["optuna"]) (for what the search calls, or for the whole project)' in one.hint
+
+
 def test_a_package_of_another_version_is_told() -> None:
     assert found(graph(), SAME, Used({"train": {"numpy": "1.26"}})) == [("warning", "numpy is 1.26 here and 2.1 in the image")]
 

@@ -18,7 +18,6 @@ from fairway.engine.library import StoreLibrary
 from fairway.engine.outcomes import abandoned, find_outcome, lost, settle_outcome
 from fairway.engine.plan import Planner, name_attempt, task_seed
 from fairway.engine.resolve import PENDING, resolve
-from fairway.engine.retry import NEVER, may_retry, wait_s
 from fairway.engine.scopegraph import ScopeGraph
 from fairway.engine.state import RunState
 from fairway.engine.summarise import summarise
@@ -31,6 +30,7 @@ from fairway.spec.outcome import ErrorInfo, ItemOutcome, Outcome
 from fairway.spec.ports import run_now
 from fairway.spec.record import replace, to_plain
 from fairway.spec.resources import Resources, Retry
+from fairway.spec.retry import NEVER, may_retry, wait_s
 from fairway.testing.memory import MemoryArtifactStore
 from fairway.testing.scripted import Call, Skip, save_json, seeded
 from tests.engine.build import by_step, call, collect, graph, mapped, numbers, out, step
@@ -38,7 +38,7 @@ from tests.engine.simulate import RUN, World, outputs, statuses
 
 ONE = graph(call("a", "work", x=1), outputs={"r": out("a")})
 SEVEN = ArtifactRef("d", 1, "json", "int", "result", "7")
-PURE = ("apply", "decide", "resolve", "retry", "state", "scopegraph", "trialhistory", "studies")
+PURE = ("apply", "decide", "resolve", "state", "scopegraph", "trialhistory", "studies")
 SECRET = Expr("secret", "TOKEN")
 
 

@@ -23,7 +23,7 @@ class Far(MemoryStreamStore):
 
     def read_many(self, run: str, offsets: Mapping[str, int], *, wait_s: float = 0.0) -> dict[str, bytes]:
         self.asking.release()
-        assert self.blocked.wait(10)
+        assert self.blocked.wait(60)
         self.asked.append(dict(offsets))
         found = {name: self.read(f"{run}/{name}", offset) for name, offset in offsets.items()}
         self.came.set()
@@ -55,7 +55,7 @@ def test_two_that_fetch_the_same_at_once_keep_it_once() -> None:
     for other in others:
         other.start()
     for _ in others:
-        assert far.asking.acquire(timeout=10)
+        assert far.asking.acquire(timeout=60)
     far.blocked.set()
     for other in others:
         other.join()
@@ -94,7 +94,7 @@ def test_a_thread_brings_it_by_itself() -> None:
     far.append("r1/a1/log", b"2026-11-24T08:15:03.250Z hello\n")
     recent = RecentStreams(far)
     recent.size("r1/a1/log")
-    assert far.came.wait(10)
+    assert far.came.wait(60)
 
 
 def test_a_store_that_is_near_is_left_as_it_is() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import pytest
@@ -18,7 +19,7 @@ from fairway.engine.story import TaskStory, read_story
 from fairway.errors import NotFoundError
 from fairway.spec import event as ev
 from fairway.spec.event import address
-from fairway.spec.graph import Graph
+from fairway.spec.graph import Axis, Expr, Graph
 from fairway.spec.outcome import ErrorInfo
 from fairway.spec.ports import run_now
 from fairway.testing.scripted import Call, Faults, seeded
@@ -128,6 +129,18 @@ def test_what_is_gathered_from_very_many_tasks_is_counted(monkeypatch: pytest.Mo
     assert (story.inputs, story.large) == ({}, {"xs": 12})
 
 
+def test_one_item_and_a_collection_of_them_all_are_both_told_in_order() -> None:
+    """Found by the test of all graphs: the item came first, and the collection was told in another order than it had."""
+    axes = (numbers(3), Axis("j", (collect("each"),)))
+    product = call("pair", "pair", ("i", "j"), mine=out("each"), one=Expr("item", "j"))
+    made = graph(call("each", "work", ("i",), x=out_item()), product, axes=axes)
+    world = World(by_step(work=lambda one: one.inputs["x"], pair=lambda one: 0))
+    assert world.start(made).status == "succeeded"
+    for i, j in itertools.product(range(3), range(3)):
+        story = tell(world, f"pair[{i},{j}]")
+        assert [story.inputs[name].ref.inline for name in ("mine", "one")] == [str(i), str(j)]  # type: ignore[union-attr]
+
+
 def test_what_a_task_waits_for_and_why_it_waits_is_told() -> None:
     begin = ev.RunStarted("20260101-000000-test", graph(call("a", "one"), call("b", "two", x=out("a"))), {}, "", 1.0)
     world = World(compute)
@@ -172,6 +185,4 @@ def _steps() -> dict[str, Any]:
 
 
 def out_item() -> Any:
-    from fairway.spec.graph import Expr
-
     return Expr("item", "i")

@@ -49,7 +49,7 @@ def _ensure(locked: Environment, home: Path, start: "multiprocessing.synchronize
         real(*args)  # type: ignore[arg-type]
 
     build._build = build_and_note  # type: ignore[assignment]
-    start.wait(30)
+    start.wait(60)
     assert envs.ensure(locked, home).exists()
 
 

@@ -6,7 +6,7 @@ import json
 import os
 import textwrap
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from fairway.spec.resources import Resources
 from fairway.step.folder import FolderArtifactStore, FolderStreamStore
 from fairway.step.processes import find_marked
 from fairway.testing.contracts.executor import json_input
+from tests.waiting import await_true
 
 DEADLINE_S = 60.0
 RUN = "20261124-000000-aaaaa"
@@ -114,12 +115,6 @@ def result_of(item: ItemOutcome) -> Any:
     text = item.outputs["result"].inline
     assert text is not None
     return json.loads(text)
-
-
-def await_true(condition: Callable[[], bool], what: str) -> None:
-    until = time.monotonic() + DEADLINE_S
-    while not condition():
-        assert time.monotonic() < until, what
 
 
 CPU = Resources(cpu=1.0)

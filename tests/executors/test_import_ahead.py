@@ -11,7 +11,8 @@ import pytest
 
 from fairway.executors import local
 from fairway.spec.environment import Environment
-from tests.executors.rig import Bench, await_true, result_of
+from tests.executors.rig import Bench, result_of
+from tests.waiting import await_true
 
 HEAVY = """
 import os, sys

@@ -15,7 +15,8 @@ from fairway.spec.environment import Environment
 from fairway.spec.ports import run_now
 from fairway.spec.record import replace
 from fairway.spec.resources import Resources
-from tests.executors.rig import DEADLINE_S, Bench, await_true, result_of
+from tests.executors.rig import DEADLINE_S, Bench, result_of
+from tests.waiting import await_true
 
 GPU = "nvidia.com/gpu"
 

@@ -100,6 +100,16 @@ def test_a_broken_connection_is_no_cause() -> None:
     assert blamed(meeting) == ("ValueError", "replica 1 of 3 failed first: bad input")
 
 
+def test_who_loses_the_connection_to_a_replica_that_has_skipped_has_not_failed() -> None:
+    skipped = Outcome("a", "ended", (ItemOutcome("skipped", reason="pruned"),), usage=Usage(cpu_s=2.0))
+    for said, is_failed in (("Gloo: connection reset by peer", False), ("bad input", True)):
+        meeting = met(2)
+        meeting.end(1, failed(said), 4.9)
+        meeting.end(0, skipped, 5.0)
+        outcome = meeting.verdict("b")
+        assert (outcome.items[0].status, outcome.attempt) == ("failed" if is_failed else "skipped", "a" if is_failed else "b")
+
+
 def test_the_clusters_own_word_goes_before_what_others_say_of_it() -> None:
     meeting = met()
     meeting.end(0, failed("something odd", "RuntimeError"), 5.0)

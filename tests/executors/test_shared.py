@@ -78,7 +78,7 @@ def play(home: Path, scene: Any) -> None:
         place = Place(home)
         await place.shared.start()
         try:
-            await asyncio.wait_for(scene(place), 40)
+            await asyncio.wait_for(scene(place), 60)
         finally:
             await place.shared.close()
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fairway.executors.slots import Slots, times
-from fairway.spec.attempt import AttemptSpec
+from fairway.spec.attempt import AttemptItem, AttemptSpec
 from fairway.spec.gang import Gang
 from fairway.spec.graph import StepDef
 from fairway.spec.resources import Resources
@@ -145,6 +145,26 @@ def test_two_gangs_for_the_same_cores_run_one_after_the_other() -> None:
     assert started(slots) == ["one"], "the small one would take from what the second waits for"
     slots.give_back("one")
     assert started(slots) == ["two", "small"]
+
+
+def test_a_gang_that_starts_again_keeps_its_room_until_it_is_late() -> None:
+    slots = machine()
+    one, again, two = gang("one-1", 4), gang("one-2", 4), gang("two", 4)
+    for made, task in ((one, "one"), (again, "one"), (two, "two")):
+        made.items = (AttemptItem(task),)
+    slots.add(one)
+    slots.add(two)
+    assert started(slots) == ["one-1"]
+    slots.keep(one, 5.0)
+    assert slots.release(4.9) == 5.0
+    assert started(slots) == []
+    slots.add(again)
+    assert started(slots) == ["one-2"], "before the other, which has waited for longer"
+    slots.keep(again, 5.0)
+    assert slots.release(5.0) == 0.0
+    assert started(slots) == ["two"]
+    slots.give_back("two")
+    assert slots.free() == slots.total
 
 
 def test_a_gang_that_can_never_fit_is_named_with_what_each_replica_asks_for() -> None:

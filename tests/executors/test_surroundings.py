@@ -23,7 +23,7 @@ from fairway.spec.record import from_plain
 from fairway.spec.resources import Resources
 from fairway.step import processes
 from fairway.step.folder import FolderArtifactStore
-from tests.executors.rig import await_true
+from tests.waiting import await_true
 
 CODE = """
 import os
@@ -53,15 +53,20 @@ def crash():
     with open("../../crashed", "w") as file:
         file.write(os.getcwd())
     os.abort()
+
+def durability():
+    from fairway.step import context
+
+    return context.context().durability
 """
 
 
 class Bench:
     """A local executor in a folder of its own."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, **settings: Any) -> None:
         (folder / "code.py").write_text(CODE)
-        self.executor = LocalExecutor(folder / "home", settings={"source": str(folder)})
+        self.executor = LocalExecutor(folder / "home", settings={"source": str(folder), **settings})
         self.scratch = folder / "home" / layout.SCRATCH
         self._store = FolderArtifactStore(folder / "home" / layout.BLOBS)
         self._n = 0
@@ -92,6 +97,15 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
     made = Bench(tmp_path)
     yield made
     run_now(made.executor.close())
+
+
+@pytest.mark.parametrize("asked", ["process", "power"])
+def test_an_attempt_knows_what_its_files_have_to_survive(tmp_path: Path, asked: str) -> None:
+    made = Bench(tmp_path, durability=asked)
+    try:
+        assert made.value("durability") == asked
+    finally:
+        run_now(made.executor.close())
 
 
 def test_waiting_threads_do_not_spin_unless_the_user_says_so(bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 
 import fairway as fw
 from fairway.errors import DefinitionError
-from fairway.train.checkpoints import Checkpoints
+from fairway.train.checkpoints import Checkpoints, capture
 from tests.train.checkpoints.conftest import be, ranks  # noqa: F401
 
 torch = pytest.importorskip("torch")
@@ -80,6 +81,28 @@ def test_a_training_goes_on_as_if_nothing_had_been(be: Be) -> None:  # noqa: F81
     for one, state in zip(again, be(n=2).load(), strict=True):
         one.load_state_dict(state)
     assert train(*again, range(6, 10)) == wanted
+
+
+def test_an_optimizer_waits_for_what_is_copied_beside_it(be: Be, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
+    model = torch.nn.Linear(600, 600)
+    optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
+    may, real = threading.Event(), capture.copy_one_by_one
+    monkeypatch.setattr(capture, "copy_one_by_one", lambda copies: (may.wait(), real(copies)))
+    kept, before = be(), model.weight.detach().clone()
+    kept.save(1, model.state_dict(), beside=True)
+    model(torch.ones(600)).sum().backward()
+    threading.Timer(0.05, may.set).start()
+    optimizer.step()
+    assert may.is_set() and not torch.equal(model.weight, before)
+    assert torch.equal(kept.load()["weight"], before)
+    may.clear()
+    kept.save(2, model.state_dict(), beside=True)
+    with torch.no_grad():
+        model.weight.mul_(2.0)
+    may.set()
+    with pytest.raises(DefinitionError, match="weight was changed while it was copied"):
+        kept.wait()
+    assert torch.equal(kept.load()["weight"], before), "it is none"
 
 
 def test_its_files_are_read_by_safetensors_and_tied_weights_stay_tied(be: Be) -> None:  # noqa: F811

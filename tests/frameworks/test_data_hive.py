@@ -17,7 +17,7 @@ import fairway as fw
 from fairway.data.sources.hivewire import HiveAddress, HiveSession
 from fairway.errors import ConfigError, NotFoundError
 
-_STARTS_WITHIN_S = 120
+_STARTS_WITHIN_S = 400
 _COLUMNS = "i int, l bigint, d double, s string, dec decimal(10,2), at timestamp, day date, ok boolean"
 _NESTED = "tags array<int>, who struct<a:int,b:string>"
 _ROW = "1, 2, 1.5, 'é', 1.25, timestamp'2024-01-01 10:00:00.5', date'2024-01-02', true, array(1, 2), named_struct('a', 1, 'b', 'x')"
@@ -55,7 +55,7 @@ def hive(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield f"hive://me@127.0.0.1:{port}/default"
     finally:
         running.terminate()
-        running.wait(30)
+        running.wait(120)
 
 
 def _wait(running: subprocess.Popen[bytes], port: int, log: Path) -> None:

@@ -41,7 +41,9 @@ STEP = """
         alone = fitted(net(), DataLoader(data, batch_size=8), lambda *all: all, lambda loss: loss.backward())
         both = accelerator.gather(mine[None])
         total = accelerator.reduce(torch.tensor([accelerator.process_index + 1.0]), "sum")
-        return {"sum": total.item(), "world": accelerator.num_processes, "type": str(accelerator.distributed_type),
+        import listening
+        return {"wide": listening.wide(),
+                "sum": total.item(), "world": accelerator.num_processes, "type": str(accelerator.distributed_type),
                 "apart": (both[0] - both[1]).abs().max().item(), "off": (mine - alone).abs().max().item()}
 
     @fw.pipeline
@@ -54,6 +56,7 @@ def test_ranks_train_one_network_as_one_process_would_on_batches_of_both(tmp_pat
     found = train(tmp_path, STEP)
     assert (found["world"], found["sum"], found["type"]) == (2, 3.0, "DistributedType.MULTI_CPU")
     assert found["apart"] == 0.0
+    assert len(found["wide"]) == 1, "PyTorch's store, at rank 0, as the guide says"
     assert found["off"] < 1e-6
 
 
@@ -67,6 +70,7 @@ SCRIPT = """
     if accelerator.is_local_main_process:
         with open(sys.argv[1], "w") as file:
             json.dump({"sum": total.item(), "world": accelerator.num_processes}, file)
+    accelerator.end_training()  # else PyTorch aborts now and then while the process exits, on a busy machine in every third
 """
 COMMAND = """
     import fairway as fw

@@ -23,7 +23,9 @@ STEP = """
         client = Client()
         numbers = da.arange(200_000, chunks=10_000)
         workers = client.scheduler_info()["workers"].values()
-        return {"sum": int(numbers.sum().compute()), "parts": sorted(client.gather(client.map(parts.square, range(10)))),
+        import listening
+        return {"wide": listening.wide(),
+                "sum": int(numbers.sum().compute()), "parts": sorted(client.gather(client.map(parts.square, range(10)))),
                 "names": sorted(worker["name"] for worker in workers), "pids": list(client.run(os.getpid).values()),
                 "scheduler": client.run_on_scheduler(os.getpid), "hosts": sorted({worker["host"] for worker in workers})}
 
@@ -40,6 +42,7 @@ def test_a_client_without_arguments_computes_with_a_worker_of_every_rank(tmp_pat
     assert found["names"] == ["rank-0", "rank-1"]
     assert found["hosts"] == ["127.0.0.1"]
     assert len({*found["pids"], found["scheduler"]}) == 3
+    assert found["wide"] == []
     assert not [pid for pid in (*found["pids"], found["scheduler"]) if _runs(pid)]
 
 

@@ -17,7 +17,7 @@ import os, signal, time
 import torch
 import torch.distributed as dist
 
-@fw.step(gang=fw.gang(replicas=2, framework="torch", restarts=1, stall_timeout=2, backend="gloo"))
+@fw.step(gang=fw.gang(replicas=2, framework="torch", restarts=1, stall_timeout=8, backend="gloo"))
 def fit(how: str) -> list:
     dist.init_process_group()
     rank, n = dist.get_rank(), fw.context().n

@@ -39,7 +39,9 @@ STEP = """
             alone = alone - 0.1 * jax.grad(loss)(alone, whole)
         total = jax.jit(jax.shard_map(lambda one: jax.lax.psum(one, "data"), mesh=mesh, in_specs=P("data"), out_specs=P()))
         ones = jax.make_array_from_process_local_data(NamedSharding(mesh, P("data")), np.array([rank + 1.0], dtype=np.float32))
-        return {"sum": float(total(ones).addressable_data(0)[0]), "world": world, "devices": len(jax.devices()),
+        import listening
+        return {"wide": listening.wide(ranks=2),
+                "sum": float(total(ones).addressable_data(0)[0]), "world": world, "devices": len(jax.devices()),
                 "off": float(np.abs(mine - np.asarray(alone)).max())}
 
     @fw.pipeline
@@ -52,6 +54,7 @@ def test_ranks_train_as_one_process_would_on_the_whole_batch(tmp_path: Path) -> 
     found = train(tmp_path, STEP)
     assert (found["world"], found["devices"], found["sum"]) == (2, 2, 3.0)
     assert found["off"] < 1e-6
+    assert found["wide"] == []
 
 
 SCRIPT = """

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from fairway.errors import TaskFailed
 from tests.frameworks.gang_bench import train
 
 assert find_spec("keras"), "pip install keras"
@@ -100,3 +101,20 @@ def test_every_backend_finds_the_others(tmp_path: Path, backend: str, around: st
     found = train(tmp_path, STEP.replace("{backend}", backend).replace("{around}", around.strip()))
     assert found["world"] == 2
     assert found["off"] < 1e-6
+
+
+FIT = """
+        import tensorflow as tf
+
+        strategy = tf.distribute.MultiWorkerMirroredStrategy()
+        import keras
+
+        with strategy.scope():
+            made = model(keras)
+        made.fit(whole[:, :4], whole[:, 4:], batch_size=16, verbose=0)
+"""
+
+
+def test_that_keras_cannot_fit_on_tensorflows_workers_is_said_in_words(tmp_path: Path) -> None:
+    with pytest.raises(TaskFailed, match=r"Keras 3 cannot fit\(\) a model under TensorFlow's MultiWorkerMirroredStrategy"):
+        train(tmp_path, STEP.replace("{backend}", "tensorflow").replace("{around}", FIT.strip()))

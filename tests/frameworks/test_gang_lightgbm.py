@@ -30,7 +30,9 @@ STEP = f"""
         booster = lightgbm.train({SETTINGS!r} | network(), mine, 10)
         trees = booster.model_to_string().partition("parameters:")[0]
         Path(FOLDER, f"model-{{rank}}").write_text(trees)
-        return {{"machines": network()["num_machines"], "told": booster.predict(x).tolist()}}
+        import listening
+        return {{"wide": listening.wide(ranks=2),
+                "machines": network()["num_machines"], "told": booster.predict(x).tolist()}}
 
     @fw.pipeline
     def gang():
@@ -49,6 +51,7 @@ ROWS = """
 def test_both_ranks_hold_the_model_that_one_process_makes_of_all_rows(tmp_path: Path) -> None:
     found = train(tmp_path, STEP.replace("{folder}", str(tmp_path)), rows_py=ROWS)
     assert found["machines"] == 2
+    assert found["wide"] == []
     assert (tmp_path / "model-0").read_text() == (tmp_path / "model-1").read_text()
     made: dict[str, Any] = {}
     exec(compile("\n".join(line[4:] for line in ROWS.splitlines()), "rows", "exec"), made)

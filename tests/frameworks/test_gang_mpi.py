@@ -12,6 +12,10 @@ from collections.abc import Callable, Generator
 from importlib import import_module
 from pathlib import Path
 
+import pytest
+from click.testing import CliRunner
+
+from fairway.cli.app import app
 from fairway.spec.gang import Gang, World, places_of
 from fairway.train.frameworks import get_framework
 from tests.frameworks.gang_bench import train
@@ -22,7 +26,7 @@ import_module("mpi4py")
 STEP = """
     import fairway as fw
 
-    @fw.step(gang=fw.gang(replicas=2, framework="{framework}"))
+    @fw.step(gang=fw.gang(replicas=2, processes=2, framework="{framework}"))
     def fit() -> dict:
         from mpi4py import MPI
         import numpy as np
@@ -32,7 +36,9 @@ STEP = """
         total = np.zeros(3)
         world.Allreduce(rows.sum(axis=0), total)
         print("rank", world.rank, "was here")
-        return {"size": world.size, "ranks": world.gather(fw.context().rank), "total": total.tolist()}
+        import listening
+        return {"wide": listening.wide(),
+                "size": world.size, "ranks": world.gather(fw.context().rank), "total": total.tolist()}
 
     @fw.pipeline
     def gang():
@@ -41,29 +47,67 @@ STEP = """
 COMMAND = """
     import fairway as fw
 
-    fit = fw.command(["sh", "rank.sh", fw.Out("seen")], name="fit", gang=fw.gang(replicas=2, processes=2, framework="mpi"))
+    fit = fw.command(["python", "rank.py", fw.Out("seen")], name="fit", gang=fw.gang(replicas=2, processes=2, framework="mpi"))
 
     @fw.pipeline
     def gang():
         return fit().seen
 """
 RANK = """
-    echo "$OMPI_COMM_WORLD_RANK of $OMPI_COMM_WORLD_SIZE" >> "$1"
+    # A program of Open MPI's own library, without mpi4py.
+    import ctypes, ctypes.util, os, sys
+
+    mpi = ctypes.CDLL(ctypes.util.find_library("mpi"), mode=ctypes.RTLD_GLOBAL)
+
+    def known(name):
+        return ctypes.byref(ctypes.c_char.in_dll(mpi, name))
+
+    mpi.MPI_Init(None, None)
+    rank, total = int(os.environ["OMPI_COMM_WORLD_RANK"]), ctypes.c_int()
+    mpi.MPI_Allreduce(ctypes.byref(ctypes.c_int(10**rank)), ctypes.byref(total), 1, known("ompi_mpi_int"), known("ompi_mpi_op_sum"),
+                      known("ompi_mpi_comm_world"))
+    with open(sys.argv[1], "a") as file:
+        file.write(f"{rank} {total.value}\\n")
+    mpi.MPI_Finalize()
 """
 
 
-def test_a_step_of_python_is_every_rank(tmp_path: Path) -> None:
-    found = train(tmp_path, STEP.replace("{framework}", "mpi"))
-    assert found == {"size": 2, "ranks": [0, 1], "total": [18.0, 22.0, 26.0]}
-
-
-def test_horovods_ranks_are_started_alike(tmp_path: Path) -> None:
-    assert train(tmp_path, STEP.replace("{framework}", "horovod"))["ranks"] == [0, 1]
+@pytest.mark.parametrize("framework", ["mpi", "horovod"])
+def test_a_step_of_python_is_every_rank_of_every_replica(tmp_path: Path, framework: str) -> None:
+    found = train(tmp_path, STEP.replace("{framework}", framework))
+    assert found == {"size": 4, "ranks": [0, 1, 2, 3], "total": [18.0, 22.0, 26.0], "wide": found["wide"]}
+    assert {one.split()[0] for one in found["wide"]} == {"mpirun"}, "as the guide says"
 
 
 def test_any_program_is_started_by_mpirun(tmp_path: Path) -> None:
-    lines = Path(train(tmp_path, COMMAND, **{"rank.sh": RANK})).read_text().splitlines()
-    assert sorted(lines) == [f"{rank} of 4" for rank in range(4)]
+    lines = Path(train(tmp_path, COMMAND, rank_py=RANK)).read_text().splitlines()
+    assert sorted(lines) == [f"{rank} 1111" for rank in range(4)]
+
+
+SAYING = """
+    import fairway as fw
+
+    fit = fw.command(["sh", "rank.sh", fw.Out("seen")], name="fit", gang=fw.gang(1, "mpi", processes=3))
+
+    @fw.pipeline
+    def gang():
+        return fit().seen
+"""
+SAY = """
+    echo "this is $OMPI_COMM_WORLD_RANK"
+    printf "in two " ; sh -c 'printf "pieces\n"'
+    head -c 20000 /dev/zero | tr '\\0' x
+    echo
+    echo "$OMPI_COMM_WORLD_RANK" >> "$1"
+"""
+
+
+def test_what_a_program_s_ranks_print_is_in_the_log_of_each(tmp_path: Path) -> None:
+    train(tmp_path, SAYING, **{"rank.sh": SAY})
+    for rank in range(3):
+        words = ["-C", str(tmp_path), "logs", "last", "fit", "--rank", str(rank)]
+        lines = [line.removeprefix(f"rank {rank}  ") for line in CliRunner().invoke(app, words).output.splitlines()]
+        assert lines == [f"this is {rank}", "in two pieces", "x" * 20000]
 
 
 REDUCE = """
@@ -82,7 +126,7 @@ def test_ranks_on_another_machine_are_started_by_its_agent(tmp_path: Path) -> No
     with _agent(port, "k" * 16):
         told = run()
     assert told.returncode == 0, told.stderr
-    assert sorted(told.stdout.split("\n")[:-1]) == ["3 0 here", "3 1 there"]
+    assert sorted(told.stdout.split("\n")[:-1]) == ["[1,0]<stdout>:3 0 here", "[1,1]<stdout>:3 1 there"], "tagged for who sorts them"
 
 
 def test_an_agent_refuses_who_does_not_know_the_key(tmp_path: Path) -> None:
@@ -102,7 +146,7 @@ def _mpirun(folder: Path, port: int, *, key: str, program: list[str]) -> Callabl
     for name, text in row.files(place, gang).items():  # type: ignore[attr-defined]
         (folder / name).write_text(text)
     words = row.command(place, gang, program)
-    return lambda: subprocess.run(words, env=variables, cwd=folder, capture_output=True, text=True, check=False, timeout=60)
+    return lambda: subprocess.run(words, env=variables, cwd=folder, capture_output=True, text=True, check=False, timeout=180)
 
 
 @contextlib.contextmanager

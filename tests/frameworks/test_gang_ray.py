@@ -28,7 +28,9 @@ STEP = """
             return n * n, os.getpid()
 
         done = ray.get([square.remote(n) for n in range(2)])
-        return {"squares": [n for n, _ in done], "pids": [pid for _, pid in done], "cpus": ray.cluster_resources()["CPU"],
+        import listening
+        return {"wide": listening.wide(),
+                "squares": [n for n, _ in done], "pids": [pid for _, pid in done], "cpus": ray.cluster_resources()["CPU"],
                 "hosts": [node["NodeManagerAddress"] for node in ray.nodes()], "folder": context.address_info["session_dir"]}
 
     @fw.pipeline
@@ -56,6 +58,7 @@ def test_init_without_arguments_computes_with_the_cores_of_every_rank(tmp_path: 
     assert found["squares"] == [0, 1]
     assert len(set(found["pids"])) == 2
     assert found["cpus"] == 2
+    assert found["wide"] == []
     assert found["hosts"] == ["127.0.0.1"]
     assert not [pid for pid in found["pids"] if _runs(pid)]
     assert not Path(found["folder"]).exists()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from tests.frameworks.gang_bench import train
@@ -31,7 +32,9 @@ STEP = """
             joblib.Parallel()(joblib.delayed(int)(text) for text in ("1", "one"))
         except ValueError as error:
             told = f"{error}"
-        return {"off": float(abs(found.cv_results_["mean_test_score"] - alone.cv_results_["mean_test_score"]).max()),
+        import listening
+        return {"wide": listening.wide(),
+                "off": float(abs(found.cv_results_["mean_test_score"] - alone.cv_results_["mean_test_score"]).max()),
                 "best": [found.best_params_, alone.best_params_], "me": os.getpid(), "told": told,
                 "pids": scoring.pids(), "ranks": sorted(set(pids)), "forest": bool((forest.predict(x) == same.predict(x)).all())}
 
@@ -41,16 +44,20 @@ STEP = """
 """
 SCORING = """
     import os
-    import time
+    import signal
     from pathlib import Path
 
     FOLDER = "{folder}"
 
     def score(model, x, y):
-        Path(FOLDER, f"pid-{os.getpid()}-{os.environ['FAIRWAY_RANK']}").touch()
-        until = time.monotonic() + 60
-        while len(pids()) < 2 and time.monotonic() < until:  # the other worker may still be importing
-            time.sleep(0.01)
+        rank = int(os.environ["FAIRWAY_RANK"])
+        mine = Path(FOLDER, f"pid-{os.getpid()}-{rank}")
+        if not mine.exists():
+            mine.touch()
+            signal.alarm(60)
+            os.open(f"{FOLDER}/come-{rank}", os.O_RDWR)  # stays open
+            os.close(os.open(f"{FOLDER}/come-{1 - rank}", os.O_RDONLY))  # waits for the other worker, which may still be importing
+            signal.alarm(0)
         return (model.predict(x) == y).mean()
 
     def pids():
@@ -59,10 +66,13 @@ SCORING = """
 
 
 def test_a_grid_search_runs_in_the_workers_of_all_ranks(tmp_path: Path) -> None:
+    for rank in range(2):
+        os.mkfifo(tmp_path / f"come-{rank}")
     found = train(tmp_path, STEP, scoring_py=SCORING.replace("{folder}", str(tmp_path)))
     assert {rank for _, rank in found["pids"]} == {"0", "1"}, "each worker scored some of the models"
     assert str(found["me"]) not in {pid for pid, _ in found["pids"]}
     assert found["off"] < 1e-12
+    assert found["wide"] == []
     assert found["best"][0] == found["best"][1]
     assert found["forest"]
     assert found["ranks"] == ["0", "1"]

@@ -41,8 +41,9 @@ DDP = """
         alone = fitted(torch.nn.Linear(4, 1), x, y)
         both = [torch.empty_like(mine) for _ in range(world)]
         dist.all_gather(both, mine)
+        import listening
         return {{
-            "sum": total.item(), "world": world, "threads": torch.get_num_threads(),
+            "wide": listening.wide(), "sum": total.item(), "world": world, "threads": torch.get_num_threads(),
             "backend": dist.group.WORLD._get_backend(torch.device("cpu")).name(),
             "apart": (both[0] - both[1]).abs().max().item(), "off": (mine - alone).abs().max().item(),
         }}
@@ -57,6 +58,7 @@ def test_ranks_train_one_network_as_one_process_would_on_the_whole_batch(tmp_pat
     found = train(tmp_path, DDP.format(options=""))
     assert (found["world"], found["sum"]) == (2, 3.0)
     assert found["apart"] == 0.0
+    assert len(found["wide"]) == 1, "PyTorch's store, at rank 0, as the guide says"
     assert found["off"] < 1e-6
     assert found["backend"] == "gloo"
     assert found["threads"] == 1, "a rank uses the cores that its replica asked for"
@@ -90,18 +92,19 @@ COMMAND = """
 
 
 @pytest.mark.parametrize(
-    ("words", "options", "each"),
+    ("words", "options", "replicas", "each"),
     [
-        ('"python"', "replicas=1, processes=2", 2),  # Fairway starts every rank
-        ('"torchrun"', "replicas=2", 1),  # a launcher in each replica, told which one it is
-        ('"torchrun", "--nproc-per-node=2"', "replicas=1, rdzv='c10d'", 2),  # elastic, and its author says how many
+        ('"python"', "replicas=1, processes=2", 1, 2),  # Fairway starts every rank
+        ('"torchrun"', "replicas=2", 2, 1),  # a launcher in each replica, told which one it is
+        ('"torchrun"', "replicas=2, processes=2, rdzv='c10d'", 2, 2),  # elastic: the two launchers agree who is which
     ],
 )
-def test_commands_are_ranks_and_so_are_those_that_torchrun_starts(tmp_path: Path, words: str, options: str, each: int) -> None:
+def test_commands_are_ranks_and_those_that_torchrun_starts(tmp_path: Path, words: str, options: str, replicas: int, each: int) -> None:
     made = train(tmp_path, COMMAND.format(words=words, options=options), script_py=SCRIPT)
     found = json.loads(Path(made).read_text())
-    assert (found["world"], found["sum"]) == (2, 3.0)
-    ranks = [[str(rank % each), str(rank // each), str(2 // each), "127.0.0.1"] for rank in range(2)]
+    world = replicas * each
+    assert (found["world"], found["sum"]) == (world, world * (world + 1) / 2)
+    ranks = [[str(rank % each), str(rank // each), str(replicas), "127.0.0.1"] for rank in range(world)]
     assert sorted(found["seen"], key=lambda one: (one[1], one[0])) == ranks
 
 

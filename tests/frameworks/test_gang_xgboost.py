@@ -25,7 +25,9 @@ STEP = f"""
         booster = xgboost.train({SETTINGS!r}, xgboost.DMatrix(x[rank::world], y[rank::world]), 8)
         told = booster.predict(xgboost.DMatrix(x)).astype(float)
         both = collective.allreduce(told, collective.Op.SUM)
-        return {{"ranks": [collective.get_rank(), rank], "world": collective.get_world_size(), "told": told.tolist(),
+        import listening
+        return {{"wide": listening.wide(ranks=2),
+                "ranks": [collective.get_rank(), rank], "world": collective.get_world_size(), "told": told.tolist(),
                 "apart": float(abs(both / world - told).max())}}
 
     @fw.pipeline
@@ -46,6 +48,7 @@ def test_both_ranks_hold_the_model_that_one_process_makes_of_all_rows(tmp_path: 
     found = train(tmp_path, STEP, rows_py=ROWS)
     assert (found["world"], found["ranks"]) == (2, [0, 0])
     assert found["apart"] == 0.0
+    assert len(found["wide"]) == 2, "every rank, as the guide says"
     made: dict[str, Any] = {}
     exec(compile("\n".join(line[4:] for line in ROWS.splitlines()), "rows", "exec"), made)
     x, y = made["rows"]()

@@ -121,7 +121,7 @@ def test_triton_asks_at_once_and_asynchronously(triton: tuple[Any, Any]) -> None
         for _ in range(8):
             client.async_infer("risk", [tensor(module)], callback=lambda result, error: done.put((result, error)))
         for _ in range(8):
-            result, error = done.get(timeout=30)
+            result, error = done.get(timeout=60)
             assert error is None and close(first(result))
     else:
         waiting = [client.async_infer("risk", [tensor(module)]) for _ in range(8)]

@@ -56,7 +56,7 @@ class Registry:
         self._await()
 
     def _await(self) -> None:
-        until = time.monotonic() + 30
+        until = time.monotonic() + 60
         while True:
             try:
                 socket.create_connection(("127.0.0.1", self.port), 1).close()
@@ -75,7 +75,7 @@ class Registry:
 
     def get(self, path: str) -> Any:
         accept = {"Accept": "application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json"}
-        with urllib.request.urlopen(urllib.request.Request(f"http://{self.host}{path}", headers=accept), timeout=10) as reply:
+        with urllib.request.urlopen(urllib.request.Request(f"http://{self.host}{path}", headers=accept), timeout=60) as reply:
             return json.loads(reply.read())
 
     def requests(self) -> list[str]:
@@ -88,7 +88,7 @@ class Registry:
 
     def close(self) -> None:
         self.process.kill()
-        self.process.wait(30)
+        self.process.wait(60)
 
 
 @pytest.fixture(scope="module")

@@ -63,7 +63,7 @@ def project(registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 def fairway(*words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [Path(sys.executable).with_name("fairway"), "image", "build", *words], capture_output=True, text=True, timeout=60, check=False
+        [Path(sys.executable).with_name("fairway"), "image", "build", *words], capture_output=True, text=True, timeout=180, check=False
     )
 
 

@@ -58,13 +58,13 @@ class Rig:
 
     async def until(self, true: Callable[[], Any]) -> None:
         """Let everything else happen until something is so."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while not true():
                 await asyncio.sleep(0)
 
     async def tended(self, true: Callable[[], Any]) -> None:
         """Look after what only time tells until something is so."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while not true():
                 await self.executor.tend()
                 await asyncio.sleep(0)
@@ -75,13 +75,13 @@ class Rig:
 
     async def settled(self, view: RunView, spec: AttemptSpec) -> Outcome:
         """The driver hears that the attempt has ended; its outcome."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while spec.id in await view.observe([spec.id]):
                 await view.wait(10)
         return self.outcome(spec)
 
     async def told(self, view: RunView, spec: AttemptSpec, phase: str, reason: str = "") -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while True:
                 seen = (await view.observe([spec.id])).get(spec.id)
                 if seen is not None and seen.phase == phase and reason in seen.reason:
@@ -98,4 +98,4 @@ class Rig:
 
 
 def play(story: Coroutine[Any, Any, None]) -> None:
-    asyncio.run(asyncio.wait_for(story, 30))
+    asyncio.run(asyncio.wait_for(story, 60))

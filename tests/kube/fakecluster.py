@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 from fairway.errors import ConflictError, FairwayError, NotFoundError
+from fairway.kube.manifests import merge
 from fairway.kube.rights import Right
 from fairway.kube.watch import Change
 
@@ -85,6 +86,12 @@ class FakeCluster:
             return False
         self.vanish(name, kind=kind)
         return True
+
+    async def patch(self, kind: str, name: str, patch: Object) -> Object:
+        self.requests[f"patch {kind}"] += 1
+        obj = self.objects[kind, name] = merge(await self.get(kind, name), patch)
+        self._tell("modified", obj)
+        return obj
 
     async def watch(self, kind: str, *, labels: str = "", fields: str = "") -> AsyncIterator[Change]:
         self.requests[f"watch {kind}"] += 1

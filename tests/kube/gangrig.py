@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Generator
+from concurrent.futures import Future
+from contextlib import contextmanager
 from typing import Any
 
 import fairway as fw
 from fairway.engine.client import Run
-from tests.kube.semantics.rig import IMAGE, ClusterRig
+from fairway.kube.client import KubeClient
+from tests.kube.emulator.kinds import ROLE
+from tests.kube.semantics.rig import ClusterRig
+from tests.kube.talk import talk
+from tests.kube.watched import NOTING, Watched
+from tests.waiting import Gate
 
-SOURCE = """
-import os, socket, time
-
-LOG, GATE, BELL = {log!r}, {gate!r}, {bell!r}
-
-def note(word):
-    with open(LOG, "a") as file:
-        file.write(word + "\\n")
-    with open(BELL, "w") as bell:
-        bell.write(".")
+SOURCE = (
+    NOTING
+    + """
+import fcntl, socket, threading
 
 @fw.step(gang=fw.gang({gang}), cpu={cpu})
 def fit(bad: int = -1) -> dict:
@@ -28,12 +28,12 @@ def fit(bad: int = -1) -> dict:
     me, world = place.rank, place.world_size
     note(f"begun {{me}}/{{world}}")
     print(f"rank {{me}} speaks")
-    while not os.path.exists(GATE):
-        time.sleep(0.02)
+    with open({gate!r}) as gate:
+        fcntl.flock(gate, fcntl.LOCK_SH)
     if me == bad:
         raise ValueError("this rank is bad")
     if bad >= 0:
-        time.sleep(60)
+        threading.Event().wait()
     total = meet(place)
     note(f"ended {{me}}")
     return {{"total": total, "world": world, "hosts": len(set(place.hosts))}}
@@ -41,19 +41,15 @@ def fit(bad: int = -1) -> dict:
 def meet(place):
     # The sum of all ranks, by way of rank 0, at the address that each was told.
     if place.rank == 0:
-        with socket.create_server((place.hosts[0], place.ports[0][0]), backlog=64) as server:
+        with socket.create_server((place.hosts[0], place.ports[0][0]), backlog=64) as server, open({listens!r}, "r+b", buffering=0):
             peers = [server.accept()[0] for _ in range(place.world_size - 1)]
             total = sum(int(peer.recv(16)) for peer in peers)
             for peer in peers:
                 peer.sendall(str(total).encode())
                 peer.close()
             return total
-    for _ in range(500):
-        try:
-            peer = socket.create_connection((place.hosts[0], place.ports[0][0]))
-            break
-        except OSError:
-            time.sleep(0.02)
+    open({listens!r}).close()  # a FIFO that rank 0 holds once it listens
+    peer = socket.create_connection((place.hosts[0], place.ports[0][0]))
     peer.sendall(str(place.rank).encode())
     return int(peer.recv(16))
 
@@ -61,18 +57,21 @@ def meet(place):
 def main(bad: int = -1) -> dict:
     return fit(bad)
 """
+)
 
 
-TRAINING = """
-import os, time
+TRAINING = (
+    NOTING
+    + """
+import fcntl, time
 
-LOG, GATE, BELL = {log!r}, {gate!r}, {bell!r}
-
-def note(word):
-    with open(LOG, "a") as file:
-        file.write(word + "\\n")
-    with open(BELL, "w") as bell:
-        bell.write(".")
+def is_open():
+    with open({gate!r}) as gate:
+        try:
+            fcntl.flock(gate, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+    return True
 
 @fw.step(gang=fw.gang({gang}), cpu={cpu})
 def fit() -> int:
@@ -80,9 +79,9 @@ def fit() -> int:
     kept = fw.checkpoint.load()
     step = kept["step"] if kept else 0
     note(f"begun {{place.rank}}/{{place.world_size}} at {{step}}")
-    while not os.path.exists(GATE):
+    while not is_open():
         step += 1
-        time.sleep(0.1)
+        time.sleep(0.1)  # a training that takes a while
         if place.rank == 0:
             fw.checkpoint.save(step, {{"step": step}})
             fw.checkpoint.wait()
@@ -93,36 +92,52 @@ def fit() -> int:
 def main() -> int:
     return fit()
 """
+)
 
 
-class GangStory:
-    """A project whose run has a gang, watched by a thread as by a person's terminal."""
+STANDING = (
+    NOTING
+    + """
+import threading, time
+
+@fw.step(gang=fw.gang({gang}), cpu={cpu})
+def fit() -> None:
+    rank = fw.context().rank
+    for step in range(40) if rank == 0 else ():
+        fw.log(loss=1.0, step=step)
+        time.sleep(0.1)  # a training that takes a while
+    note(f"still {{rank}}")
+    stand_still()
+
+def stand_still():
+    threading.Event().wait()
+
+@fw.pipeline
+def main() -> None:
+    fit()
+"""
+)
+
+
+class GangStory(Watched):
+    """A run with a gang."""
 
     def __init__(self, rig: ClusterRig) -> None:
-        self.rig, self.cluster = rig, rig.campus.cluster
-        self.log, self.gate = rig.root / "log", rig.root / "gate"
-        self.log.touch()
-        self.bell = rig.bell("bell")
-        self._kept = os.open(rig.root / "bell", os.O_WRONLY)  # else each ring would be followed by an end
-        self._threads = ThreadPoolExecutor(4)
+        super().__init__(rig, 4)
+        self._gate = Gate(self.gate)
+        os.mkfifo(rig.root / "listens")
 
     def begin(self, gang: str = "replicas=3", *, cpu: float = 0.1, source: str = SOURCE, **params: Any) -> Future[Run]:
         """The run, begun; its end is the future's result."""
-        text = source.format(log=str(self.log), gate=str(self.gate), bell=str(self.rig.root / "bell"), gang=gang, cpu=cpu)
-        pipeline = self.rig.load(text)
+        pipeline = self.rig.load(self.fill(source, listens=str(self.rig.root / "listens"), gang=gang, cpu=cpu))
         return self._threads.submit(lambda: fw.run(pipeline, params, check=False))
 
     def open_gate(self) -> None:
-        self.gate.touch()
-
-    @property
-    def noted(self) -> list[str]:
-        """What ranks have done, in order."""
-        return self.log.read_text().splitlines()
+        self._gate.open()
 
     def until(self, holds: Callable[[], Any]) -> None:
         """Wait until something is so in the cluster."""
-        self.cluster.wait(holds, timeout_s=40)
+        self.cluster.wait(holds, timeout_s=90)
 
     def hear(self, word: str, count: int) -> None:
         """Wait until ranks have noted a word so often in all."""
@@ -161,44 +176,45 @@ class GangStory:
 
     def is_empty(self) -> bool:
         """Nothing of a gang is left."""
-        return not self.pods() and not self.cluster.list("Job")
+        return not self.pods() and not self.cluster.list("Job") and not self.fences()
 
-    def server(self) -> str:
-        (only,) = [each for each in self.cluster.list("Pod") if each["metadata"]["name"].startswith("fairway-")]
-        return only["metadata"]["name"]
+    @contextmanager
+    def without(self, resource: str) -> Generator[None]:
+        """The server's role lacks the right to a resource."""
+        role = self.cluster.find("Role", "fairway") or {}
+        rights = [rule for rule in role["rules"] if resource not in rule["resources"]]
+        assert len(rights) < len(role["rules"]), "`fairway up` has given it"
+        self._allow(rights)
+        try:
+            yield
+        finally:
+            self._allow(role["rules"])
 
-    def server_is_ready(self) -> bool:
-        found = self.cluster.find("Pod", self.server()) or {}
-        return any(each["type"] == "Ready" and each["status"] == "True" for each in found["status"]["conditions"])
+    def _allow(self, rules: list[Any]) -> None:
+        cluster = self.cluster
+        cluster.call(lambda: cluster.memory.change(ROLE, cluster.namespace, "fairway", lambda role: role.update(rules=rules)))
 
-    def kill_server(self) -> None:
-        """SIGKILL; the kubelet starts it again."""
-        before = self._restarts()
-        self.cluster.faults.kill_process(self.server())
-        self.cluster.wait(lambda: self._restarts() > before and self.server_is_ready(), timeout_s=60)
+    def hear_server(self, words: str) -> None:
+        """Wait until the server's log says something."""
 
-    def stop_server(self) -> None:
-        """Killed, and it cannot be started again before `start_server`."""
-        self.cluster.images.refusals[IMAGE] = "the registry is away"
-        self.cluster.faults.kill_process(self.server())
-        self.cluster.wait(lambda: not self.server_is_ready())
+        async def listen(client: KubeClient) -> None:
+            said = b""
+            async for piece in client.logs(self.server(), follow=True):
+                said += piece
+                if words.encode() in said:
+                    return
+            raise AssertionError(said.decode())
 
-    def start_server(self) -> None:
-        self.cluster.images.refusals.clear()
-        self.cluster.call(self.cluster.kubelet.wake_all)
-        self.cluster.wait(self.server_is_ready, timeout_s=60)
+        talk(self.cluster, listen)
 
-    def _restarts(self) -> int:
-        found = self.cluster.find("Pod", self.server()) or {}
-        return found["status"]["containerStatuses"][0]["restartCount"]
+    def fences(self) -> list[Any]:
+        """What keeps strangers off the ports of gangs."""
+        return self.cluster.list("NetworkPolicy")
 
     def close(self) -> None:
         """Leave the cluster as it was for the next."""
         self.open_gate()
-        os.close(self._kept)
-        self.cluster.faults.clear()
-        self.start_server()
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        super().close()
 
 
 def result(run: Run) -> Any:

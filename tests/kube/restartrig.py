@@ -82,7 +82,7 @@ class Waiting:
 
     def await_known(self, attempts: list[str]) -> None:
         """Until the server tells each worker what it is to do: then the attempt goes on."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.server.port, timeout=30)
+        connection = http.client.HTTPConnection("127.0.0.1", self.server.port, timeout=60)
         for id in attempts:
             while True:
                 connection.request("GET", f"/worker/v1/attempts/{id}", headers={HEADER: sign_token(KEY, id, time.time() + 600)})
@@ -95,7 +95,7 @@ class Waiting:
 
     def finish(self, attempts: list[str]) -> None:
         """Every attempt succeeds, as its worker would say it."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.server.port, timeout=30)
+        connection = http.client.HTTPConnection("127.0.0.1", self.server.port, timeout=60)
         for id in attempts:
             body = json.dumps(to_plain(Outcome(id, "ended", (ItemOutcome("succeeded", {"result": _RESULT}),))))
             headers = {HEADER: sign_token(KEY, id, time.time() + 600), "Content-Type": "application/json"}

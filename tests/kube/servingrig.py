@@ -28,6 +28,7 @@ from fairway.step.remote import RemoteArtifactStore
 from fairway.testing.memory import MemoryEndpointStore
 from fairway.web.servingside import ServingSide
 from tests.kube.semantics.rig import Campus
+from tests.waiting import until
 
 BARE = "python:3.11-slim"
 SCRIPT = """import json
@@ -72,9 +73,8 @@ class Serving:
         for one in await self.endpoints.endpoints():
             await self.endpoints.delete_endpoint(one.name)
         self.keeper.look_again()
-        async with asyncio.timeout(60):
-            while any(SERVES in one["metadata"]["labels"] for kind in ("Deployment", "Pod") for one in self.campus.cluster.list(kind)):
-                await asyncio.sleep(0.02)
+        cluster = self.campus.cluster
+        await until(lambda: not any(SERVES in one["metadata"]["labels"] for kind in ("Deployment", "Pod") for one in cluster.list(kind)))
         await self.keeper.close()
         await self.client.close()
 
@@ -109,10 +109,8 @@ class Serving:
     async def until(self, holds: Callable[[], Any], *, timeout_s: float = 60.0) -> None:
         """Until something holds."""
         try:
-            async with asyncio.timeout(timeout_s):
-                while not holds():
-                    await asyncio.sleep(0.02)
-        except TimeoutError:
+            await until(holds, patience_s=timeout_s)
+        except AssertionError:
             seen = {name: one.replicas for name, one in self.keeper.watched.items()}
             raise AssertionError(f"never so: {self.keeper.trouble} {seen}") from None
 

@@ -24,7 +24,7 @@ def talk(cluster: Emulator, work: Callable[[KubeClient], Awaitable[T]], **more: 
     async def run() -> T:
         client = KubeClient.from_settings(settings(cluster, **more))
         try:
-            return await asyncio.wait_for(work(client), 10)
+            return await asyncio.wait_for(work(client), 60)
         finally:
             await client.close()
 

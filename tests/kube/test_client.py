@@ -397,7 +397,7 @@ def test_never_more_than_sixteen_short_requests_are_under_way_however_many_are_w
         server.close()
         return there[1]
 
-    assert asyncio.run(asyncio.wait_for(work(), 10)) == 16
+    assert asyncio.run(asyncio.wait_for(work(), 60)) == 16
 
 
 @pytest.mark.parametrize(("head", "kind"), [("200 OK", ConfigError), ("502 Bad Gateway", InfraError)])
@@ -417,7 +417,7 @@ def test_a_server_that_is_no_kubernetes_is_told_apart_from_one_that_fails(tmp_pa
         await client.close()
         server.close()
 
-    asyncio.run(asyncio.wait_for(work(), 10))
+    asyncio.run(asyncio.wait_for(work(), 60))
 
 
 def test_whether_an_api_group_is_installed_can_be_asked(cluster: Emulator) -> None:

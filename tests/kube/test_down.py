@@ -232,17 +232,21 @@ def test_an_export_needs_a_server_image(campus: Campus) -> None:
 
 
 def test_an_exported_pipeline_runs_by_apply_alone(campus: Campus) -> None:
+    gang = "@fw.step(gang=fw.gang(replicas=2), cpu=0.1)\ndef together(x: int) -> int:\n    return x\n\n\n@fw.pipeline"
+    (campus.folder / "small.py").write_text(PIPELINE.replace("double(double(x))", "together(double(x))").replace("@fw.pipeline", gang))
     path = campus.folder / "small.yaml"
     said = campus.ask("export", str(campus.folder / "small.py"), "--to", str(path), "-p", "x=5", "--name", "stamped")
     assert said.status == 0, said.text
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert f"`fairway train {campus.folder / 'small.py'} --dry-run --on campus` shows it" in said.err
+    assert " and a Job for each gang (together).\n" in path.read_text()
     objects = list(yaml.safe_load_all(path.read_text()))
     for minor in range(28, 38):
         for one in objects:
             kubernetes_validate.validate(one, f"1.{minor}", strict=True)
     apply(campus, objects)
     (job,) = [one["metadata"]["name"] for one in objects if one["kind"] == "Job"]
-    campus.cluster.wait(lambda: (campus.find("Job", job) or {}).get("status", {}).get("succeeded") == 1, timeout_s=30)
+    campus.cluster.wait(lambda: (campus.find("Job", job) or {}).get("status", {}).get("succeeded") == 1, timeout_s=60)
     assert campus.ask("up").status == 0  # whoever wants to look on
     shown = campus.ask("runs", "--on", "campus", "-o", "json")
     (run,) = json.loads(shown.out)

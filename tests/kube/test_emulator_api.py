@@ -38,7 +38,7 @@ class Stream:
 
     def __init__(self, call: Caller, query: str, plural: str = "configmaps") -> None:
         url = f"{call.cluster.url}{call.path(plural)}?watch=true&{query}"
-        self._answer = urllib.request.urlopen(urllib.request.Request(url, headers={"Authorization": f"Bearer {call.token}"}), timeout=20)
+        self._answer = urllib.request.urlopen(urllib.request.Request(url, headers={"Authorization": f"Bearer {call.token}"}), timeout=60)
 
     def next(self) -> tuple[str, Object]:
         line = self._answer.readline()

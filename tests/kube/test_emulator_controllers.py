@@ -270,13 +270,13 @@ def test_a_service_leads_to_ready_pods_and_refuses_when_there_is_none(cluster: E
     made = call.create({"kind": "Service", "metadata": {"name": "echo"}, "spec": spec})
     address = (made["spec"]["clusterIP"], 80)
     with pytest.raises(ConnectionRefusedError):
-        socket.create_connection(address, timeout=5)
+        socket.create_connection(address, timeout=60)
     for name in ("echo-1", "echo-2"):
         call.create(echo(name, {"app": "echo"}))
     cluster.wait(lambda: is_ready(cluster, "echo-1") and is_ready(cluster, "echo-2"))
     answers = set()
     for _ in range(4):
-        with socket.create_connection(address, timeout=5) as connection:
+        with socket.create_connection(address, timeout=60) as connection:
             connection.sendall(b"hi")
             answers.add(connection.recv(100))
     assert answers == {b"echo-1:hi", b"echo-2:hi"}
@@ -284,7 +284,7 @@ def test_a_service_leads_to_ready_pods_and_refuses_when_there_is_none(cluster: E
         call("DELETE", f"pods/{name}")
     cluster.wait(lambda: not cluster.find("Pod", "echo-1") and not cluster.find("Pod", "echo-2"))
     with pytest.raises(ConnectionRefusedError):
-        socket.create_connection(address, timeout=5)
+        socket.create_connection(address, timeout=60)
 
 
 async def _forward(cluster: Emulator, name: str, port: int, payload: bytes) -> tuple[list[tuple[int, bytes]], int | None]:

@@ -7,7 +7,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,8 @@ from fairway.spec.record import to_plain
 from fairway.step.folder import FolderArtifactStore
 from tests.kube.emulator import Node
 from tests.kube.semantics.projects import project
-from tests.kube.semantics.rig import IMAGE, POOL, Campus, ClusterRig
+from tests.kube.semantics.rig import POOL, Campus, ClusterRig
+from tests.kube.watched import Watched
 
 SOURCE = """
 def note(word: str) -> None:
@@ -75,31 +76,20 @@ def story(tmp_path: Path, campus: Campus) -> Iterator[Story]:
         made.close()
 
 
-class Story:
-    """A project whose run has a step that waits at a gate, watched by a thread as by a person's terminal."""
+class Story(Watched):
+    """A run with a step that waits at a gate."""
 
     def __init__(self, rig: ClusterRig) -> None:
-        self.rig, self.cluster = rig, rig.campus.cluster
-        self.log, self.gate = rig.root / "log", rig.root / "gate"
+        super().__init__(rig, 1)
         os.mkfifo(self.gate)
-        self.log.touch()
-        self.bell = rig.bell("bell")
-        self._kept = os.open(rig.root / "bell", os.O_WRONLY)  # else each ring would be followed by an end
-        self._threads = ThreadPoolExecutor(1)
 
     def begin(self, name: str = "main", settings: str = "") -> Future[Run]:
         """The run, begun; its end is the future's result."""
-        text = SOURCE.format(log=str(self.log), gate=str(self.gate), bell=str(self.rig.root / "bell"), settings=settings)
-        pipeline = self.rig.load(text, name)
+        pipeline = self.rig.load(self.fill(SOURCE, settings=settings), name)
         return self._threads.submit(lambda: fw.run(pipeline, check=False))
 
     def pass_gate(self) -> None:
         self.gate.write_text("pass")
-
-    @property
-    def noted(self) -> list[str]:
-        """What the steps have done, in order."""
-        return self.log.read_text().split()
 
     def pods(self) -> list[Any]:
         """Pods of attempts that are there; not those of pools."""
@@ -113,42 +103,6 @@ class Story:
         """The one that runs."""
         (only,) = [each for each in self.pods() if not each["metadata"].get("deletionTimestamp") and each["status"]["phase"] == "Running"]
         return only["metadata"]["name"]
-
-    def server(self) -> str:
-        (only,) = [each for each in self.cluster.list("Pod") if each["metadata"]["name"].startswith("fairway-")]
-        return only["metadata"]["name"]
-
-    def server_is_ready(self) -> bool:
-        found = self.cluster.find("Pod", self.server()) or {}
-        return any(each["type"] == "Ready" and each["status"] == "True" for each in found["status"]["conditions"])
-
-    def kill_server(self) -> None:
-        """SIGKILL; the kubelet starts it again."""
-        before = self._restarts()
-        self.cluster.faults.kill_process(self.server())
-        self.cluster.wait(lambda: self._restarts() > before and self.server_is_ready())
-
-    def stop_server(self) -> None:
-        """Killed, and it cannot be started again before `start_server`."""
-        self.cluster.images.refusals[IMAGE] = "the registry is away"
-        self.cluster.faults.kill_process(self.server())
-        self.cluster.wait(lambda: not self.server_is_ready())
-
-    def start_server(self) -> None:
-        self.cluster.images.refusals.clear()
-        self.cluster.call(self.cluster.kubelet.wake_all)
-        self.cluster.wait(self.server_is_ready)
-
-    def _restarts(self) -> int:
-        found = self.cluster.find("Pod", self.server()) or {}
-        return found["status"]["containerStatuses"][0]["restartCount"]
-
-    def close(self) -> None:
-        """Leave the cluster as it was for the next."""
-        os.close(self._kept)
-        self.cluster.faults.clear()
-        self.start_server()
-        self._threads.shutdown(wait=False, cancel_futures=True)
 
 
 def succeeded(run: Run, result: int) -> bool:

@@ -85,7 +85,7 @@ def forward(cluster: Emulator, app: str = "web", *, patience_s: float = 10.0) ->
 
 def ask(made: Forward, said: bytes = b"w", port: int = PORT) -> bytes:
     """All that comes back on a new connection, or as much as was said after the first byte."""
-    with socket.create_connection(("127.0.0.1", made.ports[port]), timeout=10) as one:
+    with socket.create_connection(("127.0.0.1", made.ports[port]), timeout=60) as one:
         one.sendall(said)
         answer = b""
         while (len(answer) < len(said) - 1 or len(said) == 1) and (data := one.recv(1 << 16)):
@@ -112,7 +112,7 @@ def test_bytes_are_carried_both_ways_on_many_connections_at_once(cluster: Emulat
 def test_a_large_body_arrives_as_it_was_sent(cluster: Emulator) -> None:
     body = bytes(range(256)) * 12_000  # three megabytes, larger than what is kept to be sent again
     with forward(cluster) as made:
-        with socket.create_connection(("127.0.0.1", made.ports[PORT]), timeout=10) as one:
+        with socket.create_connection(("127.0.0.1", made.ports[PORT]), timeout=60) as one:
             sender = threading.Thread(target=one.sendall, args=(b"e" + body,))
             sender.start()
             got = bytearray()
@@ -205,7 +205,7 @@ def test_a_right_that_is_missing_ends_the_connection_and_is_kept_to_be_shown(clu
 def test_closing_breaks_what_is_open_and_leaves_no_thread(cluster: Emulator) -> None:
     before = forwarding()
     made = forward(cluster)
-    with socket.create_connection(("127.0.0.1", made.ports[PORT]), timeout=10) as one:
+    with socket.create_connection(("127.0.0.1", made.ports[PORT]), timeout=60) as one:
         one.sendall(b"ehello")
         assert one.recv(5) == b"hello"
         made.close()

@@ -98,7 +98,7 @@ def check_restricted(pod: Object) -> None:
         assert context["allowPrivilegeEscalation"] is False
         assert context["capabilities"] == {"drop": ["ALL"]}
         assert "privileged" not in context
-    kinds = {"emptyDir", "secret", "configMap", "persistentVolumeClaim"}
+    kinds = {"emptyDir", "secret", "configMap", "persistentVolumeClaim", "downwardAPI"}
     assert all(len(kinds & set(volume)) == 1 for volume in spec["volumes"])
 
 
@@ -404,6 +404,7 @@ def test_a_program_has_its_inputs_fetched_before_and_its_outputs_shipped_after()
     assert told["TOKEN"] == {"secretKeyRef": {"name": "fairway-secrets", "key": "TOKEN"}}
     assert told["A"] == "$$(B)", "what a user writes is not expanded"
     assert told["FAIRWAY_SEED"] == "0"
+    assert told["FAIRWAY_CHECKPOINTS"].startswith("/fairway/checkpoints/")
     assert not any(name in told for name in ("FAIRWAY_TOKEN", "FAIRWAY_URL")), "a user's program is given no token"
     assert made["metadata"]["labels"][ROLE] == "container"
     assert made["spec"]["terminationGracePeriodSeconds"] >= 600, "outputs may take a while to upload"

@@ -61,7 +61,7 @@ def spec_of(id: str, run: str = "r", size: int = 2, idle_s: float = 10.0) -> Att
 
 
 def play(story: Coroutine[Any, Any, None]) -> None:
-    asyncio.run(asyncio.wait_for(story, 30))
+    asyncio.run(asyncio.wait_for(story, 60))
 
 
 def test_as_many_workers_are_asked_for_as_there_is_work_up_to_the_size() -> None:

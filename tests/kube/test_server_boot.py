@@ -58,7 +58,7 @@ class Pod:
             return False
 
     def call(self, method: str, path: str, body: bytes = b"", token: str = TOKEN, digest: str = "") -> tuple[int, Any]:
-        link = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        link = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         headers = {"Fairway-Token": token, "Fairway-Sha256": digest or hashlib.sha256(body).hexdigest()}
         link.request(method, path, body, headers)
         answer = link.getresponse()
@@ -66,7 +66,7 @@ class Pod:
 
     def end(self) -> tuple[int, str]:
         """(exit status, all that it wrote after its first line)."""
-        rest, _ = self.process.communicate(timeout=20)
+        rest, _ = self.process.communicate(timeout=60)
         return self.process.returncode, rest
 
     def kill(self) -> None:

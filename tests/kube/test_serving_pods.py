@@ -166,7 +166,7 @@ def test_a_cluster_goes_on_answering_while_its_server_is_killed(campus: Campus, 
     """By the server's own API and its own keeper; the next server finds everything as it was."""
     serving = Serving(campus, tmp_path)
     (token,) = (campus.config / "tokens").iterdir()
-    api = ServerApi(f"http://{serving.server}:8080", token.read_text().strip(), patience_s=30.0)
+    api = ServerApi(f"http://{serving.server}:8080", token.read_text().strip(), patience_s=60)
     spec = to_plain(ServeSpec("score.py", serving.script(5)))
     made = api.send("POST", "/endpoints", {"name": "risk", "spec": spec, "settings": {"is_open": True}})
 

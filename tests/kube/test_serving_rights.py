@@ -68,11 +68,11 @@ def test_who_may_not_see_roles_is_told_nothing(cluster: Emulator) -> None:
     assert ask(cluster, lambda client: find_ungiven(client, TARGET)) == ([], [])
 
 
-def test_doctor_names_what_endpoints_do_without(cluster: Emulator, tmp_path: Path) -> None:
+def test_doctor_names_what_endpoints_and_gangs_do_without(cluster: Emulator, tmp_path: Path) -> None:
     give(cluster, ("policy", "networking.k8s.io"))
     (tmp_path / "fairway.toml").write_text(
         f'[targets.campus]\nkind = "kubernetes"\nnamespace = "default"\nkubeconfig = "{cluster.kubeconfig}"\n'
     )
     found = examine_target(load_project(str(tmp_path), variables={}), "campus")
-    (told,) = [one for one in found if "endpoints do without" in one.what]
+    (told,) = [one for one in found if "endpoints and gangs do without" in one.what]
     assert (told.level, "horizontalpodautoscalers" in told.what, "fairway up --on campus" in told.hint) == ("note", True, True)

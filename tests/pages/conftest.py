@@ -29,7 +29,7 @@ FLAGS = (
     "--disable-sync",
     "--force-color-profile=srgb",
 )
-TIMEOUT_MS = 15_000
+TIMEOUT_MS = 60_000
 
 
 def fairway(project: Path, *words: str, check: bool = True) -> str:

@@ -102,17 +102,16 @@ def shaky(rows: int = 20, divisor: int = 0):
 """
 
 GATED = '''
-import pathlib
-import time
+import fcntl
 import fairway as fw
 
 
 @fw.step
 def wait(gate: str) -> str:
-    """Waits until the file `gate` is there."""
+    """Waits until the `gate` (tests.waiting.Gate) is open."""
     print("waiting at the gate", flush=True)
-    while not pathlib.Path(gate).exists():
-        time.sleep(0.02)
+    with open(gate) as file:
+        fcntl.flock(file, fcntl.LOCK_SH)
     print("through the gate", flush=True)
     return "through"
 

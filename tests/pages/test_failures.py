@@ -7,6 +7,7 @@ import re
 from playwright.sync_api import expect
 
 from tests.pages.conftest import Dashboard, Visitor
+from tests.waiting import Gate
 
 
 def test_from_the_list_to_the_line_of_the_log_in_three_clicks(visitor: Visitor, dashboard: Dashboard) -> None:
@@ -42,22 +43,22 @@ def test_colours_of_a_terminal_are_shown(visitor: Visitor, dashboard: Dashboard)
 
 
 def test_a_log_grows_while_it_is_looked_at(visitor: Visitor, dashboard: Dashboard) -> None:
-    gate = dashboard.folder / "log.gate"
-    running = dashboard.start("gated.py", "--gate", str(gate), "--name", "talks")
+    gate = Gate(dashboard.folder / "log.gate")
+    running = dashboard.start("gated.py", "--gate", str(gate.path), "--name", "talks")
     page = visitor.open("/runs?q=talks")
     page.locator("tr[data-run]", has_text="talks").get_by_role("link").first.click()
     page.wait_for_url(re.compile(r"/runs/\d{8}-\d{6}-\w{5}"))
     page.goto(f"{page.url.partition('?')[0]}?task=wait&tab=log")
     rows = page.locator("#run-panel .log-rows")
     expect(rows).to_contain_text("waiting at the gate")
-    gate.touch()
+    gate.open()
     expect(rows).to_contain_text("through the gate")
     assert running.wait(60) == 0
 
 
 def test_a_run_is_cancelled_and_resumed_from_its_page(visitor: Visitor, dashboard: Dashboard) -> None:
-    gate = dashboard.folder / "cancel.gate"
-    running = dashboard.start("gated.py", "--gate", str(gate), "--name", "stopped")
+    gate = Gate(dashboard.folder / "cancel.gate")
+    running = dashboard.start("gated.py", "--gate", str(gate.path), "--name", "stopped")
     page = visitor.open("/runs?q=stopped")
     page.locator("tr[data-run]", has_text="stopped").get_by_role("link").first.click()
     head = page.locator("#run-head")
@@ -68,7 +69,7 @@ def test_a_run_is_cancelled_and_resumed_from_its_page(visitor: Visitor, dashboar
     dialog.locator("button.main, button.danger").last.click()
     expect(head.locator(".state").first).to_have_text("cancelled")
     running.wait(60)
-    gate.touch()
+    gate.open()
     page.get_by_role("button", name="Resume").first.click()
     dialog.locator("button.main").last.click()
     expect(head.locator(".state").first).to_have_text("succeeded")

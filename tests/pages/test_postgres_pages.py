@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +11,7 @@ from playwright.sync_api import Browser, expect
 
 from tests.pages.conftest import Dashboard, Visitor, fairway, sign_in
 from tests.pages.pipelines import FILES
+from tests.waiting import Gate
 
 
 @pytest.fixture(scope="module")
@@ -25,6 +25,7 @@ def dashboard(tmp_path_factory: pytest.TempPathFactory, postgres_server: str) ->
     fairway(folder, "run", "wine.py", "--name", "low", "--depths", "2")
     fairway(folder, "run", "wine.py", "--name", "high", "--depths", "16")
     fairway(folder, "run", "shaky.py", "--name", "broken", check=False)
+    (folder / "open").touch()
     fairway(folder, "run", "gated.py", "--name", "open", "--gate", str(folder / "open"))
     assert not list(folder.rglob("fairway.db")), "there is no second journal"
     made = Dashboard(folder)
@@ -46,29 +47,29 @@ def test_runs_are_listed_and_found_by_a_metric(visitor: Visitor, dashboard: Dash
 
 
 def test_a_run_that_the_page_starts_is_watched_to_its_end(visitor: Visitor, dashboard: Dashboard) -> None:
-    gate = dashboard.folder / "form.gate"
+    gate = Gate(dashboard.folder / "form.gate")
     page = visitor.open("/pipelines/gated?tab=start")
-    page.get_by_role("textbox", name=re.compile("^gate")).fill(str(gate))
+    page.get_by_role("textbox", name=re.compile("^gate")).fill(str(gate.path))
     page.get_by_role("button", name="Start", exact=True).click()
     page.wait_for_url(re.compile(r"/runs/\d{8}-\d{6}-\w{5}"))
     main = page.get_by_role("main")
     expect(main.get_by_text("running").first).to_be_visible()
     page.evaluate("window.mark = 'same page'")
-    gate.touch()
+    gate.open()
     expect(main.locator(".state[data-state=succeeded]").first).to_be_visible()
     assert page.evaluate("window.mark") == "same page"
 
 
 def test_a_run_of_another_process_is_live_in_list_and_log(visitor: Visitor, dashboard: Dashboard) -> None:
-    gate = Path(dashboard.folder / "command.gate")
+    gate = Gate(dashboard.folder / "command.gate")
     listed = visitor.open("/runs?q=gated")
-    running = dashboard.start("gated.py", "--gate", str(gate), "--name", "command")
+    running = dashboard.start("gated.py", "--gate", str(gate.path), "--name", "command")
     row = listed.locator("tr[data-run]", has_text="command")
     expect(row.locator(".state")).to_have_text("running")
     page = visitor.open(f"/runs/{row.get_attribute('data-run')}?task=wait&tab=log")
     rows = page.locator("#run-panel .log-rows")
     expect(rows).to_contain_text("waiting at the gate")
-    gate.touch()
+    gate.open()
     expect(rows).to_contain_text("through the gate")
     expect(row.locator(".state")).to_have_text("succeeded")
     assert running.wait(60) == 0

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 from playwright.sync_api import expect
 
 from tests.pages.conftest import Dashboard, Visitor
+from tests.waiting import Gate
 
 
 def test_a_wrong_parameter_is_said_beside_its_field(visitor: Visitor) -> None:
@@ -32,11 +32,11 @@ def test_the_command_follows_the_form(visitor: Visitor) -> None:
 
 
 def test_a_run_started_from_the_form_is_watched_to_its_end(visitor: Visitor, dashboard: Dashboard) -> None:
-    gate = dashboard.folder / "form.gate"
-    seed = dashboard.start("gated.py", "--gate", str(gate), "--name", "seed")
-    gate.touch()
+    gate = Gate(dashboard.folder / "form.gate")
+    seed = dashboard.start("gated.py", "--gate", str(gate.path), "--name", "seed")
+    gate.open()
     assert seed.wait(60) == 0
-    gate.unlink()
+    gate = Gate(gate.path)
     page = visitor.open("/pipelines/gated?tab=start")
     page.get_by_text("Name, tags, cache").click()
     page.get_by_label("Take from the cache").uncheck()
@@ -45,6 +45,6 @@ def test_a_run_started_from_the_form_is_watched_to_its_end(visitor: Visitor, das
     main = page.get_by_role("main")
     expect(main.get_by_text("running").first).to_be_visible()
     loads = page.evaluate("performance.getEntriesByType('navigation').length + performance.timeOrigin")
-    Path(gate).touch()
+    gate.open()
     expect(main.locator(".state[data-state=succeeded]").first).to_be_visible()
     assert page.evaluate("performance.getEntriesByType('navigation').length + performance.timeOrigin") == loads, "the page was loaded anew"

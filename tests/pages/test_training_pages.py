@@ -9,8 +9,12 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
+from fairway.spec.record import replace
+from fairway.spec.study import Study
+from fairway.web.tunereport import make_report
 from tests.pages.conftest import Dashboard, Visitor, fairway, shoot
 from tests.pages.test_looks import RULES
+from tests.train.view.test_studies import make_study
 
 GANG = """
 import pathlib
@@ -35,6 +39,22 @@ def fit(gate: str) -> int:
 def together(gate: str):
     return fit(gate)
 """
+TALKING = """
+import fairway as fw
+
+
+@fw.step(gang=fw.gang(replicas=2), cpu=0.2)
+def talk() -> int:
+    me = fw.context().rank
+    for n in range(4000):
+        print(f"rank {me} line {n}")
+    return me
+
+
+@fw.pipeline
+def talking():
+    return talk()
+"""
 SEARCH = """
 import fairway as fw
 
@@ -50,10 +70,23 @@ def fit(lr: float, depth: int = 3) -> float:
 
 @fw.pipeline
 def search():
-    space = {"lr": (0.001, 1.0, "log"), "depth": range(2, 10)}
+    space = {"lr": ("float", 0.001, 1.0, "log"), "depth": range(2, 10)}
     found = fw.tune(fit, space=space, metric="auc", trials=24, parallel=2, sampler="random", seed=2)
     return found.best_value
 """
+
+ROWS = """
+all => all.map((charts) => {
+  const rows = new Map();
+  for (const one of charts.children) rows.set(one.offsetTop, [...(rows.get(one.offsetTop) ?? []), one]);
+  return [...rows.values()].map((row) => {
+    const width = row.reduce((sum, one) => sum + one.offsetWidth, 0);
+    if (width < charts.clientWidth * 0.9) throw new Error(`there is nothing beside ${row[0].dataset.plot}`);
+    return row.map((one) => one.dataset.plot);
+  });
+})
+"""
+"""The pictures of each search, row by row; all rows are full."""
 
 
 @pytest.fixture(scope="module")
@@ -104,6 +137,24 @@ def test_ranks_are_watched_while_they_run(visitor: Visitor, live: tuple[str, Pat
     expect(rows.filter(has_text="goes on")).to_have_count(2)
 
 
+def test_the_log_of_all_ranks_goes_back_to_its_beginning(visitor: Visitor, trained: Path) -> None:
+    (trained / "talking.py").write_text(TALKING)
+    fairway(trained, "run", "talking.py", "--name", "talking")
+    run = next(row["run"] for row in json.loads(fairway(trained, "runs", "-o", "json")) if row["name"] == "talking")
+    page = visitor.open(f"/runs/{run}?task=talk", viewport={"width": 1100, "height": 900})
+    rows, more = page.locator("[data-merged] .log-row"), page.get_by_role("button", name="Show earlier lines")
+    expect(rows.last).to_contain_text("line 3999")
+    expect(more).to_have_count(1)
+    while more.is_visible():
+        before = rows.count()
+        more.click()  # it is scrolled to, which asks for more as well
+        expect(rows).not_to_have_count(before)
+    expect(rows).to_have_count(8000)
+    assert len(set(rows.all_inner_texts())) == 8000
+    id = page.locator(".run-id").bounding_box()
+    assert id is not None and id["height"] < 32  # beside an open panel, too, it is one line
+
+
 def canvases(page: Page) -> list[str]:
     """Which pictures are drawn, once each has been scrolled to."""
     for figure in page.locator(".tune-figure").all():
@@ -140,3 +191,23 @@ def test_a_search_is_drawn(visitor: Visitor, trained: Path, tmp_path: Path, axe:
     alone = visitor.context(offline=True).new_page()
     alone.goto(report.as_uri())
     assert canvases(alone) == ["history", "importance", "contour", "parallel", "curves"]
+
+
+def of_two_metrics(study: Study) -> Study:
+    trials = tuple(replace(trial, values=(trial.values[0], float(trial.number))) for trial in study.trials)
+    return replace(study, metrics=("auc", "ms"), directions=("max", "min"), trials=trials)
+
+
+def test_of_few_trials_it_is_said_why_there_is_no_importance_and_no_row_is_half_empty(visitor: Visitor, tmp_path: Path) -> None:
+    """Also of several metrics, with one trial and with several: what has no picture beside it is as wide as the page."""
+    some = [make_study(6), *(of_two_metrics(make_study(count)) for count in (1, 6))]
+    report = tmp_path / "report.html"
+    report.write_text(make_report(some, run="20261129-114030-heddt", pipeline="p", at="now"))
+    page = visitor.context(offline=True).new_page()
+    page.goto(report.as_uri())
+    expect(page.locator("[data-plot=importance] .tune-none").first).to_have_text("Told from 8 complete trials on; there are 6.")
+    expect(page.locator("[data-plot=history] canvas").first).to_be_visible()
+    rows = page.locator(".tune-charts").evaluate_all(ROWS)
+    assert [sorted(row) for row in rows[0][:2]] == [["history"], ["contour", "importance"]]
+    assert rows[1][0] == ["history"]
+    assert [sorted(row) for row in rows[2][:2]] == [["history", "pareto"], ["contour", "importance"]]

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from fairway.step.processes import find_marked
+from tests.waiting import await_true
 
 FAIRWAY = [sys.executable, "-c", "import sys; from fairway.cli import main; sys.exit(main())"]
 DEADLINE_S = 60.0
@@ -105,16 +106,6 @@ class Terminal:
     def end(self) -> int:
         """Its exit status."""
         return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
-
-
-def await_true(condition: Callable[[], bool], what: str, process: subprocess.Popen[str] | None = None) -> None:
-    """Wait for it; it must become true in time, and while `process` runs."""
-    until = time.monotonic() + DEADLINE_S
-    while not condition():
-        assert time.monotonic() < until, what
-        if process is not None and process.poll() is not None and not condition():
-            raise AssertionError(f"{what}: {process.communicate()}")
-        select.select([], [], [], 0.005)
 
 
 def lines_of(text: str) -> list[str]:

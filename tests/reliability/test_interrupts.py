@@ -10,7 +10,8 @@ import subprocess
 
 import pytest
 
-from tests.reliability.rig import DEADLINE_S, FAIRWAY, Shell, Terminal, await_true
+from tests.reliability.rig import DEADLINE_S, FAIRWAY, Shell, Terminal
+from tests.waiting import await_true
 
 SLOW = """
 import os, signal, threading
@@ -46,14 +47,14 @@ def stubborn():
 
 @pytest.fixture
 def shell(shell: Shell) -> Shell:
-    (shell.folder / "fairway.toml").write_text('[targets.local]\ngrace = "30s"\n')
+    (shell.folder / "fairway.toml").write_text('[targets.local]\ngrace = "300s"\n')
     shell.write(SLOW)
     return shell
 
 
 def run_until_it_waits(shell: Shell, pipeline: str = "slow") -> subprocess.Popen[str]:
     process = shell.start("run", f"flow.py:{pipeline}")
-    await_true(shell.touched("started"), "the step has not started", process)
+    await_true(shell.touched("started"), "the step has not started", process=process)
     return process
 
 
@@ -86,7 +87,7 @@ def test_the_second_signal_stops_at_once(shell: Shell) -> None:
         assert line, told
         told += line
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=20)  # and not the 30 s that a deaf step has
+    out, err = process.communicate(timeout=100)  # and not the 300 s that a deaf step has
     assert (process.returncode, out) == (130, "")
     assert "stopped; nothing recorded is lost" in err
     assert re.search(r"^go on: +fairway resume \S+$", err, re.MULTILINE)
@@ -189,8 +190,10 @@ def test_a_driver_that_was_killed_leaves_nothing_and_its_run_goes_on(shell: Shel
 
 def test_a_worker_that_was_killed_is_replaced_and_the_run_succeeds(shell: Shell) -> None:
     process = run_until_it_waits(shell)
-    (shell.folder / "go").touch()
+    before = {*shell.left()} - {process.pid}
     os.kill(worker_of(shell, process.pid), signal.SIGKILL)
+    await_true(lambda: before.isdisjoint(shell.left()), "the attempt outlives its worker", process=process)
+    (shell.folder / "go").touch()  # for the next attempt: that one must not see it
     out, err = process.communicate(timeout=DEADLINE_S)
     assert (process.returncode, out) == (0, "result  7\n"), err
     (task,) = shell.ask("show", "last", "wait")

@@ -23,7 +23,8 @@ from fairway.spec.ports import run_now
 from fairway.store import open_journal
 from fairway.testing.memory import MemoryArtifactStore, MemoryJournal, MemoryStreamStore
 from fairway.testing.scripted import Call, ScriptedExecutor
-from tests.reliability.rig import DEADLINE_S, Shell, await_true
+from tests.reliability.rig import DEADLINE_S, Shell
+from tests.waiting import await_true
 
 
 def test_twenty_thousand_lines_of_a_tight_loop_are_all_kept_in_order(shell: Shell) -> None:
@@ -270,7 +271,7 @@ def _start_and_wait_at_the_gate(shell: Shell) -> subprocess.Popen[str]:
     )
     os.mkfifo(shell.folder / "gate")
     process = shell.start("run", "flow.py")
-    await_true(shell.touched("started"), "the step has not started", process)
+    await_true(shell.touched("started"), "the step has not started", process=process)
     return process
 
 

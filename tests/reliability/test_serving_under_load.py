@@ -24,6 +24,7 @@ from fairway.spec.record import replace, to_plain
 from fairway.step.artifacts import import_path
 from fairway.step.folder import FolderArtifactStore
 from fairway.store import open_endpoints, open_journal
+from tests.waiting import until
 
 CALLERS = 8
 DEADLINE_S = 60.0
@@ -79,9 +80,7 @@ class Callers:
     async def more(self, answer: str, number: int = 50) -> None:
         """Until so many more came."""
         goal = self.counts[answer] + number
-        async with asyncio.timeout(DEADLINE_S):
-            while self.counts[answer] < goal:
-                await asyncio.sleep(0.01)
+        await until(lambda: self.counts[answer] >= goal, f"too few {answer!r}: {self.counts}")
 
     async def stop(self) -> None:
         self._stopped = True
@@ -89,16 +88,18 @@ class Callers:
 
 
 async def view_when(desk: EndpointDesk, wanted: object) -> EndpointView:
-    view = None
+    seen: list[EndpointView | None] = []
+
+    async def is_so() -> bool:
+        seen[:] = [await desk.view("risk")]
+        return seen[0] is not None and wanted(seen[0])  # type: ignore[operator]
+
     try:
-        async with asyncio.timeout(DEADLINE_S):
-            while True:
-                view = await desk.view("risk")
-                if view is not None and wanted(view):  # type: ignore[operator]
-                    return view
-                await asyncio.sleep(0.02)
-    except TimeoutError:
-        raise AssertionError(f"in vain; the last was {view}") from None
+        await until(is_so)
+    except AssertionError:
+        raise AssertionError(f"in vain; the last was {seen}") from None
+    assert seen[0] is not None
+    return seen[0]
 
 
 def test_no_request_fails_through_updates_new_servers_and_dead_replicas(tmp_path: Path) -> None:

@@ -74,7 +74,7 @@ class Rig:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=180,
             check=False,
         )
 
@@ -96,7 +96,7 @@ class Rig:
     def python(self, *words: str | Path, **variables: str) -> subprocess.CompletedProcess[str]:
         """`python WORDS` in the folder."""
         return subprocess.run(
-            [sys.executable, *words], cwd=self.root, env=environment(**variables), capture_output=True, text=True, timeout=60, check=False
+            [sys.executable, *words], cwd=self.root, env=environment(**variables), capture_output=True, text=True, timeout=180, check=False
         )
 
     def last(self) -> Run:

@@ -61,7 +61,7 @@ class Started:
 
     def end(self) -> tuple[int, str]:
         """(exit status, what it said)."""
-        _, said = self.process.communicate(timeout=40)
+        _, said = self.process.communicate(timeout=180)
         return self.process.returncode, said
 
     def interrupt(self) -> None:

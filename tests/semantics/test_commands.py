@@ -27,6 +27,8 @@ def main(words: list[str] = ["pear", "fig", "apple"]):
     return read(sort(words=write(words)).sorted)
 """
 
+ORDER = "open(sys.argv[2], 'w').write('\\n'.join(sorted(words, key=key)))\n"
+
 
 def test_files_go_in_and_out_by_name(rig: Rig) -> None:
     run = rig.run(SORT)
@@ -44,6 +46,20 @@ def test_a_command_is_cached_by_its_words_and_inputs(rig: Rig) -> None:
     rig.fairway("run", path)
     assert statuses(rig.last()) == {"write": "cached", "sort": "succeeded", "read": "succeeded"}
     assert outputs(rig.last()) == {"result": ["pear", "fig", "apple"]}
+
+
+def test_modules_beside_a_commands_script_that_it_imports_are_a_part_of_its_code(rig: Rig) -> None:
+    (rig.root / "tools").mkdir()
+    (rig.root / "tools" / "order.py").write_text("import sys\nfrom keys import key\nwords = open(sys.argv[1]).read().split()\n" + ORDER)
+    keys = rig.root / "tools" / "keys.py"
+    keys.write_text("key = len\n")
+    command = '["python", "tools/order.py", fw.In("words"), fw.Out("sorted")]'
+    path = rig.write(SORT.replace('["sort", fw.In("words"), "-o", fw.Out("sorted")]', command))
+    assert rig.fairway("run", path).returncode == 0
+    assert outputs(rig.last()) == {"result": ["fig", "pear", "apple"]}
+    keys.write_text("key = str\n")
+    rig.fairway("run", path)
+    assert outputs(rig.last()) == {"result": ["apple", "fig", "pear"]}
 
 
 def test_a_commands_own_script_is_a_part_of_its_code(rig: Rig) -> None:
@@ -214,6 +230,22 @@ def test_the_words_see_the_tasks_seed(rig: Rig) -> None:
             return seeded().seed
     """)
     assert outputs(run)["seed"] > 0
+
+
+def test_a_command_finds_what_its_try_before_has_saved(rig: Rig) -> None:
+    run = rig.run("""
+        script = '''
+            cd "$FAIRWAY_CHECKPOINTS"
+            if [ -e five ]; then cat five > "$0"; exit 0; fi
+            echo 5 > five.part; mv five.part five; exit 1
+        '''
+        train = fw.command(["sh", "-c", script, fw.Out("best", int)], cache=False, retry=fw.retry(2, backoff=0), name="train")
+
+        @fw.pipeline
+        def main():
+            return train().best
+    """)
+    assert outputs(run)["best"] == 5
 
 
 def test_one_item_of_a_batch_does_not_pass_off_the_outputs_of_the_item_before_as_its_own(rig: Rig) -> None:

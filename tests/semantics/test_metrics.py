@@ -196,4 +196,4 @@ def test_points_can_be_read_while_the_step_still_runs(rig: Rig) -> None:
     assert run.status == "running"
     assert run.tasks["train"].curves()["loss"][4095] == (4095, 0.5)
     run.cancel()
-    process.communicate(timeout=30)
+    process.communicate(timeout=60)

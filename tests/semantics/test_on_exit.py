@@ -68,7 +68,7 @@ def test_the_handler_of_a_run_that_was_cancelled(rig: Rig) -> None:
     process = rig.start("run", path, "--folder", str(rig.root), "--n", "10")
     bell.wait()
     assert rig.fairway("cancel", "last").returncode == 0
-    process.communicate(timeout=30)
+    process.communicate(timeout=60)
     assert noted(rig)[0] == "cancelled"
     assert rig.last().status == "cancelled"
 

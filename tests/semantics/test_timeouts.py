@@ -17,7 +17,7 @@ import subprocess
 import threading
 from pathlib import Path
 
-@fw.step(timeout="300ms"{settings})
+@fw.step(timeout="{timeout}"{settings})
 def slow(folder: str) -> int:
     {body}
     return fw.context().n
@@ -33,8 +33,9 @@ def main(folder: str):
 """
 
 
-def run_slow(rig: Rig, body: str, settings: str = ""):
-    return rig.run(SLOW.format(body=body, settings=settings), {"folder": str(rig.root)})
+def run_slow(rig: Rig, body: str, settings: str = "", timeout: str = "2s"):
+    """`timeout`: long enough for what the step does before it waits, on a busy machine as well."""
+    return rig.run(SLOW.format(body=body, settings=settings, timeout=timeout), {"folder": str(rig.root)})
 
 
 def is_alive(pid: int) -> bool:
@@ -46,7 +47,7 @@ def is_alive(pid: int) -> bool:
 
 
 def test_a_step_that_takes_too_long_is_ended_and_says_so(rig: Rig) -> None:
-    run = run_slow(rig, "threading.Event().wait()")
+    run = run_slow(rig, "threading.Event().wait()", timeout="300ms")
     assert run.status == "failed"
     error = error_of(run)
     assert (error.kind, error.code) == ("timeout", "FW-TASK-TIMEOUT")
@@ -75,9 +76,9 @@ def test_the_time_in_which_a_task_waits_for_a_slot_does_not_count(rig: Rig) -> N
         """
         import time
 
-        @fw.step(timeout="900ms")
+        @fw.step(timeout="3s")
         def busy(n: int) -> int:
-            end = time.monotonic() + 0.25
+            end = time.monotonic() + 0.6
             while time.monotonic() < end:
                 pass
             return n
@@ -130,7 +131,7 @@ def test_a_resumed_run_has_its_time_anew(rig: Rig) -> None:
     source = RUN.replace(
         "    threading.Event().wait()", f"    import os\n    os.path.exists({str(mark)!r}) or threading.Event().wait()\n    return 1"
     )
-    run = rig.run(source)
+    run = rig.run(source.replace('timeout="400ms"', 'timeout="3s"'))
     assert run.status == "timeout"
     mark.touch()
     assert run.resume().status == "succeeded"

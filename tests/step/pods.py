@@ -40,10 +40,11 @@ from fairway.web.auth import TokenAuth
 from fairway.web.blobs import BlobServer
 from fairway.web.ports import KeySigner
 from fairway.web.work import Channel, work_routes
+from tests.waiting import await_true
 
 KEY = "5e" * 32
 RUN = "20261124-000000-aaaaa"
-DEADLINE_S = 12.0
+DEADLINE_S = 60
 
 
 class Crew:
@@ -287,17 +288,18 @@ def end_of(pod: subprocess.Popen[bytes]) -> tuple[int, str]:
     return pod.returncode, said.decode()
 
 
+def value(outcome: Outcome, item: int = 0) -> object:
+    """What an item gave, small as it is."""
+    assert outcome.status == "ended", outcome.error
+    assert outcome.items[item].status == "succeeded", outcome.items[item].error
+    inline = outcome.items[item].outputs["result"].inline
+    assert inline is not None
+    return json.loads(inline)
+
+
 def terminate(pod: subprocess.Popen[bytes]) -> None:
     """As the kubelet does."""
     pod.send_signal(signal.SIGTERM)
-
-
-def await_true(condition: Callable[[], Any], what: str) -> None:
-    until = time.monotonic() + DEADLINE_S
-    pause = threading.Event()
-    while not condition():
-        assert time.monotonic() < until, what
-        pause.wait(0.005)
 
 
 def _free_port() -> int:

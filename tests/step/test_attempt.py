@@ -61,7 +61,7 @@ def test_the_same_attempt_in_two_processes_is_one_execution(bench: Bench, tmp_pa
     first, second = run_in_a_process(bench, spec_file), run_in_a_process(bench, spec_file)
     with open(gate, "w"):  # opens once one of them is in the step
         pass
-    ends = [process.communicate(timeout=60) for process in (first, second)]
+    ends = [process.communicate(timeout=180) for process in (first, second)]
     assert (first.returncode, second.returncode) == (0, 0), ends
     outcomes = {out.splitlines()[-1] for out, _ in ends}
     assert len(outcomes) == 1 and json.loads(outcomes.pop())["status"] == "ended"
@@ -221,13 +221,13 @@ def test_the_foreground_program_says_how_it_ended(bench: Bench, tmp_path: Path) 
     spec_file = tmp_path / "spec.json"
     spec_file.write_text(json_text(bench.spec("fail", 1)))
     done = run_in_a_process(bench, spec_file)
-    out, err = done.communicate(timeout=60)
+    out, err = done.communicate(timeout=180)
     assert done.returncode == 3, err
     outcome = json.loads(out.splitlines()[-1])
     assert outcome["items"][0]["error"]["kind"] == "ValueError"
 
 
 def test_the_program_refuses_what_it_does_not_know() -> None:
-    done = subprocess.run([sys.executable, "-m", "fairway.step", "dance"], check=False, capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-m", "fairway.step", "dance"], check=False, capture_output=True, text=True, timeout=180)
     assert done.returncode == 2
     assert "python -m fairway.step" in done.stderr

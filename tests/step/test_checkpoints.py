@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -13,7 +14,18 @@ from fairway.spec.attempt import AttemptItem, AttemptSpec
 from fairway.spec.graph import StepDef
 from fairway.step import checkpoints
 from fairway.step.checkpoints import CheckpointShipper
-from fairway.step.saved import Held, Manifest, Policy, folder_name, manifest_name, render_manifest
+from fairway.step.saved import (
+    ELSEWHERE,
+    LOST,
+    WANTED,
+    Held,
+    Manifest,
+    Policy,
+    find_saved,
+    folder_name,
+    manifest_name,
+    render_manifest,
+)
 
 TASK = hashlib.sha256(b"train").hexdigest()[:20]
 
@@ -36,8 +48,11 @@ class Ledger:
         self.files.pop(path, None)
         self.calls.append(("delete", path.partition("/")[2]))
 
-    def list_checkpoint(self, id: str) -> list[dict[str, Any]]:
-        return [{"path": path, "size": len(data), "sha256": ""} for path, data in self.files.items()]
+    def list_checkpoint(self, id: str, folder: str = "") -> list[dict[str, Any]]:
+        def digest(path: str) -> str:
+            return hashlib.sha256(self.files[path]).hexdigest() if folder and path.startswith(f"{folder}/") else ""
+
+        return [{"path": path, "size": len(data), "sha256": digest(path)} for path, data in self.files.items()]
 
     def get_checkpoint(self, id: str, path: str, file: BinaryIO, digest: str) -> None:
         if path not in self.files:
@@ -174,6 +189,73 @@ def test_parts_of_ranks_on_several_machines_make_one_checkpoint(tmp_path: Path) 
     assert {path.partition("/")[0] for path in next_one.here()} == {folder_name(1, 1, 1)} and len(next_one.here()) == 6
 
 
+def save_parts(tmp_path: Path, ledger: Ledger, steps: int = 2, world: int = 4) -> Path:
+    """By a machine for each rank. The newest."""
+    for rank in range(world):
+        one = Machine(tmp_path / f"first-{rank}", ledger)
+        for step in range(1, steps + 1):
+            newest = one.save(step, parts=world, ranks=(rank,))
+        one.shipper.ship(all=True)
+    ledger.calls.clear()
+    return newest
+
+
+def fetched(ledger: Ledger) -> list[str]:
+    """Files of states, without manifests."""
+    return sorted(path.rpartition("/")[2] for kind, path in ledger.calls if kind == "get" and "manifest" not in path)
+
+
+def test_each_replica_gets_the_parts_of_its_own_ranks_only(tmp_path: Path) -> None:
+    ledger = Ledger()
+    newest = save_parts(tmp_path, ledger)
+    machine = Machine(tmp_path / "second", ledger, n=2)
+    machine.shipper.restore(range(2, 4), 4)
+    names = [f"{rank:05d}.{name}" for rank in (2, 3) for name in ("tensors-00000.safetensors", "tree.json")]
+    assert fetched(ledger) == sorted(names)
+    assert sum("manifest" in path for path in machine.here()) == 4 and find_saved(str(machine.folder))[0].complete
+    ledger.calls.clear()
+    wanted = machine.folder / f"{WANTED}{newest.name}"
+    wanted.parent.mkdir()
+    wanted.touch()
+    machine.shipper.ship(all=True)
+    assert sum("manifest" not in path and "." in path for path in machine.here()) == 8 and len(fetched(ledger)) == 4
+    assert not wanted.exists() and not (machine.folder / newest.name / ELSEWHERE).exists()
+
+
+def test_another_number_of_ranks_gets_all_parts(tmp_path: Path) -> None:
+    ledger = Ledger()
+    save_parts(tmp_path, ledger)
+    machine = Machine(tmp_path / "second", ledger, n=2)
+    machine.shipper.restore(range(1), 2)
+    assert len(fetched(ledger)) == 8 and not list(machine.folder.glob(f"*/{ELSEWHERE}"))
+
+
+def test_a_part_that_is_damaged_on_the_server_is_so_for_every_replica(tmp_path: Path) -> None:
+    ledger = Ledger()
+    newest = save_parts(tmp_path, ledger)
+    ledger.files[f"{TASK}/{newest.name}/00003.tree.json"] = b"2 00003.tree.jsoN"
+    for rank in range(4):
+        machine = Machine(tmp_path / f"second-{rank}", ledger, n=2)
+        machine.shipper.restore(range(rank, rank + 1), 4)
+        assert [one.step for one in find_saved(str(machine.folder))] == [1]
+        assert machine.said == ["the checkpoint of step 2 is damaged and is not used: 00003.tree.json is not what its manifest says"]
+
+
+def test_parts_that_cannot_be_had_any_more_are_said_to_be_lost(tmp_path: Path) -> None:
+    ledger = Ledger()
+    newest = save_parts(tmp_path, ledger)
+    machine = Machine(tmp_path / "second", ledger, n=2)
+    machine.shipper.restore(range(1), 4)
+    del ledger.files[f"{TASK}/{newest.name}/00003.tree.json"]
+    wanted = machine.folder / f"{WANTED}{newest.name}"
+    wanted.parent.mkdir()
+    wanted.touch()
+    machine.shipper.ship()
+    machine.shipper.wait()
+    assert (machine.folder / f"{LOST}{newest.name}").read_text() == "00003.tree.json is not what its manifest says"
+    assert not wanted.exists()
+
+
 def test_a_pod_that_comes_late_does_not_see_what_this_try_has_saved(tmp_path: Path) -> None:
     ledger = Ledger()
     Machine(tmp_path / "one", ledger).save(1)
@@ -201,6 +283,21 @@ def test_other_files_go_when_they_rest_and_only_once(tmp_path: Path, monkeypatch
     (machine.folder / "weights.bin").unlink()
     machine.shipper.ship(all=True)
     assert ledger.files == {}
+
+
+def test_what_marks_others_as_complete_goes_after_them_and_leaves_before_them(tmp_path: Path) -> None:
+    ledger = Ledger()
+    machine = Machine(tmp_path, ledger)
+    (machine.folder / "b.part").mkdir(parents=True)
+    for number, name in enumerate(("z.bin", "y.bin", "a.done", "b.part/half", "c.part")):
+        (machine.folder / name).write_text(name)
+        os.utime(machine.folder / name, (number, number))
+    machine.shipper.ship(all=True)
+    assert ledger.calls == [("put", "z.bin"), ("put", "y.bin"), ("put", "a.done")], "what is named so is not complete"
+    for name in ("z.bin", "y.bin", "a.done"):
+        (machine.folder / name).unlink()
+    machine.shipper.ship(all=True)
+    assert ledger.calls[3:] == [("delete", "a.done"), ("delete", "y.bin"), ("delete", "z.bin")]
 
 
 def test_nothing_is_restored_outside_the_tasks_own_folder(tmp_path: Path) -> None:

@@ -55,6 +55,20 @@ def test_a_library_that_aborts_over_a_lost_connection_is_no_cause() -> None:
     assert weigh(killed(0, 10.0, 11, b"NCCL INFO ring up")) < weigh(aborted)
 
 
+def test_who_left_early_is_found_though_it_looked_at_the_clock_a_moment_later() -> None:
+    for left, is_told in ((9.0, True), (10.2, True), (12.0, False)):
+        first = raised(0, 10.0, LOST[0])
+        hint = explain(first, Origin("", ""), [first, well(2, left)]).hint
+        assert hint.startswith("rank 2 had returned before") == is_told
+
+
+def test_who_loses_the_connection_to_a_rank_that_has_skipped_has_not_failed() -> None:
+    for left, is_lost in ((5.0, True), (9.9, True), (10.2, True), (12.0, False)):
+        skipped = End(Place(0, 4), 0, Report(ItemOutcome("skipped", reason="pruned"), left), left)
+        assert (first_of([raised(1, 10.0, LOST[1]), skipped, raised(2, 10.1, LOST[0])]) is None) == is_lost
+        assert first_of([raised(1, 10.0, FAULTS[1]), skipped]).place.rank == 1  # type: ignore[union-attr]
+
+
 def test_what_happens_after_a_report_or_after_we_have_said_so_does_not_count() -> None:
     stopped = killed(2, 10.0, 15)
     stopped.stopped = True

@@ -165,7 +165,7 @@ def test_a_module_that_starts_a_thread_when_imported_gets_a_fresh_interpreter_fo
 
         def ask(x):
             asked.set()
-            return [answered.wait(20), os.getpid(), os.getppid()]
+            return [answered.wait(60), os.getpid(), os.getppid()]
         """
     )
     first, second = bench.value("ask", 1, name="a1"), bench.value("ask", 1, name="a2")

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from fairway.spec.artifact import blob_key
 from fairway.spec.attempt import AttemptSpec
-from fairway.spec.outcome import Outcome
 from fairway.web.ports import KeySigner
-from tests.step.pods import Yard, await_true, end_of, terminate
+from tests.step.pods import Yard, end_of, terminate, value
+from tests.waiting import await_true
 
 STEPS = """
 import json, os, signal, threading
@@ -71,14 +71,6 @@ def raises(x):
 """
 
 
-def value(outcome: Outcome, item: int = 0) -> object:
-    assert outcome.status == "ended", outcome.error
-    assert outcome.items[item].status == "succeeded", outcome.items[item].error
-    inline = outcome.items[item].outputs["result"].inline
-    assert inline is not None
-    return json.loads(inline)
-
-
 @pytest.fixture
 def yard(yard: Yard) -> Yard:
     yard.write(STEPS)
@@ -87,6 +79,16 @@ def yard(yard: Yard) -> Yard:
 
 def await_log(yard: Yard, spec: AttemptSpec, text: str) -> None:
     await_true(lambda: text in yard.server.log(spec), f"{text!r} never came")
+
+
+def waiting_pod(yard: Yard, folder: Path) -> tuple[Path, AttemptSpec, subprocess.Popen[bytes]]:
+    """One whose step waits for what is written into a FIFO."""
+    fifo = folder / "fifo"
+    os.mkfifo(fifo)
+    spec = yard.spec("marks_and_waits", str(fifo))
+    pod = yard.pod(spec)
+    await_log(yard, spec, "waiting")
+    return fifo, spec, pod
 
 
 def test_a_pod_runs_its_attempt_and_leaves_with_code_0(yard: Yard) -> None:
@@ -127,11 +129,7 @@ def test_two_pods_of_one_attempt_give_one_outcome(yard: Yard, tmp_path: Path) ->
 
 
 def test_an_agent_that_was_killed_when_all_was_done_ships_it_when_it_is_started_again(yard: Yard, tmp_path: Path) -> None:
-    fifo = tmp_path / "fifo"
-    os.mkfifo(fifo)
-    spec = yard.spec("marks_and_waits", str(fifo))
-    pod = yard.pod(spec)
-    await_log(yard, spec, "waiting")
+    fifo, spec, pod = waiting_pod(yard, tmp_path)
     yard.server.stop()
     fifo.write_text("result")
     outcome = tmp_path / "pod" / "blobs" / "outcome" / spec.run / spec.id
@@ -146,11 +144,7 @@ def test_an_agent_that_was_killed_when_all_was_done_ships_it_when_it_is_started_
 
 
 def test_an_agent_that_was_killed_while_it_ran_runs_it_once_more_and_no_log_line_is_lost(yard: Yard, tmp_path: Path) -> None:
-    fifo = tmp_path / "fifo"
-    os.mkfifo(fifo)
-    spec = yard.spec("marks_and_waits", str(fifo))
-    pod = yard.pod(spec)
-    await_log(yard, spec, "waiting")
+    fifo, spec, pod = waiting_pod(yard, tmp_path)
     pod.kill()
     pod.wait()
     await_true(lambda: not yard.left(), "the agent's processes outlive it")
@@ -195,11 +189,7 @@ def test_a_pod_on_a_new_disk_adds_to_the_log_of_the_one_before(yard: Yard, tmp_p
 
 
 def test_a_server_restarted_in_the_middle_misses_nothing(yard: Yard, tmp_path: Path) -> None:
-    fifo = tmp_path / "fifo"
-    os.mkfifo(fifo)
-    spec = yard.spec("marks_and_waits", str(fifo))
-    pod = yard.pod(spec)
-    await_log(yard, spec, "waiting")
+    fifo, spec, pod = waiting_pod(yard, tmp_path)
     yard.server.stop()
     fifo.write_text("meanwhile")
     yard.server.start()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from pathlib import Path
 
@@ -17,8 +18,9 @@ from fairway.step import artifacts
 from fairway.step.container import work_folder
 from fairway.step.folder import FolderArtifactStore
 from fairway.step.processes import find_marked
-from fairway.step.program import HOME, fill_argv, value_text
-from tests.step.pods import RUN, Yard, await_true, end_of, terminate
+from fairway.step.program import HOME, checkpoint_path, fill_argv, value_text
+from tests.step.pods import RUN, Yard, end_of, terminate
+from tests.waiting import await_true
 
 SCRIPT = 'cat "$0"; cat "$1"/*; printf "%s\\\\n" "$3"; cp "$0" "$2"; printf 0.5 > "$4"; cp -r "$1" "$5"'
 ARGV = ("sh", "-c", SCRIPT, "{in:text}", "{in:folder}", "{out:copy}", "{param:depth}", "{out:score}", "{out:all}")
@@ -36,16 +38,16 @@ STEP = StepDef(
 class Program:
     """A container step's pod: the volume is a folder, the program a process of this machine."""
 
-    def __init__(self, yard: Yard, inputs: dict[str, Input], step: StepDef = STEP) -> None:
-        self.yard, self.home = yard, yard.folder / "volume"
+    def __init__(self, yard: Yard, inputs: dict[str, Input], step: StepDef = STEP, n: int = 1, volume: str = "volume") -> None:
+        self.yard, self.volume, self.home = yard, volume, yard.folder / volume
         run = f"{RUN}-{yard.mark[:6]}"
-        self.spec = AttemptSpec(attempt_id(run, "program", 1), run, "program", 1, step, "", (AttemptItem("program", inputs),))
+        self.spec = AttemptSpec(attempt_id(run, "program", n), run, "program", n, step, "", (AttemptItem("program", inputs),))
         yard.server.crew.live[self.spec.id] = self.spec
 
     def start(self) -> tuple[int, str]:
         """The containers in the order of the manifest; returns how `fetch` ended."""
-        self.ship = self.yard.pod(self.spec, home="volume", role="ship")
-        return end_of(self.yard.pod(self.spec, home="volume", role="fetch"))
+        self.ship = self.yard.pod(self.spec, home=self.volume, role="ship")
+        return end_of(self.yard.pod(self.spec, home=self.volume, role="fetch"))
 
     def run(self, store: FolderArtifactStore) -> subprocess.CompletedProcess[str]:
         refs = {name: given.ref for name, given in self.spec.items[0].inputs.items() if given.ref is not None}
@@ -54,7 +56,9 @@ class Program:
             return value_text(ref, ref.inline.encode() if ref.inline is not None else store.get(blob_key(ref.digest)))
 
         argv = [word.replace(HOME, str(self.home)) for word in fill_argv(self.spec.step.argv, refs, read, "", ())]
-        return subprocess.run(argv, cwd=work_folder(str(self.home)), capture_output=True, text=True, check=False)
+        told = {"FAIRWAY_CHECKPOINTS": checkpoint_path(self.spec.run, "program").replace(HOME, str(self.home))}
+        environ = {**os.environ, **told}
+        return subprocess.run(argv, env=environ, cwd=work_folder(str(self.home)), capture_output=True, text=True, check=False)
 
     def end(self) -> tuple[dict[str, ArtifactRef], list[object]]:
         """Tell the sidecar that the program has ended, and take what it says."""
@@ -63,6 +67,16 @@ class Program:
         assert code == 0, said
         outputs, missing = self.yard.server.crew.outputs[self.spec.id]
         return {name: ArtifactRef(**ref) for name, ref in outputs.items()}, missing
+
+
+def test_what_a_program_saves_is_there_for_its_next_try_on_another_node(yard: Yard) -> None:
+    script = 'cd "$FAIRWAY_CHECKPOINTS"; cat */w; mkdir $0.part; echo $0 > $0.part/w; mv $0.part $0'
+    step = StepDef("program", "container", returns="none", argv=("sh", "-c", script, "5"), image="busybox")
+    for n, told in ((1, ""), (2, "5\n")):
+        program = Program(yard, {}, step, n, volume=f"node-{n}")
+        assert program.start() == (0, "")
+        assert program.run(yard.server.store).stdout == told
+        program.end()
 
 
 @pytest.fixture

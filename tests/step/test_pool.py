@@ -17,7 +17,8 @@ from fairway.spec.outcome import Outcome
 from fairway.step.link import Link, Patience
 from fairway.step.pool import LONGEST_WAIT_S
 from fairway.step.processes import find_descendants
-from tests.step.pods import Server, Yard, await_true, end_of, terminate
+from tests.step.pods import Server, Yard, end_of, terminate, value
+from tests.waiting import await_true
 
 STEPS = """
 import os, signal, sys, threading
@@ -77,14 +78,6 @@ def half(x):
 def grows(x: int):
     return half(b"y" * 4000)
 """
-
-
-def value(outcome: Outcome, item: int = 0) -> object:
-    assert outcome.status == "ended", outcome.error
-    assert outcome.items[item].status == "succeeded", outcome.items[item].error
-    inline = outcome.items[item].outputs["result"].inline
-    assert inline is not None
-    return json.loads(inline)
 
 
 @pytest.fixture
@@ -229,12 +222,18 @@ def test_several_at_once(yard: Yard, tmp_path: Path) -> None:
     assert [value(yard.await_outcome(spec)) for spec in specs] == ["fifo0", "fifo1"]
 
 
-def test_a_restart_of_the_server_is_survived_by_what_runs(pool: Yard, tmp_path: Path) -> None:
-    fifo = tmp_path / "fifo"
+def waiting_attempt(pool: Yard, folder: Path) -> tuple[Path, AttemptSpec]:
+    """One whose step waits for what is written into a FIFO."""
+    fifo = folder / "fifo"
     os.mkfifo(fifo)
     spec = pool.spec("waits_for", str(fifo))
     pool.work(spec)
     await_true(lambda: pool.server.log(spec) == "waiting", "it did not begin")
+    return fifo, spec
+
+
+def test_a_restart_of_the_server_is_survived_by_what_runs(pool: Yard, tmp_path: Path) -> None:
+    fifo, spec = waiting_attempt(pool, tmp_path)
     pool.server.stop()
     fifo.write_text("meanwhile")  # it ends while nobody hears it
     pool.server.crew.polls.clear()
@@ -270,11 +269,7 @@ def test_a_server_that_was_away_for_long_is_asked_every_second() -> None:
 
 
 def test_a_worker_that_is_told_to_leaves_once_its_attempt_has_ended(pool: Yard, tmp_path: Path) -> None:
-    fifo = tmp_path / "fifo"
-    os.mkfifo(fifo)
-    spec = pool.spec("waits_for", str(fifo))
-    pool.work(spec)
-    await_true(lambda: pool.server.log(spec) == "waiting", "it did not begin")
+    fifo, spec = waiting_attempt(pool, tmp_path)
     pool.server.crew.leave = True
     pool.server.crew.tell()
     fifo.write_text("last")

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from fairway.step import processes
-from tests.executors.rig import await_true
+from tests.waiting import await_true
 
 PAUSE = [sys.executable, "-S", "-c", "import signal; signal.pause()"]
 DEAF = [sys.executable, "-S", "-c", "import signal; signal.signal(15, signal.SIG_IGN); print('deaf', flush=True); signal.pause()"]

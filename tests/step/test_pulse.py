@@ -14,6 +14,7 @@ def test_a_leader_sees_what_another_process_reports(tmp_path: Path) -> None:
     pulses = Pulses(str(tmp_path / "pulses"), 3)
     assert [pulses.phase(rank) for rank in range(3)] == [COMING] * 3
     before = time.monotonic()
+    hears, says = os.pipe()
     pid = os.fork()
     if pid == 0:
         pulse.enter(pulses.path, 1)
@@ -21,10 +22,15 @@ def test_a_leader_sees_what_another_process_reports(tmp_path: Path) -> None:
         for _ in range(5):
             pulse.beat()
         with pulse.waiting("input"), pulse.waiting("checkpoint"):
-            time.sleep(0.02)
+            os.read(hears, 1)
         pulse.set_phase(DONE)
         os._exit(0)
+    while pulses.counts(1)["input"] < 0.02:
+        pass
+    os.write(says, b".")
     os.waitpid(pid, 0)
+    os.close(hears)
+    os.close(says)
     assert [pulses.phase(rank) for rank in range(3)] == [COMING, DONE, COMING]
     assert before <= pulses.beat_at(1) <= time.monotonic()
     assert pulses.beat_at(0) == pulses.beat_at(2) == 0

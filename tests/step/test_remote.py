@@ -21,7 +21,8 @@ from fairway.step.control import Control
 from fairway.step.folder import FolderArtifactStore
 from fairway.step.link import Link, Refused
 from fairway.step.remote import RemoteArtifactStore
-from tests.step.pods import Server, await_true
+from tests.step.pods import Server
+from tests.waiting import await_true
 
 ID = "a0123456789abcdef0123-1"
 
@@ -32,7 +33,7 @@ def key_of(data: bytes) -> str:
 
 @pytest.fixture
 def link() -> Iterator[Link]:
-    made = Link(patience_s=20.0)
+    made = Link(patience_s=60)
     yield made
     made.close()
 
@@ -166,7 +167,7 @@ def test_a_server_that_is_away_is_asked_again(server: Server, store: RemoteArtif
     writer.start()
     await_true(lambda: store.cache.stat(key_of(data)) is not None, "nothing was put")
     server.start()
-    writer.join(30)
+    writer.join(60)
     assert done == [True]
     assert server.store.get(key_of(data)) == data
 

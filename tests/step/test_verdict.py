@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fairway import errors
-from fairway.engine.retry import may_retry
 from fairway.spec.outcome import ErrorInfo
 from fairway.spec.resources import Retry
+from fairway.spec.retry import may_retry
 from fairway.step.verdict import Evidence, explain_death, name_signal
 
 GIB = 1 << 30

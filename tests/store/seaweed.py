@@ -53,7 +53,7 @@ def serve_s3(folder: Path) -> Iterator[str]:
         yield f"http://127.0.0.1:{ports['s3.port']}"
     finally:
         process.kill()
-        process.wait(30)
+        process.wait(60)
 
 
 def answer(url: str | urllib.request.Request, process: subprocess.Popen[bytes]) -> None:
@@ -61,7 +61,7 @@ def answer(url: str | urllib.request.Request, process: subprocess.Popen[bytes]) 
     until = time.monotonic() + 60
     while True:
         try:
-            urllib.request.urlopen(url, timeout=5).close()
+            urllib.request.urlopen(url, timeout=60).close()
         except urllib.error.HTTPError as error:
             if error.code < 500:
                 return

@@ -48,15 +48,15 @@ def test_outcomes_stay_beside_the_journal(store: BucketArtifactStore, tmp_path: 
 def test_a_signed_address_needs_no_credential_and_serves_one_blob(store: BucketArtifactStore) -> None:
     signer = BucketSigner(store)
     put = urllib.request.Request(signer.sign("PUT", "sha256/aa/bb", 5), data=b"hello", method="PUT")
-    with urllib.request.urlopen(put, timeout=10) as reply:
+    with urllib.request.urlopen(put, timeout=60) as reply:
         assert reply.status == 200
     assert store.get("sha256/aa/bb") == b"hello"
     address = signer.sign("GET", "sha256/aa/bb")
-    assert urllib.request.urlopen(address, timeout=10).read() == b"hello"
+    assert urllib.request.urlopen(address, timeout=60).read() == b"hello"
     with pytest.raises(urllib.error.HTTPError, match="403"):
-        urllib.request.urlopen(address.replace("aa/bb", "aa/bc"), timeout=10)
+        urllib.request.urlopen(address.replace("aa/bb", "aa/bc"), timeout=60)
     with pytest.raises(urllib.error.HTTPError, match="403"):
-        urllib.request.urlopen(address.partition("?")[0], timeout=10)
+        urllib.request.urlopen(address.partition("?")[0], timeout=60)
 
 
 def test_what_one_request_cannot_carry_is_refused_before_it_is_sent(store: BucketArtifactStore) -> None:

@@ -6,13 +6,13 @@ import asyncio
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
 
 from fairway.store.news import FileNews, KernelNews, LookingNews, open_news
+from tests.waiting import until
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="inotify is Linux's")
 
@@ -30,7 +30,7 @@ class Heard:
 
     async def wait(self, *paths: str) -> None:
         """Until all of them were told since the last wait."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while not set(map(str, paths)) <= set(self.paths):
                 self._event.clear()
                 await self._event.wait()
@@ -193,20 +193,16 @@ def test_more_events_than_the_kernel_keeps_are_told_as_news_of_everything(tmp_pa
 
 
 @linux
-def test_a_write_is_told_within_milliseconds(tmp_path: Path) -> None:
+def test_each_write_is_told_when_it_is_made(tmp_path: Path) -> None:
     file = tmp_path / "file"
-    took: list[float] = []
 
     async def scene(told: FileNews, heard: Heard) -> None:
         told.follow(str(file))
         for _ in range(50):
-            began = time.perf_counter()
             append(file)
             await heard.wait(file)
-            took.append(time.perf_counter() - began)
 
     play("kernel", scene)
-    assert sorted(took)[25] < 0.01
 
 
 def test_nothing_is_looked_at_while_nothing_is_followed(tmp_path: Path) -> None:
@@ -215,9 +211,7 @@ def test_nothing_is_looked_at_while_nothing_is_followed(tmp_path: Path) -> None:
         told = LookingNews(lambda path: None, loop, every_s=0.001)
         told.follow(str(tmp_path / "file"))
         told.leave(str(tmp_path / "file"))
-        async with asyncio.timeout(10):
-            while told._timer is not None:
-                await asyncio.sleep(0.001)
+        await until(lambda: told._timer is None)
         told.close()
         opened = open_news(lambda path: None, loop)
         assert isinstance(opened, KernelNews if sys.platform == "linux" else LookingNews)

@@ -98,7 +98,7 @@ def test_a_killed_writer_leaves_whole_batches(postgres_url: str) -> None:
 
 
 def _wait_for_the_servers_side_to_end(journal: PostgresJournal) -> None:
-    until = time.monotonic() + 10
+    until = time.monotonic() + 60
     last = -1
     while (head := run_now(journal.head("r"))) != last:
         assert time.monotonic() < until
@@ -203,7 +203,19 @@ def test_passwords_are_hidden_wherever_they_stand() -> None:
     assert hide_password("postgresql:///d?password=p&host=/run/x") == "postgresql:///d?password=***&host=/run/x"
 
 
-def test_listing_a_hundred_thousand_runs_is_quick(postgres_url: str) -> None:
+def _rows_looked_at(journal: PostgresJournal) -> int:
+    """By all statements so far, in the tables of runs: the same on every machine, busy or idle."""
+    run_now(journal._rows("SELECT pg_stat_force_next_flush()"))
+    ((found,),) = run_now(
+        journal._rows(
+            "SELECT sum(seq_tup_read + coalesce(idx_tup_fetch, 0)) FROM pg_stat_user_tables "
+            "WHERE schemaname = current_schema() AND relname IN ('runs', 'listed')"
+        )
+    )
+    return int(found)
+
+
+def test_listing_a_hundred_thousand_runs_looks_at_few_of_them(postgres_url: str) -> None:
     journal = PostgresJournal(postgres_url)
     run_now(journal.append("r", 0, [ClockAdvanced(1.0)], "b"))
     run = "'20260101-' || lpad(n::text, 6, '0') || '-aaaaa'"
@@ -225,12 +237,9 @@ def test_listing_a_hundred_thousand_runs_is_quick(postgres_url: str) -> None:
         {"tag": "gold"},
         {"pipeline": "no"},
     ):
-        took: list[float] = []
-        for _ in range(3):
-            began = time.perf_counter()
-            run_now(journal.summaries(**filters))
-            took.append(time.perf_counter() - began)
-        assert min(took) < 0.05, (filters, took)
+        before = _rows_looked_at(journal)
+        run_now(journal.summaries(**filters))
+        assert 0 < _rows_looked_at(journal) - before < 2_000, filters
     run_now(journal.close())
 
 
@@ -247,7 +256,7 @@ def test_commits_of_others_are_told_at_once_and_again_after_the_connection_broke
             heard.set()
 
         async def wait(run: str) -> None:
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 while run not in told:
                     heard.clear()
                     await heard.wait()
@@ -291,7 +300,7 @@ def test_who_waits_for_a_database_that_is_not_there_is_told_when_it_is(postgres_
     async def scene() -> None:
         told = asyncio.Event()
         news = PostgresNews(connect, lambda run: told.set(), asyncio.get_running_loop())
-        await asyncio.wait_for(told.wait(), 20)
+        await asyncio.wait_for(told.wait(), 60)
         news.close()
 
     asyncio.run(scene())

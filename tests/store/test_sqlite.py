@@ -220,21 +220,40 @@ def test_on_a_network_file_system_one_process_has_it_for_itself(tmp_path: Path, 
     assert run_now(SqliteJournal(tmp_path / "fairway.db").head("r")) == 1
 
 
-def test_appends_are_quick(tmp_path: Path) -> None:
+class Work:
+    """Instructions of SQLite's machine that a block takes: they are the same on every machine, busy or idle."""
+
+    def __init__(self, journal: SqliteJournal) -> None:
+        self.instructions = 0
+        run_now(journal.head("r"))
+        assert journal._opened is not None
+        self._db = journal._opened
+
+    def __enter__(self) -> Work:
+        self.instructions = 0
+        self._db.set_progress_handler(self._note, 1)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._db.set_progress_handler(None, 1)
+
+    def _note(self) -> int:
+        self.instructions += 1
+        return 0
+
+
+def test_an_append_costs_the_same_however_long_the_journal_is(tmp_path: Path) -> None:
     journal = SqliteJournal(tmp_path / "fairway.db")
-    run_now(journal.head("r"))
-    assert journal._opened is not None
-    journal._opened.execute("PRAGMA synchronous = OFF")  # the disk is not what is measured
-    times: list[float] = []
+    work, took = Work(journal), list[int]()
     for n in range(200):
         events = [AttemptPlanned("a" * 22, "", "train", ((n,),), 1, 1.0, ("ab" * 32,)), ClockAdvanced(1.0)]
-        began = time.perf_counter()
-        run_now(journal.append("r", 2 * n, events, f"b{n}", summary=RunSummary("r", "p", counts={"done": n})))
-        times.append(time.perf_counter() - began)
-    assert sorted(times)[20] < 0.000_6  # about 0.15 ms on an idle machine
+        with work:
+            run_now(journal.append("r", 2 * n, events, f"b{n}", summary=RunSummary("r", "p", counts={"done": n})))
+        took.append(work.instructions)
+    assert 0 < max(took[1:]) < 1_000 and max(took[150:]) <= max(took[1:50])
 
 
-def test_listing_a_hundred_thousand_runs_is_quick(tmp_path: Path) -> None:
+def test_listing_a_hundred_thousand_runs_looks_at_few_of_them(tmp_path: Path) -> None:
     journal = SqliteJournal(tmp_path / "fairway.db")
     run_now(journal.append("r", 0, [ClockAdvanced(1.0)], "b"))
     db = sqlite3.connect(tmp_path / "fairway.db")
@@ -251,6 +270,7 @@ def test_listing_a_hundred_thousand_runs_is_quick(tmp_path: Path) -> None:
     db.executemany("INSERT INTO run_values VALUES (?, 1, ?, NULL, 0)", [(n + 10, n % 1000 / 1000) for n in range(100_000)])
     db.commit()
     db.close()
+    work = Work(journal)
     for filters in (
         {},
         {"pipeline": "p7"},
@@ -260,27 +280,21 @@ def test_listing_a_hundred_thousand_runs_is_quick(tmp_path: Path) -> None:
         {"tag": "none"},
         {"pipeline": "no"},
     ):
-        took: list[float] = []
-        for _ in range(3):
-            began = time.perf_counter()
+        with work:
             run_now(journal.summaries(**filters))
-            took.append(time.perf_counter() - began)
-        assert min(took) < 0.05, (filters, took)
+        assert 0 < work.instructions < 100_000, (filters, work.instructions)
     for text, total in (
         *(("", 10_000), ("failed", 10_000), ("pipeline:p7", 2000), ("auc>0.8", 10_000), ("auc>0.9999", 0), ("tag:gold", 101)),
         *(("zebra", 0), ("000777", 1), ("sort:metric.auc", 10_000), ("sort:duration", 10_000), ("auc>0.998 failed", 34)),
     ):
         query = parse_query(text, 0.0)
-        took = []
-        for _ in range(3):
-            began = time.process_time()
+        with work:
             found = run_now(journal.search(query))
-            took.append(time.process_time() - began)
         assert found.total == total, text
-        assert min(took) < 0.06, (text, took)  # at most 0.03 on an idle machine
-    began = time.perf_counter()
-    assert run_now(journal.find_runs("000777-aaaaa")) == ["20260101-000777-aaaaa"]
-    assert time.perf_counter() - began < 0.5
+        assert 0 < work.instructions < 1_000_000, (text, work.instructions)  # a word is looked for in each: 6 for one
+    with work:
+        assert run_now(journal.find_runs("000777-aaaaa")) == ["20260101-000777-aaaaa"]
+    assert 0 < work.instructions < 1_000_000
 
 
 def test_a_cache_of_many_entries_stays_quick(tmp_path: Path) -> None:
@@ -289,9 +303,9 @@ def test_a_cache_of_many_entries_stays_quick(tmp_path: Path) -> None:
     for n in range(10):
         entries = [CacheEntry(f"{n * 1000 + i:064x}", "r", f"n[{i}]", {}) for i in range(1000)]
         head = run_now(journal.append("r", head, [ClockAdvanced(1.0)], f"b{n}", cache=entries))
-    began = time.perf_counter()
-    assert len(run_now(journal.find_cached([f"{i:064x}" for i in range(0, 10_000, 500)]))) == 20
-    assert time.perf_counter() - began < 0.05
+    with Work(journal) as work:
+        assert len(run_now(journal.find_cached([f"{i:064x}" for i in range(0, 10_000, 500)]))) == 20
+    assert 0 < work.instructions < 5_000
 
 
 def test_nothing_heavy_is_imported() -> None:

@@ -14,9 +14,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import fairway as fw
+from fairway.data import pieces
 from fairway.errors import DefinitionError
 from fairway.step import context
 from fairway.train.order import Order, round_size, rounds, share
+from fairway.train.shard import Shard
+from fairway.train.sources import Ranged, Streamed
 
 SIZES, BATCHES, WORLDS = st.integers(0, 120), st.integers(1, 9), st.integers(1, 7)
 
@@ -231,3 +234,77 @@ def test_a_state_of_other_data_is_refused() -> None:
     state = fw.shard(list(range(5))).state()
     with pytest.raises(DefinitionError, match="the state is of 5 items"):
         fw.shard(list(range(6))).resume(state)
+
+
+SIZED = st.lists(st.integers(1, 40), min_size=1, max_size=5)
+
+
+def ranged(sizes: list[int], read: list[tuple[int, int, int]] | None = None) -> Ranged:
+    """Numbers in pieces; `read` notes what is read of them."""
+
+    def items(piece: int, start: int, stop: int) -> Iterator[int]:
+        if read is not None:
+            read.append((piece, start, stop))
+        first = sum(sizes[:piece])
+        return iter(range(first + start, first + stop))
+
+    return Ranged(sizes, items, list, lambda item: item)
+
+
+def stretches(sizes: list[int], rank: int, world: int, batch: int, last: str = "keep", **options: Any) -> Shard:
+    be(rank, world)
+    return Shard(ranged(sizes, **options), batch, 8, 7, 1, last)
+
+
+@given(SIZED, st.lists(st.tuples(WORLDS, BATCHES, st.integers(0, 4)), min_size=1, max_size=4), st.sampled_from(["keep", "drop", "pad"]))
+def test_stretches_are_divided_anew_without_a_gap_or_a_repeat(sizes: list[int], worlds: list[tuple[int, int, int]], last: str) -> None:
+    state, seen, size = None, [], sum(sizes)
+    for world, batch, steps in [*worlds, (*worlds[-1][:2], 10_000)]:
+        states = []
+        for rank in range(world):
+            data = stretches(sizes, rank, world, batch, last).resume(state)
+            batches, known = iter(data), len(data)
+            end = data.steps + steps
+            got = []
+            while data.steps < end and (each := next(batches, None)) is not None:
+                got.append(each)
+            assert len(got) == known or (steps < 10_000 and len(got) <= min(known, steps))
+            seen += flat(got)
+            states.append(data.state())
+        state = next((one for one in states if not one["epoch"]), states[0])
+        if state["epoch"]:
+            break
+    counts = [seen.count(item) for item in range(size)]
+    assert max(counts) <= 1 if last == "drop" else min(counts) >= 1 if last == "pad" else counts == [1] * size
+
+
+def test_each_rank_reads_its_stretch_and_little_more() -> None:
+    sizes, orders = [1000] * 12, []
+    for rank in range(4):
+        read: list[tuple[int, int, int]] = []
+        orders.append(flat(stretches(sizes, rank, 4, 50, read=read)))
+        assert 3000 <= sum(stop - start for _, start, stop in read) <= 3000 + 2 * 8
+    assert sorted(flat(orders)) == list(range(12_000)) and orders[0] != sorted(orders[0])
+
+
+def test_ranks_read_their_row_groups_of_parquet_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    for number in range(2):
+        rows = range(number * 4000, (number + 1) * 4000)
+        pq.write_table(pa.table({"n": list(rows), "t": [f"r{row}" for row in rows]}), tmp_path / f"{number}.parquet", row_group_size=1000)
+    read: list[int] = []
+    real = pieces.read_piece
+    monkeypatch.setattr(
+        pieces, "read_piece", lambda table, piece, start, stop: (read.append(stop - start), real(table, piece, start, stop))[1]
+    )
+    seen: list[int] = []
+    for rank in range(4):
+        read.clear()
+        for batch in sharded(rank, 4, fw.read(tmp_path), batch=64, shuffle=100):
+            assert batch["t"] == [f"r{row}" for row in batch["n"]]
+            seen += batch["n"].tolist()
+        assert sum(read) == 2000
+    assert sorted(seen) == list(range(8000))
+    assert sharded(0, 1, fw.read(tmp_path).where("n < 5"), batch=10)._source.__class__ is Streamed, "what is left of it nobody knows before"

@@ -24,4 +24,4 @@ def provider(address: str, *, conform: bool = True, host: str = "127.0.0.1") -> 
         assert process.stdout is not None
         yield process.stdout.readline().strip()
     finally:
-        process.communicate(timeout=10)
+        process.communicate(timeout=60)

@@ -49,7 +49,7 @@ class ServerProcess:
 
     @property
     def api(self) -> ServerApi:
-        return ServerApi(self.url, self.token, patience_s=10.0)
+        return ServerApi(self.url, self.token, patience_s=60)
 
     def start(self) -> None:
         """Returns when it listens and has taken its runs up."""
@@ -69,7 +69,7 @@ class ServerProcess:
         assert self.process.stdout is not None
         with selectors.DefaultSelector() as selector:
             selector.register(self.process.stdout, selectors.EVENT_READ)
-            assert selector.select(30), "the server does not start"
+            assert selector.select(60), "the server does not start"
         line = self.process.stdout.readline()
         assert line.startswith("listening on "), (line, self.said)
         self.port = int(line.rpartition(":")[2])
@@ -91,7 +91,7 @@ class ServerProcess:
         if process is None:
             return 0
         os.kill(process.pid, number)
-        status = process.wait(30)
+        status = process.wait(60)
         assert process.stdout is not None
         process.stdout.close()
         return status
@@ -109,7 +109,7 @@ class ServerProcess:
         events: list[dict[str, Any]] = []
         after = 0
         while True:
-            answer = self.api.call("GET", f"/runs/{run}/events", query={"after": after, "wait": 20}, timeout_s=30)
+            answer = self.api.call("GET", f"/runs/{run}/events", query={"after": after, "wait": 20}, timeout_s=80)
             found = answer.json()["items"]
             assert found, f"no {until} comes"
             for item in found:

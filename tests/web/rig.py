@@ -78,7 +78,7 @@ class HeldExecutor:
         """Ids of attempts that run, once there are any."""
         while not self.specs:
             self._news.clear()
-            await asyncio.wait_for(self._news.wait(), 20)
+            await asyncio.wait_for(self._news.wait(), 60)
         return list(self.specs)
 
     def view(self, run: str, **about: str) -> View:
@@ -217,7 +217,7 @@ class Live:
         self._ready = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
-        assert self._ready.wait(30), "the server did not start"
+        assert self._ready.wait(60), "the server did not start"
 
     def _run(self) -> None:
         async def main() -> None:
@@ -246,7 +246,7 @@ class Live:
     def call(self, coroutine: Any) -> Any:
         """Run it in the server's loop."""
         assert self.loop is not None
-        return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result(30)
+        return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result(60)
 
     @contextmanager
     def serving(self, server: Server) -> Iterator[Server]:
@@ -261,7 +261,7 @@ class Live:
 
     def close(self) -> None:
         self._server.should_exit = True
-        self._thread.join(30)
+        self._thread.join(60)
 
 
 @contextmanager
@@ -274,4 +274,4 @@ def blob_port(home: Path, key: str) -> Iterator[str]:
         yield f"http://127.0.0.1:{blobs.server_port}"
     finally:
         blobs.stop()
-        thread.join(30)
+        thread.join(60)

@@ -28,7 +28,7 @@ class Answer:
 
 
 def ask(server: ServerProcess, method: str, path: str, form: dict[str, str] | None = None, **headers: str) -> Answer:
-    link = http.client.HTTPConnection("127.0.0.1", server.port, timeout=20)
+    link = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
     body = urlencode(form) if form is not None else None
     about = {"Accept": "text/html", **({"Content-Type": "application/x-www-form-urlencoded"} if form else {})}
     link.request(method, path, body, about | {name.replace("_", "-"): value for name, value in headers.items()})

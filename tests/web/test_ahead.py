@@ -61,7 +61,7 @@ def test_news_of_runs_sets_it_off(tmp_path: Path) -> None:
         while not bus.topics:
             await asyncio.sleep(0)
         bus.publish(RUNS)
-        assert await asyncio.wait_for(overviews.asked.get(), 10) == "0-large"
+        assert await asyncio.wait_for(overviews.asked.get(), 60) == "0-large"
         await ahead.close()
         assert not bus.topics
 

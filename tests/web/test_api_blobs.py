@@ -45,9 +45,9 @@ def test_signed_urls_lead_to_the_blobs_port_in_both_directions(server: Server, c
     signed = client.post("/blobs", json=asked).json()
     assert signed["put"][key_of(there)] is None
     with blob_port(server.home, KEY) as url:
-        with urlopen(url + signed["get"][key_of(there)], timeout=10) as answer:
+        with urlopen(url + signed["get"][key_of(there)], timeout=60) as answer:
             assert answer.read() == there
-        with urlopen(Request(url + signed["put"][key_of(new)], data=new, method="PUT"), timeout=10) as answer:
+        with urlopen(Request(url + signed["put"][key_of(new)], data=new, method="PUT"), timeout=60) as answer:
             assert answer.status == 201
     assert server.services.artifacts.get(key_of(new)) == new
 

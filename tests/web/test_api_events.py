@@ -15,6 +15,7 @@ import pytest
 from fairway.spec.event import ClockAdvanced
 from fairway.spec.ports import run_now
 from fairway.store.serverapi import parse_events
+from tests.waiting import until
 from tests.web.rig import API, TOKEN, Live, Server, started
 
 RUN = "20261124-081503-x7kq3"
@@ -27,7 +28,7 @@ def server(live: Live, tmp_path: Path) -> Iterator[Server]:
 
 
 def post(live: Live, path: str, body: Any) -> int:
-    connection = http.client.HTTPConnection("127.0.0.1", live.port, timeout=20)
+    connection = http.client.HTTPConnection("127.0.0.1", live.port, timeout=60)
     headers = {"Fairway-Token": TOKEN, "Content-Type": "application/json"}
     connection.request("POST", API + path, json.dumps(body), headers)
     status = connection.getresponse().status
@@ -37,7 +38,7 @@ def post(live: Live, path: str, body: Any) -> int:
 
 @contextmanager
 def listening(live: Live, path: str, **headers: str) -> Iterator[http.client.HTTPResponse]:
-    connection = http.client.HTTPConnection("127.0.0.1", live.port, timeout=20)
+    connection = http.client.HTTPConnection("127.0.0.1", live.port, timeout=60)
     connection.request("GET", API + path, headers={"Fairway-Token": TOKEN, "Accept": "text/event-stream", **headers})
     response = connection.getresponse()
     assert (response.status, response.headers["content-type"]) == (200, "text/event-stream; charset=utf-8")
@@ -89,13 +90,7 @@ def test_who_goes_away_is_forgotten(live: Live, server: Server) -> None:
         stream.readline()
         assert server.host.bus._listeners.keys() == {RUN}
 
-    async def forgotten() -> None:
-        import asyncio
-
-        while server.host.bus._listeners:
-            await asyncio.sleep(0.01)
-
-    live.call(forgotten())
+    live.call(until(lambda: not server.host.bus._listeners))
 
 
 def test_a_reader_that_does_not_read_holds_up_nobody(live: Live, server: Server) -> None:
@@ -112,7 +107,7 @@ def test_a_reader_that_does_not_read_holds_up_nobody(live: Live, server: Server)
 def test_waiting_for_events_ends_with_the_first(live: Live, server: Server) -> None:
     post(live, "/runs", started(RUN))
     (attempt,) = live.call(server.executor.submitted())
-    connection = http.client.HTTPConnection("127.0.0.1", live.port, timeout=20)
+    connection = http.client.HTTPConnection("127.0.0.1", live.port, timeout=60)
     connection.request("GET", f"{API}/runs/{RUN}/events?after=2&wait=15", headers={"Fairway-Token": TOKEN})
     live.loop.call_soon_threadsafe(server.executor.end, attempt)  # type: ignore[union-attr]
     page = json.loads(connection.getresponse().read())
@@ -124,7 +119,7 @@ def test_waiting_for_events_ends_with_the_first(live: Live, server: Server) -> N
 def test_head_of_a_stream_ends_at_once(live: Live, server: Server) -> None:
     post(live, "/runs", started(RUN))
     for path in (f"/runs/{RUN}/events", "/events"):
-        connection = http.client.HTTPConnection("127.0.0.1", live.port, timeout=20)
+        connection = http.client.HTTPConnection("127.0.0.1", live.port, timeout=60)
         connection.request("HEAD", API + path, headers={"Fairway-Token": TOKEN, "Accept": "text/event-stream"})
         response = connection.getresponse()
         assert (response.status, response.headers["content-type"], response.read()) == (200, "text/event-stream; charset=utf-8", b"")
@@ -155,7 +150,7 @@ def test_a_page_of_runs_hears_of_what_changes(live: Live, server: Server) -> Non
 @pytest.mark.parametrize("id", ["abc", "-1", "1" * 30, "²"])
 def test_a_last_event_id_that_is_no_number_is_refused(live: Live, server: Server, id: str) -> None:
     post(live, "/runs", started(RUN))
-    connection = http.client.HTTPConnection("127.0.0.1", live.port, timeout=20)
+    connection = http.client.HTTPConnection("127.0.0.1", live.port, timeout=60)
     connection.putrequest("GET", f"{API}/runs/{RUN}/events")
     for name, value in {"Fairway-Token": TOKEN, "Accept": "text/event-stream"}.items():
         connection.putheader(name, value)

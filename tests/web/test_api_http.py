@@ -218,6 +218,13 @@ def test_pods_and_requests_to_the_cluster_are_counted_where_attempts_are_pods(tm
         assert 'fairway_kubernetes_requests_total{verb="create",kind="Pod"} 10' in lines
 
 
+def test_descriptions_are_unwrapped_but_for_their_lists() -> None:
+    """Whatever release of msgspec took them out of the docstrings."""
+    lines = make_document()["components"]["schemas"]["Expr"]["description"].splitlines()
+    assert lines[:2] == ["One value, by `kind`:", '- "param": the pipeline parameter `name`']
+    assert all(line.startswith("- ") and "  " not in line for line in lines[1:])
+
+
 def test_the_document_is_openapi_and_names_every_route(server: Server, client: TestClient) -> None:
     document = client.get("/openapi.json").json()
     assert document == json.loads(json.dumps(make_document()))

@@ -40,7 +40,7 @@ class Caller:
         (self.attempt,) = live.call(server.executor.submitted())
 
     def ask(self, method: str, path: str, body: Any = None, **headers: str) -> tuple[int, bytes, Any]:
-        connection = http.client.HTTPConnection("127.0.0.1", self.live.port, timeout=20)
+        connection = http.client.HTTPConnection("127.0.0.1", self.live.port, timeout=60)
         content = {"Content-Type": "application/json"} if body is not None else {}
         data = json.dumps(body) if body is not None else None
         connection.request(method, API + path, data, {"Fairway-Token": TOKEN, **content, **headers})
@@ -110,7 +110,7 @@ def test_an_attempt_that_never_was_has_no_log(caller: Caller) -> None:
 
 def test_a_log_is_followed_until_its_attempt_has_ended(live: Live, caller: Caller) -> None:
     caller.write("before")
-    connection = http.client.HTTPConnection("127.0.0.1", live.port, timeout=20)
+    connection = http.client.HTTPConnection("127.0.0.1", live.port, timeout=60)
     headers = {"Fairway-Token": TOKEN, "Accept": "text/event-stream"}
     connection.request("GET", f"{API}/runs/{RUN}/attempts/{caller.attempt}/log", headers=headers)
     events = parse_events(connection.getresponse())
@@ -122,7 +122,7 @@ def test_a_log_is_followed_until_its_attempt_has_ended(live: Live, caller: Calle
     caller.end()
     assert [(kind, data.get("text")) for _, kind, data in events] == [("line", "last words"), ("end", None)]
     connection.close()
-    again = http.client.HTTPConnection("127.0.0.1", live.port, timeout=20)
+    again = http.client.HTTPConnection("127.0.0.1", live.port, timeout=60)
     again.request("GET", f"{API}/runs/{RUN}/attempts/{caller.attempt}/log", headers={**headers, "Last-Event-ID": id})
     assert [data.get("text") for _, _, data in parse_events(again.getresponse())] == ["last words", None]
     again.close()
@@ -135,7 +135,7 @@ def test_plain_text_is_followed_too(caller: Caller) -> None:
     thread.start()
     caller.write("after")
     caller.end()
-    thread.join(20)
+    thread.join(60)
     assert got[0].decode() == f"{AT} before\n{AT} after\n"
 
 
@@ -160,7 +160,7 @@ def test_new_bytes_of_many_streams_come_in_one_answer(caller: Caller) -> None:
     thread = threading.Thread(target=ask)
     thread.start()
     caller.write("two")
-    thread.join(20)
+    thread.join(60)
     assert base64.b64decode(got[0]["items"][name]["data"]).decode() == f"{AT} two\n"
 
 

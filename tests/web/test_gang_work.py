@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 from fairway.executors.meeting import Coming
 from fairway.spec.outcome import Outcome
 from fairway.spec.record import to_plain
+from fairway.step.saved import Manifest, folder_name, manifest_name, render_manifest
 from tests.web.test_work import ID, TASK_FOLDER, Bench
 
 
@@ -21,7 +23,7 @@ class Desk:
         self.told: list[Any] = []
         self.answer: Mapping[str, Any] = {}
 
-    async def meet(self, id: str, coming: Coming, met: bool, wait_s: float) -> Mapping[str, Any]:
+    async def meet(self, id: str, coming: Coming, met: bool, wait_s: float, still: bool = False) -> Mapping[str, Any]:
         self.told.append((id, coming, met, wait_s))
         return self.answer
 
@@ -103,7 +105,24 @@ def test_each_rank_has_its_streams_and_what_leaders_say_is_the_attempts_log(benc
 
 
 def test_a_checkpoint_is_told_when_the_file_has_come_that_makes_it_complete(bench: Bench, desk: Desk) -> None:
-    bench.call("PUT", f"attempts/{ID}/checkpoint/{TASK_FOLDER}/step-000000001/weights", content=b"w")
-    assert desk.told == []
-    bench.call("PUT", f"attempts/{ID}/checkpoint/{TASK_FOLDER}/step-000000001/manifest.json", content=b"{}")
+    folder = f"attempts/{ID}/checkpoint/{TASK_FOLDER}/{folder_name(3, 1, 2)}"
+    bench.call("PUT", f"{folder}/weights", content=b"w")
+    for rank, told in ((1, []), (0, []), (2, [ID])):
+        manifest = Manifest(3, 1, 2, rank, 3, True)
+        bench.call("PUT", f"{folder}/{manifest_name(rank, 3, True)}", content=render_manifest(manifest))
+        assert desk.told == told, "the first parts make none"
+    whole = f"attempts/{ID}/checkpoint/{TASK_FOLDER}/{folder_name(4, 1, 3)}/manifest.json"
+    bench.call("PUT", whole, content=b"{}")
+    bench.call("PUT", f"attempts/{ID}/checkpoint/{TASK_FOLDER}/mine/manifest.json", content=b"{}")
     assert desk.told == [ID]
+    bench.call("PUT", whole, content=render_manifest(Manifest(4, 1, 3)))
+    assert desk.told == [ID, ID]
+
+
+def test_the_server_looks_at_the_bytes_of_the_one_that_is_asked_for(bench: Bench) -> None:
+    for step in (3, 4):
+        bench.call("PUT", f"attempts/{ID}/checkpoint/{TASK_FOLDER}/{folder_name(step, 1, step)}/weights", content=b"w")
+    asked = f"attempts/{ID}/checkpoint?digests={TASK_FOLDER}/{folder_name(4, 1, 4)}"
+    assert [one["sha256"] for one in bench.call("GET", asked).json()] == ["", hashlib.sha256(b"w").hexdigest()]
+    bench.call("PUT", f"attempts/{ID}/checkpoint/{TASK_FOLDER}/{folder_name(4, 1, 4)}/weights", content=b"x")
+    assert bench.call("GET", asked).json()[1]["sha256"] == hashlib.sha256(b"x").hexdigest()

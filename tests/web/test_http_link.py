@@ -91,7 +91,7 @@ def tunnel(live: Live) -> Iterator[Tunnel]:
 
 @pytest.fixture
 def api(server: Server, tunnel: Tunnel) -> Iterator[ServerApi]:
-    api = ServerApi(f"http://127.0.0.1:{tunnel.port}", TOKEN, patience_s=20.0)
+    api = ServerApi(f"http://127.0.0.1:{tunnel.port}", TOKEN, patience_s=60)
     yield api
     api.close()
 

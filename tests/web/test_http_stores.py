@@ -33,7 +33,7 @@ def server(live: Live, tmp_path: Path) -> Iterator[Server]:
 @pytest.fixture
 def api(live: Live, server: Server) -> Iterator[ServerApi]:
     with blob_port(server.home, KEY) as blobs_url:
-        api = ServerApi(live.url, TOKEN, blobs_url=blobs_url, patience_s=5.0)
+        api = ServerApi(live.url, TOKEN, blobs_url=blobs_url, patience_s=60)
         yield api
         api.close()
 

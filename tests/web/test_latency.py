@@ -20,6 +20,6 @@ def test_accepted_connections_send_small_answers_without_delay() -> None:
         async with await asyncio.start_server(accept, sock=listening):
             _, writer = await asyncio.open_connection(*listening.getsockname())
             writer.close()
-            return await asyncio.wait_for(seen, 20)
+            return await asyncio.wait_for(seen, 60)
 
     assert asyncio.run(main()) == 1

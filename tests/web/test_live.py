@@ -51,7 +51,7 @@ def test_news_names_what_has_changed_and_where_it_stands_now(live: Live, tmp_pat
     server = Server(tmp_path, journals(tmp_path))
 
     async def listen() -> None:
-        async with httpx2.AsyncClient(base_url=live.url, headers=HEADERS, timeout=20) as client:
+        async with httpx2.AsyncClient(base_url=live.url, headers=HEADERS, timeout=60) as client:
             topics = f"topic=runs&topic=run:{RUN}&topic=log:{RUN}/one&topic=nonsense"
             async with client.stream("GET", f"/live?{topics}") as answer:
                 assert answer.headers["content-type"].startswith("text/event-stream")
@@ -73,7 +73,7 @@ def test_news_names_what_has_changed_and_where_it_stands_now(live: Live, tmp_pat
                 assert seen[f"log:{RUN}/one"] == 6
 
     with live.serving(server):
-        asyncio.run(asyncio.wait_for(listen(), 20))
+        asyncio.run(asyncio.wait_for(listen(), 60))
 
 
 async def _publish(server: Server, topic: str) -> None:

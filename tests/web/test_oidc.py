@@ -53,7 +53,7 @@ def dashboard(folder: Path, settings: OidcSettings, secret: str = SECRET) -> Ite
 
 def visit_provider(url: str, name: str) -> str:
     """What a browser does at the provider: signs in as `name` and consents; returns the address that it is sent back to."""
-    with httpx2.Client(timeout=10) as browser:
+    with httpx2.Client(timeout=60) as browser:
         for _ in range(20):
             answer = browser.get(url)
             while answer.status_code in (302, 303):

@@ -41,7 +41,7 @@ class Watched(MemoryJournal):
     async def read_text(self, run: str, after: int = 0, limit_bytes: int = 0) -> Sequence[tuple[int, str]]:
         self.read_after.append(after)
         if after:
-            assert self.gate.wait(20)
+            assert self.gate.wait(60)
         return await super().read_text(run, after, limit_bytes)
 
     async def record(self, *events: Any, run: str = RUN) -> None:
@@ -153,7 +153,7 @@ def test_many_who_ask_at_once_share_one_fold_and_who_comes_later_sees_what_came_
         kept = Overviews(journal)
         journal.gate.clear()
         asking = [asyncio.create_task(kept.get(RUN)) for _ in range(5)]
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while journal.read_after != [0, 1]:
                 await asyncio.sleep(0)
         await journal.record(RunLabelled(99.0, note="late"))

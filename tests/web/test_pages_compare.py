@@ -18,6 +18,8 @@ from fairway.spec.ports import run_now
 from fairway.spec.record import replace
 from fairway.store import open_journal
 from fairway.web.identity import Identity
+from tests.apart import forgotten_settings
+from tests.cli.project import Project
 from tests.web.compared import record_compared
 from tests.web.recorded import Journals
 from tests.web.rig import Server
@@ -306,3 +308,38 @@ def test_fifty_runs_are_one_page(client: TestClient, ids: Runs, home: Path, jour
         text = compare(client, *copies, tab=tab)
         assert "depth 0 – 49" in sentence(text)
         assert text.count('class="side') >= 50
+
+
+EDITED_AWAY = """
+import fairway as fw
+
+@fw.step
+def fit(fails: bool) -> int:
+    for step in range(3):
+        fw.log(loss=1.0 / (1 + step), step=step)
+    assert not fails
+    return 1
+
+@fw.step
+def other() -> int:
+    fw.log(loss=1.0)
+    return 1
+
+@fw.pipeline
+def flow():
+    return {"fit": fit(True), "other": other()}
+"""
+
+
+def test_a_run_that_went_on_with_an_edited_graph_has_the_curves_of_its_tasks(tmp_path: Path) -> None:
+    project = Project(tmp_path)
+    project.write("flow.py", EDITED_AWAY)
+    with forgotten_settings():
+        project.ask("run", "flow.py")
+        project.write("flow.py", EDITED_AWAY.replace('{"fit": fit(True), "other": other()}', "fit(False)"))
+        said = project.ask("resume", "last")
+    assert said.status == 0, said.text
+    run = project.last()
+    with Server(tmp_path / ".fairway").client() as client:
+        loss = client.get(f"{SITE}/compare/curves.json", params={"run": [run.id]}).json()["metrics"]["loss"]
+    assert [(one["task"], len(one["points"])) for one in loss] == [("fit", 3)]

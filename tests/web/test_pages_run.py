@@ -294,7 +294,7 @@ def test_a_very_long_run_is_shown_at_once_and_asks_for_the_rest(
     gate, read = threading.Event(), server.services.journal.read_text
 
     async def gated(run: str, after: int = 0, limit_bytes: int = 0) -> Any:
-        assert gate.wait(20)
+        assert gate.wait(60)
         return await read(run, after, limit_bytes)
 
     server.services.journal.read_text = gated  # type: ignore[method-assign]

@@ -28,6 +28,8 @@ from fairway.web.pages.actions import split_tags
 from fairway.web.stepcode import colour_python, find_lines
 from fairway.web.taskview import headline, own_frames, short_file, spell_command, view_attempt
 from fairway.web.usage import judge_memory, read_usage, spell_usage
+from tests.apart import forgotten_settings
+from tests.cli.project import Project as Folder
 from tests.web.recorded import Journals
 from tests.web.rig import TOKEN, Server, started
 
@@ -443,3 +445,32 @@ def test_a_functions_lines_have_its_decorators() -> None:
 def test_tags_are_words() -> None:
     assert split_tags(" a, b  a\tc ") == ("a", "b", "c")
     assert split_tags("") == ()
+
+
+TRIED_AGAIN = """
+import fairway as fw
+
+@fw.step(retries=1, cpu=0.1)
+def one(n: int) -> int:
+    if n == 2 and fw.context().n == 1:
+        raise OSError(f"the disk of {n} is away")
+    return n
+
+@fw.pipeline
+def flow():
+    return one(fw.each([1, 2, 3]))
+"""
+
+
+def test_why_one_task_of_many_was_tried_again_is_said_in_the_list_and_on_its_page(tmp_path: Path) -> None:
+    project = Folder(tmp_path)
+    project.write("flow.py", TRIED_AGAIN)
+    with forgotten_settings():
+        run = project.run()
+    with Server(tmp_path / ".fairway").client() as client:
+        rows = words(client.get(f"{SITE}/runs/{run.id}/items", params={"step": "one"}, headers=PART).text)
+        page = words(client.get(f"{SITE}/runs/{run.id}/task", params={"task": "one[1]"}, headers=PART).text)
+        other = words(client.get(f"{SITE}/runs/{run.id}/task", params={"task": "one[0]"}, headers=PART).text)
+    assert re.search(r"one\[0\] +\d.* one\[1\] tried again: the disk of 2 is away 2 attempts .* one\[2\] +\d", rows), rows
+    assert "Attempt 1: OSError: the disk of 2 is away" in page
+    assert "Attempt 1" not in other

@@ -72,7 +72,7 @@ def test_a_problem_is_not_kept(tmp_path: Path, store: FolderArtifactStore) -> No
 
 def test_a_process_that_takes_too_long_is_killed(tmp_path: Path, store: FolderArtifactStore) -> None:
     file = tmp_path / "pid"
-    looker = Looker(str(tmp_path), store, timeout_s=1.0, command=(*SHELL, f"echo $$ > {file}; exec sleep 600"))
+    looker = Looker(str(tmp_path), store, timeout_s=3.0, command=(*SHELL, f"echo $$ > {file}; exec sleep 600"))
     assert "too long" in looker.look("value", put(store, b"1"))["problem"]
     assert not is_there(int(file.read_text()))
     assert looker._idle == []

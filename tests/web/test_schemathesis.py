@@ -115,20 +115,21 @@ quick = settings(
 @quick
 def test_no_request_breaks_the_server(case: Any, url: str) -> None:
     # A graph may be well-formed and still make no sense: whether it is accepted is not for the document to say.
-    case.call_and_validate(base_url=url, headers={"Fairway-Token": TOKEN}, timeout=10, excluded_checks=[positive_data_acceptance])
+    case.call_and_validate(base_url=url, headers={"Fairway-Token": TOKEN}, timeout=60, excluded_checks=[positive_data_acceptance])
 
 
 @real.include(method="GET").exclude(path="/events").parametrize()
 @quick
 def test_what_is_there_is_answered_as_described(case: Any, url: str) -> None:
     response = case.call_and_validate(
-        base_url=url, headers={"Fairway-Token": TOKEN}, timeout=10, excluded_checks=[positive_data_acceptance]
+        base_url=url, headers={"Fairway-Token": TOKEN}, timeout=60, excluded_checks=[positive_data_acceptance]
     )
     assert response.status_code != 404 or case.operation.path.startswith("/artifacts/"), response.text
 
 
 def test_what_one_request_answers_the_next_one_can_ask_about(url: str) -> None:
     seen: set[str] = set()
+    rounds = 10
 
     class Story(linked.include(path_regex="^/runs", method="GET").as_state_machine()):  # type: ignore[misc]
         """Requests that follow the document's links. They only ask: what one deletes the next would miss."""
@@ -141,5 +142,7 @@ def test_what_one_request_answers_the_next_one_can_ask_about(url: str) -> None:
             if response.status_code < 300 and "{run}" in case.operation.path:
                 seen.add(case.operation.label)
 
-    Story.run(settings=settings(quick, max_examples=20, stateful_step_count=6))
+    stories = settings(quick, max_examples=20, stateful_step_count=6, derandomize=False)
+    while len(seen) <= 3 and (rounds := rounds - 1):  # what is asked is drawn: now and then little of it is about a run that there is
+        Story.run(settings=stories)
     assert len(seen) > 3, seen

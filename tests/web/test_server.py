@@ -67,7 +67,7 @@ def await_begun(path: Path) -> int:
     with open(os.open(path.with_name(f"{path.name}.begun"), os.O_RDONLY | os.O_NONBLOCK), encoding="ascii") as file:
         with selectors.DefaultSelector() as selector:
             selector.register(file, selectors.EVENT_READ)
-            assert selector.select(20), "the step does not begin"
+            assert selector.select(60), "the step does not begin"
         os.set_blocking(file.fileno(), True)
         return int(file.readline())
 
@@ -77,13 +77,13 @@ def test_a_server_listens_says_where_and_ends_in_order(server: ServerProcess) ->
     children = psutil.Process(server.process.pid).children(recursive=True)  # type: ignore[union-attr]
     assert children, "the blob process and the worker"
     assert server.stop() == 0
-    assert not psutil.wait_procs(children, timeout=10)[1], "nothing is left behind"
+    assert not psutil.wait_procs(children, timeout=60)[1], "nothing is left behind"
 
 
 def test_what_a_killed_server_started_ends_with_it(server: ServerProcess) -> None:
     children = psutil.Process(server.process.pid).children(recursive=True)  # type: ignore[union-attr]
     server.kill()
-    assert not psutil.wait_procs(children, timeout=10)[1]
+    assert not psutil.wait_procs(children, timeout=60)[1]
 
 
 def test_a_run_goes_on_after_the_server_was_killed_and_what_succeeded_is_not_run_twice(server: ServerProcess, tmp_path: Path) -> None:
@@ -94,7 +94,7 @@ def test_a_run_goes_on_after_the_server_was_killed_and_what_succeeded_is_not_run
     server.api.send("POST", "/runs", started(RUN, first, after))
     pid = await_begun(path)
     server.kill()
-    psutil.wait_procs([psutil.Process(pid)] if psutil.pid_exists(pid) else [], timeout=10)
+    psutil.wait_procs([psutil.Process(pid)] if psutil.pid_exists(pid) else [], timeout=60)
     server.start()
     assert RUN in server.api.get("/health")["problems"] or server.api.get(f"/runs/{RUN}")["driven"]
     await_begun(path)
@@ -110,7 +110,7 @@ def test_wherever_a_server_is_killed_the_run_ends_as_an_undisturbed_one(server: 
     made = [shell(f"s{n}", f"echo {n} >> {tmp_path}/ran; echo {n}") for n in range(4)]
     chain = [(step, Node(node.id, node.step, after=(f"s{n - 1}",) if n else ())) for n, (step, node) in enumerate(made)]
     server.api.send("POST", "/runs", started(RUN, *chain))
-    server.api.call("GET", f"/runs/{RUN}/events", query={"after": moment, "wait": 10}, timeout_s=20)  # as soon as so much is recorded
+    server.api.call("GET", f"/runs/{RUN}/events", query={"after": moment, "wait": 10}, timeout_s=70)  # as soon as so much is recorded
     server.kill()
     server.start()
     events = server.follow(RUN, "RunEnded")
@@ -127,7 +127,7 @@ def test_a_dead_blob_process_is_replaced_on_the_same_port(server: ServerProcess)
         if "fairway.web.blobs" in one.cmdline()  # type: ignore[union-attr]
     )
     child.send_signal(signal.SIGKILL)
-    psutil.wait_procs([child], timeout=10)
+    psutil.wait_procs([child], timeout=60)
     data = b"x" * 100_000
     digest = hashlib.sha256(data).hexdigest()
     key = f"sha256/{digest[:2]}/{digest[2:]}"
@@ -138,7 +138,7 @@ def test_a_dead_blob_process_is_replaced_on_the_same_port(server: ServerProcess)
 
 
 def test_strangers_are_told_nothing(server: ServerProcess) -> None:
-    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=5)
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
     for path, status in (
         ("/api/v1/runs", 401),
         ("/api/v1/target", 401),
@@ -157,7 +157,7 @@ def test_a_server_without_a_key_says_what_is_missing(tmp_path: Path) -> None:
         [sys.executable, "-m", "fairway.web", "--target", "local", "--home", str(tmp_path), "--secrets", str(tmp_path), "--port", "0"],
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=60,
         check=False,
     )
     assert done.returncode == 2

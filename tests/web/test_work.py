@@ -288,3 +288,18 @@ def test_a_pools_worker_takes_attempts_each_with_its_own_token(bench: Bench) -> 
 
 def test_a_poll_that_makes_no_sense_is_refused(bench: Bench) -> None:
     assert bench.call("POST", "pools/abc/poll", id="abc", json={"worker": 1}).status_code == 422
+
+
+def test_what_a_trial_reports_is_read_by_those_beside_it(bench: Bench) -> None:
+    other, stranger = "a0123456789abcdef0123-2", "a0123456789abcdef0123-3"
+    for id in (ID, other):
+        bench.attempt(id, context={"trial": {"number": 0, "live": "r1/search-1/reports"}})
+    bench.attempt(stranger)
+    assert bench.call("POST", f"attempts/{ID}/streams/reports?offset=0", content=b"one\n").json() == {"size": 4}
+    assert bench.call("POST", f"attempts/{ID}/streams/reports?offset=0", content=b"one\n").json() == {"size": 4}, "sent again"
+    bench.call("POST", f"attempts/{other}/streams/reports?offset=0", id=other, content=b"two\n")
+    assert bench.call("GET", f"attempts/{other}/others?offset=0", id=other).content == b"one\ntwo\n"
+    assert bench.call("GET", f"attempts/{ID}/others?offset=4").content == b"two\n"
+    assert bench.call("GET", f"attempts/{stranger}/others?offset=0", id=stranger).content == b""
+    assert bench.call("GET", f"attempts/{ID}/others?offset=x").status_code == 422
+    assert bench.call("GET", f"attempts/{other}/others?offset=0").status_code == 403

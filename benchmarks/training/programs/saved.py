@@ -4,29 +4,37 @@ import json
 import os
 import time
 from pathlib import Path
+from typing import Any
 
 import torch
 
 import fairway as fw
 
-TENSORS, BYTES = 50, 500_000_000
-BASE_S, PATIENCE_S = 1.0, 15.0
+LAYERS, WIDTH, ROWS = 10, 2042, 24
+"""Weights and Adam's two moments of each: 500 MB."""
+BASE_S, PATIENCE_S = 3.0, 15.0
 """A writer of the lowest priority does not come to its turn where training has all cores: then it is waited for without training."""
 
 
 class Loop:
-    """Steps of some ten milliseconds; each changes a part of the state."""
+    """A training as it is: a forward and a backward pass, then an optimizer that changes the whole state."""
 
     def __init__(self, threads: int) -> None:
         torch.set_num_threads(threads)
-        self.state = {f"layer-{number}": torch.randn(BYTES // TENSORS // 4) for number in range(TENSORS)}
-        self.left, self.right = torch.randn(500, 500), torch.randn(500, 500)
+        self.model = torch.nn.Sequential(*(torch.nn.Linear(WIDTH, WIDTH) for _ in range(LAYERS)))
+        self.optimizer = torch.optim.Adam(self.model.parameters(), lr=1e-6)
+        self.rows = torch.randn(ROWS, WIDTH)
         self.done = 0
+        self.step()
+
+    @property
+    def state(self) -> dict[str, Any]:
+        return {"model": self.model.state_dict(), "optimizer": self.optimizer.state_dict()}
 
     def step(self) -> None:
-        for _ in range(4):
-            self.left = torch.tanh(self.left @ self.right)
-        self.state[f"layer-{self.done % TENSORS}"].add_(1e-3)
+        self.optimizer.zero_grad()
+        self.model(self.rows).square().mean().backward()
+        self.optimizer.step()
         self.done += 1
 
     def pace(self) -> float:
@@ -42,11 +50,11 @@ def is_written(number: int) -> bool:
     return any(Path(fw.checkpoint.dir).glob(f"step-{number:09d}*/manifest*.json"))
 
 
-def take(loop: Loop, number: int) -> dict[str, float]:
+def take(loop: Loop, number: int, *, beside: bool) -> dict[str, float]:
     """One asynchronous save amid training."""
     before = loop.pace()
     begun = time.perf_counter()
-    fw.checkpoint.save(number, loop.state)
+    fw.checkpoint.save(number, loop.state, beside=beside)
     blocked, steps, look = time.perf_counter() - begun, 0, 0.0
     while True:
         loop.step()
@@ -66,9 +74,10 @@ def take(loop: Loop, number: int) -> dict[str, float]:
 def fit(saves: int, threads: int, power: bool) -> int:
     fw.checkpoint.keep(last=1, durability="power" if power else "process")
     loop = Loop(threads)
-    found = {"first": take(loop, 0)["blocked"], "saves": [], "sync": [], "torch": [], "threads": threads}
-    for number in range(1, 2 * saves, 2):
-        found["saves"].append(take(loop, number))
+    found = {"first": take(loop, 0, beside=False)["blocked"], "saves": [], "plain": [], "sync": [], "torch": [], "threads": threads}
+    for number in range(1, 3 * saves, 3):
+        found["saves"].append(take(loop, number, beside=True))
+        found["plain"].append(take(loop, number + 2, beside=False))
         begun = time.perf_counter()
         fw.checkpoint.save(number + 1, loop.state)
         fw.checkpoint.wait()

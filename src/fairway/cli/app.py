@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib import import_module
 from typing import Any
 
@@ -10,9 +11,10 @@ import click
 from fairway.cli.arguments import note_target
 from fairway.cli.commands import ENTRIES, render_help
 from fairway.cli.failure import ReaderGone
+from fairway.cli.meant import KnowingGroup
 
 
-class LazyGroup(click.Group):
+class LazyGroup(KnowingGroup):
     """Lists commands from the table; imports one to run it."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -22,10 +24,12 @@ class LazyGroup(click.Group):
         entry = ENTRIES.get(cmd_name)
         return import_module(f"fairway.cli.{entry.module}").command if entry else None
 
-    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
-        if args and args[0] not in ENTRIES and not ctx.resilient_parsing:
-            ctx.fail(_unknown(args[0]))
-        return super().resolve_command(ctx, args)
+    def spell_unknown(self, word: str, names: Sequence[str]) -> str:
+        from pathlib import Path
+
+        if word.endswith((".py", ".yaml", ".yml")) and Path(word).exists():
+            return f"there is no command {word!r}; did you mean `fairway run {word}`?"
+        return super().spell_unknown(word, [*names, "--help", "--version"])
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -40,17 +44,6 @@ class LazyGroup(click.Group):
         from click.shell_completion import CompletionItem
 
         return [CompletionItem(name, help=entry.help) for name, entry in ENTRIES.items() if name.startswith(incomplete)]
-
-
-def _unknown(word: str) -> str:
-    """Say which command may have been meant."""
-    import difflib
-    from pathlib import Path
-
-    if word.endswith((".py", ".yaml", ".yml")) and Path(word).exists():
-        return f"there is no command {word!r}; did you mean `fairway run {word}`?"
-    close = ["ui"] if word == "dashboard" else difflib.get_close_matches(word, ENTRIES, 1)
-    return f"there is no command {word!r}" + (f"; did you mean {close[0]!r}?" if close else "")
 
 
 def _print_version(ctx: click.Context, param: click.Parameter, value: bool) -> None:

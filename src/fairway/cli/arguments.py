@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from fairway.engine.project import Project, load_project
 from fairway.engine.workspace import Workspace
+
+if TYPE_CHECKING:
+    from fairway.engine.state import RunState
+    from fairway.spec.study import Study
 
 F = TypeVar("F", bound=Callable[..., Any])
 RUN_HELP = "RUN is a run's id, its beginning or end, the run's name, or \"last\"."
@@ -29,6 +33,19 @@ def open_workspace(folder: str) -> Workspace:
     workspace = Workspace(open_project(folder))
     click.get_current_context().call_on_close(workspace.close)
     return workspace
+
+
+def get_studies(workspace: Workspace, run: str) -> tuple[RunState, list[Study]]:
+    """The run that is meant, and its searches. Raises NotFoundError, also where it has none."""
+    from fairway.engine.studies import studies_of
+    from fairway.errors import NotFoundError
+
+    found = workspace.get_run(run)
+    state = workspace.state(found)
+    studies = studies_of(state)
+    if not studies:
+        raise NotFoundError(f"{found} holds no search", hint="`fairway tune FILE` starts one; so does fw.tune in a pipeline")
+    return state, studies
 
 
 def complete_run(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:
@@ -98,11 +115,6 @@ def run_argument(function: F) -> F:
 def required_run_argument(function: F) -> F:
     """RUN, which must be given."""
     return click.argument("run", shell_complete=complete_run, metavar="RUN")(function)
-
-
-def task_argument(function: F) -> F:
-    """TASK of the run."""
-    return click.argument("task", shell_complete=complete_task, metavar="TASK")(function)
 
 
 def output_option(function: F) -> F:

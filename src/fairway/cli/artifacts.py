@@ -12,13 +12,14 @@ import click
 
 from fairway.cli.arguments import complete_task, on_option, open_workspace, output_option, required_run_argument, run_argument
 from fairway.cli.listing import print_json, print_table
+from fairway.cli.meant import KnowingGroup
 from fairway.cli.report import describe
 from fairway.cli.style import clip, spell_size
 from fairway.cli.tables import load_table, render_table
 from fairway.errors import ConfigError, NotFoundError
 
 
-@click.group("artifacts")
+@click.group("artifacts", cls=KnowingGroup)
 def command() -> None:
     """List, fetch and print artifacts.
 

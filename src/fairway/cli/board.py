@@ -18,6 +18,7 @@ from fairway.spec.event import (
     TasksCached,
     TasksRefused,
     TasksSkipped,
+    address,
 )
 
 OVER = ("succeeded", "cached", "skipped", "failed", "cancelled")
@@ -35,6 +36,7 @@ class Line:
         "cached_from",
         "counts",
         "ended_at",
+        "failure",
         "high",
         "kept",
         "key",
@@ -42,6 +44,7 @@ class Line:
         "node",
         "reason",
         "retries",
+        "serves",
         "started_at",
     )
 
@@ -57,10 +60,14 @@ class Line:
         self.all_known = True
         """No list that the step is mapped over is still to be made."""
         self.retries = 0
+        self.failure = ""
+        """Why the last try that failed did; of several tasks with the address of the one that did."""
         self.reason = ""
         self.cached_from = ""
         self.kept = 0
         """Tasks that this very run had done before it was resumed."""
+        self.serves = ""
+        """Of a step of a search's own: the node of the trials that it suggests parameters for, or chooses the best of."""
         self.attempts: dict[str, str] = {}
         """Attempts in flight -> the address of their first task."""
 
@@ -101,6 +108,15 @@ class Line:
             self.low[name] = min(value, self.low.get(name, value))
             self.high[name] = max(value, self.high.get(name, value))
 
+    def take_failure(self, attempt: Any, outcome: Any) -> None:
+        """Keep the first line of why the try failed, if it did."""
+        items = [(item.error, index) for item, index in zip(outcome.items, attempt.items, strict=False)]
+        for error, index in ((outcome.error, attempt.items[0] if attempt.items else ()), *items):
+            if error is not None:
+                task = address(attempt.scope, attempt.node, index)
+                self.failure = (f"{task}: " if "[" in task else "") + error.message.partition("\n")[0]
+                return
+
     def seconds(self, now: float) -> float | None:
         """Wall time from the first plan to the last end, None if nothing has been tried."""
         if not self.started_at:
@@ -125,7 +141,7 @@ class Board:
             if kind is AttemptEnded or kind is AttemptGivenUp:
                 attempt = state.attempts[event.attempt]
                 scope, line = attempt.scope, self.line(attempt.scope, attempt.node, state)
-                self._end(line, event)
+                self._end(line, attempt, event)
             elif kind in _WITH_NODE:
                 line = self.line(event.scope, event.node, state)
                 self._note(line, event, state.run)
@@ -173,12 +189,23 @@ class Board:
 
         return below("", 0)
 
+    def is_quiet(self, line: Line) -> bool:
+        """Is it a search's own step that has nothing to say? What it does is seen by its trials, once there are any."""
+        trials = self.lines.get((line.key[0], line.serves)) if line.serves else None
+        if trials is None:
+            return False
+        return line.status not in ("failed", "retrying", "running") or (
+            line.status == "running" and bool(trials.started_at) and not trials.is_over
+        )
+
     def _add_scope(self, scope: str, state: Any) -> None:
         plain = strip_indices(scope)
         self._inner.add(plain)
         found = state.scopes.get(scope)
-        for node in found.nodes if found else ():
-            self.lines.setdefault((plain, node), Line((plain, node), node))
+        for name, node in found.nodes.items() if found else ():
+            if (plain, name) not in self.lines:
+                line = self.lines[plain, name] = Line((plain, name), name)
+                line.serves = next((expr.name for expr in node.node.inputs.values() if expr.kind == "history"), "")
 
     def _count(self, line: Line, scope: str, state: Any) -> None:
         """Take over the counts of this step in this scope; those of the other scopes have not changed."""
@@ -214,11 +241,12 @@ class Board:
             line.cached_from = event.items[0].run
             line.kept += sum(item.run == run for item in event.items)
 
-    def _end(self, line: Line, event: Any) -> None:
+    def _end(self, line: Line, attempt: Any, event: Any) -> None:
         line.attempts.pop(event.attempt, None)
         line.ended_at = max(line.ended_at, event.at)
         if type(event) is AttemptEnded:
             line.take_metrics(event.outcome.metrics)
+            line.take_failure(attempt, event.outcome)
 
     def _newly_over(self, line: Line) -> Iterator[Line]:
         """The line and those below it, to be reported now. What dynamic tasks made waits until these are over: more may come."""
@@ -247,6 +275,4 @@ def strip_indices(scope: str) -> str:
 
 
 def _address(event: Any) -> str:
-    from fairway.spec.event import address
-
     return address(event.scope, event.node, event.items[0] if event.items else ())

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import Any
-
 import click
+
+from fairway.cli.modulegroup import ModuleGroup
 
 _MODULES: dict[str, str] = {
     "head": "datahead",
@@ -17,26 +16,9 @@ _MODULES: dict[str, str] = {
     "report": "datareport",
     "watch": "datawatch",
 }
-"""The group's commands: name, module of `fairway.cli` whose attribute `command` it is; in the order in which one needs them."""
 
 
-class _LazyGroup(click.Group):
-    """Imports a command to run it."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(_MODULES)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        module = _MODULES.get(cmd_name)
-        return import_module(f"fairway.cli.{module}").command if module else None
-
-    def __getattribute__(self, name: str) -> Any:
-        if name == "commands":  # what walks the tree of commands (reference, completion) meets them all
-            return {word: import_module(f"fairway.cli.{module}").command for word, module in _MODULES.items()}
-        return super().__getattribute__(name)
-
-
-@click.group("data", cls=_LazyGroup)
+@click.group("data", cls=ModuleGroup, modules=_MODULES)
 def command() -> None:
     """Read any source, describe it, hold it to a schema, find what moved.
 

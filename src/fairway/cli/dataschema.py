@@ -10,6 +10,7 @@ import click
 
 from fairway.cli.datahead import parse_settings
 from fairway.cli.listing import print_json, print_table
+from fairway.cli.meant import KnowingGroup
 from fairway.cli.style import paint, spell_count
 from fairway.errors import ConfigError, NotFoundError
 
@@ -23,7 +24,7 @@ _CELL = 60
 _COLOURS = {"narrower": "red", "wider": "green", "other": "yellow"}
 
 
-@click.group("schema")
+@click.group("schema", cls=KnowingGroup)
 def command() -> None:
     """Find out, compare, freeze, show and widen schemas: what rows are to be, in training and in serving.
 

@@ -107,7 +107,7 @@ class PlainDisplay:
                 self.say(f"… {told[0]}  {why}")
 
     def _show(self, line: Line, state: Any) -> None:
-        if follows(line):
+        if follows(line) or self.board.is_quiet(line):
             return  # what failed has been shown, and this follows from it
         if not line.counts.get("failed"):
             names = min(24, max((len(other.label) for other in self.board.lines.values()), default=0))

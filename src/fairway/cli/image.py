@@ -9,6 +9,7 @@ import click
 
 from fairway.cli.arguments import cluster_option, output_option
 from fairway.cli.listing import print_json
+from fairway.cli.meant import KnowingGroup
 from fairway.engine.project import Project, load_project
 from fairway.engine.targets import PLATFORMS, get_cluster
 from fairway.errors import ConfigError
@@ -16,7 +17,7 @@ from fairway.spec.record import replace
 from fairway.spec.target import TargetSettings
 
 
-@click.group("image")
+@click.group("image", cls=KnowingGroup)
 def command() -> None:
     """Build container images, without a container daemon.
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 from typing import Any, TextIO
 
 from fairway.cli.board import Board, Line
-from fairway.cli.style import COLOURS, SYMBOLS, paint, spell_duration, spell_number
+from fairway.cli.style import COLOURS, SYMBOLS, clip, paint, spell_duration, spell_number
 
 MAX_METRICS = 4
+SHORT = 48
+"""So wide is the reason of a retry while the next try runs: what it reports stands behind."""
+_PROCESS = "the step's process was "
 
 
 def board_of(state: Any) -> Board:
@@ -22,10 +25,23 @@ def board_of(state: Any) -> Board:
             continue
         line.ended_at = max(line.ended_at, attempt.outcome.usage.ended_at)
         line.take_metrics(attempt.outcome.metrics)
+        if _was_retried(attempt, state):
+            line.retries += 1
+            line.take_failure(attempt, attempt.outcome)
     for line in board.lines.values():
         if line.started_at and not line.ended_at:  # cancelled before anything of it had begun
             line.ended_at = state.ended_at or line.started_at
     return board
+
+
+def _was_retried(attempt: Any, state: Any) -> bool:
+    """Did what failed in this try go on by itself to another, or is it to?"""
+    if attempt.planned_at < state.resumed_at:
+        return False
+    known, rest = attempt.outcome.items, attempt.outcome.error
+    failed = [index for n, index in enumerate(attempt.items) if (known[n].error if n < len(known) else rest) is not None]
+    tasks = [state.task(attempt.scope, attempt.node, index) for index in failed]
+    return any(task.status == "retrying" or task.attempts[-1] != attempt.id for task in tasks)
 
 
 def render_line(line: Line, names: int, now: float, stream: TextIO) -> str:
@@ -59,8 +75,12 @@ def spell_facts(line: Line) -> str:
         elif count:
             facts.append(status + (f" ({line.reason})" if status == "skipped" and line.reason else ""))
     if line.retries:
-        facts.append(f"retried {line.retries}×")
+        shown = line.failure and line.status in ("running", "retrying")
+        short = clip(line.failure.replace(_PROCESS, ""), SHORT)
+        facts.append(f"retried {line.retries}×" + (f" ({short})" if shown else ""))
     for name, low in list(line.low.items())[:MAX_METRICS]:
         high = line.high[name]
         facts.append(f"{name} {spell_number(low)}" + (f"–{spell_number(high)}" if high != low else ""))
+    if line.retries and line.failure and line.is_over and line.status == "succeeded":  # else the failures say it
+        facts.append(f"({clip(line.failure, 100)})")
     return "  ".join(facts)

@@ -16,8 +16,8 @@ from fairway.cli.display import PlainDisplay, follows, searched_nodes
 from fairway.cli.lines import render_line
 from fairway.cli.report import group_failures
 from fairway.cli.style import clip, spell_number
-from fairway.engine.gangview import read_gang, spell_gang
-from fairway.engine.ranks import find_last_words, gang_of, world_size
+from fairway.engine.gangview import GangNow, read_gang, spell_gang
+from fairway.engine.ranks import find_last_words, gang_of, tries_before, world_size
 from fairway.engine.reading import find_last_line, find_last_points, find_progress
 from fairway.spec.ports import StreamStore
 from fairway.spec.study import Study
@@ -36,7 +36,7 @@ class LiveDisplay(PlainDisplay):
         self._streams = streams
         self._run = ""
         self._state: Any = None
-        self._gangs: dict[str, tuple[float, str]] = {}
+        self._gangs: dict[str, tuple[float, GangNow]] = {}
         self._ended = False
         self._trial_lines: list[str] = []
         self._trials_due = 0.0
@@ -106,14 +106,16 @@ class LiveDisplay(PlainDisplay):
     def draw(self) -> Text:
         """The picture as it is now."""
         now = time.time()
-        lines = [(depth, line) for depth, line in self.board.ordered() if not (self._ended and follows(line))]
+        ordered = [(depth, line) for depth, line in self.board.ordered() if not self.board.is_quiet(line)]
+        lines = [(depth, line) for depth, line in ordered if not (self._ended and follows(line))]
         names = max((len(line.label) + 2 * depth for depth, line in lines), default=0)
         width = self._console.width
         room = min(MAX_LINES, self._console.height - 4)
         shown = lines if self._ended or len(lines) <= room else _shorten(lines, room)
         picture: list[str] = []
         for depth, line in shown:
-            picture.append("  " * depth + render_line(line, names - 2 * depth, now, self.stream) + self._live_facts(line))
+            drawn = "  " * depth + render_line(line, names - 2 * depth, now, self.stream)
+            picture.append(drawn + self._live_facts(line, width - Text.from_ansi(drawn).cell_len - 2))
             said = self._last_words(line, width)
             if said:
                 picture.append(f"\033[2m{' ' * (2 * depth + 4)}{said}\033[0m")
@@ -121,28 +123,29 @@ class LiveDisplay(PlainDisplay):
         text.no_wrap, text.overflow = True, "ellipsis"
         return text
 
-    def _live_facts(self, line: Line) -> str:
-        """Progress and latest metrics of a step of one task; those of a mapped step stand beside the words of the task they are of."""
+    def _live_facts(self, line: Line, room: int) -> str:
+        """Progress and latest metrics of a step of one task, a gang's as many as there is room for; those of a mapped step stand beside the
+        words of the task they are of."""
         attempt = next(iter(line.attempts), "")
         if not attempt or line.total > 1:
             return ""
         size = self._ranks_of(line)
-        return "  " + (self._gang(attempt, size) if size else self._measures(attempt))
+        return "  " + (self._gang(attempt, size, room) if size else self._measures(attempt))
 
     def _ranks_of(self, line: Line) -> int:
         """How many ranks the step's gang has; 0 if it is none."""
         scope, node = line.key
         return world_size(gang_of(self._state, scope, node)) if scope in self._state.scopes else 0
 
-    def _gang(self, attempt: str, size: int) -> str:
-        """How its ranks get on, in a line; looked up twice a second, however often it is drawn."""
+    def _gang(self, attempt: str, size: int, room: int) -> str:
+        """How its ranks get on, in `room` columns if it can be; looked up twice a second, however often it is drawn."""
         if self._streams is None:
             return ""
-        at, said = self._gangs.get(attempt, (0.0, ""))
-        if time.monotonic() - at >= GANG_EVERY_S:
-            said = spell_gang(read_gang(self._streams, self._run, attempt, size), size, spell_number)
-            self._gangs[attempt] = time.monotonic(), said
-        return said
+        at, now = self._gangs.get(attempt, (0.0, None))
+        if now is None or time.monotonic() - at >= GANG_EVERY_S:
+            now = read_gang(self._streams, self._run, attempt, size, before=tries_before(self._state, attempt))
+            self._gangs[attempt] = time.monotonic(), now
+        return spell_gang(now, size, spell_number, max(1, room))
 
     def _measures(self, attempt: str) -> str:
         """ "45%  loss 0.0133": how far it is and its latest metrics."""
@@ -165,7 +168,8 @@ class LiveDisplay(PlainDisplay):
         for attempt, task in list(line.attempts.items())[:MAX_LOOKED_AT]:  # the first planned were the first to start
             streams = self._streams
             said = find_last_words(streams, self._run, attempt, size) if size else find_last_line(streams, self._run, attempt)
-            measures = (self._gang(attempt, size) if size else self._measures(attempt)) if many else ""
+            room = max(20, width - 8) - len(task) - 2
+            measures = (self._gang(attempt, size, room) if size else self._measures(attempt)) if many else ""
             if said or measures:
                 return clip("  ".join(part for part in (task if many else "", measures, said) if part), max(20, width - 8))
             known = self._state.attempts.get(attempt)

@@ -79,9 +79,11 @@ def command(folder: str, run: str, task: str, tail: int | None, output: str | No
     for one in tasks:
         if task and one.error is not None and not asked["attempt"] and asked["rank"] is None:
             ended = "failed" if one.status == "failed" else "failed before, and was tried again"
-            out.write(f"{paint(f'{one.address} {ended}:', 'red', out)}\n{(one.error.traceback or one.error.message).rstrip()}\n")
+            out.write(f"{paint(f'{one.address} {ended}:', 'red', out)}\n{_unsaid(one.error, lines)}\n")
     if not lines and not any(one.error for one in tasks):
-        sys.stderr.write("nothing was written" + (f" by {task}" if task else "") + "\n")
+        newest = not asked["attempt"] and not asked["all"] and any(len(one.attempts) > 1 for one in tasks)
+        more = " in the last attempt; --all shows those before it" if newest else ""
+        sys.stderr.write("nothing was written" + (f" by {task}" if task else "") + more + "\n")
 
 
 def _lines_of(run: Any, task: Any, number: int | None, every: bool, rank: int | None) -> list[Any]:
@@ -93,6 +95,19 @@ def _lines_of(run: Any, task: Any, number: int | None, every: bool, rank: int | 
     elif not every:
         attempts = attempts[-1:]
     return [line for attempt in attempts for line in read_task_log(run.workspace.streams, run.id, attempt, task.address, task.gang, rank)]
+
+
+def _unsaid(error: Any, lines: list[Any]) -> str:
+    """The error's traceback without paragraphs that stand in the log above it: last lines, the stacks of a hang. The message, if that is
+    all of it."""
+    said = {line.text.strip() for line in lines}
+    kept: list[str] = []
+    for paragraph in error.traceback.rstrip().split("\n\n"):
+        texts = [line.strip() for line in paragraph.splitlines() if line.strip()]
+        shown = texts[1:] if len(texts) > 1 and texts[0].endswith(":") else texts
+        if not said.issuperset(shown):
+            kept.append(paragraph)
+    return "\n\n".join(kept) or error.message.rstrip()
 
 
 def _render(line: Any, many: bool) -> str:

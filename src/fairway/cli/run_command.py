@@ -35,7 +35,19 @@ class RunCommand(click.Command):
                 own = {name for option in RUN_OPTIONS for name in option.names}
                 ctx.meta[_GRAPH] = graph
                 ctx.meta[_PARAMS] = [_option(param) for param in graph.params if _flag(param.name) not in own]
-        return super().parse_args(ctx, args)
+        try:
+            return super().parse_args(ctx, list(args))
+        except click.NoSuchOption as error:
+            unknown = self._unknown(ctx, args)
+            if len(unknown) < 2:
+                raise
+            raise click.UsageError(f"No such options {', '.join(map(repr, unknown))}", ctx) from error
+
+    def _unknown(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """All long options that there are not: who types them again wants to do it once."""
+        known = {name for option in self.get_params(ctx) for name in (*option.opts, *option.secondary_opts)}
+        words = [word.partition("=")[0] for word in (args[: args.index("--")] if "--" in args else args)]
+        return list(dict.fromkeys(word for word in words if word.startswith("--") and word.replace("_", "-") not in known))
 
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
         return [*super().get_params(ctx), *ctx.meta.get(_PARAMS, ())]

@@ -8,11 +8,12 @@ import click
 
 from fairway.cli.arguments import cluster_option, output_option
 from fairway.cli.listing import print_json
+from fairway.cli.meant import KnowingGroup
 from fairway.cli.token import on_cluster
 from fairway.errors import ConfigError
 
 
-@click.group("secret")
+@click.group("secret", cls=KnowingGroup)
 def command() -> None:
     """Set what `fw.secret("NAME")` is on a cluster; here it comes from variables.
 

@@ -36,6 +36,7 @@ from fairway.cli.style import (
     spell_size,
     spell_value,
 )
+from fairway.cli.tracebacks import fold_frames
 from fairway.dsl.picture import find_edges
 from fairway.engine.drawing import draw_rails
 from fairway.engine.waits import find_waits
@@ -171,14 +172,19 @@ def _render_task(run: Any, task: Any) -> list[str]:
             facts.append(used["host"])
         lines.append("  " + "  ".join(part for part in facts if part))
         if attempt["reason"]:
-            lines.append(f"    {'waited' if used or task.status != 'running' else 'waits'}: {attempt['reason']}")
+            said = attempt["reason"] if attempt["reason"].startswith("waits") else f"waits: {attempt['reason']}"
+            lines.append(f"    {said.replace('waits', 'waited', 1) if used or task.status != 'running' else said}")
         if attempt.get("error") and attempt is not plain["attempts"][-1]:  # why there was another one
             lines.append(f"    {clip(attempt['error']['message'], MAX_WIDTH)}")
         lines += [f"    {name} {spell_number(value)}" for name, value in attempt.get("metrics", {}).items()]
     now = gang_of_task(run, task)
     lines += [f"    {line}" for line in render_gang(now)] if now is not None else []
     if task.error is not None:
-        lines += [f"  {line}" for line in task.error.traceback.rstrip().splitlines() or [task.error.message]]
+        said = task.error.message.strip().partition("\n")[0]
+        if said not in task.error.traceback:  # which rank it was, how a process ended
+            lines.append(f"  {said}")
+        lines += [f"  {line}" for line in fold_frames(task.error.traceback)]
+        lines += [f"  {task.error.hint}"] if task.error.hint else []
     return lines
 
 

@@ -78,7 +78,7 @@ def spell_duration(seconds: float) -> str:
 def spell_size(size_bytes: float) -> str:
     """312 B, 4.2 KB, 200 MB: decimal units, two or three digits."""
     size = float(size_bytes)
-    if size < 1000:
+    if size < 999.5:
         return f"{size:.0f} B"
     for unit in ("KB", "MB", "GB", "TB"):
         size /= 1000

@@ -11,6 +11,7 @@ import click
 
 from fairway.cli.arguments import cluster_option, output_option
 from fairway.cli.listing import print_json, print_table
+from fairway.cli.meant import KnowingGroup
 from fairway.engine.project import load_project
 from fairway.engine.targets import get_cluster
 
@@ -37,7 +38,7 @@ def on_cluster(folder: str, on: str, work: Callable[[KubeClient, TargetSettings]
     return asyncio.run(run())
 
 
-@click.group("token")
+@click.group("token", cls=KnowingGroup)
 def command() -> None:
     """Say who may use a server. Each person has a token; the server keeps its digest.
 

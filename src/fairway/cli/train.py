@@ -8,10 +8,12 @@ from typing import Any
 
 import click
 
-from fairway.cli.arguments import on_option, output_option
+from fairway.cli.arguments import on_option, open_project, output_option
 from fairway.cli.request import split_param
+from fairway.engine.targets import get_target
 from fairway.errors import ConfigError, DefinitionError, NotFoundError
-from fairway.spec.graph import Graph
+from fairway.spec.graph import Graph, StepDef
+from fairway.spec.record import to_plain
 
 
 @click.command("train")
@@ -27,7 +29,7 @@ from fairway.spec.graph import Graph
 def command(folder: str, what: str, dry_run: bool, scale: str, hosts: str, output: str | None, **more: Any) -> None:
     """See how the ranks of a gang find each other (--dry-run), or how it scales.
 
-    `fairway run` trains. STEP may be left out where one step is a gang.
+    `fairway run` trains. STEP may be left out where one step is a gang. With --on a cluster the dry run shows its Job, too.
 
     \b
     Examples:
@@ -52,13 +54,27 @@ def command(folder: str, what: str, dry_run: bool, scale: str, hosts: str, outpu
         raise ConfigError(
             f"--hosts names {len(addresses)} addresses, and `{step.name}` has {step.gang.replicas} replicas", hint="one for each replica"
         )
-    plan = plan_gang(step, addresses)
+    plan, objects = plan_gang(step, addresses), _find_objects(folder, step)
     if output == "json":
         from fairway.cli.listing import print_json
 
-        print_json(plan)
-    else:
-        sys.stdout.write(render_plan(plan))
+        print_json({**to_plain(plan), "objects": objects} if objects else plan)
+        return
+    sys.stdout.write(render_plan(plan))
+    if objects:
+        from fairway.engine.manifest_text import render_yaml
+
+        sys.stdout.write(f"\nin the cluster\n\n{render_yaml(objects)}")
+
+
+def _find_objects(folder: str, step: StepDef) -> list[dict[str, Any]]:
+    """What the server of a cluster's target would make; nothing where the target is no cluster."""
+    target = get_target(open_project(folder))
+    if target.kind != "kubernetes":
+        return []
+    from fairway.engine.gangexport import render_objects
+
+    return render_objects(step, target)
 
 
 def _scale(folder: str, what: str, scale: str, output: str | None, by: str, param: Sequence[str]) -> None:

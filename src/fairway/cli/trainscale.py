@@ -19,7 +19,7 @@ from fairway.spec.event import RunOptions
 from fairway.spec.graph import Graph
 from fairway.spec.ports import StreamStore
 from fairway.spec.record import replace, to_plain
-from fairway.train.scaling import Measured, Point, Scaled, advise, growth, judge_scaling, steady
+from fairway.train.scaling import Measured, Point, Scaled, advise, growth, judge_scaling, speed_of, steady
 
 if TYPE_CHECKING:
     from fairway.engine.session import AnySession
@@ -130,19 +130,26 @@ def read_measured(streams: StreamStore, run: str, attempt: str, size: int, took_
     found = Measured(size, took_s=took_s, cores=cores, run=run)
     waits: dict[str, list[float]] = {kind: [] for kind in WAITS}
     busy: list[float] = []
+    starved: list[float] = []
     for rank in range(size):
         lines = {kind: _read(streams, f"{run}/{attempt}/{stream_of(kind, rank)}") for kind in ("progress", "metrics", "samples")}
         done: list[Point] = [(float(at), float(n)) for at, n, *_ in lines["progress"] if n is not None]
         if len(done) < 3:
             done = [(float(at), float(step)) for at, step, *_ in lines["metrics"] if step is not None]
-        found.rate += growth(done)
         samples = lines["samples"]
+        given = [(float(line[0]), line[3]) for line in samples if len(line) > 3 and "batches" in line[3]]
+        found.rate += growth(done) or growth([(at, float(more["batches"])) for at, more in given])
+        worked = [(float(line[0]), float(line[3]["samples"])) for line in lines["progress"] if len(line) > 3 and "samples" in line[3]]
+        found.samples += growth(worked or [(at, float(more["samples"])) for at, more in given])
         found.cpu += growth([(float(line[0]), float(line[2])) for line in samples])
         counts = [(float(line[0]), line[3]) for line in samples if len(line) > 3]
+        if counts and all("core" in more for _, more in counts):
+            starved.append(growth([(at, float(more["core"])) for at, more in counts]))
         for kind in WAITS:
             waits[kind].append(min(1.0, growth([(at, float(more.get(kind, 0.0))) for at, more in counts])))
         kept = steady([(at, float(n)) for n, (at, _) in enumerate(counts)])
-        busy += [gpu[1] for _, n in kept for gpu in counts[int(n)][1].get("gpu", ())]
+        busy += [gpu[1] for _, n in kept for gpu in counts[int(n)][1].get("gpu", ()) if gpu[1] >= 0]
+    found.starved = sum(starved) / len(starved) if starved else -1.0
     found.waits = {kind: sum(shares) / size for kind, shares in waits.items() if any(shares)}
     found.gpu = sum(busy) / len(busy) if busy else -1.0
     return found
@@ -178,13 +185,15 @@ def _as_plain(one: Scaled) -> dict[str, Any]:
 
 def render_scaling(scaled: Sequence[Scaled], width: int = 0) -> list[str]:
     """A line for each size: its speed, its speedup, a bar for its efficiency; then what bounds it."""
-    lines = [f"{'ranks':>5}  {'steps/s':>9}  {'took':>7}  {'speedup':>7}  efficiency"]
+    counted = speed_of([one.measured for one in scaled], "steps") == "samples"
+    lines = [f"{'ranks':>5}  {'samples/s' if counted else 'steps/s':>9}  {'took':>7}  {'speedup':>7}  efficiency"]
     for one in scaled:
         got = one.measured
         if got.note:
             lines.append(clip(f"{got.ranks:>5}  {got.note}", width) if width else f"{got.ranks:>5}  {got.note}")
             continue
-        rate = f"{got.rate:.4g}" if got.rate else "–"
+        speed = got.samples if counted else got.rate
+        rate = f"{speed:.4g}" if speed else "–"
         head = f"{got.ranks:>5}  {rate:>9}  {spell_duration(got.took_s):>7}  {one.speedup:>6.2f}×"
         full = min(BAR, round(BAR * one.efficiency))
         colour = "green" if one.efficiency >= 0.9 else "yellow" if one.efficiency >= 0.6 else "red"
@@ -192,7 +201,8 @@ def render_scaling(scaled: Sequence[Scaled], width: int = 0) -> list[str]:
     lines.append("")
     for one in scaled:
         if one.why:
-            lines.append(f"{one.measured.ranks:>5}  {_BOUND[one.bound]}{one.why}")
+            elsewhere = one.bound == "machine" and not one.measured.cores
+            lines.append(f"{one.measured.ranks:>5}  {'bound by its nodes: ' if elsewhere else _BOUND[one.bound]}{one.why}")
     advice = advise(scaled)
     return [*lines, *(["", advice] if advice else [])]
 

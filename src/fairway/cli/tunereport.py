@@ -8,8 +8,8 @@ from pathlib import Path
 
 import click
 
-from fairway.cli.arguments import on_option, open_workspace, run_argument
-from fairway.errors import ConfigError, NotFoundError
+from fairway.cli.arguments import get_studies, on_option, open_workspace, run_argument
+from fairway.errors import ConfigError
 
 
 @click.command("report")
@@ -26,17 +26,11 @@ def command(folder: str, run: str, output: str) -> None:
     Examples:
       fairway tune report last -o report.html
     """
-    from fairway.engine.studies import studies_of
     from fairway.web.tunereport import make_report
 
-    workspace = open_workspace(folder)
-    found = workspace.get_run(run)
-    state = workspace.state(found)
-    studies = studies_of(state)
-    if not studies:
-        raise NotFoundError(f"{found} holds no search", hint="`fairway tune FILE` starts one; so does fw.tune in a pipeline")
+    state, studies = get_studies(open_workspace(folder), run)
     at = time.strftime("%Y-%m-%d %H:%M", time.localtime())
-    text = make_report(studies, run=found, pipeline=state.graph.name, at=at)
+    text = make_report(studies, run=state.run, pipeline=state.graph.name, at=at)
     if output == "-":
         sys.stdout.write(text)
         return

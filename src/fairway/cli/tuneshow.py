@@ -7,10 +7,9 @@ import sys
 
 import click
 
-from fairway.cli.arguments import name_command, on_option, open_workspace, run_argument
+from fairway.cli.arguments import get_studies, name_command, on_option, open_workspace, run_argument
 from fairway.cli.listing import print_json
 from fairway.cli.trials import render_end, render_table, spell_counts
-from fairway.errors import NotFoundError
 from fairway.spec.record import to_plain
 from fairway.spec.study import Study, Trial
 
@@ -28,14 +27,8 @@ def command(folder: str, run: str, output: str | None) -> None:
       fairway tune show
       fairway tune show last -o csv > trials.csv
     """
-    from fairway.engine.studies import studies_of
-
     workspace = open_workspace(folder)
-    found = workspace.get_run(run)
-    state = workspace.state(found)
-    studies = studies_of(state)
-    if not studies:
-        raise NotFoundError(f"{found} holds no search", hint="`fairway tune FILE` starts one; so does fw.tune in a pipeline")
+    state, studies = get_studies(workspace, run)
     if output == "json":
         print_json([{**_plain(study), "trials": [_plain(trial) for trial in study.trials]} for study in studies])
     elif output == "csv":
@@ -45,7 +38,7 @@ def command(folder: str, run: str, output: str | None) -> None:
         for study in studies:
             head = f"{study.name}  {study.sampler}{', ' + study.pruner if study.pruner else ''}  {spell_counts(study)}"
             ended = state.status != "running"
-            lines = render_end(study, found, list(state.outputs), name_command(workspace))[:-1] if ended else []
+            lines = render_end(study, state.run, list(state.outputs), name_command(workspace))[:-1] if ended else []
             sys.stdout.write("\n".join([head, *render_table(study), *lines]) + "\n")
 
 

@@ -10,7 +10,7 @@ import click
 from fairway.cli.arguments import complete_run, output_option, take_target
 from fairway.cli.request import split_param
 from fairway.dsl.search import PRUNERS, SAMPLERS
-from fairway.errors import ConfigError
+from fairway.errors import ConfigError, DefinitionError
 
 if TYPE_CHECKING:
     from fairway.engine.project import Project
@@ -18,8 +18,13 @@ if TYPE_CHECKING:
 
 @click.command("start")
 @click.argument("file", metavar="FILE[:NAME]")
-@click.option("--metric", multiple=True, required=True, metavar="NAME", help="What to make best: an output, or what fw.log is given.")
-@click.option("--direction", multiple=True, metavar="max|min", help="Is more or less of it better? One for each metric; max if left out.")
+@click.option("--metric", multiple=True, metavar="NAME", help="What to make best: an output, or what fw.log is given.")
+@click.option(
+    "--direction",
+    multiple=True,
+    metavar="max|min",
+    help="Is more or less of it better? One for each metric; of a loss it must be said.",
+)
 @click.option("--space", default="", metavar="FILE", help="What varies, as YAML: `lr: [float, 0.0001, 0.1, log]`.")
 @click.option("--vary", multiple=True, metavar="NAME=SPEC", help="The same here: lr=float:0.0001:0.1:log, depth=int:2:9, model=svm,forest.")
 @click.option("--trials", default=50, show_default=True, metavar="N", help="At most so many trials.")
@@ -30,6 +35,7 @@ if TYPE_CHECKING:
 @click.option("--pruner", default="none", show_default=True, metavar="NAME", help=f"{', '.join(PRUNERS)}; ends hopeless trials early.")
 @click.option("--seed", default=0, show_default=True, metavar="N", help="The same seed searches the same way again.")
 @click.option("--timeout", default="", metavar="TIME", help='Start no trial after this long, such as "2h".')
+@click.option("--max-failed", default=10, show_default=True, metavar="N", help="Stop when so many have failed and none was complete.")
 @click.option("--from", "past", multiple=True, metavar="RUN", shell_complete=complete_run, help="Learn from the trials of a past run.")
 @click.option("-p", "--param", multiple=True, metavar="NAME=VALUE", help="A parameter that does not vary.")
 @click.option("--on", default="", metavar="TARGET", callback=take_target, help="Where to run: `local`, or a target of fairway.toml.")
@@ -60,12 +66,11 @@ def command(folder: str, file: str, output: str | None, on: str, detach: bool, *
     project = load_project(folder, near=file.partition(":")[0], overrides={"target": on} if on else {})
     params = dict(_pair(text, "--param") for text in asked["param"])
     labels = {"name": asked["name"], "tags": asked["tag"], "triggered_by": "cli"}
-    pipeline = make_search_pipeline(file, asked, project)
     return drive(
         project,
         lambda on_events: open_run(
             project,
-            lambda: pipeline,
+            lambda: make_search_pipeline(file, asked, project),
             params,
             options=RunOptions(not asked["no_cache"], project.max_parallel, project.timeout_s),
             labels=labels,
@@ -80,24 +85,58 @@ def command(folder: str, file: str, output: str | None, on: str, detach: bool, *
 def make_search_pipeline(file: str, asked: dict[str, Any], project: Project) -> Any:
     """The search as a pipeline. Raises ConfigError, DefinitionError, NotFoundError."""
     from fairway.dsl.load import load_target
-    from fairway.dsl.tuning import SearchPipeline, tune
-    from fairway.engine.spacefile import load_space
+    from fairway.dsl.space import SpaceError
+    from fairway.dsl.tuning import SearchPipeline, find_search, tune
+    from fairway.engine.spacefile import find_line, load_space
     from fairway.spec.graph import Graph
 
     target = load_target(file)
-    if isinstance(target, Graph):
-        raise ConfigError(f"{file} is a graph file, and a search calls what it varies", hint="name the Python file it came from")
-    if isinstance(target, SearchPipeline):
+    if isinstance(target, SearchPipeline) or (isinstance(target, Graph) and find_search(target)):
         raise ConfigError(f"{file} is a search already", hint=f"run it: fairway run {file}")
+    if not asked["metric"]:
+        raise ConfigError("--metric is missing: what is to become best?", hint=_say_metrics(target))
     space: dict[str, Any] = load_space(asked["space"]) if asked["space"] else {}
+    in_file = space.keys() - dict(parse_vary(text) for text in asked["vary"]).keys()
     space |= dict(parse_vary(text) for text in asked["vary"])
     if not space:
         raise ConfigError("nothing varies", hint="--space space.yaml, or --vary lr=float:0.0001:0.1:log")
+    both = next((name for name, _ in (_pair(text, "--param") for text in asked["param"]) if name in space), "")
+    if both:
+        raise ConfigError(f"-p {both}: `{both}` varies", hint="leave it out of what varies, or leave -p out")
     metrics: Sequence[str] = asked["metric"]
-    more: dict[str, Any] = {name: asked[name] for name in ("trials", "parallel", "sampler", "pruner", "seed", "timeout")}
+    more: dict[str, Any] = {name: asked[name] for name in ("trials", "parallel", "sampler", "pruner", "seed", "timeout", "max_failed")}
     if asked["past"]:
         more["warm_start"] = [trial for run in asked["past"] for trial in load_trials(project, run, metrics)]
-    return tune(target, space=space, metric=list(metrics), direction=list(asked["direction"]) or "max", **more)
+    try:
+        pipeline = tune(target, space=space, metric=list(metrics), direction=list(asked["direction"]) or "", **more)
+        pipeline.trace()
+    except SpaceError as error:
+        if not error.field or error.field[0] not in in_file:
+            raise
+        raise DefinitionError(error.message, hint=error.hint, where=find_line(asked["space"], error.field)) from None
+    _check_settings(pipeline.search)
+    return pipeline
+
+
+def _check_settings(search: Any) -> None:
+    """Settings that Optuna's classes do not have are refused before anything runs, where there is Optuna here. Raises ConfigError."""
+    from importlib.util import find_spec
+
+    from fairway.train.tune.pruners import make_pruner
+    from fairway.train.tune.samplers import make_sampler
+
+    if len(search.pruner) > 1 and find_spec("optuna"):  # one without settings is right, and importing Optuna takes a while
+        make_pruner(search.pruner)
+    if search.sampler["kind"] in ("tpe", "random", "nsga2") and len(search.sampler) > 1 and find_spec("optuna"):
+        make_sampler(search.sampler, search.seed, search.parallel)
+
+
+def _say_metrics(target: Any) -> str:
+    """What the target gives that may be one."""
+    from fairway.dsl.tuning import find_metrics
+
+    found = find_metrics(target)
+    return f"it gives {', '.join(found)}: --metric {found[0]}" if found else "name an output that is a number, or what fw.log is given"
 
 
 def parse_vary(text: str) -> tuple[str, Any]:

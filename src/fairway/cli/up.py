@@ -49,6 +49,7 @@ def command(folder: str, on: str, dry_run: bool, user: str, timeout: str, output
     target = get_cluster(project, on)
     if dry_run:
         sys.stdout.write(_render(target))
+        _say(f"of runs nothing is in it: the server makes their objects; `fairway train FILE --dry-run --on {target.name}` shows a gang's")
         return 0
     return asyncio.run(_up(target, user, _seconds(timeout), output))
 

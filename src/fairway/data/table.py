@@ -20,6 +20,8 @@ from fairway.errors import ConfigError, NotFoundError
 
 BATCH_ROWS = 65_536
 _SHOWN_ROWS, _SHOWN_COLUMNS = 10, 30
+Origin = tuple[str | list[str], dict[str, Any]]
+"""What a table was read from, as it was written: a path, glob, folder or URL, or some of them; and the options."""
 
 
 def read(source: Any, *, format: str = "", **options: Any) -> Table:
@@ -31,11 +33,12 @@ def read(source: Any, *, format: str = "", **options: Any) -> Table:
     if isinstance(source, Table):
         return source
     if isinstance(source, str | os.PathLike):
-        uri = os.fspath(source)
-        return Table(open_source(str(uri), format, options), shown(str(uri)), format)
+        uri = str(os.fspath(source))
+        return Table(open_source(uri, format, options), shown(uri), format, origin=(uri, options))
     if isinstance(source, list | tuple) and source and all(isinstance(one, str | os.PathLike) for one in source):
         paths = [str(os.fspath(one)) for one in source]
-        return Table(open_source(paths, format, options), paths[0] if len(paths) == 1 else f"{paths[0]} (+{len(paths) - 1})", format)
+        name = paths[0] if len(paths) == 1 else f"{paths[0]} (+{len(paths) - 1})"
+        return Table(open_source(paths, format, options), name, format, origin=(paths, options))
     from fairway.data.sources import objects
 
     if options:
@@ -48,10 +51,22 @@ class Table:
 
     fairway_type = "fairway.data.Table"
 
-    def __init__(self, source: Source, uri: str, format: str = "", steps: tuple[tuple[Any, ...], ...] = ()) -> None:
-        self.uri, self.format = uri, format or getattr(source, "format", "")
+    def __init__(
+        self, source: Source, uri: str, format: str = "", steps: tuple[tuple[Any, ...], ...] = (), *, origin: Origin | None = None
+    ) -> None:
+        self.uri, self.format, self.origin = uri, format or getattr(source, "format", ""), origin
         self._source, self._steps = source, steps
         self._fields: tuple[Field, ...] | None = None if steps else source.fields
+
+    @property
+    def source(self) -> Source:
+        """What reads it."""
+        return self._source
+
+    @property
+    def steps(self) -> tuple[tuple[Any, ...], ...]:
+        """What is done to the source's rows: ("select", columns), ("where", sql) …"""
+        return self._steps
 
     @property
     def fields(self) -> tuple[Field, ...]:
@@ -201,7 +216,7 @@ class Table:
         write_table(self, os.fspath(path), format)
 
     def _with(self, *step: Any) -> Table:
-        return Table(self._source, self.uri, self.format, (*self._steps, step))
+        return Table(self._source, self.uri, self.format, (*self._steps, step), origin=self.origin)
 
     def _known(self, columns: Sequence[str]) -> None:
         import difflib

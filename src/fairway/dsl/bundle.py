@@ -14,16 +14,17 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from fairway.dsl.reach import open_sources
-from fairway.errors import ConfigError, NotFoundError, StoreUnavailable
+from fairway.dsl.sources import Module, Sources, user_folders
+from fairway.errors import ConfigError, DefinitionError, NotFoundError
 from fairway.spec.layout import BUNDLES
 from fairway.spec.record import Record, field, record
+from fairway.step.wholefolder import place_whole, write_file
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from fairway.dsl.sources import Sources
-
 SIZE_LIMIT_BYTES = 20 << 20
+_SCRIPT = "__script__"
 DENIED_FOLDERS = frozenset(
     {".git", ".hg", ".svn", ".fairway", ".venv", "venv", ".tox", ".nox", "node_modules", "__pycache__", ".ipynb_checkpoints", ".mypy_cache"}
     | {".pytest_cache", ".ruff_cache", ".ssh", ".aws", ".gnupg", ".kube", ".docker"}
@@ -96,11 +97,13 @@ class BundleFile(Record):
 
 @record
 class Bundle(Record):
-    """`digest` is that of the paths and contents. `files` are in order of path."""
+    """`digest` is that of the paths and contents. `files` are in order of path. `scripts`: a Python file that a command names -> the files
+    of the user's modules that it imports."""
 
     digest: str
     files: tuple[BundleFile, ...] = ()
     data: dict[str, bytes] = field(default_factory=dict)
+    scripts: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def size_bytes(self) -> int:
@@ -127,7 +130,7 @@ def collect(
     limit_bytes: int = SIZE_LIMIT_BYTES,
 ) -> Bundle:
     """The modules that the entry file's modules import, plus `includes` (globs relative to `root`), plus files that `commands` (argument
-    lists) name.
+    lists) name, with the modules that those import which are Python.
 
     `modules` are the modules that steps are defined in, by default the entry file's own; `sources` is what `open_sources` gave, if it was
     called already. Raises ConfigError for what must not or cannot travel.
@@ -151,12 +154,18 @@ def collect(
             _add(found, data, path, module.path, "module", module.text)
     for path, source in _included(os.path.realpath(root), includes):
         _add(found, data, _place(source, path, base), source, "include")
+    scripts: dict[str, tuple[str, ...]] = {}
     for path, source in _named(commands, base, os.path.realpath(root)):
         _add(found, data, path, source, "command")
+        if path.endswith(".py"):
+            imported = {place: module for place, module in _imported_by(source, base, os.path.realpath(root)) if place != path}
+            for place, module in imported.items():
+                _add(found, data, place, module.path, "command", module.text)
+            scripts[path] = tuple(sorted(imported))
     files = tuple(found[path] for path in sorted(found))
     _check_size(files, limit_bytes)
     text = "".join(f"{file.path}\0{file.digest}\n" for file in files)
-    return Bundle(hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest(), files, data)
+    return Bundle(hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest(), files, data, scripts)
 
 
 def of_source(name: str, text: str) -> Bundle:
@@ -172,28 +181,15 @@ def write(bundle: Bundle, home: str | Path) -> str:
 
     Files keep their times, so that Python's compiled forms of them, copied along, stay good.
     """
-    target = f"{os.fspath(home)}/{BUNDLES}/{bundle.digest}"
-    if os.path.isdir(target):
-        return target
-    part = f"{target}.{os.getpid()}-{os.urandom(4).hex()}"
-    try:
+
+    def fill(folder: str) -> None:
         for file in bundle.files:
-            path = f"{part}/{file.path}"
-            os.makedirs(os.path.dirname(path), exist_ok=True)
-            with open(path, "wb") as out:
-                out.write(bundle.data[file.path])
+            path = f"{folder}/{file.path}"
+            write_file(path, bundle.data[file.path])
             if file.source:
                 _copy_state(file.source, path)
-        os.makedirs(part, exist_ok=True)
-        os.rename(part, target)
-    except OSError as error:
-        _remove(part)
-        if os.path.isdir(target):
-            return target  # somebody else was first, with the same files
-        raise StoreUnavailable(
-            f"cannot write the bundle {target}: {error.strerror or error}", hint="is there room, and may you write there?"
-        ) from error
-    return target
+
+    return place_whole(f"{os.fspath(home)}/{BUNDLES}/{bundle.digest}", "bundle", fill)
 
 
 def _copy_state(source: str, path: str) -> None:
@@ -334,6 +330,21 @@ def _named(commands: Iterable[Sequence[str]], base: str, root: str) -> Iterator[
                     break
 
 
+def _imported_by(script: str, base: str, root: str) -> Iterator[tuple[str, Module]]:
+    """(place in the bundle, module) of what a Python script imports of the project's: from its own folder, as Python looks there first."""
+    sources = Sources(user_folders(os.path.dirname(script), root))
+    try:
+        sources.add(_SCRIPT, script)
+        modules = sources.closure([_SCRIPT])
+    except DefinitionError:  # not Python that we can read: the program's own Python says so, if it is wrong
+        return
+    for module in modules.values():
+        for folder in (base, root):
+            if module.path.startswith(folder + os.sep) and os.path.exists(module.path):
+                yield os.path.relpath(module.path, folder), module
+                break
+
+
 def _imported_dynamically(base: str) -> list[str]:
     """Names of modules under the pipeline's folder that are imported already, though no import statement of the pipeline's says so."""
     prefix = base + os.sep
@@ -342,9 +353,3 @@ def _imported_dynamically(base: str) -> list[str]:
         for name, module in list(sys.modules.items())
         if name != "__main__" and (getattr(module, "__file__", None) or "").startswith(prefix) and "site-packages" not in module.__file__  # type: ignore[operator]
     ]
-
-
-def _remove(folder: str) -> None:
-    import shutil
-
-    shutil.rmtree(folder, ignore_errors=True)

@@ -79,6 +79,8 @@ def _read(asked: Gang, stall_timeout: str | float, start_timeout: str | float, p
         )
     if not isinstance(asked.framework, str) or not asked.framework:  # pyright: ignore[reportUnnecessaryIsInstance]
         raise DefinitionError(f"not a framework: {asked.framework!r}", hint='write framework="torch"')
+    if per_replica:
+        _read_devices(per_replica)
     made = replace(
         asked,
         replicas=replicas,
@@ -100,14 +102,17 @@ def read_gang(value: Any) -> tuple[Gang, dict[str, Any]]:
     """The gang and the step's resources that follow from it. Raises DefinitionError."""
     if not isinstance(value, GangSetting):
         raise DefinitionError(f"gang must be made by fw.gang(...): {value!r}", hint="write gang=fw.gang(replicas=4)")
-    if not value.per_replica:
-        return value.gang, {}
+    return value.gang, {"accelerators": _read_devices(value.per_replica)} if value.per_replica else {}
+
+
+def _read_devices(per_replica: str) -> dict[str, int]:
     from fairway.dsl.settings import parse_accelerator
 
     try:
-        return value.gang, {"accelerators": parse_accelerator(value.per_replica)}
-    except DefinitionError as error:
-        raise DefinitionError(error.message, hint='write per_replica="nvidia.com/gpu:2"') from None
+        return parse_accelerator(per_replica)
+    except DefinitionError:
+        hint = 'write per_replica="nvidia.com/gpu:1": the name that clusters have for the device, then how many each replica gets'
+        raise DefinitionError(f"per_replica names no device: {per_replica!r}", hint=hint) from None
 
 
 def restarting(asked: Gang, retry: Retry, retries: int = 0) -> Retry:

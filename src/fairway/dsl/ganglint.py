@@ -6,7 +6,6 @@ from collections.abc import Collection, Iterator
 from importlib import import_module
 
 from fairway.dsl.infer import Facts
-from fairway.dsl.source import suggest
 from fairway.errors import FairwayError
 from fairway.spec.graph import Graph
 
@@ -40,9 +39,7 @@ def _find_framework_problems(name: str, gang: object, where: str) -> Found:
     try:
         table.check_gang(gang)
     except FairwayError as error:
-        framework = getattr(gang, "framework", "")
-        near = suggest(framework, list(table.names())) if error.code == "FW-NOT-FOUND" else ""
-        yield f"the step `{name}`: {error.message}", error.hint + (f".{near}" if near else ""), where
+        yield f"the step `{name}`: {error.message}", error.hint, where
 
 
 def find_missing_capability(graph: Graph, have: Collection[str]) -> Found:

@@ -76,9 +76,8 @@ class _Writer:
         elif type(value).__module__.partition(".")[0] in {*sys.stdlib_module_names, "fairway"}:
             self.assignment(name, user)
         else:
-            kind = f"{type(value).__module__}.{type(value).__qualname__}".removeprefix("__main__.")
             raise DefinitionError(
-                f"{user or 'a step'} uses `{name}`, a {kind} that exists only in this session",
+                f"{user or 'a step'} uses `{name}`, a {_kind_of(value)} that exists only in this session",
                 hint=f"give `{name}` to the step as an argument, or make it inside the step",
             )
 
@@ -132,6 +131,14 @@ def _origin(value: Any) -> tuple[str, str] | None:
     if not module or not name or module == "__main__" or "." in name:
         return None
     return (module, name) if getattr(sys.modules.get(module), name, None) is value else None
+
+
+def _kind_of(value: Any) -> str:
+    """Its type as people write it: pandas.DataFrame, though pandas 2 keeps it in pandas.core.frame."""
+    kind = type(value)
+    home = kind.__module__.partition(".")[0]
+    shown = home if getattr(sys.modules.get(home), kind.__name__, None) is kind else kind.__module__
+    return f"{shown}.{kind.__qualname__}".removeprefix("__main__.")
 
 
 def _is_literal(value: Any) -> bool:

@@ -5,15 +5,20 @@ from __future__ import annotations
 import json
 import math
 import os
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from fairway.dsl import types
+from fairway.dsl.source import suggest
 from fairway.errors import ConfigError, FairwayError
-from fairway.spec.graph import Param
+from fairway.spec.graph import Graph, Param
 
 _TRUE = frozenset({"true", "yes", "on", "1"})
 _FALSE = frozenset({"false", "no", "off", "0"})
 _NONE = frozenset({"none", "null", ""})
+_LINES = 3
+"""So many has the message of an error on a terminal."""
+_EXAMPLE = "for example "
 _TEXTS = {
     "datetime.date": "a date such as 2026-01-31",
     "datetime.datetime": "a date and time such as 2026-01-31T12:30",
@@ -47,6 +52,47 @@ def coerce(param: Param, value: Any) -> Any:
     return made
 
 
+def bind(graph: Graph, given: Mapping[str, Any], spell: Callable[[str], str]) -> dict[str, Any]:
+    """JSON values for all parameters of the graph. `spell`: how one is given, as "--depth ". Raises ConfigError that names all that are
+    unknown, missing or ill-typed: who types them again wants to do it once."""
+    names = sorted(param.name for param in graph.params)
+    values: dict[str, Any] = {}
+    wrong: list[tuple[str, str, str]] = []
+    unknown = [name for name in given if name not in names]
+    if unknown:
+        near = "".join(f".{suggest(name, names)}" for name in unknown if suggest(name, names))
+        few = f"parameter{'s' * (len(unknown) > 1)} {', '.join(map(repr, unknown))}"
+        wrong.append(("", f"pipeline {graph.name!r} has no {few}", f"its parameters: {', '.join(names) or 'none'}{near}"))
+    missing = [param for param in graph.params if param.name not in given and param.required]
+    if missing:
+        listed = ", ".join(f"{param.name!r} ({param.type or 'any type'})" for param in missing)
+        few, them = (f"parameters {listed} have", "them") if len(missing) > 1 else (f"parameter {listed} has", "it")
+        wrong.append(("", f"{few} no value", f"give {them}: {' '.join(f'{spell(param.name)}…' for param in missing)}"))
+    for param in graph.params:
+        try:
+            values[param.name] = coerce(param, given[param.name]) if param.name in given else param.default
+        except ConfigError as error:
+            wrong.append((param.name, error.message, error.hint.replace(f"--{param.name} ", spell(param.name))))
+    if wrong:
+        message, hint = _join(wrong)
+        raise ConfigError(message, hint=hint, where=graph.where if unknown or missing else "")
+    return values
+
+
+def _join(wrong: Sequence[tuple[str, str, str]]) -> tuple[str, str]:
+    """Message and hint of several (parameter, message, hint) in three lines and one."""
+    if len(wrong) == 1:
+        return wrong[0][1:]
+    lines = [message for _, message, _ in wrong]
+    if len(lines) > _LINES:
+        rest = [f"`{name}`" for name, _, _ in wrong[_LINES - 1 :]]
+        lines[_LINES - 1 :] = [f"nor can {', '.join(rest)} be what {'it is' if len(rest) == 1 else 'they are'} given"]
+    examples = [hint.removeprefix(_EXAMPLE) for _, _, hint in wrong if hint.startswith(_EXAMPLE)]
+    hints = [f"`{name}` {hint.removeprefix('it ')}" if name else hint for name, _, hint in wrong if not hint.startswith(_EXAMPLE)]
+    hints += [_EXAMPLE + " ".join(examples)] if examples else []
+    return "\n  ".join(lines), "; ".join(hints)
+
+
 def _shown(value: Any) -> str:
     text = repr(value)
     return text if len(text) <= 60 else text[:57] + "..."
@@ -57,8 +103,8 @@ def _example(name: str, kind: str) -> str:
     examples = {"int": "3", "float": "0.5", "bool": "true", "list": "2,4,8", "dict": "'{\"a\": 1}'", "str": "text"}
     examples |= {"datetime.date": "2026-01-31", "datetime.datetime": "2026-01-31T12:30", "datetime.time": "12:30"}
     if head == "list" and args and args[0] == "str":
-        return f"for example --{name} a,b,c"
-    return f"for example --{name} {examples.get(head, 'data.csv')}"
+        return f"{_EXAMPLE}--{name} a,b,c"
+    return f"{_EXAMPLE}--{name} {examples.get(head, 'data.csv')}"
 
 
 def _coerce(kind: str, value: Any) -> Any:

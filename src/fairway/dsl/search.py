@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -16,12 +17,15 @@ PRUNERS = ("none", "median", "percentile", "asha", "hyperband", "patience")
 _SPELLINGS = {"nsga-ii": "nsga2", "nsgaii": "nsga2", "cma-es": "cmaes", "cma": "cmaes", "halving": "asha", "successive-halving": "asha"}
 _DIRECTIONS = {"max": "max", "maximize": "max", "min": "min", "minimize": "min"}
 MOST_TRIALS = 100_000
+MAX_FAILED = 10
+_LOSSES = re.compile(r"(^|[^a-z])(log_?loss|.?loss|err|errors?|n?r?mse|r?msle|mae|s?mape|perplexity|regret|cost|latency)([^a-z]|$)")
+"""Of such a metric less is better, as a rule."""
 
 
 @record
 class Search(Record):
     """One search. `sampler` and `pruner` are {"kind": …} and Optuna's own settings for it. `prior` are trials known beforehand:
-    [{"params": {…}, "values": [...]}, …]."""
+    [{"params": {…}, "values": [...]}, …]. `max_failed`: when so many trials have failed and none was complete it is over; 0 = never."""
 
     space: dict[str, Any]
     metrics: tuple[str, ...]
@@ -32,19 +36,22 @@ class Search(Record):
     pruner: dict[str, Any] = field(default_factory=dict)
     seed: int = 0
     timeout_s: float = 0.0
+    max_failed: int = MAX_FAILED
     prior: tuple[Any, ...] = ()
 
 
 def make_search(
     space: Any,
     metric: str | Sequence[str],
-    direction: str | Sequence[str] = "max",
+    direction: str | Sequence[str] = "",
     *,
     trials: int = 50,
     parallel: int = 1,
     **more: Any,
 ) -> Search:
-    """The search as asked for. `more`: sampler, pruner, seed, timeout, warm_start. Raises ConfigError, or SpaceError with a field."""
+    """The search as asked for. `more`: sampler, pruner, seed, timeout, max_failed, warm_start.
+
+    Raises ConfigError, or SpaceError with a field."""
     metrics = (metric,) if isinstance(metric, str) else tuple(metric)
     if not metrics or not all(isinstance(one, str) and one for one in metrics) or len(set(metrics)) < len(metrics):
         raise ConfigError(f"metric: {metric!r} names no metric", hint='write metric="auc", or metric=["auc", "size"] for several')
@@ -53,6 +60,9 @@ def make_search(
     seed, timeout = more.get("seed", 0), more.get("timeout") or 0.0
     if type(seed) is not int or not 0 <= seed < 2**32:
         raise ConfigError(f"seed: {seed!r}", hint="a seed is a whole number from 0 to 4294967295")
+    max_failed = more.get("max_failed", MAX_FAILED)
+    if type(max_failed) is not int or max_failed < 0:
+        raise ConfigError(f"max_failed: {max_failed!r}", hint="it is a number of trials; 0 means that failures never end the search")
     read = read_space(space)
     if sampler["kind"] == "grid":
         trials = min(_whole("trials", trials, MOST_TRIALS), count_points(read))
@@ -67,6 +77,7 @@ def make_search(
         {} if pruner["kind"] == "none" else pruner,
         seed,
         parse_duration(timeout) if timeout else 0.0,
+        max_failed,
         tuple(_read_prior(more.get("warm_start", ()), metrics)),
     )
     _check_together(found)
@@ -90,6 +101,12 @@ def _whole(name: str, value: Any, most: int) -> int:
 
 
 def _read_directions(direction: str | Sequence[str], metrics: Sequence[str]) -> tuple[str, ...]:
+    if not direction:
+        loss = next((metric for metric in metrics if _LOSSES.search(metric.lower())), "")
+        if loss:
+            hint = 'say direction="min" or "max", on the command line --direction min or max; one for each metric'
+            raise ConfigError(f"is less of `{loss}` better, or more?", hint=hint)
+        direction = "max"
     words = (direction,) * len(metrics) if isinstance(direction, str) else tuple(direction)
     for word in words:
         if word not in _DIRECTIONS:

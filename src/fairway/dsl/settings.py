@@ -158,13 +158,13 @@ def parse_cpu(value: Any) -> float:
 
 def parse_accelerator(value: Any) -> dict[str, int]:
     """{"nvidia.com/gpu": 2} from "nvidia.com/gpu:2", "nvidia.com/gpu", 2 (NVIDIA GPUs) or a dict. Raises DefinitionError."""
-    hint = 'write accelerator="nvidia.com/gpu:2"'
+    hint = 'write accelerator="nvidia.com/gpu:2": the name that clusters have for the device, then how many'
     if isinstance(value, int) and not isinstance(value, bool):
         value = {"nvidia.com/gpu": value}
     if isinstance(value, str):
         kind, _, count = value.partition(":")
         kind = "nvidia.com/gpu" if kind in ("gpu", "nvidia") else kind.strip()
-        if not kind or (count and not count.strip().isdigit()):
+        if "/" not in kind or (count and not count.strip().isdigit()):
             raise DefinitionError(f"not an accelerator: {value!r}", hint=hint)
         value = {kind: int(count or 1)}
     if not isinstance(value, dict) or not all(isinstance(k, str) and type(n) is int and n >= 0 for k, n in value.items()):  # type: ignore[misc]

@@ -31,11 +31,13 @@ class Target:
 
 class Module:
     """One file of the user's. `table`: the statements that bind a name. `touches`: those that change the content of a name bound to a
-    container. `effects`: those that do something else when the module is imported. `loaded`: modules whose import this one causes."""
+    container. `effects`: those that do something else when the module is imported. `import_count`: statements that import. `loaded`:
+    modules whose import this one causes."""
 
     __slots__ = (
         "containers",
         "effects",
+        "import_count",
         "imports",
         "is_package",
         "loaded",
@@ -58,6 +60,7 @@ class Module:
         self.containers: set[str] = set()
         self.touches: dict[str, list[Any]] = {}
         self.imports: dict[str, Target] = {}
+        self.import_count = 0
         self.stars: list[str] = []
         self.effects: list[Any] = []
         self.loaded: list[str] = []
@@ -183,6 +186,7 @@ class Module:
             self._effect(whole)
 
     def _import(self, node: Any) -> None:
+        self.import_count += 1
         if node.__class__ is _ast.Import:
             for alias in node.names:
                 self.loaded.append(alias.name)
@@ -217,7 +221,6 @@ class Sources:
         self.folders = [f for f in dict.fromkeys(os.path.realpath(f) for f in folders) if os.path.isdir(f)]
         self._modules: dict[str, Module | None] = {}
         self._listed = [frozenset(os.listdir(folder)) for folder in self.folders]
-        self._closure: dict[str, Module] | None = None
 
     def find(self, name: str) -> Module | None:
         """The user's module of that full name, read and indexed once."""
@@ -285,7 +288,7 @@ class Sources:
         return found
 
     def _inner_imports(self, module: Module) -> Iterator[str]:
-        if module.text.count(b"import") <= len(module.imports) and b"import_module" not in module.text and b"__import__" not in module.text:
+        if module.text.count(b"import") <= module.import_count and b"import_module" not in module.text and b"__import__" not in module.text:
             return
         made = module.scan(module.statements)
         for one in made.local_imports:

@@ -25,8 +25,8 @@ _SPELLING = 'write ["float", 0.0, 1.0], ["int", 1, 10, "log"] or a list of choic
 class SpaceError(DefinitionError):
     """`field` is what is wrong, from the top: ("lr", "low")."""
 
-    def __init__(self, field: tuple[str, ...], message: str, *, hint: str = "") -> None:
-        super().__init__(f"space: `{'.'.join(field)}` {message}" if field else f"the space {message}", hint=hint)
+    def __init__(self, field: tuple[str, ...], message: str, *, hint: str = "", where: str = "") -> None:
+        super().__init__(f"space: `{'.'.join(field)}` {message}" if field else f"the space {message}", hint=hint, where=where)
         self.field = field
 
 
@@ -61,10 +61,15 @@ def _read_one(name: str, spec: Any, before: Mapping[str, dict[str, Any]]) -> dic
             else:
                 raise SpaceError((name,), f"ends with {_short(items[3])}", hint='the fourth is "log" or a step')
         return _read_range(name, made)
-    if any(isinstance(one, int | float) and not isinstance(one, bool) for one in items[1:]) and isinstance(items[0], str):
+    if items[-1:] == ["log"] and len(items) == 3 and all(_is_number(one) for one in items[:2]):
+        kind = "int" if all(isinstance(one, int) for one in items[:2]) else "float"
+        raise SpaceError((name,), 'ends with "log", and is no range', hint=f'write ["{kind}", {items[0]}, {items[1]}, "log"]')
+    lacks_comma = items[:1] in (["float"], ["int"]) and any(isinstance(one, str) and one[:1].isdecimal() for one in items[1:])  # "8 64"
+    if lacks_comma or (any(isinstance(one, int | float) and not isinstance(one, bool) for one in items[1:]) and isinstance(items[0], str)):
         near = suggest(items[0], ["float", "int"])  # a slip would be searched over as choices
         if near or items[-1] == "log":
-            hint = f'a range is ["float", 0.0, 1.0] or ["int", 1, 10, "log"].{near} If these are choices, write {{"choices": [...]}}'
+            meant = "" if items[0] in ("float", "int") else near
+            hint = f'a range is ["float", 0.0, 1.0] or ["int", 1, 10, "log"].{meant} If these are choices, write {{"choices": [...]}}'
             raise SpaceError((name,), f"begins with {_short(items[0])}, and is no range", hint=hint)
     return {"choices": _read_choices(name, items)}
 

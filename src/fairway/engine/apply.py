@@ -8,13 +8,13 @@ from sys import intern
 from typing import Any
 
 from fairway.engine.resolve import is_broken
-from fairway.engine.retry import may_retry
 from fairway.engine.scopegraph import ScopeGraph
 from fairway.engine.state import DONE_WELL, SETTLED, AttemptState, Group, NodeState, RunState, Scope, TaskState
 from fairway.spec import event as ev
 from fairway.spec.event import Event, Index, address
 from fairway.spec.graph import Graph
 from fairway.spec.outcome import ErrorInfo, ItemOutcome, Outcome
+from fairway.spec.retry import RESIZED, may_retry
 
 Touch = tuple[str, str, str, Index]
 """Something `decide` must look at: (what, scope, node or axis, index). `what`: open, created, settled, expanded, grown, retrying, due,
@@ -221,7 +221,10 @@ def _end_item(
         _move(state, scope, node, index, "cancelled", touches)
     else:
         error = item.error or ErrorInfo("unknown", "FW-TASK-FAILED", "failed without saying why")
-        task.lost += error.kind == "lost"
+        if error.code == RESIZED:
+            task.tried = max(0, task.tried - 1)
+        else:
+            task.lost += error.kind == "lost"
         step = scope.graph.steps[node.node.step]
         if not state.stopping and may_retry(step.retry, error, task.tried, task.lost):
             task.reason = ""
@@ -252,6 +255,8 @@ def _cached(state: RunState, event: ev.TasksCached, touches: list[Touch]) -> Non
         own = item.run == state.run
         if not own:
             task.cached = (item.run, item.task)
+        if item.trial is not None:
+            state.curves[scope.name, node.node.id, item.index] = item.trial
         if item.metrics:
             state.noted[scope.name, node.node.id, item.index] = item.metrics
             if len(node.items) == 1:
@@ -357,7 +362,8 @@ def _resumed(state: RunState, event: ev.RunResumed, touches: list[Touch]) -> Non
     """Keep what succeeded (by key, if the code was edited), forget what failed, and open everything for decision again."""
     for scope, node, index, task in state.tasks():
         if task.status in DONE_WELL and task.key and task.outputs is not None:
-            state.memo[address(scope, node, index)] = (task.key, task.outputs, state.metrics_of(scope, node, index))
+            known = task.outputs, state.metrics_of(scope, node, index), state.trial_of(scope, node, index)
+            state.memo[address(scope, node, index)] = (task.key, *known)
     state.status, state.stopping, state.error, state.ended_at = "running", "", None, 0.0
     state.resumed_at, state.idle_s = state.now, 0.0  # not `event.at`: the clock of whoever resumes may be behind
     state.failures.clear()
@@ -375,6 +381,7 @@ def _resumed(state: RunState, event: ev.RunResumed, touches: list[Touch]) -> Non
             if task.n:
                 state.tries[address(scope, node, index)] = task.n
         state.noted.clear()
+        state.curves.clear()
         state.scopes.clear()
         state.totals.clear()
         _open(state, "", event.graph, None, touches)
@@ -421,7 +428,9 @@ def _forget(state: RunState, scope: Scope, node: NodeState, index: Index, task: 
         del state.scopes[name]
     task.status, task.error, task.reason, task.outputs, task.lost, task.tried = "waiting", None, "", None, 0, 0
     node.told.pop(index, None)
+    node.blocks.clear()
     state.noted.pop((scope.name, node.node.id, index), None)
+    state.curves.pop((scope.name, node.node.id, index), None)
     if task.n:
         state.tries[inner] = task.n
 

@@ -54,7 +54,7 @@ async def _examine_cluster(target: TargetSettings) -> list[Finding]:
         if needed:
             found.append(Finding("warning", f"the server may not make {', '.join(needed)} there: no endpoint can be deployed", gives))
         elif better:
-            found.append(Finding("note", f"the server may not make {', '.join(better)} there: endpoints do without", gives))
+            found.append(Finding("note", f"the server may not make {', '.join(better)} there: endpoints and gangs do without", gives))
     finally:
         await client.close()
     return found

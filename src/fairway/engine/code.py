@@ -17,7 +17,8 @@ from fairway.engine.keys import code_name
 from fairway.engine.project import Project
 from fairway.errors import DefinitionError
 from fairway.spec.graph import Graph, StepDef
-from fairway.spec.record import replace
+from fairway.spec.record import from_plain, replace
+from fairway.spec.study import SEARCHED
 
 
 def code_of(graph: Graph, pipeline: Any, project: Project, source: str) -> tuple[Graph, str, dict[str, Any], str]:
@@ -27,9 +28,11 @@ def code_of(graph: Graph, pipeline: Any, project: Project, source: str) -> tuple
     The facts are the machine (`machine.record`), `packages` (step -> distribution -> version), and for steps that only a dynamic step
     will call, `codes` (their `code_name` -> digest). Raises DefinitionError, ConfigError, StoreUnavailable.
     """
-    entries = list(dict.fromkeys((s.module, s.qualname) for s in graph.steps.values() if s.module and not is_ours(s)))
-    commands: list[Sequence[str]] = [s.argv for s in graph.steps.values() if s.argv]
-    grows = [(s.module, s.qualname) for s in graph.steps.values() if s.kind == "dynamic"]
+    inner_steps = [step for searched in searched_graphs(graph) for step in searched.steps.values()]
+    every = [*graph.steps.values(), *inner_steps]
+    entries = list(dict.fromkeys((s.module, s.qualname) for s in every if s.module and not is_ours(s)))
+    commands: list[Sequence[str]] = [s.argv for s in every if s.argv]
+    grows = [(s.module, s.qualname) for s in every if s.kind == "dynamic" and not is_ours(s)]
     commands += [step.definition().argv for step in _command_steps(grows)]
     file = _entry_file(pipeline, project, source, entries)
     sources = open_sources(file, project.root, [m for m, _ in entries]) if file.endswith(".py") else None
@@ -46,8 +49,8 @@ def code_of(graph: Graph, pipeline: Any, project: Project, source: str) -> tuple
     packages: dict[str, dict[str, str]] = {}
     for name, step in graph.steps.items():
         if is_ours(step):
-            steps[name] = replace(step, code=hashlib.sha256(f"{step.module}:{step.qualname} {fairway.__version__}".encode()).hexdigest())
-            if not step.environment.lock:
+            steps[name] = replace(step, code=_own_digest(step, inner_steps, found))
+            if step.qualname == "suggest" and not step.environment.lock:  # the others of a search need nothing but Python
                 packages[name] = machine.versions(("optuna",), project.home)
         elif step.module:
             reached = found[step.module, step.qualname]
@@ -55,18 +58,32 @@ def code_of(graph: Graph, pipeline: Any, project: Project, source: str) -> tuple
             if reached.packages and not step.environment.lock:
                 packages[name] = machine.versions(reached.packages, project.home)
         else:
-            steps[name] = replace(step, code=_command_digest(step.argv, by_path))
+            steps[name] = replace(step, code=_command_digest(step.argv, by_path, made.scripts))
     facts: dict[str, Any] = {**machine.record(), "packages": packages}
-    if grows:
+    if grows or inner_steps:
         facts["codes"] = {f"{module}:{qualname}": reached.digest for (module, qualname), reached in found.items()}
-        facts["codes"] |= {code_name("", "", argv): _command_digest(argv, by_path) for argv in commands}
+        facts["codes"] |= {code_name("", "", argv): _command_digest(argv, by_path, made.scripts) for argv in commands}
         packages |= {f"{m}:{q}": machine.versions(r.packages, project.home) for (m, q), r in found.items() if r.packages}
     return replace(graph, steps=steps), made.digest, facts, os.path.dirname(os.path.realpath(file))
+
+
+def _own_digest(step: StepDef, inner: Sequence[StepDef], found: Mapping[tuple[str, str], Reach]) -> str:
+    """Of a step that Fairway brings; one that makes a graph of the user's is another one when the code behind that is."""
+    words = [f"{step.module}:{step.qualname}", fairway.__version__]
+    if step.kind == "dynamic":
+        words += [found[one.module, one.qualname].digest for one in inner if (one.module, one.qualname) in found]
+    return hashlib.sha256(" ".join(words).encode()).hexdigest()
 
 
 def is_ours(step: StepDef) -> bool:
     """A step that Fairway brings itself: it travels with the runtime, and is another one with each version."""
     return step.module.startswith("fairway.")
+
+
+def searched_graphs(graph: Graph) -> list[Graph]:
+    """Graphs of files over which the graph's searches go."""
+    given = [node.inputs[SEARCHED] for node in graph.nodes if SEARCHED in node.inputs and is_ours(graph.steps[node.step])]
+    return [from_plain(Graph, expr.value) for expr in given]
 
 
 def _called_by(found: Mapping[tuple[str, str], Reach], grows: Sequence[tuple[str, str]]) -> Iterator[tuple[str, str]]:
@@ -89,7 +106,8 @@ def foreseen(graph: Graph, facts: Mapping[str, Any]) -> list[StepDef]:
         step: Any = getattr(sys.modules.get(module), qualname, None)
         if hasattr(type(step), "fw_definition") and hasattr(step, "definition"):
             found.append(step.definition())
-    grows = [(s.module, s.qualname) for s in graph.steps.values() if s.kind == "dynamic"]
+    grows = [(s.module, s.qualname) for s in graph.steps.values() if s.kind == "dynamic" and not is_ours(s)]
+    found += [step for searched in searched_graphs(graph) for step in searched.steps.values()]
     return found + [step.definition() for step in _command_steps(grows)]
 
 
@@ -101,9 +119,10 @@ def _command_steps(grows: Sequence[tuple[str, str]]) -> Iterator[Any]:
                 yield value
 
 
-def _command_digest(argv: Sequence[str], files: Mapping[str, str]) -> str:
-    """The files of the bundle that a command's words name."""
-    named = sorted({os.path.normpath(word) for word in argv if os.path.normpath(word) in files})
+def _command_digest(argv: Sequence[str], files: Mapping[str, str], scripts: Mapping[str, Sequence[str]]) -> str:
+    """The files of the bundle that a command's words name, and those that its scripts import."""
+    words = {os.path.normpath(word) for word in argv if os.path.normpath(word) in files}
+    named = sorted(words.union(*(scripts.get(word, ()) for word in words)))
     return hashlib.sha256("\n".join(f"{path} {files[path]}" for path in named).encode()).hexdigest() if named else ""
 
 

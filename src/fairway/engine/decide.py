@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 from fairway.engine.apply import Touch
 from fairway.engine.keys import fill_codes, fill_environments
 from fairway.engine.resolve import BROKEN, PENDING, SKIPPED, Library, Missing, final_status, group_status, is_broken, resolve
-from fairway.engine.retry import wait_s
 from fairway.engine.scopegraph import Edge, ScopeGraph
 from fairway.engine.state import DONE_WELL, SETTLED, NodeState, RunState, Scope, TaskState
 from fairway.engine.trialhistory import why_untold
@@ -22,6 +21,7 @@ from fairway.spec.attempt import Input
 from fairway.spec.event import Event, Index, address
 from fairway.spec.graph import Expr, Node
 from fairway.spec.outcome import ErrorInfo
+from fairway.spec.retry import wait_s
 
 Ready = tuple[str, str, Index]
 """(scope, node, index) of a task that may start."""

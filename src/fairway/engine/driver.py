@@ -215,13 +215,13 @@ class Driver:
             index, _, key = item
             own = self.state.memo.get(address(scope.name, node.node.id, index)) if self.state.memo else None
             if own is not None and key and own[0] == key:
-                found.append(ev.CachedItem(index, key, dict(own[1]), run=self.run, metrics=dict(own[2])))
+                found.append(ev.CachedItem(index, key, dict(own[1]), run=self.run, metrics=dict(own[2]), trial=own[3]))
                 continue
             entry = entries.get(key)
             if entry is not None and self._intact(entry):
                 graph = entry.outputs.get(GRAPH_OUTPUT)
-                outputs = {} if graph else entry.outputs
-                found.append(ev.CachedItem(index, key, outputs, entry.run, entry.task, graph.digest if graph else "", entry.metrics))
+                outputs, digest = ({}, graph.digest) if graph else (entry.outputs, "")
+                found.append(ev.CachedItem(index, key, outputs, entry.run, entry.task, digest, entry.metrics, entry.trial))
             else:
                 missed.append(item)
         if found:
@@ -319,7 +319,7 @@ class Driver:
                 if key and item.status == "succeeded":
                     task = address(attempt.scope, attempt.node, attempt.items[position])
                     outputs = {GRAPH_OUTPUT: ArtifactRef(item.graph, 0, "graph")} if item.graph else item.outputs
-                    self._cache.append(CacheEntry(key, self.run, task, outputs, now, metrics))
+                    self._cache.append(CacheEntry(key, self.run, task, outputs, now, metrics, item.trial))
 
     def _free(self, attempt: AttemptState) -> None:
         for scope, axis, _ in self._planner.of(

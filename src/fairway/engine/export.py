@@ -13,12 +13,14 @@ from typing import Any
 
 from fairway.engine.deploy import plan_for
 from fairway.engine.manifest_text import render_yaml
-from fairway.engine.parity import secrets_of
 from fairway.engine.project import Project
 from fairway.errors import UnsupportedError
+from fairway.executors.absent import AbsentExecutor
 from fairway.kube.server_manifests import API_PORT, BLOBS_PORT, ServerPlan, labels, render_server
+from fairway.kube.target import CAPABILITIES
 from fairway.spec.artifact import blob_key
-from fairway.spec.ports import Inventory, Observation
+from fairway.spec.graph import secrets_of
+from fairway.spec.ports import Inventory
 from fairway.spec.record import Record, record, replace, to_plain
 from fairway.spec.resources import Resources
 from fairway.spec.target import TargetSettings, user_secrets
@@ -33,11 +35,13 @@ RUN_FILE, BLOBS_FILE = "run.json", "blobs.zip"
 
 @record
 class Export(Record):
-    """The YAML, the id that the run will have, and the secrets that its steps take, which the YAML does not hold."""
+    """The YAML, the id that the run will have, and what the YAML does not hold: the secrets that its steps take, and the Jobs of those that
+    are gangs, which the server makes."""
 
     text: str
     run: str
     secrets: tuple[str, ...]
+    gangs: tuple[str, ...]
 
 
 def export(
@@ -67,15 +71,18 @@ def export(
     plan = plan_for(target, namespace, signing_key=os_key, tokens={_USER: digest_token(token)})
     objects = [*render_server(plan), *_submission(plan, run, to_plain(started), blobs, token)]
     secrets = tuple(secrets_of(submission.graph))
-    return Export(_head(target, run, secrets) + render_yaml(objects), run, secrets)
+    gangs = tuple(dict.fromkeys(step.name for step in submission.graph.steps.values() if step.gang.replicas))
+    return Export(_head(target, run, secrets, gangs) + render_yaml(objects), run, secrets, gangs)
 
 
-def _head(target: TargetSettings, run: str, secrets: Sequence[str]) -> str:
+def _head(target: TargetSettings, run: str, secrets: Sequence[str], gangs: Sequence[str]) -> str:
     lines = [
         f"Fairway's server and the run {run}: kubectl apply -f THIS-FILE",
         "It holds a key and a token: keep it as you keep passwords. Applied again it changes nothing.",
         "Whoever wants to look on says `fairway up` for a target with this namespace, which gives them a token.",
     ]
+    if gangs:
+        lines.append(f"The server makes the pods of steps when the run comes to them, and a Job for each gang ({', '.join(gangs)}).")
     if secrets:
         values = " ".join(f"--from-literal={name}=…" for name in secrets)
         lines.append(f"Before: kubectl create secret generic {user_secrets(target.app)} {values}")
@@ -201,37 +208,17 @@ class _Parcel:
             self._store.put(blob_key(lock), get_lock_text(lock, Path(self._home)).encode())
 
 
-class _Elsewhere:
+class _Elsewhere(AbsentExecutor):
     """What a submission may ask of the executor of a cluster that is not known yet."""
 
     name = "export"
-    capabilities = frozenset({"CONTAINER", "IMAGE", "POOL", "VOLUME", "GPU"})
+    refusal = ("nothing runs while a pipeline is exported", "")
+    capabilities = CAPABILITIES
 
     async def inventory(self) -> Inventory:
         """It may have anything."""
         most = Resources(cpu=float("inf"), memory_bytes=1 << 62, accelerators=_Any())
         return Inventory(most, most, most, {})
-
-    async def submit(self, attempts: Any) -> None:
-        """Never: raises UnsupportedError."""
-        raise UnsupportedError("nothing runs while a pipeline is exported")
-
-    async def observe(self, ids: Any) -> Mapping[str, Observation]:
-        """Nothing is known here."""
-        return {}
-
-    async def wait(self, timeout_s: float | None) -> Sequence[str]:
-        """There is nothing to wait for."""
-        return []
-
-    def wake(self) -> None:
-        """Nobody waits."""
-
-    async def cancel(self, id: str, grace_s: float) -> None:
-        """Unknown = success."""
-
-    async def close(self) -> None:
-        """Nothing is open."""
 
 
 class _Any(dict[str, int]):

@@ -13,7 +13,7 @@ from fairway.spec import layout
 from fairway.spec.environment import Environment
 from fairway.spec.graph import Graph
 from fairway.spec.record import replace
-from fairway.spec.target import DEFAULT_IMAGE, TargetSettings
+from fairway.spec.target import TargetSettings
 
 if TYPE_CHECKING:
     from fairway.envs.image import Built, ImagePlan
@@ -107,8 +107,3 @@ def with_images(graph: Graph, project: Project, target: TargetSettings, say: Cal
         if step.environment in built
     }
     return replace(graph, steps={**graph.steps, **steps}) if steps else graph
-
-
-def default_base(target: TargetSettings | None) -> str:
-    """What images are built upon if nobody says."""
-    return target.image if target is not None else DEFAULT_IMAGE

@@ -173,7 +173,8 @@ def _decoder() -> Any:
     union: Any = _TAGGED[0]
     for cls in _TAGGED[1:]:
         union = union | cls
-    return msgspec.json.Decoder(list[union])
+    batch: Any = list[union]
+    return msgspec.json.Decoder(batch)
 
 
 def read_lean(text: str, first: int, after: int = 0) -> list[tuple[int, Any]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Any
@@ -16,6 +17,7 @@ from fairway.spec.record import from_plain
 from fairway.step import artifacts, plainjson
 
 KEPT_LISTS = 16
+PUT_AGAIN_S = 600.0
 VALUE_LIMIT_BYTES = 1 << 20
 
 
@@ -26,6 +28,7 @@ class StoreLibrary:
         self._store = store
         self._lists: OrderedDict[str, Sequence[ArtifactRef]] = OrderedDict()
         self._constants: dict[str, ArtifactRef] = {}
+        self._kept: dict[str, tuple[ArtifactRef, float]] = {}
 
     def split(self, ref: ArtifactRef) -> Sequence[ArtifactRef]:
         """The items of a list artifact. Raises DefinitionError if it is none."""
@@ -66,6 +69,18 @@ class StoreLibrary:
         """As `constant`, of JSON that is spelled already."""
         data = text.encode("utf-8", "surrogatepass")
         return ArtifactRef(hashlib.sha256(data).hexdigest(), len(data), "json", kind, inline=text)
+
+    def kept(self, text: str, kind: str) -> ArtifactRef:
+        """JSON that is spelled already, with a blob of its own. Who asks for the same text every now and then keeps it from being collected
+        as garbage."""
+        now = time.monotonic()
+        ref, put_at = self._kept.get(text, (None, 0.0))
+        if ref is None or now - put_at > PUT_AGAIN_S:
+            data = text.encode("utf-8", "surrogatepass")
+            ref = ref or ArtifactRef(hashlib.sha256(data).hexdigest(), len(data), "json", kind)
+            self._store.put(blob_key(ref.digest), data)
+            self._kept[text] = ref, now
+        return ref
 
     def value(self, ref: ArtifactRef) -> Any:
         """The JSON value of a small artifact. Raises DefinitionError for what only a step should look into."""

@@ -148,7 +148,8 @@ def _decoder() -> Any:
     for name in ev.EVENTS:
         tagged = msgspec.defstruct(name, [("fields", _READ.get(name, msgspec.Raw))], tag=name, array_like=True, gc=False)
         union = tagged if union is None else union | tagged
-    return msgspec.json.Decoder(list[union])
+    batch: Any = list[union]
+    return msgspec.json.Decoder(batch)
 
 
 def _decode(text: str, first: int) -> Iterator[tuple[int, Any]]:

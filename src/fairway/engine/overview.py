@@ -16,7 +16,7 @@ from fairway.engine.columns import Columns
 from fairway.engine.graphdata import graph_data
 from fairway.engine.lean import read_lean
 from fairway.engine.made import Made
-from fairway.engine.nodecolumns import RETRYING, STATUSES, NodeColumns, ScopeColumns, worst_status
+from fairway.engine.nodecolumns import DONE_WELL, RETRYING, STATUSES, NodeColumns, ScopeColumns, worst_status
 from fairway.engine.skim import Seen, skim
 from fairway.engine.timelinedata import timeline_data
 from fairway.spec.artifact import ArtifactRef
@@ -46,7 +46,8 @@ class NodeView(Record):
 
 @record
 class ItemView(Record):
-    """One task in a list. `attempt` is the id of the last of `n_attempts`; times are that attempt's; `waits`: why it has not begun."""
+    """One task in a list. `attempt` is the id of the last of `n_attempts`; times are that attempt's; `waits`: why it has not begun;
+    `retried`: what it failed of before it went well."""
 
     address: str
     index: Index
@@ -59,6 +60,7 @@ class ItemView(Record):
     error_code: str = ""
     error: str = ""
     waits: str = ""
+    retried: str = ""
     number: int = 0
 
 
@@ -193,6 +195,7 @@ class Overview:
             reason=self.shown_reason(slot),
             error_code=error[1] if error else "",
             error=error[2] if error else "",
+            retried=self._retried(slot),
             number=number,
         )
         if attempts:
@@ -253,9 +256,13 @@ class Overview:
         return next((due_at for due_at, _, _, slots in self.retries if slot in slots), 0.0)
 
     def error_of(self, slot: int) -> tuple[str, str, str, str] | None:
-        """(kind, code, message, hint) of the item's last failure; a long message is cut."""
+        """(kind, code, message, hint) of the item's last failure; a long message is cut. None of one that went well at last."""
         code = self.errors.get(slot)
-        return None if code is None else self.known_errors[code]
+        return None if code is None or self.columns.status[slot] in DONE_WELL else self.known_errors[code]
+
+    def _retried(self, slot: int) -> str:
+        code = self.errors.get(slot)
+        return "" if code is None or self.columns.status[slot] not in DONE_WELL else self.known_errors[code][2]
 
     def set_error(self, slot: int, error: Any) -> None:
         """Keep what an item failed of; None forgets it."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from fairway.engine.release import versions_apart
-from fairway.spec.graph import Graph, StepDef
+from fairway.spec.graph import Graph, StepDef, secrets_of
 from fairway.spec.record import Record, field, record
 from fairway.spec.resources import Resources
 from fairway.spec.target import Limits, TargetSettings
@@ -174,10 +174,12 @@ def _check_packages(graph: Graph, facts: Facts, used: Used) -> Iterator[Finding]
         first = next(iter(missing.values()))[0]
         names = sorted(missing)
         wanted = ", ".join(f'"{name}"' for name in names[:5])
+        whose = f"{_steps([first])} imports" if not first.module.startswith("fairway.") else "chooses the parameters of trials"
+        more = "" if not first.module.startswith("fairway.") else " (for what the search calls, or for the whole project)"
         yield Finding(
             "problem",
-            f"the image {facts.target.image} has no {', '.join(names)}, which {_steps([first])} imports",
-            f"say what the steps need: env=fw.env(packages=[{wanted}]), or name an image that has it",
+            f"the image {facts.target.image} has no {', '.join(names)}, which {whose}",
+            f"say what the steps need: env=fw.env(packages=[{wanted}]){more}, or name an image that has it",
             first.where,
         )
     for name, (version, there) in sorted(other.items()):
@@ -208,18 +210,6 @@ def _check_secrets(graph: Graph, facts: Facts, used: Used) -> Iterator[Finding]:
         if name not in facts.secrets:
             target = facts.target.name
             yield Finding("problem", f"the target {target!r} has no secret {name!r}", f"fairway secret set {name} --on {target}", where)
-
-
-def secrets_of(graph: Graph) -> dict[str, str]:
-    """The secrets that the graph's steps take, each with the line that asks for it."""
-    found: dict[str, str] = {}
-    for node in graph.nodes:
-        for expr in node.inputs.values():
-            if expr.kind == "secret":
-                found.setdefault(expr.name, node.where)
-        for name in graph.steps[node.step].secrets:
-            found.setdefault(name, node.where)
-    return found
 
 
 def _check_sizes(graph: Graph, facts: Facts, used: Used) -> Iterator[Finding]:

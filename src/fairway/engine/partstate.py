@@ -94,6 +94,7 @@ def take_part(overview: Overview, slot: int) -> Part:
             add_task(overview, part, source, outputs=True)
     _first_failure(overview, part)
     for node in state.scopes[place[0]].nodes.values():
+        node.items = dict(sorted(node.items.items()))  # as they are created; one input may need but one of those that another collects
         count_groups(node)
     return part
 

@@ -9,14 +9,12 @@ from typing import Any
 from fairway.engine.keys import StepKey, packages_of
 from fairway.engine.resolve import BROKEN, Library, Missing, resolve
 from fairway.engine.state import AttemptState, NodeState, RunState, Scope
-from fairway.engine.trialhistory import find_trial, trials_so_far
+from fairway.engine.trialhistory import find_trial, others_text
 from fairway.errors import InternalError
 from fairway.spec.artifact import ArtifactRef
 from fairway.spec.attempt import AttemptItem, AttemptSpec, Input, attempt_id
 from fairway.spec.event import Index, address
 from fairway.spec.graph import Expr, StepDef
-
-_TOLD = ("index", "status", "reason", "values", "reports", "attrs")  # of other trials, to one that may be ended early
 
 
 class NodePlan:
@@ -133,10 +131,11 @@ class Planner:
         assert paced.node.pace is not None
         told = paced.node.pace.told
         trial: dict[str, Any] = {"number": place[-1], "told": told}
-        if told.get("pruner"):
-            at = dict(zip(paced.node.axes[:-1], place, strict=False))
-            known = trials_so_far(self.state, outer, Expr("history", paced.node.pace.by), at, self.library)
-            trial["trials"] = [{name: one[name] for name in _TOLD if name in one} for one in known if one["index"] != place[-1]]
+        pruner = told.get("pruner", {}).get("kind", "patience")
+        if pruner != "patience":  # which looks at nobody else
+            trial["trials"] = others_text(self.state, outer, paced.node.pace.by, place, pruner, self.library)
+            search = address(outer.name, paced.node.pace.by, place[:-1])
+            trial["live"] = f"{self.state.run}/search-{hashlib.sha256(search.encode()).hexdigest()[:12]}/reports"
         return {"trial": trial}
 
     def context(self) -> dict[str, Any]:

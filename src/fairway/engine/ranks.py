@@ -35,6 +35,13 @@ def stream_of(kind: str, rank: int) -> str:
     return kind if alone else f"{kind}.{rank}"
 
 
+def tries_before(state: Any, attempt: str) -> list[str]:
+    """Ids of the earlier attempts of the task that this one is of."""
+    known = state.attempts[attempt]
+    tries = state.task(known.scope, known.node, known.items[0]).attempts
+    return list(tries[: tries.index(attempt)])
+
+
 def check_rank(gang: Gang, rank: int, task: str) -> None:
     """Raise NotFoundError if the task has no such rank."""
     size = world_size(gang)

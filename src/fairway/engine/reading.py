@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, TypeVar
 
 from fairway.spec.ports import StreamStore
 from fairway.spec.record import Record, record
 
 TAIL_BYTES = 8192
+
+P = TypeVar("P", bound=tuple[float, ...])
 
 
 @record
@@ -70,7 +72,7 @@ def find_progress(streams: StreamStore, run: str, attempt: str) -> tuple[float, 
     """(done, total) as last reported, None if never."""
     for line in reversed(_tail(streams, f"{run}/{attempt}/progress")):
         try:
-            _, done, total = json.loads(line)
+            _, done, total, *_ = json.loads(line)
         except ValueError:
             continue
         return done, total
@@ -78,15 +80,28 @@ def find_progress(streams: StreamStore, run: str, attempt: str) -> tuple[float, 
 
 
 def read_curves(streams: StreamStore, run: str, attempts: Sequence[str]) -> dict[str, list[tuple[float, float]]]:
-    """Points (step, value) by metric over all attempts; without a step, the point's number stands for it."""
+    """Points (step, value) by metric over all attempts, each step once; without a step, the point's number stands for it."""
     curves: dict[str, list[tuple[float, float]]] = {}
     for attempt in attempts:
+        mine: dict[str, list[tuple[float, float]]] = {}
         for _, step, values in _points(streams.read(f"{run}/{attempt}/metrics").split(b"\n")):
             for name, value in values.items():
                 if isinstance(value, int | float):
-                    curve = curves.setdefault(name, [])
-                    curve.append((len(curve) if step is None else step, value))
+                    curve = mine.setdefault(name, [])
+                    curve.append((len(curves.get(name, ())) + len(curve) if step is None else step, value))
+        curves |= {name: join_tries([curves.get(name, []), curve]) for name, curve in mine.items()}
     return curves
+
+
+def join_tries(tries: Iterable[Sequence[P]]) -> list[P]:
+    """One curve (points, their x first) out of those of several tries: each goes on where it has resumed, and takes the place of what
+    earlier ones had from there on. Pure."""
+    joined: list[P] = []
+    for points in tries:
+        if points:
+            begin = min(point[0] for point in points)
+            joined = [*(point for point in joined if point[0] < begin), *points]
+    return joined
 
 
 def _tail(streams: StreamStore, name: str) -> list[bytes]:

@@ -15,11 +15,12 @@ from urllib.parse import quote, urlsplit
 from fairway.engine.project import Project
 from fairway.engine.targets import get_target
 from fairway.errors import ConfigError, NotFoundError, UnsupportedError
+from fairway.executors.absent import AbsentExecutor
 from fairway.spec.artifact import blob_key
 from fairway.spec.event import RunLabelled
 from fairway.spec.layout import BLOBS, BUNDLES, ENVIRONMENTS
 from fairway.spec.placement import Placement
-from fairway.spec.ports import Inventory, Observation
+from fairway.spec.ports import Inventory
 from fairway.spec.record import from_plain
 from fairway.spec.resources import Resources
 from fairway.spec.summary import RunSummary
@@ -172,10 +173,11 @@ def _bracket(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 
-class RemoteExecutor:
+class RemoteExecutor(AbsentExecutor):
     """What a submission may ask of the executor at the target. Nothing is started through it: the server's drivers do that."""
 
     name = "remote"
+    refusal = ("attempts at this target are started by its server", "start a run there")
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -190,24 +192,6 @@ class RemoteExecutor:
         found = self._connection.api.get("/cluster")
         total, free, largest = (_resources(found[name]) for name in ("total", "free", "largest"))
         return Inventory(total, free, largest, found["facts"])
-
-    async def submit(self, attempts: Sequence[AttemptSpec]) -> None:
-        """Never: raises UnsupportedError."""
-        raise UnsupportedError("attempts at this target are started by its server", hint="start a run there")
-
-    async def observe(self, ids: Any) -> Mapping[str, Observation]:
-        """Nothing is known here."""
-        return {}
-
-    async def wait(self, timeout_s: float | None) -> Sequence[str]:
-        """There is nothing to wait for."""
-        return []
-
-    def wake(self) -> None:
-        """Nobody waits."""
-
-    async def cancel(self, id: str, grace_s: float) -> None:
-        """Unknown = success."""
 
     async def close(self) -> None:
         """Let the way to the server go."""

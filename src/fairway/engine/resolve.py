@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from fairway.engine.scopegraph import sources_of
 from fairway.engine.state import DONE_WELL, SETTLED, NodeState, RunState, Scope, TaskState
-from fairway.engine.trialhistory import history_text, why_untold
+from fairway.engine.trialhistory import ended_blocks, history_text, rest_text, why_untold
 from fairway.errors import DefinitionError
 from fairway.spec.artifact import ArtifactRef
 from fairway.spec.attempt import Input
@@ -27,6 +27,7 @@ class Library(Protocol):
     def constant(self, value: Any) -> ArtifactRef: ...
     def render(self, value: Any) -> str: ...
     def written(self, text: str, kind: str) -> ArtifactRef: ...
+    def kept(self, text: str, kind: str) -> ArtifactRef: ...
     def value(self, ref: ArtifactRef) -> Any:
         """The JSON value of a small JSON artifact. Raises DefinitionError for anything else."""
         ...
@@ -221,7 +222,10 @@ def _history(state: RunState, scope: Scope, expr: Expr, at: Mapping[str, int], l
     why = why_untold(scope, expr, at)
     if why:
         return PENDING if why == "pending" else BROKEN
-    return library.written(history_text(state, scope, expr, at, library), "dict")
+    if expr.output == "ended":
+        return library.collect(ended_blocks(state, scope, expr, at, library))
+    tell = rest_text if expr.output == "rest" else history_text
+    return library.written(tell(state, scope, expr, at, library), "dict")
 
 
 def _param(state: RunState, scope: Scope, expr: Expr, at: Mapping[str, int], library: Library) -> Value:

@@ -105,7 +105,10 @@ def open_run(
         from fairway.engine.watching import open_remote_run
 
         return open_remote_run(project, load, params, options=options, labels=labels, source=source, on_events=on_events)
-    services = submit.open_services(project, file=_file_of(find_source(project, source)))
+    file, root = _file_of(find_source(project, source)), ""
+    if not file:
+        file, root = _find_module(source)
+    services = submit.open_services(project, file=file, root=root)
     try:
         submission = submit.prepare(load(), params, project, services, source=source)
         run = new_run_id()
@@ -215,9 +218,16 @@ def _file_of(source: str) -> str:
     return path if colon else source
 
 
+def _find_module(source: str) -> tuple[str, str]:
+    """The file of "package.module:name", if it lies where modules are looked for first, and that folder; ("", "") if not."""
+    place, root = source.rpartition(":")[0] or source, os.getcwd()
+    path = os.path.join(root, *place.split(".")) + ".py"
+    return (path, root) if place and os.sep not in place and os.path.isfile(path) else ("", "")
+
+
 def _given(workspace: Workspace, state: Any, graph: Graph) -> dict[str, Any]:
     """The run's parameters as values, for a pipeline that may have other ones by now; files are those that were stored then."""
-    from fairway.engine.client import Output
+    from fairway.engine.outputs import Output
 
     known = {param.name for param in graph.params}
     values: dict[str, Any] = {}

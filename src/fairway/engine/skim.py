@@ -25,9 +25,9 @@ from fairway.engine.nodecolumns import (
     NodeColumns,
     ScopeColumns,
 )
-from fairway.engine.retry import may_retry
 from fairway.spec.event import Index, address
 from fairway.spec.graph import Graph
+from fairway.spec.retry import RESIZED, may_retry
 
 if TYPE_CHECKING:
     from fairway.engine.overview import Overview
@@ -165,9 +165,6 @@ def _ended(o: Overview, number: int, event: Any) -> None:
         o.metrics.update(outcome.metrics)
     items = outcome.items
     if len(items) >= len(slots) and all(item.status == "succeeded" and not item.graph and item.error is None for item in items):
-        if o.errors:
-            for slot in slots:
-                o.errors.pop(slot, None)
         _move(o, node, slots, SUCCEEDED)
         worst = SUCCEEDED
     else:
@@ -215,7 +212,8 @@ def _item_of(outcome: Any, position: int) -> tuple[str, Any, str]:
 
 def _end_item(o: Overview, node: NodeColumns, slot: int, status: str, error: Any, graph: str) -> int:
     """One item of an attempt has ended; returns how, a failure that is tried again being one all the same."""
-    o.set_error(slot, error)
+    if status != "succeeded" or error is not None:  # what it was tried again for is told of what goes well
+        o.set_error(slot, error)
     if status == "succeeded" and graph:
         o.set_reason(slot, "graph")
         return SUCCEEDED
@@ -231,7 +229,9 @@ def _end_item(o: Overview, node: NodeColumns, slot: int, status: str, error: Any
         return FAILED if error is not None and error.kind == "timeout" else CANCELLED
     error = error or _FAILED_SAYING_NOTHING
     lost = o.lost.get(slot, 0)
-    if error.kind == "lost":
+    if error.code == RESIZED:
+        o.columns.tried[slot] = max(0, o.columns.tried[slot] - 1)
+    elif error.kind == "lost":
         lost = o.lost[slot] = lost + 1
     if not o.stopping and may_retry(node.retry, error, o.columns.tried[slot], lost):
         o.set_error(slot, error)

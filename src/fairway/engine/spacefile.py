@@ -35,10 +35,24 @@ def parse_space(text: str, name: str = "space.yaml") -> dict[str, dict[str, Any]
         raise DefinitionError(message, hint="mend the syntax", where=f"{shown(name)}:{line}") from None
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise DefinitionError(f"not YAML: {error}", hint="mend the syntax", where=f"{shown(name)}:1") from None
+    seen: dict[str, int] = {}
+    for key, _ in root.value if isinstance(root, yaml.MappingNode) else ():
+        line = key.start_mark.line + 1
+        if seen.setdefault(key.value, line) != line:
+            message = f"space: `{key.value}` stands in line {seen[key.value]}, too"
+            raise DefinitionError(message, hint="leave one of them", where=f"{shown(name)}:{line}")
     try:
         return read_space(data)
     except SpaceError as error:
         raise DefinitionError(error.message, hint=error.hint, where=f"{shown(name)}:{_line(root, error.field)}") from None
+
+
+def find_line(path: str, field: tuple[str, ...]) -> str:
+    """ "FILE:LINE" of a field of the space in a file that has been read."""
+    import yaml
+
+    with open(path, encoding="utf-8") as file:
+        return f"{shown(path)}:{_line(yaml.compose(file, Loader=yaml.SafeLoader), field)}"
 
 
 def _line(root: Any, field: tuple[str, ...]) -> int:

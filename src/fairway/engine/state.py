@@ -10,7 +10,7 @@ from fairway.engine.scopegraph import ScopeGraph
 from fairway.spec.artifact import ArtifactRef
 from fairway.spec.event import Index, RunOptions, address
 from fairway.spec.graph import Graph, Node
-from fairway.spec.outcome import ErrorInfo, Outcome
+from fairway.spec.outcome import ErrorInfo, Outcome, TrialNotes
 from fairway.spec.resources import Resources
 
 SETTLED = frozenset({"succeeded", "cached", "skipped", "failed", "cancelled"})
@@ -53,10 +53,10 @@ class NodeState:
     """One node in one scope: its tasks by index, counted by status.
 
     Of a paced node `beside` says by index which of the trials before it had not ended when it was begun; of the node it is paced by `told`
-    keeps what `history` has made of each that has.
+    keeps what `history` has made of each that has, `blocks` of those in a row that all have, by the first.
     """
 
-    __slots__ = ("beside", "counts", "ended_at", "groups", "items", "node", "started_at", "told", "tolerant")
+    __slots__ = ("beside", "blocks", "counts", "ended_at", "groups", "items", "node", "started_at", "told", "tolerant")
 
     def __init__(self, node: Node, tolerant: bool, groupings: tuple[tuple[int, ...], ...]) -> None:
         self.node = node
@@ -68,6 +68,7 @@ class NodeState:
         self.ended_at = 0.0
         self.beside: dict[Index, tuple[int, ...]] = {}
         self.told: dict[Index, Any] = {}
+        self.blocks: dict[Index, str] = {}
 
     @property
     def settled(self) -> bool:
@@ -206,8 +207,9 @@ class RunState:
         self.failures: list[tuple[str, str, Index]] = []
         self.retries: list[tuple[float, int, str, str, tuple[Index, ...]]] = []  # a heap
         self.tries: dict[str, int] = {}
-        self.memo: dict[str, tuple[str, Mapping[str, ArtifactRef], Mapping[str, float]]] = {}
+        self.memo: dict[str, tuple[str, Mapping[str, ArtifactRef], Mapping[str, float], TrialNotes | None]] = {}
         self.noted: dict[tuple[str, str, Index], Mapping[str, float]] = {}  # metrics of tasks that came from the cache
+        self.curves: dict[tuple[str, str, Index], TrialNotes] = {}  # the same of how trials went
         self.metrics: dict[str, float] = {}
         self.resumes = 0
 
@@ -230,6 +232,16 @@ class RunState:
         attempts = self.task(scope, node, index).attempts
         attempt = self.attempts.get(attempts[-1]) if attempts else None
         return attempt.outcome.metrics if attempt is not None and attempt.outcome is not None and len(attempt.items) == 1 else {}
+
+    def trial_of(self, scope: str, node: str, index: Index) -> TrialNotes | None:
+        """How the trial went that the task was (part of), by its last attempt or by that from which its result was taken."""
+        known = self.curves.get((scope, node, index))
+        if known is not None:
+            return known
+        attempts = self.task(scope, node, index).attempts
+        attempt = self.attempts.get(attempts[-1]) if attempts else None
+        items = attempt.outcome.items if attempt is not None and attempt.outcome is not None and len(attempt.items) == 1 else ()
+        return items[0].trial if items else None
 
     def counts(self) -> dict[str, int]:
         """Tasks by status."""

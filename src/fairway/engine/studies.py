@@ -25,11 +25,6 @@ class _Inline:
 _INLINE: Any = _Inline()
 
 
-def has_searches(state: RunState) -> bool:
-    """Is there a search among what runs?"""
-    return any(scope.index.paced for scope in state.scopes.values())
-
-
 def studies_of(state: RunState) -> list[Study]:
     """Every search that the run's graphs hold, with its trials so far; [] for a run without one.
 
@@ -38,19 +33,34 @@ def studies_of(state: RunState) -> list[Study]:
     return Studies().read(state)
 
 
+class _Known:
+    """Of one search the trials that have ended, up to the first that has not, and which of them no other of them beats."""
+
+    __slots__ = ("front", "trials")
+
+    def __init__(self) -> None:
+        self.trials: list[Trial] = []
+        self.front: list[Trial] = []
+
+
 class Studies:
-    """The searches of one run, for who asks again and again while it goes on: trials that have ended are read once."""
+    """The searches of one run, for who asks again and again while it goes on: a trial that has ended is looked at once."""
 
     def __init__(self) -> None:
         self._ended: dict[str, tuple[tuple[Any, ...], Trial]] = {}
+        self._known: dict[tuple[str, str, Index], _Known] = {}
+        self._resumes = 0
 
     def read(self, state: RunState) -> list[Study]:
         """As `studies_of`."""
+        if state.resumes != self._resumes:  # then what had ended may be tried again
+            self._resumes = state.resumes
+            self._known.clear()
         found: list[Study] = []
         for scope in state.scopes.values():
             for by, paced in scope.index.paced.items():
                 node = scope.nodes[paced.id]
-                outers = {index[:-1]: None for index in scope.nodes[by].items}
+                outers = scope.nodes[by].groups[tuple(range(len(paced.axes) - 1))]
                 found += [self._study(state, scope, node, scope.nodes[by], outer) for outer in outers]
         return found
 
@@ -58,14 +68,23 @@ class Studies:
         pace = paced.node.pace
         assert pace is not None
         told: Mapping[str, Any] = pace.told
-        asked = sum(1 for index in by.items if index[:-1] == outer)
-        trials: list[Trial] = []
-        for k in range(asked):
+        asked = by.groups[tuple(range(len(outer)))][outer].created
+        known = self._known.setdefault((scope.name, by.node.id, outer), _Known())
+        later: list[Trial] = []
+        directions = tuple(told.get("directions", ()))
+        for k in range(len(known.trials), asked):
             trial = self._trial(state, scope, by, (*outer, k))
             if trial is None:
                 break
-            trials.append(trial)
-        directions = tuple(told.get("directions", ()))
+            if not later and by.items[*outer, k].status in SETTLED:
+                known.trials.append(trial)
+                if trial.state == "complete":
+                    known.front.append(trial)
+            else:
+                later.append(trial)
+        best = best_of([*known.front, *later], directions)
+        chosen = set(best_of(known.front, directions))
+        known.front = [trial for trial in known.front if trial.number in chosen]
         space: dict[str, Any] = told.get("space", {})
         return Study(
             name=address(scope.name, by.node.id, outer),
@@ -77,8 +96,8 @@ class Studies:
             pruner=told.get("pruner", {}).get("kind", ""),
             asked=asked,
             parallel=pace.ahead,
-            trials=tuple(trials),
-            best=best_of(trials, directions),
+            trials=(*known.trials, *later),
+            best=best,
         )
 
     def _trial(self, state: RunState, scope: Scope, by: NodeState, index: Index) -> Trial | None:

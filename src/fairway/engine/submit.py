@@ -16,12 +16,12 @@ from fairway.engine.keys import environment_name, needs_lock
 from fairway.engine.library import StoreLibrary
 from fairway.engine.project import Project
 from fairway.engine.services import Services
-from fairway.errors import ConfigError, DefinitionError, NotFoundError, UnsupportedError
+from fairway.errors import DefinitionError, NotFoundError, UnsupportedError
 from fairway.executors.local import LocalExecutor
 from fairway.spec import event as ev
 from fairway.spec.artifact import ArtifactRef
 from fairway.spec.environment import Environment
-from fairway.spec.graph import Expr, Graph, Node, StepDef
+from fairway.spec.graph import Expr, Graph, Node, StepDef, secrets_of
 from fairway.spec.layout import BLOBS, SCRATCH, STREAMS
 from fairway.spec.ports import ArtifactStore, Inventory, run_now
 from fairway.spec.record import Record, field, record, replace, to_plain
@@ -47,8 +47,9 @@ class Submission(Record):
     environment: dict[str, Any] = field(default_factory=dict)
 
 
-def open_services(project: Project, *, grace_s: float = 10.0, file: str = "") -> Services:
-    """The ports of the local target. Raises StoreUnavailable if the home cannot be used. `file`: a pipeline's, about to be loaded."""
+def open_services(project: Project, *, grace_s: float = 10.0, file: str = "", root: str = "") -> Services:
+    """The ports of the local target. Raises StoreUnavailable if the home cannot be used. `file`: a pipeline's, about to be loaded; as a
+    module of a package from the folder `root`, if that is given."""
     from fairway.step.folder import FolderArtifactStore, FolderStreamStore
     from fairway.store import open_journal
 
@@ -57,8 +58,8 @@ def open_services(project: Project, *, grace_s: float = 10.0, file: str = "") ->
     grace_s = own.grace_s if own else grace_s
     executor.start()
     if file.endswith(".py") and not needs_lock(project.environment) and not project.environment.image:
-        found = find_slow_imports(file)
-        executor.import_ahead(os.path.basename(file).removesuffix(".py"), found, project.environment.variables)
+        name = os.path.relpath(file, root or os.path.dirname(file) or ".").removesuffix(".py").replace(os.sep, ".")
+        executor.import_ahead(name, find_slow_imports(file, root=root), project.environment.variables)
     return Services(
         home=project.home,
         journal=open_journal(project.journal),
@@ -97,7 +98,7 @@ class LocalPlace:
 
 
 def _executor_settings(project: Project) -> dict[str, Any]:
-    made: dict[str, Any] = {"source": project.root, "dotenv": project.secrets_file}
+    made: dict[str, Any] = {"source": project.root, "dotenv": project.secrets_file, "durability": project.durability}
     if own := project.targets.get("local"):
         limits = {"cpu": own.limits.cpu, "memory": own.limits.memory_bytes, "accelerators": own.limits.accelerators}
         made |= {"grace": own.grace_s} | {name: limit for name, limit in limits.items() if limit}
@@ -223,27 +224,17 @@ def user_name() -> str:
 
 
 def bind_params(graph: Graph, given: Mapping[str, Any]) -> dict[str, Any]:
-    """JSON values for all parameters. Raises ConfigError for unknown, missing or ill-typed ones."""
-    from fairway.dsl.params import coerce
+    """JSON values for all parameters. Raises ConfigError that names all unknown, missing and ill-typed ones."""
+    from fairway.dsl.params import bind
 
-    known = {p.name for p in graph.params}
-    for name in given:
-        if name not in known:
-            listed = ", ".join(sorted(known)) or "none"
-            raise ConfigError(f"pipeline {graph.name!r} has no parameter {name!r}", hint=f"its parameters: {listed}", where=graph.where)
-    values: dict[str, Any] = {}
-    for param in graph.params:
-        if param.name in given:
-            values[param.name] = coerce(param, given[param.name])
-        elif param.required:
-            raise ConfigError(
-                f"parameter {param.name!r} ({param.type or 'any type'}) has no value",
-                hint=f"give it: --{param.name.replace('_', '-')} …",
-                where=graph.where,
-            )
-        else:
-            values[param.name] = param.default
-    return values
+    return bind(graph, given, lambda name: _spell_param(name, graph))
+
+
+def _spell_param(name: str, graph: Graph) -> str:
+    """As it is given on the command line: `fairway tune` has options of its own, so what its target takes stands behind -p."""
+    from fairway.dsl.tuning import find_search
+
+    return f"-p {name}=" if find_search(graph) else f"--{name.replace('_', '-')} "
 
 
 def _param_ref(name: str, kind: str, value: Any, library: StoreLibrary, store: ArtifactStore, project: Project) -> ArtifactRef:
@@ -366,13 +357,7 @@ def _is_small(step: StepDef) -> bool:
 
 def _find_secrets(graph: Graph, services: Services) -> tuple[str, ...]:
     """Names of the secrets that the graph's steps take. Raises NotFoundError for one that the target does not have."""
-    where: dict[str, str] = {}
-    for node in graph.nodes:
-        for expr in node.inputs.values():
-            if expr.kind == "secret":
-                where.setdefault(expr.name, node.where)
-        for name in graph.steps[node.step].secrets:
-            where.setdefault(name, node.where)
+    where = secrets_of(graph)
     if where and services.place is not None:
         services.place.check_secrets(where)
     return tuple(where)
@@ -400,12 +385,22 @@ def _check_step(step: StepDef, inventory: Inventory, machine: str) -> None:
         if gang.replicas and inventory.facts.get("one_machine"):
             from fairway.executors.local import hint_for_excess
 
-            hint = hint_for_excess(gang, asked.cpu > most.cpu)
+            each, has = step.resources, most.accelerators
+            enough = each.memory_bytes <= most.memory_bytes and all(n <= has.get(kind, 0) for kind, n in each.accelerators.items())
+            hint = hint_for_excess(gang, asked.cpu > most.cpu, one_fits=enough and each.cpu <= most.cpu)
         together = f" for {gang.fewest} replicas" if asked is not step.resources and gang.fewest > 1 else ""
         raise UnsupportedError(f"step {step.name!r} asks for {' and '.join(lacks)}{together}", hint=hint, where=step.where)
 
 
 def _lock_environments(graph: Graph, project: Project) -> Graph:
+    if not any(node.pace is not None for node in graph.nodes):
+        return _locked(graph, project)
+    from fairway.engine.searching import free_suggestions, place_suggestions
+
+    return place_suggestions(_locked(free_suggestions(graph), project), project)
+
+
+def _locked(graph: Graph, project: Project) -> Graph:
     steps: dict[str, StepDef] = {}
     locked: dict[Environment, Environment] = {}
     default = Environment()

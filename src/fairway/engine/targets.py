@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from fairway.engine.project import SETTINGS_FILE, Project
@@ -182,10 +182,6 @@ def _kubernetes(name: str, read: _Table, root: str) -> TargetSettings:
     per_run = read.table.get("per-run", {})
     if not isinstance(per_run, dict):
         raise read.wrong("per-run", "must be a table", per_run, "write per-run = { max-pods = 20 }")
-    allowed = [setting.key for setting in LIMIT_SETTINGS]
-    for key in per_run:
-        if key not in allowed:
-            raise _Wrong(f"per-run.{key}", f"there is no setting {read.path}.per-run.{key}", nearest(key, tuple(allowed)))
     return TargetSettings(
         name=name,
         kind="kubernetes",
@@ -208,7 +204,7 @@ def _kubernetes(name: str, read: _Table, root: str) -> TargetSettings:
         pull_secrets=read.names("pull-secrets"),
         service_account=read.name("service-account"),
         limits=_limits(read),
-        per_run=_limits(_Table(f"{read.path}.per-run", per_run, "per-run.")),
+        per_run=_limits(read.inner("per-run", per_run, LIMIT_SETTINGS)),
         disk_bytes=read.memory("disk"),
         grace_s=read.duration("grace", 10.0),
         requests_per_s=read.number("requests-per-second", 20.0),
@@ -224,11 +220,7 @@ def _oidc(read: _Table) -> OidcSettings:
         return OidcSettings()
     if not isinstance(table, dict):
         raise read.wrong("oidc", "must be a table", table, 'write oidc = { issuer = "…", client-id = "…", roles = { "*" = "view" } }')
-    allowed = [setting.key for setting in OIDC_SETTINGS]
-    for key in table:
-        if key not in allowed:
-            raise _Wrong(f"oidc.{key}", f"there is no setting {read.path}.oidc.{key}", nearest(key, tuple(allowed)))
-    inner = _Table(f"{read.path}.oidc", table, "oidc.")
+    inner = read.inner("oidc", table, OIDC_SETTINGS)
     issuer = inner.matching("issuer", _URL, "an http(s) URL", "https://login.example.org")
     for key, value in (("issuer", issuer), ("client-id", inner.text("client-id"))):
         if not value:
@@ -267,6 +259,14 @@ class _Table:
 
     def __init__(self, path: str, table: Mapping[str, Any], prefix: str = "") -> None:
         self.path, self.table, self.prefix = path, table, prefix
+
+    def inner(self, name: str, table: Mapping[str, Any], settings: Sequence[Setting]) -> _Table:
+        """A table in this one, which may have those settings."""
+        allowed = tuple(setting.key for setting in settings)
+        for key in table:
+            if key not in allowed:
+                raise _Wrong(f"{name}.{key}", f"there is no setting {self.path}.{name}.{key}", nearest(key, allowed))
+        return _Table(f"{self.path}.{name}", table, f"{name}.")
 
     def wrong(self, key: str, expected: str, value: Any, hint: str) -> _Wrong:
         return _Wrong(self.prefix + key, f"{self.path}.{key} {expected}, not {value!r}", hint)

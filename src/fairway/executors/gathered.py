@@ -13,9 +13,10 @@ from fairway.spec.attempt import AttemptSpec
 from fairway.spec.gang import Gang
 from fairway.spec.outcome import Outcome, outcome_key
 from fairway.spec.ports import ArtifactStore
-from fairway.spec.record import Record, from_plain, record, replace, to_plain
+from fairway.spec.record import Record, from_plain, record, to_plain
 
-_SHRINK_AFTER_S = 15.0  # a gang that has lost a replica and may go on with fewer does not wait longer for one in its place
+_FEWER_AFTER_S = 30.0  # how long a gang that may begin with fewer waits for those that have no place
+_FEWER_AGAIN_S = 15.0  # the same after a loss, whether they have a place or not: others stand idle that had been at work
 
 
 class Replica(Pod):
@@ -33,7 +34,7 @@ class Gathered:
     """One gang. `phase`: "held" (by the target's limits), "line" (it has no Job), "gathering", "running", "leaving" (its Job goes;
     `retries`: to be made again). `lack`: of room, when that was last looked at; `why`: what its driver was told. `tracked` is None until
     a driver asks for it, and again when it has its outcome. `together`: somebody else sees to it that all or none of its pods get a
-    place. `gone`: its Job is deleted."""
+    place. `gone`: its Job is deleted. `fenced`: nobody else reaches its pods, as far as the cluster lets us (`bare`: why it does not)."""
 
     def __init__(self, id: str, run: str) -> None:
         self.id, self.run = id, run
@@ -41,10 +42,10 @@ class Gathered:
         self.meeting = Meeting(Gang(1), patience_s=0.0, grace_s=0.0)
         self.pods: dict[str, Replica] = {}
         self.removed_jobs: set[str] = set()
-        self.phase, self.job, self.why, self.lack = "held", "", "", ""
+        self.phase, self.job, self.why, self.lack, self.bare = "held", "", "", "", ""
         self.rounds = 0
         self.since = self.asked_at = self.not_before = self.looked_at = 0.0
-        self.together = self.busy = self.retries = self.removing = self.gone = False
+        self.together = self.busy = self.retries = self.removing = self.gone = self.fenced = False
         self.news = asyncio.Event()
         self._spec: AttemptSpec | None = None
 
@@ -58,11 +59,16 @@ class Gathered:
     def renew(self, grace_s: float) -> None:
         """Nobody has come yet."""
         gang = self.spec.step.gang
-        if self.spec.step.kind == "container":  # its variables say how many they are before anybody has come
-            gang = replace(gang, min_replicas=0)
-        elastic = self.spec.n > 1 and gang.fewest < gang.replicas
-        patience_s = min(gang.start_timeout_s, _SHRINK_AFTER_S) if elastic else gang.start_timeout_s
-        self.meeting = Meeting(gang, patience_s=patience_s, grace_s=grace_s)
+        again = self.spec.n > 1
+        fewer_s = _FEWER_AGAIN_S if again else _FEWER_AFTER_S
+        self.meeting = Meeting(gang, patience_s=gang.start_timeout_s, grace_s=grace_s, fewer_s=fewer_s)
+        self.meeting.is_short = again
+
+    def look_round(self) -> None:
+        """Are those on the way that have not come? Else it is short of room."""
+        there = self.meeting.there
+        on_the_way = any(pod.placed and pod.index not in there for pod in self.pods.values())
+        self.meeting.is_short = self.spec.n > 1 or not on_the_way
 
     @property
     def spec(self) -> AttemptSpec:

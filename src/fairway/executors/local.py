@@ -18,19 +18,22 @@ from fairway.spec.gang import LOOPBACK, Gang, World
 from fairway.spec.layout import BLOBS
 from fairway.spec.outcome import ErrorInfo, Outcome, outcome_key
 from fairway.spec.ports import Inventory, Observation
-from fairway.spec.record import to_plain
+from fairway.spec.record import from_plain, replace, to_plain
+from fairway.spec.retry import may_retry, wait_s
 from fairway.step.folder import FolderArtifactStore
 from fairway.step.parcel import Parcels
 from fairway.step.processes import count_cores
 from fairway.step.workerprocess import WorkerProcess
 
+_RESTART_S = 5.0  # beyond its wait, a gang's next attempt has come after this long, or does not come
+_LONG_S = 5.0
 _encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 
 
 class LocalExecutor:
     """The executor `local`. `settings`: "source" (the folder in which the user edits the bundle's files), "dotenv" (a path), "cpu" (cores),
     "memory" (bytes), "accelerators" (counts by kind; all in place of what the machine has), "grace" (seconds between SIGTERM and SIGKILL
-    after a timeout; 10).
+    after a timeout; 10), "durability" ("process" or "power": what an attempt's outputs and checkpoints survive).
 
     Nothing starts before `start`, `prewarm` or the first `submit`. A worker that dies is replaced, and what it ran is reported as lost.
     """
@@ -49,6 +52,7 @@ class LocalExecutor:
         self._preparing: dict[str, list[tuple[AttemptSpec, dict[str, list[int]]]]] = {}  # lock -> those that wait for their environment
         self._made: list[tuple[str, str | FairwayError]] = []  # lock, and its Python or why there is none; filled by threads
         self._queued_at: dict[str, float] = {}
+        self._lost: dict[str, int] = {}  # task of a gang -> how many of its attempts were lost
         self._changed: list[str] = []
         self._pythons: dict[str, str] = {}
         self._wake_reader, self._wake_writer = os.pipe()
@@ -121,6 +125,7 @@ class LocalExecutor:
         """Blocks on the worker's socket."""
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
         while True:
+            due = self._release()
             if self._changed:
                 changed, self._changed = self._changed, []
                 return changed
@@ -128,9 +133,9 @@ class LocalExecutor:
             poller.register(self._wake_reader, select.POLLIN)
             if self._worker.channel is not None:
                 poller.register(self._worker.channel.fileno(), select.POLLIN | (select.POLLOUT if self._worker.channel.pending else 0))
-            patience = None if deadline is None else max(0.0, deadline - time.monotonic()) * 1000
-            ready = {fd for fd, _ in poller.poll(patience)}
-            if not ready:
+            moments = [moment for moment in (deadline, due) if moment]
+            ready = {fd for fd, _ in poller.poll(max(0.0, min(moments) - time.monotonic()) * 1000 if moments else None)}
+            if not ready and deadline is not None and time.monotonic() >= deadline:
                 return []
             if self._worker.channel is not None and self._worker.channel.fileno() in ready:
                 self._receive()
@@ -146,6 +151,11 @@ class LocalExecutor:
         if self._worker.channel is not None:
             found[self._worker.channel.fileno()] = bool(self._worker.channel.pending)
         return found
+
+    def due_in(self) -> float | None:
+        """Seconds after which `wait` has something to do although no descriptor says so; None if it has not."""
+        due = self._release()
+        return max(0.0, due - time.monotonic()) if due else None
 
     def wake(self) -> None:
         """A byte into the self-pipe."""
@@ -257,6 +267,8 @@ class LocalExecutor:
 
     def _frame(self, attempt: AttemptSpec, devices: dict[str, list[int]]) -> dict[str, Any]:
         source, queued_at = self._settings.get("source", ""), self._queued_at.pop(attempt.id, 0.0)
+        if self._settings.get("durability") == "power":
+            attempt = replace(attempt, context={**attempt.context, "durability": "power"})
         frame = self._parcels.frame(attempt, grace_s=self._settings.get("grace", 10.0), queued_at=queued_at, source=source)
         if attempt.step.gang.replicas:
             frame["hold"] = True  # its ranks have ended when its process has
@@ -296,17 +308,55 @@ class LocalExecutor:
             return
         for frame in frames:
             for id in frame["ids"]:
-                if self._running.pop(id, None) is not None:
-                    self._machine().give_back(id)
+                attempt = self._running.pop(id, None)
+                if attempt is not None:
+                    self._free(attempt)
                     self._changed.append(id)
         self._dispatch()
+
+    def _free(self, attempt: AttemptSpec) -> None:
+        """Its room is for others, but for that of a gang which is about to start again."""
+        again_s = self._find_restart(attempt) if attempt.step.gang.replicas else None
+        if again_s is None:
+            self._machine().give_back(attempt.id)
+        else:
+            self._machine().keep(attempt, time.monotonic() + again_s + _RESTART_S)
+
+    def _find_restart(self, attempt: AttemptSpec) -> float | None:
+        """After how long a gang that has ended starts again, by the rule that the engine goes by; None if it does not, or others may use
+        the time."""
+        task, retry = f"{attempt.run}/{attempt.items[0].task}", attempt.step.retry
+        try:
+            outcome = from_plain(Outcome, json.loads(self._store.get(outcome_key(attempt.run, attempt.id))))
+        except (FairwayError, ValueError):
+            return None
+        error = outcome.error or next((item.error for item in outcome.items if item.status == "failed"), None)
+        lost = self._lost.pop(task, 0)
+        if error is None:
+            return None
+        lost += error.kind == "lost"
+        pause_s = wait_s(retry, attempt.id, attempt.n)
+        if not may_retry(retry, error, attempt.n, lost) or pause_s > _LONG_S:
+            return None
+        self._lost[task] = lost
+        return pause_s
+
+    def _release(self) -> float:
+        """Others get what a gang has not come back for. Returns when (monotonic) the next time runs out, 0 if none does."""
+        if self._slots is None:
+            return 0.0
+        before = self._slots.free()
+        due = self._slots.release(time.monotonic())
+        if self._slots.free() != before:
+            self._dispatch()
+        return due
 
     def _lose_worker(self) -> None:
         """The worker died: nothing of what it started may go on, and its attempts are lost unless their outcomes are there."""
         lost, self._running = self._running, {}
         for attempt in lost.values():
-            self._machine().give_back(attempt.id)
             self._conclude(attempt, ErrorInfo("lost", "FW-LOST", "the worker that ran it died", hint="it is tried again by itself"))
+            self._free(attempt)
         self._dispatch()
 
     def _conclude(self, attempt: AttemptSpec, error: ErrorInfo) -> None:
@@ -322,11 +372,12 @@ class LocalExecutor:
             return
 
 
-def hint_for_excess(gang: Gang, cores: bool) -> str:
-    """What to do about an attempt that asks for more than this machine has: of cores, or of memory and devices."""
+def hint_for_excess(gang: Gang, cores: bool, *, one_fits: bool = True) -> str:
+    """What to do about an attempt that asks for more than this machine has: of cores, or of memory and devices. `one_fits`: it has enough
+    for one of the gang's replicas."""
     if not gang.replicas:
         return "ask for less, or run it on a bigger target"
-    fewer = "" if gang.min_replicas else "min_replicas=1 of fw.gang lets it start with fewer here, "
+    fewer = "" if gang.min_replicas or not one_fits else "min_replicas=1 of fw.gang lets it start with fewer here, "
     if cores:
         return f"{fewer}cpu=0.5 of the step asks for less, and `cpu = 8` under [targets.local] in fairway.toml lets ranks share cores"
     return f"{fewer or 'ask for less, '}or run it on a target that has as much (--on)"

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from math import inf
 
 from fairway.spec.gang import Gang, World
 from fairway.spec.outcome import ErrorInfo, Outcome, Usage
 from fairway.spec.record import Record, record, replace
 
+_HEARD = 2  # the weight of an error that only tells of a connection to another
 _ECHO = re.compile(
     r"connection (?:was )?(?:reset|closed|refused|aborted)|closed by (?:the )?(?:remote )?peer|broken pipe|EOF|timed? ?out|unavailable|"
     r"nccl|gloo|socket|rendezvous|heartbeat|peer",
@@ -62,12 +64,21 @@ class End(Record):
             return None
         return self.outcome.error or next((item.error for item in self.outcome.items if item.status == "failed"), None)
 
+    @property
+    def has_skipped(self) -> bool:
+        """It ended the task as one that is not needed: what others say of connections to it is no failure."""
+        return self.outcome is not None and any(item.status == "skipped" for item in self.outcome.items)
+
 
 class Meeting:
-    """One gang's. `patience_s`: how long those that are there wait for the others; `grace_s`: how long ranks may take to end when told."""
+    """One gang's. `patience_s`: how long those that are there wait for the others; `grace_s`: how long ranks may take to end when told.
+    `fewer_s`: after how long as many as it needs at least begin without the others, where nobody knows when those will come
+    (`is_short`)."""
 
-    def __init__(self, gang: Gang, *, patience_s: float, grace_s: float) -> None:
+    def __init__(self, gang: Gang, *, patience_s: float, grace_s: float, fewer_s: float = inf) -> None:
         self.gang, self.patience_s, self.grace_s = gang, patience_s, grace_s
+        self.fewer_s = fewer_s
+        self.is_short = False
         self.expected = gang.replicas
         self.there: dict[int, Coming] = {}
         self.met: Met | None = None
@@ -75,6 +86,8 @@ class Meeting:
         self.began_at = 0.0
         self.failed_at = 0.0
         self.late: set[int] = set()
+        self._still: set[int] = set()
+        self._stood = False
         self._replaced: set[str] = set()
         self._done = False
         self._wish: ErrorInfo | None = None
@@ -117,7 +130,8 @@ class Meeting:
             return False
         if len(self.there) >= self.expected:
             return True
-        return self.is_overdue(now) and len(self.there) >= self.gang.fewest
+        waited = self.is_overdue(now) or (self.is_short and bool(self.began_at) and now - self.began_at >= self.fewer_s)
+        return waited and len(self.there) >= self.gang.fewest
 
     def is_overdue(self, now: float) -> bool:
         """Have those that are there waited long enough?"""
@@ -141,15 +155,26 @@ class Meeting:
         if replica not in self.ends:
             self._note(End(replica, now, outcome, stopped=stopped))
 
-    def fail(self, replica: int, error: ErrorInfo, now: float) -> None:
-        """A replica's pod has ended without a word of its own."""
+    def fail(self, replica: int, error: ErrorInfo, now: float, *, stopped: bool = False) -> None:
+        """A replica's pod has ended without a word of its own. `stopped`: because it was told to."""
         if replica not in self.ends:
-            self._note(End(replica, now, error=error))
+            self._note(End(replica, now, error=error, stopped=stopped))
 
     def give_up(self, error: ErrorInfo, now: float) -> None:
         """Somebody wishes that it ends; that is then the outcome."""
         self._wish = self._wish or error
         self.failed_at = self.failed_at or now
+
+    def note_still(self, replica: int, still: bool) -> bool:
+        """None of a replica's ranks reports progress any more, or one does again. True if now, for the first time, all stand still."""
+        (self._still.add if still else self._still.discard)(replica)
+        before, silent = self._stood, self.silent()
+        self._stood = before or (bool(silent) and self._still.issuperset(silent))
+        return self._stood and not before
+
+    def stop_for(self, replica: int) -> str:
+        """Why a replica has to end: "stall" (all stood still; it is to say where before it ends), else as `stop`."""
+        return "stall" if self._stood and replica in self._still else self.stop
 
     def release(self) -> None:
         """Its first replica has ended well, and the others were there for it only."""
@@ -176,10 +201,14 @@ class Meeting:
         if self._wish is not None:
             return Outcome(attempt, "failed", error=self._wish)
         failures = [end for end in self.ends.values() if end.failure is not None and not end.stopped]
+        in_order = sorted(self.ends.items())
+        skip = next((end.outcome for _, end in in_order if end.has_skipped), None)
+        if failures and skip is not None and all(self._weight(end) == _HEARD for end in failures):
+            return replace(skip, attempt=attempt, usage=_usage_of(self.ends.values(), skip.usage))
         if failures:
             return self._blame(attempt, failures)
-        first = self.ends[self.met.replicas[0]].outcome if self.met else None
-        assert first is not None  # all have ended well, so they had met and the first has reported
+        first = next((end.outcome for _, end in in_order if end.outcome is not None and not end.stopped), None)
+        assert first is not None  # all that had something to do have ended well, and the first of them has reported
         return replace(first, attempt=attempt, usage=_usage_of(self.ends.values(), first.usage))
 
     def _note(self, end: End) -> None:
@@ -215,7 +244,7 @@ class Meeting:
             return -1
         if error.kind == "lost":
             return 0 if end.at <= self.failed_at else 1
-        return 2 if _ECHO.search(error.message) else 0
+        return _HEARD if _ECHO.search(error.message) else 0
 
 
 def _lost(replica: int, why: str) -> ErrorInfo:
@@ -229,4 +258,5 @@ def _says_rank(message: str) -> bool:
 def _usage_of(ends: Iterable[End], first: Usage) -> Usage:
     """Of all replicas together: seconds of processors add up; of memory it is the most that one of them had."""
     all = [end.outcome.usage for end in ends if end.outcome is not None]
-    return replace(first, cpu_s=sum(one.cpu_s for one in all), peak_memory_bytes=max((one.peak_memory_bytes for one in all), default=0))
+    used = {"cpu_s": sum(one.cpu_s for one in all), "peak_memory_bytes": max((one.peak_memory_bytes for one in all), default=0)}
+    return replace(first, **used, writing_at=max((one.writing_at for one in all), default=0.0))  # it trains until the last one has

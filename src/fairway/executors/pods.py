@@ -16,6 +16,9 @@ from fairway.spec.outcome import ErrorInfo
 from fairway.spec.ports import Inventory, Observation
 from fairway.spec.resources import Resources
 
+GONE_S = 60.0  # how long after its grace a pod that is being deleted may take to be gone
+UNCLAIMED_S = 600.0  # how long after the server's start a pod may be there that no driver asks for
+UNHEARD_S = 5.0  # the same, where the cluster itself has given its node up
 _SAY_AGAIN_S = 30.0
 
 

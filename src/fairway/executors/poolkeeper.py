@@ -43,7 +43,7 @@ class PoolKeeper:
         try:
             owner = await whole.owners.service()
             token = whole.sign(pool.key)
-            await whole.create(render_pool_worker(name, pool.key, pattern, whole.settings, link=whole.link, token=token, owner=owner))
+            await whole.pods.create(render_pool_worker(name, pool.key, pattern, whole.settings, link=whole.link, token=token, owner=owner))
             pools.appear(name, pool.key)
         except FairwayError as error:
             whole.queue.give_back(name)

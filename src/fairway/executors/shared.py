@@ -29,6 +29,7 @@ class SharedLocalExecutor:
         self._artifacts = artifacts
         self._views: dict[str, LocalView] = {}
         self._attempts: dict[str, AttemptSpec] = {}
+        self._timer: asyncio.TimerHandle | None = None
         self._watched: dict[int, bool] = {}  # file descriptor -> do we wait until it can be written, too?
 
     async def start(self) -> None:
@@ -62,6 +63,8 @@ class SharedLocalExecutor:
     async def close(self) -> None:
         """Kill what runs and wait until the worker is gone."""
         self._forget_descriptors()
+        if self._timer is not None:
+            self._timer.cancel()
         await self.executor.close()
 
     def drop(self, view: LocalView) -> None:
@@ -107,6 +110,10 @@ class SharedLocalExecutor:
     def _listen(self) -> None:
         """A worker that has died is replaced by one with another socket."""
         loop = asyncio.get_running_loop()
+        due_in_s = self.executor.due_in()
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = loop.call_later(due_in_s, self._deliver) if due_in_s is not None else None
         wanted = self.executor.descriptors()
         if wanted == self._watched:
             return

@@ -20,6 +20,11 @@ def times(each: Resources, count: int) -> Resources:
     return replace(each, cpu=each.cpu * count, memory_bytes=each.memory_bytes * count, accelerators=devices)
 
 
+def _task_of(attempt: AttemptSpec) -> tuple[str, ...]:
+    """What all attempts of a task have in common."""
+    return (attempt.run, *(item.task for item in attempt.items))
+
+
 def _units(cores: float) -> int:
     """Parts of cores as whole numbers: floats would not add up to the whole again, and who needs it would wait for ever."""
     return round(cores * _UNITS_A_CORE)
@@ -30,7 +35,8 @@ class Slots:
 
     An attempt may pass one that waits only if it leaves it everything it waits for: what a waiting attempt wants counts as taken for all
     behind it. Devices are handed out by number, so that two attempts never share one. A gang gets all that its replicas want at once, or
-    waits with nothing in its hands: no two can wait for each other.
+    waits with nothing in its hands: no two can wait for each other. One that starts again may keep what it holds: two that compete would
+    otherwise take turns, each losing what it did since its last checkpoint.
     """
 
     def __init__(self, total: Resources) -> None:
@@ -40,6 +46,7 @@ class Slots:
         self._devices = {kind: list(range(count)) for kind, count in total.accelerators.items()}
         self._queue: deque[AttemptSpec] = deque()
         self._held: dict[str, tuple[Resources, dict[str, list[int]]]] = {}
+        self._kept: dict[tuple[str, ...], tuple[str, float]] = {}  # task -> its attempt that has ended, and until when
 
     def __len__(self) -> int:
         return len(self._queue)
@@ -79,8 +86,13 @@ class Slots:
         return min(counts)
 
     def add(self, attempt: AttemptSpec) -> None:
-        """Put it at the end of the queue."""
-        self._queue.append(attempt)
+        """Put it at the end of the queue; at its beginning, with what was kept for it, if it is a restart."""
+        kept = self._kept.pop(_task_of(attempt), None)
+        if kept is None:
+            self._queue.append(attempt)
+        else:
+            self.give_back(kept[0])
+            self._queue.appendleft(attempt)
 
     def drop(self, attempt: AttemptSpec) -> bool:
         """Take it out of the queue; False if it is not there."""
@@ -125,6 +137,18 @@ class Slots:
         self._memory += wanted.memory_bytes
         for kind, ids in devices.items():
             self._devices[kind] = sorted(self._devices[kind] + ids)
+
+    def keep(self, attempt: AttemptSpec, until: float) -> None:
+        """It has ended and will soon be tried again: until then nobody else gets what it holds."""
+        self._kept[_task_of(attempt)] = attempt.id, until
+
+    def release(self, now: float) -> float:
+        """Give back what was kept for those that have not come. Returns until when the next is kept, 0 if none is."""
+        for task, (id, until) in list(self._kept.items()):
+            if until <= now:
+                del self._kept[task]
+                self.give_back(id)
+        return min((until for _, until in self._kept.values()), default=0.0)
 
     def _hold(self, id: str, wanted: Resources) -> dict[str, list[int]]:
         self._cpu -= _units(wanted.cpu)

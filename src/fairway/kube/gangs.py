@@ -1,4 +1,5 @@
-"""A gang as Kubernetes objects: an Indexed Job whose pods are its replicas, and what tells a scheduler that they belong together. Pure.
+"""A gang as Kubernetes objects: an Indexed Job whose pods are its replicas, what keeps others off their ports, and what tells a scheduler
+that they belong together. Pure.
 
 The Job never makes a pod twice: a gang that has lost one starts again as another attempt. Its pods report to the server where they are;
 neither a Service nor the cluster's DNS is needed.
@@ -21,17 +22,22 @@ INDEX = "batch.kubernetes.io/job-completion-index"
 _MIN_PARALLELISM = "kueue.x-k8s.io/job-min-parallelism"
 _SAME_COMPLETIONS = "kueue.x-k8s.io/job-completions-equal-parallelism"
 _GROUP = "replicas"
+_TOLD_VOLUME, _TOLD_FOLDER = "told", "/etc/fairway-gang"  # where `fetch` sees what the kubelet knows of its pod
 HOSTS = "etc/hosts"
 """Where in a pod's home `fetch` writes the names of the others."""
+TOLD = "gang.fairway.dev"
+"""The domain of the annotations that say what a pod's program is told; that of KEY is the world's key, once all of it is said."""
+KEY = "key"
 Object = dict[str, Any]
 
 
 @record
 class Program(Record):
-    """What a container step's gang runs: the command line, and variables in which $(FAIRWAY_REPLICA) stands for the replica's number."""
+    """What a container step's gang runs: the command line, and the names of the variables that say who each one is. Their values are known
+    when the replicas have met, and stand in annotations of their pods, from where the kubelet takes them when the program starts."""
 
     argv: tuple[str, ...]
-    variables: dict[str, str]
+    variables: tuple[str, ...]
 
 
 def render_gang(
@@ -55,15 +61,17 @@ def render_gang_of_programs(
     scheduler: str = "",
 ) -> list[Object]:
     """The same of a container step. Its image need have nothing but the program: who it is stands in its variables, where the others are
-    in its /etc/hosts, which `fetch` writes before the program starts."""
+    in its /etc/hosts, which `fetch` writes before the program starts. `fetch` ends when the pod's kubelet knows the variables."""
     pod = manifests.render_container_step(spec, settings, link=link, token=token, owner=owner, argv=program.argv)
     (main,) = pod["spec"]["containers"]
     for container in pod["spec"]["initContainers"]:
-        container["env"].append(_index())
+        container["env"] += [_index(), {"name": "FAIRWAY_TOLD", "value": _TOLD_FOLDER}]
     given = {entry["name"] for entry in main["env"]}
-    named = [{"name": name, "value": value} for name, value in program.variables.items() if name not in given]
-    main["env"] = [_index(), *named, *main["env"]]
+    main["env"] = [*(_told(name) for name in program.variables if name not in given), *main["env"]]
     home = next(mount["name"] for mount in main["volumeMounts"] if mount["mountPath"] == HOME)
+    pod["spec"]["volumes"].append({"name": _TOLD_VOLUME, "downwardAPI": {"items": [{"path": KEY, "fieldRef": _field(KEY)}]}})
+    for container in pod["spec"]["initContainers"]:
+        container["volumeMounts"] = [*container["volumeMounts"], {"name": _TOLD_VOLUME, "mountPath": _TOLD_FOLDER, "readOnly": True}]
     main["volumeMounts"] = [*main["volumeMounts"], {"name": home, "mountPath": "/etc/hosts", "subPath": HOSTS, "readOnly": True}]
     return wrap(pod, GANG_CONTAINER, spec, settings, owner=owner, scheduler=scheduler)
 
@@ -105,7 +113,19 @@ def wrap(pod: Object, role: str, spec: AttemptSpec, settings: ClusterSettings, *
     }
     if queue:
         job["spec"]["suspend"] = True  # Kueue starts it, when all of it has room
-    return [*group, job]
+    return [*group, render_fence(spec, settings, owner), job]
+
+
+def render_fence(spec: AttemptSpec, settings: ClusterSettings, owner: Mapping[str, Any]) -> Object:
+    """Only its own pods may connect to a gang's: most frameworks let in whoever reaches their ports. Nothing else calls its pods (agents
+    call the server), and what these call is not restrained. A policy beside it can allow more: Kubernetes adds them up."""
+    own: Object = {"podSelector": {"matchLabels": {ATTEMPT: spec.id}}}
+    return {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": _meta(spec, settings, owner),
+        "spec": {**own, "policyTypes": ["Ingress"], "ingress": [{"from": [own]}]},
+    }
 
 
 def index_of(pod: Mapping[str, Any]) -> int:
@@ -124,6 +144,14 @@ def has_place(pod: Mapping[str, Any]) -> bool:
     return bool(pod["spec"].get("nodeName"))
 
 
+def _field(name: str) -> Object:
+    return {"fieldPath": f"metadata.annotations['{TOLD}/{name}']"}
+
+
+def _told(name: str) -> Object:
+    return {"name": name, "valueFrom": {"fieldRef": _field(name)}}
+
+
 def _index() -> Object:
     return {"name": "FAIRWAY_REPLICA", "valueFrom": {"fieldRef": {"fieldPath": f"metadata.annotations['{INDEX}']"}}}
 
@@ -131,15 +159,20 @@ def _index() -> Object:
 def _pod_group(spec: AttemptSpec, settings: ClusterSettings, body: Object, owner: Mapping[str, Any], version: str) -> Object:
     """What the scheduler must know, as of Kubernetes 1.35 (v1alpha1: a Workload) and 1.36 (v1alpha2: a PodGroup); the pods name it."""
     policy = {"gang": {"minCount": spec.step.gang.fewest}}
-    meta = {
-        "name": spec.id,
-        "namespace": settings.namespace,
-        "labels": {**labels(settings), RUN: spec.run},
-        "ownerReferences": [owner_reference(owner)],
-    }
+    meta = _meta(spec, settings, owner)
     if version == "v1alpha1":
         body["workloadRef"] = {"name": spec.id, "podGroup": _GROUP}
         wanted: Object = {"podGroups": [{"name": _GROUP, "policy": policy}]}
         return {"apiVersion": "scheduling.k8s.io/v1alpha1", "kind": "Workload", "metadata": meta, "spec": wanted}
     body["schedulingGroup"] = {"podGroupName": spec.id}
     return {"apiVersion": "scheduling.k8s.io/v1alpha2", "kind": "PodGroup", "metadata": meta, "spec": {"schedulingPolicy": policy}}
+
+
+def _meta(spec: AttemptSpec, settings: ClusterSettings, owner: Mapping[str, Any]) -> Object:
+    """Of what is beside a gang's Job."""
+    return {
+        "name": spec.id,
+        "namespace": settings.namespace,
+        "labels": {**labels(settings), RUN: spec.run},
+        "ownerReferences": [owner_reference(owner)],
+    }

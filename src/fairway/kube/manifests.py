@@ -19,7 +19,7 @@ from fairway.spec.placement import Placement, Volume
 from fairway.spec.record import Record, record, replace, to_plain
 from fairway.spec.resources import Resources
 from fairway.step.boot import BOOT
-from fairway.step.program import HOME, WORK
+from fairway.step.program import HOME, WORK, checkpoint_path
 
 TMP, SHM = "/tmp", "/dev/shm"
 RUN, ATTEMPT, ROLE, POOL = "fairway.dev/run", "fairway.dev/attempt", "fairway.dev/role", "fairway.dev/pool"
@@ -106,6 +106,7 @@ def render_container_step(
     main["env"] = [
         *_user_variables(placement),
         _variable("FAIRWAY_SEED", str(seed)),
+        *(_variable("FAIRWAY_CHECKPOINTS", checkpoint_path(spec.run, item.task)) for item in spec.items[:1]),
         *(_variable(name, value.replace("$", "$$")) for name, value in spec.environment.variables.items()),
         *(_secret_variable(name, name, settings) for name in spec.secrets),
     ]
@@ -230,8 +231,9 @@ def _pod(name: str, role: str, spec: AttemptSpec, settings: ClusterSettings) -> 
     return {"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": body}
 
 
-def _container(name: str, image: str, placement: Placement) -> dict[str, Any]:
-    container: dict[str, Any] = {
+def restricted_container(name: str, image: str, placement: Placement) -> dict[str, Any]:
+    """A container of the restricted Pod Security Standard, which works in its home."""
+    return {
         "name": name,
         "image": image,
         "workingDir": HOME,
@@ -242,6 +244,10 @@ def _container(name: str, image: str, placement: Placement) -> dict[str, Any]:
         },
         "terminationMessagePolicy": "FallbackToLogsOnError",
     }
+
+
+def _container(name: str, image: str, placement: Placement) -> dict[str, Any]:
+    container = restricted_container(name, image, placement)
     if placement.variables_from:
         container["envFrom"] = [_variables_from(source) for source in placement.variables_from]
     return container

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from fairway.errors import ConfigError
-from fairway.kube.manifests import Link, labels, merge, owner_reference, render_resources
+from fairway.kube.manifests import Link, labels, merge, owner_reference, render_resources, restricted_container
 from fairway.kube.placing import render_affinity, render_selector, render_tolerations
 from fairway.kube.serving_boot import SERVING_BOOT
 from fairway.kube.target import ClusterSettings
@@ -275,15 +275,7 @@ def render_pod(placement: Placement, settings: ClusterSettings, *, grace_s: floa
 def render_container(image: str, placement: Placement) -> Object:
     """A container of the restricted standard that is told to go only once everybody has heard of it."""
     return {
-        "name": MAIN,
-        "image": image,
-        "workingDir": HOME,
-        "securityContext": {
-            "allowPrivilegeEscalation": False,
-            "capabilities": {"drop": ["ALL"]},
-            "readOnlyRootFilesystem": not placement.writable_root,
-        },
-        "terminationMessagePolicy": "FallbackToLogsOnError",
+        **restricted_container(MAIN, image, placement),
         # A pod is taken out of tables and Services while it is being ended, not before: so it answers for a moment more.
         "lifecycle": {"preStop": {"exec": {"command": ["python3", "-c", f"import time; time.sleep({NOTICE_S})"]}}},
     }

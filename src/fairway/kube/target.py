@@ -5,6 +5,9 @@ from __future__ import annotations
 from fairway.spec.record import Record, field, record
 from fairway.spec.target import TargetSettings, user_secrets
 
+CAPABILITIES = frozenset({"CONTAINER", "IMAGE", "POOL", "VOLUME", "GPU", "GANG"})
+"""What a namespace can do. Whether there are accelerators only its scheduler knows."""
+
 
 @record
 class ClusterSettings(Record):

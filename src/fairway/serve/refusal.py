@@ -45,6 +45,15 @@ class Refused(Exception):
         return {"error": error, "id": id}
 
 
+def too_large(limit: int, size: int) -> Refused:
+    """A body over the limit. `size` 0: it did not say how large it would be."""
+    came = f"{size / 1e6:.1f} MB" if size else "more"
+    return Refused(
+        413, "FW-TOO-LARGE", f"the body is too large: came {came}, at most {limit / 1e6:.1f} MB is taken",
+        hint="send fewer rows at once, or serve with a larger limit: --limits body_bytes=…",
+    )  # fmt: skip
+
+
 CODES: dict[str, tuple[tuple[int, ...], str]] = {
     "FW-REQUEST": ((400, 414, 431), "The request itself cannot be read: its head, its form, a header, lengths that do not fit its body."),
     "FW-NOT-JSON": ((400,), "The body is not JSON; it says at which byte."),

@@ -10,7 +10,7 @@ from typing import Any
 
 from fairway.spec.artifact import ArtifactRef
 from fairway.spec.graph import Graph
-from fairway.spec.outcome import ErrorInfo, Outcome
+from fairway.spec.outcome import ErrorInfo, Outcome, TrialNotes
 from fairway.spec.record import Record, field, from_plain, record, to_plain
 
 Index = tuple[int, ...]
@@ -93,8 +93,8 @@ class AttemptPlanned(Record):
 
 @record
 class CachedItem(Record):
-    """An item whose outputs were found in the cache. `run` and `task` made them, and had logged `metrics` last. Of a dynamic task it is its
-    graph (a digest) instead, whose tasks are looked up one by one."""
+    """An item whose outputs were found in the cache. `run` and `task` made them, and had logged `metrics` last; `trial` is how that went if
+    it was (part of) a trial. Of a dynamic task it is its graph (a digest) instead, whose tasks are looked up one by one."""
 
     index: Index
     key: str
@@ -103,6 +103,7 @@ class CachedItem(Record):
     task: str = ""
     graph: str = ""
     metrics: dict[str, float] = field(default_factory=dict)
+    trial: TrialNotes | None = None
 
 
 @record

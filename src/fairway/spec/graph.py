@@ -44,7 +44,8 @@ class Expr(Record):
     - "secret": the secret `name`
     - "at": `args[0]`, which lies on axis `name`, at the index on it that `args[1]` is
     - "history": how the tasks of node `name`, by which another is paced, have ended so far (for that other node: those before it), along
-    its last axis; see `fairway.engine.trialhistory`. Whoever else asks gets it when all have ended
+    its last axis, or (`output` "ended" and "rest") the same in two parts; see `fairway.engine.trialhistory`. Whoever else asks gets it when
+    all have ended
     - "run": a fact of the run, `name` in "id", "status", "error" (only in the exit handler), "started_at"
     """
 
@@ -192,3 +193,15 @@ class Graph(Record):
     doc: str = ""
     where: str = ""
     version: int = GRAPH_VERSION
+
+
+def secrets_of(graph: Graph) -> dict[str, str]:
+    """The secrets that the graph's steps take, each with the line that asks for it."""
+    found: dict[str, str] = {}
+    for node in graph.nodes:
+        for expr in node.inputs.values():
+            if expr.kind == "secret":
+                found.setdefault(expr.name, node.where)
+        for name in graph.steps[node.step].secrets:
+            found.setdefault(name, node.where)
+    return found

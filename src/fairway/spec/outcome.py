@@ -56,10 +56,12 @@ class Usage(Record):
 @record
 class TrialNotes(Record):
     """What a trial of a search leaves for those after it: `reports` are (step, value) of its first metric while it ran, at most
-    `spec.study.MOST_REPORTS` of them; `attrs` is what the pruner remembers of it, as JSON."""
+    `spec.study.MOST_REPORTS` of them; `attrs` is what the pruner remembers of it, as JSON; `said` are those of the search's metrics that
+    it has logged, whatever their values were."""
 
     reports: tuple[tuple[float, float], ...] = ()
     attrs: dict[str, Any] = field(default_factory=dict)
+    said: tuple[str, ...] = ()
 
 
 @record

@@ -283,6 +283,12 @@ class FrameworkBeside(Framework, Protocol):
     options: Mapping[str, str]
     """Keywords of `fw.gang` that are this framework's own, with what each does. Where absent or not named there, none is taken."""
 
+    ahead: Sequence[str]
+    """Modules that the framework loads only when it is used: they are loaded in idle time for a gang that has to start again. None of them
+    may start a thread."""
+    tag: str
+    """Of a launcher: a pattern for what it puts before each line of a rank, whose number is the group "rank"."""
+
     def check(self, gang: Gang) -> str:
         """What is wrong with the gang for this framework, in one sentence; "" if nothing is."""
         ...

@@ -11,6 +11,8 @@ SUGGESTION = "_suggestion"
 """The output of a node that suggests parameters that holds what its sampler has to remember of this trial."""
 SAMPLER_STATE = "_state"
 """That which holds what the sampler has to remember from one suggestion to the next."""
+SEARCHED = "_graph"
+"""The input of a trial that is a graph, not code, which holds it as JSON."""
 PRUNED = "pruned"
 """Why a trial that was ended early counts as skipped."""
 MOST_REPORTS = 256

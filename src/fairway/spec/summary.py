@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from fairway.spec.artifact import ArtifactRef
+from fairway.spec.outcome import TrialNotes
 from fairway.spec.record import Record, field, record
 
 
@@ -48,7 +49,8 @@ GRAPH_OUTPUT = "(graph)"
 
 @record
 class CacheEntry(Record):
-    """A task's outputs by its cache key. A dynamic task's one output is `GRAPH_OUTPUT`: the graph that its body made."""
+    """A task's outputs by its cache key. A dynamic task's one output is `GRAPH_OUTPUT`: the graph that its body made. `trial`: how it went,
+    if it was (part of) a trial of a search."""
 
     key: str
     run: str
@@ -56,3 +58,4 @@ class CacheEntry(Record):
     outputs: dict[str, ArtifactRef]
     at: float = 0.0
     metrics: dict[str, float] = field(default_factory=dict)
+    trial: TrialNotes | None = None

@@ -10,7 +10,6 @@ import os
 import select
 import signal
 import sys
-import time
 from collections import deque
 from collections.abc import Callable, Mapping, MutableMapping
 from typing import Any
@@ -37,8 +36,8 @@ _OURS = (
     "ATTEMPT",
     "POOL",
     "POD",
-    "NODE",
     "REPLICA",
+    "TOLD",
     "SLOTS",
     "PATIENCE_S",
     "GRACE_S",
@@ -64,6 +63,7 @@ class Settings:
         self.attempt, self.pool = found["ATTEMPT"] or named, found["POOL"] or named
         self.pod = found["POD"] or os.uname().nodename
         self.replica, self.address = int(found["REPLICA"] or -1), environ.get("POD_IP", "")
+        self.told = found["TOLD"]
         self.slots = int(found["SLOTS"] or 1)
         self.patience_s = float(found["PATIENCE_S"] or PATIENCE_S)
         self.cache_bytes = int(found["CACHE_BYTES"] or _CACHE_BYTES)
@@ -216,12 +216,6 @@ def guarded(main: Callable[[], int]) -> int:
     except FairwayError as error:
         say(f"fairway: {error.message}" + (f" ({error.hint})" if error.hint else ""))
         return 1
-
-
-def await_threads(agent: Agent, until: float) -> None:
-    """Serve the worker until nothing runs any more, or the time (monotonic) has come."""
-    while agent.running and time.monotonic() < until:
-        agent.run(until - time.monotonic())
 
 
 def _at_port(url: str, port: int) -> str:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from fairway.spec.ports import ArtifactStore, Serializer
 
+PATHS = "paths"
 _MANIFESTS = frozenset({"list", "tree", "dir", "model"})
 
 
@@ -47,7 +48,8 @@ def save(value: Any, store: ArtifactStore, scratch: Path | str, *, declared: str
 
 
 def load(ref: ArtifactRef, store: ArtifactStore, scratch: Path | str, *, wanted: str = "", trust: bool = False) -> Any:
-    """The value of an artifact, as the type named by `wanted` where that says more than the artifact does.
+    """The value of an artifact, as the type named by `wanted` where that says more than the artifact does. `PATHS` wants a list's items
+    as paths of files with their bytes.
 
     Files that the value goes on using (a `fw.File`, memory-mapped tables) lie in the store or under `scratch`.
     Raises NotFoundError, UnsupportedError (a library is missing), StoreUnavailable (damaged bytes), DefinitionError (a pickle, no trust).
@@ -286,6 +288,8 @@ def _write(value: Any, writer: Any, store: ArtifactStore, scratch: str, name: st
 def _load_other(ref: ArtifactRef, store: ArtifactStore, scratch: str, wanted: str, trust: bool) -> Any:
     from fairway.step import paths
 
+    if ref.format == "list" and wanted == PATHS:
+        return [paths.local_path(item, store, scratch) for item in _items(store.get(blob_key(ref.digest)))]
     if ref.format == "list" and wanted not in ("fairway.File", "fairway.Directory"):
         inner = wanted[5:-1] if wanted.startswith("list[") else ""
         return [load(item, store, scratch, wanted=inner, trust=trust) for item in _items(store.get(blob_key(ref.digest)))]

@@ -55,7 +55,7 @@ class Attempt:
         self.home, self.source = home, source
         self.root = f"{home}/{BUNDLES}/{spec.bundle}" if spec.bundle else source
         self.origin = Origin(self.root, source, (secrets or {}).values())
-        self.store = FolderArtifactStore(f"{home}/{BLOBS}")
+        self.store = FolderArtifactStore(f"{home}/{BLOBS}", durability=spec.context.get("durability", "process"))
         self.streams = FolderStreamStore(f"{home}/{STREAMS}")
         self.scratch = f"{home}/{SCRATCH}/{scratch or spec.id}"
         self._keeps_scratch = bool(scratch)
@@ -167,6 +167,12 @@ class Attempt:
             self.points.flush()
         return Report(with_notes(outcome), at or time.time(), self._metrics(), usage.running_at, usage.writing_at)
 
+    def lay_out(self, scratch: str) -> None:
+        """Put a program's inputs into a folder, as where it runs."""
+        os.makedirs(scratch, exist_ok=True)
+        runner = ItemRunner(self.spec, self.store, scratch, self.root, self.secrets, self.origin, self.usage)
+        runner.lay_out(self.spec.items[0])
+
     def _describe(self, error: BaseException, phase: str) -> ErrorInfo:
         info = describe_exception(error, self.origin)
         if isinstance(error, SystemExit):
@@ -194,7 +200,7 @@ class Attempt:
 
 def with_notes(outcome: ItemOutcome) -> ItemOutcome:
     """The outcome of a trial of a search says how it went, too."""
-    notes = context.find_notes()
+    notes = context.end_trial(outcome.status)
     return outcome if notes is None else replace(outcome, trial=notes)
 
 

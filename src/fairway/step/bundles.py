@@ -15,6 +15,7 @@ import zlib
 
 from fairway.errors import NotFoundError, StoreUnavailable
 from fairway.spec.layout import BUNDLES
+from fairway.step.wholefolder import place_whole, write_file
 
 _COMPILED = "__pycache__"
 
@@ -53,26 +54,13 @@ def unpack_bundle(data: bytes, digest: str, home: str) -> str:
     listing = "".join(f"{path}\0{hashlib.sha256(content).hexdigest()}\n" for path, content, _ in sorted(files))
     if hashlib.sha256(listing.encode("utf-8", "surrogateescape")).hexdigest() != digest:
         raise StoreUnavailable(f"what arrived is not the bundle {digest[:12]}", hint="somebody changed it on its way or in the store")
-    part = f"{target}.{os.getpid()}-{os.urandom(4).hex()}"
-    try:
-        os.makedirs(part)
-        for path, content, mode in files:
-            full = f"{part}/{path}"
-            os.makedirs(os.path.dirname(full), exist_ok=True)
-            with open(full, "wb") as out:
-                out.write(content)
-            os.chmod(full, mode)
-        os.rename(part, target)
-    except OSError as error:
-        import shutil
 
-        shutil.rmtree(part, ignore_errors=True)
-        if os.path.isdir(target):
-            return target  # somebody else was first, with the same files
-        raise StoreUnavailable(
-            f"cannot write the bundle {target}: {error.strerror or error}", hint="is there room, and may you write there?"
-        ) from error
-    return target
+    def fill(folder: str) -> None:
+        for path, content, mode in files:
+            write_file(f"{folder}/{path}", content)
+            os.chmod(f"{folder}/{path}", mode)
+
+    return place_whole(target, "bundle", fill)
 
 
 def _read(data: bytes, digest: str) -> list[tuple[str, bytes, int]]:

@@ -2,25 +2,39 @@
 
 What `fw.checkpoint.save` keeps (see `saved`) arrives whole or not at all: its files go first, several at a time, then its manifest; when it
 goes, its manifest goes first. Files that people write beside them go as they come to rest. A later try gets the newest checkpoint that is
-whole, and the best one; the others stay on the server until the policy drops them.
+whole, and the best one; the others stay on the server until the policy drops them. A replica of a gang gets of a checkpoint in parts those
+of its own ranks; the server says whether the others are whole, and they come when they are asked for.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 
 from fairway.errors import FairwayError, NotFoundError
 from fairway.spec.attempt import AttemptSpec
-from fairway.spec.layout import CHECKPOINTS
+from fairway.spec.layout import CHECKPOINTS, task_folder
 from fairway.step.control import Control
-from fairway.step.saved import Manifest, Saved, best_of, dropped, is_folder, is_manifest, manifest_name, parse_manifest
+from fairway.step.saved import (
+    ELSEWHERE,
+    LOST,
+    WANTED,
+    Manifest,
+    Saved,
+    best_of,
+    dropped,
+    is_folder,
+    is_manifest,
+    manifest_name,
+    parse_manifest,
+)
 
 _EVERY_S = 1.0
 _NEVER_RESTS_S = 30.0  # a file that is written all the time is shipped as it is, this often
@@ -38,7 +52,7 @@ class CheckpointShipper:
     def __init__(self, control: Control, home: str, spec: AttemptSpec, say: Callable[[str], None] = lambda text: None) -> None:
         self._control, self._attempt, self._n, self._say = control, spec.id, spec.n, say
         self._root = f"{home}/{CHECKPOINTS}/{spec.run}"
-        self._tasks = [hashlib.sha256(item.task.encode()).hexdigest()[:20] for item in spec.items]
+        self._tasks = [task_folder(item.task) for item in spec.items]
         self._known: dict[str, State] = {}  # path -> as it is on the server
         self._seen: dict[str, tuple[State, float]] = {}  # path -> as it was, and since when it is not shipped
         self._there: dict[str, dict[str, Saved]] = {task: {} for task in self._tasks}  # checkpoints on the server
@@ -46,9 +60,13 @@ class CheckpointShipper:
         self._due = 0.0
         self._thread: threading.Thread | None = None
         self._error: FairwayError | None = None
+        self._ranks: Sequence[int] = ()
+        self._world_size = 0
 
-    def restore(self) -> None:
-        """Bring what earlier tries have left: the newest whole checkpoint, the best ones, and other files. What is here already stays."""
+    def restore(self, ranks: Sequence[int] = (), world_size: int = 0) -> None:
+        """Bring what earlier tries have left: the newest whole checkpoint, the best ones, and other files. What is here already stays.
+        `ranks`: those of a gang's `world_size` that run here."""
+        self._ranks, self._world_size = ranks, world_size
         steps: dict[str, list[str]] = {}
         plain: list[tuple[str, str]] = []
         for file in self._control.list_checkpoint(self._attempt):
@@ -70,6 +88,13 @@ class CheckpointShipper:
             for task in self._tasks:
                 self._bring_back(task, pool)
 
+    def adopt(self) -> None:
+        """What is here and with the server alike has been brought from there: it need not go back."""
+        for file in self._control.list_checkpoint(self._attempt):
+            state = _state(f"{self._root}/{file['path']}")
+            if state is not None and state[0] == file["size"]:
+                self._known[file["path"]] = state
+
     def ship(self, *, all: bool = False) -> None:
         """Send what has changed and come to rest, beside what the caller does; with `all`, whatever has changed, before this returns.
         Raises as the control channel does, what an earlier call has met as well."""
@@ -82,7 +107,7 @@ class CheckpointShipper:
         now = time.monotonic()
         if all:
             self._ship(now, True)
-        elif self._thread is None and now >= self._due:
+        elif self._thread is None and (now >= self._due or any(map(self._find_wanted, self._tasks))):
             self._due = now + _EVERY_S
             self._thread = threading.Thread(target=self._ship_beside, args=(now,), daemon=True)
             self._thread.start()
@@ -106,6 +131,8 @@ class CheckpointShipper:
 
     def _ship(self, now: float, all: bool) -> None:
         for task in self._tasks:
+            for name in self._find_wanted(task):
+                self._bring_rest(task, name)
             if os.path.isdir(f"{self._root}/{task}"):
                 self._ship_task(task, now, all)
 
@@ -114,10 +141,11 @@ class CheckpointShipper:
         steps = {path for path in paths if _is_in_step(path)}
         for path in sorted(path for path in steps if is_manifest(path.rpartition("/")[2]) and path not in self._known):
             self._send_saved(task, path)
-        for path in sorted(paths - steps):
+        for path in sorted(paths - steps, key=self._written_at):  # what marks others as complete is written after them, and goes after them
             if self._is_due(path, now, all):
                 self._send(path)
         gone = [path for path in self._known if path.startswith(f"{task}/") and path not in paths]
+        gone.sort(key=lambda path: self._known[path][1], reverse=True)
         for path in _manifests_first(gone):
             self._control.delete_checkpoint(self._attempt, path)
             del self._known[path]
@@ -170,9 +198,18 @@ class CheckpointShipper:
                     self._bring(task, one, pool)
 
     def _bring(self, task: str, saved: Saved, pool: ThreadPoolExecutor) -> str:
-        """All its files, its manifests last. Why it could not be had, "" if it is here."""
+        """All its files that are needed here, its manifests last. Why it could not be had, "" if it is here."""
         folder = f"{task}/{saved.name}"
-        wanted = [(f"{folder}/{name}", held.sha256) for one in saved.manifests for name, held in one.files.items()]
+        needed = saved.parts_of(self._ranks, self._world_size)
+        wanted = [(f"{folder}/{name}", held.sha256) for one in needed for name, held in one.files.items()]
+        others = {f"{folder}/{name}": held.sha256 for one in saved.manifests if one not in needed for name, held in one.files.items()}
+        if others:
+            there = {one["path"]: one["sha256"] for one in self._control.list_checkpoint(self._attempt, folder)}
+            bad = [path for path, digest in others.items() if there.get(path) != digest]
+            if bad:
+                return f"{bad[0].rpartition('/')[2]} is not what its manifest says"
+            os.makedirs(f"{self._root}/{folder}", exist_ok=True)
+            _write(f"{self._root}/{folder}/{ELSEWHERE}", json.dumps({path[len(folder) + 1 :]: digest for path, digest in others.items()}))
         whole = list(pool.map(lambda one: self._fetch(*one), wanted))
         if not all(whole):
             shutil.rmtree(f"{self._root}/{folder}", ignore_errors=True)
@@ -183,6 +220,34 @@ class CheckpointShipper:
             self._fetch(f"{folder}/{manifest_name(one.rank, one.world_size, one.sharded)}", "")
         self._left.pop(folder, None)
         return ""
+
+    def _find_wanted(self, task: str) -> list[str]:
+        """Checkpoints whose files elsewhere are asked for."""
+        folder, _, prefix = WANTED.rpartition("/")
+        try:
+            return [name.removeprefix(prefix) for name in os.listdir(f"{self._root}/{task}/{folder}") if name.startswith(prefix)]
+        except FileNotFoundError:
+            return []
+
+    def _bring_rest(self, task: str, name: str) -> None:
+        """The files of a checkpoint that are elsewhere; then nothing says so any more."""
+        folder, listed = f"{task}/{name}", f"{self._root}/{task}/{name}/{ELSEWHERE}"
+        try:
+            with open(listed, encoding="utf-8") as file:
+                wanted: dict[str, str] = json.load(file)
+            with ThreadPoolExecutor(_STREAMS) as pool:
+                whole = list(pool.map(lambda one: self._fetch(f"{folder}/{one[0]}", one[1]), wanted.items()))
+            if all(whole):
+                os.unlink(listed)
+            else:
+                _write(f"{self._root}/{task}/{LOST}{name}", f"{list(wanted)[whole.index(False)]} is not what its manifest says")
+        except FileNotFoundError:
+            pass  # it came in the meantime, or was dropped
+        except FairwayError as error:
+            _write(f"{self._root}/{task}/{LOST}{name}", error.message)
+            raise
+        finally:
+            _remove(f"{self._root}/{task}/{WANTED}{name}")
 
     def _read_manifests(self, paths: Iterable[str]) -> list[Manifest]:
         found: list[Manifest] = []
@@ -218,6 +283,9 @@ class CheckpointShipper:
             if os.path.exists(part):
                 os.unlink(part)
 
+    def _written_at(self, path: str) -> int:
+        return (_state(f"{self._root}/{path}") or (0, 0))[1]
+
     def _is_due(self, path: str, now: float, needed: bool) -> bool:
         state = _state(f"{self._root}/{path}")
         if state is None or state == self._known.get(path):
@@ -240,7 +308,7 @@ class CheckpointShipper:
     def _list(self, task: str) -> set[str]:
         found: set[str] = set()
         for here, folders, names in os.walk(f"{self._root}/{task}"):
-            folders[:] = [name for name in folders if name != ".tmp"]
+            folders[:] = [name for name in folders if name != ".tmp" and not name.endswith(_PART)]
             inside = os.path.relpath(here, self._root)
             found |= {f"{inside}/{name}" for name in names if not name.endswith(_PART)}
         return found
@@ -252,7 +320,22 @@ def _is_in_step(path: str) -> bool:
 
 
 def _manifests_first(paths: Iterable[str]) -> list[str]:
-    return sorted(paths, key=lambda path: (not is_manifest(path.rpartition("/")[2]), path))
+    return sorted(paths, key=lambda path: not is_manifest(path.rpartition("/")[2]))
+
+
+def _write(path: str, text: str) -> None:
+    """Whole or not at all."""
+    with open(f"{path}{_PART}", "w", encoding="utf-8") as file:
+        file.write(text)
+    os.rename(f"{path}{_PART}", path)
+
+
+def _remove(path: str) -> None:
+    """Absent = success."""
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        return
 
 
 def _state(path: str) -> State | None:

@@ -26,23 +26,22 @@ class OutputMissing(TaskFailed):
 
 
 class Folders:
-    """Where a program works (`scratch`), finds the bundle's files (`root`) and the store's (`store`)."""
+    """Where a program works (`scratch`), finds the bundle's files (`root`) and the store's (`store`), and keeps what outlives a failed try
+    (`checkpoints`)."""
 
-    __slots__ = ("root", "scratch", "store")
+    __slots__ = ("checkpoints", "root", "scratch", "store")
 
-    def __init__(self, scratch: str, root: str, store: str) -> None:
-        self.scratch, self.root, self.store = scratch, root, store
+    def __init__(self, scratch: str, root: str, store: str, checkpoints: str) -> None:
+        self.scratch, self.root, self.store, self.checkpoints = scratch, root, store, checkpoints
 
 
 def run_command(step: StepDef, values: Mapping[str, Any], folders: Folders, save: Callable[[Any, Port], Any], seed: int) -> ItemOutcome:
     """Run the program to its end and keep its outputs. `values` are the loaded inputs, files as paths."""
-    scratch, root = folders.scratch, folders.root
-    folder = f"{scratch}/{OUTPUTS}"
-    os.makedirs(folder, exist_ok=True)
-    argv = [_fill(part, values, scratch, root) for part in step.argv]
+    argv = lay_out(step, values, folders.scratch, folders.root)
     if step.kind == "container":
         argv = _in_container(step, argv, folders)
-    environ = {**os.environ, "FAIRWAY_SEED": str(seed)}
+    os.makedirs(folders.checkpoints, exist_ok=True)
+    environ = {**os.environ, "FAIRWAY_SEED": str(seed), "FAIRWAY_CHECKPOINTS": folders.checkpoints}
     try:
         pid = os.posix_spawnp(argv[0], argv, environ)
     except FileNotFoundError:
@@ -57,7 +56,13 @@ def run_command(step: StepDef, values: Mapping[str, Any], folders: Folders, save
         return ItemOutcome("skipped", reason=f"exit code {code}")
     if verdict != "ok":
         return ItemOutcome("failed", error=explain_exit([_named(part, folders) for part in argv], code, verdict))
-    return ItemOutcome("succeeded", outputs={port.name: save(find_output(port, scratch, argv), port) for port in step.outputs})
+    return ItemOutcome("succeeded", outputs={port.name: save(find_output(port, folders.scratch, argv), port) for port in step.outputs})
+
+
+def lay_out(step: StepDef, values: Mapping[str, Any], scratch: str, root: str) -> list[str]:
+    """The program's command line, once the files are there that it names."""
+    os.makedirs(f"{scratch}/{OUTPUTS}", exist_ok=True)
+    return [_fill(part, values, scratch, root) for part in step.argv]
 
 
 def explain_exit(argv: list[str], code: int, verdict: str) -> ErrorInfo:
@@ -164,9 +169,9 @@ def _in_container(step: StepDef, argv: list[str], folders: Folders) -> list[str]
             f"step {step.name!r} runs in a container, and neither docker nor podman is on this machine",
             hint="install one of them, or run this pipeline on a Kubernetes target",
         )
-    volumes = [f"--volume={folders.scratch}:{folders.scratch}"]
+    volumes = [f"--volume={folder}:{folder}" for folder in (folders.scratch, folders.checkpoints)]
     volumes += [f"--volume={path}:{path}:ro" for path in (folders.root, folders.store) if path and os.path.exists(path)]
-    variables = [f"--env={name}" for name in ("FAIRWAY_SEED", *step.environment.variables, *step.secrets)]
+    variables = [f"--env={name}" for name in ("FAIRWAY_SEED", "FAIRWAY_CHECKPOINTS", *step.environment.variables, *step.secrets)]
     network = ["--network=host"] if step.gang.replicas else []  # ranks find each other at this machine's ports
     return [engine, "run", "--rm", "--init", *network, *volumes, *variables, f"--workdir={folders.scratch}", step.image, *argv]
 

@@ -11,18 +11,25 @@ import os
 import signal
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fairway.errors import FairwayError
 from fairway.spec.artifact import ArtifactRef
 from fairway.spec.attempt import AttemptSpec, Input
+from fairway.spec.layout import CHECKPOINTS
 from fairway.spec.outcome import ErrorInfo, Outcome, Usage
 from fairway.spec.record import from_plain, to_plain
+from fairway.step.checkpoints import CheckpointShipper
 from fairway.step.command import OUTPUTS, OutputMissing, as_path, find_output
-from fairway.step.program import HOME, WORK, input_path
+from fairway.step.link import Refused
+from fairway.step.program import HOME, WORK, checkpoint_path, input_path
+
+if TYPE_CHECKING:
+    from fairway.step.agent import Office, Settings
 
 _READY = "ship-ready"
 _LOOK_EVERY_S = 0.02
+_CHECKPOINTS_EVERY_S = 0.5
 
 
 def work_folder(home: str) -> str:
@@ -39,6 +46,7 @@ def place_inputs(spec: AttemptSpec, home: str, store: Any, secrets: Mapping[str,
     folder = work_folder(home)
     prepare_scratch(folder)
     os.makedirs(f"{folder}/{OUTPUTS}")
+    os.makedirs(home + checkpoint_path(spec.run, spec.items[0].task).removeprefix(HOME), exist_ok=True)
     runner = ItemRunner(spec, store, folder, "", secrets, Origin("", "", secrets.values()), Usage())
     inputs = _inputs(spec)
     for name, value in runner.load(spec.items[0]).items():
@@ -107,6 +115,8 @@ def _fetch(environ: Any) -> int:
             unpack_bundle(office.store.read_bundle(spec.bundle), spec.bundle, settings.home)
         office.store.fetch_inputs(given.ref for given in _inputs(spec).values() if given.ref is not None)
         place_inputs(spec, settings.home, office.store.cache, settings.secrets)
+        if spec.n > 1:
+            CheckpointShipper(office.control, settings.home, spec, say).restore()
     except FairwayError as error:
         say(f"fairway: {error.message}")
         info = ErrorInfo("input", error.code, error.message, error.hint, retryable=error.retryable)
@@ -138,14 +148,19 @@ def _ship(environ: Any) -> int:
     os.makedirs(settings.home, exist_ok=True)
     with open(f"{settings.home}/{_READY}", "w", encoding="ascii"):
         pass
-    signal.sigwait({signal.SIGTERM})
     office = Office(settings)
+    checkpoints = _ship_until_end(office, settings)
     answer = office.control.find_attempt(settings.attempt)
     if answer is None:  # it was given up, or never began
         return 0
     spec = from_plain(AttemptSpec, answer["spec"])
-    if settings.replica > 0:  # a gang's outputs are those of its first replica
-        return 0
+    if checkpoints is not None:
+        checkpoints.ship(all=True)
+    if settings.replica >= 0:
+        from fairway.step.gangpod import is_first
+
+        if not is_first(settings):
+            return 0
     found = collect_outputs(spec, settings.home, office.store.cache, settings.secrets)
     try:
         office.store.upload_outputs(from_plain(ArtifactRef, ref) for ref in found["outputs"].values())
@@ -155,6 +170,35 @@ def _ship(environ: Any) -> int:
         found = {"outputs": {}, "missing": [{"name": port.name, "error": info} for port in spec.step.outputs]}
     office.control.put_outputs(spec.id, found)
     return 0
+
+
+def _ship_until_end(office: Office, settings: Settings) -> CheckpointShipper | None:
+    """While the program runs, what it saves goes to the server, once it has saved anything."""
+    from fairway.step.agent import say
+
+    shipper: CheckpointShipper | None = None
+    ended = refused = False
+    while not ended and not refused:
+        ended = signal.sigtimedwait({signal.SIGTERM}, _CHECKPOINTS_EVERY_S) is not None
+        try:
+            if shipper is None and _has_saved(settings.home):
+                answer = office.control.find_attempt(settings.attempt)
+                refused = answer is None
+                if answer is not None:
+                    shipper = CheckpointShipper(office.control, settings.home, from_plain(AttemptSpec, answer["spec"]), say)
+                    shipper.adopt()
+            if shipper is not None:
+                shipper.ship()
+        except FairwayError as error:
+            say(f"fairway: {error.message}")
+            refused = isinstance(error, Refused)
+    if not ended:
+        signal.sigwait({signal.SIGTERM})
+    return None if refused else shipper
+
+
+def _has_saved(home: str) -> bool:
+    return any(names for _, _, names in os.walk(f"{home}/{CHECKPOINTS}"))
 
 
 def _inputs(spec: AttemptSpec) -> dict[str, Input]:

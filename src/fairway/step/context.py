@@ -12,6 +12,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from fairway.errors import DefinitionError
+from fairway.spec.layout import task_folder
 from fairway.step.pulse import beat
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ class Context:
         self.params: dict[str, Any] = known.pop("params", {})
         self.project: str = known.pop("project", "")
         self.told: dict[str, Any] = known.pop("trial", {})
+        self.durability: str = known.pop("durability", "process")  # the project's
         self.trial: int = self.told.get("number", -1)
         self.more: dict[str, Any] = known
         self.scratch = scratch
@@ -58,6 +60,11 @@ class Context:
         self.rank, self.world_size = 0, 1
         self.began_at = time.time()  # the attempt; in a gang the leader, for all ranks alike
         self.place: Place | None = None
+
+    @property
+    def folder(self) -> str:
+        """Where what the task keeps for its next try lies."""
+        return f"{self.checkpoints}/{self.run}/{task_folder(self.task)}"
 
     def __repr__(self) -> str:
         return f"Context(run={self.run!r}, task={self.task!r}, n={self.n}, seed={self.seed})" if self.run else "Context(outside a run)"
@@ -82,7 +89,7 @@ def enter(current: Context, points: PointWriter, *, trust: bool, secrets: Mappin
     _state.context, _state.points, _state.trust, _state.secrets = current, points, trust, secrets or {}
     _state.watch = None
     if current.told and not current.rank:
-        _state.watch = import_module("fairway.train.tune.pruners").Watch(current.told)  # a room above, which travels with this one
+        _state.watch = import_module("fairway.train.tune.pruners").Watch(current.told, points.streams)  # a room above, but here
 
 
 def leave() -> None:
@@ -111,15 +118,22 @@ def log(metrics: Mapping[str, Any] | None = None, /, *, step: int | None = None,
     print(shown if step is None else f"step {step}  {shown}")
 
 
-def find_notes() -> TrialNotes | None:
-    """How the trial that this process runs has gone so far; None where it runs none, or nothing was reported."""
-    return _state.watch.notes() if _state.watch is not None else None
+def end_trial(status: str) -> TrialNotes | None:
+    """The trial that this process runs has ended: how it has gone; None where it runs none, or nothing was reported."""
+    if _state.watch is None:
+        return None
+    _state.watch.end(status)
+    return _state.watch.notes()
 
 
-def progress(done: float, total: float | None = None) -> None:
-    """Say how far the step is, for people who watch. Nothing happens outside a run."""
+def progress(done: float, total: float | None = None, **worked: float) -> None:
+    """Say how far the step is, for people who watch. Nothing happens outside a run.
+
+    What was worked since the last call is given by any name, and shown a second: `fw.progress(step, steps, tokens=ids.numel())`. Of
+    batches that come by `fw.shard` the samples are counted already.
+    """
     if _state.points is not None:
-        _state.points.progress(done, total)
+        _state.points.progress(done, total, worked)
         beat()
 
 

@@ -41,6 +41,10 @@ class Control:
         path = f"attempts/{id}/streams/{kind}?offset={offset}"
         return int(self._call("POST", path, data, fine=(200, 409), kind="application/octet-stream").json()["size"])
 
+    def read_others(self, id: str, offset: int) -> bytes:
+        """What trials beside this one say of themselves, from `offset` on."""
+        return self._call("GET", f"attempts/{id}/others?offset={offset}").body
+
     def sign(self, get: Sequence[str] = (), put: Sequence[tuple[str, int]] = ()) -> tuple[dict[str, str], dict[str, str | None]]:
         """Addresses to read and to write blobs; None for one that is there already."""
         answer = self._call("POST", "blobs", _encode({"get": list(get), "put": [list(each) for each in put]}).encode()).json()
@@ -54,9 +58,10 @@ class Control:
         """How this replica of a gang has ended; what that means for the attempt is the server's to say."""
         self._call("PUT", f"attempts/{id}/gang/end", _encode(end).encode("utf-8", "replace"), fine=(200, 204, 410))
 
-    def list_checkpoint(self, id: str) -> list[dict[str, Any]]:
-        """Files that earlier tries of the attempt's tasks have left: path, size, sha256."""
-        return self._call("GET", f"attempts/{id}/checkpoint").json()
+    def list_checkpoint(self, id: str, folder: str = "") -> list[dict[str, Any]]:
+        """Files that earlier tries of the attempt's tasks have left: path, size, sha256. Of files of saved states it is "", but for the one
+        in `folder` (TASK/STEP): the server looks at all bytes of that."""
+        return self._call("GET", f"attempts/{id}/checkpoint" + (f"?digests={quote(folder)}" if folder else "")).json()
 
     def put_checkpoint(self, id: str, path: str, file: BinaryIO) -> None:
         """Store one file in place of what had its name."""

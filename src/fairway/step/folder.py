@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from fairway.errors import ConfigError, FairwayError, NotFoundError, StoreUnavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from fairway.spec.ports import BlobStat
@@ -201,21 +201,11 @@ class FolderArtifactStore:
         os.chmod(path, 0o444)
         os.utime(path)
         if self._synced:
-            _sync(path)
+            write_through(path)
         return path
 
     def _write(self, data: bytes) -> str:
-        file, path = self._create()
-        try:
-            _write_all(file, data)
-            if self._synced:
-                os.fsync(file)
-        except BaseException:
-            _unlink(path)
-            raise
-        finally:
-            os.close(file)
-        return path
+        return self._filled(lambda file: _write_all(file, data))
 
     def _copy(self, source: str) -> str:
         try:
@@ -223,18 +213,22 @@ class FolderArtifactStore:
         except OSError as error:
             raise _explain(error, "read", source, source) from error
         try:
-            file, path = self._create()
-            try:
-                _copy_all(reader, file)
-                if self._synced:
-                    os.fsync(file)
-            except BaseException:
-                _unlink(path)
-                raise
-            finally:
-                os.close(file)
+            return self._filled(lambda file: _copy_all(reader, file))
         finally:
             os.close(reader)
+
+    def _filled(self, fill: Callable[[int], None]) -> str:
+        """A new file with what `fill` writes into it, or none."""
+        file, path = self._create()
+        try:
+            fill(file)
+            if self._synced:
+                os.fsync(file)
+        except BaseException:
+            _unlink(path)
+            raise
+        finally:
+            os.close(file)
         return path
 
     def _put_across(self, key: str, source: Path, if_absent: bool) -> bool:
@@ -262,7 +256,7 @@ class FolderArtifactStore:
                     raise
                 os.makedirs(os.path.dirname(path), exist_ok=True)
         if self._synced:
-            _sync(os.path.dirname(path))
+            write_through(os.path.dirname(path))
         return True
 
     def _name_if_absent(self, temporary: str, path: str) -> None:
@@ -383,7 +377,8 @@ def _copy_all(reader: int, writer: int) -> None:
         _write_all(writer, chunk)
 
 
-def _sync(path: str) -> None:
+def write_through(path: str) -> None:
+    """Have the disk keep a file or a folder, whatever happens to the power. Raises OSError."""
     file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(file)

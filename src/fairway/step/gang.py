@@ -10,25 +10,27 @@ import os
 import sys
 import time
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from fairway.spec.gang import Gang, Place, World, here
 from fairway.spec.outcome import ErrorInfo, ItemOutcome
 from fairway.step import processes
 from fairway.step.gangcrew import LAUNCHER, RANK, SERVICE, Child, execute, fork, with_paths
 from fairway.step.gangrank import RANK_FILE, be_rank, get_framework, rank_argv
-from fairway.step.gangreport import Folder, Report, find_report
+from fairway.step.gangreport import AGREED, STILL, Folder, Report, find_report
 from fairway.step.gangsamples import Sampler
 from fairway.step.gangverdict import End, explain, explain_shortly, first_of, settle_s
 from fairway.step.gangwires import Wires
 from fairway.step.gangworld import places_for, variables_of, with_ports
 from fairway.step.pulse import COMING, RUNNING, Pulses
-from fairway.step.pump import LogPump
 
 if TYPE_CHECKING:
     from fairway.spec.gang import Service
     from fairway.spec.ports import Framework
     from fairway.step.attempt import Attempt
+    from fairway.step.gangtags import Sorter
+    from fairway.step.pump import LogPump
 
 _GRACE_S = 1.0  # between SIGTERM and SIGKILL for those that a failed rank leaves behind
 _SKIP_S = 2.0  # how long the others may take to skip as well
@@ -59,6 +61,7 @@ class GangRun:
         self._ends: list[End] = []
         self._settle_at = self._kill_at = self._stopped_at = 0.0
         self._stalled: ErrorInfo | None = None
+        self._has_said_why = self._is_still = False
         self._oom_kills = processes.OomKills()
         self.metrics: dict[str, float] = {}
         self.used = processes.Use(0, 0.0)
@@ -69,11 +72,13 @@ class GangRun:
             self._open()
             if self._style == "launcher" and not self._prints:
                 self._await_launched()
+            self._lay_out()
             self._start_services()
             self._start_ranks(work)
             while self._is_busy():
                 self._turn(self._patience_s())
                 self._look_at_clock()
+            self._say_why()
         except BaseException:
             self._give_up()
             raise
@@ -90,7 +95,10 @@ class GangRun:
         self._began = time.monotonic()
         self._oom_before = self._oom_kills.read(0.0)
         for place in self._here:
-            self._wires.open_log(place.rank, f"{self._prefix}/log.{place.rank}", self._folder.log(place.rank))
+            if self._prints and self._style == "launcher" and place.rank == 0:
+                self._open_launcher_log(0, all_ranks=True)
+            else:
+                self._wires.open_log(place.rank, f"{self._prefix}/log.{place.rank}", self._folder.log(place.rank))
             os.makedirs(place.folder, exist_ok=True)
             files: Mapping[str, str] = self._row.files(place, self._gang) if hasattr(self._row, "files") else {}  # type: ignore[attr-defined]
             for name, text in files.items():
@@ -99,6 +107,29 @@ class GangRun:
         if len(self._world.hosts) < self._gang.replicas:
             count = len(self._world.hosts)
             self._say(f"starts with {count} of {self._gang.replicas} replicas, which is what can be had (min_replicas={self._gang.fewest})")
+
+    def _open_launcher_log(self, rank: int, *, all_ranks: bool) -> None:
+        """A launcher that tags its ranks' lines has them sorted."""
+        tag, fifo = getattr(self._row, "tag", ""), self._folder.log(rank)
+        if tag:
+            self._wires.open_sorted(rank, self._prefix, fifo, tag, all_ranks=all_ranks)
+        else:
+            self._wires.open_log(rank, f"{self._prefix}/log" + (f".{rank}" if rank >= 0 else ""), fifo)
+
+    def _lay_out(self) -> None:
+        """The files of a program that the launcher of another machine starts here too: it knows only the folder that it has there itself.
+        What cannot be loaded is said there."""
+        first = self._here[0]
+        is_launched = self._prints and self._style == "launcher" and first.rank > 0
+        if not is_launched or self._row.command(first, self._gang, self._spec.step.argv):
+            return
+
+        def become() -> NoReturn:
+            with suppress(Exception):
+                self._attempt.lay_out(self._folder.work(first.rank))
+            os._exit(0)
+
+        os.waitpid(fork(become, self._wires.writers[first.rank], self._wires.descriptors()), 0)
 
     def _start_services(self) -> None:
         """One after the other, each once what it needs is there."""
@@ -118,7 +149,8 @@ class GangRun:
         inherited = self._told_environment() if self._style == "launcher" else os.environ
         environ = {**inherited, RANK_FILE: self._folder.told, **self._variables(place), **service.environment}
         environ = with_paths(environ, self._attempt.root)
-        pid = fork(lambda: execute(argv, environ), self._wires.writers[place.rank], self._wires.descriptors())
+        folder = self._folder.work(place.rank) if self._style == "launcher" else ""
+        pid = fork(lambda: execute(argv, environ, folder), self._wires.writers[place.rank], self._wires.descriptors())
         self._add(Child(SERVICE, place, pid, name=service.name))
 
     def _start_ranks(self, work: Work) -> None:
@@ -157,7 +189,7 @@ class GangRun:
         self._wires.watch(self._bell, None)
 
     def _start_launcher(self, place: Place) -> None:
-        self._wires.open_log(LAUNCHED, f"{self._prefix}/log", self._folder.log(LAUNCHED))
+        self._open_launcher_log(LAUNCHED, all_ranks=False)
         argv = list(self._row.command(place, self._gang, rank_argv(self._folder)))
         environ = {**self._told_environment(), **self._variables(place)}
         pid = fork(lambda: execute(argv, environ), self._wires.writers[LAUNCHED], self._wires.descriptors())
@@ -250,7 +282,7 @@ class GangRun:
         self._note(end)
         assert was_running or not child.ours
 
-    def _see_launcher_end(self, child: Child, log: LogPump) -> None:
+    def _see_launcher_end(self, child: Child, log: LogPump | Sorter) -> None:
         """Those of its ranks that have not told of themselves are gone with it."""
         for each in [each for each in self._children if each.kind == RANK and each.running]:
             each.signal(processes.SIGKILL)
@@ -312,8 +344,20 @@ class GangRun:
             return
         active = [child for child in ranks if self._pulses.phase(child.place.rank) == RUNNING]
         timeout = self._gang.stall_timeout_s
-        if timeout and active and now - max(self._pulses.beat_at(child.place.rank) for child in active) > timeout:
+        if not timeout:
+            return
+        still = not active or now - max(self._pulses.beat_at(child.place.rank) for child in active) > timeout
+        if len(self._here) < len(self._places):
+            still = self._agree(still)
+        if still and active:
             self._stop_for_stall([], timeout)
+
+    def _agree(self, still: bool) -> bool:
+        """Do the ranks of the other machines stand still as well? The pod's agent asks the server."""
+        if still != self._is_still:
+            self._is_still = still
+            self._append(STILL, "1" if still else "0")
+        return still and self._attempt.streams.size(f"{self._prefix}/{AGREED}") > 0
 
     def _stop_for_stall(self, absent: list[Place], waited_s: float) -> None:
         from fairway.step.gangstall import collect_stacks, explain_absence, explain_stall, find_straggler
@@ -330,20 +374,27 @@ class GangRun:
             straggler = find_straggler(active, {rank: self._pulses.beat_at(rank) for rank in active})
             self._stalled = explain_stall(self._places[straggler], [self._places[rank] for rank in stacks], stacks, origin, waited_s)
         self._say(f"{self._stalled.message}, ending all\n{self._stalled.traceback.rstrip()}")
-        self._stop_others(said=True)
+        self._has_said_why = True
+        self._stop_others()
 
     # Ending
 
-    def _stop_others(self, *, said: bool = False) -> None:
-        first = first_of(self._ends)
-        running = [child for child in self._children if child.running and child.kind != SERVICE]
-        if first is not None and not said:
-            others = f", ending the other{'s' if len(running) > 1 else ''}" if running else ""
-            self._say(explain_shortly(first) + others)
+    def _stop_others(self) -> None:
+        self._say_why()
         self._stopped_at = time.time()
         self._settle_at = self._settle_at or time.monotonic()
         self._kill_at = time.monotonic() + _GRACE_S
         self._signal_all(processes.SIGTERM)
+
+    def _say_why(self) -> None:
+        """Once: who failed first, and what becomes of the others."""
+        first = first_of(self._ends)
+        if first is None or self._has_said_why:
+            return
+        self._has_said_why = True
+        running = [child for child in self._children if child.running and child.kind != SERVICE]
+        others = f", ending the other{'s' if len(running) > 1 else ''}" if running else ""
+        self._say(explain_shortly(first) + others)
 
     def _signal_all(self, number: int) -> None:
         for child in self._children:
@@ -371,8 +422,10 @@ class GangRun:
         for child in self._children:
             child.close()
             self.used = processes.Use(self.used.rss_bytes + max(child.used.rss_bytes, self._peak_of(child)), 0.0)
+        self._sampler.end({child.place.rank: (child.ended_at, child.used.cpu_s) for child in self._children if child.kind == RANK})
         left = processes.kill_children()
-        if left and not any(end.is_bad for end in self._ends):
+        reaches_out = self._style == "launcher" and len(set(self._world.hosts)) > 1  # by programs that end after it
+        if left and not reaches_out and not any(end.is_bad for end in self._ends):
             self._say(f"ended {left} process{'es' if left > 1 else ''} that the ranks had left behind")
         self._wires.close()
 
@@ -395,7 +448,8 @@ class GangRun:
         report = reports[min(reports)]
         self.metrics = report.metrics
         usage = self._attempt.usage
-        usage.running_at, usage.writing_at = usage.running_at or report.running_at, report.writing_at
+        usage.running_at = usage.running_at or report.running_at
+        usage.writing_at = max(each.writing_at for each in reports.values())  # it trains until the last rank has ended its part
         return report.outcome
 
     # Small things

@@ -83,9 +83,12 @@ def fork(become: Callable[[], NoReturn], log: int, inherited: Sequence[int]) -> 
     return pid
 
 
-def execute(argv: Sequence[str], environ: Mapping[str, str]) -> NoReturn:
-    """Become a program; if there is none, say so and end."""
+def execute(argv: Sequence[str], environ: Mapping[str, str], folder: str = "") -> NoReturn:
+    """Become a program (in a working folder of its own); if there is none, say so and end."""
     try:
+        if folder:
+            os.makedirs(folder, exist_ok=True)
+            os.chdir(folder)
         os.execvpe(argv[0], list(argv), dict(environ))
     except OSError as error:
         os.write(2, f"fairway: cannot start {argv[0]!r}: {error.strerror}\n".encode())

@@ -22,6 +22,10 @@ class Report(Record):
     writing_at: float = 0.0
 
 
+STILL, AGREED = "still", "agreed"
+"""Streams between a replica's leader and its pod's agent, which go nowhere else: whether its ranks stand still, and that all others do."""
+
+
 class Folder:
     """The files by which the processes of a gang's replica know each other; made by the leader in the attempt's scratch folder."""
 

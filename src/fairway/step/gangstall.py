@@ -29,6 +29,7 @@ _OURS = os.path.dirname(os.path.abspath(__file__)) + os.sep
 _SHOWN, _DEEPEST = 8, 24
 _THREAD = re.compile(r"^(?:Current thread|Thread) 0x[0-9a-f]+.*$", re.MULTILINE)
 _FRAME = re.compile(r'  File "(.+?)", line (\d+) in (.+)')
+_OUTERMOST = ("in <module>\n", "in _bootstrap\n", "  ...\n", "  <no Python frame>\n")
 _COLLECTIVE = re.compile(
     r"torch/distributed|torch/cuda/nccl|horovod|mpi4py|deepspeed/comm|accelerate/utils/operations|jax/_src/(distributed|interpreters/pxla)|"
     r"tensorflow/python/(distribute|eager/context)|xgboost/(collective|rabit|tracker)|lightgbm/basic|distributed/(client|comm)|ray/_private|"
@@ -48,13 +49,18 @@ def collect_stacks(pids: Mapping[int, int], folder: Folder) -> dict[int, str]:
         seen = {rank: _size(folder.stack(rank)) for rank in pids}
         if seen != sizes:
             sizes, quiet_since = seen, now
-        elif all(seen.values()) and now - quiet_since > _QUIET_S:
+        elif all(seen.values()) and now - quiet_since > _QUIET_S and all(_is_whole(_read(folder.stack(rank))) for rank in pids):
             break
         time.sleep(0.005)
     found = {rank: _read(folder.stack(rank)) for rank in pids}
     for rank, spy in spies.items():
         found[rank] += _hear(spy)
     return found
+
+
+def _is_whole(text: str) -> bool:
+    """Does it end with the outermost frame of a thread? Who waits for a core in the middle of its answer is waited for. Pure."""
+    return text.endswith(_OUTERMOST)
 
 
 def find_straggler(stacks: Mapping[int, str], beat_at: Mapping[int, float]) -> int:

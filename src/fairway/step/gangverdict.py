@@ -10,6 +10,8 @@ from collections.abc import Sequence
 
 from fairway.spec.gang import Place
 from fairway.spec.outcome import ErrorInfo
+from fairway.step import processes
+from fairway.step.defeat import TERMINATED
 from fairway.step.errors_report import Origin, locate
 from fairway.step.gangreport import Report
 from fairway.step.verdict import Evidence, explain_death, name_signal
@@ -81,13 +83,15 @@ def _speaks_of_connections(end: End, error: ErrorInfo) -> bool:
 
 
 def first_of(ends: Sequence[End]) -> End | None:
-    """The end that the others follow from; None if none is bad."""
+    """The end that the others follow from; None if none is bad, or only for want of a rank that has skipped the task."""
     bad = [end for end in ends if end.is_bad and not end.stopped]
     if not bad:
         return None
     earliest = min(end.at for end in bad)
     near = [end for end in bad if end.at - earliest <= WINDOW_S]
-    return min(near, key=lambda end: (weigh(end), end.at, end.place.rank))
+    first = min(near, key=lambda end: (weigh(end), end.at, end.place.rank))
+    has_skipped = any(end.is_skip and end.at < first.at + WINDOW_S for end in ends)
+    return None if has_skipped and weigh(first) == AVALANCHE else first
 
 
 def settle_s(end: End) -> float:
@@ -105,13 +109,15 @@ def explain(end: End, origin: Origin, others: Sequence[End] = ()) -> ErrorInfo:
     if taken:
         error.kind, error.code = "port", "FW-PORT-TAKEN"
         error.hint = "another program has taken a port of the gang in the meantime: it is started again with others"
-    early = [other.place.rank for other in others if not other.is_bad and other.at < end.at and other.place.rank != end.place.rank]
+    # what it held was closed as it returned, a moment before it could look at the clock
+    done = [other for other in others if not other.is_bad and other.at < end.at + WINDOW_S]
+    early = [other.place.rank for other in done if other.place.rank != end.place.rank]
     if early and weigh(end) == AVALANCHE and not taken:
         ranks = ", ".join(map(str, early))
         error.hint = f"rank {ranks} had returned before: every rank must take part in each collective call, as often as the others"
     who = f"{end.service} beside {name_rank(end.place)}" if end.service else name_rank(end.place)
     error.message = error.message if end.whole else f"{who} failed first: {error.message}"
-    error.traceback = add_last_lines(error.traceback, end.place, end.tail)
+    error.traceback = add_last_lines(error.traceback, "the ranks" if end.whole else name_rank(end.place), end.tail)
     return error
 
 
@@ -119,9 +125,10 @@ def explain_shortly(end: End) -> str:
     """One line on the end that ended the gang."""
     error = end.report.outcome.error if end.report is not None else None
     if error is not None:
-        who = "" if end.whole else f"{name_rank(end.place)} failed first: "
-        return f"{who}{error.kind}: {error.message.splitlines()[0] if error.message else ''}".rstrip(": ")
-    number = (end.status or 0) & 0x7F
+        said = f"{error.kind}: {error.message.splitlines()[0] if error.message else ''}".rstrip(": ")
+        who = "" if end.whole else f"{name_rank(end.place)} {'raised ' if error.kind in error.mro else 'failed first: '}"
+        return who + said
+    number = processes.SIGTERM if (end.status or 0) >> 8 == TERMINATED else (end.status or 0) & 0x7F
     how = f"was ended by {name_signal(number)}" if number else f"ended with exit code {(end.status or 0) >> 8}" if end.status else "ended"
     return f"{end.service + ' beside ' if end.service else ''}{name_rank(end.place)} {how}"
 
@@ -144,12 +151,12 @@ def name_rank(place: Place) -> str:
     return f"rank {place.rank} of {place.world_size}{where}"
 
 
-def add_last_lines(text: str, place: Place, tail: bytes) -> str:
-    """`text` and below it what the rank printed last."""
-    lines = _text(tail).rstrip().splitlines()[-_LAST_LINES:]
+def add_last_lines(text: str, who: str, tail: bytes) -> str:
+    """`text` and below it what was printed last; the dump of where it crashed is in `text` already."""
+    lines = _text(tail).partition("Fatal Python error: ")[0].rstrip().splitlines()[-_LAST_LINES:]
     if not lines:
         return text
-    told = f"{name_rank(place)} printed last:\n" + "\n".join(f"  {line}" for line in lines) + "\n"
+    told = f"{who} printed last:\n" + "\n".join(f"  {line}" for line in lines) + "\n"
     return f"{text.rstrip()}\n\n{told}" if text else told
 
 

@@ -8,6 +8,7 @@ import time
 from typing import TYPE_CHECKING
 
 from fairway.step.gangcrew import Child
+from fairway.step.gangtags import Sorter
 from fairway.step.pump import LogPump
 
 if TYPE_CHECKING:
@@ -24,16 +25,37 @@ class Wires:
         self._poller = select.poll()
         self._by_fd: dict[int, int | Child | None] = {}
         self._resting: dict[int, float] = {}  # reading end -> until when
-        self.logs: dict[int, LogPump] = {}
+        self.logs: dict[int, LogPump | Sorter] = {}
         self.writers: dict[int, int] = {}
 
     def open_log(self, rank: int, stream: str, fifo: str) -> None:
         """Carry what is printed into `fifo` to the stream from now on."""
+        self.logs[rank] = self._pump(self._open_fifo(rank, fifo), stream)
+
+    def open_sorted(self, launched: int, prefix: str, fifo: str, tag: str, *, all_ranks: bool) -> None:
+        """Carry what a launcher prints into `fifo` to its ranks' streams; with `all_ranks` also to those of other machines, which write
+        none of their own."""
+        own, others = self._pump(-1, f"{prefix}/log"), dict[int, LogPump]()
+
+        def log_of(rank: int) -> LogPump:
+            known = self.logs.get(rank)
+            if isinstance(known, LogPump):
+                return known
+            if rank not in others:
+                others[rank] = self._pump(-1, f"{prefix}/log.{rank}") if all_ranks else own
+            return others[rank]
+
+        self.logs[launched] = Sorter(self._open_fifo(launched, fifo), tag, own, log_of)
+
+    def _pump(self, fd: int, stream: str) -> LogPump:
+        return LogPump(fd, stream, self._streams, self._secrets)
+
+    def _open_fifo(self, rank: int, fifo: str) -> int:
         os.mkfifo(fifo, 0o600)
         reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         self.writers[rank] = os.open(fifo, os.O_WRONLY | os.O_CLOEXEC)
-        self.logs[rank] = LogPump(reader, stream, self._streams, self._secrets)
         self.watch(reader, rank)
+        return reader
 
     def watch(self, fd: int, what: int | Child | None) -> None:
         """Have `wait` tell of `what` when there is something at the descriptor."""
@@ -55,9 +77,14 @@ class Wires:
         for fd, _ in ready:
             what = self._by_fd.get(fd)
             if isinstance(what, int):
-                self.logs[what].pump()
-                self._poller.unregister(fd)
-                self._resting[fd] = time.monotonic() + _REST_S
+                log = self.logs[what]
+                log.pump()
+                if not log.busy:
+                    self._poller.unregister(fd)
+                    self._resting[fd] = time.monotonic() + _REST_S
+                if isinstance(log, Sorter):
+                    found += log.spoke - {what}
+                    log.spoke.clear()
             found.append(what)
         now = time.monotonic()
         for fd in [fd for fd, until in self._resting.items() if until <= now]:

@@ -15,7 +15,7 @@ from fairway.spec.artifact import ArtifactRef, blob_key
 from fairway.spec.graph import Port
 from fairway.spec.outcome import ItemOutcome, Usage
 from fairway.spec.record import to_plain
-from fairway.step import artifacts, plainjson
+from fairway.step import artifacts, context, plainjson
 from fairway.step.context import Settled
 from fairway.step.conversion import find_conversion
 from fairway.step.importing import import_module
@@ -79,6 +79,12 @@ class ItemRunner:
         outputs = {port.name: self.save(value, port) for port, value in self._split(result)}
         self.phase = ""
         return ItemOutcome("succeeded", outputs)
+
+    def lay_out(self, item: AttemptItem) -> None:
+        """The files that a program finds, without running it."""
+        from fairway.step.command import lay_out
+
+        lay_out(self._spec.step, self.load(item), self._scratch, self._root)
 
     def load(self, item: AttemptItem) -> dict[str, Any]:
         """Its inputs as values, those the batch shares among them. Raises NotFoundError (a secret), and what loading artifacts raises."""
@@ -159,7 +165,7 @@ class ItemRunner:
             self._usage.writing_at = self._usage.writing_at or time.time()
             return self.save(value, port)
 
-        folders = Folders(self._scratch, self._root, getattr(self._store, "root", ""))
+        folders = Folders(self._scratch, self._root, getattr(self._store, "root", ""), context.context().folder)
         try:
             made = run_command(self._spec.step, values, folders, save, seed)
         except OutputMissing:

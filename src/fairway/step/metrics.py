@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from fairway.errors import FairwayError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from fairway.spec.ports import StreamStore
 
@@ -30,13 +30,14 @@ _encode = json.JSONEncoder(separators=(",", ":")).encode
 class PointWriter:
     """Points of one attempt on their way to the stream RUN/ATTEMPT/metrics; at most half a second of them is lost by a kill.
 
-    `last` are the latest values by name, for the outcome. `mask` is applied to text. A forked child of the step writes through, as it has
+    `streams` is where they go; `last` are the latest values by name, for the outcome.
+    `mask` is applied to text. A forked child of the step writes through, as it has
     no flushing thread. `rank`: of a gang; others than rank 0 have streams of their own ("metrics.3").
     """
 
     def __init__(self, streams: StreamStore, prefix: str, mask: Callable[[str], str] | None = None, *, rank: int = 0) -> None:
         self.last: dict[str, float] = {}
-        self._streams = streams
+        self.streams = streams
         self._prefix = prefix
         self._suffix = f".{rank}" if rank else ""
         self._mask = mask
@@ -46,6 +47,7 @@ class PointWriter:
         self._pid = os.getpid()
         self._thread: Any = None
         self._progress_at = 0.0
+        self._worked: dict[str, Any] = {}
 
     def log(self, step: int | None, values: dict[str, Any], clock: Any = time.time) -> None:
         """Keep one point. Under 5 µs in a tight loop."""
@@ -56,12 +58,15 @@ class PointWriter:
         if len(points) >= _FLUSH_POINTS:
             self.flush()
 
-    def progress(self, done: float, total: float | None) -> None:
-        """Keep how far the step is; written at most five times a second, and when it is done."""
+    def progress(self, done: float, total: float | None, worked: Mapping[str, Any] | None = None) -> None:
+        """Keep how far the step is, and how much in all was `worked`, by name; written at most five times a second, and when it is done."""
         now = time.monotonic()
+        for name, count in worked.items() if worked else ():
+            self._worked[name] = self._worked.get(name, 0) + (_plain(count, None) or 0)
         if now - self._progress_at >= _PROGRESS_EVERY_S or done == total:
             self._progress_at = now
-            self._append("progress", _encode([round(time.time(), 3), _plain(done, None), _plain(total, None)]) + "\n")
+            line = [round(time.time(), 3), _plain(done, None), _plain(total, None)]
+            self._append("progress", _encode([*line, self._worked] if self._worked else line) + "\n")
 
     def flush(self) -> None:
         """Append what is buffered, and wait for whoever is at it already. Safe from any thread."""
@@ -91,7 +96,7 @@ class PointWriter:
 
     def _append(self, stream: str, text: str) -> None:
         try:
-            self._streams.append(f"{self._prefix}/{stream}{self._suffix}", text.encode("utf-8", "replace"))
+            self.streams.append(f"{self._prefix}/{stream}{self._suffix}", text.encode("utf-8", "replace"))
         except FairwayError as error:  # a curve is not worth a failed training
             os.write(2, f"fairway: points were not kept: {error}\n".encode())
 

@@ -74,7 +74,7 @@ class Nursery:
 
     def start_ahead(self, frame: dict[str, Any]) -> None:
         """One that imports libraries although its bundle is not known yet. The first attempt takes it over if it is of the module that
-        will import them, and wants the same variables; otherwise it ends."""
+        will import them, or of a bundle that has this module, and wants the same variables; otherwise it ends."""
         if _CAN_FORK and self._ahead is None:
             self._ahead = self._start(frame, False), frame
             self._ahead[0].channel.send({"op": "ahead", "imports": frame["imports"]})
@@ -83,7 +83,9 @@ class Nursery:
         if self._ahead is None:
             return None
         (warm, wanted), self._ahead = self._ahead, None
-        same = frame["module"].rpartition(".")[2] == wanted["module"] and frame.get("environ", {}) == wanted["environ"]
+        file = f"{frame['root']}/{wanted['module'].replace('.', '/')}.py"
+        named = frame["module"].rpartition(".")[2] == wanted["module"].rpartition(".")[2]
+        same = (named or os.path.isfile(file)) and frame.get("environ", {}) == wanted["environ"]
         alive = os.waitid(os.P_PID, warm.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
         if same and alive and not single and not frame.get("python"):
             return warm

@@ -171,8 +171,13 @@ def _address(value: Any, kind: type) -> str:
     return f"{kind.__module__}:{kind.__qualname__}"
 
 
+def _zone_of(moment: Any) -> str | None:
+    """The name of its time zone: zoneinfo says it by `key`, pytz (that of pandas 2) by `zone`."""
+    return getattr(moment.tzinfo, "key", None) or getattr(moment.tzinfo, "zone", None)
+
+
 def _encode_datetime(value: Any, leaf: Callable[[Any], Any]) -> Any:
-    zone = getattr(value.tzinfo, "key", None)
+    zone = _zone_of(value)
     return {"$datetime": [value.isoformat(), zone, value.fold]} if zone else {"$datetime": value.isoformat()}
 
 
@@ -229,7 +234,7 @@ _WRITERS: dict[tuple[str, str], Callable[[Any, Callable[[Any], Any]], Any]] = {
     ("uuid", "UUID"): lambda v, leaf: {"$uuid": str(v)},
     ("numpy", "ndarray"): _encode_array,
     # pandas names these by their public module or by the one that defines them, depending on its version
-    ("pandas", "Timestamp"): lambda v, leaf: {"$timestamp": [v.isoformat(), getattr(v.tzinfo, "key", None), v.fold, v.unit]},
+    ("pandas", "Timestamp"): lambda v, leaf: {"$timestamp": [v.isoformat(), _zone_of(v), v.fold, v.unit]},
     ("pandas", "Timedelta"): lambda v, leaf: {"$pandastimedelta": [v.asm8.view("i8").item(), v.unit]},
     ("pandas", "NaTType"): lambda v, leaf: {"$pandas": "NaT"},
     ("pandas.api.typing", "NaTType"): lambda v, leaf: {"$pandas": "NaT"},

@@ -85,7 +85,9 @@ def _datetime(body: Any) -> Any:
         return datetime.fromisoformat(body)
     from zoneinfo import ZoneInfo
 
-    return datetime.fromisoformat(body[0]).replace(tzinfo=ZoneInfo(body[1]), fold=body[2])
+    said = datetime.fromisoformat(body[0])
+    made = said.replace(tzinfo=ZoneInfo(body[1]), fold=body[2])
+    return made if made.utcoffset() == said.utcoffset() else made.replace(fold=1 - body[2])  # pytz tells by the offset, not by `fold`
 
 
 def _timestamp(body: list[Any]) -> Any:

@@ -161,6 +161,15 @@ def measure(pid: int) -> Use | None:
     return Use(rss, cpu) if seen else None
 
 
+def measure_delay(pid: int) -> float | None:
+    """Seconds that its main thread could have computed and had no core (Linux); None if the system does not tell."""
+    try:
+        with open(f"/proc/{pid}/schedstat", "rb") as file:
+            return int(file.read().split()[1]) / 1e9
+    except (OSError, ValueError, IndexError):
+        return None
+
+
 def find_marked(marker: str) -> list[int]:
     """Processes of ours whose starting environment contains `marker` ("NAME=value"): all that a worker started, whatever became of it."""
     wanted, found = marker.encode() + b"\0", []

@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 
 from fairway.errors import TaskFailed
 from fairway.spec.artifact import ArtifactRef
-from fairway.spec.layout import BUNDLES
+from fairway.spec.layout import BUNDLES, CHECKPOINTS, task_folder
 
 HOME = "/fairway"
 WORK = f"{HOME}/work"
@@ -31,6 +31,11 @@ def host_name(replica: int) -> str:
 def first_port(number: int) -> int:
     """The ports at which they meet: each has a network of its own, so they can be known before."""
     return 29500 + number
+
+
+def checkpoint_path(run: str, task: str) -> str:
+    """What outlives a failed try."""
+    return f"{HOME}/{CHECKPOINTS}/{run}/{task_folder(task)}"
 
 
 def input_path(name: str, ref: ArtifactRef) -> str:

@@ -11,10 +11,11 @@ import os
 from collections.abc import Generator
 from contextlib import contextmanager
 from time import monotonic
+from typing import Any
 
 COMING, RUNNING, DONE = 0.0, 1.0, 2.0
 WAITS = ("input", "checkpoint", "network")
-_BEAT_AT, _BEATS, _PHASE, _WAIT_SINCE, _WAIT_KIND, _WAITED = 0, 1, 2, 3, 4, 5
+_BEAT_AT, _BEATS, _PHASE, _WAIT_SINCE, _WAIT_KIND, _WAITED, _BATCHES, _SAMPLES, _TAKEN = 0, 1, 2, 3, 4, 5, 8, 9, 10
 _CELLS = 16  # numbers of eight bytes: two cache lines, so that no rank slows its neighbour
 _SLOT_BYTES = _CELLS * 8
 
@@ -24,6 +25,17 @@ _cells: list[float] | memoryview[float] = [0.0] * _CELLS
 def beat() -> None:
     """This rank goes on: it has reported something, begun a batch, saved a checkpoint."""
     cells = _cells
+    cells[_BEAT_AT] = monotonic()
+    cells[_BEATS] += 1.0
+
+
+def take(samples: int, steps: int = 0) -> None:
+    """This rank has its next batch, of so many samples: the shard's `steps`-th, restarts counted in. It beats."""
+    cells = _cells
+    cells[_BATCHES] += 1.0
+    cells[_SAMPLES] += samples
+    if steps > cells[_TAKEN]:
+        cells[_TAKEN] = steps
     cells[_BEAT_AT] = monotonic()
     cells[_BEATS] += 1.0
 
@@ -43,6 +55,30 @@ def waiting(kind: str) -> Generator[None]:
     finally:
         cells[_WAIT_SINCE] = 0.0
         cells[_WAITED + number] += monotonic() - began
+
+
+def counting(kind: str, function: Any) -> Any:
+    """The function, whose time counts as a wait. It costs a microsecond a call."""
+    number = WAITS.index(kind)
+
+    def counted(*args: Any, **options: Any) -> Any:
+        cells = _cells
+        if cells[_WAIT_SINCE]:
+            return function(*args, **options)
+        began = monotonic()
+        cells[_WAIT_KIND], cells[_WAIT_SINCE] = float(number), began
+        try:
+            return function(*args, **options)
+        finally:
+            cells[_WAIT_SINCE] = 0.0
+            cells[_WAITED + number] += monotonic() - began
+
+    return counted
+
+
+def waited(kind: str, seconds: float) -> None:
+    """Count a wait that somebody else has measured."""
+    _cells[_WAITED + WAITS.index(kind)] += seconds
 
 
 def enter(path: str, rank: int) -> None:
@@ -81,13 +117,15 @@ class Pulses:
         return self._cells[rank * _CELLS + _PHASE]
 
     def counts(self, rank: int) -> dict[str, float | int]:
-        """Seconds waited by kind, a wait under way among them, and how often it has beaten ("steps")."""
+        """Seconds waited by kind, a wait under way among them; how often it has beaten ("steps"); batches and samples, if any, and the
+        steps that its longest shard has "taken", those before a restart among them."""
         at = rank * _CELLS
         cells = self._cells[at : at + _CELLS].tolist()
         found: dict[str, float | int] = {kind: cells[_WAITED + number] for number, kind in enumerate(WAITS)}
         if cells[_WAIT_SINCE]:
             found[WAITS[int(cells[_WAIT_KIND])]] += monotonic() - cells[_WAIT_SINCE]
-        return {**{kind: round(seconds, 3) for kind, seconds in found.items()}, "steps": int(cells[_BEATS])}
+        had = {"batches": int(cells[_BATCHES]), "samples": int(cells[_SAMPLES]), "taken": int(cells[_TAKEN])} if cells[_BATCHES] else {}
+        return {**{kind: round(seconds, 3) for kind, seconds in found.items()}, "steps": int(cells[_BEATS]), **had}
 
 
 def _map(path: str) -> memoryview[float]:

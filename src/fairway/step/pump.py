@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from fairway.errors import FairwayError
@@ -12,20 +13,37 @@ if TYPE_CHECKING:
     from fairway.spec.ports import StreamStore
 
 LINE_BYTES = 64 * 1024
+BUSY_BYTES = 1 << 15
 _READ_BYTES = 1 << 16
 _TAIL_BYTES = 16 * 1024
 _TELLING_CHARS = 8
 
 
+def read_waiting(fd: int) -> Iterator[bytes]:
+    """What is in a pipe that never blocks, piece by piece, until it is empty or its other end is closed."""
+    while data := read_some(fd):
+        yield data
+
+
+def read_some(fd: int) -> bytes | None:
+    """One fill at most of a pipe that never blocks; b"" when its other end is closed, None while it is empty."""
+    try:
+        return os.read(fd, _READ_BYTES)
+    except BlockingIOError:
+        return None
+
+
 class LogPump:
     """Reads a pipe that never blocks. Lines are "<ISO time in ms>Z <text>\\n"; bytes that are no UTF-8 become replacement characters.
 
-    A line longer than 64 KiB is cut into several; of a line redrawn with carriage returns only the last state is kept.
+    A line longer than 64 KiB is cut into several; of a line redrawn with carriage returns only the last state is kept. `busy`: more came
+    at once than would need time to gather, and whoever writes may wait for us.
     """
 
     def __init__(self, fd: int, stream: str, streams: StreamStore, secrets: tuple[str, ...] = ()) -> None:
         self.fd = fd
         self.rests_until = 0.0
+        self.busy = False
         self.tail = b""
         self._stream, self._streams = stream, streams
         self._secrets = _find_forms(secrets)
@@ -35,24 +53,15 @@ class LogPump:
 
     def pump(self) -> bool:
         """Move what is there (one pipe's fill at most); False when the other end is closed."""
-        try:
-            data = os.read(self.fd, _READ_BYTES)
-        except BlockingIOError:
-            return True
-        if not data:
-            return False
-        self._take(data)
-        return True
+        data = read_some(self.fd)
+        self.busy = len(data or b"") >= BUSY_BYTES
+        if data:
+            self._take(data)
+        return data != b""
 
     def drain(self) -> None:
         """Move everything that was written so far, with the last line whether ended or not."""
-        while True:
-            try:
-                data = os.read(self.fd, _READ_BYTES)
-            except BlockingIOError:
-                break
-            if not data:
-                break
+        for data in read_waiting(self.fd):
             self._take(data)
         if self._rest:
             self._take(b"\n")
@@ -73,11 +82,11 @@ class LogPump:
             if len(rest) < LINE_BYTES:
                 self._rest = rest
                 return
-            rest = self._mask(rest)
+            rest = self.mask(rest)
             cut = len(rest) - self._longest + 1  # what may be the beginning of a secret waits for its end
             whole, rest = rest[:cut], rest[cut:]
         self._rest = rest
-        whole = self._mask(whole)
+        whole = self.mask(whole)
         if len(whole) > LINE_BYTES:
             whole = b"\n".join(_cut(line) for line in whole.split(b"\n"))
         self.tail = (self.tail + whole + b"\n")[-_TAIL_BYTES:]
@@ -88,7 +97,8 @@ class LogPump:
         stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now)) + f".{int(now % 1 * 1000):03d}Z "
         self._write((stamp + text.replace("\n", "\n" + stamp) + "\n").encode("utf-8", "replace"))
 
-    def _mask(self, data: bytes) -> bytes:
+    def mask(self, data: bytes) -> bytes:
+        """Without the secrets."""
         for secret in self._secrets:
             data = data.replace(secret, b"***")
         return data

@@ -21,6 +21,10 @@ from math import isnan
 from fairway.spec.record import Record, field, from_plain, record, to_plain
 
 LAST = 3
+ELSEWHERE = "elsewhere.json"
+"""In a checkpoint's folder: its files that only the server has, parts of ranks that run on other machines. They come when asked for."""
+WANTED, LOST = ".tmp/wanted-", ".tmp/lost-"
+"""In a task's folder, before a checkpoint's name: its files elsewhere are asked for; they cannot be had, and why."""
 _FOLDER = re.compile(r"step-(\d{9,})-(\d+)\.(\d+)")
 _MANIFEST = re.compile(r"manifest(?:\.(\d{5,})-of-(\d{5,}))?\.json")
 _HEAD, _BODY, _TAIL = '{"sha256":"', '","body":', "}\n"
@@ -82,6 +86,13 @@ class Saved:
         ranks = [one.rank for one in self.manifests]
         return bool(ranks) and ranks == list(range(self.manifests[0].world_size if self.manifests[0].sharded else 1))
 
+    def parts_of(self, ranks: Sequence[int], world_size: int) -> tuple[Manifest, ...]:
+        """What these ranks of a world need of it: of parts of an equal world their own, of any other world all."""
+        first = self.manifests[0]
+        if not ranks or not first.sharded or first.world_size != world_size:
+            return self.manifests
+        return tuple(one for one in self.manifests if one.rank in ranks)
+
     @property
     def metrics(self) -> dict[str, float]:
         """What was given with it: every rank's, those of the first count."""
@@ -140,21 +151,30 @@ def parse_manifest(data: bytes) -> Manifest:
 
 def find_saved(root: str) -> list[Saved]:
     """All checkpoints in a task's folder, complete or not, the oldest first."""
-    found: list[Saved] = []
-    for name in _list(root):
-        if is_folder(name):
-            manifests: list[Manifest] = []
-            damaged: list[str] = []
-            for file in filter(is_manifest, _list(f"{root}/{name}")):
-                try:
-                    with open(f"{root}/{name}/{file}", "rb") as opened:
-                        manifests.append(parse_manifest(opened.read()))
-                except FileNotFoundError:
-                    continue
-                except (OSError, ValueError):
-                    damaged.append(file)
-            found.append(Saved(name, manifests, damaged))
-    return sorted(found, key=lambda one: one.order)
+    return sorted((find_one(f"{root}/{name}") for name in _list(root) if is_folder(name)), key=lambda one: one.order)
+
+
+def find_one(path: str) -> Saved:
+    """What there is of the checkpoint in this folder. A manifest that is another's is as good as a damaged one."""
+    name = path.rpartition("/")[2]
+    found = Saved(name, ())
+    manifests: list[Manifest] = []
+    damaged: list[str] = []
+    for file in filter(is_manifest, _list(path)):
+        try:
+            with open(f"{path}/{file}", "rb") as opened:
+                one = parse_manifest(opened.read())
+        except FileNotFoundError:
+            continue
+        except (OSError, ValueError):
+            damaged.append(file)
+            continue
+        belongs = (one.step, one.n, one.count) == (found.step, found.n, found.count)
+        if belongs and file == manifest_name(one.rank, one.world_size, one.sharded):
+            manifests.append(one)
+        else:
+            damaged.append(file)
+    return Saved(name, manifests, damaged)
 
 
 def dropped(found: Iterable[Saved], policy: Policy) -> list[Saved]:

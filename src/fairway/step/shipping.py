@@ -10,8 +10,8 @@ from fairway.step.control import Control
 from fairway.step.folder import FolderStreamStore
 
 LOG_EVERY_S = 0.15
-_EVERY_S = {"log": LOG_EVERY_S, "progress": 0.5, "metrics": 1.0, "samples": 5.0, "stacks": 0.5}
-PLAIN = ("log", "progress", "metrics", "samples")
+_EVERY_S = {"log": LOG_EVERY_S, "progress": 0.5, "metrics": 1.0, "samples": 5.0, "stacks": 0.5, "reports": 0.3}
+PLAIN = ("log", "progress", "metrics", "samples", "reports")
 OF_A_RANK = ("log", "progress", "metrics", "samples", "stacks")
 _STEADY_S = 0.25  # for a log that is written all the time
 _SHARE = 10  # of the time at most one part in so many is spent on asking: a server that is busy is asked less often

@@ -19,7 +19,7 @@ from fairway.errors import FairwayError, NotFoundError, StoreUnavailable
 from fairway.spec.attempt import AttemptSpec
 from fairway.spec.layout import BUNDLES, STREAMS
 from fairway.spec.outcome import ErrorInfo, Outcome, outcome_key
-from fairway.spec.record import from_plain, to_plain
+from fairway.spec.record import from_plain, replace, to_plain
 from fairway.step.bundles import unpack_bundle
 from fairway.step.checkpoints import CheckpointShipper
 from fairway.step.control import Control
@@ -32,6 +32,7 @@ from fairway.step.shipping import LOG_EVERY_S, StreamShipper
 
 _encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 _OVER = 410
+_HEAR_EVERY_S = 0.5
 _RUNTIME = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 
@@ -51,7 +52,9 @@ class Tended(threading.Thread):
 
     def __init__(self, answer: Mapping[str, Any], control: Control, site: Site, worker: WorkerDesk) -> None:
         super().__init__(daemon=True)
-        self.spec = from_plain(AttemptSpec, answer["spec"])
+        self.spec = _as_here(from_plain(AttemptSpec, answer["spec"]))
+        self._others = self.spec.context.get("trial", {}).get("live", "")
+        self._heard, self._hears_at = 0, 0.0
         self.control, self._answer, self._site, self._worker = control, answer, site, worker
         self._store = site.store.scoped(control)
         self._key = outcome_key(self.spec.run, self.spec.id)
@@ -147,12 +150,16 @@ class Tended(threading.Thread):
         refs = [given.ref for inputs in (spec.inputs, *(item.inputs for item in spec.items)) for given in inputs.values() if given.ref]
         self.size_bytes += sum(ref.size_bytes for ref in refs)
         self._store.fetch_inputs(refs)
-        if spec.n > 1:
-            self._checkpoints.restore()
+        self._restore()
         if spec.secrets:
             frame["secrets"] = {name: self._site.secrets[name] for name in spec.secrets}
         frame["machine_bytes"] = answer.get("machine", {}).get("memory_bytes", 0)
         return frame
+
+    def _restore(self) -> None:
+        """What earlier tries have saved, to this machine."""
+        if self.spec.n > 1:
+            self._checkpoints.restore()
 
     def _fetch_bundle(self) -> None:
         """To this machine, unless its image has brought it along."""
@@ -183,6 +190,7 @@ class Tended(threading.Thread):
             try:
                 self._streams.ship()
                 self._checkpoints.ship()
+                self._hear()
                 troubled = False
             except Refused as error:
                 if error.status == _OVER:
@@ -194,6 +202,15 @@ class Tended(threading.Thread):
                 troubled = True
             except FairwayError as error:
                 self._worker.say(f"fairway: {self.id}: {error.message}")
+
+    def _hear(self) -> None:
+        """Of a trial that may be ended early: bring what trials beside it say of themselves."""
+        now = time.monotonic()
+        if self._others and now >= self._hears_at:
+            said = self.control.read_others(self.id, self._heard)
+            FolderStreamStore(f"{self._site.home}/{STREAMS}").append(self._others, said)
+            self._heard += len(said)
+            self._hears_at = now + _HEAR_EVERY_S
 
     def _ship_outcome(self) -> None:
         outcome = self._find_outcome()
@@ -252,6 +269,16 @@ class Tended(threading.Thread):
         line = f"{stamp}fairway: {text}\n"
         FolderStreamStore(f"{self._site.home}/{STREAMS}").append(f"{self.spec.run}/{self.id}/log", line.encode())
         self._streams.ship(all=True)
+
+
+def _as_here(spec: AttemptSpec) -> AttemptSpec:
+    """The attempt, which reads and writes this machine's streams: of a trial what it says goes to the server from one of its own, and what
+    it hears comes into another."""
+    trial = spec.context.get("trial", {})
+    if "live" not in trial:
+        return spec
+    own = f"{spec.run}/{spec.id}"
+    return replace(spec, context={**spec.context, "trial": {**trial, "live": f"{own}/others", "says": f"{own}/reports"}})
 
 
 def encode_outcome(outcome: Outcome) -> bytes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from fairway.spec.outcome import ErrorInfo, Frame
+from fairway.step.defeat import TERMINATED
 
 _FATAL = re.compile(rb"Fatal Python error: (.+)")
 _FRAME = re.compile(rb'  File "(.+?)", line (\d+) in (.+)')
@@ -68,6 +69,13 @@ def explain_death(seen: Evidence) -> ErrorInfo:
             hint="the fault is in the compiled library that this line called" if frames else "look at the task's log",
             frames=frames,
             traceback=_find_fatal(seen.tail),
+        )
+    if code == TERMINATED:
+        return ErrorInfo(
+            "crash",
+            "FW-TASK-CRASHED",
+            "the step's process was ended by SIGTERM, from outside",
+            hint="somebody or the system asked it to end; what ends a run is Ctrl-C, or `fairway cancel`",
         )
     if code == 75:
         return ErrorInfo(

@@ -354,6 +354,8 @@ class Worker:
             self._poller.unregister(fd)
             del self._logs[fd]
             return
+        if running.log.busy:
+            return
         running.log.rests_until = time.monotonic() + _LOG_REST_S  # let lines gather: one wake-up for many
         self._poller.unregister(fd)
         self._resting.append(running)

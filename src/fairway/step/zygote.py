@@ -16,7 +16,10 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
+from fairway.errors import FairwayError
 from fairway.spec.gang import World
+from fairway.spec.graph import StepDef
+from fairway.spec.layout import BLOBS
 from fairway.spec.record import from_plain
 from fairway.step import processes
 from fairway.step.defeat import raise_when_terminated, report_defeat
@@ -32,12 +35,21 @@ _HARMLESS_THREADS = ("jemalloc_bg_thd",)  # Arrow's allocator stops it before a 
 
 
 class Spare:
-    """A process that is forked ahead and waits to become an attempt: what a fork and first writes to memory cost is paid meanwhile."""
+    """A process that is forked ahead and waits to become an attempt: what a fork and first writes to memory cost is paid meanwhile.
 
-    __slots__ = ("channel", "pid")
+    `loads`: it imports something in idle time, and tells when that is done.
+    """
 
-    def __init__(self, pid: int, channel: Channel) -> None:
-        self.pid, self.channel = pid, channel
+    __slots__ = ("channel", "loads", "pid")
+
+    def __init__(self, pid: int, channel: Channel, *, loads: bool) -> None:
+        self.pid, self.channel, self.loads = pid, channel, loads
+
+    def is_ready(self) -> bool:
+        """It could become an attempt now."""
+        if self.loads and select.select([self.channel.sock], [], [], 0)[0]:
+            self.loads = not self.channel.receive()
+        return not self.loads
 
     def is_alive(self) -> bool:
         """It has not been killed from outside."""
@@ -96,6 +108,8 @@ class Zygote:
             become_attempt(frame, log, self._bell, self._home)
         if self._preload(frame.get("types", ())):
             self._drop_spare()
+        if self._spare is not None and not self._spare.is_ready():
+            self._drop_spare()
         spare, self._spare = self._spare, None
         if spare is not None and spare.is_alive():
             spare.channel.send(frame, (log,))
@@ -112,8 +126,9 @@ class Zygote:
         pidfd = os.pidfd_open(pid)
         self._attempts[pidfd] = (frame["id"], pid)
         self._poller.register(pidfd, select.POLLIN)
-        read_step(frame["step"])  # for the next ones, which will be of the same step as a rule
-        self._fork_spare()
+        _learn(frame, self._home)
+        step = read_step(frame["step"])  # for the next ones, which will be of the same step as a rule
+        self._fork_spare(find_ahead(step))
 
     def _fork(self) -> int:
         """As `os.fork`; the child has nothing of the zygote's."""
@@ -126,15 +141,16 @@ class Zygote:
                 os.close(fd)
         return pid
 
-    def _fork_spare(self) -> None:
+    def _fork_spare(self, ahead: Sequence[str] = ()) -> None:
         """It rehearses if there is a core to spare for that; where attempts fill the machine it would only take time from them."""
         ours, theirs = socket.socketpair()
         pid = self._fork()
         if pid == 0:
             ours.close()
-            await_attempt(Channel(theirs), self._bell, self._home, rehearses=len(self._attempts) < processes.count_cores())
+            rehearses = len(self._attempts) < processes.count_cores()
+            await_attempt(Channel(theirs), self._bell, self._home, rehearses=rehearses, ahead=ahead)
         theirs.close()
-        self._spare = Spare(pid, Channel(ours))
+        self._spare = Spare(pid, Channel(ours), loads=bool(ahead))
 
     def _drop_spare(self) -> None:
         """It lacks what is imported now."""
@@ -210,6 +226,55 @@ def _import_ahead(imports: Sequence[tuple[str, Sequence[str]]]) -> set[str] | No
     return {name.partition(".")[0] for name in sys.modules.keys() - before}
 
 
+def _learn(frame: dict[str, Any], home: str) -> None:
+    """A module of our own may keep what this attempt was given for those after it (`learn`): it would be made again in each of them."""
+    module = sys.modules.get(frame["module"]) if frame["module"].startswith("fairway.") else None
+    learn = getattr(module, "learn", None)
+    if learn is None:
+        return
+    from fairway.step.folder import FolderArtifactStore
+
+    try:
+        learned = learn(read_attempt(frame["step"], frame["rest"]), FolderArtifactStore(f"{home}/{BLOBS}"))
+    except Exception:  # noqa: BLE001 - the attempt itself says what is wrong
+        return
+    if learned:
+        gc.collect()
+        gc.freeze()
+
+
+def find_ahead(step: StepDef) -> Sequence[str]:
+    """What the ranks of a gang load late, if the gang may start again: its next start then finds it loaded."""
+    if step.kind != "python" or not step.gang.replicas or step.retry.attempts < 2:
+        return ()
+    from fairway.step.gangrank import get_framework
+
+    try:
+        return getattr(get_framework(step.gang.framework), "ahead", ())
+    except FairwayError:
+        return ()  # the attempt says so
+
+
+def load_in_idle_time(modules: Sequence[str]) -> bool:
+    """Import them in a thread that runs only while a core has nothing else to do, so that this process itself stays as urgent as it is.
+    False if one cannot be imported."""
+    import threading
+
+    loaded: list[str] = []
+
+    def load() -> None:
+        try:
+            os.sched_setscheduler(threading.get_native_id(), os.SCHED_IDLE, os.sched_param(0))
+            loaded.extend(__import__(name).__name__ for name in modules)
+        except Exception:  # noqa: BLE001 - a rank that needs it imports it again, and says so
+            return
+
+    thread = threading.Thread(target=load)
+    thread.start()
+    thread.join()
+    return len(loaded) == len(modules)
+
+
 def _shadows(root: str, names: set[str]) -> bool:
     """Has the user a module of one of these names? Then it is theirs that would have been imported."""
     from fairway.step.importing import find_modules
@@ -271,8 +336,9 @@ def _count_threads() -> int:
     return count
 
 
-def await_attempt(channel: Channel, bell: int, home: str, *, rehearses: bool) -> NoReturn:
-    """Be a spare: get ready, wait for a frame, become its attempt. Ends when the zygote hangs up."""
+def await_attempt(channel: Channel, bell: int, home: str, *, rehearses: bool, ahead: Sequence[str] = ()) -> NoReturn:
+    """Be a spare: get ready, wait for a frame, become its attempt. Ends when the zygote hangs up, or where what it is to import ahead makes
+    it unfit."""
     from fairway.step.attempt import rehearse
 
     frames: list[dict[str, Any]] | None = []
@@ -280,6 +346,12 @@ def await_attempt(channel: Channel, bell: int, home: str, *, rehearses: bool) ->
         os.setsid()
         if rehearses:
             rehearse(home)
+        if ahead:
+            if not _quietly(lambda: load_in_idle_time(ahead)) or not bears_fork():
+                os._exit(0)
+            gc.collect()
+            gc.freeze()
+            channel.send({"op": "ready"})
         while not frames:
             frames = channel.receive()
             if frames is None:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
+from fairway.errors import FairwayError
 from fairway.spec.gang import LOOPBACK, PORTS_EACH, Gang, Place, World, places_of
 from fairway.spec.graph import StepDef
-from fairway.spec.record import Record, field, record
+from fairway.spec.record import Record, field, record, replace
 from fairway.train.frameworks import check_gang, get_framework
 
 ATTEMPT, KEY, FOLDER = "ATTEMPT", "SECRET", "FOLDER"
 """What stands where a run has an attempt's id, the gang's secret, the folder of the framework's files."""
+OF_THE_SECRET = "(made of the gang's secret when it starts)\n"
 _FIRST_PORT = 29500
+_EXAMPLES = f"Ports are examples: free ones are found when it starts. {ATTEMPT}, {FOLDER} and {KEY} stand for each attempt's own."
 
 
 @record
@@ -41,7 +44,7 @@ class RankPlan(Record):
 
 @record
 class GangPlan(Record):
-    """A step's gang with all its ranks. `files`: what their leader writes into FOLDER for them."""
+    """A step's gang with all its ranks. `files`: what leaders write into FOLDER for them. `image`: the container's, "" if it is none."""
 
     step: str
     framework: str
@@ -51,6 +54,7 @@ class GangPlan(Record):
     processes: int
     ranks: tuple[RankPlan, ...]
     files: dict[str, str] = field(default_factory=dict)
+    image: str = ""
 
     def shared(self) -> dict[str, str]:
         """The variables that are the same for every rank."""
@@ -64,13 +68,22 @@ def plan_gang(step: StepDef, hosts: Sequence[str] = ()) -> GangPlan:
     Raises DefinitionError, NotFoundError for what the framework cannot do.
     """
     gang = step.gang
-    check_gang(gang)
+    try:
+        check_gang(gang)
+    except FairwayError as error:
+        raise type(error)(f"the step `{step.name}`: {error.message}", hint=error.hint, where=step.where) from None
     row: Any = get_framework(gang.framework)
     places = _places(step, hosts)
-    files: Mapping[str, str] = _ask(row, "files", places[0], gang, {})
+    files = {name: text for place in places for name, text in _files(row, place, gang).items()}
     style = getattr(row, "style", "ranks")
     ranks = tuple(_plan_rank(row, style, place, step) for place in places)
-    return GangPlan(step.name, gang.framework, row.title, style, gang.replicas, gang.processes, ranks, dict(files))
+    return GangPlan(step.name, gang.framework, row.title, style, gang.replicas, gang.processes, ranks, files, step.image)
+
+
+def _files(row: Any, place: Place, gang: Gang) -> dict[str, str]:
+    """What is written for a rank; of a file that another secret would change nothing is shown."""
+    files, others = (_ask(row, "files", each, gang, {}) for each in (place, replace(place, key=f"{place.key}.")))
+    return {name: text if others[name] == text else OF_THE_SECRET for name, text in files.items()}
 
 
 def _places(step: StepDef, hosts: Sequence[str]) -> list[Place]:
@@ -99,7 +112,7 @@ def _plan_rank(row: Any, style: str, place: Place, step: StepDef) -> RankPlan:
         place.replica,
         place.role,
         place.hosts[place.rank],
-        dict(row.environment(place, gang)),
+        {**row.environment(place, gang), **step.environment.variables},
         command,
         runs,
         services,
@@ -130,7 +143,8 @@ def render_plan(plan: GangPlan) -> str:
     """For people: what all ranks share, then each with what is its own."""
     each = f", {plan.processes} processes each" if plan.processes > 1 else ""
     replicas = "1 replica" if plan.replicas == 1 else f"{plan.replicas} replicas"
-    lines = [f"{plan.step}: {replicas} of {plan.title}{each}", "Ports are examples: free ones are found when it starts.", ""]
+    image = f", in {plan.image}" if plan.image else ""
+    lines = [f"{plan.step}: {replicas} of {plan.title}{each}{image}", _EXAMPLES, ""]
     shared = plan.shared()
     lines += ["every rank", *(f"  {name}={_quote(value)}" for name, value in shared.items())]
     for rank in plan.ranks:
@@ -138,7 +152,8 @@ def render_plan(plan: GangPlan) -> str:
         lines += ["", f"rank {rank.rank} ({rank.host}, replica {rank.replica}{role})"]
         lines += [f"  {name}={_quote(value)}" for name, value in rank.variables.items() if name not in shared]
         for beside in rank.beside:
-            lines.append(f"  beside it, {beside.name}: {_spell(beside.argv)}")
+            told = "".join(f"{name}={_quote(value)} " for name, value in beside.environment.items())
+            lines.append(f"  beside it, {beside.name}: {told}{_spell(beside.argv)}")
         lines += [f"  {rank.runs}"] if rank.runs else []
         lines += [f"  $ {_spell(rank.command)}"] if rank.command else []
     for name, text in plan.files.items():

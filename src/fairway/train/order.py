@@ -13,6 +13,8 @@ _MASK = (1 << 64) - 1
 _GOLDEN, _MIX_1, _MIX_2 = 0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB
 _SORTED = 1 << 16
 """So many items are put in order by sorting random numbers; more by a network of rounds, which needs no memory."""
+_FEW = 256
+"""So few are sorted faster without NumPy."""
 _ROUNDS = 6
 _BLOCK = 1 << 14
 """With NumPy so many places are computed at once: batches are small, and calls dear."""
@@ -33,8 +35,7 @@ class Order:
             return range(start, stop)
         if self._size <= _SORTED:
             if self._sorted is None:
-                keys = [mix(self._key + number & _MASK) for number in range(self._size)]
-                self._sorted = sorted(range(self._size), key=keys.__getitem__)
+                self._sorted = self._sort()
             return self._sorted[start:stop]
         half = (self._size.bit_length() + 1) // 2
         np = sys.modules.get("numpy")
@@ -44,6 +45,14 @@ class Order:
             self._begun = start
             self._block = self._walk_many(np, start, max(stop, min(start + _BLOCK, self._size)), half)
         return self._block[start - self._begun : stop - self._begun]
+
+    def _sort(self) -> list[int]:
+        np = sys.modules.get("numpy")
+        if np is None or self._size < _FEW:
+            keys = [mix(self._key + number & _MASK) for number in range(self._size)]
+            return sorted(range(self._size), key=keys.__getitem__)
+        with np.errstate(over="ignore"):
+            return np.argsort(_mix_many(np, np.uint64(self._key) + np.arange(self._size, dtype=np.uint64)), kind="stable").tolist()
 
     def _walk(self, place: int, half: int) -> int:
         """Through the rounds, again and again until it falls into the range: a permutation stays one."""
@@ -72,6 +81,33 @@ class Order:
                 places[waiting[inside]] = now[inside]
                 waiting, now = waiting[~inside], now[~inside]
         return places.tolist()
+
+
+class WindowedOrder:
+    """As `Order`, but items are shuffled only within windows of `window` that lie side by side."""
+
+    def __init__(self, size: int, window: int, *, seed: int = 0, epoch: int = 0, shuffle: bool = True) -> None:
+        self._size, self._window, self._seed, self._epoch, self._shuffle = size, window, seed, epoch, shuffle
+        self._number, self._order = -1, Order(0)
+
+    def take(self, start: int, stop: int) -> Sequence[int]:
+        """The items at the places from `start` to `stop`."""
+        if not self._shuffle:
+            return range(start, stop)
+        taken: list[int] = []
+        while start < stop:
+            number, within = divmod(start, self._window)
+            begin = number * self._window
+            end = min(stop, begin + self._window)
+            taken += [begin + place for place in self._order_of(number).take(within, end - begin)]
+            start = end
+        return taken
+
+    def _order_of(self, number: int) -> Order:
+        if number != self._number:
+            size = min(self._window, self._size - number * self._window)
+            self._number, self._order = number, Order(size, seed=self._seed + number, epoch=self._epoch)
+        return self._order
 
 
 def mix(number: int) -> int:

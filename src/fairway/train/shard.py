@@ -13,8 +13,9 @@ from typing import Any
 
 from fairway.errors import DefinitionError
 from fairway.step import context, pulse
-from fairway.train.order import Order, round_size, rounds, share
-from fairway.train.sources import Numbered, Streamed, open_dataset
+from fairway.train.blocks import Cut, chunks, left_of, position_of, read_stretch, shares, slice_of
+from fairway.train.order import Order, WindowedOrder, round_size, rounds, share
+from fairway.train.sources import Numbered, Ranged, Streamed, open_dataset
 
 LASTS = ("keep", "drop", "pad")
 _WINDOW = 16_384
@@ -62,17 +63,21 @@ class Shard:
     """
 
     def __init__(
-        self, source: Numbered | Streamed, batch: int | None, shuffle: bool | int, seed: int, epochs: int | None, last: str
+        self, source: Numbered | Ranged | Streamed, batch: int | None, shuffle: bool | int, seed: int, epochs: int | None, last: str
     ) -> None:
         now = context.context()
         self.rank, self.world_size = now.rank, now.world_size
         self.epoch = self.position = self.steps = 0
+        self._cuts: list[Cut] = []
         self._source, self._batch, self._shuffle, self._seed, self._epochs, self._last = source, batch, shuffle, seed, epochs, last
 
     def __len__(self) -> int:
         """How many batches of this rank's there are until the end of the last epoch. Raises TypeError where that is not known."""
-        if not isinstance(self._source, Numbered) or self._epochs is None:
+        if isinstance(self._source, Streamed) or self._epochs is None:
             raise TypeError("how many batches there will be is not known")
+        if isinstance(self._source, Ranged):
+            left = max(0, self._epochs - self.epoch)
+            return len(self._chunks(self._source)[self._cut().rounds :]) + (left - 1) * self._whole(self._source) if left else 0
         sizes = [self._source.size - self.position, *[self._source.size] * min(1, self._epochs - self.epoch - 1)]
         counts = [rounds(size, self._each, self.rank, self.world_size, self._last) for size in sizes]
         return 0 if self.epoch >= self._epochs else counts[0] + sum(counts[1:]) * (self._epochs - self.epoch - 1)
@@ -92,7 +97,11 @@ class Shard:
     def state(self) -> dict[str, Any]:
         """Where it stands: behind the last batch that was given. It holds for any number of ranks."""
         found: dict[str, Any] = {"epoch": self.epoch, "position": self.position, "steps": self.steps, "seed": self._seed}
-        return {**found, "shuffle": self._shuffle, "size": self._source.size if isinstance(self._source, Numbered) else None}
+        return {**found, "shuffle": self._shuffle, "size": self._size, "cuts": [list(cut) for cut in self._cuts]}
+
+    @property
+    def _size(self) -> int | None:
+        return None if isinstance(self._source, Streamed) else self._source.size
 
     fairway_state = state  # how `fw.checkpoint.save` keeps it
 
@@ -103,13 +112,14 @@ class Shard:
         """
         if state is None:
             return self
-        size = self._source.size if isinstance(self._source, Numbered) else None
+        size = self._size
         if state["size"] != size or state["shuffle"] != self._shuffle:
             raise DefinitionError(
                 f"the state is of {state['size']} items with shuffle={state['shuffle']}, this data set has {size} and {self._shuffle}",
                 hint="resume with the same data and the same shuffle, or begin anew",
             )
         self.epoch, self.position, self.steps, self._seed = state["epoch"], state["position"], state["steps"], state["seed"]
+        self._cuts = [Cut(*cut) for cut in state.get("cuts", ())]
         return self
 
     def loader(self, **options: Any) -> Iterator[Any]:
@@ -130,7 +140,7 @@ class Shard:
                     batch = next(given, planned)
                 if batch is planned:
                     break
-                self._note(planned.taken.popleft())
+                self._note(*planned.taken.popleft())
                 yield batch
             self._turn()
 
@@ -139,7 +149,7 @@ class Shard:
         source = self._numbered("a sampler")
         while self._epochs is None or self.epoch < self._epochs:
             for numbers, ours, taken in self._rounds(source):
-                self._note(taken)
+                self._note(taken, len(ours))
                 yield from (numbers[place] for place in ours)
             self._turn()
 
@@ -154,41 +164,87 @@ class Shard:
 
     def _one_epoch(self) -> Iterator[Any]:
         source = self._source
-        rounds = self._batches(source) if isinstance(source, Numbered) else self._read(source)
+        rounds: Iterator[tuple[tuple[Any] | None, int, int]]
+        if isinstance(source, Ranged):
+            rounds = self._stretch(source)
+        else:
+            rounds = self._batches(source) if isinstance(source, Numbered) else self._from_front(source)
         while True:
             with pulse.waiting("input"):
                 given = next(rounds, None)
             if given is None:
                 break
-            batch, taken = given
-            self._note(taken)
+            batch, taken, ours = given
+            self._note(taken, ours)
             if batch is not None:
                 yield batch[0]
         self._turn()
 
-    def _note(self, taken: int) -> None:
+    def _note(self, taken: int, ours: int) -> None:
         self.position += taken
         self.steps += 1
-        pulse.beat()
+        pulse.take(ours, self.steps)
 
     def _turn(self) -> None:
-        self.epoch, self.position = self.epoch + 1, 0
+        self.epoch, self.position, self._cuts = self.epoch + 1, 0, []
 
-    def _batches(self, source: Numbered) -> Iterator[tuple[tuple[Any] | None, int]]:
-        """(this rank's batch in a tuple, None if it has none; what the round takes over all ranks)."""
+    def _cut(self) -> Cut:
+        """The division of what is left of the epoch that holds now: a new one where the ranks, or their batches, are others."""
+        if not self._cuts or self._cuts[-1][:2] != (self.world_size, self._each):
+            self._cuts.append(Cut(self.world_size, self._each, 0))
+        return self._cuts[-1]
+
+    def _chunks(self, source: Ranged) -> list[int]:
+        self._cut()
+        total = sum(stop - start for start, stop in left_of(source.size, self._cuts[:-1], self._last))
+        return chunks(shares(total, self.world_size, self._each, self._last), self.rank, self._each, self._last)
+
+    def _whole(self, source: Ranged) -> int:
+        return len(chunks(shares(source.size, self.world_size, self._each, self._last), self.rank, self._each, self._last))
+
+    def _stretch(self, source: Ranged) -> Iterator[tuple[tuple[Any] | None, int, int]]:
+        """As `_batches`, of items of which each rank reads a stretch of its own."""
+        cut = self._cut()
+        left = left_of(source.size, self._cuts[:-1], self._last)
+        divided = shares(sum(stop - start for start, stop in left), self.world_size, self._each, self._last)
+        sizes = chunks(divided, self.rank, self._each, self._last)
+        start, own = sum(divided[: self.rank]), divided[self.rank]
+        done = sum(sizes[: cut.rounds])
+        window = self._window
+        order = Order(len(source.sizes), seed=self._seed, epoch=self.epoch, shuffle=bool(self._shuffle))
+        pieces = list(order.take(0, len(source.sizes)))
+
+        def begin(at: int) -> Iterator[Any]:
+            for first, last in slice_of(left, start + at, start + own):
+                yield from read_stretch(source, pieces, (first, last), window, (self._seed, self.epoch, bool(self._shuffle)))
+
+        items = begin(min(done, own))
+        most = max(len(chunks(divided, rank, self._each, self._last)) for rank in (0, self.world_size - 1))
+        for number in range(cut.rounds, most):
+            size = sizes[number] if number < len(sizes) else 0
+            mine = list(islice(items, size))
+            while len(mine) < size and own:  # padded with its own from the beginning
+                mine += islice(begin(0), size - len(mine))
+            taken = position_of(divided, number + 1, self._each, self._last) - position_of(divided, number, self._each, self._last)
+            self._cuts[-1] = Cut(cut.world_size, cut.batch, number + 1)
+            yield ((source.get(mine[0]) if self._batch is None else source.join(mine),) if mine else None), taken, len(mine)
+
+    def _batches(self, source: Numbered) -> Iterator[tuple[tuple[Any] | None, int, int]]:
+        """(this rank's batch in a tuple, None if it has none; what the round takes over all ranks; how many of that are in the batch)."""
         for numbers, ours, taken in self._rounds(source):
             mine = [numbers[place] for place in ours]
             if not mine:
-                yield None, taken
+                yield None, taken, 0
             else:
-                yield (source.get(mine[0]) if self._batch is None else source.take(mine),), taken
+                yield (source.get(mine[0]) if self._batch is None else source.take(mine),), taken, len(mine)
 
     def _rounds(self, source: Numbered) -> Iterator[tuple[Any, Any, int]]:
         """(numbers of a round's items, which places of them are this rank's, how many items the round takes). Without shared padding the
         numbers are this rank's alone."""
-        order = Order(source.size, seed=self._seed, epoch=self.epoch, shuffle=bool(self._shuffle))
+        told: dict[str, Any] = {"seed": self._seed, "epoch": self.epoch, "shuffle": bool(self._shuffle)}
+        order = WindowedOrder(source.size, source.window, **told) if source.window else Order(source.size, **told)
         at = self.position
-        while taken := round_size(source.size - at, self._each, self.world_size, self._last):
+        while taken := round_size(max(0, source.size - at), self._each, self.world_size, self._last):
             ours = share(taken, self._each, self.rank, self.world_size, self._last)
             if isinstance(ours, range):
                 yield order.take(at + ours.start, at + ours.stop), range(len(ours)), taken
@@ -196,9 +252,18 @@ class Shard:
                 yield order.take(at, at + taken), ours, taken
             at += taken
 
-    def _read(self, source: Streamed) -> Iterator[tuple[tuple[Any] | None, int]]:
+    @property
+    def _window(self) -> int:
+        return (_WINDOW if self._shuffle is True else self._shuffle) or _WINDOW
+
+    def _from_front(self, source: Streamed) -> Iterator[tuple[tuple[Any] | None, int, int]]:
+        """As `_batches`, of items that come from the front; by number where one rank has read them for all of this machine."""
+        by_number = source.by_number(self._window, self._epochs)
+        yield from self._read(source) if by_number is None else self._batches(by_number)
+
+    def _read(self, source: Streamed) -> Iterator[tuple[tuple[Any] | None, int, int]]:
         """As `_batches`, of items that come from the front, shuffled window by window."""
-        window = (_WINDOW if self._shuffle is True else self._shuffle) or 1
+        window = self._window if self._shuffle else 1
         number, skip = divmod(self.position, window)
         items = source.begin(number * window)
         ahead: deque[Any] = deque()
@@ -218,18 +283,19 @@ class Shard:
             ours = share(taken, self._each, self.rank, self.world_size, self._last)
             round_items = [ahead.popleft() for _ in range(taken)]
             mine = [round_items[place] for place in ours]
-            yield ((source.get(mine[0]) if self._batch is None else source.join(mine),) if mine else None), taken
+            yield ((source.get(mine[0]) if self._batch is None else source.join(mine),) if mine else None), taken, len(mine)
 
 
 class _Planned:
-    """An epoch's batches for a loader that runs ahead. `taken`: how many items each round takes that it has asked for."""
+    """An epoch's batches for a loader that runs ahead. `taken`: of each round that it has asked for how many items it takes, over all
+    ranks and of this one's."""
 
     def __init__(self, rounds: Iterator[tuple[Any, Any, int]]) -> None:
         self._rounds = rounds
-        self.taken: deque[int] = deque()
+        self.taken: deque[tuple[int, int]] = deque()
 
     def __iter__(self) -> Iterator[list[int]]:
         for numbers, ours, taken in self._rounds:
             if len(ours):
-                self.taken.append(taken)
+                self.taken.append((taken, len(ours)))
                 yield [numbers[place] for place in ours]

@@ -13,17 +13,38 @@ _ROWS = 8192
 
 
 class Numbered:
-    """Items that can be had by their numbers. `take(numbers)` gives a batch of them, `get(number)` one."""
+    """Items that can be had by their numbers. `take(numbers)` gives a batch of them, `get(number)` one.
 
-    def __init__(self, size: int, take: Callable[[Sequence[int]], Any], get: Callable[[int], Any], dataset: Any = None) -> None:
-        self.size, self.take, self.get, self.dataset = size, take, get, dataset
+    `window`: shuffled only among so many that lie side by side, as those of a `Streamed` are; 0: all among themselves.
+    """
+
+    def __init__(
+        self, size: int, take: Callable[[Sequence[int]], Any], get: Callable[[int], Any], dataset: Any = None, *, window: int = 0
+    ) -> None:
+        self.size, self.take, self.get, self.dataset, self.window = size, take, get, dataset, window
+
+
+class Ranged:
+    """Items in pieces, of which any stretch can be read without the rest: `read(piece, start, stop)` gives its items. `sizes`: of the
+    pieces, in order."""
+
+    def __init__(
+        self,
+        sizes: Sequence[int],
+        read: Callable[[int, int, int], Iterator[Any]],
+        join: Callable[[list[Any]], Any],
+        get: Callable[[Any], Any],
+    ) -> None:
+        self.sizes, self.size = sizes, sum(sizes)
+        self.read, self.join, self.get = read, join, get
 
 
 class Streamed:
     """Items that come one after the other. `begin(skip)` starts anew behind the first `skip` items; `join(items)` makes a batch of some,
     `get(item)` what one is to its user.
 
-    `again`: it can be begun more than once.
+    `again`: it can be begun more than once. `by_number(window, epochs)`: the same items by their numbers, where the ranks of this machine
+    can have them so; else None.
     """
 
     def __init__(
@@ -33,11 +54,12 @@ class Streamed:
         get: Callable[[Any], Any] = lambda item: item,
         *,
         again: bool = True,
+        by_number: Callable[[int, int | None], Numbered | None] = lambda window, epochs: None,
     ) -> None:
-        self.begin, self.join, self.get, self.again = begin, join, get, again
+        self.begin, self.join, self.get, self.again, self.by_number = begin, join, get, again, by_number
 
 
-def open_dataset(dataset: Any) -> Numbered | Streamed:
+def open_dataset(dataset: Any) -> Numbered | Ranged | Streamed:
     """The way to read it. Raises DefinitionError for what cannot be read."""
     kind = type(dataset)
     if isinstance(dataset, Directory):
@@ -123,8 +145,10 @@ def _of_several(columns: tuple[Any, ...] | dict[Any, Any]) -> Numbered:
     )
 
 
-def _of_table(table: Any) -> Streamed:
-    """A table of `fw.read`, from its batches: each rank reads it all, and keeps a window of it. An item is (batch, number of the row)."""
+def _of_table(table: Any) -> Ranged | Streamed:
+    """A table of `fw.read`, from its batches: in pieces where its source has some; else one rank of a machine reads it for all, or each
+    reads it all, and keeps a window of it. An item is (batch, number of the row)."""
+    from fairway.data.pieces import find_pieces, read_piece
 
     def begin(skip: int) -> Iterator[Any]:
         for batch in table.batches(rows=_ROWS):
@@ -133,16 +157,35 @@ def _of_table(table: Any) -> Streamed:
             skip = max(0, skip - batch.rows)
 
     def join(items: list[tuple[Any, int]]) -> dict[str, Any]:
-        places: dict[int, tuple[Any, list[int], list[int]]] = {}
+        places: dict[int, tuple[dict[str, Any], list[int], list[int]]] = {}
         for place, (batch, row) in enumerate(items):
-            _, ours, rows = places.setdefault(id(batch), (batch, [], []))
+            _, ours, rows = places.setdefault(id(batch), (batch.columns, [], []))
             ours.append(place)
             rows.append(row)
-        return {
-            name: _joined([(one.columns[name], ours, rows) for one, ours, rows in places.values()], len(items)) for name in table.columns
-        }
+        return joined_columns(list(places.values()), table.columns, len(items))
 
-    return Streamed(begin, join, lambda item: {name: item[0].columns[name].value(item[1]) for name in table.columns})
+    def get(item: tuple[Any, int]) -> dict[str, Any]:
+        return {name: item[0].columns[name].value(item[1]) for name in table.columns}
+
+    def by_number(window: int, epochs: int | None) -> Numbered | None:
+        from fairway.train.shardrows import find_rows
+
+        return find_rows(table, window, epochs)
+
+    pieces = find_pieces(table)
+    if not pieces:
+        return Streamed(begin, join, get, by_number=by_number)
+
+    def read(number: int, start: int, stop: int) -> Iterator[Any]:
+        for batch in read_piece(table, pieces[number], start, stop):
+            yield from ((batch, row) for row in range(batch.rows))
+
+    return Ranged([piece.rows for piece in pieces], read, join, get)
+
+
+def joined_columns(parts: list[tuple[dict[str, Any], list[int], list[int]]], names: Sequence[str], size: int) -> dict[str, Any]:
+    """A batch of `size` items, from (columns, places in the batch, rows of the columns)."""
+    return {name: _joined([(columns[name], ours, rows) for columns, ours, rows in parts], size) for name in names}
 
 
 def _joined(parts: list[tuple[Any, list[int], list[int]]], size: int) -> Any:

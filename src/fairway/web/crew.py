@@ -75,7 +75,8 @@ class _LateCrew:
         target, dotenv = self._options.target, self._options.dotenv
         limits = target.limits
         given = {"cpu": limits.cpu, "memory": limits.memory_bytes, "accelerators": limits.accelerators}
-        settings = {"dotenv": dotenv, "grace": target.grace_s, **{name: value for name, value in given.items() if value}}
+        told = {"dotenv": dotenv, "grace": target.grace_s, "durability": self._options.durability}
+        settings = {**told, **{name: value for name, value in given.items() if value}}
         return SharedLocalExecutor(LocalExecutor(self._options.home, settings=settings), self._artifacts)
 
     def view(self, run: str, *, pipeline: str = "", user: str = "") -> Executor:

@@ -10,7 +10,7 @@ import msgspec
 
 from fairway.engine.ranks import stream_of
 from fairway.spec.ports import StreamStore
-from fairway.web.curves import Curve
+from fairway.web.curves import Curve, Point
 
 KEPT_POINTS = 1_000
 KEPT_IN_ALL = 100_000
@@ -20,13 +20,14 @@ _LINE = msgspec.json.Decoder(tuple[float, float | None, dict[str, float | str | 
 
 
 class AttemptCurves:
-    """Curves of one attempt as far as its stream has been read."""
+    """Curves of one attempt as far as its stream has been read. `counted`: metrics without steps, whose points are counted instead."""
 
     def __init__(self) -> None:
         self.offset = 0
         self.began_at = 0.0
         self.by_step: dict[str, Curve] = {}
         self.by_time: dict[str, Curve] = {}
+        self.counted: set[str] = set()
         self.lock = Lock()
 
     def read(self, streams: StreamStore, name: str) -> None:
@@ -39,6 +40,11 @@ class AttemptCurves:
                 self.offset += len(whole) + 1
                 for line in whole.split(b"\n"):
                     self._take(line)
+
+    def taken(self, by: str) -> dict[str, tuple[int, list[Point]]]:
+        """By metric how many points there were until now, and those that are kept, along "step" or "time"."""
+        with self.lock:
+            return {name: (curve.count, curve.points()) for name, curve in (self.by_time if by == "time" else self.by_step).items()}
 
     @property
     def size(self) -> int:
@@ -56,6 +62,8 @@ class AttemptCurves:
                 if metric not in self.by_step:
                     self.by_step[metric], self.by_time[metric] = Curve(KEPT_POINTS), Curve(KEPT_POINTS)
                 curve = self.by_step[metric]
+                if step is None:
+                    self.counted.add(metric)
                 curve.add(curve.count if step is None else step, value)
                 self.by_time[metric].add(at - self.began_at, value)
 

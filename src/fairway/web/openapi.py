@@ -188,12 +188,14 @@ def _problem(text: str) -> dict[str, Any]:
 
 
 def _tidy(schema: Any) -> Any:
-    """Docstrings' line breaks are no part of a description."""
+    """Docstrings' line breaks are no part of a description, but before the items of a list."""
     if isinstance(schema, dict):
-        return {
-            name: re.sub(r"[ \t]*\n[ \t]*(?!-)", " ", text).strip() if name == "description" and isinstance(text, str) else _tidy(text)
-            for name, text in schema.items()
-        }
+        return {name: _unwrap(text) if name == "description" and isinstance(text, str) else _tidy(text) for name, text in schema.items()}
     if isinstance(schema, list):
         return [_tidy(item) for item in schema]
     return schema
+
+
+def _unwrap(text: str) -> str:
+    # msgspec before 0.23 leaves docstrings indented
+    return re.sub(r"\s*\n(- )?", lambda found: f"\n{found[1]}" if found[1] else " ", inspect.cleandoc(text))

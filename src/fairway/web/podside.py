@@ -53,6 +53,7 @@ class PodSide:
             runtime=self.runtime,
             clock=time.time,
             grace_s=self._options.target.grace_s,
+            synced=self._options.durability == "power",
             gangs=getattr(crew.workers, "gangs", None),
         )
         return [*work_routes(channel), *self.serving.routes()]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
+from statistics import fmean
 from threading import Lock
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -12,10 +13,14 @@ import msgspec
 
 from fairway.engine.gangview import WAITS
 from fairway.engine.ranks import stream_of
+from fairway.engine.reading import join_tries
 from fairway.spec.ports import StreamStore
 from fairway.web.curves import Curve, Point, downsample
+from fairway.web.metrics import CurveReader
 
 BINS = 400
+TRIES_MOST = 20
+"""Attempts of a task whose curves are put together: of more the newest."""
 DRAWN_RANKS = 32
 """Of a larger gang the first ones have curves of their own; all count in what they come to together."""
 _KEPT_POINTS = 600
@@ -28,9 +33,13 @@ Spread = tuple[float, float, float, float]
 """A step, and there the mean over ranks, the lowest and the highest."""
 
 
-def reduce_curves(curves: Sequence[Sequence[Point]], bins: int = BINS) -> list[Spread]:
+def reduce_curves(curves: Sequence[Sequence[Point]], bins: int = BINS, *, timed: bool = False) -> list[Spread]:
     """Mean, lowest and highest over ranks at equal steps: those that as many ranks have reached as any. Of more than `bins` steps, of as
-    many equal spans: there each rank counts by its mean. Pure."""
+    many equal spans: there each rank counts by its mean. `timed`: x are times, which no two ranks share; what each has logged as its n-th
+    belongs together, at the mean of the times. Pure."""
+    if timed and max(map(len, curves), default=0) <= bins:
+        rows = zip(*(points for points in curves if points), strict=False)
+        return [(fmean(x for x, _ in row), *_spread([y for _, y in row])) for row in rows]
     places = sorted({x for curve in curves for x, _ in curve})
     if not places:
         return []
@@ -44,7 +53,7 @@ def reduce_curves(curves: Sequence[Sequence[Point]], bins: int = BINS) -> list[S
             at = x if exact else low + (min(int((x - low) / width), bins - 1) + 0.5) * width
             mine.setdefault(at, []).append(y)
         for at, values in mine.items():
-            found.setdefault(at, []).append((sum(values) / len(values), min(values), max(values)))
+            found.setdefault(at, []).append(_spread(values))
     most = max(len(ranks) for ranks in found.values())
     return [
         (at, sum(mean for mean, _, _ in ranks) / len(ranks), min(low for _, low, _ in ranks), max(high for _, _, high in ranks))
@@ -53,11 +62,16 @@ def reduce_curves(curves: Sequence[Sequence[Point]], bins: int = BINS) -> list[S
     ]
 
 
+def _spread(values: Sequence[float]) -> tuple[float, float, float]:
+    return sum(values) / len(values), min(values), max(values)
+
+
 class RankUse:
     """What one rank used, as far as its samples have been read."""
 
     def __init__(self) -> None:
         self.curves = {use: Curve(_KEPT_POINTS) for use in USES}
+        self._worked: dict[str, tuple[float, float]] = {}
         self.began_at = 0.0
         self._offset = 0
         self._done_offset = 0
@@ -70,6 +84,7 @@ class RankUse:
             self._take(line)
         for line in self._new(streams, f"{prefix}/{stream_of('progress', rank)}", "_done_offset"):
             self._take_done(float(line[0]), float(line[1] or 0.0))
+            self._take_worked(float(line[0]), line[3] if len(line) > 3 else {})
 
     def _new(self, streams: StreamStore, name: str, offset: str) -> list[list[Any]]:
         found: list[list[Any]] = []
@@ -98,9 +113,12 @@ class RankUse:
             took = at - self._last[0]
             self.curves["cpu"].add(x, max(0.0, cpu - self._last[1]) / took)
             self.curves["waiting"].add(x, min(1.0, max(0.0, waited - self._last[2]) / took))
+        self._take_worked(at, {"samples": counts["samples"]} if "samples" in counts else {})
         gpus = counts.get("gpu") or []
         if gpus:
-            self.curves["gpu"].add(x, sum(gpu[1] for gpu in gpus) / len(gpus))
+            busy = [gpu[1] for gpu in gpus if gpu[1] >= 0]
+            if busy:
+                self.curves["gpu"].add(x, sum(busy) / len(busy))
             self.curves["gpu_memory"].add(x, sum(gpu[2] for gpu in gpus))
         self._last = at, cpu, waited
 
@@ -112,6 +130,18 @@ class RankUse:
             self.began_at = self.began_at or last[0]
             self.curves["rate"].add(max(0.0, at - self.began_at), (done - last[1]) / (at - last[0]))
             self._last_done = at, done
+
+    def _take_worked(self, at: float, worked: dict[str, Any]) -> None:
+        """What is worked through a second has a curve for each name, such as "samples/s"."""
+        for name, count in worked.items():
+            began, before = self._worked.get(name, (at, float("inf")))
+            if count < before:
+                self._worked[name] = at, float(count)
+            elif at - began >= 0.9:  # samples come once a second
+                self.began_at = self.began_at or began
+                curve = self.curves.setdefault(f"{name}/s", Curve(_KEPT_POINTS))
+                curve.add(max(0.0, at - self.began_at), (count - before) / (at - began))
+                self._worked[name] = at, float(count)
 
 
 class UseReader:
@@ -137,7 +167,8 @@ class UseReader:
                 for use, curve in one.curves.items():
                     if curve.count:
                         found.setdefault(use, []).append({"rank": rank, "points": short(curve.points())})
-        return {use: found[use] for use in USES if use in found}
+        named = [use for use in found if use not in USES]
+        return {use: found[use] for use in (USES[0], *named, *USES[1:]) if use in found}
 
 
 _READERS: WeakKeyDictionary[StreamStore, UseReader] = WeakKeyDictionary()
@@ -151,10 +182,51 @@ def uses_of(streams: StreamStore) -> UseReader:
     return found
 
 
-def spell_ranks(curves: Sequence[tuple[int, Curve]], points: int) -> dict[str, Any]:
-    """One metric of several ranks as JSON-ready data: {"ranks", "spread"}."""
-    drawn = [{"rank": rank, "points": short(downsample(curve.points(), points))} for rank, curve in curves[:DRAWN_RANKS]]
-    return {"ranks": drawn, "spread": short(reduce_curves([curve.points() for _, curve in curves]))}
+Try = dict[int, list[Point]]
+"""What one attempt has logged of a metric, by rank."""
+
+
+def read_tries(reader: CurveReader, run: str, attempts: Sequence[str], ranks: int, by: str) -> dict[str, list[tuple[int, Try]]]:
+    """By metric what each of the attempts has logged of it, one after the other, with its number among them. Along "time" all count from
+    the first one's beginning; points without a step are counted on."""
+    found: dict[str, list[tuple[int, Try]]] = {}
+    counts: dict[tuple[str, int], int] = {}
+    began_at = 0.0
+    for n, attempt in enumerate(attempts):
+        for rank in range(ranks):
+            one = reader.read(run, attempt, rank)
+            began_at = began_at or one.began_at
+            for name, (count, points) in one.taken(by).items():
+                shift = one.began_at - began_at if by == "time" else counts.get((name, rank), 0) if name in one.counted else 0
+                tries = found.setdefault(name, [])
+                if not tries or tries[-1][0] != n:
+                    tries.append((n, {}))
+                tries[-1][1][rank] = [(x + shift, y) for x, y in points]
+                counts[name, rank] = counts.get((name, rank), 0) + count
+    return found
+
+
+def spell_tries(tries: Sequence[tuple[int, Try]], points: int, *, reduced: bool, by: str = "step") -> dict[str, Any]:
+    """One metric over all attempts as JSON-ready data: {"points", "restarts"}, of a gang {"ranks", "spread"}, too."""
+    parts = [part for _, part in tries]
+    ranks = sorted({rank for part in parts for rank in part})
+    whole = {rank: join_tries(part.get(rank, []) for part in parts) for rank in (ranks[:DRAWN_RANKS] if reduced else ranks[:1])}
+    begins = [min(points[0][0] for points in part.values() if points) for part in parts]
+    found: dict[str, Any] = {"points": short(downsample(whole[ranks[0]], points)), "restarts": short([(x,) for x in begins[1:]])}
+    if reduced:
+        found["ranks"] = [{"rank": rank, "points": short(downsample(curve, points))} for rank, curve in whole.items()]
+        found["spread"] = short(join_tries(reduce_curves(list(part.values()), timed=by == "time") for part in parts))
+    return found
+
+
+def read_lines(reader: CurveReader, run: str, attempts: Sequence[str], ranks: int, by: str) -> dict[str, list[Point]]:
+    """By metric one line over all attempts; of a gang (`ranks` of it) the mean over its ranks."""
+    read = read_tries(reader, run, attempts, max(ranks, 1), by)
+    return {name: join_tries(_mean(part, by) if ranks else part[0] for _, part in tries) for name, tries in read.items()}
+
+
+def _mean(part: Try, by: str) -> list[Point]:
+    return [(at, mean) for at, mean, _, _ in reduce_curves(list(part.values()), timed=by == "time")]
 
 
 def short(points: Sequence[tuple[float, ...]]) -> list[list[float]]:

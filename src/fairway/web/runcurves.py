@@ -1,4 +1,4 @@
-"""Metric curves of several runs, laid over each other: by metric, one curve a task."""
+"""Metric curves of several runs, laid over each other: by metric, one curve a task, whole over all its tries."""
 
 from __future__ import annotations
 
@@ -8,29 +8,41 @@ from typing import Any
 
 from fairway.engine.nodecolumns import CACHED
 from fairway.engine.overview import Overview
+from fairway.engine.ranks import world_size
 from fairway.engine.sketch import Sketch
+from fairway.spec.record import Record, record
 from fairway.web.curves import downsample
 from fairway.web.identity import Identity
+from fairway.web.mergedlog import RANKS_READ
 from fairway.web.metrics import CurveReader
 from fairway.web.ports import Site
+from fairway.web.rankcurves import TRIES_MOST, read_lines, short
 
 TASKS_LIMIT = 24
 """Tasks of one run whose curves are drawn: of a step that is mapped over thousands, the first ones."""
 POINTS_IN_ALL = 40_000
 POINTS_LEAST, POINTS_MOST = 60, 600
 
-Place = tuple[str, str, str, str]
-"""The run, its task, and the run and attempt that have logged its metrics."""
+
+@record
+class Place(Record):
+    """Where the metrics of a run's task are: the run that has logged them, and the attempts one after the other. `ranks`: of a gang."""
+
+    run: str
+    task: str
+    maker: str
+    attempts: tuple[str, ...]
+    ranks: int = 0
 
 
 async def read_curves(site: Site, identity: Identity, runs: Sequence[str], x: str) -> dict[str, Any]:
-    """{"metrics": {name: [{"run", "task", "points": [[x, y], …]}, …]}, "more": tasks left out}. Of a task that was taken from the cache
-    the curves are drawn that were made when it ran."""
+    """{"metrics": {name: [{"run", "task", "points": [[x, y], …]}, …]}, "more": tasks left out}. Of a gang the mean over its ranks; of a
+    task that was taken from the cache the curves that were made when it ran."""
     places: list[Place] = []
     more = 0
     for run in runs:
-        some, left = list_attempts(await site.overviews.get(run))
-        places += [(run, task, run, attempt) for task, attempt in some]
+        some, left = find_places(await site.overviews.get(run))
+        places += some
         places += await _list_cached(site, identity, run, TASKS_LIMIT - len(some))
         more += left
     return {"metrics": await asyncio.to_thread(_read, site.curves, places, x), "more": more}
@@ -45,8 +57,8 @@ async def _list_cached(site: Site, identity: Identity, run: str, limit: int) -> 
             continue
         overview = await site.overviews.get(maker)
         slot = overview.find_slot(made)
-        attempt = overview.item(slot).attempt if slot >= 0 else ""
-        found += [(run, task, maker, attempt)] if attempt else []
+        place = _place(overview, slot, run, task) if slot >= 0 else None
+        found += [place] if place is not None else []
     return found
 
 
@@ -67,30 +79,37 @@ def _find_cached(sketch: Sketch, limit: int) -> list[tuple[str, str, str]]:
     return [(task, *cached) for task, cached in tasks if cached is not None]
 
 
-def list_attempts(overview: Overview) -> tuple[list[tuple[str, str]], int]:
-    """((task, its last attempt), …) of tasks that have one, and how many tasks are left out."""
-    found: list[tuple[str, str]] = []
+def find_places(overview: Overview) -> tuple[list[Place], int]:
+    """Those of the run's tasks that have been tried, and how many tasks are left out."""
+    found: list[Place] = []
     more = 0
-    for node in overview.nodes:
+    for node in (node for scope in overview.scopes.values() for node in scope.nodes.values()):
         items, _ = overview.items(node.scope, node.node.id, limit=TASKS_LIMIT)
         more += max(0, node.total - len(items))
-        found += [(item.address, item.attempt) for item in items if item.attempt]
+        tried = [overview.find_slot(item.address) for item in items if item.attempt]
+        places = [_place(overview, slot, overview.run, overview.address(slot)) for slot in tried]
+        found += [place for place in places if place is not None]
     return found[:TASKS_LIMIT], more + max(0, len(found) - TASKS_LIMIT)
 
 
+def _place(overview: Overview, slot: int, run: str, task: str) -> Place | None:
+    """None if it has never been tried."""
+    columns = overview.columns
+    attempts = tuple(columns.id(row) for row in columns.attempts_of(slot)[-TRIES_MOST:])
+    if not attempts:
+        return None
+    scope, node, _ = overview.place(slot)
+    graph = overview.scopes[scope].graph
+    ranks = world_size(graph.steps[overview.scopes[scope].nodes[node].node.step].gang)
+    return Place(run, task, overview.run, attempts, min(ranks, RANKS_READ))
+
+
 def _read(curves: CurveReader, places: Sequence[Place], x: str) -> dict[str, list[dict[str, Any]]]:
-    read = [(run, task, curves.read(maker, attempt)) for run, task, maker, attempt in places]
-    count = sum(len(one.by_step) for _, _, one in read)
+    read = [(place, read_lines(curves, place.maker, place.attempts, place.ranks, x)) for place in places]
+    count = sum(len(lines) for _, lines in read)
     limit = min(POINTS_MOST, max(POINTS_LEAST, POINTS_IN_ALL // max(count, 1)))
     found: dict[str, list[dict[str, Any]]] = {}
-    for run, task, one in read:
-        with one.lock:
-            for metric, curve in (one.by_time if x == "time" else one.by_step).items():
-                points = [[_short(at), _short(value)] for at, value in downsample(curve.points(), limit)]
-                found.setdefault(metric, []).append({"run": run, "task": task, "points": points})
+    for place, lines in read:
+        for metric, points in lines.items():
+            found.setdefault(metric, []).append({"run": place.run, "task": place.task, "points": short(downsample(points, limit))})
     return found
-
-
-def _short(number: float) -> float:
-    """Six digits are more than a screen shows."""
-    return float(f"{number:.6g}")

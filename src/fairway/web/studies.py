@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from fairway.spec.study import Study, Trial
-from fairway.train.importance import importances
+from fairway.train.importance import FEWEST, importances
 
 REPORT_POINTS = 20_000
 """Points of all trials' curves together; more are thinned evenly."""
@@ -14,6 +14,7 @@ REPORT_POINTS = 20_000
 
 def spell_study(study: Study) -> dict[str, Any]:
     """All that the scripts need of it."""
+    may_idle = frozenset(name for name, told in study.space.items() if isinstance(told, dict) and "when" in told)
     each = max(4, REPORT_POINTS // max(1, sum(1 for trial in study.trials if trial.reports)))
     return {
         "name": study.name,
@@ -24,8 +25,9 @@ def spell_study(study: Study) -> dict[str, Any]:
         "pruner": study.pruner,
         "asked": study.asked,
         "parallel": study.parallel,
+        "fewest": FEWEST,
         "best": list(study.best),
-        "trials": [_trial(trial, each) for trial in study.trials],
+        "trials": [_trial(trial, each, may_idle) for trial in study.trials],
         "importance": {name: importances(study, n) for n, name in enumerate(study.metrics)},
     }
 
@@ -34,7 +36,7 @@ def _param(study: Study, name: str) -> dict[str, Any]:
     """Its kind ("number" or "choice"), whether it lies on a logarithmic scale, and its choices as text."""
     told = study.space.get(name)
     known: dict[str, Any] = told if isinstance(told, dict) else {}
-    values = [trial.params[name] for trial in study.trials if name in trial.params]
+    values = [trial.params[name] for trial in study.trials if trial.params.get(name) is not None]
     numbers = all(_is_number(value) for value in values)
     choices = known.get("choices")
     if choices is None and numbers:
@@ -49,10 +51,11 @@ def spell_choice(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
 
 
-def _trial(trial: Trial, each: int) -> dict[str, Any]:
+def _trial(trial: Trial, each: int, may_idle: frozenset[str]) -> dict[str, Any]:
+    idle = {name for name in may_idle if trial.params.get(name) is None}
     step = max(1, -(-len(trial.reports) // each))
     reports = [point for n, point in enumerate(trial.reports) if n % step == 0 or n == len(trial.reports) - 1]
-    params = {name: value if _is_number(value) else spell_choice(value) for name, value in trial.params.items()}
+    params = {name: value if _is_number(value) else spell_choice(value) for name, value in trial.params.items() if name not in idle}
     took = trial.ended_at - trial.started_at if trial.ended_at and trial.started_at else 0.0
     return {
         "number": trial.number,

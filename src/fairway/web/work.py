@@ -13,6 +13,7 @@ import os
 import re
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -29,13 +30,14 @@ from fairway.spec.outcome import Outcome, outcome_key
 from fairway.spec.ports import ArtifactStore, StreamStore
 from fairway.spec.record import Record, field, from_plain, record, to_plain
 from fairway.spec.tokens import HEADER, sign_token
-from fairway.step.saved import is_folder, is_manifest
+from fairway.step.folder import write_through
+from fairway.step.saved import find_one, is_folder, is_manifest
 from fairway.web.auth import TokenAuth
 from fairway.web.ports import BlobSigner
 from fairway.web.presence import claim
 from fairway.web.problem import Refused, render_problem
 
-_STREAM = re.compile(r"(log|metrics|samples|progress|stacks)(\.\d{1,6})?|leader\.\d{1,6}")
+_STREAM = re.compile(r"(log|metrics|samples|progress|stacks|reports)(\.\d{1,6})?|leader\.\d{1,6}")
 _LEADER = "leader."  # what a replica of a gang says itself: kept as it is, and added to the log of the attempt
 TOKEN_VALID_S = 30 * 86400.0
 POLL_MOST_S = 60.0
@@ -74,8 +76,9 @@ class Workers(Protocol):
 class GangDesk(Protocol):
     """What the channel needs where gangs have a pod for each replica."""
 
-    async def meet(self, id: str, coming: Coming, met: bool, wait_s: float) -> Mapping[str, Any]:
-        """A replica is there; what it is to know: {"world": …}, {"stop": why, "grace_s": seconds}, or {} when `wait_s` is over."""
+    async def meet(self, id: str, coming: Coming, met: bool, wait_s: float, still: bool = False) -> Mapping[str, Any]:
+        """A replica is there; what it is to know: {"world": …}, {"stop": why, "grace_s": seconds}, or {} when `wait_s` is over. `still`:
+        none of its ranks reports progress."""
         ...
 
     def end(self, id: str, replica: int, pod: str, outcome: Outcome, stopped: bool) -> None:
@@ -89,17 +92,19 @@ class GangDesk(Protocol):
 
 @record
 class Known(Record):
-    """What the channel needs of an attempt that may be over: its run, and its tasks' checkpoint folders."""
+    """What the channel needs of an attempt that may be over: its run, its tasks' checkpoint folders, and of a trial the stream by which it
+    hears of others."""
 
     run: str
     folders: tuple[str, ...]
+    live: str = ""
 
 
 @record
 class Channel(Record):
     """All that the handlers use. `ready`: is every live attempt known, so that one that is not is over? `runtime`: the zip that pods fetch
     and its SHA-256. `lock_text` gives an environment's requirements by their digest. `recent`: attempts that were known, the latest last:
-    their last words come after their outcome."""
+    their last words come after their outcome. `synced`: checkpoints survive a power cut, too."""
 
     workers: Workers
     artifacts: ArtifactStore
@@ -113,8 +118,11 @@ class Channel(Record):
     runtime: tuple[bytes, str]
     clock: Callable[[], float]
     grace_s: float = 10.0
+    synced: bool = False
     gangs: GangDesk | None = None
     recent: OrderedDict[str, Known] = field(default_factory=OrderedDict)
+    digests: OrderedDict[str, str] = field(default_factory=OrderedDict)
+    digesting: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
 def work_routes(channel: Channel) -> list[Route]:
@@ -127,6 +135,7 @@ def work_routes(channel: Channel) -> list[Route]:
         ("GET", f"{one}/outcome", _get_outcome),
         ("PUT", f"{one}/outcome", _put_outcome),
         ("POST", f"{one}/streams/{{kind}}", _append_stream),
+        ("GET", f"{one}/others", _read_others),
         ("GET", f"{one}/checkpoint", _list_checkpoint),
         ("GET", f"{one}/checkpoint/{{path:path}}", _get_checkpoint),
         ("PUT", f"{one}/checkpoint/{{path:path}}", _put_checkpoint),
@@ -195,7 +204,8 @@ def _get_known(channel: Channel, id: str) -> Known:
     known = channel.recent.pop(id, None)
     if known is None:
         spec = _get_spec(channel, id)
-        known = Known(spec.run, tuple(hashlib.sha256(item.task.encode()).hexdigest()[:20] for item in spec.items))
+        live = spec.context.get("trial", {}).get("live", "")
+        known = Known(spec.run, tuple(layout.task_folder(item.task) for item in spec.items), live)
     channel.recent[id] = known
     while len(channel.recent) > RECENT:
         channel.recent.popitem(last=False)
@@ -278,11 +288,21 @@ async def _append_stream(channel: Channel, request: Request, id: str) -> Respons
     if fresh:
         channel.streams.append(name, fresh)
         channel.bus.publish(name)
+        if kind == "reports" and known.live:
+            channel.streams.append(known.live, fresh)
         if kind.startswith(_LEADER):
             log = f"{known.run}/{id}/log"
             channel.streams.append(log, fresh)
             channel.bus.publish(log)
     return JSONResponse({"size": size + len(fresh)})
+
+
+async def _read_others(channel: Channel, request: Request, id: str) -> Response:
+    known, offset = _get_known(channel, id), request.query_params.get("offset", "0")
+    if not (offset.isascii() and offset.isdigit()):
+        raise Refused(422, f"{offset!r} is no offset")
+    data = channel.streams.read(known.live, int(offset), BODY_LIMIT_BYTES) if known.live else b""
+    return Response(data, media_type="application/octet-stream")
 
 
 def _checkpoint_root(channel: Channel, known: Known) -> Path:
@@ -299,23 +319,35 @@ def _checkpoint_path(channel: Channel, request: Request, id: str) -> Path:
 
 
 async def _list_checkpoint(channel: Channel, request: Request, id: str) -> Response:
-    known = _get_known(channel, id)
-    return JSONResponse(await asyncio.to_thread(_list_files, _checkpoint_root(channel, known), known.folders))
+    known, asked = _get_known(channel, id), request.query_params.get("digests", "")
+    root = _checkpoint_root(channel, known)
+    async with channel.digesting if asked else nullcontext():  # all replicas of a gang ask the same at once
+        return JSONResponse(await asyncio.to_thread(_list_files, root, known.folders, asked, channel.digests))
 
 
-def _list_files(root: Path, folders: Sequence[str]) -> list[dict[str, Any]]:
-    """What is there. Files of saved states have their digests in their manifests; they are large."""
+def _list_files(root: Path, folders: Sequence[str], asked: str, digests: OrderedDict[str, str]) -> list[dict[str, Any]]:
+    """What is there. Files of saved states have their digests in their manifests; they are large, and looked at only in the folder that is
+    `asked` for, once (`digests`)."""
     found: list[dict[str, Any]] = []
     for folder in folders:
         for path in sorted((root / folder).rglob("*")):
             if path.is_file() and path.suffix != _PART:
                 named = path.relative_to(root)
                 digest = ""
-                if not is_folder(named.parts[1]):
-                    with path.open("rb") as file:
-                        digest = hashlib.file_digest(file, "sha256").hexdigest()
+                if not is_folder(named.parts[1]) or named.parts[:2] == tuple(asked.split("/")):
+                    state = path.stat()
+                    key = f"{path} {state.st_size} {state.st_mtime_ns} {state.st_ino}"
+                    digest = digests.get(key) or _hash_file(path)
+                    digests[key] = digest
+                    while len(digests) > RECENT:
+                        digests.popitem(last=False)
                 found.append({"path": named.as_posix(), "size": path.stat().st_size, "sha256": digest})
     return found
+
+
+def _hash_file(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 async def _get_checkpoint(channel: Channel, request: Request, id: str) -> Response:
@@ -333,10 +365,15 @@ async def _put_checkpoint(channel: Channel, request: Request, id: str) -> Respon
         with part.open("wb") as file:
             async for chunk in request.stream():
                 file.write(chunk)
+            if channel.synced:
+                file.flush()
+                await asyncio.to_thread(os.fsync, file.fileno())
         part.replace(path)
+        if channel.synced:
+            await asyncio.to_thread(write_through, str(path.parent))
     finally:
         part.unlink(missing_ok=True)
-    if channel.gangs is not None and is_manifest(path.name):
+    if channel.gangs is not None and is_manifest(path.name) and is_folder(path.parent.name) and find_one(str(path.parent)).complete:
         channel.gangs.note_checkpoint(id)
     return JSONResponse({"size": path.stat().st_size}, 201)
 
@@ -373,7 +410,8 @@ async def _meet(channel: Channel, request: Request, id: str) -> Response:
     if not isinstance(ports, list) or not all(isinstance(port, int) for port in ports):
         raise Refused(422, _MEETS)
     coming = Coming(replica, pod, host, tuple(ports))
-    return JSONResponse(await _desk(channel).meet(id, coming, bool(met), min(float(wait_s), POLL_MOST_S)))
+    still = bool(body.get("still", False))
+    return JSONResponse(await _desk(channel).meet(id, coming, bool(met), min(float(wait_s), POLL_MOST_S), still))
 
 
 async def _end_replica(channel: Channel, request: Request, id: str) -> Response:

@@ -97,13 +97,14 @@ def test_rows_of_another_width_are_no_points() -> None:
 
 
 def pictures(count: int, seed: int, bright: int = 100, size: tuple[int, int] = (24, 16)) -> list[bytes]:
-    image = pytest.importorskip("PIL.Image")
+    from PIL import Image
+
     rng = np.random.default_rng(seed)
     made: list[bytes] = []
     for number in range(count):
         pixels = np.clip(rng.normal(bright + rng.normal(0, 15), 20, (*size[::-1], 3)), 0, 255).astype(np.uint8)
         buffer = io.BytesIO()
-        image.fromarray(pixels).save(buffer, "PNG" if number % 2 else "JPEG")
+        Image.fromarray(pixels).save(buffer, "PNG" if number % 2 else "JPEG")
         made.append(buffer.getvalue())
     return made
 

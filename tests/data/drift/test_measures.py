@@ -8,11 +8,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import stats
+from scipy.spatial import distance
 
 from fairway.data.drift import measures
-
-scipy_stats = pytest.importorskip("scipy.stats")
-distance = pytest.importorskip("scipy.spatial.distance")
 
 
 @st.composite
@@ -62,10 +61,8 @@ def test_kolmogorov_smirnov_and_wasserstein_are_scipys(pair: tuple[np.ndarray, n
     p, q = (counts / counts.sum() for counts in pair)
     points = np.cumsum(np.arange(len(p)) + 1.0)
     samples = [np.repeat(points, counts.astype(int)) for counts in pair]
-    assert float(measures.kolmogorov_smirnov(p, q)) == pytest.approx(
-        float(scipy_stats.ks_2samp(*samples, method="asymp").statistic), abs=1e-9
-    )
-    expected = scipy_stats.wasserstein_distance(points, points, p, q)
+    assert float(measures.kolmogorov_smirnov(p, q)) == pytest.approx(float(stats.ks_2samp(*samples, method="asymp").statistic), abs=1e-9)
+    expected = stats.wasserstein_distance(points, points, p, q)
     assert float(measures.wasserstein(p, q, points)) == pytest.approx(float(expected), abs=1e-9)
 
 
@@ -77,7 +74,7 @@ def test_chi_square_is_scipys(pair: tuple[np.ndarray, np.ndarray]) -> None:
     if table.shape[1] < 2:
         assert found.p_value == 1.0
         return
-    expected = scipy_stats.chi2_contingency(table, correction=False)
+    expected = stats.chi2_contingency(table, correction=False)
     assert found.statistic == pytest.approx(float(expected.statistic), rel=1e-9, abs=1e-9)
     assert found.freedom == expected.dof
     assert found.p_value == pytest.approx(float(expected.pvalue), rel=1e-6, abs=1e-12)
@@ -85,7 +82,7 @@ def test_chi_square_is_scipys(pair: tuple[np.ndarray, np.ndarray]) -> None:
 
 @given(statistic=st.floats(0.001, 2000), freedom=st.integers(1, 400))
 def test_the_tail_of_chi_square_is_scipys(statistic: float, freedom: int) -> None:
-    expected = float(scipy_stats.chi2.sf(statistic, freedom))
+    expected = float(stats.chi2.sf(statistic, freedom))
     assert measures.chi_square_tail(statistic, freedom) == pytest.approx(expected, rel=1e-7, abs=1e-13)
 
 

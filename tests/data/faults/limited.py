@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import resource
 import signal
@@ -12,7 +13,7 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Thread
+from threading import Thread, Timer
 
 _ADDRESSES = 6 << 30
 _BETWEEN = """
@@ -49,14 +50,14 @@ class Ended:
 
 
 def fairway(
-    *words: str | Path, folder: Path, megabytes: float = 400, seconds: float = 30, stdin: bytes | None = None,
+    *words: str | Path, folder: Path, megabytes: float = 400, seconds: float = 120, stdin: bytes | None = None,
     environment: dict[str, str] | None = None, file_bytes: int = 0,
 ) -> Ended:  # fmt: skip
     """Run `fairway WORDS` in `folder`. Asserts that it ended within `seconds` and never had more than `megabytes` in memory."""
     return ended([sys.executable, "-m", "fairway", *map(str, words)], folder, megabytes, seconds, stdin, environment or {}, file_bytes)
 
 
-def python(code: str, *, folder: Path, megabytes: float = 400, seconds: float = 30) -> Ended:
+def python(code: str, *, folder: Path, megabytes: float = 400, seconds: float = 120) -> Ended:
     """The same of lines of Python."""
     return ended([sys.executable, "-c", code], folder, megabytes, seconds, None, {}, 0)
 
@@ -88,9 +89,11 @@ def ended(
             preexec_fn=limit,  # noqa: PLW1509 - it calls the system only
         )
         late: list[bool] = []
-        watch = Thread(target=_kill_late, args=(child, seconds, late), daemon=True)
+        watch = Timer(seconds, _kill_late, (child, late))
+        watch.daemon = True
         watch.start()
         child.wait()
+        watch.cancel()
         state, memory = (int(one) for one in (used.read() or b"9 0").split())
         took = time.monotonic() - begun
         out.seek(0)
@@ -102,14 +105,10 @@ def ended(
     return made
 
 
-def _kill_late(child: subprocess.Popen[bytes], seconds: float, late: list[bool]) -> None:
-    until = time.monotonic() + seconds
-    while child.returncode is None:
-        if time.monotonic() > until:
-            late.append(True)
-            os.killpg(child.pid, signal.SIGKILL)
-            return
-        time.sleep(0.05)
+def _kill_late(child: subprocess.Popen[bytes], late: list[bool]) -> None:
+    late.append(True)
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(child.pid, signal.SIGKILL)
 
 
 def pour(path: Path, pieces: Callable[[], Iterable[bytes]]) -> Path:

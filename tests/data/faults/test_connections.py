@@ -241,7 +241,7 @@ def test_brokers_of_kafka_that_are_gone() -> None:
     from confluent_kafka import Producer
 
     cluster = Producer({"bootstrap.servers": "127.0.0.1:1", "test.mock.num.brokers": 1, "log_level": 0})
-    (broker,) = cluster.list_topics(timeout=30).brokers.values()
+    (broker,) = cluster.list_topics(timeout=60).brokers.values()
     for number in range(40):
         cluster.produce("gone", json.dumps({"n": number}).encode(), partition=0)
     assert cluster.flush(30) == 0

@@ -29,7 +29,7 @@ def server(answer: Callable[[socket.socket], None]) -> Iterator[str]:
         thread = threading.Thread(target=serve, daemon=True)
         thread.start()
         yield f"hive://me:s3cret@127.0.0.1:{listening.getsockname()[1]}/default"
-        thread.join(10)
+        thread.join(60)
         assert not thread.is_alive()
 
 

@@ -22,7 +22,7 @@ def folder(tmp_path: Path) -> Path:
 
 def fairway(*words: str, folder: Path) -> subprocess.CompletedProcess[str]:
     variables = os.environ | {"TMPDIR": str(folder / "temporary"), "COLUMNS": "400"}
-    return subprocess.run([FAIRWAY, "data", *words], cwd=folder, env=variables, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run([FAIRWAY, "data", *words], cwd=folder, env=variables, capture_output=True, text=True, timeout=180, check=False)
 
 
 def left(folder: Path) -> list[str]:

@@ -14,6 +14,7 @@ from typing import Any
 import obstore
 import pytest
 
+from fairway.data.sources import remote
 from fairway.data.table import read
 from fairway.errors import ConfigError, NotFoundError, StoreUnavailable
 from tests.store.seaweed import ACCESS_KEY, SECRET_KEY, serve_s3
@@ -55,6 +56,15 @@ class TestBuckets:
         with pytest.raises(NotFoundError, match="no object is named like"):
             read(f"{bucket}/a/*.orc", format="parquet")
 
+    def test_an_object_that_was_written_again_has_another_version(self, bucket: str) -> None:
+        store = obstore.store.from_url(bucket, client_options={"allow_http": True})
+        found = []
+        for text in (b"n\n1\n", b"n\n2\n"):
+            obstore.put(store, "b/again.csv", text)
+            found.append(remote.find_version(f"{bucket}/b/again.csv"))
+            assert found[-1] == remote.find_version(f"{bucket}/b/again.csv")
+        assert found[0] != found[1] and [one and one[1] for one in found] == [4, 4]
+
     def test_missing(self, bucket: str) -> None:
         with pytest.raises(NotFoundError, match="there is no object"):
             read(f"{bucket}/a/none.parquet")
@@ -83,6 +93,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self.send_response(206)
         else:
             self.send_response(200)
+        if "tagged" in self.path:
+            self.send_header("ETag", f'"{hash(data)}"')
         self.send_header("Content-Length", str(whole if "broken" in self.path else len(data)))
         self.end_headers()
         if self.command == "GET":

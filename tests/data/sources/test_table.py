@@ -29,7 +29,9 @@ class TestMemory:
         assert fw.read([{"a": 1, "b": "x"}, {"b": "y", "z": 2}]).rows() == [{"a": 1, "b": "x", "z": None}, {"a": None, "b": "y", "z": 2}]
 
     def test_arrow_and_frames_there_and_back(self) -> None:
-        pa, pd = pytest.importorskip("pyarrow"), pytest.importorskip("pandas")
+        import pandas as pd
+        import pyarrow as pa
+
         whole = pa.table(read(COLUMNS))
         assert read(whole).rows() == read(COLUMNS).rows()
         assert read(pd.DataFrame({"n": [1, 2], "t": ["a", None]})).rows() == [{"n": 1, "t": "a"}, {"n": 2, "t": None}]

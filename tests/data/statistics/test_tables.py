@@ -222,7 +222,7 @@ def test_a_monitor_needs_numpy_alone() -> None:
         "made = Accumulator(budget=Budget.small()); made.add(Batch.of({'a': np.arange(9.0), 's': ['x'] * 9})); made.result().to_json()\n"
         "print([name for name in ('duckdb', 'nanoarrow', 'pandas', 'pyarrow') if name in sys.modules])"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=180, check=True)
     assert done.stdout.strip() == "[]"
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import shutil
 import socket
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.waiting import await_true
 
 _TOOLS = Path(__file__).parents[3] / "tools"
 
@@ -33,17 +34,18 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     import redis
 
     client = redis.Redis(port=port)
-    for _ in range(500):
+
+    def answers() -> bool:
         try:
-            client.ping()
-            break
+            return client.ping()
         except redis.ConnectionError:
-            assert server.poll() is None, "the Redis server ended"
-            time.sleep(0.02)
+            return False
+
+    await_true(answers, "the Redis server does not answer", process=server)
     yield f"redis://127.0.0.1:{port}"
     client.close()
     server.terminate()
-    assert server.wait(20) == 0
+    assert server.wait(60) == 0
 
 
 @pytest.fixture
@@ -58,6 +60,6 @@ def kafka_servers() -> Iterator[str]:
     from confluent_kafka import Producer
 
     cluster = Producer({"bootstrap.servers": "127.0.0.1:1", "test.mock.num.brokers": 3, "log_level": 0})
-    brokers = cluster.list_topics(timeout=30).brokers.values()
+    brokers = cluster.list_topics(timeout=60).brokers.values()
     yield ",".join(f"{one.host}:{one.port}" for one in brokers)
     del cluster

@@ -93,7 +93,7 @@ def test_a_chunked_body_is_read_as_it_comes(server: Server) -> None:
     def answer(handler: Any, number: int) -> None:
         _begin(handler, Transfer_Encoding="chunked")
         _chunk(handler, _lines(1) + b'{"n": ')
-        go_on.wait(20)
+        go_on.wait(60)
         _chunk(handler, b"2}\n")
         _chunk(handler, b"")
 
@@ -234,7 +234,7 @@ def test_a_slow_reader_slows_the_server_down(server: Server) -> None:
     stuck = threading.Event()
     server.answer = answer
     transport = _opened(server.url)
-    assert stuck.wait(30), "the server was never held up"
+    assert stuck.wait(60), "the server was never held up"
     assert sent * len(line) < 30 << 20
     transport.close()
 

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-import signal
-import sys
 from collections.abc import Callable
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import pytest
 
 from fairway.data.streams import follow
+from tests.data.killed import killed_at
 
 ROWS = 23
 _ROOM = str(Path(follow.__code__.co_filename).parent)
@@ -29,30 +27,9 @@ def _follow_and_write(uri: str, out: Path, options: dict[str, Any]) -> None:
         window.commit()
 
 
-def _child(work: Callable[[], None], kill_at: int) -> int:
-    """Run in a process of its own that kills itself at the given line of the streams' code; its exit status, negative if it was killed."""
-    process = os.fork()
-    if process == 0:
-        left = kill_at
-
-        def trace(frame: FrameType, event: str, argument: Any) -> Any:
-            nonlocal left
-            if not frame.f_code.co_filename.startswith(_ROOM):
-                return None
-            if event == "line":
-                left -= 1
-                if left == 0:
-                    os.kill(os.getpid(), signal.SIGKILL)
-            return trace
-
-        try:
-            if kill_at:
-                sys.settrace(trace)
-            work()
-            os._exit(0)
-        except BaseException:
-            os._exit(1)
-    return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
+def _killed_at(number: int, uri: str, out: Path, options: dict[str, Any]) -> bool:
+    """Follow and write, killed at that line of the streams' code; whether it came so far."""
+    return killed_at(number, lambda file: file.startswith(_ROOM), lambda: _follow_and_write(uri, out, options))
 
 
 def _windows(out: Path) -> list[list[int]]:
@@ -64,17 +41,16 @@ def _check(make: Callable[[int], tuple[str, dict[str, Any]]], tmp_path: Path, st
     while True:
         uri, options = make(kill_at)
         out = tmp_path / f"out-{kill_at}"
-        status = _child(lambda uri=uri, out=out, options=options: _follow_and_write(uri, out, options), kill_at)
+        was_killed = _killed_at(kill_at, uri, out, options)
         before = _windows(out)
-        assert status in (0, -signal.SIGKILL)
-        assert _child(lambda uri=uri, out=out, options=options: _follow_and_write(uri, out, options), 0) == 0
+        _killed_at(0, uri, out, options)
         after = _windows(out)[len(before) :]
         done = [number for window in before for number in window]
         again = [number for window in after for number in window]
         assert sorted({*done, *again}) == list(range(ROWS)), f"records were lost by a kill at line {kill_at}"
         repeated = set(done) & set(again)
         assert repeated <= set(before[-1] if before else []), f"what was committed came again after a kill at line {kill_at}"
-        if status == 0:
+        if not was_killed:
             break
         killed += 1
         kill_at += stride
@@ -119,10 +95,9 @@ def test_a_follower_by_the_time_of_rows(tmp_path: Path, lateness: str) -> None:
             "window": "10s", "time": "t", "lateness": lateness, "group": "g", "start": "oldest", "once": True,
             "offsets": tmp_path / f"offsets-{kill_at}",
         }  # fmt: skip
-        work = lambda out=out, options=options: _follow_and_write(str(data), out, options)  # noqa: E731
-        status = _child(work, kill_at)
-        assert _child(work, 0) == 0
+        was_killed = _killed_at(kill_at, str(data), out, options)
+        _killed_at(0, str(data), out, options)
         assert {number for window in _windows(out) for number in window} == set(range(ROWS))
-        if status == 0:
+        if not was_killed:
             break
         kill_at += 151

@@ -107,14 +107,14 @@ class Cluster:
     def __enter__(self) -> Self:
         self.folder.mkdir(parents=True, exist_ok=True)
         self._thread.start()
-        self._ready.result(30)
+        self._ready.result(60)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
         self.loop.call_soon_threadsafe(self._stop.set)
-        self._thread.join(30)
+        self._thread.join(60)
 
-    def call(self, work: Callable[[], Any], *, timeout_s: float = 30) -> Any:
+    def call(self, work: Callable[[], Any], *, timeout_s: float = 60) -> Any:
         """Run something in the cluster's thread; its result, awaited if it must be."""
 
         async def run() -> Any:
@@ -123,7 +123,7 @@ class Cluster:
 
         return asyncio.run_coroutine_threadsafe(run(), self.loop).result(timeout_s)
 
-    def wait(self, holds: Callable[[], Any], *, timeout_s: float = 20) -> None:
+    def wait(self, holds: Callable[[], Any], *, timeout_s: float = 60) -> None:
         """Wait until something holds; it is asked after each change, in the cluster's thread. Not to be called in that thread."""
         assert threading.current_thread() is not self._thread
         done: Future[None] = Future()

@@ -46,6 +46,8 @@ class Kubelet:
             self.runs[uid] = PodRun(self._cluster, pod, self._address(), self._cluster.folder / "pods" / uid)
         elif uid in self.runs and pod["metadata"].get("deletionTimestamp") and uid not in self._stopping:
             self._begin(uid, self._stop(uid, pod))
+        elif uid in self.runs:
+            self.runs[uid].refresh(pod)
 
     def wake_all(self) -> None:
         for run in self.runs.values():

@@ -334,6 +334,10 @@ class PodRun:
         self._changed.clear()
         await self._changed.wait()
 
+    def refresh(self, pod: Object) -> None:
+        """Somebody has written on the pod."""
+        self.cluster.volumes.refresh(pod, self._volumes)
+
     def find(self, name: str) -> Container | None:
         return next((container for container in [*self.mains, *self.inits] if container.name == name), None)
 

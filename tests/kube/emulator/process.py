@@ -7,12 +7,14 @@ import datetime
 import os
 import signal
 import subprocess
+import time
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from pathlib import Path
 
 MARK = "EMULATOR_CONTAINER"
 CLUSTER = "EMULATOR_CLUSTER"
+LONGEST_EXEC_S = 2.0
 _GUARD = """
 cat > /dev/null
 for process in /proc/[0-9]*; do
@@ -131,7 +133,8 @@ class Process:
         if self.ended.done():
             return
         if number == signal.SIGKILL:
-            kill_marked(self._mark, self._started.pid)
+            kill_marked(self._mark)
+            self._started.kill()
         else:
             self._started.send_signal(number)
 
@@ -150,7 +153,7 @@ class Process:
         self._loop.remove_reader(self._handle)
         os.close(self._handle)
         code = self._started.wait()
-        kill_marked(self._mark, self._started.pid)
+        kill_marked(self._mark)
         while self._read():
             pass
         self._loop.remove_reader(self._pipe)
@@ -159,15 +162,24 @@ class Process:
         self.ended.set_result(128 - code if code < 0 else code)
 
 
-def kill_marked(mark: str, first: int) -> None:
-    """Kill the process `first` and every later one that carries the mark, wherever it went."""
+def kill_marked(mark: str) -> None:
+    """Kill every process that carries the mark, wherever it went. PIDs say nothing of who came later: they start again from the lowest."""
     wanted = f"{MARK}={mark}".encode()
-    found = [first]
     for entry in os.listdir("/proc"):
-        if entry.isdigit() and int(entry) > first:
-            with suppress(OSError), open(f"/proc/{entry}/environ", "rb") as file:
-                if wanted in file.read().split(b"\0"):
-                    found.append(int(entry))
-    for pid in found:
-        with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
+        if entry.isdigit():
+            with suppress(OSError):
+                if wanted in _environment_of(entry):
+                    os.kill(int(entry), signal.SIGKILL)
+
+
+def _environment_of(pid: str) -> list[bytes]:
+    """It reads as empty for the moment in which a program is exchanged for another, which on a busy machine takes a while; and for ever for
+    what has no program, or none of its own. Raises OSError where the process has gone."""
+    until = time.monotonic() + LONGEST_EXEC_S
+    while True:
+        if text := Path("/proc", pid, "environ").read_bytes():
+            return text.split(b"\0")
+        os.readlink(f"/proc/{pid}/exe")  # the kernel's own threads and the dead have none
+        if time.monotonic() > until:
+            return []
+        time.sleep(0.001)

@@ -61,7 +61,7 @@ class Caller:
             headers={"Authorization": f"Bearer {self.token}", "Content-Type": kind},
         )
         try:
-            with urllib.request.urlopen(request, timeout=20) as answer:
+            with urllib.request.urlopen(request, timeout=60) as answer:
                 return Answer(answer.status, answer.headers, answer.read())
         except urllib.error.HTTPError as error:
             return Answer(error.code, error.headers, error.read())

@@ -33,6 +33,12 @@ class Volumes:
         """Remove what a pod had for itself."""
         shutil.rmtree(folder, ignore_errors=True)
 
+    def refresh(self, pod: Object, made: dict[str, Path]) -> None:
+        """A pod has been written on: what volumes show of it follows."""
+        for volume in pod["spec"].get("volumes") or ():
+            if "downwardAPI" in volume and volume["name"] in made:
+                self._fill(pod, volume, made[volume["name"]], "")
+
     def make(self, pod: Object, folder: Path) -> dict[str, Path]:
         """By the volume's name; NotReady with the kubelet's words for what is not there."""
         made: dict[str, Path] = {}
@@ -57,8 +63,10 @@ class Volumes:
             for name, data in self._files(pod, source, words).items():
                 target = path / name
                 target.parent.mkdir(parents=True, exist_ok=True)
-                target.write_bytes(data)
-                target.chmod(mode)
+                part = target.with_name(f".{target.name}.part")
+                part.write_bytes(data)
+                part.chmod(mode)
+                part.replace(target)
 
     def _files(self, pod: Object, source: dict[str, Any], words: str) -> dict[str, bytes]:
         namespace = pod["metadata"]["namespace"]

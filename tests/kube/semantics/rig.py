@@ -56,7 +56,7 @@ requests-per-second = 1000
         command = [Path(sys.executable).with_name("fairway"), *words]
         kept = {name: value for name, value in os.environ.items() if not name.startswith("FAIRWAY_")}
         variables = kept | self.variables
-        return subprocess.run(command, cwd=self.folder, env=variables, capture_output=True, text=True, timeout=60, check=False)
+        return subprocess.run(command, cwd=self.folder, env=variables, capture_output=True, text=True, timeout=180, check=False)
 
 
 class ClusterRig(Rig):

@@ -15,7 +15,7 @@ from fairway.spec.endpoint import Endpoint, Revision
 from fairway.spec.record import replace
 from fairway.testing.memory import MemoryEndpointStore
 
-DEADLINE_S = 20.0
+DEADLINE_S = 60
 
 
 class MemoryFleet:
@@ -162,11 +162,12 @@ class Rig:
         await self.store.put_endpoint(replace(endpoint, version=there.version if there is not None else 0))
         await self.keeper.settle()
 
-    async def tick(self, seconds: float = 1.0) -> None:
+    async def tick(self, seconds: float = 1.0, times: int = 1) -> None:
         """Later, and everything was looked at."""
-        self.now += seconds
-        await self.keeper.settle()
-        await self.keeper.settle()  # what came of the first look was looked at, too
+        for _ in range(times):
+            self.now += seconds
+            await self.keeper.settle()
+            await self.keeper.settle()  # what came of the first look was looked at, too
 
     async def until(self, wanted: Callable[[], bool]) -> None:
         async with asyncio.timeout(DEADLINE_S):

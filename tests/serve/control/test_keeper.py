@@ -12,6 +12,7 @@ from fairway.serve.control import changes
 from fairway.serve.control.changes import Doing
 from fairway.serve.control.desk import EndpointDesk
 from fairway.serve.control.fleet import Replica, phases_of
+from fairway.serve.control.view import EndpointView
 from fairway.spec.endpoint import Endpoint, Rollout, Scaling, ServeSpec
 from fairway.spec.record import replace
 from fairway.testing.memory import MemoryArtifactStore
@@ -54,14 +55,9 @@ def test_what_is_to_run_runs_and_the_gateway_learns_where() -> None:
 
 def test_traffic_moves_when_the_new_revision_is_ready_and_then_the_old_one_drains() -> None:
     async def work(rig: Rig) -> None:
-        await rig.put(endpoint(2, minimum=2))
-        await rig.tick()
-        rig.fleet.at_once = False
-        await rig.put(changes.promote(endpoint(2, minimum=2), 2, ANN))
-        await rig.tick()
+        first = await promoted(rig, minimum=2)
         assert rig.gateways.row("risk")["traffic"] == [[1, 100.0]]
         assert rig.fleet.wanted == {("risk", 1): 2, ("risk", 2): 2}
-        first = next(one for one in rig.fleet.replicas.values() if one.revision == 2)
         rig.fleet.put(replace(first, state="ready"))
         await rig.tick()
         assert rig.gateways.row("risk")["traffic"] == [[1, 100.0]], "one of two does not bear what two bore"
@@ -79,18 +75,11 @@ def test_traffic_moves_when_the_new_revision_is_ready_and_then_the_old_one_drain
 
 def test_a_revision_that_never_gets_ready_gets_no_traffic() -> None:
     async def work(rig: Rig) -> None:
-        await rig.put(endpoint(2))
-        await rig.tick()
-        rig.fleet.at_once = False
-        await rig.put(changes.promote(endpoint(2), 2, ANN))
-        await rig.tick()
-        broken = next(one for one in rig.fleet.replicas.values() if one.revision == 2)
+        broken = await promoted(rig)
         rig.fleet.put(replace(broken, state="failed", reason="no weights"))
-        for _ in range(60):
-            await rig.tick()
+        await rig.tick(times=60)
         assert rig.gateways.row("risk")["traffic"] == [[1, 100.0]]
-        view = await desk(rig).view("risk")
-        assert view is not None
+        view = await view_of(rig)
         assert (view.state, view.revisions[0].state, view.revisions[0].why) == ("ready", "failed", "no weights")
         assert "no weights" in view.why
 
@@ -99,19 +88,12 @@ def test_a_revision_that_never_gets_ready_gets_no_traffic() -> None:
 
 def test_a_broken_revision_leaves_an_endpoint_that_sleeps_to_the_one_that_works() -> None:
     async def work(rig: Rig) -> None:
-        await rig.put(endpoint(2, minimum=0))
-        await rig.tick()
-        rig.fleet.at_once = False
-        await rig.put(changes.promote(endpoint(2, minimum=0), 2, ANN))
-        await rig.tick()
+        broken = await promoted(rig, minimum=0)
         assert rig.fleet.wanted == {("risk", 1): 0, ("risk", 2): 1}, "it is started before anybody is sent there"
-        broken = next(one for one in rig.fleet.replicas.values() if one.revision == 2)
         rig.fleet.put(replace(broken, state="failed", reason="no weights"))
-        for _ in range(60):
-            await rig.tick()
+        await rig.tick(times=60)
         assert rig.gateways.row("risk")["traffic"] == [[1, 100.0]]
-        view = await desk(rig).view("risk")
-        assert view is not None
+        view = await view_of(rig)
         assert (view.state, [one.state for one in view.revisions]) == ("idle", ["failed", "idle"])
         assert view.why == "revision 2 does not start: no weights"
         rig.gateways.say(wanted="risk", revision=1, waiting=1)
@@ -135,8 +117,7 @@ def test_a_revision_that_did_not_start_says_so_when_it_is_long_gone_and_is_no_wa
         del rig.fleet.replicas[broken.id]
         rig.fleet.at_once = True
         await rig.tick()
-        view = await desk(rig).view("risk")
-        assert view is not None
+        view = await view_of(rig)
         assert [(one.state, one.why) for one in view.revisions][:2] == [("unused", ""), ("failed", "no weights")]
         assert sum("does not start" in entry["what"] for entry in view.endpoint.history) == 1, "said once"
         await desk(rig).promote("risk", 3, by="ann")
@@ -150,8 +131,8 @@ def test_a_revision_that_did_not_start_says_so_when_it_is_long_gone_and_is_no_wa
         await rig.until(lambda: rig.gateways.row("risk")["traffic"] == [[1, 100.0]])
         rig.fleet.end_drained()
         await rig.tick()
-        view = await desk(rig).view("risk")
-        assert view is not None and view.revisions[1].state == "unused", "it has started after all"
+        view = await view_of(rig)
+        assert view.revisions[1].state == "unused", "it has started after all"
 
     kept(work)
 
@@ -162,8 +143,7 @@ def test_a_good_revision_gets_the_traffic_of_an_endpoint_that_sleeps_once_it_has
         await rig.tick()
         await rig.put(changes.promote(endpoint(2, minimum=0), 2, ANN))
         await rig.until(lambda: rig.gateways.row("risk")["traffic"] == [[2, 100.0]])
-        for _ in range(63):
-            await rig.tick()
+        await rig.tick(times=63)
         assert rig.fleet.wanted == {("risk", 1): 0, ("risk", 2): 0}
 
     kept(work)
@@ -172,12 +152,10 @@ def test_a_good_revision_gets_the_traffic_of_an_endpoint_that_sleeps_once_it_has
 def test_a_rollout_at_an_endpoint_that_sleeps_starts_both_so_that_each_gets_its_share() -> None:
     async def work(rig: Rig) -> None:
         await rig.put(endpoint(2, minimum=0))
-        for _ in range(70):
-            await rig.tick()
+        await rig.tick(times=70)
         await rig.put(changes.start_rollout(endpoint(2, minimum=0), Rollout(2, (), (10.0, 100.0)), ANN))
         await rig.until(lambda: rig.gateways.row("risk")["traffic"] == [[1, 90.0], [2, 10.0]])
-        for _ in range(50):
-            await rig.tick()
+        await rig.tick(times=50)
         assert rig.fleet.wanted == {("risk", 1): 1, ("risk", 2): 1}
 
     kept(work)
@@ -190,14 +168,11 @@ def test_from_nothing_the_first_request_starts_one_at_once_and_quiet_ends_it() -
         assert rig.fleet.wanted == {("risk", 1): 0}, "libraries may be kept warm, nothing runs"
         rig.gateways.say(wanted="risk", revision=1, waiting=3)
         await rig.until(lambda: len(rig.gateways.row("risk")["replicas"]["1"]) == 1)  # no second passes
-        view = await desk(rig).view("risk")
-        assert view is not None
+        view = await view_of(rig)
         assert [(one.revision, one.held, one.took_s) for one in view.cold_starts] == [(1, 3, 0.5)]
-        for _ in range(59):
-            await rig.tick()
+        await rig.tick(times=59)
         assert rig.fleet.wanted == {("risk", 1): 1}
-        for _ in range(4):
-            await rig.tick()
+        await rig.tick(times=4)
         assert rig.fleet.wanted == {("risk", 1): 0}
         assert (await desk(rig).views())[0].state == "idle"
 
@@ -262,11 +237,9 @@ def test_replicas_follow_the_load() -> None:
             rig.gateways.traffic(rig.now, "risk", 1, 100, busy_s=20.0)
             await rig.tick()
         assert rig.fleet.wanted == {("risk", 1): 5}
-        for _ in range(60):
-            await rig.tick()
+        await rig.tick(times=60)
         assert rig.fleet.wanted == {("risk", 1): 1}
-        view = await desk(rig).view("risk")
-        assert view is not None
+        view = await view_of(rig)
         assert max(point.replicas for point in view.series) == 5
         assert sum(point.figures.requests for point in view.series) == 300
 
@@ -281,8 +254,7 @@ def test_without_word_from_a_gateway_replicas_stay() -> None:
             rig.gateways.traffic(rig.now, "risk", 1, 100, busy_s=20.0)
             await rig.tick()
         rig.gateways.say(gone=True)
-        for _ in range(60):
-            await rig.tick()
+        await rig.tick(times=60)
         assert rig.fleet.wanted == {("risk", 1): 5}
 
     kept(work)
@@ -296,9 +268,8 @@ def test_a_rollout_goes_by_its_steps_once_each_is_ready_and_back_by_itself() -> 
         rollout = Rollout(2, (), (10.0, 100.0), step_s=5.0, least=5, max_error_rate=0.1)
         await rig.put(changes.start_rollout(endpoint(2), rollout, ANN))
         await rig.tick(20.0)
-        document = await rig.store.find_endpoint("risk")
-        assert document is not None and document.rollout is not None
-        assert (document.rollout.step, document.rollout.step_began_at) == (0, 0.0), "its time runs when it is ready"
+        _, rollout = await rollout_of(rig)
+        assert (rollout.step, rollout.step_began_at) == (0, 0.0), "its time runs when it is ready"
         rig.fleet.make_ready()
         await rig.tick()
         assert rig.gateways.row("risk")["traffic"] == [[1, 90.0], [2, 10.0]]
@@ -307,25 +278,23 @@ def test_a_rollout_goes_by_its_steps_once_each_is_ready_and_back_by_itself() -> 
             rig.gateways.traffic(rig.now, "risk", 2, 5)
             rig.gateways.traffic(rig.now, "risk", 1, 45)
             await rig.tick()
-        document = await rig.store.find_endpoint("risk")
-        assert document is not None and document.rollout is not None
-        assert (document.rollout.step, document.traffic) == (1, ((2, 100.0),))
+        document, rollout = await rollout_of(rig)
+        assert (rollout.step, document.traffic) == (1, ((2, 100.0),))
         await rig.tick()
         assert rig.gateways.row("risk")["traffic"] == [[2, 100.0]]
         rig.gateways.traffic(rig.now, "risk", 2, 10, errors=9)
         await rig.tick()
-        document = await rig.store.find_endpoint("risk")
-        assert document is not None and document.rollout is not None
-        assert (document.rollout.state, document.traffic) == ("back", ((1, 100.0),))
+        document, rollout = await rollout_of(rig)
+        assert (rollout.state, document.traffic) == ("back", ((1, 100.0),))
         assert "failed 9 of" in document.history[-1]["what"]
         rig.fleet.end_drained()
         await rig.tick()
-        view = await desk(rig).view("risk")
-        assert view is not None and view.revisions[0].state == "went back" and "failed 9 of" in view.revisions[0].why
+        view = await view_of(rig)
+        assert view.revisions[0].state == "went back" and "failed 9 of" in view.revisions[0].why
         await rig.put(changes.promote(document, 2, ANN))
         await rig.until(lambda: rig.gateways.row("risk")["traffic"] == [[2, 100.0]])
-        view = await desk(rig).view("risk")
-        assert view is not None and view.revisions[0].state == "ready"
+        view = await view_of(rig)
+        assert view.revisions[0].state == "ready"
 
     kept(work)
 
@@ -382,8 +351,8 @@ def test_what_the_fleet_refuses_is_said_and_harms_no_other_endpoint() -> None:
         rig.fleet.refuses = "no GPU here"
         await rig.put(endpoint())
         await rig.tick()
-        view = await desk(rig).view("risk")
-        assert view is not None and view.why == "no GPU here"
+        view = await view_of(rig)
+        assert view.why == "no GPU here"
         rig.fleet.refuses = ""
         await rig.tick()
         assert rig.fleet.wanted == {("risk", 1): 1}
@@ -413,8 +382,8 @@ def test_the_server_itself_may_call_where_callers_need_a_key() -> None:
         await desk(rig).add_key("risk", "shop", 5.0, 0, by="ann")
         await rig.tick()
         assert [one["name"] for one in rig.gateways.row("risk")["keys"]] == ["shop", "fairway"]
-        view = await desk(rig).view("risk")
-        assert view is not None and [one.name for one in view.endpoint.keys] == ["shop"]
+        view = await view_of(rig)
+        assert [one.name for one in view.endpoint.keys] == ["shop"]
 
     kept(work)
 
@@ -430,6 +399,28 @@ def test_deploying_at_once_from_many_sides_loses_nothing() -> None:
         assert again.number == done[2].number
 
     kept(work)
+
+
+async def promoted(rig: Rig, minimum: int = 1) -> Replica:
+    """The first replica of a second revision that is to take the traffic, and does not get ready by itself."""
+    await rig.put(endpoint(2, minimum=minimum))
+    await rig.tick()
+    rig.fleet.at_once = False
+    await rig.put(changes.promote(endpoint(2, minimum=minimum), 2, ANN))
+    await rig.tick()
+    return next(one for one in rig.fleet.replicas.values() if one.revision == 2)
+
+
+async def view_of(rig: Rig) -> EndpointView:
+    view = await desk(rig).view("risk")
+    assert view is not None
+    return view
+
+
+async def rollout_of(rig: Rig) -> tuple[Endpoint, Rollout]:
+    document = await rig.store.find_endpoint("risk")
+    assert document is not None and document.rollout is not None
+    return document, document.rollout
 
 
 def desk(rig: Rig) -> EndpointDesk:

@@ -4,7 +4,6 @@ revision's options say: `{"does": "crash"}`, `{"does": "load"}` (for ever)."""
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from fairway.spec.target import TargetSettings
 from fairway.testing.contracts.fleet import FleetContract, FleetSubject
 from tests.kube.emulator import Emulator, Image
 from tests.kube.emulator.kinds import POD
+from tests.serve.control.images import make_image
 
 Object = dict[str, Any]
 IMAGE = "serves:1"
@@ -50,12 +50,7 @@ ThreadingHTTPServer((os.environ["FAIRWAY_HOST"], 8080), Handler).serve_forever()
 
 @pytest.fixture(scope="module")
 def images(tmp_path_factory: pytest.TempPathFactory) -> list[Image]:
-    folder = tmp_path_factory.mktemp("images")
-    (folder / "program.py").write_text(PROGRAM)
-    python = folder / "python3"
-    python.write_text(f"#!/bin/sh\nexec {sys.executable} -S {folder}/program.py\n")
-    python.chmod(0o755)
-    return [Image(IMAGE, python=str(python))]
+    return [make_image(tmp_path_factory.mktemp("images"), IMAGE, PROGRAM)]
 
 
 @pytest.fixture
@@ -81,7 +76,7 @@ def play(cluster: Emulator, story: Callable[[KubeFleet], Awaitable[None]]) -> No
             client, settings, link=Link("http://10.0.0.1:8080", "http://10.0.0.1:8081", "ab" * 32), sign=lambda id: f"w1.{id}.9.a"
         )
         try:
-            async with asyncio.timeout(50):
+            async with asyncio.timeout(60):
                 await fleet.start()
                 await story(fleet)
         finally:
@@ -142,7 +137,7 @@ def test_one_that_loads_is_not_ready(cluster: Emulator) -> None:
         one = endpoint(does="load")
         await fleet.apply(one, one.revisions[0], 1)
         await until(fleet, lambda seen: seen and cluster.find("Pod", seen[0].id)["status"]["phase"] == "Running")  # type: ignore[index]
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             while not any("loading" in line for line in await fleet.logs("risk")):
                 await fleet.wait(0.05)
         assert [each.state for each in await fleet.observe()] == ["starting"]

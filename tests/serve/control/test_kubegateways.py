@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import sys
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,8 @@ from fairway.spec.endpoint import Endpoint, Limits, Revision, Scaling, ServeSpec
 from fairway.spec.record import replace
 from fairway.spec.target import TargetSettings
 from tests.kube.emulator import Emulator, Image
+from tests.serve.control.images import make_image
+from tests.waiting import until
 
 Object = dict[str, Any]
 IMAGE = "gateway:1"
@@ -53,12 +54,7 @@ http.server.ThreadingHTTPServer((os.environ["FAIRWAY_HOST"], 8082), Handler).ser
 
 @pytest.fixture(scope="module")
 def images(tmp_path_factory: pytest.TempPathFactory) -> list[Image]:
-    folder = tmp_path_factory.mktemp("images")
-    (folder / "program.py").write_text(PROGRAM)
-    python = folder / "python3"
-    python.write_text(f"#!/bin/sh\nexec {sys.executable} -S {folder}/program.py\n")
-    python.chmod(0o755)
-    return [Image(IMAGE, python=str(python))]
+    return [make_image(tmp_path_factory.mktemp("images"), IMAGE, PROGRAM)]
 
 
 @pytest.fixture
@@ -84,7 +80,7 @@ def play(cluster: Emulator, folder: Path, story: Callable[[KubeGateways], Awaita
         table = str(folder / "table.json")
         gateways = KubeGateways(client, settings, link=link, sign=lambda id: f"w1.{id}.9.a", token="secret", table_path=table)
         try:
-            async with asyncio.timeout(50):
+            async with asyncio.timeout(60):
                 await gateways.start(lambda name, news: told.append((name, news)))
                 await story(gateways)
         finally:
@@ -104,14 +100,9 @@ def table(version: int) -> bytes:
     return json.dumps({"version": version, "endpoints": {}}).encode()
 
 
-async def until(holds: Callable[[], Any]) -> None:
-    while not holds():
-        await asyncio.sleep(0.01)
-
-
 async def state_of(gateways: KubeGateways) -> list[int]:
     """The versions of the tables that they have."""
-    found = [await link.state() for link in gateways._links.values()]
+    found = [await link.state() for link in list(gateways._links.values())]  # they come and go meanwhile
     return [state["table"]["version"] for state in found if state is not None]
 
 
@@ -123,8 +114,11 @@ def test_each_gateway_has_every_table_also_one_that_starts_later(cluster: Emulat
         assert gateways.explain() == "" and gateways.inner.endswith(":8080")
         await gateways.publish([endpoint(most=4)], table(2))
         await until(lambda: len(gateways.heard) == 2)
-        while await state_of(gateways) != [2, 2]:
-            await asyncio.sleep(0.01)
+
+        async def have_it() -> bool:
+            return await state_of(gateways) == [2, 2]
+
+        await until(have_it)
         assert json.loads(cluster.find("ConfigMap", "fairway-gateway")["data"]["table.json"])["version"] == 2  # type: ignore[index]
         assert json.loads((tmp_path / "table.json").read_text())["version"] == 2
 

@@ -23,6 +23,7 @@ from fairway.spec.record import replace, to_plain
 from fairway.step.artifacts import import_path
 from fairway.step.folder import FolderArtifactStore
 from fairway.testing.contracts.fleet import FleetContract, FleetSubject, count, until
+from tests import waiting
 
 SCRIPT = """
 import json
@@ -94,7 +95,9 @@ async def ask(address: str) -> Any:
 def test_what_is_in_hand_is_answered_before_a_replica_ends(machine: Machine) -> None:
     spec = machine.make("good")
     folder = machine.home.parent / "good"
-    (folder / "score.py").write_text("import json, time\ndef init(): pass\ndef run(raw_data):\n    time.sleep(0.5)\n    return 'slow'\n")
+    gate, begun = waiting.Gate(machine.home.parent / "gate"), machine.home.parent / "begun"
+    source = f"def init(): pass\ndef run(raw_data):\n    open({str(begun)!r}, 'w').close()\n    {gate.code}\n    return 'slow'\n"
+    (folder / "score.py").write_text(source)
     revision = Revision(1, replace(spec, package=to_plain(import_path(folder, machine.store))))
     endpoint = Endpoint("risk", revisions=(revision,), traffic=((1, 100.0),))
 
@@ -103,8 +106,9 @@ def test_what_is_in_hand_is_answered_before_a_replica_ends(machine: Machine) -> 
         await fleet.apply(endpoint, revision, 1)
         (one,) = await until(fleet, lambda replicas: count(replicas, "ready") == 1)
         asked = asyncio.ensure_future(ask(one.address))
-        await asyncio.sleep(0.1)
+        await waiting.until(begun.exists)
         await fleet.remove("risk")
+        gate.open()
         assert await asked == "slow"
         await until(fleet, lambda replicas: not replicas)
         await fleet.close()
@@ -127,8 +131,7 @@ def test_libraries_are_kept_warm_only_where_nothing_need_run_and_outlive_the_ser
         assert is_running(kept["pid"], kept["process"])
         fleet = await machine.open()
         await fleet.apply(sleepy, revision, 0)
-        while not fleet.warm_bytes("risk"):
-            await asyncio.sleep(0.01)
+        await waiting.until(lambda: fleet.warm_bytes("risk"))
         assert (await until_warm(machine))["pid"] == kept["pid"]
         await fleet.apply(sleepy, revision, 1)
         (one,) = await until(fleet, lambda replicas: count(replicas, "ready") == 1)
@@ -165,14 +168,17 @@ def test_a_replica_that_hangs_is_ended_and_another_takes_its_place(machine: Mach
     asyncio.run(main())
 
 
-async def until_warm(machine: Machine) -> dict[str, Any]:
-    """The record of the zygote, once it has learnt what to import."""
-    while True:
-        for path in (machine.home / "serve").glob("zygotes/*.json"):
-            kept = json.loads(path.read_text())
-            if kept.get("folders"):
-                return kept
-        await asyncio.sleep(0.01)
+async def until_warm(machine: Machine, *, besides: int = 0) -> dict[str, Any]:
+    """The record of the zygote, once it has learnt what to import. `besides`: another than this process."""
+    found: list[dict[str, Any]] = []
+
+    def look() -> bool:
+        kept = [json.loads(path.read_text()) for path in (machine.home / "serve").glob("zygotes/*.json")]
+        found[:] = [one for one in kept if one.get("folders") and one["pid"] != besides]
+        return bool(found)
+
+    await waiting.until(look, "nothing is warm")
+    return found[0]
 
 
 def test_a_package_that_has_gone_says_so(machine: Machine) -> None:

@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +21,17 @@ from fairway.serve.control.launching import package_root
 from fairway.serve.control.processes import ask_ready, is_running
 from fairway.spec.endpoint import Endpoint, Revision, Scaling
 from fairway.testing.contracts.fleet import count, until
+from tests import waiting
 from tests.serve.control.test_localfleet import Machine, ask, until_warm
+from tests.waiting import Gate, await_true
 
 _CODE = "import sys; sys.path.append(sys.argv.pop(1)); from fairway.serve.control.warm import main; main()"
 QUICK = "import colorsys\ndef init(): pass\ndef run(raw_data): return colorsys.rgb_to_hsv(0, 0, 0)[0]\n"
-SLOW = "import pathlib, time\nwhile not (pathlib.Path(__file__).parent / 'go').exists():\n    time.sleep(0.005)\n" + QUICK
+
+
+def slow(gate: Gate) -> str:
+    """A script whose import waits at the gate."""
+    return f"{gate.code}\n" + QUICK
 
 
 class Warm:
@@ -35,7 +41,7 @@ class Warm:
         self.folder, self.path = folder, str(folder / "z.sock")
         self.process = subprocess.Popen([sys.executable, "-P", "-c", _CODE, package_root(), self.path], start_new_session=True)
         self.started: list[int] = []
-        wait(lambda: Path(self.path).exists())
+        await_true(Path(self.path).exists, "it does not listen")
 
     def script(self, name: str, source: str) -> str:
         (self.folder / name).mkdir()
@@ -71,11 +77,10 @@ def hear(link: socket.socket) -> dict[str, Any]:
         return json.loads(file.readline())
 
 
-def wait(condition: Callable[[], Any]) -> None:
-    end = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.005)
+def test_who_sees_its_socket_is_answered(tmp_path: Path) -> None:
+    look = "import os, socket, sys; socket.socket.listen = lambda self, number: sys.exit('too soon' if os.path.exists(sys.argv[1]) else 0)"
+    told = subprocess.run([sys.executable, "-P", "-c", f"{look}; {_CODE}", package_root(), tmp_path / "z.sock"], check=False)
+    assert told.returncode == 0
 
 
 @pytest.fixture
@@ -95,13 +100,14 @@ def machine(tmp_path: Path) -> Iterator[Machine]:
             os.kill(kept["pid"], signal.SIGKILL)
 
 
-def test_it_forks_while_it_learns(warm: Warm) -> None:
-    quick, slow = warm.script("quick", QUICK), warm.script("slow", SLOW)
+def test_it_forks_while_it_learns(warm: Warm, tmp_path: Path) -> None:
+    gate = Gate(tmp_path / "gate")
+    quick = warm.script("quick", QUICK)
     assert hear(warm.send(rehearse=quick))["why"] == ""
-    learning = warm.send(rehearse=slow)
+    learning = warm.send(rehearse=warm.script("slow", slow(gate)))
     assert warm.start(quick, "r")["pid"]
-    wait(lambda: asyncio.run(ask_ready(warm.uds("r"))))
-    (Path(slow) / "go").touch()
+    await_true(lambda: asyncio.run(ask_ready(warm.uds("r"))), "it is not ready")
+    gate.open()
     assert hear(learning)["why"] == ""
 
 
@@ -109,7 +115,7 @@ def test_it_starts_nothing_for_somebody_who_has_given_up(warm: Warm) -> None:
     quick = warm.script("quick", QUICK)
     assert warm.start(quick, "r", until=time.time() - 1) == {"late": True}
     assert warm.start(quick, "s", until=time.time() + 60)["pid"]
-    wait(lambda: asyncio.run(ask_ready(warm.uds("s"))))
+    await_true(lambda: asyncio.run(ask_ready(warm.uds("s"))), "it is not ready")
     assert not Path(warm.uds("r")).exists()
 
 
@@ -146,9 +152,7 @@ def test_it_comes_back_when_it_was_killed(machine: Machine, monkeypatch: pytest.
         await fleet.apply(endpoint, revision, 0)
         first = await until_warm(machine)
         os.kill(first["pid"], signal.SIGKILL)
-        async with asyncio.timeout(60):
-            while (second := await until_warm(machine))["pid"] == first["pid"]:
-                await asyncio.sleep(0.01)
+        second = await until_warm(machine, besides=first["pid"])
         assert is_running(second["pid"], second["process"])
         await fleet.remove("risk")
         await fleet.close()
@@ -159,21 +163,20 @@ def test_it_comes_back_when_it_was_killed(machine: Machine, monkeypatch: pytest.
 def test_a_replica_that_is_wanted_while_it_learns_begins_with_what_it_has(machine: Machine) -> None:
     spec = machine.make("good")
     folder = machine.home.parent / "good"
-    go = machine.home.parent / "go"
-    (folder / "score.py").write_text(SLOW.replace("pathlib.Path(__file__).parent / 'go'", f"pathlib.Path({str(go)!r})"))
+    gate = Gate(machine.home.parent / "gate")
+    (folder / "score.py").write_text(slow(gate))
     revision = Revision(1, machine.make_from(folder, spec))
     endpoint = Endpoint("risk", revisions=(revision,), traffic=((1, 100.0),), scaling=Scaling(0, 2))
 
     async def main() -> None:
         fleet = await machine.open()
         await fleet.apply(endpoint, revision, 0)
-        async with asyncio.timeout(60):
-            while not any(Path(json.loads(path.read_text())["uds"]).exists() for path in (machine.home / "serve/zygotes").glob("*.json")):
-                await asyncio.sleep(0.01)
+        zygotes = machine.home / "serve/zygotes"
+        await waiting.until(lambda: any(Path(json.loads(path.read_text())["uds"]).exists() for path in zygotes.glob("*.json")))
         await fleet.apply(endpoint, revision, 1)
         (one,) = await until(fleet, lambda replicas: any(one.where for one in replicas))
         assert one.warm and one.state == "starting"
-        go.touch()
+        gate.open()
         await until(fleet, lambda replicas: count(replicas, "ready") == 1)
         await fleet.remove("risk")
         await until(fleet, lambda replicas: not replicas)
@@ -185,9 +188,9 @@ def test_a_replica_that_is_wanted_while_it_learns_begins_with_what_it_has(machin
 def test_the_last_replica_stays_until_its_libraries_are_warm(machine: Machine) -> None:
     spec = machine.make("good")
     folder = machine.home.parent / "good"
-    go, begun = machine.home.parent / "go", machine.home.parent / "begun"
-    source = f"import os, pathlib\nif pathlib.Path({str(begun)!r}).exists():\n    import time\n"  # the replica starts at once
-    source += f"    while not pathlib.Path({str(go)!r}).exists():\n        time.sleep(0.005)\npathlib.Path({str(begun)!r}).touch()\n"
+    gate, begun = Gate(machine.home.parent / "gate"), machine.home.parent / "begun"
+    source = f"import pathlib\nbegun = pathlib.Path({str(begun)!r})\nif begun.exists():\n"  # the replica starts at once
+    source += f"    {gate.code}\nbegun.touch()\n"
     (folder / "score.py").write_text(source + QUICK)
     revision = Revision(1, machine.make_from(folder, spec))
     endpoint = Endpoint("risk", revisions=(revision,), traffic=((1, 100.0),), scaling=Scaling(0, 2))
@@ -196,12 +199,10 @@ def test_the_last_replica_stays_until_its_libraries_are_warm(machine: Machine) -
         fleet = await machine.open()
         await fleet.apply(endpoint, revision, 1)
         await until(fleet, lambda replicas: count(replicas, "ready") == 1)
-        async with asyncio.timeout(60):
-            while not list((machine.home / "serve/zygotes").glob("*.json")):
-                await asyncio.sleep(0.01)
+        await waiting.until(lambda: list((machine.home / "serve/zygotes").glob("*.json")))
         await fleet.apply(endpoint, revision, 0)
         assert count(tuple(await fleet.observe()), "ready") == 1
-        go.touch()
+        gate.open()
         await until(fleet, lambda replicas: not replicas)
         assert (await until_warm(machine))["folders"]
         await fleet.remove("risk")

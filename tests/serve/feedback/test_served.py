@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,6 +17,7 @@ from fairway.kube.serving_boot import SPOOL
 from fairway.kube.serving_gateway import GATEWAY_ID
 from fairway.serve.feedback.remote import RemoteSpool
 from fairway.spec.tokens import digest_token, make_user_token, sign_token
+from tests.waiting import await_true
 from tests.web.process import KEY, ServerProcess
 
 HER, HIS = make_user_token("her"), make_user_token("his")
@@ -58,14 +61,13 @@ def test_traffic_of_a_server_is_read_by_who_may_see_its_project(
     spec = {"source": "m", "package": {"digest": "0" * 64, "size_bytes": 1, "format": "dir"}}
     settings = {"scaling": {"minimum": 0}, "capture": {"share": 1.0}}
     server.api.send("POST", "/endpoints", {"name": "risk", "project": "shop", "spec": spec, "settings": settings})
-    end = time.monotonic() + 60
-    while True:
-        try:
-            data = fw.traffic("risk", on="campus")
-            break
-        except NotFoundError:
-            assert time.monotonic() < end, server.said
-            time.sleep(0.1)
+
+    def traffic() -> Any:
+        with contextlib.suppress(NotFoundError):
+            return fw.traffic("risk", on="campus")
+
+    await_true(traffic, "the traffic never came")
+    data = traffic()
     assert [(row["id"], row["answer"]) for row in data.table().to_pylist()] == [("a", "[3]")]
     monkeypatch.setenv("FAIRWAY_TOKEN", HER)
     assert fw.traffic("risk", on="campus").table().num_rows == 1

@@ -16,6 +16,7 @@ import pytest
 
 from fairway.serve.feedback.spool import Spool
 from fairway.serve.refusal import Refused
+from tests.waiting import until
 
 
 def lines(folder: Path, kind: str) -> list[dict[str, Any]]:
@@ -97,7 +98,7 @@ def test_feedback_that_comes_at_once_shares_an_fsync(tmp_path: Path, monkeypatch
     real = os.fsync
 
     def fsync(handle: int) -> None:
-        gate.wait(10)
+        gate.wait(60)
         synced.append(handle)
         real(handle)
 
@@ -138,8 +139,7 @@ def test_a_full_disk_refuses_feedback_and_drops_traffic(tmp_path: Path, monkeypa
                 await spool.write_durably("risk", what)
             assert found.value.status == 507 and found.value.retry_after_s and found.value.code == "FW-FEEDBACK-UNWRITTEN"
         spool.write("risk", request("gone"))
-        while not spool.counts.dropped:
-            await asyncio.sleep(0.01)
+        await until(lambda: spool.counts.dropped)
         is_full = False
         await spool.write_durably("risk", {"id": "3", "label": 1})
         spool.write("risk", request("kept"))

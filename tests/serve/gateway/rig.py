@@ -9,22 +9,17 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+from fairway.serve.exchange import Exchange
 from fairway.serve.gateway.gateway import Gateway
 from fairway.serve.gateway.table import parse_table
-from fairway.serve.http import Exchange, HttpServer
+from fairway.serve.http import HttpServer
 from fairway.serve.listening import listen_on, listen_on_path
 
 Handle = Callable[[Exchange], None]
 
 
 def run(test: Callable[[], Awaitable[None]]) -> None:
-    asyncio.run(asyncio.wait_for(test(), 30))  # type: ignore[arg-type]
-
-
-async def until(condition: Callable[[], Any]) -> None:
-    """Give the loop turns until it holds; the test's own limit ends it otherwise."""
-    while not condition():
-        await asyncio.sleep(0.001)
+    asyncio.run(asyncio.wait_for(test(), 60))  # type: ignore[arg-type]
 
 
 class FakeReplica:
@@ -158,3 +153,21 @@ async def gateway_rig(folder: Path, **options: Any) -> AsyncIterator[Rig]:
         for replica in rig.replicas:
             replica.stop()
         gateway.server.close()
+
+
+def endpoint(*replicas: FakeReplica, **more: Any) -> dict[str, Any]:
+    """All of revision 3."""
+    return {"traffic": [[3, 100]], "replicas": {"3": [replica.row() for replica in replicas]}, **more}
+
+
+async def one(rig: Rig, handle: Any = None, **more: Any) -> FakeReplica:
+    replica = await rig.replica("a", handle)
+    rig.change(risk=endpoint(replica, **more))
+    return replica
+
+
+async def one_that_holds(rig: Rig, **more: Any) -> FakeReplica:
+    """One that answers when the test says so."""
+    replica = await one(rig, **more)
+    replica.holds = True
+    return replica

@@ -24,7 +24,8 @@ from fairway.serve.listening import listen_on
 from fairway.serve.protocols import inference_messages as messages
 from fairway.spec.record import to_plain
 from tests.serve.gateway.processes import gateway_process
-from tests.serve.gateway.rig import Rig, gateway_rig, run, until
+from tests.serve.gateway.rig import Rig, gateway_rig, run
+from tests.waiting import until
 
 DEAD = "127.0.0.1:1"
 
@@ -208,7 +209,7 @@ def test_deadlines_end_calls_and_who_leaves_is_not_worked_for(tmp_path: Path) ->
         replica = GrpcReplica("a")
         replica.released.clear()
         async with grpc_rig(tmp_path, replica) as (rig, client):
-            rig.change(risk=row(replica, limits={"deadline_s": 0.1}))
+            rig.change(risk=row(replica, limits={"deadline_s": 0.6}))
             with pytest.raises(GRPCError) as caught:
                 await client.ask("ModelInfer", infer())
             assert caught.value.status is Status.DEADLINE_EXCEEDED

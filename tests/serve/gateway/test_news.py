@@ -12,16 +12,17 @@ from typing import Any
 import pytest
 
 from fairway.serve.control.keys import make_key
+from fairway.serve.exchange import Exchange
 from fairway.serve.feedback.spool import Spool
 from fairway.serve.gateway.admin import Admin
 from fairway.serve.gateway.feedback import parse_feedback
 from fairway.serve.gateway.table import Table
 from fairway.serve.gateway.tablefile import TableFile
-from fairway.serve.http import Exchange
 from fairway.serve.listening import listen_on
 from fairway.serve.refusal import Fault, Refused
 from fairway.spec.record import to_plain
-from tests.serve.gateway.rig import Answered, Client, Rig, gateway_rig, render, run, until
+from tests.serve.gateway.rig import Answered, Client, Rig, gateway_rig, render, run
+from tests.waiting import until
 
 REPLY = b'{"predictions": [0.25, 0.5], "id": "x"}'
 

@@ -16,7 +16,8 @@ from typing import Any
 import pytest
 
 from tests.serve.gateway.processes import GatewayProcess, gateway_process, is_alive, replica_process
-from tests.serve.gateway.rig import render, until
+from tests.serve.gateway.rig import render
+from tests.waiting import until
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="processes are looked at in /proc")
 
@@ -280,7 +281,7 @@ def test_the_table_is_kept_over_restarts_and_read_when_its_file_changes(tmp_path
 )
 def test_what_cannot_start_says_why_in_a_line(tmp_path: Path, options: list[str], text: str) -> None:
     command = [sys.executable, "-m", "fairway.serve.gateway", "--table", "t.json", "--admin", f"unix:{tmp_path}/a", *options]
-    made = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    made = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert made.returncode == 2
     assert text in made.stderr
     assert "Traceback" not in made.stderr
@@ -302,7 +303,7 @@ def make_certificate(folder: Path, name: str) -> bytes:
         "-subj",
         f"/CN={name}",
     ]
-    subprocess.run([*command, "-keyout", folder / "key.new", "-out", folder / "cert.new"], check=True, capture_output=True, timeout=30)
+    subprocess.run([*command, "-keyout", folder / "key.new", "-out", folder / "cert.new"], check=True, capture_output=True, timeout=60)
     for kind in ("key", "cert"):
         (folder / f"{kind}.new").replace(folder / f"{kind}.pem")
     return ssl.PEM_cert_to_DER_cert((folder / "cert.pem").read_text())
@@ -323,7 +324,10 @@ def test_a_certificate_is_served_and_a_new_one_from_when_it_is_there(tmp_path: P
             assert gateway.said["url"].startswith("https://")
             assert await asyncio.to_thread(served_certificate, gateway.port) == first
             second = make_certificate(tmp_path, "two")
-            while await asyncio.to_thread(served_certificate, gateway.port) != second:
-                await asyncio.sleep(0.05)
+
+            async def is_served() -> bool:
+                return await asyncio.to_thread(served_certificate, gateway.port) == second
+
+            await until(is_served)
 
     run_slow(test)

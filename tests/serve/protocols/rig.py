@@ -12,7 +12,7 @@ import numpy as np
 
 from fairway.data.schema.datatypes import FROM_NUMPY
 from fairway.serve.call import Call, Done, Result, Tensor
-from fairway.serve.http import ID
+from fairway.serve.exchange import ID
 from fairway.serve.package.package import Package
 from fairway.serve.protocols import dispatch
 from fairway.serve.refusal import Refused

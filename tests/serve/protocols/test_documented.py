@@ -14,7 +14,8 @@ ROOT = Path(__file__).parents[3]
 SERVE = ROOT / "src" / "fairway" / "serve"
 GUIDES = {name: (ROOT / "docs" / name).read_text(encoding="utf-8") for name in ("guides/protocols.md", "reference/errors.md")}
 ROOMS = ("protocols", "schema", "replica", "gateway", "package", "feedback")
-FILES = [SERVE / "http.py", SERVE / "refusal.py", *(path for room in ROOMS for path in sorted((SERVE / room).rglob("*.py")))]
+ROOTED = ("http.py", "connection.py", "exchange.py", "refusal.py")
+FILES = [*(SERVE / name for name in ROOTED), *(path for room in ROOMS for path in sorted((SERVE / room).rglob("*.py")))]
 
 
 def said() -> list[tuple[str, str, int]]:

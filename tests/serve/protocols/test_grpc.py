@@ -26,6 +26,7 @@ from fairway.serve.protocols import inference_messages as m
 from fairway.serve.protocols.grpc import read_tensors, receive, serve_grpc
 from fairway.serve.refusal import Refused
 from tests.serve.protocols.rig import NUMPY, MemoryServing, array_of, failed, identity, stream_of, sum_rows
+from tests.waiting import until
 
 X = np.arange(6, dtype="<f4").reshape(3, 2)
 Ask = Callable[..., Awaitable[Any]]
@@ -49,7 +50,7 @@ def talk(serving: MemoryServing, conversation: Callable[[Ask], Awaitable[None]],
             channel.close()
             await server.close()
 
-    asyncio.run(asyncio.wait_for(main(), 20))
+    asyncio.run(asyncio.wait_for(main(), 60))
 
 
 def request_of(*arrays: np.ndarray, raw: bool = True, **more: Any) -> Any:
@@ -261,11 +262,16 @@ def test_the_deadline_and_the_id_of_the_caller_are_the_calls() -> None:
     async def conversation(ask: Ask) -> None:
         import time
 
-        before = time.monotonic()
-        await ask("ModelInfer", request_of(X), timeout=5, metadata={"fairway-request-id": "mine", "fairway-timeout-ms": "9000"})
-        await ask("ModelInfer", request_of(X), timeout=5, metadata={"fairway-timeout-ms": "2000"})
-        await ask("ModelInfer", request_of(X))
-        assert [call.deadline - before for call in serving.calls] == pytest.approx([5, 2, 30], abs=0.5)
+        mine = {"fairway-request-id": "mine", "fairway-timeout-ms": "90000"}
+        asked: list[tuple[dict[str, Any], float]] = [
+            ({"timeout": 25, "metadata": mine}, 25),
+            ({"timeout": 25, "metadata": {"fairway-timeout-ms": "20000"}}, 20),
+            ({}, 30),
+        ]
+        for number, (words, limit_s) in enumerate(asked):
+            before = time.monotonic()
+            await ask("ModelInfer", request_of(X), **words)
+            assert before - 1 <= serving.calls[number].deadline - limit_s <= time.monotonic()  # whole seconds are sent
         assert serving.calls[0].id == "mine"
 
     talk(serving, conversation)
@@ -363,7 +369,7 @@ def test_it_is_encrypted_with_a_certificate(tmp_path: Path) -> None:
         channel.close()
         await server.close()
 
-    asyncio.run(asyncio.wait_for(main(), 20))
+    asyncio.run(asyncio.wait_for(main(), 60))
 
 
 def frames_of_a_call() -> bytes:
@@ -395,7 +401,7 @@ def test_closing_answers_who_has_just_come(turns: int) -> None:
             await reader.read()
             await closing
 
-    asyncio.run(asyncio.wait_for(main(), 20))
+    asyncio.run(asyncio.wait_for(main(), 60))
 
 
 @pytest.mark.parametrize("patience_s", [10.0, 0.2])
@@ -409,8 +415,7 @@ def test_closing_waits_for_those_that_are_being_answered_and_says_so_when_they_a
         server = await serve_grpc(serving, "127.0.0.1", 0)  # type: ignore[arg-type]
         reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
         writer.write(frames_of_a_call())
-        while not waiting:
-            await asyncio.sleep(0.001)
+        await until(lambda: waiting)
         closing = asyncio.ensure_future(server.close(patience_s * 2, linger_s=10.0))
         frames: list[Any] = []
         is_last = lambda: bool(frames) and isinstance(frames[-1], GoAwayFrame)  # noqa: E731
@@ -435,7 +440,7 @@ def test_closing_waits_for_those_that_are_being_answered_and_says_so_when_they_a
         with pytest.raises(ConnectionError):
             await asyncio.open_connection("127.0.0.1", server.port)
 
-    asyncio.run(asyncio.wait_for(main(), 20))
+    asyncio.run(asyncio.wait_for(main(), 60))
 
 
 async def read_frame(reader: asyncio.StreamReader) -> Any:

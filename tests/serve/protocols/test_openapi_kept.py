@@ -78,7 +78,7 @@ def check(case: Any, url: str) -> None:
     beyond = [positive_data_acceptance, negative_data_rejection] if "/infer" in case.path or case.media_type == "text/csv" else []
     if isinstance(case.body, dict) and {"params", "parameters"} & set(case.body):
         beyond = [positive_data_acceptance]
-    case.call_and_validate(base_url=url, timeout=20, excluded_checks=beyond)
+    case.call_and_validate(base_url=url, timeout=60, excluded_checks=beyond)
 
 
 @columns.parametrize()

@@ -18,7 +18,7 @@ def ask(result: Any, accept: str = "text/event-stream", *, leaves: bool = False)
         answer = MemoryServing(lambda call: result() if callable(result) else result).post("/predict", [ROW], accept=accept)
         if leaves:
             answer.gone = True
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while others := asyncio.all_tasks() - {asyncio.current_task()}:
                 await asyncio.wait(others)
         return answer
@@ -95,7 +95,7 @@ def test_a_client_that_leaves_while_the_model_thinks_ends_its_work() -> None:
         assert answer.on_gone is not None
         answer.gone = True
         answer.on_gone()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             await asyncio.wait(asyncio.all_tasks() - {asyncio.current_task()})
 
     asyncio.run(main())

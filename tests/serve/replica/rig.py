@@ -8,8 +8,8 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -73,10 +73,16 @@ def replica(folder: Path, *arguments: str, **environment: str) -> Iterator[Repli
         if process.poll() is None:
             process.send_signal(signal.SIGTERM)
         try:
-            process.wait(20)
+            process.wait(60)
         finally:
             process.kill()
             process.stdout.close()
+
+
+def at_once(ask: Callable[[int], Any], count: int) -> list[Any]:
+    """What each of so many callers got, all of whom asked at once."""
+    with ThreadPoolExecutor(count) as callers:
+        return list(callers.map(ask, range(count)))
 
 
 def script(folder: Path, text: str, *, schema: Any = None) -> Path:
@@ -86,14 +92,6 @@ def script(folder: Path, text: str, *, schema: Any = None) -> Path:
     if schema is not None:
         (folder / "schema.json").write_text(json.dumps(schema))
     return folder
-
-
-def until(true: Callable[[], Any], what: str) -> None:
-    """Wait for a condition that another process makes true."""
-    end = time.monotonic() + WAIT_S
-    while not true():
-        assert time.monotonic() < end, f"in vain waited until {what}"
-        time.sleep(0.005)
 
 
 def _children(pid: int) -> list[int]:

@@ -18,11 +18,12 @@ import pytest
 from grpclib.client import Channel, UnaryUnaryMethod
 
 from fairway.serve.protocols import inference_messages as messages
-from tests.serve.replica.rig import Replica, replica, script, until
+from tests.serve.replica.rig import Replica, at_once, replica, script
+from tests.waiting import Gate, await_true
 
 MOODY = '''
 """A script that does what its input says."""
-import json, os, signal, time
+import json, os, signal, threading, time
 
 
 def init():
@@ -37,7 +38,7 @@ def run(raw_data):
     if wish == "exit":
         os._exit(3)
     if wish == "hang":
-        time.sleep(600)
+        threading.Event().wait()
     if wish == "raise":
         raise ValueError("no such customer")
     if wish == "pid":
@@ -87,24 +88,16 @@ def test_a_model_process_that_hangs_is_replaced_and_its_request_told_so(moody: R
 
 
 def test_requests_beside_one_that_crashes_are_all_answered(moody: Replica) -> None:
-    answers = dict[int, tuple[int, Any]]()
-
-    def ask(number: int) -> None:
-        answers[number] = moody.score("crash" if number == 7 else number)
-
-    threads = [threading.Thread(target=ask, args=(number,)) for number in range(16)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert {number: status for number, (status, _) in answers.items()} == {n: 502 if n == 7 else 200 for n in range(16)}
+    answers = at_once(lambda number: moody.score("crash" if number == 7 else number), 16)
+    assert [status for status, _ in answers] == [502 if number == 7 else 200 for number in range(16)]
 
 
 def test_killing_the_parent_loads_the_model_again_and_the_front_goes_on(moody: Replica) -> None:
     before = moody.score("pid")[1]
     (parent,) = moody.children
     os.kill(parent, signal.SIGKILL)
-    until(lambda: moody.call("/health/ready", method="GET")[0] == 200 and moody.children not in ([], [parent]), "another parent is there")
+    others = lambda: moody.children not in ([], [parent])  # noqa: E731
+    await_true(lambda: moody.call("/health/ready", method="GET")[0] == 200 and others(), "another parent is there")
     status, after = moody.score("pid")
     assert status == 200 and after["started"] != before["started"]
 
@@ -121,14 +114,14 @@ def test_what_it_counts_is_told_to_prometheus(moody: Replica) -> None:
 
 def test_killing_the_front_ends_its_model_processes(tmp_path: Path) -> None:
     with replica(script(tmp_path / "moody", MOODY)) as one:
-        until(lambda: one.workers, "a worker is there")
+        await_true(lambda: one.workers, "a worker is there")
         family = [*one.children, *one.workers]
         one.process.kill()
-        until(lambda: not any(Path(f"/proc/{pid}/cmdline").exists() for pid in family), "they have gone")
+        await_true(lambda: not any(Path(f"/proc/{pid}/cmdline").exists() for pid in family), "they have gone")
 
 
 SLOW = """
-import json, pathlib, time
+import fcntl, json, pathlib
 
 def init():
     pass
@@ -136,40 +129,39 @@ def init():
 def run(raw_data):
     gate = pathlib.Path(json.loads(raw_data))
     gate.with_suffix(".begun").touch()
-    while not gate.exists():
-        time.sleep(0.005)
+    fcntl.flock(gate.open(), fcntl.LOCK_SH)
     return "done"
 """
 
 
 def test_a_server_that_is_told_to_end_answers_what_it_has_begun(tmp_path: Path) -> None:
-    gate = tmp_path / "gate"
+    gate = Gate(tmp_path / "gate")
     answers = list[Any]()
     with replica(script(tmp_path / "slow", SLOW)) as one:
-        asking = threading.Thread(target=lambda: answers.append(one.score(str(gate))))
+        asking = threading.Thread(target=lambda: answers.append(one.score(str(gate.path))))
         asking.start()
-        until(lambda: gate.with_suffix(".begun").exists(), "the model has begun")
+        await_true(lambda: gate.path.with_suffix(".begun").exists(), "the model has begun")
         one.process.send_signal(signal.SIGTERM)
-        until(lambda: _refuses(one), "it takes no new connections")
-        gate.touch()
+        await_true(lambda: _refuses(one), "it takes no new connections")
+        gate.open()
         asking.join()
         assert answers == [(200, "done")]
-        assert one.process.wait(20) == 0
+        assert one.process.wait(60) == 0
 
 
 def test_what_the_model_has_not_answered_when_the_time_for_the_end_is_over_is_answered_by_the_server(tmp_path: Path) -> None:
-    gate = tmp_path / "gate"
+    gate = Gate(tmp_path / "gate")
     answers = list[Any]()
     with replica(script(tmp_path / "slow", SLOW), "--drain", "0.3") as one:
-        asking = [threading.Thread(target=lambda: answers.append(one.score(str(gate)))) for _ in range(2)]
+        asking = [threading.Thread(target=lambda: answers.append(one.score(str(gate.path)))) for _ in range(2)]
         for thread in asking:
             thread.start()
-        until(lambda: gate.with_suffix(".begun").exists() and one.in_flight == 2, "the model has begun, and one waits")
+        await_true(lambda: gate.path.with_suffix(".begun").exists() and one.in_flight == 2, "the model has begun, and one waits")
         one.process.send_signal(signal.SIGTERM)
         for thread in asking:
             thread.join()
         assert [(status, answer["error"]["code"]) for status, answer in answers] == [(503, "FW-BUSY")] * 2
-        assert one.process.wait(20) == 0
+        assert one.process.wait(60) == 0
 
 
 def test_a_stream_that_is_not_over_when_the_time_for_the_end_is_ends_with_a_word(tmp_path: Path) -> None:
@@ -177,11 +169,11 @@ def test_a_stream_that_is_not_over_when_the_time_for_the_end_is_ends_with_a_word
         answers = list[Any]()
         asking = threading.Thread(target=lambda: answers.append(one.call("/predict", 1, accept="text/event-stream")))
         asking.start()
-        until(lambda: one.in_flight == 1, "it is asked")
+        await_true(lambda: one.in_flight == 1, "it is asked")
         one.process.send_signal(signal.SIGTERM)
         asking.join()
         assert answers[0][0] == 200 and "the server is ending" in answers[0][1]
-        assert one.process.wait(20) == 0
+        assert one.process.wait(60) == 0
 
 
 ENDLESS = """
@@ -198,31 +190,30 @@ def run(raw_data):
 
 
 GATED = """
-import pathlib, time
+import fcntl, pathlib
 
 def run(data: list[dict]) -> list[float]:
     gate = pathlib.Path(__file__).parent.parent / "gate"
     gate.with_suffix(".begun").touch()
-    while not gate.exists():
-        time.sleep(0.005)
+    fcntl.flock(gate.open(), fcntl.LOCK_SH)
     return [row["x"] for row in data]
 """
 
 
 def test_an_end_waits_for_calls_over_grpc_too_and_takes_nothing_new_meanwhile(tmp_path: Path) -> None:
-    gate = tmp_path / "gate"
+    gate = Gate(tmp_path / "gate")
     with replica(script(tmp_path / "gated", GATED, schema=ONE_NUMBER), "--name", "gated", "--grpc-port", "0") as one:
         answers = list[Any]()
         asking = threading.Thread(target=lambda: answers.append(asyncio.run(_infer(one.ready["grpc"]))))
         asking.start()
-        until(lambda: gate.with_suffix(".begun").exists(), "the model has begun")
+        await_true(lambda: gate.path.with_suffix(".begun").exists(), "the model has begun")
         one.process.send_signal(signal.SIGTERM)
-        until(lambda: _refuses(one), "it takes no new connections")
+        await_true(lambda: _refuses(one), "it takes no new connections")
         assert asking.is_alive()
-        gate.touch()
+        gate.open()
         asking.join()
         assert answers == ["gated"]
-        assert one.process.wait(20) == 0
+        assert one.process.wait(60) == 0
 
 
 async def _infer(address: str) -> str:
@@ -290,14 +281,8 @@ async def run(raw_data):
 
 
 def test_an_asynchronous_script_has_many_requests_under_way(tmp_path: Path) -> None:
-    answers = list[Any]()
     with replica(script(tmp_path / "several", ASYNC)) as one:
-        threads = [threading.Thread(target=lambda n=n: answers.append(one.score(n))) for n in range(3)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-    assert sorted(answers) == [(200, 0), (200, 1), (200, 2)]
+        assert at_once(one.score, 3) == [(200, 0), (200, 1), (200, 2)]
 
 
 THREADED = (
@@ -309,14 +294,8 @@ THREADED = (
 
 
 def test_a_script_that_may_be_called_by_several_threads_is(tmp_path: Path) -> None:
-    answers = list[Any]()
     with replica(script(tmp_path / "threads", THREADED), "--limits", '{"concurrency": 3}') as one:
-        threads = [threading.Thread(target=lambda n=n: answers.append(one.score(n))) for n in range(3)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-    assert sorted(answers) == [(200, 0), (200, 1), (200, 2)]
+        assert at_once(one.score, 3) == [(200, 0), (200, 1), (200, 2)]
 
 
 ROWS = """
@@ -343,18 +322,9 @@ ONE_NUMBER = {
 
 
 def test_of_a_batch_that_raises_only_the_request_to_blame_gets_the_error(tmp_path: Path) -> None:
-    answers = dict[int, tuple[int, Any]]()
     with replica(script(tmp_path / "rows", ROWS, schema=ONE_NUMBER), "--options", '{"batch": true}') as one:
-
-        def ask(number: int) -> None:
-            answers[number] = one.call("/predict", {"inputs": [{"x": -1 if number == 5 else number}]})
-
-        threads = [threading.Thread(target=ask, args=(number,)) for number in range(20)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-    assert {n for n, (status, _) in answers.items() if status != 200} == {5}
+        answers = at_once(lambda number: one.call("/predict", {"inputs": [{"x": -1 if number == 5 else number}]}), 20)
+    assert [number for number, (status, _) in enumerate(answers) if status != 200] == [5]
     assert answers[5][1]["error"]["message"] == "the model failed: ValueError: negative"
     assert [answers[n][1]["predictions"] for n in (0, 1, 19)] == [[0], [2], [38]]
 

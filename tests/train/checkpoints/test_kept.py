@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import resource
 import shutil
 import signal
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,8 +15,11 @@ import numpy as np
 import pytest
 
 from fairway.errors import DefinitionError, StoreUnavailable
+from fairway.step import context
 from fairway.step.saved import Manifest, Policy, Saved, best_of, dropped, folder_name, parse_manifest, render_manifest
-from fairway.train.checkpoints import Checkpoints
+from fairway.step.serializers.hashed import hash_file
+from fairway.train.checkpoints import Checkpoints, parts
+from fairway.train.checkpoints.writing import Job
 from tests.train.checkpoints.conftest import Ranks
 
 Be = Callable[..., Checkpoints]
@@ -129,6 +134,76 @@ def test_parts_of_all_ranks_make_one_checkpoint(ranks: Ranks) -> None:
     assert [part["rank"] for part in ranks.be(3, 1, 2).load(parts="all")] == [0, 1, 2]
 
 
+def test_a_part_that_is_damaged_is_so_for_all_ranks_and_each_is_read_once(ranks: Ranks, monkeypatch: pytest.MonkeyPatch) -> None:
+    for step in (1, 2):
+        for rank in range(3):
+            ranks.be(1, rank, 3).save(step, {"rank": rank, "step": step}, sharded=True)
+    flip(ranks.folders()[-1] / "00001.tree.json")
+    read: list[str] = []
+    monkeypatch.setattr(parts, "hash_file", lambda path: (read.append(path.rpartition("/")[2]), hash_file(path))[1])
+    for rank in (0, 1, 2):
+        with pytest.warns(UserWarning, match="the checkpoint of step 2 is damaged and is not used: the digest of 00001.tree.json"):
+            assert ranks.be(2, rank, 3).load() == {"rank": rank, "step": 1}
+    assert len(read) == 3, "what rank 0 has found of the others, they know"
+    for step in (3, 4, 5, 6):
+        for rank in range(3):
+            ranks.be(2, rank, 3).save(step, step, sharded=True)
+    assert [path.name for path in ranks.folders()] == [folder_name(step, 2, step - 2) for step in (3, 4, 5, 6)], "no word keeps a folder"
+
+
+def test_a_manifest_of_another_checkpoint_is_none(ranks: Ranks) -> None:
+    kept = ranks.be()
+    for step in (1, 2):
+        kept.save(step, step)
+    first, second = ranks.folders()
+    for name in ("manifest.json", "tree.json"):
+        shutil.copy(first / name, second / name)
+    with pytest.warns(UserWarning, match="the checkpoint of step 2 is damaged and is not used: manifest.json"):
+        assert ranks.be(n=2).load() == 1
+
+
+def test_a_clock_that_was_set_back_hides_nothing(ranks: Ranks, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as future:
+        now = time.time()
+        future.setattr(time, "time", lambda: now + 3600.0)
+        ranks.be().save(1, "later")
+    again = Ranks(ranks.home).be()  # another process of the same try
+    assert again.load() == "later"
+    again.save(2, "newer")
+    assert [Ranks(ranks.home).be(n=2).load(), len(ranks.folders())] == ["newer", 2]
+
+
+def test_a_try_that_should_be_gone_disturbs_nobody(ranks: Ranks) -> None:
+    zombie, kept = ranks.be(n=1), ranks.be(n=2)
+    for one, n in ((zombie, 1), (kept, 2)):
+        ranks.be(n=n)
+        one.keep(last=2, best=("auc", "max"))
+    for step in range(6):
+        ranks.be(n=1)
+        zombie.save(100 + step, ("old", step), metrics={"auc": step})
+        ranks.be(n=2)
+        kept.save(step, ("new", step), metrics={"auc": -step})
+        assert kept.load() == ("new", step)
+    assert [one.load() for one in kept.all()][:2] == [("new", 5), ("new", 4)]
+    assert ranks.be(n=3).load() == ("new", 5)
+
+
+def test_a_folder_that_may_only_be_read_is_loaded_from_and_said(ranks: Ranks, monkeypatch: pytest.MonkeyPatch) -> None:
+    for rank in (0, 1):
+        ranks.be(1, rank, 2).save(1, rank, sharded=True)
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    kept = ranks.be(2, 1, 2)
+    for name in ("mkdir", "rename", "unlink", "rmdir"):  # as root nobody is refused
+        monkeypatch.setattr(os, name, refuse)
+    assert kept.load() == 1
+    with pytest.raises(StoreUnavailable, match="the checkpoint of step 2 cannot be written: Read-only file system"):
+        kept.save(2, 2, sharded=True)
+    assert kept.load() == 1
+
+
 def test_of_parts_the_last_complete_ones_stay_whoever_is_late(ranks: Ranks) -> None:
     for rank in (0, 1):
         ranks.be(1, rank, 2).keep(last=1)
@@ -145,6 +220,13 @@ def test_of_parts_the_last_complete_ones_stay_whoever_is_late(ranks: Ranks) -> N
             ranks.be(2, rank, 2).save(step, step, sharded=True)
     ranks.be(2, 1, 2).save(7, 7, sharded=True)
     assert [path.name for path in ranks.folders()] == [folder_name(6, 2, 2), folder_name(7, 2, 3)]
+
+
+def test_a_rank_that_is_far_ahead_may_take_an_empty_folder_away(ranks: Ranks, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Job, "begin", lambda self: None)  # as if it had been removed right after
+    kept = ranks.be(1, 0, 2)
+    kept.save(1, "x", sharded=True)
+    assert (ranks.folders()[0] / "manifest.00000-of-00002.json").exists()
 
 
 def test_of_parts_on_machines_of_their_own_a_few_more_stay(ranks: Ranks) -> None:
@@ -227,6 +309,11 @@ def test_power_durability_writes_through(be: Be, monkeypatch: pytest.MonkeyPatch
     real = os.fsync
     monkeypatch.setattr(os, "fsync", lambda fd: (synced.append(os.path.basename(os.readlink(f"/proc/self/fd/{fd}"))), real(fd)))
     kept = be()
-    kept.keep(durability="power")
+    kept.save(0, 0)
+    assert synced == []
+    context.context().durability = "power"  # the project's setting
     kept.save(1, {"x": np.arange(3)})
     assert synced[:3] == ["tensors-00000.safetensors", "tree.json", "manifest.json.part"] and len(synced) == 6
+    kept.keep(durability="process")
+    kept.save(2, 2)
+    assert len(synced) == 6, "what the step says comes first"

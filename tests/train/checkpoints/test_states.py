@@ -6,6 +6,7 @@ import collections
 import datetime
 import json
 import struct
+import threading
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -19,6 +20,7 @@ from hypothesis.extra import numpy as hnp
 from fairway.errors import DefinitionError
 from fairway.train.checkpoints import Checkpoints
 from fairway.train.checkpoints import arena as arena_module
+from fairway.train.checkpoints import capture as capture_module
 from tests.train.checkpoints.conftest import Ranks
 
 Be = Callable[..., Checkpoints]
@@ -126,6 +128,21 @@ def test_a_state_may_be_changed_as_soon_as_save_returns(be: Be, monkeypatch: pyt
     assert {step: (value["weights"].min(), value["weights"].max(), value["steps"]) for step, value in found.items()} == {
         step: (step + 1.0, step + 1.0, [step]) for step in (1, 2, 3)
     }
+
+
+def test_beside_the_training_a_state_is_copied_until_that_is_waited_for(be: Be, monkeypatch: pytest.MonkeyPatch) -> None:
+    may, real = threading.Event(), capture_module.copy_one_by_one
+    monkeypatch.setattr(capture_module, "copy_one_by_one", lambda copies: (may.wait(), real(copies)))
+    kept, weights, mean = be(), np.full(300_000, 1.0), np.full(100, 1.0)
+    kept.save(1, {"weights": weights, "rest": weights[::2], "mean": mean}, beside=True)
+    weights[0] = 7.0  # too early: NumPy does not tell
+    mean += 1.0  # so small that it was copied at once
+    threading.Timer(0.05, may.set).start()
+    kept.copied()
+    assert may.is_set()
+    weights[:] = 9.0
+    found = kept.load()
+    assert (found["weights"][0], found["weights"][1:].max(), found["rest"].max(), found["mean"].max()) == (7.0, 1.0, 1.0, 1.0)
 
 
 def test_its_files_are_what_others_read_as_safetensors(ranks: Ranks) -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import os
 import queue
+import select
 import signal
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Generator
+import threading
+from collections.abc import Generator
+from multiprocessing.connection import Listener
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +23,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fairway.errors import TaskFailed
+from fairway.train.beside.calls import reach
 from fairway.train.beside.doors import open_door, wait_at
 from fairway.train.beside.jobs import gang_backend
 from fairway.train.beside.wire import LARGE_BYTES, Sent, pickle_task, unpickle_task
 
 KEY = "a secret of the gang's"
-DEADLINE_S = 20.0
+DEADLINE_S = 60
 
 
 def free_port() -> int:
@@ -34,18 +37,21 @@ def free_port() -> int:
         return sock.getsockname()[1]
 
 
-def await_true(condition: Callable[[], object], what: str) -> None:
-    until = time.monotonic() + DEADLINE_S
-    while not condition():
-        assert time.monotonic() < until, what
-        time.sleep(0.005)
+def await_end(pid: int, what: str) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        descriptor = os.pidfd_open(pid)
+        try:
+            assert select.select([descriptor], [], [], DEADLINE_S)[0], what
+        finally:
+            os.close(descriptor)
 
 
 @contextlib.contextmanager
-def program(*words: str, **variables: str) -> Generator[subprocess.Popen[str]]:
+def program(*words: str, cwd: Path | None = None, **variables: str) -> Generator[subprocess.Popen[str]]:
     """A module of the room, until the block ends."""
     argv = [sys.executable, "-m", f"fairway.train.beside.{words[0]}", *words[1:]]
-    with subprocess.Popen(argv, env={**os.environ, "FAIRWAY_GANG_KEY": KEY, **variables}, stderr=subprocess.PIPE, text=True) as process:
+    told = {**os.environ, "FAIRWAY_GANG_KEY": KEY, **variables}
+    with subprocess.Popen(argv, env=told, cwd=cwd, stderr=subprocess.PIPE, text=True) as process:
         try:
             yield process
         finally:
@@ -55,10 +61,10 @@ def program(*words: str, **variables: str) -> Generator[subprocess.Popen[str]]:
 # The agent
 
 
-def rsh(port: int, *words: str, key: str = KEY, host: str = "elsewhere") -> subprocess.Popen[str]:
+def rsh(port: int, *words: str, key: str = KEY, host: str = "elsewhere", cwd: Path | None = None) -> subprocess.Popen[str]:
     argv = [sys.executable, "-m", "fairway.train.beside.mpi", "rsh", host, *words]
     told = {**os.environ, "FAIRWAY_GANG_KEY": key, "FAIRWAY_MPI_AGENTS": f"elsewhere=127.0.0.1:{port}"}
-    return subprocess.Popen(argv, env=told, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(argv, env=told, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 @pytest.fixture(scope="module")
@@ -71,6 +77,32 @@ def agent() -> Generator[int]:
 def test_an_agent_runs_a_command_line_as_ssh_would(agent: int) -> None:
     done = rsh(agent, "echo", "$WHERE;", "echo oops >&2;", "exit 7")
     assert (*done.communicate(timeout=DEADLINE_S), done.returncode) == ("there\n", "oops\n", 7)
+
+
+def test_programs_find_the_files_of_mpirun_s_folder_in_that_of_the_agent(tmp_path: Path) -> None:
+    port, there = free_port(), tmp_path / "there"
+    there.mkdir()
+    (there / "given").write_text("a mesh")
+    with program("mpi", "serve", "127.0.0.1", str(port), cwd=there), reach(f"127.0.0.1:{port}", KEY, DEADLINE_S) as caller:
+        folder = tmp_path / "of-mpirun" / "rank-0"
+        caller.send((f"cat {folder}/given", str(folder)))
+        assert [caller.recv(), caller.recv()] == [("out", b"a mesh"), ("end", 0)]
+
+
+def test_an_agent_is_told_the_folder_of_its_caller(tmp_path: Path) -> None:
+    told: queue.Queue[Any] = queue.Queue()
+
+    def listen(listener: Listener) -> None:
+        with listener.accept() as caller:
+            told.put(caller.recv())
+            caller.send(("end", 0))
+
+    port = free_port()
+    with Listener(("127.0.0.1", port), authkey=KEY.encode()) as listener:
+        threading.Thread(target=listen, args=(listener,), daemon=True).start()
+        caller = rsh(port, "echo", "hello", cwd=tmp_path)
+        assert told.get(timeout=DEADLINE_S) == ("echo hello", str(tmp_path))
+        assert (caller.communicate(timeout=DEADLINE_S)[1], caller.returncode) == ("", 0)
 
 
 def test_an_agent_serves_several_at_once(agent: int, tmp_path: Path) -> None:
@@ -88,13 +120,12 @@ def test_what_a_signal_ends_says_so_by_its_status(agent: int) -> None:
 
 
 def test_a_command_ends_with_its_caller(agent: int, tmp_path: Path) -> None:
-    pid = tmp_path / "pid"
-    caller = rsh(agent, f"echo $$ > {pid}; sleep 600 & wait")
-    await_true(lambda: pid.exists() and pid.read_text().strip(), "the command did not start")
+    os.mkfifo(tmp_path / "pid")
+    caller = rsh(agent, f"echo $$ > {tmp_path}/pid; sleep 600 & wait")
+    number = int((tmp_path / "pid").read_text())
     caller.kill()
     caller.communicate()
-    number = int(pid.read_text())
-    await_true(lambda: not Path(f"/proc/{number}").exists(), "the command outlived its caller")
+    await_end(number, "the command outlived its caller")
 
 
 def test_an_agent_does_nothing_for_who_does_not_know_the_key(tmp_path: Path) -> None:
@@ -142,12 +173,16 @@ def workers(count: int = 2) -> Generator[list[subprocess.Popen[str]]]:
 
 
 def test_tasks_run_in_the_workers_and_results_come_in_order(tmp_path: Path) -> None:
+    for rank in range(2):
+        os.mkfifo(tmp_path / str(rank))
+
     def work(number: int) -> tuple[int, str, int]:
-        rank = os.environ["FAIRWAY_RANK"]
-        (tmp_path / rank).touch()
-        while len(os.listdir(tmp_path)) < 2:  # until the other has come
-            time.sleep(0.001)
-        return number, rank, os.getpid()
+        rank = int(os.environ["FAIRWAY_RANK"])
+        signal.alarm(60)
+        os.open(tmp_path / str(rank), os.O_RDWR)  # stays open
+        os.close(os.open(tmp_path / str(1 - rank), os.O_RDONLY))  # which waits until the other has come so far
+        signal.alarm(0)
+        return number, str(rank), os.getpid()
 
     with workers() as started:
         found: Any = joblib.Parallel()(joblib.delayed(work)(number) for number in range(50))
@@ -200,6 +235,53 @@ def test_large_arrays_travel_once_and_all_arrives_as_it_was(kinds: list[str]) ->
     assert len(data) < LARGE_BYTES
     arrived = unpickle_task(data, dict(enumerate(sent.kept)))
     assert all(np.array_equal(a, b) for a, b in zip(arrived, task, strict=True))
+
+
+# The relay
+
+
+@pytest.fixture
+def relay() -> Generator[tuple[int, subprocess.Popen[str]]]:
+    port = free_port()
+    with program("relay", "127.0.0.1", str(port)) as served:
+        wait_at("127.0.0.1", port, "relay", DEADLINE_S)
+        yield port, served
+
+
+def call(port: int, hello: str) -> socket.socket:
+    made = socket.create_connection(("127.0.0.1", port), timeout=DEADLINE_S)
+    made.sendall(f"{hello}\n".encode())
+    return made
+
+
+def test_a_relay_joins_a_step_with_the_worker_of_the_rank_that_it_names(relay: tuple[int, Any]) -> None:
+    port, _ = relay
+    steps = [call(port, f"{KEY} step {rank}") for rank in (0, 1)]  # who comes first does not matter
+    others = [call(port, f"{KEY} worker {rank}") for rank in (1, 0)]
+    for step, worker in zip(steps, reversed(others), strict=True):
+        assert step.recv(1) == b"."
+        step.sendall(b"x" * 1_000_000)
+        assert worker.makefile("rb").read(1_000_000) == b"x" * 1_000_000
+        worker.sendall(str(worker.getsockname()).encode())
+        assert step.recv(100).decode() == str(worker.getsockname())
+    steps[0].close()
+    assert others[1].recv(1) == b"", "it leaves with the step"
+    others[0].close()
+    assert steps[1].recv(1) == b"", "and the step with it"
+    again = call(port, f"{KEY} worker 0"), call(port, f"{KEY} step 0")
+    assert again[1].recv(1) == b"."
+
+
+def test_a_relay_lets_nobody_in_who_does_not_know_the_key(relay: tuple[int, Any]) -> None:
+    port, served = relay
+    worker = call(port, f"{KEY} worker 0")
+    with call(port, "a guess step 0") as guessing:
+        assert guessing.recv(1) == b""
+    assert "does not know the gang's key" in served.stderr.readline()
+    step = call(port, f"{KEY} step 0")
+    assert step.recv(1) == b"."
+    step.sendall(b"work")
+    assert worker.recv(4) == b"work"
 
 
 # Doors

@@ -108,7 +108,8 @@ def test_dask_has_a_scheduler_and_a_worker_of_every_rank_and_shows_no_page_unask
     assert "--no-dashboard" in first["Dask scheduler"].argv
     assert option(second["Dask worker"].argv, "--nthreads") == "3"
     assert option(second["Dask worker"].argv, "--host") == "10.0.0.2"
-    assert row.environment(found[1], gang)["DASK_SCHEDULER_ADDRESS"] == "tcp://10.0.0.1:20000"
+    assert row.environment(found[1], gang)["DASK_SCHEDULER_ADDRESS"] == "tls://10.0.0.1:20000"
+    assert option(first["Dask scheduler"].argv, "--dashboard-address") == "127.0.0.1:0", "what it serves anyhow is for this machine"
     row, gang, found = places("dask", options={"dashboard": "127.0.0.1:8787"})
     assert option(services(row, gang, found[0])["Dask scheduler"].argv, "--dashboard-address") == "127.0.0.1:8787"
 
@@ -174,6 +175,7 @@ def test_mpirun_reaches_other_machines_by_their_agents() -> None:
         assert agents[host] == f"{host}:{port}"
         assert one["MPI agent"].environment["FAIRWAY_GANG_KEY"] == told["FAIRWAY_GANG_KEY"] == "secret"
     assert shlex.split(told["OMPI_MCA_plm_rsh_agent"])[-1] == "rsh"
+    assert told["SHELL"] == "/bin/sh", "mpirun looks for the shell of a pod's user, who is in no list of users"
     assert "OMPI_MCA_oob_tcp_if_include" not in told
 
 
@@ -222,6 +224,11 @@ def test_mxnet_knows_only_its_own_roles(roles: dict[str, int]) -> None:
         check_gang(Gang(sum(roles.values()), "mxnet", roles=roles))
 
 
+def test_mxnets_first_rank_is_one_that_ends() -> None:
+    with pytest.raises(DefinitionError, match="the first role must be worker"):
+        check_gang(Gang(4, "mxnet", roles={"scheduler": 1, "server": 1, "worker": 2}))
+
+
 def test_julia_starts_its_workers_here_and_by_a_machine_file_elsewhere() -> None:
     row, gang, found = places("julia")
     assert row.command(found[0], gang, ["/opt/julia", "fit.jl"]) == ("/opt/julia", "-p", "2", "fit.jl")
@@ -236,9 +243,10 @@ def test_r_is_told_the_file_that_makes_its_cluster() -> None:
     row, gang, found = places("r", "10.0.0.1", "10.0.0.2")
     told = row.environment(found[1], gang)
     name = Path(told["FAIRWAY_R"]).name
-    assert "gang_cluster <- function" in row.files(found[1], gang)[name]
+    assert "gang_cluster <- local" in row.files(found[1], gang)[name]
     assert (told["FAIRWAY_R_HOST"], told["FAIRWAY_R_PORT"]) == ("10.0.0.1", "20000")
-    assert [list(services(row, gang, place)) for place in found] == [["R worker"], ["R worker"]]
+    assert [list(services(row, gang, place)) for place in found] == [["R relay", "R worker"], ["R worker"]]
+    assert services(row, gang, found[0])["R relay"].argv[-2:] == ("10.0.0.1", "20000")
 
 
 @pytest.mark.parametrize("framework", ["caffe", "cntk"])

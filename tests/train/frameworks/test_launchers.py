@@ -12,7 +12,7 @@ HOSTS = ("10.0.0.1", "10.0.0.2")
 
 def commands(framework: str, words: list[str]) -> list[list[str]]:
     gang = Gang(2, framework, processes=2)
-    places = places_of(gang, World(HOSTS, ((1, 2, 3, 4), (1, 2, 3, 4))), "a")
+    places = places_of(gang, World(HOSTS, ((1, 2, 3, 4), (1, 2, 3, 4))), "a", folder="/given")
     found = [list(get_framework(framework).command(place, gang, tuple(words))) for place in places]
     assert found == [list(get_framework(framework).command(place, gang, words)) for place in places]
     return found
@@ -34,7 +34,7 @@ def test_deepspeed_is_told_how_many_and_where_and_needs_no_ssh() -> None:
     assert (second, fourth) == ([], [])
     assert first[-3:] == ["train.py", "--deepspeed", "ds.json"]
     assert first[:-3] == [
-        *("deepspeed", "--no_ssh", "--num_nodes", "2", "--num_gpus", "2", "--node_rank", "0"),
+        *("deepspeed", "--no_ssh", "--hostfile", "/given/deepspeed-hosts", "--node_rank", "0"),
         *("--master_addr", "10.0.0.1", "--master_port", "1"),
     ]
     assert third[third.index("--node_rank") + 1] == "1"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from typing import Any
 
 import pytest
 
@@ -11,55 +13,72 @@ from tests.semantics.rig import events
 from tests.train.gangs.conftest import GangRig
 
 PARAMETER_SERVER = '''"""A parameter server in the manner of ps-lite: one file, whose role is in DMLC_ROLE. Serves for ever, as those do."""
-import json, os, socket, sys, time
+import collections, json, os, signal, socket, sys, threading
 
+signal.alarm(60)
 role, servers, workers = os.environ["DMLC_ROLE"], int(os.environ["DMLC_NUM_SERVER"]), int(os.environ["DMLC_NUM_WORKER"])
 root = (os.environ["DMLC_PS_ROOT_URI"], int(os.environ["DMLC_PS_ROOT_PORT"]))
+come = threading.Condition()
 
 def ask(address, **message):
-    while True:
-        try:
-            with socket.create_connection(address) as sock, sock.makefile("rw") as file:
-                file.write(json.dumps(message) + "\\n")
-                file.flush()
-                return json.loads(file.readline())
-        except ConnectionRefusedError:
-            time.sleep(0.005)
+    with socket.create_connection(address) as sock, sock.makefile("rw") as file:
+        file.write(json.dumps(message) + "\\n")
+        file.flush()
+        return json.loads(file.readline())
+
+def ask_root(**message):
+    os.close(os.open({scheduled!r}, os.O_RDONLY))  # a FIFO that the scheduler holds once it listens
+    return ask(root, **message)
 
 def answer(listener, reply):
-    while True:
-        sock, _ = listener.accept()
+    def one(sock):
         with sock, sock.makefile("rw") as file:
-            file.write(json.dumps(reply(json.loads(file.readline()))) + "\\n")
+            message = json.loads(file.readline())
+            with come:
+                said = reply(**message)
+            file.write(json.dumps(said) + "\\n")
+    while True:
+        threading.Thread(target=one, args=(listener.accept()[0],), daemon=True).start()
 
 if role == "scheduler":
     known = []
-    def reply(message):
-        if "server" in message:
-            known.append(message["server"])
+    def reply(server=None):
+        known.extend([server] if server else [])
+        come.notify_all()
+        come.wait_for(lambda: len(known) == servers)
         return known
-    answer(socket.create_server(root), reply)
+    listener = socket.create_server(root)
+    os.open({scheduled!r}, os.O_RDWR)
+    answer(listener, reply)
 elif role == "server":
     listener = socket.create_server((os.environ["DMLC_NODE_HOST"], 0))
-    ask(root, server=listener.getsockname())
-    state = {"weight": 0.0, "pushed": 0}
-    def reply(message):
-        if "gradient" in message:
-            state["weight"] -= message["gradient"]
-            state["pushed"] += 1
-        return state
+    threading.Thread(target=ask_root, kwargs={"server": listener.getsockname()}, daemon=True).start()
+    weights, rounds, pushed = collections.Counter(), collections.Counter(), collections.defaultdict(list)
+    def reply(key, gradient=None, round=0):
+        if gradient is None:
+            come.wait_for(lambda: rounds[key] == round)
+        else:
+            pushed[key].append(gradient)
+            if len(pushed[key]) == workers:
+                weights[key] -= 0.5 * sum(pushed.pop(key)) / workers
+                rounds[key] += 1
+                come.notify_all()
+        return weights[key]
     answer(listener, reply)
 else:
-    while len(found := ask(root)) < servers:
-        time.sleep(0.005)
-    worker = int(os.environ["DMLC_WORKER_ID"])
-    for address in found:
-        ask(tuple(address), gradient=10.0 ** worker)
-    while any(ask(tuple(address))["pushed"] < workers for address in found):
-        time.sleep(0.005)
+    found, worker = [tuple(one) for one in ask_root()], int(os.environ["DMLC_WORKER_ID"])
+    rows = [(n / 8, 3 * n / 8 - 1 + n % 3) for n in range(8)][worker::workers]
+    where = {"slope": found[0], "start": found[-1]}
+    def pull(round):
+        return {key: ask(address, key=key, round=round) for key, address in where.items()}
+    for round in range(20):
+        line = pull(round)
+        off = [line["slope"] * x + line["start"] - y for x, y in rows]
+        ask(where["slope"], key="slope", gradient=sum(error * x for error, (x, _) in zip(off, rows)) / len(rows))
+        ask(where["start"], key="start", gradient=sum(off) / len(rows))
     if worker == 0:
         with open(sys.argv[1], "w") as file:
-            json.dump([ask(tuple(address)) for address in found], file)
+            json.dump({**pull(20), "servers": len(set(found))}, file)
 '''
 COMMAND = """
 fit = fw.command([{python!r}, "program.py", fw.Out("seen", dict)], name="fit", cpu=0.5, gang=fw.gang({gang}))
@@ -70,21 +89,39 @@ def main():
 """
 
 
-def run(rig: GangRig, gang: str, program: str, kind: str = "dict") -> object:
-    (rig.root / "program.py").write_text(program)
-    return rig.result(COMMAND.format(python=sys.executable, gang=gang).replace("dict)", f"{kind})"))
+def run(rig: GangRig, gang: str, program: str) -> Any:
+    os.mkfifo(rig.root / "scheduled")
+    (rig.root / "program.py").write_text(program.replace("{scheduled!r}", repr(str(rig.root / "scheduled"))))
+    return rig.result(COMMAND.format(python=sys.executable, gang=gang))
 
 
-def test_a_parameter_server_in_roles_trains_and_is_ended_with_its_workers(rig: GangRig) -> None:
-    roles = 'framework="mxnet", roles={"worker": 2, "server": 2, "scheduler": 1}'
-    assert run(rig, roles, PARAMETER_SERVER, "list") == [{"weight": -11.0, "pushed": 2}] * 2
-    rig.await_gone()
+def fitted(rows: list[tuple[float, float]]) -> dict[str, float]:
+    """What one process makes of them."""
+    slope = start = 0.0
+    for _ in range(20):
+        off = [slope * x + start - y for x, y in rows]
+        down = sum(error * x for error, (x, _) in zip(off, rows, strict=True)) / len(rows)
+        slope, start = slope - 0.5 * down, start - 0.5 * sum(off) / len(rows)
+    return {"slope": slope, "start": start}
 
 
-def test_a_parameter_server_beside_its_workers(rig: GangRig) -> None:
-    beside = f'replicas=2, framework="mxnet", server=[{sys.executable!r}, {str(rig.root / "program.py")!r}]'
-    assert run(rig, beside, PARAMETER_SERVER, "list") == [{"weight": -11.0, "pushed": 2}] * 2
-    rig.await_gone()
+ROWS = [(n / 8, 3 * n / 8 - 1 + n % 3) for n in range(8)]
+BESIDE = 'replicas=2, framework="mxnet", server=[{python!r}, {program!r}]'
+
+
+@pytest.mark.parametrize(
+    ("gang", "servers"),
+    [
+        ('framework="mxnet", roles={{"worker": 2, "server": 1, "scheduler": 1}}', 1),
+        ('framework="mxnet", roles={{"worker": 2, "server": 2, "scheduler": 1}}', 2),
+        (BESIDE, 2),  # a server beside each of them, and the scheduler beside the first
+    ],
+)
+def test_workers_train_by_a_parameter_server_what_one_process_makes_of_all_rows(rig: GangRig, gang: str, servers: int) -> None:
+    found = run(rig, gang.format(python=sys.executable, program=str(rig.root / "program.py")), PARAMETER_SERVER)
+    assert found == {"servers": servers, **{name: pytest.approx(value, abs=1e-9) for name, value in fitted(ROWS).items()}}
+    assert abs(fitted(ROWS[::2])["start"] - found["start"]) > 0.01, "one worker's rows make another line"
+    rig.await_gone()  # servers and scheduler serve for ever, and are ended with their workers
 
 
 def test_any_program_finds_the_hostfile(rig: GangRig) -> None:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import os
-import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from fairway.step.processes import find_marked
+from tests.apart import project_folder
 from tests.semantics.rig import Rig
+from tests.waiting import await_true
 
-DEADLINE_S = 20.0
+DEADLINE_S = 60
 
 MEETING = """
 import os, signal, socket, struct, time
@@ -71,10 +71,7 @@ class GangRig(Rig):
         self.await_true(lambda: not self.left(), "processes are left")
 
     def await_true(self, condition: Callable[[], object], what: str) -> None:
-        until = time.monotonic() + DEADLINE_S
-        while not condition():
-            assert time.monotonic() < until, what
-            time.sleep(0.005)
+        await_true(condition, what)
 
     def settings(self, text: str) -> None:
         """The project's fairway.toml."""
@@ -83,17 +80,10 @@ class GangRig(Rig):
 
 @pytest.fixture
 def rig(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[GangRig]:
-    for name in ("FAIRWAY_HOME", "FAIRWAY_JOURNAL", "FAIRWAY_PROJECT", "FORCE_COLOR", "FAIRWAY_DEBUG"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(sys, "path", list(sys.path))
-    monkeypatch.chdir(tmp_path)
-    before = set(sys.modules)
-    made = GangRig(tmp_path)
-    made.mark = os.urandom(6).hex()
-    monkeypatch.setenv("FAIRWAY_TEST_MARK", made.mark)
-    made.settings("[targets.local]\ncpu = 4\n")
-    yield made
-    made.close()
-    for name in set(sys.modules) - before:
-        if str(tmp_path) in str(getattr(sys.modules[name], "__file__", None) or ""):
-            del sys.modules[name]
+    with project_folder(tmp_path, monkeypatch):
+        made = GangRig(tmp_path)
+        made.mark = os.urandom(6).hex()
+        monkeypatch.setenv("FAIRWAY_TEST_MARK", made.mark)
+        made.settings("[targets.local]\ncpu = 4\n")
+        yield made
+        made.close()

@@ -58,11 +58,13 @@ def test_the_rank_that_was_killed_is_named_not_those_that_lost_their_connections
 
 
 def test_an_exception_is_shown_with_the_user_s_own_frames(rig: GangRig) -> None:
-    _, error = failed(rig, "raise")
+    run, error = failed(rig, "raise")
     assert (error.kind, error.message) == ("ValueError", "rank 2 of 4 failed first: the loss is not a number")
     assert error.frames[-1].own
     assert error.frames[-1].source == 'raise ValueError("the loss is not a number")'
     assert "about to fail" in error.traceback
+    (said,) = [line for line in words(run, "log") if "raised" in line]
+    assert said.startswith("fairway: rank 2 of 4 raised ValueError: the loss is not a number")
 
 
 def test_an_exception_is_not_tried_again_unless_retries_say_so(rig: GangRig) -> None:
@@ -82,6 +84,7 @@ def test_an_exception_is_not_tried_again_unless_retries_say_so(rig: GangRig) -> 
 def test_a_process_that_goes_without_a_word(rig: GangRig, how: str, kind: str, says: str) -> None:
     _, error = failed(rig, how)
     assert (error.kind, error.message) == (kind, says)
+    assert error.traceback.endswith("rank 2 of 4 printed last:\n  about to fail\n")  # where it crashed is said once, above
 
 
 def test_a_rank_that_returns_too_early_is_found_out(rig: GangRig) -> None:
@@ -119,10 +122,7 @@ def test_what_ranks_have_started_ends_with_them(rig: GangRig) -> None:
     assert rig.left() == []
 
 
-def test_one_that_does_not_listen_is_killed_in_a_second(rig: GangRig) -> None:
-    import time
-
-    began = time.monotonic()
+def test_one_that_does_not_listen_is_killed(rig: GangRig) -> None:
     run = rig.run("""
         import ctypes, signal
         from pathlib import Path
@@ -143,7 +143,6 @@ def test_one_that_does_not_listen_is_killed_in_a_second(rig: GangRig) -> None:
     """, {"folder": str(rig.root)})  # fmt: skip
     assert error_of(run).message == "rank 1 of 2 failed first: enough"
     assert rig.left() == []
-    assert time.monotonic() - began < 10
 
 
 def test_it_starts_again_as_often_as_it_may(rig: GangRig) -> None:

@@ -7,6 +7,8 @@ import signal
 import subprocess
 from pathlib import Path
 
+import pytest
+
 from tests.semantics.rig import events, outputs
 from tests.train.gangs.conftest import MEETING, GangRig
 
@@ -64,24 +66,37 @@ def test_sigkill_of_each_rank_at_each_moment_costs_no_more_than_an_interval(rig:
     assert rig.left() == []
 
 
-def test_the_leader_is_killed_and_its_ranks_with_it(rig: GangRig) -> None:
-    run = rig.run("""
-        import os, signal, subprocess, threading
+HALTED = """
+import os, signal, threading
 
-        @fw.step(gang=fw.gang(replicas=2))
-        def train() -> int:
-            if fw.context().n == 1:
-                subprocess.Popen(["setsid", "sleep", "1000"])
-                if fw.context().rank == 1:
-                    os.kill(os.getppid(), signal.SIGKILL)
-                threading.Event().wait()
-            return fw.context().n
+@fw.step(gang=fw.gang(replicas=2))
+def train() -> int:
+    if fw.context().n == 1:
+        if signal.HOW == signal.SIGKILL:
+            import subprocess
+            subprocess.Popen(["setsid", "sleep", "1000"])
+        if fw.context().rank == 1:
+            os.kill(os.getWHOM(), signal.HOW)
+        threading.Event().wait()
+    return fw.context().n
 
-        @fw.pipeline
-        def main():
-            return train()
-    """)
+@fw.pipeline
+def main():
+    return train()
+"""
+
+
+@pytest.mark.parametrize(("whom", "how"), [("ppid", "SIGKILL"), ("ppid", "SIGTERM"), ("pid", "SIGTERM")])
+def test_a_leader_or_rank_that_is_ended_from_outside_takes_the_others_along_and_the_gang_starts_again(
+    rig: GangRig, whom: str, how: str
+) -> None:
+    run = rig.run(HALTED.replace("WHOM", whom).replace("HOW", how))
     assert outputs(run) == {"result": 2}
+    if how == "SIGTERM":
+        ended = events(run, "AttemptEnded")[0].outcome
+        error = ended.error or ended.items[0].error
+        assert error.kind == "crash"
+        assert error.message.endswith("the step's process was ended by SIGTERM, from outside")
     assert rig.left() == []
 
 
@@ -137,7 +152,7 @@ def test_a_worker_that_is_killed_takes_its_gang_along_and_the_run_goes_on(rig: G
     worker = next(pid for pid in rig.left() if b"\0worker\0" in Path(f"/proc/{pid}/cmdline").read_bytes())
     (rig.root / "go").touch()
     os.kill(worker, signal.SIGKILL)
-    assert process.wait(30) == 0
+    assert process.wait(60) == 0
     assert outputs(rig.last()) == {"result": 2}
     rig.await_gone()
 
@@ -145,7 +160,7 @@ def test_a_worker_that_is_killed_takes_its_gang_along_and_the_run_goes_on(rig: G
 def test_ctrl_c_lets_ranks_clean_up(rig: GangRig) -> None:
     process = start(rig)
     os.killpg(process.pid, signal.SIGINT)
-    process.wait(30)
+    process.wait(60)
     assert rig.last().status == "cancelled"
     assert [(rig.root / f"cleaned-{rank}").exists() for rank in range(2)] == [True, True]
     rig.await_gone()
@@ -157,7 +172,7 @@ def test_ctrl_c_twice_waits_for_nobody(rig: GangRig) -> None:
     os.killpg(process.pid, signal.SIGINT)
     rig.await_true(lambda: (rig.root / "cleaned-0").exists() and (rig.root / "cleaned-1").exists(), "they were not told")
     os.killpg(process.pid, signal.SIGINT)
-    process.wait(30)
+    process.wait(60)
     rig.await_gone()
 
 
@@ -177,3 +192,39 @@ def test_preemption_does_not_count(rig: GangRig) -> None:
     """)
     assert outputs(run) == {"result": 3}
     assert [e.outcome.items[0].error.kind for e in events(run, "AttemptEnded")[:2]] == ["lost", "lost"]
+
+
+TWO = """
+import os, signal
+from pathlib import Path
+
+@fw.step(gang=fw.gang(replicas=2, restarts=RESTARTS), cpu=2)
+def train(name: str, folder: str) -> str:
+    context = fw.context()
+    if context.rank == 0:
+        with Path(folder, "began").open("a") as file:
+            file.write(f"{name}-{context.n} ")
+    if context.rank == 1 and name == "one" and context.n == 1:
+        while not Path(folder, "began").exists() or not Path(folder, "began").stat().st_size:
+            pass
+        os.kill(os.getpid(), signal.SIGKILL)
+    return name
+
+@fw.pipeline
+def main(folder: str):
+    return train(fw.each(["one", "two"]), folder)
+"""
+
+
+def test_of_two_gangs_that_want_the_same_slots_the_killed_one_goes_on_first(rig: GangRig) -> None:
+    run = rig.run(TWO.replace("RESTARTS", "1"), {"folder": str(rig.root)})
+    assert run.status == "succeeded"
+    assert (rig.root / "began").read_text() == "one-1 one-2 two-1 "
+
+
+def test_a_gang_that_does_not_start_again_leaves_its_slots_at_once(rig: GangRig) -> None:
+    run = rig.run(TWO.replace("RESTARTS", "0"), {"folder": str(rig.root)})
+    assert run.status == "failed"
+    assert (rig.root / "began").read_text() == "one-1 two-1 "
+    ended, other = [event.outcome.usage for event in events(run, "AttemptEnded")]
+    assert other.started_at - ended.ended_at < 4, "and not when what is kept for a restart is let go"

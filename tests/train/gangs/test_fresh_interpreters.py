@@ -40,7 +40,7 @@ def run(home: Path, **variables: str) -> dict[str, object]:
         env={**os.environ, "TOKEN": "opensesame", **variables},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=180,
         check=False,
     )
     return json.loads(done.stdout.splitlines()[-1])

@@ -46,6 +46,29 @@ class Launched(Plain):
     def place_from_environment(self, environ, places):
         return places[int(environ["MY_RANK"])]
 
+TAGGING = """
+import subprocess, sys
+print("three of them", flush=True)
+ranks = [subprocess.Popen(["sh", "-c", sys.argv[1]], env={"MY_RANK": str(n)}, stdout=subprocess.PIPE, text=True) for n in range(3)]
+for count in (3, 100):
+    for n, rank in enumerate(ranks):
+        print(f"[7,{n}]<stdout>:{rank.stdout.readline(count)}", end="", flush=True)
+for n, rank in enumerate(ranks):
+    for line in rank.stdout:
+        print(f"[7,{n}]<stdout>:{line}", end="", flush=True)
+print("one of them has failed, says the launcher", flush=True)
+sys.exit(max(rank.wait() for rank in ranks))
+"""
+
+class Tagging(Plain):
+    name, title, style, tag = "tagging", "a launcher that tags lines", "launcher", r"\\[7,(?P<rank>\\d+)\\]<stdout>:"
+
+    def command(self, place, gang, argv):
+        return (sys.executable, "-c", TAGGING, *argv) if place.rank == 0 else ()
+
+class Late(Plain):
+    name, title, ahead = "late", "a framework that loads late", ("latelib",)
+
 class Tracked(Plain):
     name, title = "tracked", "a tracker"
     options = {"tracker": "what becomes of it"}
@@ -94,7 +117,7 @@ def rows(rig: GangRig, monkeypatch: pytest.MonkeyPatch) -> GangRig:
     (folder / "morerows-1.dist-info").mkdir(parents=True)
     (folder / "morerows.py").write_text(ROWS)
     (folder / "morerows-1.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: morerows\nVersion: 1\n")
-    names = ("launched", "tracked", "client", "served")
+    names = ("launched", "tagging", "late", "tracked", "client", "served")
     lines = "".join(f"{name} = morerows:{name.title()}\n" for name in names)
     (folder / "morerows-1.dist-info" / "entry_points.txt").write_text(f"[fairway.frameworks]\n{lines}")
     monkeypatch.setenv("PYTHONPATH", str(folder))
@@ -192,6 +215,25 @@ def test_a_program_under_a_launcher_fails_as_itself_and_no_rank_is_guessed(rows:
     )
     assert "failed first" not in error.message
     assert error.message.endswith("ended with exit code 7")
+
+
+def test_lines_that_a_launcher_tags_go_to_the_log_of_their_rank(rows: GangRig) -> None:
+    (rows.root / ".env").write_text("TOKEN=opensesame\n")
+    run = rows.run("""
+        many = fw.command(
+            ["echo I am $MY_RANK; echo opensesame; exit $((MY_RANK * 3))"], gang=fw.gang(replicas=3, framework="tagging"), secrets=["TOKEN"]
+        )
+
+        @fw.pipeline
+        def main():
+            many()
+    """)
+    assert [words(run, f"log.{rank}") for rank in range(3)] == [[f"I am {rank}", "***"] for rank in range(3)]
+    assert words(run, "log")[0] == "three of them"
+    error = error_of(run)
+    assert error.message.endswith("ended with exit code 6")
+    assert error.traceback.startswith("the ranks printed last:\n")
+    assert error.traceback.index("says the launcher") < error.traceback.index("I am 0"), "those of ranks come last"
 
 
 def test_a_program_that_failed_is_named_as_it_was_written(rig: GangRig) -> None:
@@ -304,3 +346,25 @@ def test_a_container_is_told_the_variables_and_shares_the_machine_s_network(rig:
     told = (rig.root / "notes.1").read_text().split()
     assert "--network=host" in told
     assert {"--env=RANK", "--env=WORLD_SIZE", "--env=FAIRWAY_ENDPOINTS"} <= set(told)
+
+
+def test_what_a_framework_loads_late_is_there_when_a_gang_starts_again(rows: GangRig) -> None:
+    (rows.root / "site" / "latelib.py").write_text(f"open({str(rows.root / 'loaded')!r}, 'a').write('x')\n")
+    run = rows.run("""
+        import os, signal, sys, threading
+        from pathlib import Path
+
+        @fw.step(gang=fw.gang(replicas=2, framework="late", restarts=20), timeout=120)
+        def fit(folder: str) -> int:
+            if "latelib" not in sys.modules:  # before it is loaded, or just then
+                while not Path(folder, "loaded").exists():
+                    threading.Event().wait(0.005)  # a core that is idle
+                os.kill(os.getpid(), signal.SIGKILL)
+            return fw.context().n
+
+        @fw.pipeline
+        def main(folder: str):
+            return fit(folder)
+    """, {"folder": str(rows.root)})  # fmt: skip
+    assert outputs(run)["result"] > 1, "the first start does not wait for it"
+    assert rows.left() == []

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
+from pathlib import Path
 
 import fairway as fw
 from fairway.spec.outcome import Outcome, outcome_key
 from fairway.spec.record import from_plain
+from fairway.step.folder import FolderStreamStore
+from fairway.step.gangwires import Wires
 from tests.semantics.rig import events, outputs, statuses
 from tests.train.gangs.conftest import MEETING, GangRig
 
@@ -123,24 +127,32 @@ def test_a_rank_s_use_and_waits_are_sampled_apart(rig: GangRig) -> None:
         from pathlib import Path
         from fairway.step import pulse
 
+        def sampled(folder: str) -> int:
+            found = Path(folder).glob(f".fairway/streams/*/*/samples.{fw.context().rank}")
+            return sum(one.read_bytes().count(b"\\n") for one in found)
+
         @fw.step(gang=fw.gang(replicas=2))
-        def slow() -> None:
+        def slow(folder: str) -> None:
             fw.log(x=1)
             with pulse.waiting("input"):
-                time.sleep(1.2)  # one sample is taken each second
+                taken = sampled(folder)
+                while sampled(folder) < taken + 2:  # one is taken each second
+                    threading.Event().wait(0.01)
+            assert len(list(fw.shard(list(range(6)), batch=1))) == 3
 
         @fw.pipeline
-        def main():
-            slow()
-    """)
+        def main(folder: str):
+            slow(folder)
+    """, {"folder": str(rig.root)})  # fmt: skip
     for rank in range(2):
-        at, rss, cpu, more = json.loads(stream(run, f"samples.{rank}").splitlines()[0])
+        at, rss, cpu, more = json.loads(stream(run, f"samples.{rank}").splitlines()[-1])
         assert at > 1e9
         assert rss > 1_000_000
         assert cpu >= 0
         assert more["input"] > 0.5
         assert more["checkpoint"] == 0
-        assert more["steps"] == 1
+        assert more["steps"] == 4
+        assert more["batches"] == 3, "also what came after the last look"
 
 
 def test_a_skip_skips_the_task_whichever_rank_says_it(rig: GangRig) -> None:
@@ -161,6 +173,37 @@ def test_a_skip_skips_the_task_whichever_rank_says_it(rig: GangRig) -> None:
         assert statuses(run) == {"maybe": "skipped"}
         assert outcome(run).items[0].reason == "nothing to train on"
         assert rig.left() == []
+
+
+def test_a_rank_that_loses_the_one_that_skips_does_not_fail_the_task(rig: GangRig) -> None:
+    run = rig.run("""
+        import os
+        import socket
+        import threading
+
+        @fw.step(gang=fw.gang(replicas=2))
+        def maybe() -> int:
+            host, port = os.environ["FAIRWAY_ENDPOINTS"].split(",")[0].split(":")
+            if fw.context().rank == 0:
+                with socket.create_server((host, int(port))) as server:
+                    server.accept()[0].close()
+                    fw.skip("pruned")
+            while True:
+                try:
+                    sock = socket.create_connection((host, int(port)))
+                    break
+                except ConnectionRefusedError:
+                    threading.Event().wait(0.01)
+            sock.recv(1)
+            raise RuntimeError("Connection reset by peer")
+
+        @fw.pipeline
+        def main():
+            return maybe()
+    """)
+    assert statuses(run) == {"maybe": "skipped"}
+    assert outcome(run).items[0].reason == "pruned"
+    assert rig.left() == []
 
 
 def test_secrets_reach_every_rank_and_no_log(rig: GangRig) -> None:
@@ -203,3 +246,16 @@ def test_a_rank_s_process_may_end_as_it_likes_once_it_has_reported(rig: GangRig)
     """)
     assert outputs(run) == {"result": "done"}
     assert len(events(run, "AttemptPlanned")) == 1
+
+
+def test_a_rank_that_prints_much_does_not_wait_for_its_lines_to_gather(tmp_path: Path) -> None:
+    """As long as a pipe's fill comes at once it is carried over at once."""
+    streams = FolderStreamStore(tmp_path / "streams")
+    wires = Wires(streams, ())
+    wires.open_log(0, "r/a/log.0", str(tmp_path / "fifo"))
+    fill = b"x" * 999 + b"\n"
+    for count in (1, 2, 3):
+        os.write(wires.writers[0], fill * 60)
+        assert wires.wait(0.0) == [0]
+        assert len(streams.read("r/a/log.0").splitlines()) == 60 * count
+    wires.close()

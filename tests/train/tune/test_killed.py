@@ -12,8 +12,11 @@ from typing import Any
 
 import pytest
 
+from fairway.engine.apply import apply
 from fairway.engine.client import Run
-from fairway.engine.studies import studies_of
+from fairway.engine.state import RunState
+from fairway.engine.studies import Studies, studies_of
+from fairway.engine.trialhistory import BLOCK
 from fairway.spec import event as ev
 from fairway.spec.event import address
 from fairway.spec.ports import run_now
@@ -27,9 +30,9 @@ SOURCE = """
 """
 
 
-def words(parallel: int, *more: str) -> list[str]:
+def words(parallel: int, *more: str, trials: int = TRIALS) -> list[str]:
     vary = ["--vary", "x=float:-5:5", "--vary", "y=float:-5:5"]
-    return ["--metric", "result", "--direction", "min", *vary, "--trials", str(TRIALS), "--parallel", str(parallel), *more]
+    return ["--metric", "result", "--direction", "min", *vary, "--trials", str(trials), "--parallel", str(parallel), *more]
 
 
 def count_ended(run: Run) -> int:
@@ -55,13 +58,22 @@ def kill_after(rig: Rig, process: Any, attempts: int, *, new: bool) -> bool:
 
 
 @pytest.mark.parametrize(
-    ("parallel", "sampler", "seed"), [(1, "tpe", 1), (2, "tpe", 2), (1, "cmaes", 3), (2, "nsga2:population_size=6", 4)]
+    ("parallel", "sampler", "seed", "trials", "first"),
+    [
+        (1, "tpe", 1, BLOCK + 36, 2 * BLOCK),  # a block of trials has been told of, and is again by who knows nothing of the first time
+        (2, "tpe", 2, TRIALS, 1),
+        (1, "cmaes", 3, TRIALS, 1),
+        (2, "nsga2:population_size=6", 4, TRIALS, 1),
+    ],
 )
-def test_a_search_that_is_killed_again_and_again_ends_as_an_undisturbed_one(rig: Rig, parallel: int, sampler: str, seed: int) -> None:
+def test_a_search_that_is_killed_again_and_again_ends_as_an_undisturbed_one(
+    rig: Rig, parallel: int, sampler: str, seed: int, trials: int, first: int
+) -> None:
+    """`first`: attempts that have ended when it is killed at the earliest."""
     draw = random.Random(seed)
     file = rig.write(SOURCE)
-    process = rig.start("tune", file, *words(parallel, "--sampler", sampler, "--no-cache"))
-    killed = kill_after(rig, process, draw.randint(1, 25), new=True)
+    process = rig.start("tune", file, *words(parallel, "--sampler", sampler, "--no-cache", trials=trials))
+    killed = kill_after(rig, process, first + draw.randint(0, 24), new=True)
     assert killed, process.communicate()
     for _ in range(2):
         process = rig.start("resume", "last")
@@ -72,11 +84,12 @@ def test_a_search_that_is_killed_again_and_again_ends_as_an_undisturbed_one(rig:
         assert said.returncode == 0, said.stderr
     run = rig.last()
     check_record(run)
+    check_watched(run)
     (study,) = studies_of(run.workspace.state(run.id))
-    assert [trial.number for trial in study.trials] == list(range(TRIALS))
+    assert [trial.number for trial in study.trials] == list(range(trials))
     assert {trial.state for trial in study.trials} == {"complete"}
     if parallel == 1:  # then even the suggestions are the same, generator for generator
-        said = rig.fairway("tune", file, *words(1, "--sampler", sampler, "--no-cache"))
+        said = rig.fairway("tune", file, *words(1, "--sampler", sampler, "--no-cache", trials=trials))
         assert said.returncode == 0, said.stderr
         (calm,) = studies_of(rig.last().workspace.state(rig.last().id))
         assert [trial.params for trial in calm.trials] == [trial.params for trial in study.trials]
@@ -95,6 +108,14 @@ def check_record(run: Run) -> None:
     state = run.workspace.state(run.id)
     for name, task in state.scopes[""].nodes["tune.suggest"].items.items():
         assert task.status == "succeeded", name
+
+
+def check_watched(run: Run) -> None:
+    """Who looks again and again sees what who looks once sees, at each moment."""
+    state, watching = RunState(), Studies()
+    for _, event in run.workspace.events(run.id):
+        apply(state, event)
+        assert watching.read(state) == studies_of(state)
 
 
 def test_a_search_that_was_cancelled_goes_on(rig: Rig) -> None:
@@ -143,5 +164,6 @@ def test_a_search_that_failed_goes_on_with_edited_code(rig: Rig) -> None:
     run = rig.last()
     (study,) = studies_of(run.workspace.state(run.id))
     assert {trial.state for trial in study.trials} == {"complete"}
+    check_watched(run)
     planned = [event for _, event in run.workspace.events(run.id) if isinstance(event, ev.AttemptPlanned) and event.node == "fit"]
     assert len(planned) == 6, "no fit was made again"

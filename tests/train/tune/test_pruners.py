@@ -49,7 +49,7 @@ def ours(settings: dict[str, Any], count: int) -> list[int | None]:
     trials: list[dict[str, Any]] = []
     found: list[int | None] = []
     for number in range(count):
-        watch, ended = Watch(json.loads(json.dumps({"number": number, "told": told, "trials": trials}))), None
+        watch, ended = Watch(json.loads(json.dumps({"number": number, "told": told, "trials": json.dumps(trials)}))), None
         for step in range(1, STEPS + 1):
             try:
                 watch.report(step, {"acc": curve(number, step), "other": 1.0})
@@ -97,7 +97,7 @@ def test_without_a_pruner_reports_are_kept_and_nothing_ends() -> None:
         watch.report(step, {"acc": step / 10})
     watch.report(None, {"acc": 1.0})
     watch.report(9, {"loss": 1.0})
-    assert watch.notes() == TrialNotes(((0.0, 0.0), (1.0, 0.1), (2.0, 0.2), (3.0, 0.3), (4.0, 0.4)))
+    assert watch.notes() == TrialNotes(((0.0, 0.0), (1.0, 0.1), (2.0, 0.2), (3.0, 0.3), (4.0, 0.4)), {}, ("acc",))
 
 
 def test_of_many_reports_a_bounded_number_is_kept_with_the_last() -> None:

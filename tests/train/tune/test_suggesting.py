@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import optuna
 import pytest
 
 from fairway.dsl.search import make_search
-from fairway.errors import ConfigError
-from fairway.spec.record import to_plain
+from fairway.engine.library import StoreLibrary
+from fairway.errors import ConfigError, TaskFailed
+from fairway.spec.artifact import blob_key
+from fairway.spec.attempt import AttemptItem, AttemptSpec, Input
+from fairway.spec.graph import StepDef
+from fairway.spec.record import replace, to_plain
 from fairway.spec.study import SAMPLER_STATE, SUGGESTION
 from fairway.step.context import Skipped
+from fairway.step.folder import FolderArtifactStore
 from fairway.train.tune import suggesting
 from fairway.train.tune.choosing import best
 from fairway.train.tune.samplers import load_generators, make_sampler, save_generators
+from fairway.train.tune.shelf import _shelves, shelf_of
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 SPACE: dict[str, Any] = {"x": ("float", -5, 5), "lr": ("float", 1e-4, 1.0, "log"), "n": ("int", 1, 9), "kind": ["a", "b", "c"]}
@@ -81,7 +88,6 @@ def test_suggestions_are_those_of_optuna_alone_with_the_same_seed(sampler: str, 
 
 @pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
 def test_a_quasi_random_sequence_goes_on_where_it_was() -> None:
-    pytest.importorskip("scipy")
     search = asked(NUMBERS, "qmc", seed=3)
     sampler = optuna.samplers.QMCSampler(seed=3, scramble=True, warn_asynchronous_seeding=False, warn_independent_sampling=False)
     assert [trial["params"] for trial in ours(search, 20)] == theirs(search, sampler, 20)
@@ -104,6 +110,68 @@ def test_two_metrics_give_the_front_that_optuna_finds_alone() -> None:
     assert set(found["best_value"]) == {"a", "b"}
 
 
+@pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
+@pytest.mark.parametrize(("sampler", "known"), [("tpe", 0), ("cmaes", 0), ("nsga2:population_size=8", 0), ("tpe", 5)])
+def test_it_is_the_same_whether_trials_come_one_by_one_or_in_blocks(sampler: str, known: int, tmp_path: Path) -> None:
+    """Some in blocks of 7, those of the third block one by one, as where one of its trials still runs."""
+    prior = [{"params": {"x": n / 3, "y": 0.5}, "values": [n]} for n in range(known)]
+    search = asked(NUMBERS, sampler, seed=3, warm_start=prior)
+    plain = ours(search, 45)
+    state: Any = None
+    for n in range(45):
+        starts = [first for first in range(0, n - 6, 7) if first != 14]
+        files = [tmp_path / f"{first}.json" for first in starts]
+        for first, file in zip(starts, files, strict=True):
+            file.write_text(json.dumps(plain[first : first + 7]))
+        covered = {number for first in starts for number in range(first, first + 7)}
+        rest = [trial for trial in plain[:n] if trial["index"] not in covered]
+        history = {"trials": rest, **({"state": state} if state else {})}
+        if n % 2:
+            _shelves.clear()  # as in a worker that has seen nothing of it yet
+        made = through_json(suggesting.suggest(history, search, [str(file) for file in files]))
+        state, suggestion = made.pop(SAMPLER_STATE), made.pop(SUGGESTION)
+        assert (made, suggestion) == (plain[n]["params"], plain[n]["suggestion"])
+
+
+def test_what_a_suggestion_was_given_is_learned_once_for_those_after_it(tmp_path: Path) -> None:
+    search = asked(NUMBERS, "tpe", seed=0)
+    trials = ours(search, 16)
+    store = FolderArtifactStore(str(tmp_path / "blobs"))
+    library = StoreLibrary(store)
+    blocks = [library.kept(json.dumps(trials[first : first + 8]), "list") for first in (0, 8)]
+    given = {"history": library.constant({"trials": []}), "ended": library.collect(blocks), "search": library.constant(search)}
+    item = AttemptItem("tune.suggest[16]", {name: Input(ref=ref) for name, ref in given.items()})
+    spec = AttemptSpec("a", "r", "tune.suggest", 1, StepDef("suggest"), "", (item,))
+    assert suggesting.learn(spec, store)
+    assert not suggesting.learn(spec, store), "it is known already"
+    older = replace(item, inputs={name: one for name, one in item.inputs.items() if name != "ended"})
+    assert not suggesting.learn(replace(spec, items=(older,)), store), "a run from before there were blocks"
+    paths = [str(store.local_path(blob_key(block.digest))) for block in blocks]
+    for path in paths:
+        Path(path).unlink()
+    assert suggesting.suggest({"trials": []}, search, paths)
+    _shelves.clear()
+    with pytest.raises(FileNotFoundError):
+        suggesting.suggest({"trials": []}, search, paths)
+
+
+def test_trials_in_blocks_count_where_a_metric_is_missing_and_where_all_fail(tmp_path: Path) -> None:
+    search = asked(NUMBERS, "tpe", seed=0, max_failed=10)
+    base = {"params": {"x": 0.0, "y": 0.0}, "values": [None]}
+    lacking = [{**base, "index": n, "status": "succeeded", "lacks": ["loss"], "had": ["auc"]} for n in range(8)]
+    failing = [{**base, "index": n, "status": "failed", "error": "boom"} for n in range(8)]
+    for name, entries, more, said in (
+        ("a", lacking, [], "ended well without the metric"),
+        ("b", failing, failing[:2], "10 trials have failed"),
+    ):
+        file = tmp_path / name
+        file.write_text(json.dumps(entries))
+        rest = [{**entry, "index": 8 + n} for n, entry in enumerate(more)]
+        with pytest.raises(TaskFailed, match=said):
+            suggesting.suggest({"trials": rest}, search, [str(file)])
+    assert suggesting.suggest({"trials": [{**failing[0], "index": 8}]}, search, [str(tmp_path / "b")]), "nine are not ten"
+
+
 def test_the_optimizer_of_cma_es_is_remembered_once_and_only_while_it_counts() -> None:
     search = asked(NUMBERS, "cmaes", seed=0)
     trials: list[dict[str, Any]] = []
@@ -122,7 +190,7 @@ def test_the_optimizer_of_cma_es_is_remembered_once_and_only_while_it_counts() -
 def test_failed_trials_are_told_as_failed_and_the_search_goes_on() -> None:
     search = asked(NUMBERS, "tpe", seed=0)
     trials = ours(search, 30, kill_at=frozenset(range(0, 30, 3)))
-    past = suggesting.make_past(trials, search, suggesting.make_distributions(search["space"]))
+    past = shelf_of(search).past(trials, ())
     states = [trial.state.name for trial in past.trials]
     assert states.count("FAIL") == 10 and states.count("COMPLETE") == 20
     assert best({"trials": trials}, search)["best_value"] < 5.0
@@ -164,8 +232,7 @@ def test_known_trials_are_learnt_from_and_those_outside_the_space_left_out() -> 
     known = [{"params": {"x": 1 + n / 100, "y": 1.0}, "values": [n / 100]} for n in range(-10, 11)]
     known += [{"params": {"x": 99.0, "y": 1.0}, "values": [0.0]}, {"params": {"z": 1}, "values": [0.0]}]
     search = asked(NUMBERS, "tpe", seed=0, warm_start=known)
-    past = suggesting.make_past([], search, suggesting.make_distributions(search["space"]))
-    assert past.offset == 21
+    assert shelf_of(search).past((), ()).offset == 21
     first = ours(search, 1)[0]["params"]
     assert first != ours(asked(NUMBERS, "tpe", seed=0), 1)[0]["params"], "not a first trial at random"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.apart import forgotten_settings
 from tests.cli.project import Project
 
 SOURCE = """
@@ -38,11 +39,8 @@ def train(epochs: int = 4):
 @pytest.fixture(scope="session")
 def gang(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A project in which `train` has been run once."""
-    patch = pytest.MonkeyPatch()
-    for name in ("FAIRWAY_HOME", "FAIRWAY_JOURNAL", "FAIRWAY_PROJECT", "FORCE_COLOR", "FAIRWAY_DEBUG"):
-        patch.delenv(name, raising=False)
     project = Project(tmp_path_factory.mktemp("gang"))
     project.write("flow.py", SOURCE)
-    project.run()
-    patch.undo()
+    with forgotten_settings():
+        project.run()
     return project

@@ -156,7 +156,7 @@ def test_a_server_elsewhere_gives_the_same_lines(gang: Project, capsys: pytest.C
     live = Live()
     try:
         with live.serving(Server(gang.root / ".fairway")):
-            far = HttpStreamStore(ServerApi(live.url, TOKEN, patience_s=5.0))
+            far = HttpStreamStore(ServerApi(live.url, TOKEN, patience_s=60))
             found = read_task_log(far, run.id, task.attempts[-1], "fit", task.gang)
             assert found == read_task_log(run.workspace.streams, run.id, task.attempts[-1], "fit", task.gang)
             assert {line.rank for line in found} == {0, 1}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from fairway.spec.gang import Gang
 from fairway.spec.graph import Expr, Graph, Node, StepDef
 from fairway.testing.memory import MemoryStreamStore
 from fairway.train.scaling import Measured, advise, growth, judge_scaling, parse_sizes
+from tests.apart import forget_settings
 from tests.cli.project import Project
 
 
@@ -59,6 +61,9 @@ def test_without_steps_the_time_counts() -> None:
         ("network", "wait for the other ranks 30%", Measured(4, rate=20.0, waits={"network": 0.3}, cpu=2.0, cores=8)),
         ("machine", "3.9 of 4 cores are busy", Measured(4, rate=20.0, cpu=3.9, cores=4)),
         ("machine", "with other work too; the ranks get 0.9", Measured(4, rate=12.0, cpu=0.9, busy=1.95, cores=2)),
+        ("machine", "wait for a core 40% of the time: 2.0 of 2", Measured(2, rate=9.0, cpu=0.5, busy=2.0, cores=2, starved=0.4)),
+        ("machine", "wait for a core 40%", Measured(2, rate=9.0, waits={"input": 0.3}, cpu=0.5, busy=2.0, cores=2, starved=0.4)),
+        ("network", "most likely for each other", Measured(2, rate=9.0, cpu=0.2, busy=2.0, cores=2, starved=0.05)),
         ("compute", "devices are 96% busy", Measured(4, rate=39.0, cpu=1.0, cores=64, gpu=96.0)),
         ("compute", "each rank computes: 0.97 cores", Measured(4, rate=39.0, cpu=3.9, cores=64)),
         ("network", "most likely for each other", Measured(4, rate=20.0, cpu=1.2, cores=64)),
@@ -70,10 +75,28 @@ def test_what_bounds_it_is_said_with_numbers(bound: str, told: str, one: Measure
     assert told in last.why
 
 
+def test_a_size_that_was_over_at_once_is_not_said_to_idle() -> None:
+    for one in judge_scaling([Measured(1, rate=9.0, took_s=1.6, cores=2), Measured(2, rate=12.0, took_s=1.9, cores=2)]):
+        assert (one.bound, "over before it could be measured" in one.why) == ("", True)
+    assert judge_scaling([Measured(1, rate=9.0, took_s=30.0), Measured(2, rate=12.0, took_s=30.0)])[1].bound == "network"
+    assert "keeps 0.30 cores busy" in judge_scaling([Measured(1, rate=9.0, cpu=0.3, cores=2)])[0].why
+
+
 def test_advice_only_where_it_is_needed() -> None:
     bad = judge_scaling([Measured(1, rate=10.0), Measured(2, rate=11.0, waits={"input": 0.5})])
     assert "Give input more room" in advise(bad)
     assert advise(judge_scaling([Measured(1, rate=10.0), Measured(2, rate=19.5)])) == ""
+
+
+def test_on_a_cluster_nothing_is_said_of_this_machine() -> None:
+    starved = judge_scaling([Measured(1, rate=10.0, cpu=0.5, starved=0.5), Measured(2, rate=11.0, cpu=0.5, starved=0.75)])
+    assert starved[1].why == "ranks wait for a core 75% of the time, and get 0.25 each"
+    assert "cpu=… of the step" in advise(starved)
+    assert "    2  bound by its nodes: ranks wait" in "\n".join(render_scaling(starved)) and "his machine" not in "\n".join(
+        render_scaling(starved)
+    )
+    here = judge_scaling([Measured(1, rate=10.0, cores=2), Measured(2, rate=11.0, cpu=0.5, busy=2.0, cores=2, starved=0.75)])
+    assert "This machine has no more to give" in advise(here)
 
 
 def test_the_picture() -> None:
@@ -92,10 +115,90 @@ def test_speed_waits_and_cores_are_read_of_all_ranks() -> None:
         suffix = f".{rank}" if rank else ""
         for at in range(11):
             _put(streams, f"progress{suffix}", [100 + at, at * 5 * (rank + 1), 100])
-            _put(streams, f"samples.{rank}", [100 + at, 1000, 0.5 * at, {"input": 0.2 * at, "gpu": [[rank, 50 + 10 * rank, 1, 2]]}])
+            _put(
+                streams,
+                f"samples.{rank}",
+                [100 + at, 1000, 0.5 * at, {"input": 0.2 * at, "core": 0.1 * at, "gpu": [[rank, 50 + 10 * rank, 1, 2]]}],
+            )
     found = read_measured(streams, "r", "a", 2, 11.0, 8)
     assert (found.rate, found.cpu, found.gpu) == (pytest.approx(15.0), pytest.approx(1.0), pytest.approx(55.0))
     assert found.waits == {"input": pytest.approx(0.2)}
+    assert found.starved == pytest.approx(0.1)
+
+
+KINDS = """
+import socket, time
+import fairway as fw
+
+
+class Data:
+    def __len__(self):
+        return 1 << 20
+
+    def __getitem__(self, number):
+        time.sleep(0.004)  # a slow disk
+        return number
+
+
+def meet(place, wire, end):
+    # All ranks meet at rank 0 in every step, over a slow wire, and hear of it whether they go on: they end together.
+    if place.world_size == 1:
+        return lambda: time.monotonic() < end
+    if place.rank == 0:
+        server = socket.create_server((place.hosts[0], place.ports[0][0]))
+        peers = [server.accept()[0] for _ in range(place.world_size - 1)]
+
+        def together():
+            for peer in peers:
+                peer.recv(1)
+            time.sleep(wire)
+            goes_on = time.monotonic() < end
+            for peer in peers:
+                peer.sendall(b"x" if goes_on else b".")
+            return goes_on
+
+        return together
+    while True:
+        try:
+            peer = socket.create_connection((place.hosts[0], place.ports[0][0]))
+            return lambda: (peer.sendall(b"x"), peer.recv(1))[1] == b"x"
+        except ConnectionRefusedError:
+            pass
+
+
+@fw.step(gang=fw.gang(replicas=2), cpu=0.5)
+def fit(kind: str) -> int:
+    end = time.monotonic() + 3.5
+    together = meet(fw.context().place, 0.03, end) if kind == "network" else lambda: time.monotonic() < end
+    batches = iter(fw.shard(Data(), batch=4, epochs=None)) if kind == "input" else iter(int, 1)
+    step = 0
+    while together():
+        next(batches)
+        until = time.thread_time() + (0.02 if kind == "compute" else 0.001)
+        while time.thread_time() < until:
+            pass
+        step += 1
+        fw.progress(step)
+    return step
+
+
+@fw.pipeline
+def flow(kind: str):
+    return fit(kind)
+"""
+
+
+@pytest.mark.parametrize(("kind", "sizes"), [("compute", "1"), ("input", "1"), ("network", "1,2")])
+def test_it_is_told_what_bounds_a_gang_that_really_is(kind: str, sizes: str, tmp_path: Path) -> None:
+    project = Project(tmp_path)
+    project.write("flow.py", KINDS)
+    said = project.ask("train", "flow.py", "--scale", sizes, "-p", f"kind={kind}", "-o", "json")
+    assert said.status == 0, said.text
+    last = said.data[-1]
+    starved = last["starved"] >= 0.15  # another program has the cores now, and that is then what is to be said
+    assert last["bound"] == ("machine" if starved and last["bound"] != kind else kind), last
+    if kind == "input":
+        assert last["waits"]["input"] > (0 if starved else 0.5) and last["samples"] > 0
 
 
 def _put(streams: MemoryStreamStore, name: str, line: list[Any]) -> None:
@@ -124,8 +227,7 @@ def test_a_gang_with_roles_has_one_shape() -> None:
 
 
 def test_the_command_trains_at_each_size(gang: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("FAIRWAY_HOME", "FAIRWAY_JOURNAL", "FAIRWAY_PROJECT"):
-        monkeypatch.delenv(name, raising=False)
+    forget_settings(monkeypatch)
     said = gang.ask("train", "flow.py", "--scale", "2,1,4000", "-p", "epochs=3", "--by", "time", "-o", "json")
     assert said.status == 0, said.text
     one, two, none = said.data

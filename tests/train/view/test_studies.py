@@ -19,6 +19,7 @@ from fairway.spec.study import Study, Trial, best_of
 from fairway.train.importance import divergence, importances, place
 from fairway.web.studies import REPORT_POINTS, spell_study
 from fairway.web.tunereport import make_report
+from tests.apart import forgotten_settings
 from tests.cli.project import Project
 from tests.web.rig import Server
 
@@ -91,6 +92,15 @@ def test_a_study_is_sent_whole_and_of_a_bounded_size() -> None:
     json.dumps(spelled, allow_nan=False)
 
 
+def test_a_parameter_that_is_not_always_active_is_a_number_and_has_no_value_where_it_is_not() -> None:
+    space = {"model": {"choices": ["a", "b"]}, "c": {"type": "float", "low": 0.0, "high": 1.0, "when": {"model": ["a"]}}}
+    trials = tuple(Trial(n, "complete", {"model": "ab"[n % 2], "c": None if n % 2 else 0.5}, (1.0,)) for n in range(4))
+    sent = spell_study(Study("t", ("auc",), ("max",), tuple(space), space, "tpe", "", 4, 1, trials, (0,)))
+    assert [param["kind"] for param in sent["params"]] == ["choice", "number"]
+    assert [trial["params"].get("c") for trial in sent["trials"]] == [0.5, None, 0.5, None]
+    assert "c" not in sent["trials"][1]["params"]
+
+
 def test_choices_of_any_kind_are_text() -> None:
     trials = (Trial(0, "complete", {"layers": [64, 32], "on": True}, (1.0,)),)
     study = Study("s", ("auc",), ("max",), ("layers", "on"), {"layers": {"choices": [[64, 32], [8]]}}, trials=trials)
@@ -145,13 +155,10 @@ def flow(trials: int = 2):
 
 @pytest.fixture(scope="module")
 def search(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    patch = pytest.MonkeyPatch()
-    for name in ("FAIRWAY_HOME", "FAIRWAY_JOURNAL", "FAIRWAY_PROJECT", "FORCE_COLOR", "FAIRWAY_DEBUG"):
-        patch.delenv(name, raising=False)
     project = Project(tmp_path_factory.mktemp("search"))
     project.write("flow.py", FLOW)
-    project.run()
-    patch.undo()
+    with forgotten_settings():
+        project.run()
     return project
 
 

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { bestSoFar, contourCells, contourOptions, curvesOptions, describe, historyOptions, importanceOptions, paretoOptions, parallelOptions, spell, usualRange } from "../../../src/fairway/web/static/js/tune-charts.js";
+import { beyondNote, bestSoFar, contourCells, contourOptions, curvesOptions, cutNote, describe, historyOptions, importanceOptions, paretoOptions, parallelOptions, shownRange, spell, usualRange } from "../../../src/fairway/web/static/js/tune-charts.js";
 
 const look = { token: (name) => name, palette: () => Array(8).fill("#000") };
 const trial = (number, state, values, params, reports = []) => ({ number, state, values, params, reports, task: `fit[${number}]`, took: 1 });
@@ -27,6 +27,39 @@ test("one bad trial does not take the colours of all others", () => {
   assert.ok(usualRange(values, "min")[1] < 1);
   assert.equal(usualRange(values, "max")[1], 1e9);
   assert.deepEqual(usualRange([2], "max"), [1.5, 2.5]);
+});
+
+test("one bad trial does not press all others into a line", () => {
+  const many = make(Array.from({ length: 30 }, (_, n) => trial(n, "complete", [n === 7 ? -1e6 : n / 30], { lr: 0.1 + n, kind: n % 2 ? "a" : "b" }, [[0, n === 7 ? -1e6 : 0.1], [1, n / 30]])));
+  const low = shownRange(many.trials.map((one) => one.values[0]), "max")[0];
+  assert.ok(low > -1 && low < 0.1);
+  assert.deepEqual(shownRange([1, 2, 3, 9], "min"), [1, 9], "not far");
+  assert.deepEqual(shownRange([], "max"), [-Infinity, Infinity]);
+  const least = (points) => Math.min(...points.map((point) => (point.value ?? point).at(-1)));
+  assert.equal(least(historyOptions(many, 0, look).series[0].data), low);
+  assert.equal(least(parallelOptions(many, 0, look).series[0].data), low);
+  assert.ok(least(contourOptions(many, 0, ["lr", "kind"], look).series[0].data) >= low);
+  assert.ok(curvesOptions(many, look).yAxis.min > -1);
+  assert.match(cutNote(many), /^cut off below -0\.\d+$/);
+  assert.equal(cutNote(SOME), "");
+  assert.match(historyOptions(many, 0, look).tooltip.formatter({ data: { trial: 7 } }), /auc {2}-1\.00e\+6/);
+});
+
+test("what is pruned is drawn where it was, and by an arrow where that is far off", () => {
+  const params = { lr: 0.1, kind: "a" };
+  const auc = (pruned) => make([...Array.from({ length: 20 }, (_, n) => trial(n, "complete", [0.7 + n / 100], params)), trial(20, "pruned", [pruned], params)]);
+  const pointOf = (study) => historyOptions(study, 0, look).series.find((one) => one.name === "pruned").data[0];
+  assert.deepEqual(pointOf(auc(0.6)), { value: [20, 0.6], trial: 20 });
+  assert.deepEqual(pointOf(auc(0.95)), { value: [20, 0.95], trial: 20 }, "better than all complete ones");
+  assert.deepEqual([beyondNote(auc(0.6), 0), beyondNote(auc(0.95), 0), beyondNote(make([]), 0)], ["", "", ""]);
+  const far = pointOf(auc(-5));
+  assert.ok(far.value[1] > 0.5);
+  assert.deepEqual([far.symbol, far.symbolRotate, beyondNote(auc(-5), 0)], ["triangle", 180, "▼ further down than is drawn"]);
+  const loss = { ...auc(50), directions: ["min"] };
+  assert.deepEqual([pointOf(loss).symbol, pointOf(loss).symbolRotate, beyondNote(loss, 0)], ["triangle", 0, "▲ further up than is drawn"]);
+  const two = make(Array.from({ length: 20 }, (_, n) => trial(n, "complete", [n === 3 ? -90 : n, n === 4 ? 900 : n], params)), { metrics: ["auc", "ms"], directions: ["max", "min"] });
+  const turned = new Map(paretoOptions(two, [0, 1], look).series[0].data.map((one) => [one.trial, one.symbolRotate]));
+  assert.deepEqual([turned.get(3), turned.get(4), turned.get(5)], [90, 0, undefined], "to the left, up");
 });
 
 test("the contour is near the trials' values where they are, and silent where there are none", () => {

@@ -100,6 +100,8 @@ def _is_list_of_objects(value: Any) -> bool:
 
 
 _SHARE, _SECONDS, _NAMES = ("a share, 0 to 1", _is_share), ("seconds", _is_seconds), ("names", _is_names)
+_FLAG, _NAME, _COLUMN = ("true or false", _is_flag), ("a name", _is_name), ("a column", _is_name)
+_OBJECT, _KEYS = ("an object", _is_object), ("lists of columns", _is_keys)
 _BOUNDS = ('{"minimum", "maximum"}', _is_bounds)
 _ORDER = ('"ascending" or "descending"', _is_order)
 _SEVERITY = ('"error", "warning" or "ignore" by kind', _is_severity)
@@ -112,7 +114,7 @@ COLUMN: Mapping[str, Word] = {
     "known": Word(
         "a list of values", _is_list, "What the values are, but for a share: like enum, and a served row may have others", '["a", "b"]'
     ),
-    "unique": Word("true or false", _is_flag, "No value comes twice", "true"),
+    "unique": Word(*_FLAG, "No value comes twice", "true"),
     "distinct": Word(*_BOUNDS, "How many different values there are", '{"minimum": 2}'),
     "sorted": Word(*_ORDER, "The order of the rows", '"ascending"'),
     "mean": Word(*_BOUNDS, "The mean of the column", '{"minimum": 0.4, "maximum": 0.6}'),
@@ -126,7 +128,7 @@ COLUMN: Mapping[str, Word] = {
         "[1, 2, 3, 4, 9]",
     ),
     "damaged": Word(*_SHARE, "The largest share of texts with damaged characters; 0 if not said", "0.001"),
-    "nan": Word("true or false", _is_flag, "NaN is a value", "true"),
+    "nan": Word(*_FLAG, "NaN is a value", "true"),
     "environments": Word(*_NAMES, "Where the column is; everywhere if not said", '["training"]'),
     "drift": Word(
         'false, or {"measure", "threshold"}',
@@ -142,14 +144,14 @@ COLUMN: Mapping[str, Word] = {
 """Of a column."""
 
 ROWS: Mapping[str, Word] = {
-    "label": Word("a column", _is_name, "What a model is to predict; it is in training only, unless it says otherwise", '"churned"'),
-    "keys": Word("lists of columns", _is_keys, "Columns whose values together come once", '[["site", "at"]]'),
+    "label": Word(*_COLUMN, "What a model is to predict; it is in training only, unless it says otherwise", '"churned"'),
+    "keys": Word(*_KEYS, "Columns whose values together come once", '[["site", "at"]]'),
     "cadence": Word("a list, see below", _is_list_of_objects, "How times follow each other", '[{"column": "at", "period_s": 5}]'),
     "freshness_s": Word(*_SECONDS, "How old the newest time may be", "86400"),
     "rows": Word(*_BOUNDS, "How many rows there are", '{"minimum": 1000}'),
     "duplicates": Word(*_SHARE, "The largest share of rows that repeat another", "0.01"),
     "mass": Word(*_SHARE, "The same of every column that does not say its own", "0.9998"),
-    "lengths": Word("lists of columns", _is_keys, "Columns of lists that are equally long in each row", '[["tokens", "weights"]]'),
+    "lengths": Word(*_KEYS, "Columns of lists that are equally long in each row", '[["tokens", "weights"]]'),
     "slices": Word(
         'a list of {"by"} or {"name", "where"}',
         _is_list_of_objects,
@@ -157,16 +159,16 @@ ROWS: Mapping[str, Word] = {
         '[{"by": "country"}]',
     ),
     "environments": Word(*_NAMES, "The environments there are; training and serving if not said", '["training", "serving", "audit"]'),
-    "drift": Word("an object", _is_object, "Thresholds of drift for all columns", '{"psi": 0.2}'),
+    "drift": Word(*_OBJECT, "Thresholds of drift for all columns", '{"psi": 0.2}'),
     "severity": Word(*_SEVERITY, "How grave an anomaly is", '{"column-added": "ignore"}'),
     "baseline": Word("a file", _is_name, "Statistics of what the schema was inferred from, beside it", '"baseline.json"'),
-    "frozen": Word("an object", _is_object, "Which version this is; written by `fairway data schema freeze`", '{"version": 2}'),
-    "body": Word("true or false", _is_flag, "`inputs` is the whole body of a request", "true"),
+    "frozen": Word(*_OBJECT, "Which version this is; written by `fairway data schema freeze`", '{"version": 2}'),
+    "body": Word(*_FLAG, "`inputs` is the whole body of a request", "true"),
 }
 """Of a row, which is of all rows together."""
 
 CADENCE: Mapping[str, Word] = {
-    "column": Word("a column", _is_name, "The times", '"at"'),
+    "column": Word(*_COLUMN, "The times", '"at"'),
     "by": Word(*_NAMES, "Each of their values is a series by itself", '["sensor"]'),
     "period_s": Word(*_SECONDS, "From one time to the next", "5"),
     "tolerance": Word("a share of the period", _is_seconds, "How far from the period a step may be; 0.1 if not said", "0.1"),
@@ -182,8 +184,8 @@ CADENCE: Mapping[str, Word] = {
 """Of a cadence."""
 
 SLICE: Mapping[str, Word] = {
-    "name": Word("a name", _is_name, "What it is called", '"abroad"'),
-    "by": Word("a column", _is_name, "One slice for each of its values", '"country"'),
+    "name": Word(*_NAME, "What it is called", '"abroad"'),
+    "by": Word(*_COLUMN, "One slice for each of its values", '"country"'),
     "where": Word("SQL", _is_name, "The rows of the slice", "\"country <> 'NO'\""),
 }
 """Of a slice."""

@@ -9,7 +9,7 @@ import nanoarrow as na
 
 from fairway.data.sources import needs, new_rejects
 from fairway.data.sources.arrowstream import ChunkStream
-from fairway.data.sources.engine import Field, chosen, connect, described, flattened, quoted
+from fairway.data.sources.engine import chosen, fields_of, flattened, quoted
 from fairway.data.sources.urls import secrets_of, shown, without
 from fairway.errors import ConfigError, FairwayError
 
@@ -36,11 +36,7 @@ class AdbcSource:
             raise self._ours(error) from None
         finally:
             _close(links)
-        connection = connect()
-        try:
-            self.fields: tuple[Field, ...] = described(self.relation(connection, None))
-        finally:
-            connection.close()
+        self.fields = fields_of(self.relation)
 
     def relation(self, connection: Any, columns: Sequence[str] | None) -> Any:
         """See the protocol. The statement runs when rows are asked for."""

@@ -10,7 +10,7 @@ import numpy as np
 
 from fairway.data.sources import files, needs, new_rejects
 from fairway.data.sources.arrowmessages import CheckedStream
-from fairway.data.sources.engine import Field, chosen, connect, described, flattened
+from fairway.data.sources.engine import chosen, fields_of, flattened
 from fairway.errors import ConfigError, FairwayError
 
 _MAGIC = b"ARROW1"
@@ -25,11 +25,7 @@ class ArrowSource:
         self._uri, self._paths = uri, paths
         self.rejects = new_rejects(uri, options)
         self.notes: tuple[str, ...] = ()
-        connection = connect()
-        try:
-            self.fields: tuple[Field, ...] = described(self.relation(connection, None))
-        finally:
-            connection.close()
+        self.fields = fields_of(self.relation)
 
     def relation(self, connection: Any, columns: Sequence[str] | None) -> Any:
         """See the protocol."""

@@ -1,10 +1,10 @@
-"""DuckDB as Fairway runs it: bounded memory, nothing downloaded, rows in the source's order, clocks in UTC."""
+"""DuckDB as Fairway runs it: bounded memory, nothing downloaded, rows in the source's order, clocks in UTC, nothing printed."""
 
 from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,7 +54,7 @@ def connect(memory_mb: int = MEMORY_MB, threads: int = 0) -> Any:
         "preserve_insertion_order": True,
     }
     connection = duckdb.connect(":memory:", config=settings)
-    connection.execute("SET TimeZone = 'UTC'")
+    connection.execute("SET TimeZone = 'UTC'; SET enable_progress_bar = false")  # a step's process passes for a person who types
     return connection
 
 
@@ -71,6 +71,15 @@ def text(value: str) -> str:
 def described(relation: Any) -> tuple[Field, ...]:
     """The fields of a relation whose structs are flat."""
     return tuple(field_of(name, str(kind)) for name, kind in zip(relation.columns, relation.types, strict=True))
+
+
+def fields_of(relation: Callable[[Any, None], Any]) -> tuple[Field, ...]:
+    """The fields of a source, by its `relation`."""
+    connection = connect()
+    try:
+        return described(relation(connection, None))
+    finally:
+        connection.close()
 
 
 def field_of(name: str, kind: str) -> Field:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from fairway.data.batch import Batch
-from fairway.data.sources.engine import Field, described, flattened
+from fairway.data.sources.engine import fields_of, flattened
 from fairway.data.sources.rejects import Rejects
 from fairway.errors import ConfigError
 
@@ -19,16 +19,10 @@ class ObjectSource:
     format = "memory"
 
     def __init__(self, stream: Any) -> None:
-        from fairway.data.sources.engine import connect
-
         self._stream = stream
         self.notes: tuple[str, ...] = ()
         self.rejects = Rejects("memory")
-        connection = connect()
-        try:
-            self.fields: tuple[Field, ...] = described(self.relation(connection, None))
-        finally:
-            connection.close()
+        self.fields = fields_of(self.relation)
 
     def relation(self, connection: Any, columns: Sequence[str] | None) -> Any:
         """See the protocol."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from fairway.data.sources import files, needs, new_rejects
 from fairway.data.sources.arrowstream import ChunkStream
-from fairway.data.sources.engine import Field, chosen, connect, described, flattened
+from fairway.data.sources.engine import chosen, fields_of, flattened
 from fairway.errors import ConfigError
 
 
@@ -25,13 +25,10 @@ class OrcSource:
         for path in paths[1:]:
             if self._opened(path).schema != self._schema:
                 raise ConfigError(f"{path} has other columns than {paths[0]}", hint="read them one by one")
-        connection = connect()
         try:
-            self.fields: tuple[Field, ...] = described(self.relation(connection, None))
+            self.fields = fields_of(self.relation)
         except RuntimeError as error:  # DuckDB's own message was no UTF-8
             raise ConfigError(f"{paths[0]} is damaged: the names of its columns are no text", hint="copy it again") from error
-        finally:
-            connection.close()
 
     def relation(self, connection: Any, columns: Sequence[str] | None) -> Any:
         """See the protocol. Columns at the top that are not asked for are not read."""

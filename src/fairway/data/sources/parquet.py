@@ -36,13 +36,22 @@ class ParquetSource:
         """See the protocol. Conditions and columns are pushed into the scan by DuckDB."""
         from fairway.data.table import translated
 
-        listed = ", ".join(map(text, self._paths))
-        options = f"hive_partitioning={bool(self._hive)}, union_by_name={len(self._paths) > 1}"
         try:
-            whole = flattened(connection.sql(f"SELECT * FROM read_parquet([{listed}], {options})"))
+            whole = flattened(connection.sql(f"SELECT * FROM {self.scan(self._paths)}"))
         except Exception as error:
             raise translated(error, self._uri) from error
         return chosen(whole, columns)
+
+    @property
+    def paths(self) -> list[str]:
+        """Its files, in order."""
+        return self._paths
+
+    def scan(self, paths: Sequence[str], *, numbered: bool = False) -> str:
+        """Some of its files as SQL reads them; `numbered`: with the column file_row_number."""
+        listed = ", ".join(map(text, paths))
+        options = f"hive_partitioning={bool(self._hive)}, union_by_name={len(paths) > 1}"
+        return f"read_parquet([{listed}], {options}{', file_row_number=true' if numbered else ''})"
 
     def _missing(self, connection: Any) -> list[str]:
         """Which of the first files lack a column that others have."""

@@ -69,6 +69,18 @@ def size_of(uri: str) -> int:
     return int(_call(uri, "find", lambda obs: obs.head(store, key))["size"])
 
 
+def find_version(uri: str) -> tuple[str, int] | None:
+    """(what changes whenever the object does, its size); None where the server does not say. Raises StoreUnavailable and the like."""
+    if is_http(uri):
+        with _http(uri, method="HEAD") as answer:
+            told = answer.headers
+            version = told.get("ETag") or told.get("Last-Modified")
+            return (version, int(told["Content-Length"])) if version and told.get("Content-Length") else None
+    store, key = _opened(uri)
+    found = _call(uri, "find", lambda obs: obs.head(store, key))
+    return (f"{found.get('e_tag') or ''} {found['last_modified']}", int(found["size"]))
+
+
 def read_range(uri: str, start: int, end: int) -> bytes:
     """Bytes `start` to `end`. Raises UnsupportedError where a web server only gives files whole."""
     if is_http(uri):

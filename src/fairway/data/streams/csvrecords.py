@@ -31,7 +31,6 @@ class CsvDecoder:
         self.header = list(header)
         self.delimiter = delimiter
         self._kinds: dict[str, Kind] = dict(kinds or {})
-        self._pinned = set(self._kinds)
 
     def decode(self, payloads: list[bytes], first: int) -> Batch:
         rows = [row for row in (self._parse(payload, first + place) for place, payload in enumerate(payloads)) if row is not None]
@@ -74,30 +73,30 @@ class CsvDecoder:
 
 def _floats(values: list[str]) -> Values | None:
     try:
-        data = np.fromiter(map(float, values), np.float64, len(values))
+        return Values("float", "double", np.fromiter(map(float, values), np.float64, len(values)))
     except ValueError:
-        present = [one for one in values if one]
-        if not present or len(present) == len(values):
-            return nulls(len(values), "null") if not present else None
-        made = _floats(present)
-        return None if made is None else _with_gaps(made, values)
-    return Values("float", "double", data)
+        return _around_gaps(values, _floats)
 
 
 def _integers(values: list[str]) -> Values | None:
     try:
         numbers = list(map(int, values))
     except ValueError:
-        present = [one for one in values if one]
-        if not present or len(present) == len(values):
-            return nulls(len(values), "null") if not present else None
-        made = _integers(present)
-        return None if made is None else _with_gaps(made, values)
+        return _around_gaps(values, _integers)
     if any(not -_INTEGER_LIMIT <= one < _INTEGER_LIMIT for one in numbers):
         return None
     if any(one[:1] == "0" and len(one) > 1 for one in values):  # 007 is a name, not a number
         return None
     return Values("integer", "int64", np.array(numbers, np.int64))
+
+
+def _around_gaps(values: list[str], read: Callable[[list[str]], Values | None]) -> Values | None:
+    """What is no number may be no value at all: the others are read. None where that is not why."""
+    present = [one for one in values if one]
+    if not present:
+        return nulls(len(values), "null")
+    made = read(present) if len(present) < len(values) else None
+    return None if made is None else _with_gaps(made, values)
 
 
 def _with_gaps(made: Values, values: list[str]) -> Values:

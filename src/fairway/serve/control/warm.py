@@ -38,11 +38,12 @@ def main() -> NoReturn:
     path = sys.argv[1]
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody asks how they ended
     limit_threads(1)
-    listener = socket.socket(socket.AF_UNIX)
-    Path(path).unlink(missing_ok=True)
-    listener.bind(path)
-    Path(path).chmod(0o600)
+    listener, part = socket.socket(socket.AF_UNIX), Path(f"{path}~")
+    part.unlink(missing_ok=True)
+    listener.bind(str(part))
+    part.chmod(0o600)
     listener.listen(64)
+    part.replace(path)  # whoever sees it is answered
     gc.freeze()
     _Warm(listener).run()
 

@@ -28,6 +28,7 @@ from fairway.serve.feedback import raw
 from fairway.spec.artifact import blob_key
 from fairway.spec.endpoint import Capture
 from fairway.spec.record import Record, field, from_plain, record, replace, to_plain
+from fairway.step.folder import write_through
 
 if TYPE_CHECKING:
     from fairway.spec.ports import ArtifactStore
@@ -342,11 +343,7 @@ def sync(store: ArtifactStore, key: str) -> None:
     if path is None:
         return
     for one in (path, path.parent):
-        handle = os.open(one, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+        write_through(str(one))
 
 
 def _delete_read(folder: Path, manifest: TrafficManifest) -> None:

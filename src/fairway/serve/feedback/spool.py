@@ -25,6 +25,7 @@ import msgspec
 
 from fairway.serve.feedback.privacy import Privacy, Withheld
 from fairway.serve.refusal import Refused
+from fairway.step.folder import write_through
 
 TRAFFIC, FEEDBACK = "traffic", "feedback"
 _GATHER_S = 0.1
@@ -307,8 +308,8 @@ class _Segment:
             if is_durable:
                 os.fsync(self._file)
                 if not self._is_known:
-                    _sync_folder(self._folder)
-                    _sync_folder(self._folder.parent)
+                    write_through(str(self._folder))
+                    write_through(str(self._folder.parent))
                     self._is_known = True
         except OSError:
             with suppress(OSError):  # what is refused is not kept; nobody appends to this segment again
@@ -319,14 +320,6 @@ class _Segment:
     def close(self) -> None:
         with suppress(OSError):
             os.close(self._file)
-
-
-def _sync_folder(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _to_line(record: dict[str, Any]) -> bytes:
@@ -368,5 +361,5 @@ def _own_secret(folder: Path) -> bytes:
         with suppress(FileExistsError):
             path.hardlink_to(made)  # unlike a rename, it never takes another's place
         made.unlink()
-        _sync_folder(folder)
+        write_through(str(folder))
     return path.read_bytes()[:64]

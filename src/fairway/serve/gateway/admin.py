@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from fairway.errors import ConfigError
+from fairway.serve.exchange import Exchange
 from fairway.serve.gateway.access import read_token
 from fairway.serve.gateway.table import parse_table
-from fairway.serve.http import Exchange, HttpServer
+from fairway.serve.http import HttpServer
 from fairway.serve.refusal import Refused
 
 if TYPE_CHECKING:

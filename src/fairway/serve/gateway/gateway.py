@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from fairway.serve.exchange import Exchange
 from fairway.serve.feedback.privacy import secret_of
 from fairway.serve.gateway.access import read_token
 from fairway.serve.gateway.capture import capture
@@ -22,9 +23,9 @@ from fairway.serve.gateway.route import find_way, parse_host
 from fairway.serve.gateway.service import Replica, Service
 from fairway.serve.gateway.spread import to_point
 from fairway.serve.gateway.table import Table
-from fairway.serve.http import Exchange, HttpServer, too_large
+from fairway.serve.http import HttpServer
 from fairway.serve.httpclient import Answer
-from fairway.serve.refusal import Refused
+from fairway.serve.refusal import Refused, too_large
 
 if TYPE_CHECKING:
     from fairway.serve.feedback.spool import Spool

@@ -22,9 +22,8 @@ from grpclib.exceptions import GRPCError, StreamTerminatedError
 
 from fairway.serve.gateway.protofields import read_field, write_text
 from fairway.serve.grpclistening import GrpcListener
-from fairway.serve.http import too_large
 from fairway.serve.httpclient import Answer, Done
-from fairway.serve.refusal import Refused
+from fairway.serve.refusal import Refused, too_large
 
 if TYPE_CHECKING:
     from fairway.serve.gateway.gateway import Gateway
@@ -62,7 +61,7 @@ class RawCodec(CodecBase):
 
 
 class GrpcExchange:
-    """A call in the shape of `fairway.serve.http.Exchange`, so that the gateway needs to know nothing of gRPC."""
+    """A call in the shape of `fairway.serve.exchange.Exchange`, so that the gateway needs to know nothing of gRPC."""
 
     query = ""
     method = "POST"

@@ -6,10 +6,10 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, Any
 
+from fairway.serve.exchange import Exchange
 from fairway.serve.gateway.heads import Header, answer_headers, forwarded, render_request
 from fairway.serve.gateway.route import Way
 from fairway.serve.gateway.service import Replica, Service
-from fairway.serve.http import Exchange
 from fairway.serve.httpclient import Answer, Ticket
 from fairway.serve.refusal import Refused
 

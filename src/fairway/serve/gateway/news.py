@@ -11,8 +11,8 @@ from typing import Any
 
 import msgspec
 
+from fairway.serve.exchange import Exchange, Stream
 from fairway.serve.gateway.service import Service
-from fairway.serve.http import Exchange, Stream
 from fairway.serve.refusal import Fault
 from fairway.spec.record import from_plain
 

@@ -13,7 +13,7 @@ from fairway.serve.refusal import Refused
 from fairway.serve.schema import pages
 
 if TYPE_CHECKING:
-    from fairway.serve.http import Exchange
+    from fairway.serve.exchange import Exchange
 
 __all__ = ["ROUTES", "TABLE", "Route", "RouteTable", "Serving", "dispatch"]
 

@@ -19,7 +19,7 @@ from fairway.serve.refusal import Refused
 from fairway.serve.schema.elements import to_values
 
 if TYPE_CHECKING:
-    from fairway.serve.http import Exchange
+    from fairway.serve.exchange import Exchange
 
 JSON, CSV, NDJSON, SSE = b"application/json", b"text/csv; charset=utf-8", b"application/x-ndjson", b"text/event-stream"
 _encode = msgspec.json.Encoder().encode

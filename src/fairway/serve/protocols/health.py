@@ -9,7 +9,7 @@ import msgspec
 from fairway.serve.protocols.serving import Params, Serving
 
 if TYPE_CHECKING:
-    from fairway.serve.http import Exchange
+    from fairway.serve.exchange import Exchange
 
 
 def health(serving: Serving, exchange: Exchange, params: Params) -> None:

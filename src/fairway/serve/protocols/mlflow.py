@@ -13,7 +13,7 @@ from fairway.serve.protocols.serving import Params, Serving, shorten
 from fairway.serve.refusal import Refused
 
 if TYPE_CHECKING:
-    from fairway.serve.http import Exchange
+    from fairway.serve.exchange import Exchange
 
 SPELLINGS = ("dataframe_split", "dataframe_records", "instances", "inputs")
 _CODES = {400: "BAD_REQUEST", 404: "RESOURCE_DOES_NOT_EXIST", 429: "REQUEST_LIMIT_EXCEEDED", 503: "TEMPORARILY_UNAVAILABLE"}

@@ -9,13 +9,12 @@ from urllib.parse import parse_qsl
 
 import msgspec
 
-from fairway.serve.http import too_large
 from fairway.serve.protocols.serving import Serving, shorten
-from fairway.serve.refusal import Refused
+from fairway.serve.refusal import Refused, too_large
 from fairway.serve.schema import careful
 
 if TYPE_CHECKING:
-    from fairway.serve.http import Exchange
+    from fairway.serve.exchange import Exchange
 
 T = TypeVar("T")
 

@@ -13,7 +13,7 @@ from fairway.serve.protocols.serving import Params, Serving
 from fairway.serve.refusal import Refused
 
 if TYPE_CHECKING:
-    from fairway.serve.http import Exchange
+    from fairway.serve.exchange import Exchange
 
 SCRIPTS = frozenset({"script", "class", "r"})
 

@@ -13,7 +13,7 @@ from fairway.serve.refusal import Refused
 from fairway.spec.endpoint import Limits
 
 if TYPE_CHECKING:
-    from fairway.serve.http import Exchange
+    from fairway.serve.exchange import Exchange
     from fairway.serve.package.package import Package
     from fairway.serve.schema import Checker, ModelSchema
 

@@ -14,7 +14,7 @@ from fairway.serve.protocols.v2 import refuse
 from fairway.serve.refusal import Refused
 
 if TYPE_CHECKING:
-    from fairway.serve.http import Exchange
+    from fairway.serve.exchange import Exchange
 
 
 class PredictRequest(msgspec.Struct, forbid_unknown_fields=True):

@@ -19,7 +19,7 @@ from fairway.serve.schema.tensors import bad_tensor, check_size, count_of, pack
 from fairway.serve.schema.values import say
 
 if TYPE_CHECKING:
-    from fairway.serve.http import Exchange
+    from fairway.serve.exchange import Exchange
 
 HEADER_LENGTH = b"inference-header-content-length"
 BINARY = b"application/octet-stream"

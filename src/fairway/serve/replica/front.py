@@ -13,7 +13,8 @@ from typing import Any
 from fairway.errors import UserError
 from fairway.serve import protocols
 from fairway.serve.call import Call, Done, failed
-from fairway.serve.http import Exchange, HttpServer
+from fairway.serve.exchange import Exchange
+from fairway.serve.http import HttpServer
 from fairway.serve.listening import listen_on, listen_on_path
 from fairway.serve.package.package import Package
 from fairway.serve.refusal import Refused

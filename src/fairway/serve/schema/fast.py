@@ -129,8 +129,9 @@ class FastRows:
         if order is None:
             return None
         row, sort = order
+        kind: Any = list[row]
         try:
-            rows = msgspec.json.decode(data, type=list[row]) if isinstance(data, msgspec.Raw) else msgspec.convert(data, list[row])
+            rows = msgspec.json.decode(data, type=kind) if isinstance(data, msgspec.Raw) else msgspec.convert(data, kind)
         except FAILS:
             return None
         call = self.pack_rows(rows, False, -1, sort)

@@ -11,7 +11,7 @@ from fairway.serve.schema.docs import HEADERS, find_static, render_docs
 from fairway.serve.schema.openapi import render_openapi
 
 if TYPE_CHECKING:
-    from fairway.serve.http import Exchange
+    from fairway.serve.exchange import Exchange
 
 
 def openapi(serving: Any, exchange: Exchange, params: dict[str, str]) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from fairway.errors import DefinitionError
 from fairway.step import plainjson
+from fairway.step.serializers.boosters import class_of, find_class, params_of
 from fairway.step.serializers.versions import of_class
 
 if TYPE_CHECKING:
@@ -24,18 +25,14 @@ class LightgbmText:
     def write(self, value: Any, path: Path) -> Mapping[str, Any]:
         import lightgbm
 
-        kind = type(value).__name__
-        if not type(value).__module__.startswith("lightgbm."):
-            raise DefinitionError(
-                f"{kind} is a class of your own", hint=f"return the lightgbm model itself, or model.booster_ of the {kind}"
-            )
+        kind = class_of(value, "lightgbm", "booster_")
         wrapped = not isinstance(value, lightgbm.Booster)
         if wrapped and not value.__sklearn_is_fitted__():
             raise DefinitionError(f"the {kind} is not fitted yet", hint="call .fit(…) before returning it")
         booster = value.booster_ if wrapped else value
         about: dict[str, Any] = {"class": kind}
         if wrapped:
-            about["params"] = plainjson.encode(_params(value), lambda v: None)
+            about["params"] = plainjson.encode(params_of(value), lambda v: None)
             about["features"] = int(value.n_features_in_)
             if hasattr(value, "classes_"):
                 classes = value.classes_
@@ -53,21 +50,7 @@ class LightgbmText:
         kind = about.get("class", "Booster")
         if kind == "Booster" or wanted == "lightgbm.Booster":
             return booster
-        cls = getattr(lightgbm, kind, None)
-        if cls is None or not issubclass(cls, lightgbm.LGBMModel):
-            raise DefinitionError(f"lightgbm {lightgbm.__version__} has no {kind}", hint="read it with the version that wrote it")
-        return _wrap(cls(**plainjson.parse(json.dumps(about["params"]))), booster, about)
-
-
-def _params(value: Any) -> dict[str, Any]:
-    kept: dict[str, Any] = {}
-    for name, param in value.get_params().items():
-        try:
-            plainjson.render(param)
-        except plainjson.NotJson:
-            continue  # a function: it only matters while training
-        kept[name] = param
-    return kept
+        return _wrap(find_class(lightgbm, kind, lightgbm.LGBMModel)(**plainjson.parse(json.dumps(about["params"]))), booster, about)
 
 
 def _wrap(made: Any, booster: Any, about: dict[str, Any]) -> Any:

@@ -203,11 +203,11 @@ def _is_torch(kind: type) -> bool:
 
 def _task(estimator: Any) -> str:
     """ "classifier", "regressor", … where the estimator says so."""
+    if not hasattr(estimator, "predict") or not hasattr(estimator, "get_params"):
+        return ""  # a network, a booster: asking scikit-learn would cost the seconds of importing it
     try:
         from sklearn.base import is_classifier, is_regressor
     except ImportError:
-        return ""
-    if not hasattr(estimator, "predict") or not hasattr(estimator, "get_params"):
         return ""
     return "classifier" if is_classifier(estimator) else "regressor" if is_regressor(estimator) else ""
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from fairway.errors import DefinitionError
 from fairway.step import plainjson
+from fairway.step.serializers.boosters import class_of, find_class, params_of
 from fairway.step.serializers.versions import of_class
 
 if TYPE_CHECKING:
@@ -21,15 +22,12 @@ class XgboostUbj:
     def write(self, value: Any, path: Path) -> Mapping[str, Any]:
         import xgboost
 
-        kind = type(value).__name__
-        if not type(value).__module__.startswith("xgboost."):
-            raise DefinitionError(
-                f"{kind} is a class of your own", hint=f"return the xgboost model itself, or model.get_booster() of the {kind}"
-            )
+        kind = class_of(value, "xgboost", "get_booster()")
         booster = value if isinstance(value, xgboost.Booster) else _booster_of(value)
         kept = {"fairway.class": kind}
         if booster is not value:
-            kept["fairway.params"] = plainjson.render(_params(value)).decode()
+            given = {name: param for name, param in params_of(value).items() if param is not None}
+            kept["fairway.params"] = plainjson.render(given).decode()
             wrapper = {"n_classes_": getattr(value, "n_classes_", None), "_estimator_type": getattr(value, "_estimator_type", "")}
             kept["fairway.wrapper"] = plainjson.render(wrapper).decode()
         copy = booster.copy()
@@ -49,10 +47,7 @@ class XgboostUbj:
         booster.set_attr(**{name: None for name in kept if name.startswith("fairway.")})
         if kind == "Booster" or wanted == "xgboost.Booster":
             return booster
-        cls = getattr(xgboost, kind, None)
-        if cls is None or not issubclass(cls, xgboost.XGBModel):
-            raise DefinitionError(f"xgboost {xgboost.__version__} has no {kind}", hint="read it with the version that wrote it")
-        made = cls(**plainjson.parse(kept.get("fairway.params", "{}")))
+        made = find_class(xgboost, kind, xgboost.XGBModel)(**plainjson.parse(kept.get("fairway.params", "{}")))
         made.load_model(bytearray(booster.save_raw("ubj")))
         return made
 
@@ -64,16 +59,3 @@ def _booster_of(value: Any) -> Any:
         return value.get_booster()
     except NotFittedError:
         raise DefinitionError(f"the {type(value).__name__} is not fitted yet", hint="call .fit(…) before returning it") from None
-
-
-def _params(value: Any) -> dict[str, Any]:
-    """The parameters that JSON can say; callbacks and functions only matter while training."""
-    kept: dict[str, Any] = {}
-    for name, param in value.get_params().items():
-        try:
-            plainjson.render(param)
-        except plainjson.NotJson:
-            continue
-        if param is not None:
-            kept[name] = param
-    return kept

@@ -5,15 +5,14 @@ from __future__ import annotations
 import itertools
 import queue
 import threading
-import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
 from multiprocessing import AuthenticationError
-from multiprocessing.connection import Client
 from typing import Any
 
 from fairway.errors import TaskFailed
+from fairway.train.beside.calls import reach
 from fairway.train.beside.wire import Sent, pickle_task
 
 _COME_S = 60.0
@@ -54,19 +53,14 @@ class Worker:
 
 
 def _connect(endpoint: str, key: str) -> Any:
-    """The worker may be a little later than we are. Raises TaskFailed."""
-    host, _, port = endpoint.rpartition(":")
-    until = time.monotonic() + _COME_S
-    while True:
-        try:
-            return Client((host.strip("[]"), int(port)), authkey=key.encode())
-        except AuthenticationError:
-            message = f"who listens at {endpoint} is no worker of this gang"
-            raise TaskFailed(message, hint="another program has taken the port; run it again") from None
-        except OSError as error:
-            if time.monotonic() > until:
-                raise TaskFailed(f"no joblib worker at {endpoint}: {error}", hint="its last lines are in the log of its rank") from None
-            time.sleep(0.05)
+    """Raises TaskFailed."""
+    try:
+        return reach(endpoint, key, _COME_S)
+    except AuthenticationError:
+        message = f"who listens at {endpoint} is no worker of this gang"
+        raise TaskFailed(message, hint="another program has taken the port; run it again") from None
+    except OSError as error:
+        raise TaskFailed(f"no joblib worker at {endpoint}: {error}", hint="its last lines are in the log of its rank") from None
 
 
 def _make_backend(workers: int, tasks: queue.SimpleQueue[Any]) -> type:

@@ -16,8 +16,10 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from multiprocessing import AuthenticationError
-from multiprocessing.connection import Client, Connection, Listener
+from multiprocessing.connection import Connection, Listener
 from typing import IO, Any, NoReturn
+
+from fairway.train.beside.calls import reach
 
 _COME_S = 120.0
 _LEAVE_S = 0.7
@@ -61,9 +63,10 @@ def _run_for(caller: Any) -> None:
             caller.send(message)
 
     try:
-        line: str = caller.recv()
+        line, folder = caller.recv()
     except (EOFError, OSError):
         return
+    _stand_in(folder)
     process = subprocess.Popen(
         ["sh", "-c", line], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
     )
@@ -75,6 +78,14 @@ def _run_for(caller: Any) -> None:
         thread.join()
     send("end", process.wait())
     caller.close()
+
+
+def _stand_in(folder: str) -> None:
+    """Programs that mpirun starts here name files of the folder that it is in itself: that name leads to ours."""
+    if not os.path.exists(folder):
+        with contextlib.suppress(OSError):
+            os.makedirs(os.path.dirname(folder), exist_ok=True)
+            os.symlink(os.getcwd(), folder)
 
 
 def _pump(pipe: IO[bytes], name: str, send: Any) -> None:
@@ -98,12 +109,12 @@ def rsh(host: str, words: Sequence[str], environ: Mapping[str, str]) -> int:
         print(f"fairway: no agent is known for {host}: there are {', '.join(agents)}", file=sys.stderr)
         return 255
     try:
-        agent = _connect(agents[host], environ["FAIRWAY_GANG_KEY"])
+        agent = reach(agents[host], environ["FAIRWAY_GANG_KEY"], _COME_S)
     except (AuthenticationError, OSError) as error:
         print(f"fairway: {host} has no agent of this gang at {agents[host]}: {error}", file=sys.stderr)
         return 255
     with agent:
-        agent.send(" ".join(words))
+        agent.send((" ".join(words), os.getcwd()))
         while True:
             try:
                 kind, value = agent.recv()
@@ -115,19 +126,6 @@ def rsh(host: str, words: Sequence[str], environ: Mapping[str, str]) -> int:
             stream = sys.stdout.buffer if kind == "out" else sys.stderr.buffer
             stream.write(value)
             stream.flush()
-
-
-def _connect(endpoint: str, key: str) -> Any:
-    """The agent may be a little later than we are."""
-    host, _, port = endpoint.rpartition(":")
-    until = time.monotonic() + _COME_S
-    while True:
-        try:
-            return Client((host.strip("[]"), int(port)), authkey=key.encode())
-        except OSError:
-            if time.monotonic() > until:
-                raise
-            time.sleep(0.1)
 
 
 def main(argv: Sequence[str]) -> int:

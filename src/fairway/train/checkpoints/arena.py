@@ -61,15 +61,16 @@ def copy_all(copies: Sequence[Copy]) -> None:
     total = sum(size for _, _, size in copies)
     threads = min(_THREADS, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
     if total < _ALONE_BYTES or threads < 2:
-        _copy(copies)
+        copy_one_by_one(copies)
         return
     shares = _shared_out(copies, min(_PIECE_BYTES, -(-total // threads)))
     with ThreadPoolExecutor(threads) as pool:
-        for _ in pool.map(_copy, shares):
+        for _ in pool.map(copy_one_by_one, shares):
             pass
 
 
-def _copy(copies: Sequence[Copy]) -> None:
+def copy_one_by_one(copies: Sequence[Copy]) -> None:
+    """Do all of them in this thread."""
     move = ctypes.memmove
     for target, source, size in copies:
         move(target, source, size)

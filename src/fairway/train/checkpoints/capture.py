@@ -3,35 +3,50 @@
 from __future__ import annotations
 
 import json
+import threading
 from typing import Any
 
 from fairway.errors import DefinitionError
 from fairway.spec.record import to_plain
 from fairway.step import plainjson
-from fairway.train.checkpoints.arena import Arena, Copy, copy_all
+from fairway.train.checkpoints.arena import Arena, Copy, copy_all, copy_one_by_one
 from fairway.train.checkpoints.places import find_path, names_of
 from fairway.train.checkpoints.tensors import Tensor, find_tensor
 
 FILE_BYTES = 256 << 20
 """A file takes no further tensor once it holds so much: several are checked, sent and fetched side by side."""
 _ALIGNED = 64
+_LATER_BYTES = 1 << 16  # what is smaller takes no time: so the buffers of a batch normalization, which a forward pass changes, are safe
 _encode = json.JSONEncoder(separators=(",", ":")).encode
 
 
 class Captured:
     """What a writer needs: `tree` (the bytes of tree.json) and `files`, each the header of a safetensors file and where in the arena its
-    data lies. `await_copies()` returns once the arena holds everything."""
+    data lies. `await_copies()` returns once the arena holds everything; what is to be copied `beside` the training it copies itself."""
 
     def __init__(self) -> None:
         self.tree = b""
         self.files: list[tuple[bytes, int, int]] = []
         self.size_bytes = 0
         self.events: list[Any] = []
+        self.beside: list[tuple[Copy, Tensor, int, str]] = []  # with the tensor's version when it was saved, and its name
+        self.copied = threading.Event()
 
     def await_copies(self) -> None:
-        """A CUDA device copies by itself."""
-        for event in self.events:
-            event.synchronize()
+        """A CUDA device copies by itself. Raises DefinitionError where the training has changed what was being copied."""
+        try:
+            for event in self.events:
+                event.synchronize()
+            copy_one_by_one([copy for copy, *_ in self.beside])
+            for _, tensor, version, name in self.beside:
+                if tensor.version() != version:
+                    raise DefinitionError(
+                        f"{name} was changed while it was copied",
+                        hint="call fw.checkpoint.copied() before what changes it, or save without beside=True",
+                    )
+        finally:
+            self.beside = []
+            self.copied.set()
 
 
 class Capture:
@@ -44,8 +59,11 @@ class Capture:
         self._seen: dict[Any, int] = {}
         self._alive: list[Any] = []  # an identity is an address: nothing may go before all are known
 
-    def run(self, arena: Arena) -> Captured:
-        """Raises DefinitionError, naming the place in the state, for what cannot be kept."""
+    def run(self, arena: Arena, *, beside: bool = False) -> Captured:
+        """`beside`: what can be copied later is not copied now.
+
+        Raises DefinitionError, naming the place in the state, for what cannot be kept.
+        """
         try:
             shape = plainjson.encode(self._state, self._leaf)
         except plainjson.NotJson as error:
@@ -54,7 +72,7 @@ class Capture:
             raise DefinitionError("the state contains itself or is nested too deeply to be kept", hint="keep a flatter structure") from None
         made = Captured()
         entries = self._lay_out(made)
-        self._copy(entries, arena, made)
+        self._copy(entries, arena, made, beside)
         made.tree = _encode({"values": entries}).encode() + b"\n" + plainjson.dump_plain(shape)
         return made
 
@@ -134,13 +152,18 @@ class Capture:
             taken.add(found[number])
         return found
 
-    def _copy(self, entries: list[dict[str, Any]], arena: Arena, made: Captured) -> None:
+    def _copy(self, entries: list[dict[str, Any]], arena: Arena, made: Captured, beside: bool) -> None:
         tensors = [(entries[number].pop("at"), value) for number, value in enumerate(self._values) if isinstance(value, Tensor)]
         devices = {tensor.device for _, tensor in tensors if tensor.device is not None}
         arena.ensure(made.size_bytes, pinned=bool(devices))
         copies: list[Copy] = []
-        for at, tensor in tensors:
-            copies += tensor.copy(arena.address + at, arena.view(at, tensor.size_bytes))
+        names = [entry["tensor"] for entry in entries if "tensor" in entry]
+        for (at, tensor), name in zip(tensors, names, strict=True):
+            wanted = tensor.copy(arena.address + at, arena.view(at, tensor.size_bytes))
+            if beside and tensor.size_bytes >= _LATER_BYTES:
+                made.beside += [(copy, tensor, tensor.version(), name) for copy in wanted]
+            else:
+                copies += wanted
         made.events = _mark(devices) if devices else []
         copy_all(copies)
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 import os
+import sys
 import threading
+import time
 import warnings
 from collections.abc import Mapping
 from contextlib import suppress
@@ -13,11 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from fairway.errors import DefinitionError, FairwayError, StoreUnavailable
+from fairway.spec.record import replace
 from fairway.step import artifacts, context, pulse
 from fairway.step.folder import FolderArtifactStore
 from fairway.step.saved import LAST, Manifest, Policy, Saved, best_of, find_saved
 from fairway.train.checkpoints.arena import Arena
 from fairway.train.checkpoints.capture import Capture, Captured
+from fairway.train.checkpoints.parts import GOOD, bring_all, check_others, check_part
 from fairway.train.checkpoints.reading import Damaged, read_part
 from fairway.train.checkpoints.writing import BLOBS, Job, clear, explain
 
@@ -57,25 +60,29 @@ class Task:
         self.step = -1
         self._count = self._first_count()
         self._thread: tuple[threading.Thread, Job] | None = None
+        self._captured: Captured | None = None
         self._error: FairwayError | None = None
 
     def _first_count(self) -> int:
         """Saves of this try by earlier processes (the run was resumed, or its agent started again on the same disk): what was complete
         before the attempt began, so that all its ranks see it alike, whenever they look."""
-        mine = (one for one in find_saved(self.root) if one.n == self.n and one.complete)
-        return max((one.count for one in mine if max(part.saved_at for part in one.manifests) <= self._began_at), default=0)
+        now = time.time()  # what seems to come from the future is older than a clock that was set back
+        mine = [one for one in find_saved(self.root) if one.n == self.n and one.complete]
+        whens = [(one.count, max(part.saved_at for part in one.manifests)) for one in mine]
+        return max((count for count, saved_at in whens if saved_at <= self._began_at or saved_at > now), default=0)
 
-    def save(self, step: int, state: Any, metrics: Mapping[str, Any], policy: Policy, *, sharded: bool, synced: bool) -> None:
-        """See `Checkpoints.save`."""
+    def save(self, state: Any, manifest: Manifest, *, synced: bool, beside: bool) -> None:
+        """See `Checkpoints.save`; the manifest without what is the task's."""
         self.settle()
         self._count += 1
-        if self.rank and not sharded:
+        if self.rank and not manifest.sharded:
             return
-        manifest = Manifest(step, self.n, self._count, self.rank, self.world_size, sharded, 0.0, dict(metrics), policy)
+        step = manifest.step
+        manifest = replace(manifest, n=self.n, count=self._count, rank=self.rank, world_size=self.world_size)
         job = Job(self.root, manifest, synced=synced)
         try:
             job.begin()
-            captured = Capture(state, lambda value: self._keep(value, job)).run(self.arena)
+            captured = Capture(state, lambda value: self._keep(value, job)).run(self.arena, beside=beside)
         except OSError as error:
             job.undo()
             raise explain(error, step, self.root) from error
@@ -86,6 +93,7 @@ class Task:
             self._write(job, captured)
             self._raise()
             return
+        self._captured = captured if captured.beside else None
         thread = threading.Thread(target=self._write_beside, args=(job, captured), name="fairway-checkpoint")
         self._thread = thread, job
         thread.start()
@@ -97,6 +105,13 @@ class Task:
 
     def _write_beside(self, job: Job, captured: Captured) -> None:
         """In a thread that takes the time which the training leaves."""
+        if captured.beside:  # for which the training may come to wait
+            try:
+                captured.await_copies()
+            except FairwayError as error:
+                self._error = error
+                job.undo()
+                return
         with suppress(OSError, AttributeError):  # a system whose threads have no priority of their own
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
         self._write(job, captured)
@@ -111,6 +126,13 @@ class Task:
             self._error = error
         except BaseException as error:  # noqa: BLE001 - raised where the next save begins
             self._error = StoreUnavailable(f"the checkpoint of step {job.manifest.step} cannot be written: {type(error).__name__}: {error}")
+
+    def await_copied(self) -> None:
+        """Until what is saved beside the training may be changed."""
+        captured, self._captured = self._captured, None
+        if captured is not None and not captured.copied.is_set():
+            with pulse.waiting("checkpoint"):
+                captured.copied.wait()
 
     def settle(self) -> None:
         """Wait for the save under way. Raises what went wrong with it."""
@@ -132,7 +154,7 @@ class Task:
 
     def forget_thread(self) -> None:
         """In a process forked from the one that saves: that one goes on with it."""
-        self._thread = self._error = None
+        self._thread = self._error = self._captured = None
         self.arena = Arena()
 
     def all(self, *, damaged: bool = False) -> list[Saved]:
@@ -167,13 +189,24 @@ class Task:
         """Raises Damaged; DefinitionError where parts of another world are asked for as one's own."""
         path, trust, first = f"{self.root}/{one.name}", context.is_trusted(), one.manifests[0]
         if parts == "all":
+            bring_all(self.root, one)
             return [read_part(path, part, self.scratch, trust=trust) for part in one.manifests]
         if first.sharded and first.world_size != self.world_size:
             raise DefinitionError(
                 f"the checkpoint of step {one.step} is in {first.world_size} parts, one a rank, and there are {self.world_size} ranks now",
                 hint='load(parts="all") gives the parts of all ranks as a list: put them together, and take what is this rank\'s',
             )
-        return read_part(path, one.manifests[self.rank if first.sharded else 0], self.scratch, trust=trust)
+        if not first.sharded:
+            return read_part(path, first, self.scratch, trust=trust)
+        mine = one.manifests[self.rank]
+        try:
+            value = read_part(path, mine, self.scratch, trust=trust)
+        except Damaged as why:
+            check_part(path, mine, self.n, str(why))
+            raise
+        check_part(path, mine, self.n, GOOD)
+        check_others(self.root, one, self.rank, self.n)
+        return value
 
 
 class Checkpoints:
@@ -188,9 +221,10 @@ class Checkpoints:
     """
 
     def __init__(self) -> None:
-        self._policy, self._synced = Policy(), False
+        self._policy, self._durability = Policy(), ""
         self._task: Task | None = None
         self._outside: Path | None = None
+        self._holds = False
 
     @property
     def dir(self) -> Path:
@@ -198,7 +232,7 @@ class Checkpoints:
         process."""
         now = context.context()
         if now.run:
-            folder = Path(now.checkpoints, now.run, hashlib.sha256(now.task.encode()).hexdigest()[:20])
+            folder = Path(now.folder)
         else:
             import tempfile
 
@@ -211,33 +245,52 @@ class Checkpoints:
         """The step of what `load` has given last; -1 if it gave the default."""
         return self._task.step if self._task is not None else -1
 
-    def keep(self, *, last: int = LAST, best: str | tuple[str, str] = "", best_count: int = 1, durability: str = "process") -> None:
+    def keep(self, *, last: int = LAST, best: str | tuple[str, str] = "", best_count: int = 1, durability: str = "") -> None:
         """Which checkpoints stay: the `last` ones and the `best_count` best by a metric, best=("auc", "max"). Holds for later saves.
 
-        `durability`: "power" writes each through to the disk, so that it survives a power cut; "process" survives the end of any process.
+        `durability`: "power" writes each through to the disk, so that it survives a power cut; "process" survives the end of any process;
+        "" is what the project's setting says.
         """
         name, mode = best if isinstance(best, tuple) else (best, "max")
         if mode not in ("max", "min"):
             raise DefinitionError(f'best is by "max" or "min", not {mode!r}', hint='write best=("auc", "max")')
         if isinstance(last, bool) or not isinstance(last, int) or last < 1 or best_count < 1:
             raise DefinitionError(f"last={last!r}, best_count={best_count!r}", hint="at least one is kept")
-        if durability not in ("process", "power"):
-            raise DefinitionError(f"unknown durability {durability!r}", hint='write "process" (the default) or "power"')
-        self._policy, self._synced = Policy(last, name, mode, best_count), durability == "power"
+        if durability not in ("", "process", "power"):
+            raise DefinitionError(f"unknown durability {durability!r}", hint='write "process" or "power"')
+        self._policy, self._durability = Policy(last, name, mode, best_count), durability
 
-    def save(self, step: int, state: Any, *, metrics: Mapping[str, Any] | None = None, sharded: bool = False) -> None:
+    def save(self, step: int, state: Any, *, metrics: Mapping[str, Any] | None = None, sharded: bool = False, beside: bool = False) -> None:
         """Keep `state` as of this moment; it may be changed as soon as this returns, while a thread writes the copy.
 
         One save is written at a time: another waits for the one before it, so that none is left out. What is small is written at once.
         `state`: dicts, lists, tuples, numbers, text, bytes; tensors of PyTorch, NumPy, JAX, TensorFlow; what a step may return. `metrics`:
-        by which `keep` finds the best. `sharded`: each rank gives its own part, and all parts are one checkpoint.
+        by which `keep` finds the best. `sharded`: each rank gives its own part, and all parts are one checkpoint. `beside`: return at once;
+        tensors are copied while the training goes on, and must not change before `copied` has returned, for which PyTorch's optimizers wait
+        by themselves. A PyTorch tensor that has changed nevertheless fails the save.
         Raises DefinitionError, naming the place, for what cannot be kept; StoreUnavailable if this save or the one before it failed.
         """
         if isinstance(step, bool) or not hasattr(step, "__index__") or step < 0:
             raise DefinitionError(f"the step must be a whole number from 0, not {step!r}", hint="write fw.checkpoint.save(step, state)")
         pulse.beat()
         with pulse.waiting("checkpoint"):
-            self._get().save(int(step.__index__()), state, _numbers(metrics or {}), self._policy, sharded=sharded, synced=self._synced)
+            synced = (self._durability or context.context().durability) == "power"
+            made = Manifest(int(step.__index__()), 0, 0, sharded=sharded, metrics=_numbers(metrics or {}), policy=self._policy)
+            self._get().save(state, made, synced=synced, beside=beside)
+        if beside:
+            self._hold_optimizers()
+
+    def copied(self, *_: Any) -> None:
+        """Until the tensors of a save with `beside=True` are copied, and may be changed."""
+        if self._task is not None:
+            self._task.await_copied()
+
+    def _hold_optimizers(self) -> None:
+        """PyTorch's wait for the copy before they change anything."""
+        optimizers: Any = sys.modules.get("torch.optim.optimizer")
+        if not self._holds and hasattr(optimizers, "register_optimizer_step_pre_hook"):
+            optimizers.register_optimizer_step_pre_hook(self.copied)
+            self._holds = True
 
     def load(self, default: Any = None, *, parts: str = "own") -> Any:
         """What the newest good checkpoint of this task holds, `default` if there is none; `step` says of which step it is.

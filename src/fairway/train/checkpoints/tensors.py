@@ -31,6 +31,7 @@ class Tensor:
         self.more = more
         self.identity: Any = None
         self.device: Any = None  # a CUDA device
+        self.version: Callable[[], int] = int  # another number once it has been changed, where its library counts that
         self.copy: Callable[[int, memoryview], list[Copy]] = lambda address, view: []
 
     @property
@@ -133,6 +134,8 @@ def _of_torch(value: Any, torch: Any) -> Tensor | None:
         more["requires_grad"] = True
     made = Tensor("torch", code, tuple(plain.shape), plain.numel() * plain.element_size(), plain.element_size(), more)
     made.device = plain.device if plain.is_cuda else None
+    if not value.is_inference():
+        made.version = lambda: value._version
     if made.size_bytes:
         made.identity = (str(plain.device), plain.data_ptr(), plain.stride(), tuple(plain.shape), name, type(value).__name__)
 

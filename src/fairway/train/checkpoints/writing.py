@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 
 from fairway.errors import StoreUnavailable
 from fairway.spec.record import replace
+from fairway.step.folder import write_through
 from fairway.step.saved import (
+    ELSEWHERE,
     Held,
     Manifest,
     Policy,
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
 _PIECE_BYTES = 16 << 20
 _SLACK = 2  # own parts kept beyond the policy where it cannot be seen which others are there
 TREE, BLOBS = "tree.json", "blobs"
+CHECKED = "checked-"
+"""Before the names of files in which ranks leave word of what they have found when they read a checkpoint."""
 
 
 class Job:
@@ -77,14 +81,21 @@ class Job:
 
     def _write_file(self, name: str, front: list[bytes], data: memoryview) -> Held:
         path = f"{self.path}/{name}"
-        with HashedFile(path) as file:
+        with self._open(path) as file:
             for part in front:
                 file.write(part)
             for start in range(0, len(data), _PIECE_BYTES):
                 self.written += file.write(data[start : start + _PIECE_BYTES])
         if self.synced:
-            _sync(path)
+            write_through(path)
         return Held(file.size_bytes, file.digest)
+
+    def _open(self, path: str) -> HashedFile:
+        try:
+            return HashedFile(path)
+        except FileNotFoundError:  # a rank that is far ahead has removed its part, and with it a folder that was empty
+            os.makedirs(self.path, exist_ok=True)
+            return HashedFile(path)
 
     def _find_blobs(self) -> dict[str, Held]:
         """What other serializers have written already."""
@@ -97,7 +108,7 @@ class Job:
             for name in names:
                 path = f"{folder}/{name}"
                 if self.synced:
-                    _sync(path)
+                    write_through(path)
                 found[os.path.relpath(path, self.path)] = Held(os.stat(path).st_size, hash_file(path))
         return found
 
@@ -109,11 +120,11 @@ class Job:
             if self.synced:
                 os.fsync(file.fileno())
         if self.synced:
-            _sync(self.path)
+            write_through(self.path)
         os.rename(f"{path}.part", path)
         if self.synced:
-            _sync(self.path)
-            _sync(self.root)
+            write_through(self.path)
+            write_through(self.root)
 
 
 def prefix_of(manifest: Manifest) -> str:
@@ -160,6 +171,9 @@ def _remove_saved(path: str, saved: Saved, mine: Manifest) -> None:
         for name in one.files:
             remove(f"{path}/{name}")
         remove(f"{path}/{prefix_of(one)}{BLOBS}")
+    for name in os.listdir(path) if os.path.isdir(path) else ():
+        if name.startswith(CHECKED) or name == ELSEWHERE:
+            remove(f"{path}/{name}")
     _remove_empty(path)
 
 
@@ -193,11 +207,3 @@ def _remove_empty(path: str) -> None:
         os.rmdir(path)
     except OSError:
         return
-
-
-def _sync(path: str) -> None:
-    file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(file)
-    finally:
-        os.close(file)

@@ -89,9 +89,11 @@ def check_gang(gang: Gang) -> None:
 
 
 def _meant(name: str) -> str:
-    """What people call a row otherwise."""
+    """What people call a row otherwise, or nearly so."""
+    from fairway.dsl.source import suggest
+
     row = OTHER_NAMES.get(name.lower().replace("_", "-"), "")
-    return f'. Write framework="{row}"' if row else ""
+    return f'. Write framework="{row}"' if row else f".{suggest(name, list(names()))}"
 
 
 def names() -> Sequence[str]:

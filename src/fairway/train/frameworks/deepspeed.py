@@ -10,6 +10,8 @@ from fairway.train.frameworks.launchers import first_of_replica, with_arguments
 from fairway.train.frameworks.plain import Plain
 from fairway.train.frameworks.torch import Torch
 
+HOSTS = "deepspeed-hosts"
+
 
 class DeepSpeed:
     """`deepspeed.init_distributed()` and `deepspeed.initialize(…)` need no argument. A command that is itself `deepspeed SCRIPT` is started
@@ -31,8 +33,9 @@ class DeepSpeed:
         }
 
     def files(self, place: Place, gang: Gang) -> Mapping[str, str]:
-        """The hostfile that every row gives."""
-        return Plain().files(place, gang)
+        """The hostfile that every row gives, and the launcher's, in which replicas that share a machine must not have one name."""
+        hosts = "".join(f"replica-{number} slots={gang.processes}\n" for number in range(place.replicas))
+        return {**Plain().files(place, gang), HOSTS: hosts}
 
     def command(self, place: Place, gang: Gang, argv: Sequence[str]) -> Sequence[str]:
         """Every rank runs it; of `deepspeed` one in each replica, which starts the ranks."""
@@ -40,8 +43,7 @@ class DeepSpeed:
             return Torch().command(place, gang, argv)
         wanted = {
             "--no_ssh": "",
-            "--num_nodes": str(place.replicas),
-            "--num_gpus": str(gang.processes),
+            "--hostfile": f"{place.folder}/{HOSTS}",
             "--node_rank": str(place.replica),
             "--master_addr": place.hosts[0],
             "--master_port": str(place.ports[0][0]),

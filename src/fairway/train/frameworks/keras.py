@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 from fairway.spec.gang import Gang, Place
 from fairway.train.frameworks.jax import Jax
@@ -49,11 +49,13 @@ class Keras:
 
     @contextmanager
     def around(self, place: Place, gang: Gang) -> Generator[None]:
-        """As PyTorch, where that is what computes."""
-        if gang.options.get("backend", "torch") == "torch":
-            with Torch().around(place, _plain(gang)):
-                yield
-        else:
+        """As PyTorch or TensorFlow, where that is what computes."""
+        backend, plain = gang.options.get("backend", ""), _plain(gang)
+        with ExitStack() as stack:
+            if backend in ("torch", ""):
+                stack.enter_context(Torch().around(place, plain))
+            if backend in ("tensorflow", ""):
+                stack.enter_context(TensorFlow().around(place, plain))
             yield
 
     def serves(self, place: Place, gang: Gang) -> bool:

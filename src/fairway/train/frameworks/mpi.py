@@ -14,7 +14,13 @@ from fairway.train.frameworks.plain import HOSTFILE, Plain
 _RANKS = ("OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK")
 _LAUNCHERS = ("mpirun", "mpiexec", "orterun", "prterun")
 _COUNTS = ("-n", "-np", "--np", "-c")
-_HERE = {"OMPI_MCA_btl": "^tcp,openib", "OMPI_MCA_oob_tcp_if_include": "lo", "PRTE_MCA_oob_tcp_if_include": "lo"}
+_HERE = {
+    "OMPI_MCA_pml": "ob1",
+    "OMPI_MCA_btl": "^tcp,openib,ofi",
+    "OMPI_MCA_oob_tcp_if_include": "lo",
+    "PRTE_MCA_oob_tcp_if_include": "lo",
+}
+"""Ranks of one machine talk by its memory, and listen nowhere."""
 _QUIET = {
     "OMPI_ALLOW_RUN_AS_ROOT": "1",
     "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
@@ -27,6 +33,7 @@ _QUIET = {
     "OMPI_MCA_btl_vader_single_copy_mechanism": "none",
     "OMPI_MCA_btl_base_warn_component_unused": "0",
     "OMPI_MCA_orte_base_help_aggregate": "1",
+    "OMPI_MCA_orte_tag_output": "1",
 }
 """A container is root, has fewer cores than ranks now and then, may not read another process's memory, and has no InfiniBand."""
 _HOROVODS = ("horovod.torch", "horovod.tensorflow", "horovod.mxnet")
@@ -40,6 +47,7 @@ class Mpi(Plain):
     title = "MPI"
     style = "launcher"
     source = "https://www.open-mpi.org/faq/?category=rsh"
+    tag = r"\[\d+,(?P<rank>\d+)\]<std(?:out|err|diag)>:"
     options: Mapping[str, str] = {"mpirun": 'the launcher, and words for it ("mpirun --report-bindings")'}
 
     def environment(self, place: Place, gang: Gang) -> Mapping[str, str]:
@@ -54,6 +62,7 @@ class Mpi(Plain):
         }
         if place.on_one_machine:
             return {**found, **_HERE}
+        # SHELL: mpirun asks which one a pod's user has, who is in no list of users
         agents = {host: place.endpoint(rank, 1) for rank, host in reversed(list(enumerate(place.hosts)))}
         return {
             **found,
@@ -62,6 +71,7 @@ class Mpi(Plain):
             "OMPI_MCA_orte_leave_session_attached": "1",
             "PRTE_MCA_plm_ssh_agent": _AGENT,
             "PRTE_MCA_plm_ssh_no_tree_spawn": "1",
+            "SHELL": "/bin/sh",
             "FAIRWAY_MPI_AGENTS": ",".join(f"{host}={agent}" for host, agent in sorted(agents.items())),
             "FAIRWAY_GANG_KEY": place.key,
         }

@@ -13,7 +13,7 @@ MACHINEFILE = "machinefile"
 class MXNet(Plain):
     """MXNet's parameter server (ps-lite): a scheduler, servers, workers.
 
-    With roles ({"scheduler": 1, "server": 1, "worker": 2}) every role is a rank. Without, all ranks are workers, a server runs beside each
+    With roles ({"worker": 2, "server": 1, "scheduler": 1}) every role is a rank. Without, all ranks are workers, a server runs beside each
     of them and the scheduler beside rank 0; the option `server` is their command line.
     """
 
@@ -44,10 +44,12 @@ class MXNet(Plain):
         return place.role in ("scheduler", "server")
 
     def check(self, gang: Gang) -> str:
-        """Roles are MXNet's, with one scheduler and at least one of the others."""
+        """Roles are MXNet's, with one scheduler and at least one of the others; the first rank is a worker."""
         roles = gang.roles
         if roles and (set(roles) != {"scheduler", "server", "worker"} or roles["scheduler"] != 1):
-            return 'its roles are {"scheduler": 1, "server": 1, "worker": 2}, or none'
+            return 'its roles are {"worker": 2, "server": 1, "scheduler": 1}, or none'
+        if roles and next(iter(roles)) != "worker":
+            return "the first role must be worker: the result of rank 0 is the step's, and the others never end by themselves"
         return ""
 
     def services(self, place: Place, gang: Gang) -> Sequence[Service]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
 
+from fairway.errors import TaskFailed
 from fairway.spec.gang import Gang, Place
 from fairway.train.frameworks.plain import Plain
 
@@ -40,6 +42,19 @@ class TensorFlow:
         """As it is: every rank runs it."""
         return argv
 
+    @contextmanager
+    def around(self, place: Place, gang: Gang) -> Generator[None]:
+        """What Keras cannot do is said in words."""
+        try:
+            yield
+        except Exception as error:
+            if not is_fit_of_keras(error):
+                raise
+            raise TaskFailed(
+                "Keras 3 cannot fit() a model under TensorFlow's MultiWorkerMirroredStrategy",
+                hint='train with strategy.run(), as docs/guides/distributed-training.md does, or with framework="keras", backend="jax"',
+            ) from error
+
     def serves(self, place: Place, gang: Gang) -> bool:
         """Those that wait for the coordinator in `Server.join()`, or evaluate what it leaves: they never end by themselves."""
         if place.role in ("ps", "evaluator"):
@@ -73,3 +88,17 @@ def render_config(place: Place) -> str:
 
 def _role(place: Place, rank: int) -> str:
     return (place.roles[rank] if place.roles else "") or "worker"
+
+
+def is_fit_of_keras(error: Exception) -> bool:
+    """Whether it comes out of TensorFlow or Keras, from where Keras trains by itself on the workers of a gang. (Keras hides its own frames
+    but for the one that hides them, which has the model among its arguments.)"""
+    trace, fits, module = error.__traceback__, False, ""
+    while trace is not None:
+        module, names = str(trace.tb_frame.f_globals.get("__name__", "")), trace.tb_frame.f_locals
+        if module.startswith("keras."):
+            for model in (names.get("self"), *names.get("args", ())[:1]):
+                strategy = type(getattr(model, "distribute_strategy", None)).__name__
+                fits = fits or "CollectiveAllReduce" in strategy or "MultiWorkerMirrored" in strategy
+        trace = trace.tb_next
+    return fits and module.partition(".")[0] in ("keras", "tensorflow")

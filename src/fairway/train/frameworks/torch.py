@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from fairway.spec.gang import Gang, Place
+from fairway.train.frameworks import torchwaits
 from fairway.train.frameworks.launchers import first_of_replica, runs_module
 from fairway.train.frameworks.plain import Plain
 
@@ -22,6 +23,7 @@ class Torch:
     name = "torch"
     title = "PyTorch"
     style = "ranks"
+    ahead = ("torch", "torch._dynamo")  # a second of every rank's first DistributedDataParallel, and all that loads late
     source = "https://docs.pytorch.org/docs/stable/elastic/run.html#environment-variables"
     options: Mapping[str, str] = {
         "backend": 'what `init_process_group()` takes where it is not told ("gloo", "nccl", "mpi"): else gloo for CPUs, nccl for GPUs',
@@ -68,7 +70,9 @@ class Torch:
 
     @contextmanager
     def around(self, place: Place, gang: Gang) -> Generator[None]:
-        """Threads as many as the rank has cores, and the backend that was asked for; a group that is left open is closed."""
+        """Threads as many as the rank has cores, and the backend that was asked for; a group that is left open is closed. What it
+        waits for other ranks is counted."""
+        torchwaits.watch()
         torch: Any = sys.modules.get("torch")
         if torch is not None:  # imported before this process was told OMP_NUM_THREADS
             torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", place.cpus)))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import copy
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +31,23 @@ def load_optuna(extra: str = "") -> Any:
     return optuna
 
 
+_OF_CODE = {
+    *("wrapped_pruner", "gamma", "weights", "categorical_distance_func", "mutation", "crossover", "constraints_func"),
+    *("elite_population_selection_strategy", "child_generation_strategy", "after_trial_strategy", "independent_sampler", "search_space"),
+    "seed",
+}
+
+
+def say_settings(made: Any, given: Iterable[str]) -> str:
+    """The settings there are of a class of Optuna's; the one that is meant by a wrong name first. What only code can give is left out."""
+    from difflib import get_close_matches
+    from inspect import signature
+
+    names = [name for name, one in signature(made).parameters.items() if one.kind != one.VAR_KEYWORD and name not in _OF_CODE]
+    meant = next((close for name in given if name not in names for close in get_close_matches(name, names, 1)), "")
+    return (f"Did you mean {meant}? " if meant else "") + f"its settings: {', '.join(names) or 'none'}"
+
+
 def make_distributions(space: Mapping[str, Mapping[str, Any]]) -> dict[str, BaseDistribution]:
     """The space in Optuna's words."""
     from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
@@ -46,14 +64,19 @@ def make_distributions(space: Mapping[str, Mapping[str, Any]]) -> dict[str, Base
 
 
 class Past:
-    """The trials so far, numbered as Optuna does: known ones of other runs first, `offset` of them, then those of this run."""
+    """The trials so far, numbered as Optuna does: known ones of other runs first, `offset` of them, then those of this run. Of a part of
+    them `first` is the number of its first."""
 
-    def __init__(self, directions: Sequence[str], distributions: Mapping[str, BaseDistribution]) -> None:
+    def __init__(self, directions: Sequence[str], distributions: Mapping[str, BaseDistribution], first: int = 0) -> None:
+        from optuna.trial import FrozenTrial, TrialState
+
+        self._make, self._states = FrozenTrial, TrialState
         self.directions = list(directions)
-        self.distributions = dict(distributions)
+        self.distributions = distributions
         self.trials: list[FrozenTrial] = []
         self.attrs: dict[str, Any] = {}
         self.offset = 0
+        self._first = first
 
     def add_known(self, prior: Sequence[Mapping[str, Any]]) -> None:
         """Trials of other runs, as far as they lie in the space."""
@@ -79,20 +102,18 @@ class Past:
         self.append(asked, status, entry.get("values", ()), entry.get("reports", ()), attrs)
 
     def append(self, params: Mapping[str, Any], status: str, values: Sequence[Any], reports: Sequence[Any], attrs: dict[str, Any]) -> None:
-        from optuna.trial import FrozenTrial, TrialState
-
-        state, told = TrialState.FAIL, None
+        state, told = self._states.FAIL, None
         whole = bool(values) and all(value is not None for value in values)
         if status == "succeeded" and whole:
-            state, told = TrialState.COMPLETE, list(values)
+            state, told = self._states.COMPLETE, list(values)
         elif status == "pruned":
-            state = TrialState.PRUNED
+            state = self._states.PRUNED
             told = list(values) if whole else [reports[-1][1]] if reports and len(self.directions) == 1 else None
         elif status == "running":
-            state = TrialState.RUNNING
-        number = len(self.trials)
+            state = self._states.RUNNING
+        number = self._first + len(self.trials)
         self.trials.append(
-            FrozenTrial(
+            self._make(
                 number=number,
                 state=state,
                 value=None,
@@ -107,6 +128,27 @@ class Past:
                 trial_id=number,
             )
         )
+
+    def attach(self, number: int, attrs: Mapping[str, Any]) -> None:
+        """More attributes of one trial; it may be others' too, so a copy is changed."""
+        trial = self.trials[number] = copy.copy(self.trials[number])
+        trial.system_attrs = {**trial.system_attrs, **attrs}
+
+    def note(self, number: int, said: Mapping[str, Any]) -> None:
+        """What a trial says of itself while it runs (a line of `live`), put into its place."""
+        states = self._states
+        while len(self.trials) <= number:
+            self.append({}, "running", (), (), {})
+        trial = self.trials[number]
+        if said.get("first"):
+            trial.intermediate_values, trial.system_attrs = {}, {}
+        if "step" in said:
+            trial.intermediate_values[int(said["step"])] = float(said["value"])
+        trial.system_attrs = {**trial.system_attrs, **said.get("attrs", {})}
+        if "end" in said:
+            trial.state = {"succeeded": states.COMPLETE, "pruned": states.PRUNED}.get(said["end"], states.FAIL)
+            if trial.state is states.COMPLETE:  # with what it reported last: the pruners look at reports only
+                trial.values = list(trial.intermediate_values.values())[-1:]
 
     def study(self, sampler: Any = None, pruner: Any = None) -> Study:
         """A study over these trials, changed by what is asked of it and kept nowhere."""

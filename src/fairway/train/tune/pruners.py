@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fairway.errors import ConfigError
 from fairway.spec.outcome import TrialNotes
 from fairway.spec.study import MOST_REPORTS, PRUNED
 from fairway.step.context import Skipped
-from fairway.train.tune.past import Past, load_optuna
+from fairway.train.tune.live import Live
+from fairway.train.tune.past import Past, load_optuna, say_settings
+
+if TYPE_CHECKING:
+    from fairway.spec.ports import StreamStore
 
 
 def make_pruner(settings: Mapping[str, Any]) -> Any:
@@ -19,44 +24,49 @@ def make_pruner(settings: Mapping[str, Any]) -> Any:
     optuna = load_optuna()
     warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
     pruners = optuna.pruners
-    more = {name: value for name, value in settings.items() if name != "kind"}
+    kinds: dict[str, tuple[Any, dict[str, Any]]] = {
+        "median": (pruners.MedianPruner, {}),
+        "percentile": (pruners.PercentilePruner, {"percentile": 25.0}),
+        "asha": (pruners.SuccessiveHalvingPruner, {}),
+        "hyperband": (pruners.HyperbandPruner, {}),
+        "patience": (pruners.PatientPruner, {"wrapped_pruner": None, "patience": 3}),
+    }
+    kind, more = settings["kind"], {name: value for name, value in settings.items() if name != "kind"}
+    if kind not in kinds:
+        raise ConfigError(f"there is no pruner {kind!r}")
+    made, usual = kinds[kind]
     try:
-        match settings["kind"]:
-            case "median":
-                return pruners.MedianPruner(**more)
-            case "percentile":
-                return pruners.PercentilePruner(**{"percentile": 25.0, **more})
-            case "asha":
-                return pruners.SuccessiveHalvingPruner(**more)
-            case "hyperband":
-                return pruners.HyperbandPruner(**more)
-            case "patience":
-                return pruners.PatientPruner(None, **{"patience": 3, **more})
-            case kind:
-                raise ConfigError(f"there is no pruner {kind!r}")
+        return made(**{**usual, **more})
     except (TypeError, ValueError) as error:
-        raise ConfigError(f"pruner {settings['kind']}: {error}", hint="its settings are those of Optuna's class") from None
+        raise ConfigError(f"pruner {kind}: {error}", hint=say_settings(made, more)) from None
 
 
 class Watch:
     """A trial while it runs: keeps what it reports of the first metric, and ends it when the pruner says so.
 
-    `trial` is what the engine tells it: its number, what was asked of the search (`told`), and the other trials, if there is a pruner.
+    `trial` is what the engine tells it: its number, what was asked of the search (`told`), and, if there is a pruner, how the other trials
+    have gone until it began (`trials`, as JSON) and the streams by which it hears of them from then on (see `live`).
     """
 
-    def __init__(self, trial: Mapping[str, Any]) -> None:
+    def __init__(self, trial: Mapping[str, Any], streams: StreamStore | None = None) -> None:
         self._told: Mapping[str, Any] = trial["told"]
         self._number: int = trial["number"]
-        self._others: Sequence[Mapping[str, Any]] = trial.get("trials", ())
-        metrics: Sequence[str] = self._told.get("metrics", ())
-        self._metric = metrics[0] if metrics else ""
+        self._others: str = trial.get("trials", "[]")
+        self._metrics: Sequence[str] = self._told.get("metrics", ())
+        self._metric = self._metrics[0] if self._metrics else ""
+        self._said: set[str] = set()
         self._reports: dict[int, float] = {}
         self._last: tuple[int, float] | None = None
         self._asked: Any = None
         self._past: Past | None = None
+        self._ended: set[int] = set()
+        self._live: Live | None = None
+        if streams is not None and "live" in trial:
+            self._live = Live(streams, self._number, trial["live"], trial.get("says", trial["live"]))
 
     def report(self, step: int | None, values: Mapping[str, Any]) -> None:
         """Called with each point that is logged. Raises Skipped when the trial promises too little."""
+        self._said.update(name for name in self._metrics if name in values)
         value = values.get(self._metric)
         if value is None or step is None:
             return
@@ -71,32 +81,56 @@ class Watch:
             raise Skipped(PRUNED)
 
     def _is_hopeless(self, step: int, value: float) -> bool:
+        first = self._past is None
+        past = self._past = self._past or self._make_past()
         if self._asked is None:
-            self._asked = self._ask()
+            self._asked = self._ask(past)
+        self._hear(past)
+        known = past.trials[self._number].system_attrs
         self._asked.report(value, step)
-        return bool(self._asked.should_prune())
+        hopeless = bool(self._asked.should_prune())
+        if self._live is not None:
+            attrs = past.trials[self._number].system_attrs
+            told = {"attrs": attrs} if attrs != known else {}
+            self._live.say({**({"first": True} if first else {}), "step": step, "value": value, **told})
+        return hopeless
 
-    def _ask(self) -> Any:
-        """This trial as Optuna's, the last of a study with all others."""
+    def _make_past(self) -> Past:
+        """A study with all others as they were; all have their own numbers, as some pruners go by them."""
+        past = Past(self._told["directions"], {})
+        others: Sequence[Mapping[str, Any]] = json.loads(self._others)
+        numbers = {entry["index"]: entry for entry in others}
+        for number in range(max([self._number, *numbers]) + 1):
+            known = numbers.get(number)
+            past.add({**known, "params": {}} if known is not None else {"status": "running", "params": {}})
+        self._ended = {number for number, entry in numbers.items() if entry["status"] != "running"}
+        return past
+
+    def _ask(self, past: Past) -> Any:
+        """This trial as Optuna's."""
         from optuna.trial import Trial
 
-        past = Past(self._told["directions"], {})
-        numbers = {entry["index"]: entry for entry in self._others}
-        for number in range(max([self._number, *numbers]) + 1):  # all have their own numbers: some pruners go by them
-            known = numbers.get(number)
-            running = {"status": "running", "params": {}}
-            past.add({**known, "params": {}} if known is not None else running)
-        study = past.study(pruner=make_pruner(self._told["pruner"]))
-        self._past = past
-        return Trial(study, self._number)
+        return Trial(past.study(pruner=make_pruner(self._told["pruner"])), self._number)
+
+    def _hear(self, past: Past) -> None:
+        """What trials that run beside this one, or have since it began, say of themselves."""
+        for said in self._live.hear() if self._live is not None else ():
+            if said["n"] not in self._ended:
+                past.note(said["n"], said)
+
+    def end(self, status: str) -> None:
+        """Tell the others how it has ended: "succeeded", "skipped" or "failed"."""
+        if self._live is not None and self._past is not None:
+            self._live.say({"end": "pruned" if status == "skipped" else status})
 
     def notes(self) -> TrialNotes | None:
-        """What it leaves for those after it; None if it reported nothing."""
-        if not self._reports:
+        """What it leaves for those after it; None if it said nothing of the metrics."""
+        if not self._said:
             return None
         points = sorted({**self._reports, **dict([self._last] if self._last else [])}.items())
         if len(points) > MOST_REPORTS:
             every = -(-len(points) // MOST_REPORTS)
             points = [point for n, point in enumerate(points) if n % every == 0 or n == len(points) - 1][-MOST_REPORTS:]
         attrs = dict(self._past.trials[self._number].system_attrs) if self._past is not None else {}
-        return TrialNotes(tuple((float(step), value) for step, value in points), attrs)
+        said = tuple(name for name in self._metrics if name in self._said)
+        return TrialNotes(tuple((float(step), value) for step, value in points), attrs, said)

@@ -7,7 +7,16 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from fairway.errors import ConfigError, UnsupportedError
-from fairway.train.tune.past import load_optuna
+from fairway.train.tune.past import load_optuna, say_settings
+
+_CLASSES = {
+    "tpe": "TPESampler",
+    "cmaes": "CmaEsSampler",
+    "random": "RandomSampler",
+    "grid": "GridSampler",
+    "qmc": "QMCSampler",
+    "nsga2": "NSGAIISampler",
+}
 
 
 def make_sampler(settings: Mapping[str, Any], seed: int, parallel: int) -> Any:
@@ -35,7 +44,8 @@ def make_sampler(settings: Mapping[str, Any], seed: int, parallel: int) -> Any:
             case kind:
                 raise ConfigError(f"there is no sampler {kind!r}")
     except (TypeError, ValueError) as error:
-        raise ConfigError(f"sampler {settings['kind']}: {error}", hint="its settings are those of Optuna's class") from None
+        made = getattr(samplers, _CLASSES[settings["kind"]])
+        raise ConfigError(f"sampler {settings['kind']}: {error}", hint=say_settings(made, more)) from None
 
 
 def _make_cmaes(samplers: Any, seed: int, more: Mapping[str, Any]) -> Any:

@@ -9,35 +9,52 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from fairway.dsl.search import MAX_FAILED
 from fairway.dsl.space import is_active
 from fairway.errors import UnsupportedError
 from fairway.spec.study import SAMPLER_STATE, SUGGESTION
-from fairway.step import context
-from fairway.train.tune.past import Past, load_optuna, make_distributions
+from fairway.step import artifacts, context
+from fairway.train.tune.choosing import find_failing, find_lacking
+from fairway.train.tune.past import Past, load_optuna
 from fairway.train.tune.pruners import make_pruner
 from fairway.train.tune.samplers import load_generators, make_sampler, save_generators
+from fairway.train.tune.shelf import shelf_of
 
+if TYPE_CHECKING:
+    from fairway.spec.attempt import AttemptSpec
+    from fairway.spec.ports import ArtifactStore
+
+_learned: set[str] = set()
 _MOVED = ("cma:", "sepcma:", "cmawm:")
 """Attributes so large (a whole optimizer) that only the newest that counts is remembered."""
 
 
-def suggest(history: Mapping[str, Any], search: Mapping[str, Any]) -> dict[str, Any]:
-    """Parameters for the next trial; None for one that is not active beside the others. Skips when the search's time is over."""
+def suggest(history: Mapping[str, Any], search: Mapping[str, Any], ended: Sequence[str] = ()) -> dict[str, Any]:
+    """Parameters for the next trial; None for one that is not active beside the others. Skips when the search's time is over. `ended` are
+    files of blocks of trials, `history` tells of all others.
+
+    Raises TaskFailed when the trials that have ended show that they do not give what was asked for."""
     _stop_in_time(search)
     load_optuna()
+    shelf = shelf_of(search)
+    blocks = [shelf.block(path) for path in ended]
+    if not any(block.well for block in blocks):
+        entries = [*(entry for block in blocks for entry in block.entries), *history["trials"]]
+        over = find_lacking(entries) or find_failing(entries, search.get("max_failed", MAX_FAILED))
+        if over is not None:  # nor will those to come be better
+            raise over
     space, parallel = search["space"], search.get("parallel", 1)
     sampler = make_sampler(search["sampler"], search.get("seed", 0), parallel)
     state = history.get("state") or {}
     if "generators" in state:
         load_generators(sampler, state["generators"])
-    distributions = make_distributions(space)
-    past = make_past(history["trials"], search, distributions)
+    past = shelf.past(history["trials"], blocks)
     past.attrs.update(state.get("attrs", {}))
     moved: dict[str, dict[str, Any]] = state.get("moved", {})
     for number, attrs in moved.items():
-        past.trials[int(number)].system_attrs.update(attrs)
+        past.attach(int(number), attrs)
     pruner = make_pruner(search["pruner"]) if search.get("pruner") else None  # of Hyperband each bracket is sampled by itself
     trial = past.study(sampler, pruner).ask()
     number = trial.number
@@ -69,15 +86,6 @@ def ask(trial: Any, space: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     return params
 
 
-def make_past(trials: Sequence[Mapping[str, Any]], search: Mapping[str, Any], distributions: Mapping[str, Any]) -> Past:
-    """The trials known beforehand, then those of this search."""
-    past = Past(search["directions"], distributions)
-    past.add_known(search.get("prior", ()))
-    for entry in trials:
-        past.add(entry)
-    return past
-
-
 def _keep(past: Past, moved: Mapping[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
     """Those of trials that have not ended, and of the newest that is complete: older ones nobody asks for."""
     from optuna.trial import TrialState
@@ -86,6 +94,21 @@ def _keep(past: Past, moved: Mapping[str, dict[str, Any]]) -> dict[str, dict[str
     done = [number for number in moved if past.trials[int(number)].state == TrialState.COMPLETE]
     newest = max(done, key=int, default="")
     return {**({newest: moved[newest]} if newest else {}), **open_}
+
+
+def learn(spec: AttemptSpec, store: ArtifactStore) -> bool:
+    """Called in the process from which attempts are forked, with one that was: make what it makes of the trials that have ended, so that
+    those to come find it made. True if anything was."""
+    given = {**spec.inputs, **spec.items[0].inputs}
+    ended, asked = (given[name].ref if name in given else None for name in ("ended", "search"))
+    if ended is None or asked is None or ended.format != "list" or ended.digest in _learned:
+        return False
+    _learned.clear()
+    _learned.add(ended.digest)
+    shelf = shelf_of(artifacts.load(asked, store, ""))
+    for path in artifacts.load(ended, store, "", wanted=artifacts.PATHS):
+        shelf.block(path)
+    return True
 
 
 def _stop_in_time(search: Mapping[str, Any]) -> None:

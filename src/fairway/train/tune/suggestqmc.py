@@ -5,9 +5,9 @@ from __future__ import annotations
 from contextlib import suppress
 from importlib import import_module
 
-from fairway.train.tune.suggesting import suggest
+from fairway.train.tune.suggesting import learn, suggest
 
 with suppress(ImportError):  # the step says what to install, when it runs
     import_module("scipy.stats.qmc")
 
-__all__ = ["suggest"]
+__all__ = ["learn", "suggest"]

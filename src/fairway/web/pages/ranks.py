@@ -10,27 +10,23 @@ from typing import Annotated, Any
 import msgspec
 from starlette.responses import Response
 
-from fairway.engine.gangview import RankNow, read_gang
-from fairway.engine.ranks import LEADER, merge, parse_lines, read_stacks, stream_of, world_size
-from fairway.engine.reading import LogLine
-from fairway.engine.story import AttemptStory, TaskStory
+from fairway.engine.gangview import RankNow, read_gang, spell_still
+from fairway.engine.ranks import read_stacks, world_size
+from fairway.engine.story import AttemptStory, TaskStory, plan_story, tell_story
 from fairway.spec.outcome import ErrorInfo
-from fairway.spec.ports import StreamStore
 from fairway.spec.query import RunQuery
 from fairway.spec.record import Record, record
-from fairway.web.curves import Curve
-from fairway.web.metrics import CurveReader, spell_curve
+from fairway.web.curves import downsample
+from fairway.web.mergedlog import RANKS_READ, read_merged
+from fairway.web.metrics import CurveReader
 from fairway.web.pages.page import Page, Visit
-from fairway.web.rankcurves import short, spell_ranks, uses_of
+from fairway.web.ports import Site
+from fairway.web.rankcurves import TRIES_MOST, read_lines, read_tries, short, spell_tries, uses_of
 from fairway.web.routes.runs import named_run
 
 RANKS_MOST = 4096
-RANKS_READ = 256
-"""Of a larger gang the first ones are looked at."""
 PAST_MOST = 5
 PAST_POINTS = 300
-_MERGED_BYTES = 2 << 20
-_TAIL_BYTES = 64 << 10
 _FIRST = re.compile(r"\brank (\d+) of \d+\b")
 Attempt = Annotated[str, msgspec.Meta(pattern="^[A-Za-z0-9._-]{1,128}$")]
 Ranks = Annotated[int, msgspec.Meta(ge=0, le=RANKS_MOST)]
@@ -53,10 +49,11 @@ class UseQuery(msgspec.Struct, kw_only=True):
 
 
 class MergedQuery(msgspec.Struct, kw_only=True):
-    """The last `last` lines of all ranks."""
+    """The last `last` lines of all ranks; of those from before the time `before`, if it is given."""
 
     attempt: Attempt
     ranks: Ranks = 0
+    before: Annotated[str, msgspec.Meta(max_length=40)] = ""
     last: Annotated[int, msgspec.Meta(ge=1, le=5000)] = 1000
 
 
@@ -73,10 +70,11 @@ async def read_panel(visit: Visit, run: str, story: TaskStory, attempt: AttemptS
     whole = world_size(story.step.gang)
     size = min(whole, RANKS_READ)
     streams = visit.site.services.streams
-    now = await asyncio.to_thread(read_gang, streams, run, attempt.id, size)
+    before = [one.id for one in story.attempts[: story.attempts.index(attempt)]]
+    now = await asyncio.to_thread(read_gang, streams, run, attempt.id, size, before=before, ended_well=attempt.status == "succeeded")
     stacks = await asyncio.to_thread(read_stacks, streams, run, attempt.id, range(size))
     rows = [RankRow(state_of(one, attempt.status, attempt.error, live), one) for one in now.ranks]
-    return {"now": now, "rows": rows, "stacks": stacks, "size": whole, "gang": story.step.gang}
+    return {"now": now, "rows": rows, "stacks": stacks, "spell_still": spell_still, "size": whole, "gang": story.step.gang}
 
 
 def state_of(one: RankNow, status: str, error: ErrorInfo | None, live: bool) -> str:
@@ -85,7 +83,7 @@ def state_of(one: RankNow, status: str, error: ErrorInfo | None, live: bool) -> 
         first = _FIRST.search(error.message)
         return "failed" if first is None or int(first[1]) == one.rank else "cancelled"
     if live:
-        return "running" if one.seen_at else "waiting"
+        return "succeeded" if one.ended else "running" if one.seen_at else "waiting"
     return "cancelled" if status in ("abandoned", "cancelled") else "succeeded"
 
 
@@ -93,25 +91,27 @@ async def send_curves(visit: Visit) -> Response:
     """Metrics of the attempt, by rank if it is a gang's, and those of the same task in runs before this one."""
     run = await named_run(visit)
     query: RankCurvesQuery = visit.query
-    found = await asyncio.to_thread(_read_curves, visit.site.curves, run, visit.path["attempt"], query)
+    attempts = await _tries_of(visit.site, run, query.task, visit.path["attempt"]) if query.task else [visit.path["attempt"]]
+    items = await asyncio.to_thread(_read_curves, visit.site.curves, run, attempts, query)
     past = await _read_past(visit, run, query) if query.past and query.task else []
-    for name, item in found["items"].items():
+    for name, item in items.items():
         item["past"] = [{"run": other, "points": curves[name]} for other, curves in past if name in curves]
-    return visit.json({**found, "items": [{"metric": name, **item} for name, item in found["items"].items()]})
+    by = "time" if query.by == "time" else "step"
+    return visit.json({"by": by, "items": [{"metric": name, **item} for name, item in items.items()]})
 
 
-def _read_curves(reader: CurveReader, run: str, attempt: str, query: RankCurvesQuery) -> dict[str, Any]:
-    items: dict[str, dict[str, Any]] = {}
-    read = [(rank, reader.read(run, attempt, rank)) for rank in range(min(max(query.ranks, 1), RANKS_READ))]
-    by_metric: dict[str, list[tuple[int, Curve]]] = {}
-    for rank, one in read:
-        for name, curve in list((one.by_time if query.by == "time" else one.by_step).items()):
-            by_metric.setdefault(name, []).append((rank, curve))
-    for name, curves in by_metric.items():
-        items[name] = spell_curve(curves[0][1], query.points)
-        if query.ranks:
-            items[name] |= spell_ranks(curves, query.points)
-    return {"by": "time" if query.by == "time" else "step", "began_at": read[0][1].began_at, "items": items}
+async def _tries_of(site: Site, run: str, task: str, until: str = "") -> list[str]:
+    """The task's attempts, the newest `TRIES_MOST` up to `until`."""
+    overview = await site.overviews.get(run)
+    if overview.find_slot(task) < 0:
+        return [until] if until else []
+    ids = [one.id for one in (await tell_story(site.services.journal, plan_story(overview, task))).attempts]
+    return ids[: ids.index(until) + 1][-TRIES_MOST:] if until in ids else [until] if until else ids[-TRIES_MOST:]
+
+
+def _read_curves(reader: CurveReader, run: str, attempts: Sequence[str], query: RankCurvesQuery) -> dict[str, dict[str, Any]]:
+    read = read_tries(reader, run, attempts, min(max(query.ranks, 1), RANKS_READ), query.by)
+    return {name: spell_tries(tries, query.points, reduced=query.ranks > 0, by=query.by) for name, tries in read.items()}
 
 
 async def _read_past(visit: Visit, run: str, query: RankCurvesQuery) -> list[tuple[str, dict[str, list[list[float]]]]]:
@@ -123,22 +123,15 @@ async def _read_past(visit: Visit, run: str, query: RankCurvesQuery) -> list[tup
     asked = RunQuery(pipelines=(summary.pipeline,), until=summary.started_at, limit=2 * query.past)
     found: list[tuple[str, dict[str, list[list[float]]]]] = []
     for other in (await site.sight.search(visit.identity, asked)).rows:
-        overview = await site.overviews.get(other.run)
-        slot = overview.find_slot(query.task)
-        attempt = overview.item(slot).attempt if slot >= 0 else ""
-        if not attempt or other.run == run:
+        attempts = await _tries_of(site, other.run, query.task) if other.run != run else []
+        ranks = min(query.ranks, RANKS_READ)
+        lines = await asyncio.to_thread(read_lines, site.curves, other.run, attempts, ranks, query.by) if attempts else {}
+        if not lines:
             continue
-        items = (await asyncio.to_thread(_read_curves, site.curves, other.run, attempt, query))["items"]
-        found.append((other.run, {name: _one_line(item) for name, item in items.items()}))
+        found.append((other.run, {name: short(downsample(points, PAST_POINTS)) for name, points in lines.items()}))
         if len(found) == query.past:
             break
     return found
-
-
-def _one_line(item: dict[str, Any]) -> list[list[float]]:
-    """Of a gang the mean over its ranks."""
-    points: list[list[float]] = [[at, mean] for at, mean, *_ in item.get("spread", ())] or short(item["points"])
-    return points[:: max(1, len(points) // PAST_POINTS)]
 
 
 async def send_use(visit: Visit) -> Response:
@@ -149,31 +142,14 @@ async def send_use(visit: Visit) -> Response:
 
 
 async def send_merged(visit: Visit) -> Response:
-    """The last lines of all ranks and their leader, in the order of their times: {"items": [[rank, at, text], …], "cut"}."""
+    """The last lines of all ranks and their leader, in the order of their times: {"items": [[rank, at, text], …], "cut", "since"}. What is
+    "cut" off is had with "before" as "since" was: all lines of that time are in one answer."""
     run = await named_run(visit)
     query: MergedQuery = visit.query
     streams = visit.site.services.streams
-    lines, cut = await asyncio.to_thread(read_merged, streams, f"{run}/{query.attempt}", query.ranks, query.last)
-    return visit.json({"items": [[line.rank, line.at, line.text] for line in lines], "cut": cut})
-
-
-def read_merged(streams: StreamStore, prefix: str, ranks: int, last: int) -> tuple[list[LogLine], bool]:
-    """The last lines, and whether there are more before them. No line is shown without all that other ranks wrote after it."""
-    tail = max(4096, min(_TAIL_BYTES, _MERGED_BYTES // (ranks + 1)))
-    parts: list[Sequence[LogLine]] = []
-    since, cut = "", False
-    for rank in range(LEADER, min(ranks, RANKS_READ)):
-        name = f"{prefix}/{stream_of('log', rank)}"
-        size = streams.size(name)
-        data = streams.read(name, max(0, size - tail))
-        if size > tail:
-            data, cut = data[data.find(b"\n") + 1 :], True
-        lines = parse_lines(data, "", "", rank)
-        if size > tail and lines:
-            since = max(since, lines[0].at)
-        parts.append(lines)
-    merged = [line for line in merge(parts) if line.at >= since or not line.at]
-    return merged[-last:], cut or len(merged) > last
+    lines, cut = await asyncio.to_thread(read_merged, streams, f"{run}/{query.attempt}", query.ranks, query.last, query.before)
+    since = next((line.at for line in lines if line.at), "")
+    return visit.json({"items": [[line.rank, line.at, line.text] for line in lines], "cut": cut and bool(since), "since": since})
 
 
 PAGES = (

@@ -26,9 +26,10 @@ from fairway.web.pages.ranks import read_panel
 from fairway.web.pages.runparts import read_step
 from fairway.web.pages.shell import spell_query
 from fairway.web.ports import Site
+from fairway.web.rankcurves import TRIES_MOST
 from fairway.web.routes.runs import named_run
 from fairway.web.stepcode import read_code
-from fairway.web.taskview import find_cause, own_frames, short_file, spell_command, view_attempt
+from fairway.web.taskview import find_cause, headline, own_frames, short_file, spell_command, view_attempt
 from fairway.web.usage import judge_memory, peak_of, read_usage, spell_usage
 
 TABS = (
@@ -121,6 +122,7 @@ class _Told:
             "cause": find_cause(story, state.run, interrupted=self.interrupted),
             "error": self.error,
             "frames": own_frames(self.error),
+            "headline": headline,
             "place_of": lambda frame: short_file(frame.file, roots),
             "live": self.live,
             "tabs": self.tabs,
@@ -179,9 +181,12 @@ async def _read_tab(visit: Visit, told: _Told) -> dict[str, Any]:
     if told.tab == "ranks" and chosen is not None:
         return await read_panel(visit, run, told.story, chosen, told.live and chosen is told.story.attempts[-1])
     if told.tab == "metrics" and chosen is not None:
-        curves = await asyncio.to_thread(visit.site.curves.read, run, chosen.id)
-        last = {name: curve.points()[-1][1] for name, curve in curves.by_step.items() if curve.count}
-        return {"names": list(curves.by_step), "last": {**last, **chosen.metrics}}
+        last: dict[str, float] = {}
+        attempts = told.story.attempts[: told.story.attempts.index(chosen) + 1]
+        for attempt in attempts[-TRIES_MOST:]:
+            curves = await asyncio.to_thread(visit.site.curves.read, run, attempt.id)
+            last |= {name: curve.points()[-1][1] for name, curve in curves.by_step.items() if curve.count}
+        return {"names": list(last), "last": {**last, **chosen.metrics}, "tries": len(attempts)}
     if told.tab == "resources" and chosen is not None:
         series = await asyncio.to_thread(read_usage, services.streams, run, chosen.id)
         peak = peak_of(series, chosen.usage)

@@ -41,7 +41,7 @@ def spell_duration(seconds: float | None) -> str:
 def spell_size(size_bytes: float) -> str:
     """ "512 B", "3.4 kB", "1.2 GB": powers of a thousand."""
     size = float(size_bytes)
-    if size < 1000:
+    if size < 999.5:
         return f"{size:.0f} B"
     units = ["kB", "MB", "GB", "TB", "PB"]
     size /= 1000

@@ -7,7 +7,7 @@ from typing import Any
 
 from starlette.responses import Response
 
-from fairway.engine.client import status_of
+from fairway.engine.nodecolumns import worst_status
 from fairway.engine.overview import Overview, as_error
 from fairway.engine.query import parse_query, parse_sort
 from fairway.errors import ConfigError, ConflictError, NotFoundError
@@ -230,7 +230,7 @@ def _steps(overview: Overview) -> list[dict[str, Any]]:
             if node.started_at and (not row["started_at"] or node.started_at < row["started_at"]):
                 row["started_at"] = node.started_at
             row["ended_at"] = max(row["ended_at"], node.ended_at)
-    return [{**row, "status": status_of(row["counts"])} for row in found.values()]
+    return [{**row, "status": worst_status(row["counts"])} for row in found.values()]
 
 
 def _read_query(asked: RunsQuery, now: float) -> RunQuery | None:

@@ -90,6 +90,10 @@ function metricOptions(item, asked) {
   const { log, x } = asked;
   const options = lineOptions(item.spread?.length ? item.spread.map(([at, mean]) => [at, mean]) : item.points, asked);
   const shown = (points) => (log ? points.filter((point) => point[1] > 0) : points);
+  const [series] = options.series;
+  if (item.restarts?.length) {
+    series.markLine = { silent: true, symbol: "none", label: { formatter: "restart", position: "insideEndTop", color: token("--ink-3"), fontSize: 11 }, lineStyle: { color: token("--line-strong"), type: "dashed" }, data: item.restarts.map(([at]) => ({ xAxis: at })) };
+  }
   const past = (item.past ?? []).map(({ run, points }) => ({
     name: `run ${run.slice(run.lastIndexOf("-") + 1)}`, type: "line", data: shown(points), showSymbol: points.length < 2, symbolSize: 4, silent: true, z: 1, lineStyle: { width: 1.25, type: [4, 3], opacity: 0.75 }, itemStyle: { color: token("--line-strong") },
   }));

@@ -7,7 +7,7 @@ const MOST_CURVES = 200;
 /**
  * @typedef {{number: number, state: string, values: number[], params: Object<string, number|string>, reports: number[][], task: string, took: number, error?: string}} Trial
  * @typedef {{name: string, kind: "number"|"choice", log?: boolean, whole?: boolean, choices?: string[]}} Param
- * @typedef {{name: string, metrics: string[], directions: string[], params: Param[], trials: Trial[], best: number[], asked: number, importance: Object<string, Object<string, number>>}} Study
+ * @typedef {{name: string, metrics: string[], directions: string[], params: Param[], trials: Trial[], best: number[], asked: number, fewest: number, importance: Object<string, Object<string, number>>}} Study
  * @typedef {{token: (name: string) => string, palette: () => string[]}} Look
  */
 
@@ -51,9 +51,11 @@ const brief = (value) => (typeof value === "number" ? String(Number(value.toPrec
 
 /** All trials in their order, and the best value until each. */
 export function historyOptions(study, metric, look) {
-  const at = (trial) => ({ value: [trial.number, trial.values[metric]], trial: trial.number });
+  const pruned = prunedOf(study, metric);
+  const range = rangeOf(study, metric, pruned);
+  const held = hold(range);
+  const at = (trial) => ({ value: [trial.number, held(trial.values[metric])], trial: trial.number, ...edge(trial.values[metric], range) });
   const whole = complete(study, metric);
-  const pruned = study.trials.filter((trial) => trial.state === "pruned" && Number.isFinite(trial.values[metric]));
   const failed = study.trials.filter((trial) => trial.state === "failed");
   const many = whole.length > 300;
   const known = new Map(study.trials.map((trial) => [trial.number, trial]));
@@ -67,7 +69,7 @@ export function historyOptions(study, metric, look) {
       { name: "complete", type: "scatter", data: whole.map(at), symbolSize: many ? 4 : 7, itemStyle: { color: look.token("--series-1"), opacity: many ? 0.55 : 0.85 } },
       ...(pruned.length ? [{ name: "pruned", type: "scatter", data: pruned.map(at), symbolSize: many ? 4 : 6, itemStyle: { color: "transparent", borderColor: look.token("--series-8"), borderWidth: 1.3 } }] : []),
       ...(failed.length ? [{ name: "failed", type: "scatter", yAxisIndex: 1, symbol: "triangle", symbolSize: 7, itemStyle: { color: look.token("--bad-fill") }, data: failed.map((trial) => ({ value: [trial.number, 0.015], trial: trial.number })) }] : []),
-      { name: "best so far", type: "line", step: "end", showSymbol: false, data: bestSoFar(study, metric), lineStyle: { width: 2 }, itemStyle: { color: look.token("--series-2") }, z: 3 },
+      { name: "best so far", type: "line", step: "end", showSymbol: false, data: bestSoFar(study, metric).map(([number, value]) => [number, held(value)]), lineStyle: { width: 2 }, itemStyle: { color: look.token("--series-2") }, z: 3 },
     ],
   };
 }
@@ -100,6 +102,38 @@ export function usualRange(values, direction) {
   return low < high ? [low, high] : [low - 0.5, high + 0.5];
 }
 
+/** From where to where values are drawn, and `others` with them: all, but for far ends of the worse side, which are drawn at the edge. */
+export function shownRange(values, direction, others = []) {
+  if (!values.length) return [-Infinity, Infinity];
+  const [low, high] = usualRange(values, direction);
+  const [least, most] = [...values, ...others].reduce(([a, b], value) => [Math.min(a, value), Math.max(b, value)], [Infinity, -Infinity]);
+  const far = 4 * (high - low);
+  if (direction === "max") return [low - least > far ? low - (high - low) / 2 : least, most];
+  return [least, most - high > far ? high + (high - low) / 2 : most];
+}
+
+const prunedOf = (study, metric) => study.trials.filter((trial) => trial.state === "pruned" && Number.isFinite(trial.values[metric]));
+const rangeOf = (study, metric, others = []) => shownRange(complete(study, metric).map((trial) => trial.values[metric]), study.directions[metric], others.map((trial) => trial.values[metric]));
+const hold = ([low, high]) => (value) => Math.max(low, Math.min(high, value));
+
+/** The trial's value of a metric as it is drawn, given what all complete ones have. */
+const drawn = (study, metric) => hold(rangeOf(study, metric));
+
+/** How a value beyond the range is marked: by an arrow to where it lies. `turn`: up is that way. */
+function edge(value, [low, high], turn = 0) {
+  if (value >= low && value <= high) return {};
+  return { symbol: "triangle", symbolSize: 9, symbolRotate: turn + (value < low ? 180 : 0) };
+}
+
+/** What the arrows of the history say; "" where there are none. */
+export function beyondNote(study, metric) {
+  const pruned = prunedOf(study, metric);
+  const [low, high] = rangeOf(study, metric, pruned);
+  const values = [...complete(study, metric), ...pruned].map((trial) => trial.values[metric]);
+  if (values.some((value) => value < low)) return "▼ further down than is drawn";
+  return values.some((value) => value > high) ? "▲ further up than is drawn" : "";
+}
+
 /** A line for each complete trial through its parameters to its value; all metrics have an axis. */
 export function parallelOptions(study, metric, look) {
   const trials = complete(study, metric);
@@ -113,6 +147,7 @@ export function parallelOptions(study, metric, look) {
     ? { ...named(param.name, dim), type: "category", data: param.choices, axisLabel: { ...label, formatter: (text) => (text.length > 11 ? `${text.slice(0, 10)}…` : text) } }
     : { ...named(param.name, dim), type: param.log ? "log" : "value", scale: true, ...(param.log ? { min: "dataMin", max: "dataMax", axisLabel: { ...label, formatter: brief } } : {}) }));
   study.metrics.forEach((name, n) => axes.push({ ...named(name, params.length + n), type: "value", scale: true, ...(study.directions[n] === "min" ? { inverse: true, nameLocation: "start" } : {}) }));
+  const held = study.metrics.map((_, n) => drawn(study, n));
   const line = { width: trials.length > 100 ? 1 : 1.6, opacity: Math.max(0.12, Math.min(0.75, 60 / Math.max(trials.length, 1))) };
   return {
     parallel: { left: 40, right: 56, top: 40, bottom: 20, parallelAxisDefault: { areaSelectStyle: { width: 18, color: look.token("--accent"), opacity: 0.2 }, axisLine: { lineStyle: { color: look.token("--line-strong") } }, nameGap: 14 } },
@@ -120,7 +155,7 @@ export function parallelOptions(study, metric, look) {
     legend: { show: false },
     tooltip: { trigger: "item" },
     visualMap: { show: false, dimension: params.length + metric, min: low, max: high, inRange: { color: scale(study, metric, look) } },
-    series: [{ type: "parallel", lineStyle: line, inactiveOpacity: 0.02, activeOpacity: 1, data: trials.map((trial) => [...params.map(({ name }) => trial.params[name] ?? NaN), ...trial.values]) }],
+    series: [{ type: "parallel", lineStyle: line, inactiveOpacity: 0.02, activeOpacity: 1, data: trials.map((trial) => [...params.map(({ name }) => trial.params[name] ?? NaN), ...trial.values.map((value, n) => held[n](value))]) }],
   };
 }
 
@@ -166,7 +201,8 @@ export function contourOptions(study, metric, [first, second], look) {
   const trials = complete(study, metric).filter((trial) => params.every((param) => param && trial.params[param.name] !== undefined));
   const axes = params.map((param) => contourAxis(param, trials));
   const places = trials.map((trial) => axes.map((axis, n) => axis.at(trial.params[params[n].name])));
-  const values = trials.map((trial) => trial.values[metric]);
+  const held = drawn(study, metric);
+  const values = trials.map((trial) => held(trial.values[metric]));
   const cells = contourCells(places.map(([x]) => x), places.map(([, y]) => y), values, axes[0].cells, axes[1].cells);
   const [low, high] = usualRange(values, study.directions[metric]);
   const known = new Map(study.trials.map((trial) => [trial.number, trial]));
@@ -197,7 +233,9 @@ export function paretoOptions(study, [first, second], look) {
   const trials = study.trials.filter((trial) => trial.state === "complete" && trial.values.length === study.metrics.length);
   const best = new Set(study.best);
   const front = trials.filter((trial) => best.has(trial.number)).sort((a, b) => a.values[first] - b.values[first]);
-  const spot = (trial) => ({ value: [trial.values[first], trial.values[second]], trial: trial.number });
+  const ranges = [first, second].map((metric) => rangeOf(study, metric));
+  const [across, up] = ranges.map(hold);
+  const spot = (trial) => ({ value: [across(trial.values[first]), up(trial.values[second])], trial: trial.number, ...edge(trial.values[first], ranges[0], -90), ...edge(trial.values[second], ranges[1]) });
   const known = new Map(study.trials.map((trial) => [trial.number, trial]));
   const arrow = (n) => `${study.metrics[n]} (${study.directions[n] === "max" ? "more" : "less"} is better)`;
   return {
@@ -213,11 +251,25 @@ export function paretoOptions(study, [first, second], look) {
   };
 }
 
-/** What trials reported while they ran: the best thick, pruned ones dashed. */
-export function curvesOptions(study, look) {
+/** Trials whose curves are drawn, the best among them, and where the axis ends before they do. */
+function shownCurves(study) {
   const best = new Set(study.best);
   const all = study.trials.filter((trial) => trial.reports.length);
   const shown = [...all.slice(-MOST_CURVES), ...all.slice(0, -MOST_CURVES).filter((trial) => best.has(trial.number))];
+  const values = shown.flatMap((trial) => trial.reports.map(([, value]) => value)).filter(Number.isFinite);
+  const [low, high] = shownRange(values, study.directions[0]);
+  return { best, shown, cut: { ...(values.some((value) => value < low) ? { min: low } : {}), ...(values.some((value) => value > high) ? { max: high } : {}) } };
+}
+
+/** What the curves leave out; "" if they do not. */
+export function cutNote(study) {
+  const { cut } = shownCurves(study);
+  return "min" in cut ? `cut off below ${spell(cut.min)}` : "max" in cut ? `cut off above ${spell(cut.max)}` : "";
+}
+
+/** What trials reported while they ran: the best thick, pruned ones dashed. */
+export function curvesOptions(study, look) {
+  const { best, shown, cut } = shownCurves(study);
   const known = new Map(shown.map((trial) => [`trial ${trial.number}`, trial]));
   const style = (trial) => {
     if (best.has(trial.number)) return [look.token("--series-2"), { width: 2.5 }, 4];
@@ -229,7 +281,7 @@ export function curvesOptions(study, look) {
     legend: { show: false },
     tooltip: { trigger: "item", formatter: ({ seriesName, value }) => `${describe(study, known.get(seriesName))}\nat ${spell(value[0])}: ${spell(value[1])}` },
     xAxis: { type: "value", min: "dataMin", max: "dataMax", nameGap: 24, splitLine: { show: false }, ...axisName("step", look) },
-    yAxis: { type: "value", scale: true, axisLabel: { formatter: spell } },
+    yAxis: { type: "value", scale: true, ...cut, axisLabel: { formatter: spell, showMinLabel: !("min" in cut), showMaxLabel: !("max" in cut) } },
     series: shown.map((trial) => {
       const [color, lineStyle, z] = style(trial);
       return { name: `trial ${trial.number}`, type: "line", data: trial.reports, showSymbol: trial.reports.length < 2, symbolSize: 4, triggerLineEvent: true, itemStyle: { color }, lineStyle, z };

@@ -1,5 +1,5 @@
 // A search on a page: facts, pictures, the table of trials. The same for the dashboard and for a report that is one file: `host` draws charts.
-import { complete, contourOptions, curvesOptions, historyOptions, importanceOptions, paretoOptions, parallelOptions, spell } from "./tune-charts.js";
+import { beyondNote, complete, contourOptions, curvesOptions, cutNote, historyOptions, importanceOptions, paretoOptions, parallelOptions, spell } from "./tune-charts.js";
 
 const ROWS = 100;
 const STATES = ["complete", "running", "pruned", "failed", "cancelled", "waiting"];
@@ -78,36 +78,59 @@ class StudyView {
     const { look } = this.host;
     const whole = complete(study, metric);
     const numbers = study.params.length;
-    this.figure("history", "History", study.metrics[metric], whole.length || study.trials.some((trial) => trial.state === "failed" || trial.values.length), () => historyOptions(study, metric, look), study.metrics.length > 1 ? "" : "wide");
+    const note = [study.metrics[metric], beyondNote(study, metric)].filter(Boolean).join("  ·  ");
+    this.figure("history", "History", note, whole.length || study.trials.some((trial) => trial.state === "failed" || trial.values.length), () => historyOptions(study, metric, look), study.metrics.length > 1 ? "" : "wide");
     this.figure("pareto", "Pareto front", "What can be had of one metric for the other.", study.metrics.length > 1 && whole.length > 1, () => paretoOptions(study, [metric, metric === 0 ? 1 : 0], look));
     const shares = Object.keys(study.importance[study.metrics[metric]] ?? {}).length;
-    this.figure("importance", "Importance", "How differently the best quarter of the trials chose each parameter (PED-ANOVA).", shares > 0, () => importanceOptions(study, metric, look));
-    this.figure("contour", "Contour", "", numbers > 1 && whole.length > 2, () => contourOptions(study, metric, this.chosenPair(), look));
+    const beside = numbers > 1 && whole.length > 2; // the contour, which else would stand beside nothing
+    const why = whole.length < study.fewest ? `Told from ${study.fewest} complete trials on; there ${whole.length === 1 ? "is" : "are"} ${whole.length}.` : "The best trials chose their parameters as all others did: none of them stands out.";
+    this.figure("importance", "Importance", "How differently the best quarter of the trials chose each parameter (PED-ANOVA).", shares > 0 || beside, shares ? () => importanceOptions(study, metric, look) : why);
+    this.figure("contour", "Contour", "", beside, () => contourOptions(study, metric, this.chosenPair(), look));
     this.figure("parallel", "Parallel coordinates", "Drag along an axis to choose a range.", numbers > 0 && whole.length > 1, () => parallelOptions(study, metric, look), "wide");
-    this.figure("curves", "While they ran", study.metrics[0], study.trials.some((trial) => trial.reports.length > 1), () => curvesOptions(study, look), "wide");
+    this.figure("curves", "While they ran", [study.metrics[0], cutNote(study)].filter(Boolean).join("  ·  "), study.trials.some((trial) => trial.reports.length > 1), () => curvesOptions(study, look), "wide");
     if (!this.figures.size) this.charts.replaceChildren(make("p", { class: "nothing quiet" }, study.trials.length ? "Pictures appear when the first trials are complete." : "No trial has begun yet."));
     else this.charts.querySelector(".nothing")?.remove();
+    this.fillRows();
   }
 
+  /** A picture of half a row that has none beside it gets the whole row. */
+  fillRows() {
+    const alone = new Set();
+    let open = null;
+    for (const one of this.figures.size ? this.charts.children : []) {
+      if (!one.classList.contains("wide")) open = open ? null : one;
+      else if (open) open = void alone.add(open);
+    }
+    if (open) alone.add(open);
+    for (const one of this.charts.children) one.classList.toggle("alone", alone.has(one));
+  }
+
+  /** `options` makes those of a chart; a text stands in its place. */
   figure(key, title, note, wanted, options, width = "") {
     let known = this.figures.get(key);
-    if (!wanted) {
-      if (known) {
-        this.host.dropChart?.(known.querySelector(".chart"));
-        known.remove();
-        this.figures.delete(key);
-      }
-      return;
+    const text = typeof options === "string" ? options : "";
+    if (known && (!wanted || (known.querySelector(".chart") === null) !== Boolean(text))) {
+      const drawn = known.querySelector(".chart");
+      if (drawn) this.host.dropChart?.(drawn);
+      known.remove();
+      this.figures.delete(key);
+      known = null;
     }
-    if (known && key === "history") known.querySelector(".small").textContent = note;
+    if (!wanted) return;
+    if (known && (key === "history" || key === "curves")) known.querySelector(".small").textContent = note;
     if (!known) {
       const head = make("figcaption", {}, make("span", { class: "tune-title" }, title), note ? make("span", { class: "small quiet" }, note) : null);
       if (key === "contour") head.append(this.pairTools());
-      known = make("figure", { class: `tune-figure ${width}`, "data-plot": key }, head, make("div", { class: "chart" }));
+      known = make("figure", { class: `tune-figure ${width}`, "data-plot": key }, head, text ? make("p", { class: "tune-none quiet" }) : make("div", { class: "chart" }));
+      if (key === "parallel") known.tabIndex = 0; // it scrolls sideways where it has no room: by the keyboard, too
       this.figures.set(key, known);
       this.charts.append(known);
       const order = ["history", "pareto", "importance", "contour", "parallel", "curves"];
       this.charts.append(...order.map((one) => this.figures.get(one)).filter(Boolean));
+    }
+    if (text) {
+      known.querySelector(".tune-none").textContent = text;
+      return;
     }
     this.host.chart(known.querySelector(".chart"), options, (instance) => {
       instance.off("click");

@@ -8,6 +8,8 @@ from fairway.spec.outcome import ErrorInfo
 from fairway.spec.resources import Retry
 
 NEVER = frozenset({"cancelled", "abandoned", "definition"})
+RESIZED = "FW-RESIZED"
+"""The code of the error with which an attempt is ended to go on with more replicas: nothing went wrong, so it counts for nothing."""
 
 
 def may_retry(policy: Retry, error: ErrorInfo, tried: int, lost: int) -> bool:
