@@ -8,6 +8,7 @@ from pathlib import Path
 from click.testing import CliRunner
 
 from fairway.cli.app import app
+from fairway.engine.client import Run
 from fairway.errors import ConflictError
 from fairway.spec.event import RunStarted
 from fairway.spec.ports import run_now
@@ -78,6 +79,28 @@ def test_cancel_of_a_run_that_nobody_drives_says_so(shop: Shop) -> None:
     result = shop.ask("cancel")
     assert isinstance(result.exception, ConflictError)
     assert "fairway resume" in result.exception.hint
+
+
+def test_a_run_that_was_left_is_told_from_one_that_runs(shop: Shop) -> None:
+    leave_running(shop)
+    workspace = shop.workspace
+    mark = LiveMark(Path(workspace.project.home) / "locks", SECOND_RUN)
+    try:
+        assert not workspace.is_left(SECOND_RUN)
+        assert shop.ask_json("runs")[0]["status"] == shop.ask_json("show")["status"] == "running"
+    finally:
+        mark.close()
+    assert workspace.is_left(SECOND_RUN)
+    assert shop.ask_json("runs")[0]["status"] == shop.ask_json("show")["status"] == "interrupted"
+    run = Run(workspace, SECOND_RUN)
+    assert run.status == run.wait() == "interrupted", "nobody waits for what will not come"
+    shop.ask("archive", SECOND_RUN)
+    assert shop.ask_json("gc", "--archived", "--dry-run")["runs"] == [SECOND_RUN]
+
+
+def test_a_run_that_has_ended_was_not_left(shop_with_run: Shop) -> None:
+    assert not shop_with_run.workspace.is_left(FIRST_RUN)
+    assert not shop_with_run.workspace.is_left("no-such-run")
 
 
 def test_cancel_of_a_run_that_has_ended_is_no_error(shop_with_run: Shop) -> None:

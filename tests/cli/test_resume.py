@@ -393,7 +393,7 @@ def test_a_run_whose_driver_was_killed_goes_on_where_it_was(project: Project, ga
     running.end()
     gate.open()
     run = project.last()
-    assert run.status == "running"
+    assert run.status == "interrupted"
     with gate.opening():
         resume(project)
     assert run.status == "succeeded"

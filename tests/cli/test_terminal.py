@@ -320,6 +320,11 @@ def test_a_killed_driver_is_noticed_and_its_run_goes_on(folder: Path) -> None:
     process.communicate()
     refused = fairway(folder, "cancel")
     assert refused.returncode == 5 and "nobody drives" in refused.stderr
+    listed = fairway(folder, "runs")
+    assert "■ interrupted" in listed.stdout and "go on: fairway resume" in listed.stderr
+    shown = fairway(folder, "show").stdout
+    assert re.search(r"■ +wait +interrupted", shown) and "running" not in shown and "go on:       fairway resume" in shown
+    assert re.search("interrupted: .* was killed; go on: fairway resume", fairway(folder, "logs", "-f").stderr), "it waits no longer"
     assert "left by a killed process" in fairway(folder, "doctor").stdout
     (folder / "slow.py").write_text(SLOW.replace("    threading.Event().wait()\n", "    return n\n"))
     resumed = fairway(folder, "resume")

@@ -92,7 +92,7 @@ class Line:
     def status(self) -> str:
         """One word for all of its tasks."""
         counts = self.counts
-        for status in ("failed", "running", "retrying", "cancelled"):
+        for status in ("failed", "running", "retrying", "cancelled", "interrupted"):
             if counts.get(status):
                 return status
         if not self.is_over:
@@ -101,6 +101,12 @@ class Line:
             if counts.get(status) == self.total:
                 return status
         return "succeeded"
+
+    def interrupt(self) -> None:
+        """What runs or waits for another try does so no more: the process of its run was killed."""
+        count = sum(self.counts.pop(status, 0) for status in ("running", "retrying"))
+        if count:
+            self.counts["interrupted"] = count
 
     def take_metrics(self, metrics: Mapping[str, float]) -> None:
         """Widen the range of each metric."""
@@ -118,8 +124,8 @@ class Line:
                 return
 
     def seconds(self, now: float) -> float | None:
-        """Wall time from the first plan to the last end, None if nothing has been tried."""
-        if not self.started_at:
+        """Wall time from the first plan to the last end, None if nothing has been tried, or if nobody knows until when."""
+        if not self.started_at or self.status == "interrupted":
             return None
         return (self.ended_at if self.is_over and self.ended_at else now) - self.started_at
 

@@ -23,17 +23,19 @@ def command(folder: str, run: str, wait: str) -> None:
       fairway cancel nightly --wait 2m
     """
     from fairway.engine.client import Run
+    from fairway.engine.workspace import INTERRUPTED
 
     workspace = open_workspace(folder)
     found = Run(workspace, workspace.get_run(run))
-    if found.status != "running":
-        click.echo(f"{found.id} has ended already: {found.status}", err=True)
-        return
-    if "://" not in workspace.project.journal and not workspace.is_driven(found.id):
+    status = found.status
+    if status == INTERRUPTED:
         raise ConflictError(
             f"nobody drives {found.id} any more: its process was killed",
             hint=f"nothing of it runs; `fairway resume {found.id}` goes on with it",
         )
+    if status != "running":
+        click.echo(f"{found.id} has ended already: {status}", err=True)
+        return
     found.cancel()
     wait_s = 0.0 if wait in ("0", "0s") else parse_duration(wait)
     status = found.wait(wait_s) if wait_s else "running"

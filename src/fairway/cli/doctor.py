@@ -113,7 +113,7 @@ def _journal(project: Project) -> Iterator[Finding]:
         return
     workspace = Workspace(project)
     rows = list(workspace.all_summaries())
-    dead = [row.run for row in rows if row.status == "running" and "://" not in project.journal and not workspace.is_driven(row.run)]
+    dead = [row.run for row in rows if row.status == "running" and workspace.is_left(row.run)]
     yield Finding("ok", f"journal: {len(rows):,} runs")
     if dead:
         yield Finding(

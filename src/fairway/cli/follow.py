@@ -31,7 +31,8 @@ def follow_logs(run: Any, pattern: str, render: Render, rank: int | None = None)
     streams = run.workspace.streams
     read_many = getattr(streams, "read_many", None)
     while True:
-        ended = follower.state.status != "running"
+        left = run.workspace.is_left(run.id)
+        ended = left or follower.state.status != "running"
         follower.find_wanted(ended)
         if read_many is not None:
             follower.take(read_many(run.id, follower.offsets(), wait_s=0.0 if ended else WAIT_S))
@@ -42,6 +43,8 @@ def follow_logs(run: Any, pattern: str, render: Render, rank: int | None = None)
         sys.stdout.flush()
         if ended:
             follower.say_rest()
+            if left:
+                print(f"interrupted: the process of {run.id} was killed; go on: fairway resume {run.id}", file=sys.stderr)
             return
         if read_many is None:
             time.sleep(POLL_S)

@@ -51,7 +51,9 @@ def command(
         return
     doomed = [workspace.get_run(run) for run in runs]
     if archived:
-        doomed += [row.run for row in workspace.all_summaries(archived=True) if row.archived and row.status != "running"]
+        doomed += [
+            row.run for row in workspace.all_summaries(archived=True) if row.archived and workspace.as_it_is(row).status != "running"
+        ]
     if older_than or keep_last:
         rows = list(workspace.all_summaries(archived=True))
         doomed += gc.expired(rows, older_than_s=parse_duration(older_than) if older_than else 0.0, keep_last=keep_last)

@@ -68,7 +68,7 @@ def spell_facts(line: Line) -> str:
     if cached:
         source = f" from {line.cached_from[-5:]}" if line.cached_from else ""
         facts.append(("cached" if cached == line.total else f"{cached:,} cached") + source)
-    for status in ("failed", "skipped", "cancelled"):
+    for status in ("failed", "skipped", "cancelled", "interrupted"):
         count = line.counts.get(status, 0)
         if count and line.total > 1:
             facts.append(f"{count:,} {status}")

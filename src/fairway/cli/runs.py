@@ -7,14 +7,15 @@ from typing import Any
 
 import click
 
-from fairway.cli.arguments import on_option, open_workspace, output_option
+from fairway.cli.arguments import name_command, on_option, open_workspace, output_option
 from fairway.cli.listing import print_json, print_table
 from fairway.cli.style import COLOURS, SYMBOLS, clip, spell_age, spell_duration, spell_number
 from fairway.engine.project import RUN_STATES
 from fairway.engine.query import parse_query, parse_sort
+from fairway.engine.workspace import INTERRUPTED
 from fairway.errors import ConfigError
 from fairway.spec.query import RunQuery, RunsFound
-from fairway.spec.record import replace
+from fairway.spec.record import replace, to_plain
 from fairway.spec.summary import RunSummary
 
 
@@ -50,9 +51,9 @@ def command(folder: str, query: tuple[str, ...], limit: int, before: str, output
                 raise ConfigError("--before goes with the newest first alone", hint="leave --sort out, or ask for more with -n")
             asked = replace(asked, cursor=workspace.get_run(before))
         found = workspace.wait(workspace.journal.search(asked))
-    rows = found.rows
+    rows = tuple(workspace.as_it_is(row) for row in found.rows)
     if output == "json":
-        print_json(list(rows))
+        print_json([{**to_plain(row), "status": row.status} for row in rows])
         return
     if not rows:
         click.echo("nothing has been run here yet; start with `fairway run FILE`" if workspace.is_new else "no such runs", err=True)
@@ -64,6 +65,9 @@ def command(folder: str, query: tuple[str, ...], limit: int, before: str, output
         right=(4, 5),
         colours=[{2: COLOURS.get(row.status, "")} for row in rows],
     )
+    left = [row.run for row in rows if row.status == INTERRUPTED]
+    if left:
+        click.echo(f"interrupted: the process of {left[0]} was killed; go on: {name_command(workspace)} resume {left[0]}", err=True)
     if query and found.next:
         click.echo(f"{len(rows)} of {'' if found.exact else 'more than '}{found.total:,}; -n shows more", err=True)
 
@@ -91,7 +95,7 @@ def _cells(row: RunSummary, now: float) -> tuple[str, ...]:
         row.pipeline,
         f"{SYMBOLS.get(row.status, ' ')} {row.status}",
         spell_age(row.started_at, now),
-        spell_duration((row.ended_at or now) - row.started_at),
+        "" if row.status == INTERRUPTED else spell_duration((row.ended_at or now) - row.started_at),  # nobody knows until when it ran
         f"{done:,}/{total:,}" if total else "",
         clip(_what(row), 60),
     )

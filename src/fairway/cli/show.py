@@ -40,6 +40,7 @@ from fairway.cli.tracebacks import fold_frames
 from fairway.dsl.picture import find_edges
 from fairway.engine.drawing import draw_rails
 from fairway.engine.waits import find_waits
+from fairway.engine.workspace import INTERRUPTED
 from fairway.errors import NotFoundError
 
 
@@ -72,18 +73,20 @@ def command(folder: str, run: str, task: str | None, output: str | None) -> None
         print_json(found.as_plain())
     else:
         width = find_width(sys.stdout)
-        sys.stdout.write(join_lines(clip_painted(line, width) for line in render_run(state, time.time())))
-        _print_end(state, name_command(workspace))
+        left = found.status == INTERRUPTED
+        sys.stdout.write(join_lines(clip_painted(line, width) for line in render_run(state, time.time(), left=left)))
+        _print_end(state, name_command(workspace), left=left)
         if workspace.remote is not None and state.status == "running" and (problem := workspace.remote.find_problem(found.id)):
             sys.stdout.write(f"\nthe server has trouble with this run, and tries again: {problem}\n")
 
 
-def render_run(state: Any, now: float) -> list[str]:
-    """Headline, graph and facts of a run."""
-    took = spell_duration((state.ended_at or now) - state.started_at)
-    status = paint(f"{SYMBOLS.get(state.status, ' ')} {state.status}", COLOURS.get(state.status, ""), sys.stdout)
+def render_run(state: Any, now: float, *, left: bool = False) -> list[str]:
+    """Headline, graph and facts of a run. `left`: it has not ended, and its process was killed."""
+    word = INTERRUPTED if left else state.status
+    took = "" if left else f" in {spell_duration((state.ended_at or now) - state.started_at)}"
+    status = paint(f"{SYMBOLS.get(word, ' ')} {word}", COLOURS.get(word, ""), sys.stdout)
     named = f" ({state.name})" if state.name else ""
-    lines = [f"{paint(state.graph.name, 'bold', sys.stdout)}  {state.run}{named}  {status} in {took}, {spell_age(state.started_at, now)}"]
+    lines = [f"{paint(state.graph.name, 'bold', sys.stdout)}  {state.run}{named}  {status}{took}, {spell_age(state.started_at, now)}"]
     facts = [f"{name}={_param(ref)}" for name, ref in state.params.items()]
     if facts:
         lines.append(clip("  ".join(facts), 160))
@@ -91,11 +94,13 @@ def render_run(state: Any, now: float) -> list[str]:
         lines.append("  ".join([*(f"#{tag}" for tag in state.tags), *([state.note] if state.note else [])]))
     lines.append("")
     board = board_of(state)
+    for line in board.lines.values() if left else ():
+        line.interrupt()
     edges = find_edges(state.graph)
     rows = draw_rails(edges)
     width = max((len(rails) for rails, _ in rows), default=0)
     names = max((len(line.label) for line in board.lines.values()), default=0)
-    waits = find_waits(state.live.values())
+    waits = {} if left else find_waits(state.live.values())
     for rails, node in rows:
         line = board.lines.get(("", node))
         if line is None:
@@ -128,12 +133,14 @@ def _param(ref: Any) -> str:
     return spell_value(json.loads(ref.inline), 40) if ref.inline is not None and ref.format == "json" else describe(ref)
 
 
-def _print_end(state: Any, prefix: str) -> None:
+def _print_end(state: Any, prefix: str, *, left: bool) -> None:
     """Outputs, errors, and what to do next."""
     groups = group_failures(state)
     if state.outputs:
         sys.stdout.write("\n" + join_lines(f"  {line}" for line in render_outputs(state.outputs)))
     lines = [*render_failures(groups), *render_run_error(state), *render_way_on(state, groups, prefix)]
+    if left:
+        lines += ["its process was killed: nothing of it runs", f"go on:       {prefix} resume {state.run}"]
     if lines:
         sys.stdout.write("\n" + join_lines(lines))
 
@@ -145,14 +152,19 @@ def _show_tasks(run: Any, pattern: str, output: str | None) -> None:
         found = [(task, gang_of_task(run, task)) for task in tasks]
         print_json([{**task.as_plain(), **({"ranks": plain_gang(now)} if now is not None else {})} for task, now in found])
         return
+    left = any(task.status in ("running", "retrying") for task in tasks) and run.status == INTERRUPTED
     for n, task in enumerate(tasks[:20]):
-        sys.stdout.write(("\n" if n else "") + join_lines(_render_task(run, task)))
+        sys.stdout.write(("\n" if n else "") + join_lines(_render_task(run, task, left)))
+    if left:
+        sys.stdout.write(f"\nits process was killed: nothing of it runs\ngo on: {name_command(run.workspace)} resume {run.id}\n")
     if len(tasks) > 20:
         sys.stderr.write(f"{len(tasks) - 20:,} more; name one, such as {tasks[20].address!r}\n")
 
 
-def _render_task(run: Any, task: Any) -> list[str]:
-    lines = [f"{paint(SYMBOLS[task.status], COLOURS[task.status], sys.stdout)} {task.address}  {task.status}"]
+def _render_task(run: Any, task: Any, left: bool) -> list[str]:
+    """`left`: the run's process was killed."""
+    word = INTERRUPTED if left and task.status in ("running", "retrying") else task.status
+    lines = [f"{paint(SYMBOLS[word], COLOURS[word], sys.stdout)} {task.address}  {word}"]
     plain = task.as_plain()
     if plain["reason"]:
         lines[0] += f": {plain['reason']}"
@@ -163,7 +175,7 @@ def _render_task(run: Any, task: Any) -> list[str]:
     for attempt in plain["attempts"]:
         used = attempt.get("usage") or {}
         waits = attempt["status"] != "queued" or attempt["reason"] or task.status != "running"  # where nobody says otherwise, it runs
-        facts = [f"attempt {attempt['n']}", attempt["status"] if waits else "running"]
+        facts = [f"attempt {attempt['n']}", attempt["status"] if waits else word]
         if used:
             asked = plain["asked"]
             memory = f" ({spell_size(asked['memory_bytes'])} asked)" if asked["memory_bytes"] else ""

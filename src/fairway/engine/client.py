@@ -47,8 +47,8 @@ class Run:
 
     @property
     def status(self) -> str:
-        """ "running", "succeeded", "failed", "cancelled" or "timeout"."""
-        return self.summary.status
+        """ "running", "succeeded", "failed", "cancelled", "timeout"; or "interrupted": its process was killed, `resume` goes on."""
+        return self.workspace.as_it_is(self.summary).status
 
     @property
     def params(self) -> dict[str, Any]:
@@ -137,20 +137,20 @@ class Run:
         ]
         return {
             "status": "running",
-            **to_plain(self.summary),
+            **to_plain(self.workspace.as_it_is(self.summary)),
             "outputs": {name: to_plain(ref) for name, ref in state.outputs.items()},
             "error": to_plain(state.error) if state.error else None,
             "steps": steps,
         }
 
     def __repr__(self) -> str:
-        summary = self.summary
+        summary = self.workspace.as_it_is(self.summary)
         return f"<Run {self.id}: {summary.pipeline} {summary.status}>"
 
     def _repr_html_(self) -> str:
         from fairway.dsl.picture import render_svg
 
-        summary, state = self.summary, self.state()
+        summary, state = self.workspace.as_it_is(self.summary), self.state()
         metrics = " ".join(f"{notebook.escape(name)}=<b>{value:.5g}</b>" for name, value in summary.metrics.items())
         took = max(0.0, (summary.ended_at or time.time()) - summary.started_at)
         name = f"<b>{notebook.escape(summary.pipeline)}</b> <code>{notebook.escape(self.id)}</code>"

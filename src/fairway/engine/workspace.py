@@ -12,6 +12,7 @@ from fairway.errors import NotFoundError
 from fairway.spec.event import address
 from fairway.spec.layout import BLOBS, LOCKS, STREAMS
 from fairway.spec.ports import ArtifactStore, Journal, StreamStore, run_now
+from fairway.spec.record import replace
 from fairway.spec.summary import RunSummary
 
 if TYPE_CHECKING:
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 PAGE = 200
+INTERRUPTED = "interrupted"
+"""The status shown of a run that has not ended although nobody drives it any more."""
 
 
 class Workspace:
@@ -100,11 +103,25 @@ class Workspace:
 
     def is_driven(self, run: str) -> bool:
         """Does a process of this machine, or the target's server, drive the run now?"""
-        from fairway.store.live import live_runs
+        from fairway.store.live import is_live
 
         if self.remote is not None:
             return self.remote.is_driven(run)
-        return run in live_runs(os.path.join(self.project.home, LOCKS))
+        return is_live(os.path.join(self.project.home, LOCKS), run)
+
+    def is_left(self, run: str) -> bool:
+        """Has the run neither ended nor anybody who drives it, because its process was killed? False where nobody can tell from here: a
+        server takes its runs up again by itself, and a journal with a URL may be written by other machines."""
+        if self.remote is not None or "://" in self.project.journal or self.is_driven(run):
+            return False
+        summary = self.wait(self.journal.find_summary(run))  # looked at last: a run that has just ended was not left
+        return summary is not None and summary.status == "running"
+
+    def as_it_is(self, summary: RunSummary) -> RunSummary:
+        """The summary with the status "interrupted" if the run was left; its journal cannot know that."""
+        if summary.status == "running" and self.is_left(summary.run):
+            return replace(summary, status=INTERRUPTED)
+        return summary
 
     def all_summaries(self, *, archived: bool = False) -> Iterator[RunSummary]:
         """Every run, newest first; with `archived`, those that are archived too."""
