@@ -314,19 +314,30 @@ def test_tasks_that_were_lost_too_often_fail() -> None:
 
 
 @pytest.mark.parametrize("skimmed", [False, True])
+def test_a_port_that_was_taken_uses_up_no_restart(skimmed: bool) -> None:
+    made = graph(call("a", "one"))
+    made.steps["one"] = replace(made.steps["one"], retry=Retry(attempts=2, lost_attempts=3))
+    taken, crash = ErrorInfo("port", "FW-PORT-TAKEN", "taken"), ErrorInfo("crash", "FW-TASK-CRASHED", "gone")
+    assert after(made, skimmed, taken, taken, crash, taken) == "retrying"
+    assert after(made, skimmed, taken, crash, crash) == "failed"
+    assert after(made, skimmed, *[taken] * 4) == "failed", "a port that the step asks for itself is taken each time"
+
+
+@pytest.mark.parametrize("skimmed", [False, True])
 def test_a_gang_that_grows_uses_up_neither_its_restarts_nor_its_losses(skimmed: bool) -> None:
     made = graph(call("a", "one"))
     made.steps["one"] = replace(made.steps["one"], retry=Retry(attempts=2, lost_attempts=1))
     grows, crash = ErrorInfo("lost", "FW-RESIZED", "there is room again"), ErrorInfo("crash", "FW-TASK-CRASHED", "gone")
+    assert after(made, skimmed, *[grows] * 9) == after(made, skimmed, grows, crash, grows) == "retrying"
+    assert after(made, skimmed, grows, crash, grows, crash) == "failed"
 
-    def after(*errors: ErrorInfo) -> str:
-        events: list[Any] = []
-        for n, error in enumerate(errors, 1):
-            events += [ev.AttemptPlanned(f"a-{n}", "", "a", ((),), n, 100.0 + n), ended(f"a-{n}", 101.0 + n, error=error)]
-        if skimmed:
-            (status,) = told(made, *events).counts()
-            return status
-        return fold([ev.RunStarted("r", made, {}, "", 100.0), *events]).task("", "a", ()).status
 
-    assert after(*[grows] * 9) == after(grows, crash, grows) == "retrying"
-    assert after(grows, crash, grows, crash) == "failed"
+def after(made: Graph, skimmed: bool, *errors: ErrorInfo) -> str:
+    """The task's status when each of its attempts has ended with one of them."""
+    events: list[Any] = []
+    for n, error in enumerate(errors, 1):
+        events += [ev.AttemptPlanned(f"a-{n}", "", "a", ((),), n, 100.0 + n), ended(f"a-{n}", 101.0 + n, error=error)]
+    if skimmed:
+        (status,) = told(made, *events).counts()
+        return status
+    return fold([ev.RunStarted("r", made, {}, "", 100.0), *events]).task("", "a", ()).status

@@ -100,6 +100,14 @@ def test_a_broken_connection_is_no_cause() -> None:
     assert blamed(meeting) == ("ValueError", "replica 1 of 3 failed first: bad input")
 
 
+def test_a_taken_port_is_the_cause_of_what_others_say_of_connections() -> None:
+    meeting = met()
+    meeting.end(0, failed("Connection closed by peer [10.0.0.1]:4", "RuntimeError"), 5.0)
+    meeting.end(1, failed("rank 1 of 3 failed first: The server socket has failed to listen. name: EADDRINUSE", "port"), 5.2)
+    meeting.end(2, failed("read: connection reset by peer", "RuntimeError"), 5.3)
+    assert blamed(meeting)[0] == "port"
+
+
 def test_who_loses_the_connection_to_a_replica_that_has_skipped_has_not_failed() -> None:
     skipped = Outcome("a", "ended", (ItemOutcome("skipped", reason="pruned"),), usage=Usage(cpu_s=2.0))
     for said, is_failed in (("Gloo: connection reset by peer", False), ("bad input", True)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -86,8 +87,24 @@ def test_a_taken_port_is_no_lost_connection() -> None:
         end = raised(0, 1.0, said)
         assert not is_avalanche(end.report.outcome.error)  # type: ignore[union-attr,arg-type]
         assert explain(end, Origin("")).kind == "port"
+    torch = raised(0, 1.0, "The server socket has failed to listen on any local network address. name: EADDRINUSE", "DistNetworkError")
+    assert first_of([raised(1, 0.9, LOST[0]), torch]) is torch, "PyTorch has one class for this and for lost connections"
     program = killed(1, 1.0, 1 << 8, b"bind: Address already in use\n")
     assert explain(program, Origin("")).kind == "port"
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "Could not start gRPC server",  # TensorFlow
+        "UNKNOWN: Failed to start RPC server",  # JAX
+        "Binding port 41105 failed",  # LightGBM
+        "[tracker.cc:132|17:23:30]:\n- [socket.h:79|17:23:30]: Failed to bind socket. system error:Address already in use",  # XGBoost
+    ],
+)
+def test_a_taken_port_is_known_in_the_words_of_each_framework(said: str) -> None:
+    for end in (raised(1, 1.0, said, "UnknownError"), killed(1, 1.0, 1 << 8, said.encode())):
+        assert explain(end, Origin("")).code == "FW-PORT-TAKEN"
 
 
 def test_the_machine_is_named_where_there_are_several() -> None:

@@ -14,7 +14,7 @@ from fairway.spec import event as ev
 from fairway.spec.event import Event, Index, address
 from fairway.spec.graph import Graph
 from fairway.spec.outcome import ErrorInfo, ItemOutcome, Outcome
-from fairway.spec.retry import RESIZED, may_retry
+from fairway.spec.retry import LOSSES, RESIZED, may_retry
 
 Touch = tuple[str, str, str, Index]
 """Something `decide` must look at: (what, scope, node or axis, index). `what`: open, created, settled, expanded, grown, retrying, due,
@@ -224,7 +224,7 @@ def _end_item(
         if error.code == RESIZED:
             task.tried = max(0, task.tried - 1)
         else:
-            task.lost += error.kind == "lost"
+            task.lost += error.kind in LOSSES
         step = scope.graph.steps[node.node.step]
         if not state.stopping and may_retry(step.retry, error, task.tried, task.lost):
             task.reason = ""

@@ -27,7 +27,7 @@ from fairway.engine.nodecolumns import (
 )
 from fairway.spec.event import Index, address
 from fairway.spec.graph import Graph
-from fairway.spec.retry import RESIZED, may_retry
+from fairway.spec.retry import LOSSES, RESIZED, may_retry
 
 if TYPE_CHECKING:
     from fairway.engine.overview import Overview
@@ -231,7 +231,7 @@ def _end_item(o: Overview, node: NodeColumns, slot: int, status: str, error: Any
     lost = o.lost.get(slot, 0)
     if error.code == RESIZED:
         o.columns.tried[slot] = max(0, o.columns.tried[slot] - 1)
-    elif error.kind == "lost":
+    elif error.kind in LOSSES:
         lost = o.lost[slot] = lost + 1
     if not o.stopping and may_retry(node.retry, error, o.columns.tried[slot], lost):
         o.set_error(slot, error)

@@ -19,7 +19,7 @@ from fairway.spec.layout import BLOBS
 from fairway.spec.outcome import ErrorInfo, Outcome, outcome_key
 from fairway.spec.ports import Inventory, Observation
 from fairway.spec.record import from_plain, replace, to_plain
-from fairway.spec.retry import may_retry, wait_s
+from fairway.spec.retry import LOSSES, may_retry, wait_s
 from fairway.step.folder import FolderArtifactStore
 from fairway.step.parcel import Parcels
 from fairway.step.processes import count_cores
@@ -334,7 +334,7 @@ class LocalExecutor:
         lost = self._lost.pop(task, 0)
         if error is None:
             return None
-        lost += error.kind == "lost"
+        lost += error.kind in LOSSES
         pause_s = wait_s(retry, attempt.id, attempt.n)
         if not may_retry(retry, error, attempt.n, lost) or pause_s > _LONG_S:
             return None

@@ -165,6 +165,11 @@ class Meeting:
         self._wish = self._wish or error
         self.failed_at = self.failed_at or now
 
+    @property
+    def is_given_up(self) -> bool:
+        """Is its outcome what somebody wished?"""
+        return self._wish is not None
+
     def note_still(self, replica: int, still: bool) -> bool:
         """None of a replica's ranks reports progress any more, or one does again. True if now, for the first time, all stand still."""
         (self._still.add if still else self._still.discard)(replica)
@@ -242,6 +247,8 @@ class Meeting:
         assert error is not None
         if end.outcome is None and error.code in _SAID_BY_CLUSTER:
             return -1
+        if error.kind == "port":  # whatever the library calls it: that a socket could not be had is no echo of another's end
+            return 0
         if error.kind == "lost":
             return 0 if end.at <= self.failed_at else 1
         return _HEARD if _ECHO.search(error.message) else 0

@@ -8,6 +8,9 @@ from fairway.spec.outcome import ErrorInfo
 from fairway.spec.resources import Retry
 
 NEVER = frozenset({"cancelled", "abandoned", "definition"})
+LOSSES = frozenset({"lost", "port"})
+"""Kinds of errors that are the surroundings' and not the step's: what has lost its machine, or a port to another program. They count on
+their own."""
 RESIZED = "FW-RESIZED"
 """The code of the error with which an attempt is ended to go on with more replicas: nothing went wrong, so it counts for nothing."""
 
@@ -16,7 +19,7 @@ def may_retry(policy: Retry, error: ErrorInfo, tried: int, lost: int) -> bool:
     """`tried`: attempts so far, `lost` of them to the infrastructure, which count on their own."""
     if not error.retryable or error.kind in NEVER:
         return False
-    if error.kind == "lost":
+    if error.kind in LOSSES:
         return lost <= policy.lost_attempts
     if tried - lost >= policy.attempts:
         return False

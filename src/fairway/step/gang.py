@@ -216,14 +216,11 @@ class GangRun:
 
     def _await_listener(self, address: str) -> None:
         """Until something accepts connections there, or the gang has failed already."""
-        import socket
+        from fairway.step.gangports import answers
 
-        host, _, port = address.rpartition(":")
         while address and not self._settle_at:
-            with socket.socket() as sock:
-                sock.settimeout(1.0)
-                if sock.connect_ex((host, int(port))) == 0:
-                    return
+            if answers(address):
+                return
             self._turn(_CONNECT_S)
             if time.monotonic() - self._began > self._gang.start_timeout_s:
                 self._stalled = ErrorInfo(

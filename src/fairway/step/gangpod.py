@@ -7,7 +7,6 @@ does it have to stop, because another has failed or what it was there for is don
 from __future__ import annotations
 
 import os
-import socket
 import threading
 import time
 from collections.abc import Mapping
@@ -23,6 +22,7 @@ from fairway.spec.outcome import Outcome
 from fairway.spec.record import Record, from_plain, record, to_plain
 from fairway.step.control import Control, Poll
 from fairway.step.folder import FolderStreamStore
+from fairway.step.gangports import free_ports
 from fairway.step.gangrank import get_framework
 from fairway.step.gangreport import AGREED, STILL
 from fairway.step.link import TRANSIENT, Patience, Refused
@@ -87,7 +87,7 @@ class TendedReplica(Tended):
     def _meet(self) -> World | None:
         """Who takes part; None if this one is not to wait any longer. Raises Refused if the gang is over."""
         gang, address = self.spec.step.gang, self._here.address or LOOPBACK
-        ports = find_free_ports(address, gang.processes * PORTS_EACH)
+        ports = free_ports(gang.processes * PORTS_EACH)
         asked = {"replica": self._here.replica, "pod": self._here.pod, "host": address, "ports": list(ports), "wait_s": _WAIT_S}
         patience = Patience(self.control.link, _LONGEST_WAIT_S)
         while not self._stopped:
@@ -240,16 +240,3 @@ def _await_kubelet(settings: Settings, key: str) -> None:
         if time.monotonic() > until:
             raise InfraError("the node's kubelet does not show what the pod was told", hint="is the node overloaded?")
         time.sleep(_LOOK_EVERY_S)
-
-
-def find_free_ports(address: str, count: int) -> tuple[int, ...]:
-    """Ports at this pod's address that nobody listens at now."""
-    family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    sockets = [socket.socket(family) for _ in range(count)]
-    try:
-        for sock in sockets:
-            sock.bind((address, 0))
-        return tuple(sock.getsockname()[1] for sock in sockets)
-    finally:
-        for sock in sockets:
-            sock.close()

@@ -21,7 +21,12 @@ WINDOW_S = 1.0
 
 CRASH, RAISED, AVALANCHE = 0, 1, 2
 _LAST_LINES = 20
-_TAKEN = re.compile(r"EADDRINUSE|address already in use|port \S+ is (already )?in use", re.IGNORECASE)
+_TAKEN = re.compile(
+    r"EADDRINUSE|address already in use|port \S+ is (already )?in use|"
+    r"could not start grpc server|failed to start rpc server|no address added out of total|"  # TensorFlow, JAX, gRPC: they do not say why
+    r"binding port \d+ failed",  # LightGBM
+    re.IGNORECASE,
+)
 _CONNECTION_CLASSES = {"ConnectionError", "EOFError", "BrokenPipeError", "DistNetworkError", "DistStoreError"}
 _CONNECTION = re.compile(
     r"connection (was |is )?(reset|closed|refused|aborted|lost|timed out)|closed (the connection )?by (the )?(remote )?peer|broken pipe|"
@@ -62,14 +67,16 @@ def weigh(end: End) -> int:
         if error.kind == "crash" and not is_connection(error.message):
             return CRASH
         return AVALANCHE if is_avalanche(error) or _speaks_of_connections(end, error) else RAISED
-    if (end.status or 0) & 0x7F in (6, 15) and is_connection(_text(end.tail)):  # a library's own thread gave up: abort
-        return AVALANCHE
-    return CRASH
+    said = _text(end.tail)
+    gave_up = (end.status or 0) & 0x7F in (6, 15)  # a library's own thread did: abort
+    return AVALANCHE if gave_up and is_connection(said) and not is_taken(said) else CRASH
 
 
 def is_avalanche(error: ErrorInfo) -> bool:
     """Does the error only tell that another process has gone?"""
-    return bool(_CONNECTION_CLASSES & {error.kind, *error.mro}) or (not _TAKEN.search(error.message) and is_connection(error.message))
+    if is_taken(error.message):  # PyTorch has one class for both
+        return False
+    return bool(_CONNECTION_CLASSES & {error.kind, *error.mro}) or is_connection(error.message)
 
 
 def is_connection(text: str) -> bool:
@@ -77,9 +84,14 @@ def is_connection(text: str) -> bool:
     return _CONNECTION.search(text) is not None
 
 
+def is_taken(text: str) -> bool:
+    """Does the text say that a port could not be had?"""
+    return _TAKEN.search(text) is not None
+
+
 def _speaks_of_connections(end: End, error: ErrorInfo) -> bool:
     """A program that ended with an exit code says why in its last lines."""
-    return error.kind.startswith("exit:") and is_connection(_text(end.tail)) and not _TAKEN.search(_text(end.tail))
+    return error.kind.startswith("exit:") and is_connection(_text(end.tail)) and not is_taken(_text(end.tail))
 
 
 def first_of(ends: Sequence[End]) -> End | None:
@@ -105,7 +117,7 @@ def explain(end: End, origin: Origin, others: Sequence[End] = ()) -> ErrorInfo:
     if error is None:
         error = _explain_death(end, origin)
     said = error.message + error.traceback + (_text(end.tail) if end.report is None or error.kind.startswith("exit:") else "")
-    taken = _TAKEN.search(said)
+    taken = is_taken(said)
     if taken:
         error.kind, error.code = "port", "FW-PORT-TAKEN"
         error.hint = "another program has taken a port of the gang in the meantime: it is started again with others"

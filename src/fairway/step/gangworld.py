@@ -23,24 +23,15 @@ def alone(gang: Gang) -> World:
 
 def with_ports(world: World, gang: Gang) -> World:
     """The world of one machine, with free ports and a key of its own where it has none."""
+    return replace(world, ports=world.ports or _find_ports(len(world.hosts), gang), key=world.key or os.urandom(16).hex())
+
+
+def _find_ports(replicas: int, gang: Gang) -> tuple[tuple[int, ...], ...]:
+    from fairway.step.gangports import free_ports
+
     count = gang.processes * PORTS_EACH
-    found = free_ports(count * len(world.hosts)) if not world.ports else ()
-    ports = world.ports or tuple(found[at : at + count] for at in range(0, len(found), count))
-    return replace(world, ports=ports, key=world.key or os.urandom(16).hex())
-
-
-def free_ports(count: int) -> tuple[int, ...]:
-    """Ports that nobody listens at now."""
-    import socket
-
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for sock in sockets:
-            sock.bind((LOOPBACK, 0))
-        return tuple(sock.getsockname()[1] for sock in sockets)
-    finally:
-        for sock in sockets:
-            sock.close()
+    found = free_ports(count * replicas)
+    return tuple(found[at : at + count] for at in range(0, len(found), count))
 
 
 def places_for(spec: AttemptSpec, world: World, folder: Folder) -> list[Place]:

@@ -23,6 +23,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fairway.errors import TaskFailed
+from fairway.step.gangports import free_ports
 from fairway.train.beside.calls import reach
 from fairway.train.beside.doors import open_door, wait_at
 from fairway.train.beside.jobs import gang_backend
@@ -33,8 +34,7 @@ DEADLINE_S = 60
 
 
 def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as sock:
-        return sock.getsockname()[1]
+    return free_ports(1)[0]
 
 
 def await_end(pid: int, what: str) -> None:
@@ -72,6 +72,15 @@ def agent() -> Generator[int]:
     port = free_port()
     with program("mpi", "serve", "127.0.0.1", str(port), WHERE="there"):
         yield port
+
+
+def test_an_agent_of_a_pod_with_an_address_of_ipv6_is_reached() -> None:
+    port = free_port()
+    with program("mpi", "serve", "::1", str(port)):
+        told = {**os.environ, "FAIRWAY_GANG_KEY": KEY, "FAIRWAY_MPI_AGENTS": f"fd00::1=[::1]:{port}"}
+        argv = [sys.executable, "-m", "fairway.train.beside.mpi", "rsh", "fd00::1", "echo", "here"]
+        done = subprocess.run(argv, check=False, env=told, capture_output=True, text=True, timeout=DEADLINE_S)
+        assert (done.stdout, done.stderr, done.returncode) == ("here\n", "", 0)
 
 
 def test_an_agent_runs_a_command_line_as_ssh_would(agent: int) -> None:

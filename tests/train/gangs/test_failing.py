@@ -151,7 +151,8 @@ def test_it_starts_again_as_often_as_it_may(rig: GangRig) -> None:
     assert len(events(run, "AttemptPlanned")) == 3
 
 
-def test_a_taken_port_is_no_reason_to_give_up(rig: GangRig) -> None:
+@pytest.mark.parametrize("restarts", [0, 1])
+def test_a_taken_port_is_no_reason_to_give_up(rig: GangRig, restarts: int) -> None:
     run = rig.run("""
         import socket
         from pathlib import Path
@@ -170,7 +171,7 @@ def test_a_taken_port_is_no_reason_to_give_up(rig: GangRig) -> None:
         @fw.pipeline
         def main(folder: str):
             return train(folder)
-    """, {"folder": str(rig.root)})  # fmt: skip
+    """.replace("restarts=1", f"restarts={restarts}"), {"folder": str(rig.root)})  # fmt: skip
     assert outputs(run) == {"result": [2]}
     first, second = (rig.root / "ports").read_text().split()
     assert first != second

@@ -6,15 +6,15 @@ import os
 import sys
 from importlib import import_module
 from multiprocessing import AuthenticationError
-from multiprocessing.connection import Listener
 from typing import Any
 
+from fairway.train.beside.calls import listen
 from fairway.train.beside.wire import unpickle_task
 
 
 def serve(host: str, port: int, key: str) -> None:
     """One client after the other, until this process is ended."""
-    with Listener((host, port), authkey=key.encode()) as listener:
+    with listen(host, port, key) as listener:
         while True:
             try:
                 client = listener.accept()

@@ -19,7 +19,7 @@ from multiprocessing import AuthenticationError
 from multiprocessing.connection import Connection, Listener
 from typing import IO, Any, NoReturn
 
-from fairway.train.beside.calls import reach
+from fairway.train.beside.calls import listen, reach
 
 _COME_S = 120.0
 _LEAVE_S = 0.7
@@ -34,7 +34,7 @@ def serve(host: str, port: int, key: str) -> None:
     os.set_blocking(tell, False)
     signal.set_wakeup_fd(tell)  # a signal that comes just before one begins to wait would not wake who waits for a connection
     signal.signal(signal.SIGTERM, lambda *_: None)
-    listener = Listener((host, port), authkey=key.encode())
+    listener = listen(host, port, key)
     threading.Thread(target=_accept, args=(listener, running), daemon=True).start()
     os.read(told, 1)
     until = time.monotonic() + _LEAVE_S

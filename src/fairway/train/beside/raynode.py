@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 from typing import Any, NoReturn
 
+from fairway.step.gangports import free_ports
 from fairway.step.processes import die_with_parent
 from fairway.train.beside.doors import open_door
 
@@ -31,7 +32,7 @@ def main(host: str, door: int, argv: Sequence[str]) -> int:
         return 1
     folder = tempfile.mkdtemp(prefix="fw-ray-")
     # Ray's head would take a port that is the same for every cluster, for clients of its older protocol.
-    own = ("--temp-dir", folder, "--ray-client-server-port", str(_free_port(host)), "--no-monitor") if "--head" in argv else ()
+    own = ("--temp-dir", folder, "--ray-client-server-port", str(free_ports(1)[0]), "--no-monitor") if "--head" in argv else ()
     me = os.getpid()
     node = subprocess.Popen(
         [sys.executable, "-u", "-m", "ray.scripts.scripts", "start", "--block", *argv, *own],
@@ -66,11 +67,6 @@ def main(host: str, door: int, argv: Sequence[str]) -> int:
         if opened is not None:
             with contextlib.suppress(OSError):
                 opened.close()
-
-
-def _free_port(host: str) -> int:
-    with socket.create_server((host, 0), family=socket.AF_INET6 if ":" in host else socket.AF_INET) as sock:
-        return sock.getsockname()[1]
 
 
 if __name__ == "__main__":
