@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import shutil
 import time
 from typing import TYPE_CHECKING
@@ -30,8 +31,12 @@ if TYPE_CHECKING:
     from fairway.train.checkpoints.capture import Captured
 
 _PIECE_BYTES = 16 << 20
+_TRIES = 100  # each needs another rank that removes the folder at that very moment
 _SLACK = 2  # own parts kept beyond the policy where it cannot be seen which others are there
 TREE, BLOBS = "tree.json", "blobs"
+WRITING = "writing"
+"""The name of the file that a part has in the folder as long as it is written: other ranks take away folders that are empty."""
+_IN_PARTS = re.compile(r"\d{5,}\.|manifest\.\d")
 CHECKED = "checked-"
 """Before the names of files in which ranks leave word of what they have found when they read a checkpoint."""
 
@@ -46,11 +51,22 @@ class Job:
         self.written = 0  # bytes so far
 
     def begin(self) -> None:
-        """Its folder, without what an earlier process of the same try may have left there. Raises OSError."""
-        os.makedirs(self.path, exist_ok=True)
-        for name in os.listdir(self.path):
-            if self.is_ours(name):
+        """Its folder, without what an earlier process of the same try may have left there. It stays until this part is written, or is
+        undone, whatever other ranks remove. Raises OSError."""
+        self._take_folder()
+        for name in list_names(self.path):
+            if self.is_ours(name) and name != f"{self.prefix}{WRITING}":
                 remove(f"{self.path}/{name}")
+
+    def _take_folder(self) -> None:
+        for left in reversed(range(_TRIES)):
+            os.makedirs(self.path, exist_ok=True)
+            try:
+                os.close(os.open(f"{self.path}/{self.prefix}{WRITING}", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644))
+                return
+            except FileNotFoundError:  # another rank's part was refused, or dropped, and the folder was empty just now
+                if not left:
+                    raise
 
     def is_ours(self, name: str) -> bool:
         """Does that file of the folder belong to this part?"""
@@ -74,14 +90,14 @@ class Job:
 
     def undo(self) -> None:
         """Nothing of this part is left."""
-        for name in os.listdir(self.path) if os.path.isdir(self.path) else ():
+        for name in list_names(self.path):
             if self.is_ours(name):
                 remove(f"{self.path}/{name}")
         _remove_empty(self.path)
 
     def _write_file(self, name: str, front: list[bytes], data: memoryview) -> Held:
         path = f"{self.path}/{name}"
-        with self._open(path) as file:
+        with HashedFile(path) as file:
             for part in front:
                 file.write(part)
             for start in range(0, len(data), _PIECE_BYTES):
@@ -89,13 +105,6 @@ class Job:
         if self.synced:
             write_through(path)
         return Held(file.size_bytes, file.digest)
-
-    def _open(self, path: str) -> HashedFile:
-        try:
-            return HashedFile(path)
-        except FileNotFoundError:  # a rank that is far ahead has removed its part, and with it a folder that was empty
-            os.makedirs(self.path, exist_ok=True)
-            return HashedFile(path)
 
     def _find_blobs(self) -> dict[str, Held]:
         """What other serializers have written already."""
@@ -119,6 +128,7 @@ class Job:
             file.flush()
             if self.synced:
                 os.fsync(file.fileno())
+        remove(f"{self.path}/{self.prefix}{WRITING}")  # before the manifest: no whole one has it
         if self.synced:
             write_through(self.path)
         os.rename(f"{path}.part", path)
@@ -135,10 +145,14 @@ def prefix_of(manifest: Manifest) -> str:
 def clear(root: str, policy: Policy, mine: Manifest) -> None:
     """Remove what the policy does not keep after `mine` was saved, and what killed saves have left. Never raises.
 
-    Of parts each rank removes its own; what ranks that are no more have left falls to rank 0.
+    Of parts each rank removes its own; what ranks that are no more have left falls to rank 0. What the first rank of a gang alone saves
+    does not show whether the others have begun: the checkpoint from which this try goes on stays for them.
     """
     found = find_saved(root)
     going = dropped(found, policy)
+    if mine.world_size > 1 and not mine.sharded:
+        begun_from = max((one.order for one in found if one.complete and one.n < mine.n), default=None)
+        going = [one for one in going if one.order != begun_from]
     if mine.sharded:
         ours = [one for one in found if any(part.rank == mine.rank and part.sharded for part in one.manifests)]
         complete = [one for one in found if one.complete]
@@ -152,8 +166,8 @@ def clear(root: str, policy: Policy, mine: Manifest) -> None:
     for one in found:
         abandoned = one.n < mine.n or (one.n == mine.n and not mine.sharded)
         if not one.complete and abandoned and one.order < (mine.n, mine.count) and mine.rank == 0 and one not in going:
-            if _is_elsewhere(one):
-                continue
+            if _is_elsewhere(one) or (one.n == mine.n and any(map(_IN_PARTS.match, list_names(f"{root}/{one.name}")))):
+                continue  # its other ranks may still be writing
             remove(f"{root}/{one.name}")
 
 
@@ -171,10 +185,18 @@ def _remove_saved(path: str, saved: Saved, mine: Manifest) -> None:
         for name in one.files:
             remove(f"{path}/{name}")
         remove(f"{path}/{prefix_of(one)}{BLOBS}")
-    for name in os.listdir(path) if os.path.isdir(path) else ():
+    for name in list_names(path):
         if name.startswith(CHECKED) or name == ELSEWHERE:
             remove(f"{path}/{name}")
     _remove_empty(path)
+
+
+def list_names(path: str) -> list[str]:
+    """What is in a folder: nothing, if another rank has just taken it away."""
+    try:
+        return os.listdir(path)
+    except OSError:
+        return []
 
 
 def remove(path: str) -> None:
