@@ -53,6 +53,7 @@ class Context:
         self.project: str = known.pop("project", "")
         self.told: dict[str, Any] = known.pop("trial", {})
         self.durability: str = known.pop("durability", "process")  # the project's
+        known.pop("grace_s", None)  # for a gang's leader
         self.trial: int = self.told.get("number", -1)
         self.more: dict[str, Any] = known
         self.scratch = scratch

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -23,7 +23,7 @@ from fairway.step.gangsamples import Sampler
 from fairway.step.gangverdict import End, explain, explain_shortly, first_of, settle_s
 from fairway.step.gangwires import Wires
 from fairway.step.gangworld import places_for, variables_of, with_ports
-from fairway.step.pulse import COMING, RUNNING, Pulses
+from fairway.step.pulse import ALONE, COMING, RUNNING, Pulses
 
 if TYPE_CHECKING:
     from fairway.spec.gang import Service
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from fairway.step.pump import LogPump
 
 _GRACE_S = 1.0  # between SIGTERM and SIGKILL for those that a failed rank leaves behind
+_PATIENT_S = 10.0  # between them where nothing is said about it
 _SKIP_S = 2.0  # how long the others may take to skip as well
 _CONNECT_S = 0.02
 _TICK_S = 0.2
@@ -399,10 +400,12 @@ class GangRun:
                 child.signal(number)
 
     def _give_up(self) -> None:
-        """We were told to stop: they may clean up for as long as whoever told us lets us live."""
+        """We were told to stop: they may clean up for as long as whoever told us lets us live. If that is nobody of ours, who would kill us
+        then, for as long as an attempt may; `_close` kills those that do not listen."""
         self._stopped_at = self._stopped_at or time.time()
         self._signal_all(processes.SIGTERM)
-        while any(child.running and child.kind != SERVICE for child in self._children):
+        end = time.monotonic() + float(self._spec.context.get("grace_s", _PATIENT_S)) + _TICK_S
+        while any(child.running and child.kind != SERVICE for child in self._children) and time.monotonic() < end:
             self._turn(_TICK_S)
 
     def _close(self) -> None:
@@ -442,12 +445,19 @@ class GangRun:
         reports = {end.place.rank: end.report for end in self._ends if end.report is not None}
         if not reports:
             return ItemOutcome("succeeded")  # this machine has lent itself, and nothing more
+        self._say_if_alone(reports)
         report = reports[min(reports)]
         self.metrics = report.metrics
         usage = self._attempt.usage
         usage.running_at = usage.running_at or report.running_at
         usage.writing_at = max(each.writing_at for each in reports.values())  # it trains until the last rank has ended its part
         return report.outcome
+
+    def _say_if_alone(self, ranks: Collection[int]) -> None:
+        """Once in the gang: that its ranks have trained apart. Nothing else would show it; the losses look well."""
+        alone: str = getattr(self._row, "alone", "")
+        if alone and len(self._places) > 1 and 0 in ranks and all(self._pulses.company(rank) == ALONE for rank in ranks):
+            self._say(f"none of the {len(self._places)} ranks {alone}")
 
     # Small things
 

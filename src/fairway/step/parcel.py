@@ -11,7 +11,7 @@ from typing import Any
 
 from fairway.spec.attempt import AttemptSpec
 from fairway.spec.graph import StepDef
-from fairway.spec.record import from_plain, to_plain
+from fairway.spec.record import from_plain, replace, to_plain
 
 _KEPT = 256
 _NO_STEP = {"name": ""}
@@ -35,6 +35,8 @@ class Parcels:
 
     def frame(self, attempt: AttemptSpec, *, grace_s: float, queued_at: float = 0.0, source: str = "") -> dict[str, Any]:
         """What a worker is told to start the attempt, as far as the attempt itself says."""
+        if attempt.step.gang.replicas:
+            attempt = replace(attempt, context={**attempt.context, "grace_s": grace_s})
         step, rest = self.render(attempt)
         wanted = attempt.resources
         frame: dict[str, Any] = {

@@ -100,6 +100,32 @@ def test_a_leader_or_rank_that_is_ended_from_outside_takes_the_others_along_and_
     assert rig.left() == []
 
 
+def test_a_leader_that_is_ended_from_outside_kills_ranks_that_do_not_listen(rig: GangRig) -> None:
+    rig.settings('[targets.local]\ncpu = 4\ngrace = "300ms"\n')
+    run = rig.run("""
+        import os, signal, threading
+        from pathlib import Path
+
+        @fw.step(gang=fw.gang(replicas=2))
+        def train(folder: str) -> int:
+            rank, n = fw.context().rank, fw.context().n
+            if n == 1:
+                signal.signal(signal.SIGTERM, signal.SIG_IGN)
+                Path(folder, f"deaf-{rank}").touch()
+                while not Path(folder, f"deaf-{1 - rank}").exists():
+                    pass
+                os.kill(os.getppid(), signal.SIGTERM)
+                threading.Event().wait()
+            return n
+
+        @fw.pipeline
+        def main(folder: str):
+            return train(folder)
+    """, {"folder": str(rig.root)})  # fmt: skip
+    assert outputs(run) == {"result": 2}
+    assert rig.left() == []
+
+
 WAITS = """
 import os, signal, subprocess, threading, time
 from pathlib import Path
