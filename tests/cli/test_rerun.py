@@ -224,3 +224,69 @@ def test_a_gang_is_run_again_and_no_debugger_is_promised(tmp_path: Path) -> None
     assert "a debugger cannot stop in one of several processes" in said.err
     again = project.ask("rerun", "last", "fit")
     assert "ValueError" in again.text
+
+
+BREAKPOINT = """
+import fairway as fw
+
+
+@fw.step(retries=2)
+def alone(n: int) -> int:
+    breakpoint()
+    return n + 1
+
+
+@fw.step(gang=fw.gang(replicas=2), cpu=0.1)
+def together(n: int) -> int:
+    breakpoint()
+    return n + 1
+
+
+@fw.pipeline
+def stopped(n: int = 1):
+    return alone(n)
+
+
+@fw.pipeline
+def several(n: int = 1):
+    return together(n)
+"""
+
+
+def at_terminal(project: Project, *words: str, given: bytes) -> str:
+    """`fairway rerun WORDS` in a terminal of its own, where `given` is typed; the screen."""
+    pid, file = pty.fork()
+    if pid == 0:
+        os.chdir(project.root)
+        os.execve(FAIRWAY[0], [*FAIRWAY, "rerun", *words], environ())
+    os.write(file, given)
+    screen = b""
+    try:
+        while piece := os.read(file, 4096):
+            screen += piece
+    except OSError:
+        pass  # the other end has gone
+    os.close(file)
+    os.waitpid(pid, 0)
+    return screen.decode()
+
+
+def test_a_breakpoint_in_a_run_says_how_to_stop_there(project: Project) -> None:
+    project.write("stop.py", BREAKPOINT)
+    said = project.ask("run", "stop.py:stopped")
+    run = project.last()
+    assert said.status == 3
+    assert "the step came to a breakpoint, and a run has no terminal for the debugger" in said.err
+    assert f"fairway rerun {run.id} alone --pdb" in said.err
+    assert len(run.tasks["alone"].attempts) == 1, "nobody will answer the next time either"
+    screen = at_terminal(project, "last", "alone", "--pdb", given=b"p n + 41\nc\n")
+    assert "42" in screen and "alone succeeded" in screen
+    screen = at_terminal(project, "last", "alone", "--pdb", given=b"q\n")
+    assert screen.count("(Pdb)") == 1 and "the debugger was left at a breakpoint" in screen
+
+
+def test_a_gang_at_a_breakpoint_does_not_wait_for_a_terminal(project: Project) -> None:
+    project.write("stop.py", BREAKPOINT)
+    assert project.ask("run", "stop.py:several").status == 3
+    screen = at_terminal(project, "last", "together", given=b"c\n")
+    assert "a debugger cannot stop in one of several processes" in screen and "without gang=" in screen

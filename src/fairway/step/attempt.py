@@ -22,7 +22,7 @@ from fairway.spec.outcome import ErrorInfo, ItemOutcome, Outcome, Usage, outcome
 from fairway.spec.record import from_plain, replace, to_plain
 from fairway.step import context
 from fairway.step.defeat import Terminated
-from fairway.step.errors_report import Origin, describe_exception
+from fairway.step.errors_report import Origin, describe_exception, explain_breakpoint, is_breakpoint
 from fairway.step.folder import FolderArtifactStore, FolderStreamStore
 from fairway.step.item import ItemRunner
 from fairway.step.metrics import PointWriter
@@ -120,7 +120,7 @@ class Attempt:
         except Terminated:
             raise
         except BaseException as error:  # noqa: BLE001 - the boundary of the attempt: whatever user code raises becomes data
-            if debugger is not None:
+            if debugger is not None and not is_breakpoint(error):
                 debugger(error)
             return ItemOutcome("failed", error=self._describe(error, runner.phase))
 
@@ -179,6 +179,9 @@ class Attempt:
             info.kind = f"exit:{error.code if isinstance(error.code, int) else 0 if error.code is None else 1}"
             info.message = f"the step called sys.exit({error.code!r})"
             info.hint = info.hint or "return from the step instead; what it returns becomes its outputs"
+        elif is_breakpoint(error):
+            info.message, info.hint = explain_breakpoint(self.spec)
+            info.retryable = False
         elif phase and info.kind != "oom":
             info.kind = phase
         return info

@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Any
 
 from fairway.errors import ConfigError, DefinitionError, FairwayError, UnsupportedError
+from fairway.spec.attempt import AttemptSpec
 from fairway.spec.outcome import ErrorInfo, Frame
 
 _HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -130,6 +131,32 @@ def _hint(error: BaseException) -> str:
     if isinstance(error, MemoryError):
         return 'ask for what the step needs, as @fw.step(memory="8Gi"), so that fewer run at once; or work in smaller pieces'
     return "; ".join(str(note) for note in getattr(error, "__notes__", ()))
+
+
+def is_breakpoint(error: BaseException) -> bool:
+    """Did a debugger end the step: `breakpoint()` where nobody answers it, or somebody who typed `quit`?"""
+    return type(error).__name__ == "BdbQuit" and type(error).__module__ == "bdb"
+
+
+def explain_breakpoint(spec: AttemptSpec) -> tuple[str, str]:
+    """Message and hint for a step that a debugger ended."""
+    if spec.step.gang.replicas:
+        message = "the step came to a breakpoint, and a debugger cannot stop in one of several processes"
+        return (
+            message,
+            "take it out and print what you want to know; without gang= the step can be stopped by `fairway rerun … --pdb`",
+        )
+    if os.isatty(0):
+        return "the debugger was left at a breakpoint", "type `continue` to go on"
+    task = spec.items[0].task if len(spec.items) == 1 else spec.step.name
+    return (
+        "the step came to a breakpoint, and a run has no terminal for the debugger",
+        f"`fairway rerun {spec.run} {_quote(task)} --pdb` does the task again in your terminal and stops there; else take it out",
+    )
+
+
+def _quote(task: str) -> str:
+    return f"'{task}'" if "[" in task else task
 
 
 def _is_relative(path: Any) -> bool:

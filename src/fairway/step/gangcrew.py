@@ -64,16 +64,18 @@ class Child:
 
 
 def fork(become: Callable[[], NoReturn], log: int, inherited: Sequence[int]) -> int:
-    """Fork a process that prints into `log` and becomes something; returns its pid. `inherited`: descriptors that are not for it."""
+    """Fork a process that reads nothing, prints into `log` and becomes something; returns its pid. `inherited`: what it must not hold."""
     me = os.getpid()
     pid = os.fork()
     if pid == 0:
         try:
             processes.die_with_parent(me)
             os.setpgid(0, 0)
+            quiet = os.open(os.devnull, os.O_RDONLY)  # a group in the background that reads from the terminal would be stopped by it
+            os.dup2(quiet, 0)
             os.dup2(log, 1)
             os.dup2(log, 2)
-            for fd in {*inherited, log} - {1, 2}:
+            for fd in {*inherited, log, quiet} - {0, 1, 2}:
                 os.close(fd)
             become()
         finally:
