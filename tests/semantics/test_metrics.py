@@ -59,6 +59,26 @@ def test_numbers_of_libraries_and_what_is_no_number_do_no_harm(rig: Rig) -> None
     assert run.tasks["log"].curves()["n"] == [(0, 0.5)]
 
 
+CHANGED = """
+import numpy as np
+
+@fw.step
+def log() -> None:
+    loss = np.array(1.0)
+    for step in range(3):
+        fw.log(loss=loss, step=step)
+        loss += 1
+
+@fw.pipeline
+def main():
+    log()
+"""
+
+
+def test_a_tensor_is_logged_as_it_was_then(rig: Rig) -> None:
+    assert rig.run(CHANGED).tasks["log"].curves()["loss"] == [(0, 1.0), (1, 2.0), (2, 3.0)]
+
+
 def test_points_logged_before_a_failure_and_before_a_kill_are_kept(rig: Rig) -> None:
     run = rig.run("""
         import os

@@ -236,6 +236,29 @@ def test_a_state_of_other_data_is_refused() -> None:
         fw.shard(list(range(6))).resume(state)
 
 
+@pytest.mark.parametrize(
+    ("state", "says", "hint"),
+    [
+        ({"data": fw.shard([1]).state(), "net": {}}, "not a whole checkpoint ('data', 'net')", "resume(saved['data'])"),
+        ({"net": {}}, "not a dict of 'net'", "saved['data']"),
+        ("here", "type str", "what state() said"),
+        (4, "type int", "what state() said"),
+    ],
+)
+def test_what_is_no_state_is_refused_by_name(state: Any, says: str, hint: str) -> None:
+    data = fw.shard(list(range(6)))
+    with pytest.raises(DefinitionError) as refused:
+        data.resume(state)
+    assert says in refused.value.message and hint in refused.value.hint
+    assert data.steps == 0
+
+
+def test_another_shard_is_a_state() -> None:
+    before = fw.shard(list(range(6)), batch=2)
+    next(iter(before))
+    assert fw.shard(list(range(6)), batch=2).resume(before).position == before.position == 2
+
+
 SIZED = st.lists(st.integers(1, 40), min_size=1, max_size=5)
 
 

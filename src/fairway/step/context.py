@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from fairway.step.metrics import PointWriter
 
 
+_PLAIN = frozenset({float, int, bool, str, type(None)})
+"""Values that `log` keeps as they are: looking at more of each than its type would cost a training loop more than the rest of the call."""
+
+
 class Skipped(Exception):
     """Raised by `fw.skip`: the task counts as skipped, and so does what needs its outputs."""
 
@@ -102,12 +106,19 @@ def log(metrics: Mapping[str, Any] | None = None, /, *, step: int | None = None,
     """Record metric values at one moment: `fw.log(loss=0.31, step=epoch)`. Cheap enough for every batch of a training loop.
 
     `step` is the x of the curve; without it the points are drawn over time. The last value of each name becomes the task's metric.
-    Names that are no Python names are given in a dict: `fw.log({"val/loss": 0.31}, step=epoch)`.
+    Names that are no Python names are given in a dict: `fw.log({"val/loss": 0.31}, step=epoch)`. A tensor or array of one number is that
+    number as it is now; raises DefinitionError for one of several.
     """
     if metrics is not None:
         if not hasattr(metrics, "keys"):
             raise DefinitionError(f"fw.log takes values by name, not {metrics!r}", hint="write fw.log(loss=0.31, step=epoch)")
         values = {**{str(name): metrics[name] for name in metrics}, **values}
+    for value in values.values():
+        if type(value) not in _PLAIN:
+            from fairway.step.metricvalues import plain_metrics
+
+            values = plain_metrics(values)
+            break
     points = _state.points
     if points is not None:
         points.log(step, values)

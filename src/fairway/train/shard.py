@@ -18,6 +18,7 @@ from fairway.train.order import Order, WindowedOrder, round_size, rounds, share
 from fairway.train.sources import Numbered, Ranged, Streamed, open_dataset
 
 LASTS = ("keep", "drop", "pad")
+_FIELDS = frozenset({"epoch", "position", "steps", "seed", "shuffle", "size"})
 _WINDOW = 16_384
 """Of items that come one after the other, so many are shuffled among themselves."""
 
@@ -105,13 +106,16 @@ class Shard:
 
     fairway_state = state  # how `fw.checkpoint.save` keeps it
 
-    def resume(self, state: Mapping[str, Any] | None) -> Shard:
+    def resume(self, state: Mapping[str, Any] | Shard | None) -> Shard:
         """Go on from a state of this or an earlier try, whatever its world size was; from the beginning if it is None. Returns itself.
 
-        Raises DefinitionError if that state was of other data.
+        Raises DefinitionError if that state was of other data, or is none.
         """
         if state is None:
             return self
+        if isinstance(state, Shard):
+            state = state.state()
+        _check_state(state)
         size = self._size
         if state["size"] != size or state["shuffle"] != self._shuffle:
             raise DefinitionError(
@@ -284,6 +288,23 @@ class Shard:
             round_items = [ahead.popleft() for _ in range(taken)]
             mine = [round_items[place] for place in ours]
             yield ((source.get(mine[0]) if self._batch is None else source.join(mine),) if mine else None), taken, len(mine)
+
+
+def _check_state(state: Any) -> None:
+    """Raises DefinitionError for what no shard can go on from; people give the whole checkpoint, of which the shard's state is a part."""
+    if isinstance(state, Mapping) and state.keys() >= _FIELDS:
+        return
+    hint = "give it what state() said, or the part of a checkpoint where the shard was saved, as saved['data']"
+    what = f"an object of type {type(state).__name__}"
+    if isinstance(state, Mapping):
+        what = f"a dict of {', '.join(map(repr, state)) or 'nothing'}"
+        names = [name for name, value in state.items() if isinstance(value, Mapping) and value.keys() >= _FIELDS]
+        if names:
+            what = f"a whole checkpoint ({', '.join(map(repr, state))})"
+            hint = f"give it the part where a shard was saved: resume(saved[{names[0]!r}])"
+    elif hasattr(state, "load"):
+        hint = "load it, and give the part where the shard was saved: resume(fw.checkpoint.load()['data'])"
+    raise DefinitionError(f"resume() takes where a shard stood, not {what}", hint=hint)
 
 
 class _Planned:

@@ -17,6 +17,7 @@ from fairway.errors import DefinitionError, FairwayError, StoreUnavailable
 from fairway.spec.record import replace
 from fairway.step import artifacts, context, pulse
 from fairway.step.folder import FolderArtifactStore
+from fairway.step.metricvalues import plain_metrics
 from fairway.step.saved import LAST, Manifest, Policy, Saved, best_of, find_saved
 from fairway.train.checkpoints.arena import Arena
 from fairway.train.checkpoints.capture import Capture, Captured
@@ -361,8 +362,9 @@ class Checkpoints:
 
 
 def _numbers(metrics: Mapping[str, Any]) -> dict[str, float]:
+    given = plain_metrics({str(name): value for name, value in metrics.items()}, "metrics of a checkpoint")
     try:
-        found = {str(name): float(value) for name, value in metrics.items()}
+        found = {name: float(value) for name, value in given.items()}
     except (TypeError, ValueError) as error:
         raise DefinitionError(f"metrics of a checkpoint are numbers: {error}", hint='write metrics={"auc": 0.93}') from None
     return {name: value for name, value in found.items() if math.isfinite(value)}
