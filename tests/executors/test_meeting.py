@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from fairway.executors.meeting import LAST_WORDS_S, Coming, Meeting
 from fairway.spec.gang import Gang
 from fairway.spec.outcome import ErrorInfo, ItemOutcome, Outcome, Usage
+from fairway.spec.record import replace
 
 ENDED = Outcome("a", "ended", (ItemOutcome("succeeded"),), usage=Usage(cpu_s=2.0, peak_memory_bytes=5))
 
@@ -90,6 +91,13 @@ def blamed(meeting: Meeting) -> tuple[str, str]:
     error = outcome.error or outcome.items[0].error
     assert error is not None
     return error.kind, error.message
+
+
+def test_its_metrics_are_the_means_over_its_replicas() -> None:
+    meeting = met(2)
+    meeting.end(0, replace(ENDED, metrics={"loss": 1.0, "auc": 0.5}), 5.0)
+    meeting.end(1, replace(ENDED, metrics={"loss": 3.0}), 5.1)
+    assert meeting.verdict("a").metrics == {"loss": 2.0, "auc": 0.5}
 
 
 def test_a_broken_connection_is_no_cause() -> None:

@@ -17,6 +17,7 @@ from fairway.cli.lines import render_line
 from fairway.cli.report import group_failures
 from fairway.cli.style import clip, spell_number
 from fairway.engine.gangview import GangNow, read_gang, spell_gang
+from fairway.engine.rankmeans import find_last_means
 from fairway.engine.ranks import find_last_words, gang_of, tries_before, world_size
 from fairway.engine.reading import find_last_line, find_last_points, find_progress
 from fairway.spec.ports import StreamStore
@@ -76,7 +77,7 @@ class LiveDisplay(PlainDisplay):
             return found
         running = [trial for trial in study.trials if trial.state == "running" and trial.attempt]
         for trial in running[:MAX_LOOKED_AT]:
-            value = find_last_points(self._streams, self._run, trial.attempt).get(study.metrics[0])
+            value = find_last_means(self._streams, self._run, trial.attempt, self._size_of(trial.attempt)).get(study.metrics[0])
             if isinstance(value, int | float):
                 found[trial.number] = value
         return found
@@ -136,6 +137,11 @@ class LiveDisplay(PlainDisplay):
         """How many ranks the step's gang has; 0 if it is none."""
         scope, node = line.key
         return world_size(gang_of(self._state, scope, node)) if scope in self._state.scopes else 0
+
+    def _size_of(self, attempt: str) -> int:
+        """As `_ranks_of`, of an attempt."""
+        known = self._state.attempts.get(attempt) if self._state is not None else None
+        return world_size(gang_of(self._state, known.scope, known.node)) if known is not None else 0
 
     def _gang(self, attempt: str, size: int, room: int) -> str:
         """How its ranks get on, in `room` columns if it can be; looked up twice a second, however often it is drawn."""

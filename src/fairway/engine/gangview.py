@@ -13,6 +13,7 @@ from typing import Any
 
 from fairway.engine.ranks import stream_of
 from fairway.engine.reading import TAIL_BYTES
+from fairway.spec.gang import mean_of
 from fairway.spec.ports import StreamStore
 from fairway.spec.record import Record, field, record, replace
 
@@ -186,9 +187,7 @@ def _count_steps(last: float, first: float, sample: Sequence[Any]) -> float:
 
 def judge(ranks: Sequence[RankNow]) -> GangNow:
     """The gang of these ranks: what they have in common, and who is behind. Pure."""
-    names = {name: None for one in ranks for name in one.metrics}
-    values = {name: [one.metrics[name] for one in ranks if name in one.metrics] for name in names}
-    return GangNow(tuple(ranks), {name: sum(some) / len(some) for name, some in values.items()}, *find_slowest(ranks))
+    return GangNow(tuple(ranks), mean_of(one.metrics for one in ranks), *find_slowest(ranks))
 
 
 def find_slowest(ranks: Sequence[RankNow]) -> tuple[int, str]:

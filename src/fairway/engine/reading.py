@@ -59,11 +59,11 @@ def find_last_line(streams: StreamStore, run: str, attempt: str) -> str:
     return ""
 
 
-def find_last_points(streams: StreamStore, run: str, attempt: str) -> dict[str, Any]:
-    """The latest value of each metric in the last few kilobytes of points."""
-    name = f"{run}/{attempt}/metrics"
+def find_last_points(streams: StreamStore, run: str, attempt: str, rank: int = 0) -> dict[str, Any]:
+    """The latest value of each metric in the last few kilobytes of points, of a gang of one of its ranks."""
+    name = f"{run}/{attempt}/metrics{f'.{rank}' if rank else ''}"
     found: dict[str, Any] = {}
-    for _, _, values in _points(_tail(streams, name)):
+    for _, _, values in parse_points(_tail(streams, name)):
         found.update(values)
     return found
 
@@ -77,20 +77,6 @@ def find_progress(streams: StreamStore, run: str, attempt: str) -> tuple[float, 
             continue
         return done, total
     return None
-
-
-def read_curves(streams: StreamStore, run: str, attempts: Sequence[str]) -> dict[str, list[tuple[float, float]]]:
-    """Points (step, value) by metric over all attempts, each step once; without a step, the point's number stands for it."""
-    curves: dict[str, list[tuple[float, float]]] = {}
-    for attempt in attempts:
-        mine: dict[str, list[tuple[float, float]]] = {}
-        for _, step, values in _points(streams.read(f"{run}/{attempt}/metrics").split(b"\n")):
-            for name, value in values.items():
-                if isinstance(value, int | float):
-                    curve = mine.setdefault(name, [])
-                    curve.append((len(curves.get(name, ())) + len(curve) if step is None else step, value))
-        curves |= {name: join_tries([curves.get(name, []), curve]) for name, curve in mine.items()}
-    return curves
 
 
 def join_tries(tries: Iterable[Sequence[P]]) -> list[P]:
@@ -111,7 +97,8 @@ def _tail(streams: StreamStore, name: str) -> list[bytes]:
     return lines if size <= TAIL_BYTES else lines[1:]
 
 
-def _points(lines: Sequence[bytes]) -> Iterator[tuple[float, int | None, dict[str, Any]]]:
+def parse_points(lines: Sequence[bytes]) -> Iterator[tuple[float, int | None, dict[str, Any]]]:
+    """(time, step, values by metric) of each whole line of a stream "metrics"."""
     for line in lines:
         if not line:
             continue

@@ -86,8 +86,9 @@ class Task:
         return get_inputs(self._run_state, self.scope, self.node, self.index, self._workspace.library)
 
     def curves(self) -> dict[str, list[tuple[float, float]]]:
-        """Points (step, value) of each metric, as logged by its attempts."""
-        from fairway.engine.reading import read_curves
+        """Points (step, value) of each metric, as logged by its attempts; of a gang the mean over its ranks."""
+        from fairway.engine.rankmeans import read_curves
+        from fairway.engine.ranks import world_size
 
         return read_curves(self._workspace.streams, self._run_state.run, self.attempts)
 

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable
 from math import inf
 
-from fairway.spec.gang import Gang, World
+from fairway.spec.gang import Gang, World, mean_of
 from fairway.spec.outcome import ErrorInfo, Outcome, Usage
 from fairway.spec.record import Record, record, replace
 
@@ -214,7 +214,8 @@ class Meeting:
             return self._blame(attempt, failures)
         first = next((end.outcome for _, end in in_order if end.outcome is not None and not end.stopped), None)
         assert first is not None  # all that had something to do have ended well, and the first of them has reported
-        return replace(first, attempt=attempt, usage=_usage_of(self.ends.values(), first.usage))
+        metrics = mean_of(end.outcome.metrics for _, end in in_order if end.outcome is not None and not end.stopped)
+        return replace(first, attempt=attempt, usage=_usage_of(self.ends.values(), first.usage), metrics=metrics)
 
     def _note(self, end: End) -> None:
         self.ends[end.replica] = end

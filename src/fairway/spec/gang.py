@@ -6,6 +6,8 @@ runs `processes`; ranks count processes, replica by replica. What a step asks fo
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+from math import fsum
 from typing import Any
 
 from fairway.spec.record import Record, field, record
@@ -142,6 +144,15 @@ def here(places: list[Place], world: World) -> list[Place]:
 def join_address(host: str, port: int) -> str:
     """HOST:PORT, the address of IPv6 in brackets."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def mean_of(tables: Iterable[Mapping[str, float]]) -> dict[str, float]:
+    """A gang's metrics: of each the mean over those ranks that have it. Pure."""
+    found: dict[str, list[float]] = {}
+    for table in tables:
+        for name, value in table.items():
+            found.setdefault(name, []).append(value)
+    return {name: values[0] if len(values) == 1 else fsum(values) / len(values) for name, values in found.items()}
 
 
 def roles_of(gang: Gang, replicas: int) -> list[str]:

@@ -137,7 +137,7 @@ class Attempt:
             self._gang_metrics, self._gang_peak_bytes = gang.metrics, gang.used.rss_bytes
 
     def run_rank(self, place: Place, row: Framework, item: AttemptItem | None = None, current: context.Context | None = None) -> Report:
-        """One rank's part, in the rank's own process and working folder. Only rank 0 has outputs, and only its points are the task's."""
+        """One rank's part, in the rank's own process and working folder. Only rank 0 has outputs."""
         from fairway.step.gangrank import around, step_of
         from fairway.step.gangreport import Report
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from fairway.spec.gang import Gang, Place, World, here
+from fairway.spec.gang import Gang, Place, World, here, mean_of
 from fairway.spec.outcome import ErrorInfo, ItemOutcome
 from fairway.step import processes
 from fairway.step.gangcrew import LAUNCHER, RANK, SERVICE, Child, execute, fork, with_paths
@@ -447,7 +447,7 @@ class GangRun:
             return ItemOutcome("succeeded")  # this machine has lent itself, and nothing more
         self._say_if_alone(reports)
         report = reports[min(reports)]
-        self.metrics = report.metrics
+        self.metrics = mean_of(reports[rank].metrics for rank in sorted(reports))
         usage = self._attempt.usage
         usage.running_at = usage.running_at or report.running_at
         usage.writing_at = max(each.writing_at for each in reports.values())  # it trains until the last rank has ended its part

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Sequence
-from statistics import fmean
 from threading import Lock
-from typing import Any
+from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 import msgspec
 
 from fairway.engine.gangview import WAITS
+from fairway.engine.rankmeans import reduce_curves
 from fairway.engine.ranks import stream_of
 from fairway.engine.reading import join_tries
 from fairway.spec.ports import StreamStore
 from fairway.web.curves import Curve, Point, downsample
 from fairway.web.metrics import CurveReader
 
-BINS = 400
 TRIES_MOST = 20
 """Attempts of a task whose curves are put together: of more the newest."""
 DRAWN_RANKS = 32
@@ -28,42 +27,6 @@ _KEPT_GANGS = 64
 _CHUNK_BYTES = 256 << 10
 _LINE = msgspec.json.Decoder(list[Any])
 USES = ("rate", "waiting", "cpu", "memory", "gpu", "gpu_memory")
-
-Spread = tuple[float, float, float, float]
-"""A step, and there the mean over ranks, the lowest and the highest."""
-
-
-def reduce_curves(curves: Sequence[Sequence[Point]], bins: int = BINS, *, timed: bool = False) -> list[Spread]:
-    """Mean, lowest and highest over ranks at equal steps: those that as many ranks have reached as any. Of more than `bins` steps, of as
-    many equal spans: there each rank counts by its mean. `timed`: x are times, which no two ranks share; what each has logged as its n-th
-    belongs together, at the mean of the times. Pure."""
-    if timed and max(map(len, curves), default=0) <= bins:
-        rows = zip(*(points for points in curves if points), strict=False)
-        return [(fmean(x for x, _ in row), *_spread([y for _, y in row])) for row in rows]
-    places = sorted({x for curve in curves for x, _ in curve})
-    if not places:
-        return []
-    low, high = places[0], places[-1]
-    exact = len(places) <= bins
-    width = (high - low) / bins or 1.0
-    found: dict[float, list[tuple[float, float, float]]] = {}
-    for curve in curves:
-        mine: dict[float, list[float]] = {}
-        for x, y in curve:
-            at = x if exact else low + (min(int((x - low) / width), bins - 1) + 0.5) * width
-            mine.setdefault(at, []).append(y)
-        for at, values in mine.items():
-            found.setdefault(at, []).append(_spread(values))
-    most = max(len(ranks) for ranks in found.values())
-    return [
-        (at, sum(mean for mean, _, _ in ranks) / len(ranks), min(low for _, low, _ in ranks), max(high for _, _, high in ranks))
-        for at, ranks in sorted(found.items())
-        if len(ranks) == most
-    ]
-
-
-def _spread(values: Sequence[float]) -> tuple[float, float, float]:
-    return sum(values) / len(values), min(values), max(values)
 
 
 class RankUse:
@@ -186,9 +149,11 @@ Try = dict[int, list[Point]]
 """What one attempt has logged of a metric, by rank."""
 
 
-def read_tries(reader: CurveReader, run: str, attempts: Sequence[str], ranks: int, by: str) -> dict[str, list[tuple[int, Try]]]:
+def read_tries(
+    reader: CurveReader, run: str, attempts: Sequence[str], ranks: int, by: str, logged: Counter[str] | None = None
+) -> dict[str, list[tuple[int, Try]]]:
     """By metric what each of the attempts has logged of it, one after the other, with its number among them. Along "time" all count from
-    the first one's beginning; points without a step are counted on."""
+    the first one's beginning; points without a step are counted on. `logged` gets how many points there were of each."""
     found: dict[str, list[tuple[int, Try]]] = {}
     counts: dict[tuple[str, int], int] = {}
     began_at = 0.0
@@ -203,6 +168,8 @@ def read_tries(reader: CurveReader, run: str, attempts: Sequence[str], ranks: in
                     tries.append((n, {}))
                 tries[-1][1][rank] = [(x + shift, y) for x, y in points]
                 counts[name, rank] = counts.get((name, rank), 0) + count
+                if logged is not None:
+                    logged[name] += count
     return found
 
 
@@ -219,10 +186,20 @@ def spell_tries(tries: Sequence[tuple[int, Try]], points: int, *, reduced: bool,
     return found
 
 
-def read_lines(reader: CurveReader, run: str, attempts: Sequence[str], ranks: int, by: str) -> dict[str, list[Point]]:
+class Line(NamedTuple):
+    """One metric over several attempts. `logged`: points that were logged; `restarts`: where attempts after the first begin."""
+
+    points: list[Point]
+    logged: int
+    restarts: list[float]
+
+
+def read_lines(reader: CurveReader, run: str, attempts: Sequence[str], ranks: int, by: str) -> dict[str, Line]:
     """By metric one line over all attempts; of a gang (`ranks` of it) the mean over its ranks."""
-    read = read_tries(reader, run, attempts, max(ranks, 1), by)
-    return {name: join_tries(_mean(part, by) if ranks else part[0] for _, part in tries) for name, tries in read.items()}
+    counts = Counter[str]()
+    read = read_tries(reader, run, attempts, max(ranks, 1), by, counts)
+    lines = {name: [_mean(part, by) if ranks else part[0] for _, part in tries] for name, tries in read.items()}
+    return {name: Line(join_tries(parts), counts[name], [part[0][0] for part in parts[1:] if part]) for name, parts in lines.items()}
 
 
 def _mean(part: Try, by: str) -> list[Point]:

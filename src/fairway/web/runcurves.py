@@ -57,7 +57,7 @@ async def _list_cached(site: Site, identity: Identity, run: str, limit: int) -> 
             continue
         overview = await site.overviews.get(maker)
         slot = overview.find_slot(made)
-        place = _place(overview, slot, run, task) if slot >= 0 else None
+        place = place_of(overview, slot, run, task) if slot >= 0 else None
         found += [place] if place is not None else []
     return found
 
@@ -87,12 +87,12 @@ def find_places(overview: Overview) -> tuple[list[Place], int]:
         items, _ = overview.items(node.scope, node.node.id, limit=TASKS_LIMIT)
         more += max(0, node.total - len(items))
         tried = [overview.find_slot(item.address) for item in items if item.attempt]
-        places = [_place(overview, slot, overview.run, overview.address(slot)) for slot in tried]
+        places = [place_of(overview, slot, overview.run, overview.address(slot)) for slot in tried]
         found += [place for place in places if place is not None]
     return found[:TASKS_LIMIT], more + max(0, len(found) - TASKS_LIMIT)
 
 
-def _place(overview: Overview, slot: int, run: str, task: str) -> Place | None:
+def place_of(overview: Overview, slot: int, run: str, task: str) -> Place | None:
     """None if it has never been tried."""
     columns = overview.columns
     attempts = tuple(columns.id(row) for row in columns.attempts_of(slot)[-TRIES_MOST:])
@@ -110,6 +110,6 @@ def _read(curves: CurveReader, places: Sequence[Place], x: str) -> dict[str, lis
     limit = min(POINTS_MOST, max(POINTS_LEAST, POINTS_IN_ALL // max(count, 1)))
     found: dict[str, list[dict[str, Any]]] = {}
     for place, lines in read:
-        for metric, points in lines.items():
-            found.setdefault(metric, []).append({"run": place.run, "task": place.task, "points": short(downsample(points, limit))})
+        for metric, line in lines.items():
+            found.setdefault(metric, []).append({"run": place.run, "task": place.task, "points": short(downsample(line.points, limit))})
     return found

@@ -54,7 +54,7 @@ def test_ranks_compute_together_and_what_rank_0_returns_is_the_task_s(rig: GangR
     run = rig.run(SUM)
     assert outputs(run) == {"result": {"total": 60.0, "rank": 0, "world": 3, "cwd": "rank-0"}}
     assert [words(run, f"log.{rank}") for rank in range(3)] == [[f"rank {r} has 60", f"rank {r} complains"] for r in range(3)]
-    assert run.tasks["total"].metrics == {"total": 60.0}, "rank 0's"
+    assert run.tasks["total"].metrics == {"total": 61.0}, "the mean over all ranks"
     assert [json.loads(line)[2] for line in stream(run, "metrics.2").splitlines()] == [{"total": 62.0}] * 3
     assert rig.left() == []
 

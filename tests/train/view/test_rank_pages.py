@@ -15,11 +15,12 @@ from hypothesis import strategies as st
 from starlette.testclient import TestClient
 
 from fairway.engine.gangview import RankNow
+from fairway.engine.rankmeans import reduce_curves
 from fairway.spec.outcome import ErrorInfo
 from fairway.testing.memory import MemoryStreamStore
 from fairway.web.mergedlog import find_end, read_merged
 from fairway.web.pages.ranks import state_of
-from fairway.web.rankcurves import UseReader, reduce_curves
+from fairway.web.rankcurves import UseReader
 from tests.cli.project import Project
 from tests.web.rig import Server
 

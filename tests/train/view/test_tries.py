@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fairway.cli.live import LiveDisplay
+from fairway.engine.rankmeans import find_last_means
 from fairway.engine.reading import join_tries
 from fairway.executors.meeting import Meeting
 from fairway.spec.gang import Gang
@@ -131,6 +132,26 @@ def test_runs_side_by_side_have_whole_curves(restarted: Project, x: str) -> None
     assert x == "time" or list(across) == list(range(8))
 
 
+@pytest.mark.parametrize("tries", ["last", "all"])
+def test_the_api_tells_the_mean_over_ranks_of_the_last_try_or_over_all(restarted: Project, tries: str) -> None:
+    run = restarted.last()
+    with Server(restarted.root / ".fairway").client() as client:
+        (loss,) = client.get(f"http://server/api/v1/runs/{run.id}/metrics", params={"tries": tries}).json()["items"]
+    last = [[4, 209], [5, 210], [6, 211], [7, 212]]
+    assert (loss["task"], loss["metric"], loss["attempt"]) == ("fit", "loss", run.tasks["fit"].attempts[-1])
+    assert loss["points"] == (last if tries == "last" else [[0, 105], [1, 106], [2, 107], [3, 108], *last])
+    assert (loss["count"], loss["restarts"]) == ((8, []) if tries == "last" else (20, [4]))
+
+
+def test_what_a_gang_logged_last_is_the_mean_over_its_ranks_wherever_it_is_told(restarted: Project) -> None:
+    run = restarted.last()
+    assert run.metrics == run.tasks["fit"].metrics == {"loss": 212.0}
+    (row,) = restarted.ask("runs", "-o", "json").data
+    (shown,) = restarted.ask("show", "last", "fit", "-o", "json").data
+    assert (row["metrics"], shown["attempts"][-1]["metrics"]) == ({"loss": 212.0}, {"loss": 212.0})
+    assert find_last_means(run.workspace.streams, run.id, run.tasks["fit"].attempts[-1], 2) == {"loss": 212.0}
+
+
 def test_what_went_on_at_a_later_step_has_made_all_steps_in_every_view(restarted: Project) -> None:
     """It logs from 0, and the second try from 4 to 7."""
     run = restarted.last()
@@ -145,7 +166,7 @@ def test_what_went_on_at_a_later_step_has_made_all_steps_in_every_view(restarted
 
 
 def test_curves_in_python_have_each_step_once(restarted: Project) -> None:
-    assert [step for step, _ in restarted.last().tasks["fit"].curves()["loss"]] == list(range(8))
+    assert restarted.last().tasks["fit"].curves()["loss"] == list(enumerate([105, 106, 107, 108, 209, 210, 211, 212]))
 
 
 def test_of_several_machines_it_trains_until_the_last_has_ended_its_part() -> None:

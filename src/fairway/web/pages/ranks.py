@@ -128,7 +128,7 @@ async def _read_past(visit: Visit, run: str, query: RankCurvesQuery) -> list[tup
         lines = await asyncio.to_thread(read_lines, site.curves, other.run, attempts, ranks, query.by) if attempts else {}
         if not lines:
             continue
-        found.append((other.run, {name: short(downsample(points, PAST_POINTS)) for name, points in lines.items()}))
+        found.append((other.run, {name: short(downsample(line.points, PAST_POINTS)) for name, line in lines.items()}))
         if len(found) == query.past:
             break
     return found

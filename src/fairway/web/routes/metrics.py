@@ -13,13 +13,16 @@ from fairway.errors import NotFoundError
 from fairway.spec.event import address
 from fairway.spec.ports import run_now
 from fairway.spec.summary import RunSummary
+from fairway.web.curves import downsample
 from fairway.web.explaining import is_small
-from fairway.web.metrics import CurveReader, spell_curve
+from fairway.web.metrics import CurveReader
 from fairway.web.operation import Call, Operation
 from fairway.web.places import select
 from fairway.web.ports import Site
+from fairway.web.rankcurves import read_lines
 from fairway.web.records import full
 from fairway.web.routes.runs import named_run
+from fairway.web.runcurves import Place, place_of
 from fairway.web.schema.metrics import CompareQuery, Comparison, CurvesPage, CurvesQuery
 
 
@@ -28,14 +31,14 @@ async def list_curves(call: Call[CurvesQuery, None]) -> Any:
     query = call.query
     run = await named_run(call)
 
-    def work(sketch: Sketch) -> tuple[int, list[tuple[str, str]], str]:
-        found = select(sketch.overview, query.task, after=query.cursor, limit=query.limit)
-        items = (sketch.overview.item(sketch.find_slot(place)) for place in found.places)
-        wanted = [(item.address, item.attempt) for item in items if item.attempt]
-        return sketch.overview.head, wanted, address(*found.places[-1]) if found.more else ""
+    def work(sketch: Sketch) -> tuple[int, list[Place], str]:
+        overview = sketch.overview
+        found = select(overview, query.task, after=query.cursor, limit=query.limit)
+        tried = (place_of(overview, sketch.find_slot(place), run, address(*place)) for place in found.places)
+        return overview.head, [place for place in tried if place is not None], address(*found.places[-1]) if found.more else ""
 
     head, wanted, more = await call.site.overviews.read(run, work)
-    items = await asyncio.to_thread(_read_curves, call.site.curves, run, wanted, query)
+    items = await asyncio.to_thread(_read_curves, call.site.curves, wanted, query)
     return {"items": items, "next": more, "head": head}
 
 
@@ -58,13 +61,14 @@ async def compare_runs(call: Call[CompareQuery, None]) -> Any:
     }
 
 
-def _read_curves(reader: CurveReader, run: str, wanted: Sequence[tuple[str, str]], query: CurvesQuery) -> list[dict[str, Any]]:
+def _read_curves(reader: CurveReader, wanted: Sequence[Place], query: CurvesQuery) -> list[dict[str, Any]]:
     items: list[dict[str, Any]] = []
-    for task, attempt in wanted:
-        found = reader.read(run, attempt)
-        for metric, curve in (found.by_step if query.by == "step" else found.by_time).items():
+    for place in wanted:
+        attempts = place.attempts if query.tries == "all" else place.attempts[-1:]
+        for metric, line in read_lines(reader, place.maker, attempts, place.ranks, query.by).items():
             if not query.metric or metric in query.metric:
-                items.append({"task": task, "attempt": attempt, "metric": metric, **spell_curve(curve, query.points)})
+                found = {"points": downsample(line.points, query.points), "count": line.logged, "restarts": line.restarts}
+                items.append({"task": place.task, "attempt": attempts[-1], "metric": metric, **found})
     return items
 
 
