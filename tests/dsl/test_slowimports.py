@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from fairway.dsl.slowimports import SLOW, find_slow_imports
-from fairway.step.zygote import UNSAFE_TO_FORK
+from fairway.dsl.slowimports import find_slow_imports
+from fairway.step.forks import BEARS_FORK, UNSAFE_TO_FORK
 
 NAMES = ("heavy", "heavier")
 
@@ -88,7 +88,7 @@ def test_nothing_is_found_where_there_is_no_file(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("library", UNSAFE_TO_FORK)
 def test_a_file_whose_attempts_cannot_be_forks_has_nothing_imported_ahead(tmp_path: Path, library: str) -> None:
-    assert library not in SLOW
+    assert library not in BEARS_FORK
     assert found(tmp_path, f"import heavy\nX = 1\nfrom {library} import y\n") == []
 
 

@@ -9,7 +9,7 @@ from types import ModuleType, SimpleNamespace
 
 import pytest
 
-from fairway.step import zygote
+from fairway.step import forks
 from tests.executors.rig import Bench
 
 
@@ -22,18 +22,18 @@ def in_child(answer: object) -> bool:
 
 
 def test_a_process_of_one_thread_bears_a_fork() -> None:
-    assert in_child(lambda: all(sys.modules.pop(name, True) for name in zygote.UNSAFE_TO_FORK) and zygote.bears_fork())
+    assert in_child(lambda: all(sys.modules.pop(name, True) for name in forks.UNSAFE_TO_FORK) and forks.bears_fork())
 
 
 def test_the_table_is_the_one_that_is_documented() -> None:
-    assert set(zygote.UNSAFE_TO_FORK) == {"polars", "grpc", "tensorflow", "jax", "ray", "pyspark"}
+    assert set(forks.UNSAFE_TO_FORK) == {"polars", "grpc", "tensorflow", "jax", "ray", "pyspark"}
 
 
-@pytest.mark.parametrize("library", zygote.UNSAFE_TO_FORK)
+@pytest.mark.parametrize("library", forks.UNSAFE_TO_FORK)
 def test_each_library_of_the_table_forbids_forks_once_it_is_imported(library: str) -> None:
     def answer() -> bool:
         sys.modules[library] = ModuleType(library)
-        return zygote.bears_fork()
+        return forks.bears_fork()
 
     assert not in_child(answer)
 
@@ -44,7 +44,7 @@ def test_an_initialised_gpu_forbids_forks(initialised: bool) -> None:
         torch = ModuleType("torch")
         torch.cuda = SimpleNamespace(is_initialized=lambda: initialised)  # type: ignore[attr-defined]
         sys.modules["torch"] = torch
-        return zygote.bears_fork()
+        return forks.bears_fork()
 
     assert in_child(answer) is not initialised
 
@@ -52,7 +52,7 @@ def test_an_initialised_gpu_forbids_forks(initialised: bool) -> None:
 def test_a_thread_that_lives_on_forbids_forks() -> None:
     def answer() -> bool:
         threading.Thread(target=threading.Event().wait, daemon=True).start()
-        return zygote.bears_fork()
+        return forks.bears_fork()
 
     assert not in_child(answer)
 
@@ -68,7 +68,7 @@ def test_threads_that_a_library_ends_before_a_fork_do_not() -> None:
             thread.join()
 
         os.register_at_fork(before=stop)  # as OpenBLAS does
-        return zygote.bears_fork()
+        return forks.bears_fork()
 
     assert in_child(answer)
 

@@ -6,34 +6,14 @@ import os
 import sys
 from typing import Any
 
+from fairway.step.forks import BEARS_FORK, UNSAFE_TO_FORK
 from fairway.step.importing import find_modules
-
-SLOW = (
-    "catboost",
-    "datasets",
-    "lightgbm",
-    "lightning",
-    "matplotlib",
-    "numpy",
-    "pandas",
-    "pyarrow",
-    "scipy",
-    "seaborn",
-    "sklearn",
-    "statsmodels",
-    "torch",
-    "torchvision",
-    "transformers",
-    "xgboost",
-)
-"""Libraries that take long to import and do nothing but define things meanwhile. What must not be forked (`zygote.UNSAFE_TO_FORK`) is
-no use here, for its attempts are fresh interpreters."""
 
 Imports = list[tuple[str, list[str]]]
 """(module, the names that are taken from it)."""
 
 
-def find_slow_imports(path: str, slow: tuple[str, ...] = SLOW, root: str = "") -> Imports:
+def find_slow_imports(path: str, slow: tuple[str, ...] = BEARS_FORK, root: str = "") -> Imports:
     """Those that stand in the file above everything that could change what they do: a variable that is set, a module of the user's.
 
     `root`: the folder that it is imported from as a module of a package, whose own files come first; "" = by its name alone. [] for a
@@ -47,8 +27,6 @@ def find_slow_imports(path: str, slow: tuple[str, ...] = SLOW, root: str = "") -
         bodies = [_parse(text) for text in texts]
     except (OSError, SyntaxError, ValueError, RecursionError):
         return []
-    from fairway.step.zygote import UNSAFE_TO_FORK
-
     every = [one for body in bodies for statement in body for one in _imports(statement)]
     if any(_top(name) in UNSAFE_TO_FORK for name, _ in every):
         return []

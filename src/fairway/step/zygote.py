@@ -12,8 +12,8 @@ import select
 import signal
 import socket
 import sys
-import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from typing import Any, NoReturn
 
 from fairway.errors import FairwayError
@@ -23,15 +23,11 @@ from fairway.spec.layout import BLOBS
 from fairway.spec.record import from_plain
 from fairway.step import processes
 from fairway.step.defeat import raise_when_terminated, report_defeat
+from fairway.step.forks import bears_fork
+from fairway.step.late import LateImports, load
 from fairway.step.parcel import read_attempt, read_step
 from fairway.step.standard import open_missing_streams
 from fairway.step.wire import Channel
-
-UNSAFE_TO_FORK = ("polars", "grpc", "tensorflow", "jax", "ray", "pyspark")
-"""Libraries that start threads when imported or hold locks that a forked child would wait for: their attempts are fresh interpreters."""
-
-
-_HARMLESS_THREADS = ("jemalloc_bg_thd",)  # Arrow's allocator stops it before a fork and starts it again in the child
 
 
 class Spare:
@@ -67,6 +63,7 @@ class Zygote:
         self._preloaded: set[tuple[str, ...]] = {()}
         self._spare: Spare | None = None
         self._ahead: set[str] | None = set()
+        self._late = LateImports()
 
     def serve(self) -> NoReturn:
         """Until the worker hangs up; then everything below is killed."""
@@ -105,8 +102,9 @@ class Zygote:
     def _start(self, frame: dict[str, Any]) -> None:
         (log,) = self._channel.take_fds(1)
         if not self._forks:
-            become_attempt(frame, log, self._bell, self._home)
-        if self._preload(frame.get("types", ())):
+            become_attempt(frame, log, self._bell, self._home, None)
+        step = read_step(frame["step"])
+        if self._preload(frame.get("types", ()), step):
             self._drop_spare()
         if self._spare is not None and not self._spare.is_ready():
             self._drop_spare()
@@ -121,14 +119,13 @@ class Zygote:
                 spare.channel.close()
             pid = self._fork()
             if pid == 0:
-                become_attempt(frame, log, self._bell, self._home)
+                become_attempt(frame, log, self._bell, self._home, self._late)
         os.close(log)
         pidfd = os.pidfd_open(pid)
         self._attempts[pidfd] = (frame["id"], pid)
         self._poller.register(pidfd, select.POLLIN)
         _learn(frame, self._home)
-        step = read_step(frame["step"])  # for the next ones, which will be of the same step as a rule
-        self._fork_spare(find_ahead(step))
+        self._fork_spare(find_ahead(step))  # for the next ones, which will be of the same step as a rule
 
     def _fork(self) -> int:
         """As `os.fork`; the child has nothing of the zygote's."""
@@ -137,6 +134,7 @@ class Zygote:
         if pid == 0:
             processes.die_with_parent(me)
             self._channel.sock.close()
+            self._late.leave_to_zygote()
             for fd in self._attempts:
                 os.close(fd)
         return pid
@@ -148,7 +146,7 @@ class Zygote:
         if pid == 0:
             ours.close()
             rehearses = len(self._attempts) < processes.count_cores()
-            await_attempt(Channel(theirs), self._bell, self._home, rehearses=rehearses, ahead=ahead)
+            await_attempt(Channel(theirs), self._bell, self._home, self._late, rehearses=rehearses, ahead=ahead)
         theirs.close()
         self._spare = Spare(pid, Channel(ours), loads=bool(ahead))
 
@@ -160,15 +158,15 @@ class Zygote:
             processes.signal_quietly(spare.pid, processes.SIGKILL)
             os.waitpid(spare.pid, 0)
 
-    def _preload(self, types: Sequence[str]) -> bool:
+    def _preload(self, types: Sequence[str], step: StepDef) -> bool:
         """Import what this attempt and the next ones of its step would each import; True if anything was."""
-        key = tuple(types)
-        if key in self._preloaded:
+        key, late = tuple(types), self._late.take(step)
+        if key in self._preloaded and not late:
             return False
         self._preloaded.add(key)
         from fairway.step.serializers.preload import preload
 
-        if not _quietly(lambda: preload(types)):
+        if not _quietly(lambda: preload(types) | load(late)):
             return False
         gc.collect()
         gc.freeze()
@@ -304,39 +302,7 @@ def _quietly(work: Callable[[], Any]) -> Any:
             os.close(copy)
 
 
-def bears_fork() -> bool:
-    """Can this process be forked after what it has imported? Threads that survive the libraries' own fork handlers say no."""
-    if any(name in sys.modules for name in UNSAFE_TO_FORK):
-        return False
-    torch = sys.modules.get("torch")
-    if torch is not None and hasattr(torch, "cuda") and torch.cuda.is_initialized():
-        return False
-    if _count_threads() > 1:  # OpenBLAS ends its threads before a fork and starts new ones when needed; OpenMP and others do not
-        pid = os.fork()
-        if pid == 0:
-            os._exit(0)
-        os.waitpid(pid, 0)
-        for _ in range(20):
-            if _count_threads() == 1:
-                return True
-            time.sleep(0.001)
-        return False
-    return True
-
-
-def _count_threads() -> int:
-    """Threads of this process, without those that a fork is known not to harm."""
-    count = 0
-    try:
-        for task in os.listdir("/proc/self/task"):
-            with open(f"/proc/self/task/{task}/comm", encoding="ascii", errors="replace") as file:
-                count += file.read().strip() not in _HARMLESS_THREADS
-    except OSError:
-        return max(count, 1)
-    return count
-
-
-def await_attempt(channel: Channel, bell: int, home: str, *, rehearses: bool, ahead: Sequence[str] = ()) -> NoReturn:
+def await_attempt(channel: Channel, bell: int, home: str, late: LateImports, *, rehearses: bool, ahead: Sequence[str] = ()) -> NoReturn:
     """Be a spare: get ready, wait for a frame, become its attempt. Ends when the zygote hangs up, or where what it is to import ahead makes
     it unfit."""
     from fairway.step.attempt import rehearse
@@ -360,10 +326,10 @@ def await_attempt(channel: Channel, bell: int, home: str, *, rehearses: bool, ah
         channel.close()
     except BaseException as error:  # noqa: BLE001 - must never unwind into the zygote's own loop
         os._exit(report_defeat(error, "the attempt"))
-    become_attempt(frames[0], log, bell, home)
+    become_attempt(frames[0], log, bell, home, late)
 
 
-def become_attempt(frame: dict[str, Any], log: int, bell: int, home: str) -> NoReturn:
+def become_attempt(frame: dict[str, Any], log: int, bell: int, home: str, late: LateImports | None) -> NoReturn:
     """Be the attempt in `frame`: a session of its own, output into `log`; ends the process."""
     if os.getpid() != os.getsid(0):
         os.setsid()
@@ -377,7 +343,7 @@ def become_attempt(frame: dict[str, Any], log: int, bell: int, home: str) -> NoR
     _ring(bell, f"+{frame['id']} {os.getpid()}\n")
     status = 70
     try:
-        _run(frame, home)
+        _run(frame, home, late)
         _ring(bell, f"-{frame['id']}\n")
         status = 0
     except BaseException as error:  # noqa: BLE001 - the process's last boundary; the worker reports what it left in the log
@@ -385,7 +351,7 @@ def become_attempt(frame: dict[str, Any], log: int, bell: int, home: str) -> NoR
     os._exit(status)
 
 
-def _run(frame: dict[str, Any], home: str) -> None:
+def _run(frame: dict[str, Any], home: str, late: LateImports | None) -> None:
     from fairway.step.attempt import Attempt
 
     spec = read_attempt(frame["step"], frame["rest"])
@@ -398,7 +364,8 @@ def _run(frame: dict[str, Any], home: str) -> None:
         given["world"] = from_plain(World, frame["world"])
     attempt = Attempt(spec, home, **given)
     raise_when_terminated()
-    attempt.run()
+    with late.noted(spec.step, (attempt.root, attempt.source)) if late is not None and frame["module"] else nullcontext():
+        attempt.run()
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     left = processes.kill_children()
     if left:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from fairway.errors import UnsupportedError
 from fairway.serve.package.recognising import imports_of
-from fairway.step.zygote import UNSAFE_TO_FORK
+from fairway.step.forks import UNSAFE_TO_FORK
 
 if TYPE_CHECKING:
     from fairway.serve.package.package import Package

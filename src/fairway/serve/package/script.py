@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from fairway.errors import ConfigError, DefinitionError, NotFoundError, UnsupportedError
 from fairway.serve.package import arguments
 from fairway.serve.package.predictor import order_methods
-from fairway.step.zygote import bears_fork
+from fairway.step.forks import bears_fork
 
 if TYPE_CHECKING:
     from collections.abc import Callable
