@@ -14,8 +14,9 @@ from time import monotonic
 from typing import Any
 
 COMING, RUNNING, DONE = 0.0, 1.0, 2.0
+UNKNOWN, ALONE, TOGETHER = 0.0, 1.0, 2.0
 WAITS = ("input", "checkpoint", "network")
-_BEAT_AT, _BEATS, _PHASE, _WAIT_SINCE, _WAIT_KIND, _WAITED, _BATCHES, _SAMPLES, _TAKEN = 0, 1, 2, 3, 4, 5, 8, 9, 10
+_BEAT_AT, _BEATS, _PHASE, _WAIT_SINCE, _WAIT_KIND, _WAITED, _BATCHES, _SAMPLES, _TAKEN, _COMPANY = 0, 1, 2, 3, 4, 5, 8, 9, 10, 11
 _CELLS = 16  # numbers of eight bytes: two cache lines, so that no rank slows its neighbour
 _SLOT_BYTES = _CELLS * 8
 
@@ -27,6 +28,11 @@ def beat() -> None:
     cells = _cells
     cells[_BEAT_AT] = monotonic()
     cells[_BEATS] += 1.0
+
+
+def go_on() -> None:
+    """This rank goes on, which is no step of its own: it has heard of the others."""
+    _cells[_BEAT_AT] = monotonic()
 
 
 def take(samples: int, steps: int = 0) -> None:
@@ -58,7 +64,7 @@ def waiting(kind: str) -> Generator[None]:
 
 
 def counting(kind: str, function: Any) -> Any:
-    """The function, whose time counts as a wait. It costs a microsecond a call."""
+    """The function, whose time counts as a wait, and whose return says that the rank goes on. It costs a microsecond a call."""
     number = WAITS.index(kind)
 
     def counted(*args: Any, **options: Any) -> Any:
@@ -68,10 +74,15 @@ def counting(kind: str, function: Any) -> Any:
         began = monotonic()
         cells[_WAIT_KIND], cells[_WAIT_SINCE] = float(number), began
         try:
-            return function(*args, **options)
-        finally:
+            result = function(*args, **options)
+        except BaseException:
             cells[_WAIT_SINCE] = 0.0
             cells[_WAITED + number] += monotonic() - began
+            raise
+        ended = cells[_BEAT_AT] = monotonic()
+        cells[_WAIT_SINCE] = 0.0
+        cells[_WAITED + number] += ended - began
+        return result
 
     return counted
 
@@ -95,6 +106,13 @@ def set_phase(phase: float) -> None:
     cells[_PHASE] = phase
 
 
+def set_company(company: float) -> None:
+    """Whether this rank has met others: ALONE until it has, TOGETHER for good once it has."""
+    cells = _cells
+    if cells[_COMPANY] < company:
+        cells[_COMPANY] = company
+
+
 class Pulses:
     """The leader's side: the pulses of `count` ranks, in a file that is made anew."""
 
@@ -115,6 +133,10 @@ class Pulses:
     def phase(self, rank: int) -> float:
         """COMING, RUNNING or DONE."""
         return self._cells[rank * _CELLS + _PHASE]
+
+    def company(self, rank: int) -> float:
+        """UNKNOWN where nobody watches, else ALONE or TOGETHER."""
+        return self._cells[rank * _CELLS + _COMPANY]
 
     def counts(self, rank: int) -> dict[str, float | int]:
         """Seconds waited by kind, a wait under way among them; how often it has beaten ("steps"); batches and samples, if any, and the

@@ -19,6 +19,7 @@ class Accelerate:
     title = "Accelerate"
     style = "ranks"
     source = "https://huggingface.co/docs/accelerate/package_reference/cli#accelerate-launch"
+    alone = Torch.alone
     options: Mapping[str, str] = {
         **Torch.options,
         "mixed_precision": '"no", "fp16", "bf16" or "fp8"; what the script says itself wins',

@@ -21,6 +21,7 @@ class DeepSpeed:
     title = "DeepSpeed"
     style = "ranks"
     source = "https://www.deepspeed.ai/getting-started/#launching-without-passwordless-ssh"
+    alone = Torch.alone
     options: Mapping[str, str] = Torch.options
 
     def environment(self, place: Place, gang: Gang) -> Mapping[str, str]:

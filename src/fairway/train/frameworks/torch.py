@@ -25,6 +25,10 @@ class Torch:
     style = "ranks"
     ahead = ("torch", "torch._dynamo")  # a second of every rank's first DistributedDataParallel, and all that loads late
     source = "https://docs.pytorch.org/docs/stable/elastic/run.html#environment-variables"
+    alone = (
+        "has called torch.distributed.init_process_group(): each has worked alone, with all the data it was given. To train together call "
+        'it, or have the trainer do so: L.Trainer(strategy="ddp"), and on CPUs TrainingArguments(use_cpu=True)'
+    )
     options: Mapping[str, str] = {
         "backend": 'what `init_process_group()` takes where it is not told ("gloo", "nccl", "mpi"): else gloo for CPUs, nccl for GPUs',
         "rdzv": 'how several `torchrun` meet: "static" (the default), or "c10d", which is elastic and gives rank 0 to any replica',
@@ -71,7 +75,7 @@ class Torch:
     @contextmanager
     def around(self, place: Place, gang: Gang) -> Generator[None]:
         """Threads as many as the rank has cores, and the backend that was asked for; a group that is left open is closed. What it
-        waits for other ranks is counted."""
+        waits for other ranks is counted, and whether it has met them."""
         torchwaits.watch()
         torch: Any = sys.modules.get("torch")
         if torch is not None:  # imported before this process was told OMP_NUM_THREADS
