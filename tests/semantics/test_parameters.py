@@ -253,6 +253,35 @@ def test_lists_of_files_are_stored_by_digest_each(rig: Rig, tmp_path: Path) -> N
         rig.run(source, {"paths": ["a.txt", "c.txt"]})
 
 
+def test_all_files_that_are_missing_are_named_at_once(rig: Rig) -> None:
+    source = """
+        @fw.step
+        def read(a: fw.File, b: fw.File, c: fw.Directory, rest: list[fw.File]) -> int:
+            return 1
+
+        @fw.pipeline
+        def main(a: fw.File, c: fw.Directory = "folder", rest: list[fw.File] = ["r.csv"]):
+            return {"one": read(a, fw.artifact("b.csv"), c, rest), "two": read("e.csv", a, c, rest)}
+    """
+    (rig.root / "a.csv").write_text("a")
+    (rig.root / "r.csv").write_text("r")
+    with pytest.raises(NotFoundError) as caught:
+        rig.run(source, {"a": "a.csv", "c": "a.csv"})
+    assert caught.value.message.splitlines() == [
+        "parameter 'c' must name a folder, and a.csv is a file",
+        "  there is no b.csv",
+        "  input 'a' of 'read-2' names a file that does not exist: e.csv",
+    ]
+    with pytest.raises(NotFoundError) as caught:
+        rig.run(source, {"a": "z.csv", "rest": ["r.csv", "s.csv"]})
+    assert caught.value.message.splitlines() == [
+        "parameter 'a' names a file that does not exist: z.csv",
+        "  parameter 'c' names a folder that does not exist: folder",
+        "  nor is there what was asked for at s.csv, b.csv, e.csv",
+    ]
+    assert rig.count_runs() == 0
+
+
 def test_choices_hold_in_lists_and_where_none_is_allowed(rig: Rig) -> None:
     source = """
         from enum import Enum

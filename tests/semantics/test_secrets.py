@@ -92,6 +92,22 @@ def test_one_that_nobody_has_is_refused_before_anything_runs(rig: Rig) -> None:
     assert rig.count_runs() == 0
 
 
+def test_all_that_nobody_has_are_named_at_once(rig: Rig) -> None:
+    source = """
+        @fw.step(secrets=["API_TOKEN", "OTHER_TOKEN"])
+        def ask() -> int:
+            return 1
+
+        @fw.pipeline
+        def main():
+            return ask()
+    """
+    with pytest.raises(fw.FairwayError, match="there are no secrets 'API_TOKEN', 'OTHER_TOKEN'") as caught:
+        fw.run(rig.load(source))
+    assert "add lines to .env (API_TOKEN=… OTHER_TOKEN=…)" in caught.value.hint
+    assert rig.count_runs() == 0
+
+
 @pytest.mark.parametrize("name", ["main", "failing", "skipping"])
 def test_its_value_is_masked_in_logs_and_errors_and_stands_in_no_file(rig: Rig, name: str) -> None:
     path = rig.write(SOURCE)

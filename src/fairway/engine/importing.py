@@ -46,8 +46,15 @@ def import_artifact(expr: Expr, store: ArtifactStore, project: Project, where: s
     return ref
 
 
+def find_local(source: str) -> str:
+    """The path that a source names, "" for what is on the network."""
+    if source.startswith("file://"):
+        return os.path.expanduser(unquote(urlsplit(source).path))
+    return "" if "://" in source else os.path.expanduser(source)
+
+
 def _import_path(source: str, kind: str, store: ArtifactStore, project: Project, where: str) -> ArtifactRef:
-    path = os.path.expanduser(unquote(urlsplit(source).path) if source.startswith("file://") else source)
+    path = find_local(source)
     if not os.path.exists(path):
         raise NotFoundError(f"there is no {source}", hint=f"relative paths count from {os.getcwd()}", where=where)
     try:

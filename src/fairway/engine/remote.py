@@ -214,14 +214,14 @@ class RemotePlace:
         self._known: Facts | None = None
 
     def check_secrets(self, wanted: Mapping[str, str]) -> None:
-        """Raises NotFoundError for the first secret that the target does not have; it is told once for all."""
+        """Raises NotFoundError that names all secrets that the target does not have; it is told once for all."""
         known = set(self._connection.api.get("/secrets")["names"])
         target = self._connection.target.name
-        for name, where in wanted.items():
-            if name not in known:
-                raise NotFoundError(
-                    f"the target {target!r} has no secret {name!r}", hint=f"fairway secret set {name} --on {target}", where=where
-                )
+        missing = [name for name in wanted if name not in known]
+        if missing:
+            few = f"secret{'s' * (len(missing) > 1)} {', '.join(map(repr, missing))}"
+            hint = "; ".join(f"fairway secret set {name} --on {target}" for name in missing)
+            raise NotFoundError(f"the target {target!r} has no {few}", hint=hint, where=wanted[missing[0]])
 
     def check_graph(self, graph: Any) -> None:
         """Raises UnsupportedError for what would fail there, as far as the graph alone tells."""

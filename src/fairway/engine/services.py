@@ -20,7 +20,7 @@ class Place(Protocol):
         ...
 
     def check_secrets(self, wanted: Mapping[str, str]) -> None:
-        """`wanted`: name -> where it is asked for. Raises NotFoundError for one that is not there."""
+        """`wanted`: name -> where it is asked for. Raises NotFoundError that names all that are not there."""
         ...
 
     def accept(self, graph: Graph, bundle: str, folder: str, secrets: Sequence[str], facts: Mapping[str, Any]) -> None:

@@ -12,25 +12,25 @@ from fairway.dsl.slowimports import find_slow_imports
 from fairway.engine.code import code_of, foreseen
 from fairway.engine.driver import Driver, OnEvents
 from fairway.engine.history import History
+from fairway.engine.inputs import check_inputs, store_constants, store_param
 from fairway.engine.keys import environment_name, needs_lock
 from fairway.engine.library import StoreLibrary
 from fairway.engine.project import Project
 from fairway.engine.services import Services
-from fairway.errors import DefinitionError, NotFoundError, UnsupportedError
+from fairway.errors import DefinitionError, UnsupportedError
 from fairway.executors.local import LocalExecutor
 from fairway.spec import event as ev
 from fairway.spec.artifact import ArtifactRef
 from fairway.spec.environment import Environment
-from fairway.spec.graph import Expr, Graph, Node, StepDef, secrets_of
-from fairway.spec.layout import BLOBS, SCRATCH, STREAMS
-from fairway.spec.ports import ArtifactStore, Inventory, run_now
+from fairway.spec.graph import Graph, StepDef, secrets_of
+from fairway.spec.layout import BLOBS, STREAMS
+from fairway.spec.ports import Inventory, run_now
 from fairway.spec.record import Record, field, record, replace, to_plain
 
 if TYPE_CHECKING:
     from fairway.dsl.pipeline import Pipeline
 
 _KEYED_FACTS = ("python", "packages", "codes", "environments")  # what of a run's environment counts for cache keys
-PATH_TYPES = {"fairway.File": "file", "fairway.Directory": "folder"}
 
 
 @record
@@ -83,14 +83,10 @@ class LocalPlace:
         """What this machine lacks is found by lint and by the look at its size."""
 
     def check_secrets(self, wanted: Mapping[str, str]) -> None:
-        """Raises NotFoundError for the first that nobody here has."""
-        from fairway.executors.secrets import get_secrets
+        """Raises NotFoundError that names all that nobody here has."""
+        from fairway.executors.secrets import check_secrets
 
-        for name, where in wanted.items():
-            try:
-                get_secrets((name,), self._secrets_file)
-            except NotFoundError as error:
-                raise NotFoundError(error.message, hint=error.hint, where=where) from None
+        check_secrets(wanted, self._secrets_file)
 
     def accept(self, graph: Graph, bundle: str, folder: str, secrets: Sequence[str], facts: Mapping[str, Any]) -> None:
         """The code is in the home already; the executor learns what hides from whom."""
@@ -112,6 +108,7 @@ def prepare(pipeline: Pipeline | Graph, params: Mapping[str, Any], project: Proj
     """
     graph = pipeline if isinstance(pipeline, Graph) else pipeline.trace()
     values = bind_params(graph, params)
+    check_inputs(graph, values)
     _check(graph, services)
     secrets = _find_secrets(graph, services)
     graph = _with_images(_lock_environments(graph, project), project)
@@ -120,9 +117,9 @@ def prepare(pipeline: Pipeline | Graph, params: Mapping[str, Any], project: Proj
     if services.place is not None:
         services.place.accept(graph, bundle, folder, secrets, environment)
     store = services.artifacts
-    graph = _store_constants(graph, store, project)
+    graph = store_constants(graph, store, project)
     library = StoreLibrary(store)
-    refs = {p.name: _param_ref(p.name, p.type, values[p.name], library, store, project) for p in graph.params}
+    refs = {p.name: store_param(p.name, p.type, values[p.name], library, store, project) for p in graph.params}
     return Submission(graph, refs, bundle, source or graph.where, environment)
 
 
@@ -235,99 +232,6 @@ def _spell_param(name: str, graph: Graph) -> str:
     from fairway.dsl.tuning import find_search
 
     return f"-p {name}=" if find_search(graph) else f"--{name.replace('_', '-')} "
-
-
-def _param_ref(name: str, kind: str, value: Any, library: StoreLibrary, store: ArtifactStore, project: Project) -> ArtifactRef:
-    if isinstance(value, str) and _path_type(kind):
-        return _import(value, _path_type(kind), store, project, f"parameter {name!r}")
-    if isinstance(value, list) and _path_type(inner := _listed(kind)):
-        return library.collect([_import(path, _path_type(inner), store, project, f"parameter {name!r}") for path in value])
-    return library.constant(value)
-
-
-def _listed(kind: str) -> str:
-    """ "fairway.File" of "list[fairway.File]", "" for what is no list."""
-    bare = kind.removesuffix(" | None")
-    return bare[5:-1] if bare.startswith("list[") else ""
-
-
-def _path_type(kind: str) -> str:
-    bare = kind.removesuffix(" | None")
-    return bare if bare in PATH_TYPES else ""
-
-
-def _import(path: str, kind: str, store: ArtifactStore, project: Project, what: str, where: str = "") -> ArtifactRef:
-    from fairway.step.artifacts import import_path
-
-    full = os.path.expanduser(path)
-    noun = PATH_TYPES.get(kind, "file")
-    there = os.path.isdir(full) if noun == "folder" else os.path.isfile(full)
-    if not there and kind and os.path.exists(full):
-        other = "a folder" if os.path.isdir(full) else "a file" if os.path.isfile(full) else "neither a file nor a folder"
-        types = " or ".join(f"fw.{name.partition('.')[2]}" for name, one in PATH_TYPES.items() if one != noun)
-        raise NotFoundError(f"{what} must name a {noun}, and {path} is {other}", hint=f"name a {noun}, or annotate it {types}", where=where)
-    if not there and not os.path.exists(full):
-        raise NotFoundError(
-            f"{what} names a {noun} that does not exist: {path}", hint=f"relative paths count from {os.getcwd()}", where=where
-        )
-    scratch = os.path.join(project.home, SCRATCH)
-    os.makedirs(scratch, exist_ok=True)
-    return import_path(full, store, kind, scratch=scratch)
-
-
-def _store_constants(graph: Graph, store: ArtifactStore, project: Project) -> Graph:
-    """Paths written in the pipeline for File and Directory inputs, and `fw.artifact(...)`, become artifacts."""
-    nodes: list[Node] = []
-    importer = _Importer(store, project)
-    for node in graph.nodes:
-        types = {port.name: _path_type(port.type) for port in graph.steps[node.step].inputs}
-        listed = {port.name: _path_type(_listed(port.type)) for port in graph.steps[node.step].inputs}
-        changed: dict[str, Expr] = {}
-        for name, expr in node.inputs.items():
-            kind = types.get(name, "")
-            if expr.kind == "const" and kind and isinstance(expr.value, str):
-                changed[name] = Expr(
-                    "artifact", ref=_import(expr.value, kind, store, project, f"input {name!r} of {node.id!r}", node.where)
-                )
-            elif expr.kind == "const" and isinstance(expr.value, list) and (kind := listed.get(name, "")):
-                what = f"input {name!r} of {node.id!r}"
-                refs = [_import(path, kind, store, project, what, node.where) for path in expr.value if isinstance(path, str)]
-                changed[name] = Expr("list", args=tuple(Expr("artifact", ref=ref) for ref in refs))
-            elif _unresolved(expr):
-                changed[name] = importer.resolve(expr, node.where)
-        nodes.append(replace(node, inputs={**node.inputs, **changed}) if changed else node)
-    axes = {id: axis for id, axis in graph.axes.items() if any(map(_unresolved, axis.sources))}
-    outputs = {name: expr for name, expr in graph.outputs.items() if _unresolved(expr)}
-    if not axes and not outputs and nodes == list(graph.nodes):
-        return graph
-    for id, axis in axes.items():
-        axes[id] = replace(axis, sources=tuple(importer.resolve(source, axis.where) for source in axis.sources))
-    for name, expr in outputs.items():
-        outputs[name] = importer.resolve(expr, graph.where)
-    return replace(graph, nodes=tuple(nodes), axes={**graph.axes, **axes}, outputs={**graph.outputs, **outputs})
-
-
-def _unresolved(expr: Expr) -> bool:
-    return (expr.kind == "artifact" and expr.ref is None) or any(_unresolved(arg) for arg in expr.args)
-
-
-class _Importer:
-    """Imports what the graph names with `fw.artifact`, each of it once however often it is used."""
-
-    def __init__(self, store: ArtifactStore, project: Project) -> None:
-        self._store, self._project = store, project
-        self._known: dict[tuple[str, str, str], ArtifactRef] = {}
-
-    def resolve(self, expr: Expr, where: str) -> Expr:
-        """`expr` with the artifacts themselves in place of their paths and addresses."""
-        if expr.kind != "artifact" or expr.ref is not None:
-            return replace(expr, args=tuple(self.resolve(arg, where) for arg in expr.args))
-        from fairway.engine.importing import import_artifact
-
-        key = (str(expr.value), expr.name, expr.output)
-        if key not in self._known:
-            self._known[key] = import_artifact(expr, self._store, self._project, where)
-        return Expr("artifact", ref=self._known[key])
 
 
 def _check(graph: Graph, services: Services) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping, Sequence
 
 from fairway.errors import NotFoundError
 
@@ -27,18 +28,31 @@ def find_secret(name: str, dotenv: str = "") -> str | None:
         return None
 
 
+def check_secrets(wanted: Mapping[str, str], dotenv: str = "") -> None:
+    """`wanted`: name -> where it is asked for. Raises NotFoundError that names all that nobody has."""
+    missing = [name for name in wanted if find_secret(name, dotenv) is None]
+    if missing:
+        raise _missing(missing, wanted[missing[0]])
+
+
 def get_secrets(names: tuple[str, ...], dotenv: str = "") -> dict[str, str]:
     """Values by name. Raises NotFoundError for the first that nobody has."""
     found: dict[str, str] = {}
     for name in names:
         value = find_secret(name, dotenv)
         if value is None:
-            raise NotFoundError(
-                f"there is no secret {name!r}",
-                hint=f"set the variable {name}, add a line {name}=… to .env, or run `keyring set {_SERVICE} {name}`",
-            )
+            raise _missing([name])
         found[name] = value
     return found
+
+
+def _missing(names: Sequence[str], where: str = "") -> NotFoundError:
+    which = f"is no secret {names[0]!r}" if len(names) == 1 else f"are no secrets {', '.join(map(repr, names))}"
+    lines = " ".join(f"{name}=…" for name in names)
+    once = "the variable {0}, add a line {1} to .env, or run `keyring set {2} {0}`"
+    each = "a variable for each, add lines to .env ({1}), or run `keyring set {2} NAME` for each"
+    hint = "set " + (once if len(names) == 1 else each).format(names[0], lines, _SERVICE)
+    return NotFoundError(f"there {which}", hint=hint, where=where)
 
 
 def parse_dotenv(text: str) -> dict[str, str]:
