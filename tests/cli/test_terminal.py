@@ -16,6 +16,12 @@ from pathlib import Path
 
 import pytest
 
+from fairway.engine.overview import Overview, timeline_data
+from fairway.engine.project import load_project
+from fairway.engine.story import read_story
+from fairway.engine.workspace import Workspace
+from fairway.spec.ports import run_now
+
 FAIRWAY = [sys.executable, "-c", "import sys; from fairway.cli import main; sys.exit(main())"]
 DEADLINE_S = 60.0
 
@@ -298,6 +304,13 @@ def test_ctrl_c_cancels_cleanly_and_says_how_to_go_on(folder: Path) -> None:
     assert "cancelling" in terminal.screen
     assert re.search(r"go on: +fairway resume \S+", terminal.screen)
     assert json.loads(fairway(folder, "show", "-o", "json").stdout)["status"] == "cancelled"
+    shown = fairway(folder, "show", "last", "wait").stdout
+    assert "attempt 1  cancelled\n  the run was cancelled while this ran\n" in shown, "it has not failed, and nobody has measured it"
+    workspace = Workspace(load_project(str(folder), variables={}))
+    overview = Overview()
+    overview.fold_events(workspace.events(workspace.get_run("last")))
+    assert [bar["status"] for row in timeline_data(overview)["rows"] for bar in row["bars"]] == ["cancelled"]
+    assert [one.status for one in run_now(read_story(workspace.journal, overview, "wait")).attempts] == ["cancelled"]
 
 
 def test_a_mapped_step_shows_what_one_of_its_tasks_does_and_ctrl_c_twice_stops_at_once(folder: Path) -> None:

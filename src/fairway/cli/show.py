@@ -176,7 +176,7 @@ def _render_task(run: Any, task: Any, left: bool) -> list[str]:
         used = attempt.get("usage") or {}
         waits = attempt["status"] != "queued" or attempt["reason"] or task.status != "running"  # where nobody says otherwise, it runs
         facts = [f"attempt {attempt['n']}", attempt["status"] if waits else word]
-        if used:
+        if used and used["ended_at"]:  # nobody has measured what was cancelled
             asked = plain["asked"]
             memory = f" ({spell_size(asked['memory_bytes'])} asked)" if asked["memory_bytes"] else ""
             facts.append(f"{spell_duration(used['wall_s'])} wall, {spell_duration(used['cpu_s'])} CPU ({asked['cpu']:g} asked)")

@@ -9,6 +9,13 @@ from fairway.spec.outcome import ErrorInfo, Outcome, outcome_key
 from fairway.spec.ports import ArtifactStore
 from fairway.spec.record import from_plain, to_plain
 
+_WHY = {
+    "cancelled": "the run was cancelled while this ran",
+    "timeout": "the run's time was over while this ran",
+    "failed": "the run had failed while this ran",
+}
+"""By what ended the run."""
+
 
 def find_outcome(store: ArtifactStore, run: str, attempt: str) -> Outcome | None:
     """How the attempt ended, None while it has not."""
@@ -33,7 +40,12 @@ def abandoned(attempt: str, reason: str) -> Outcome:
         return Outcome(attempt, "abandoned", error=ErrorInfo("lost", "FW-LOST", "the run was resumed with other code while this ran"))
     code = "FW-TASK-TIMEOUT" if reason == "timeout" else "FW-TASK-CANCELLED"
     kind = "timeout" if reason == "timeout" else "cancelled"
-    return Outcome(attempt, "abandoned", error=ErrorInfo(kind, code, f"given up: {reason}", retryable=False))
+    return Outcome(attempt, "abandoned", error=ErrorInfo(kind, code, _WHY.get(reason, f"given up: {reason}"), retryable=False))
+
+
+def end_of(error: ErrorInfo) -> str:
+    """The status of an attempt that ended with this error: to be cancelled is not to fail."""
+    return "cancelled" if error.kind == "cancelled" else "failed"
 
 
 def lost(attempt: str) -> Outcome:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from fairway.dsl.picture import needed_nodes
 from fairway.engine.nodecolumns import DONE_WELL
+from fairway.engine.outcomes import end_of
 from fairway.engine.partstate import Part, read_part, take_part
 from fairway.engine.resolve import Library, Missing, resolve
 from fairway.engine.state import AttemptState, RunState
@@ -130,7 +131,7 @@ def _attempt(part: Part, attempt: AttemptState) -> AttemptStory:
         position = attempt.items.index(index) if index in attempt.items else len(outcome.items)
         item = outcome.items[position] if position < len(outcome.items) else None
         error = (item.error if item is not None else None) or (outcome.error if item is None else None)
-        status = "failed" if error is not None else item.status if item is not None else outcome.status
+        status = end_of(error) if error is not None else item.status if item is not None else outcome.status
     return AttemptStory(
         attempt.id,
         attempt.n,

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from fairway.engine import notebook
+from fairway.engine.outcomes import end_of
 from fairway.engine.outputs import Outputs
 from fairway.engine.workspace import Workspace, match_tasks
 from fairway.errors import NotFoundError
@@ -90,7 +91,7 @@ class Task:
         from fairway.engine.rankmeans import read_curves
         from fairway.engine.ranks import world_size
 
-        return read_curves(self._workspace.streams, self._run_state.run, self.attempts)
+        return read_curves(self._workspace.streams, self._run_state.run, self.attempts, world_size(self.gang))
 
     def logs(self) -> str:
         """What its attempts wrote to stdout and stderr."""
@@ -187,7 +188,7 @@ def _attempt_as_plain(attempt: Any) -> dict[str, Any]:
     plain = {"id": attempt.id, "n": attempt.n, "planned_at": attempt.planned_at, "status": attempt.phase, "reason": attempt.reason}
     if outcome is not None:
         failed = outcome.error or next((item.error for item in outcome.items if item.error is not None), None)
-        plain["status"] = "failed" if failed else outcome.status
+        plain["status"] = end_of(failed) if failed else outcome.status
         plain["usage"] = {name: getattr(outcome.usage, name) for name in outcome.usage.record_fields}
         plain["metrics"] = dict(outcome.metrics)
         plain["error"] = to_plain(failed) if failed else None
