@@ -171,6 +171,21 @@ def test_without_a_wish_it_says_what_there_is(pipeline: str, capsys: pytest.Capt
     assert "--dry-run" in refused(capsys, f"{pipeline}:one")
 
 
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("--dry-run", "--scale", "1,2"), "--dry-run starts nothing, and --scale trains"),
+        (("--dry-run", "-p", "n=1"), "--param goes with --scale"),
+        (("--dry-run", "--by", "time"), "--by goes with --scale"),
+        (("--scale", "1,2", "--hosts", "a,b"), "--hosts goes with --dry-run"),
+    ],
+)
+def test_an_option_that_would_do_nothing_is_refused(
+    pipeline: str, capsys: pytest.CaptureFixture[str], words: tuple[str, ...], says: str
+) -> None:
+    assert says in refused(capsys, f"{pipeline}:one", *words)
+
+
 def test_on_a_cluster_the_job_is_shown_as_its_server_makes_it(pipeline: str, capsys: pytest.CaptureFixture[str]) -> None:
     Path("fairway.toml").write_text('[targets.campus]\nkind = "kubernetes"\nnamespace = "lab"\nimage = "python:3.11"\n')
     fence, document = yaml.safe_load_all(said(capsys, f"{pipeline}:one", "--on", "campus").partition("in the cluster\n")[2])

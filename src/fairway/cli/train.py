@@ -20,7 +20,7 @@ from fairway.spec.record import to_plain
 @click.argument("what", metavar="PIPELINE[:STEP]")
 @click.option("--dry-run", is_flag=True, help="Print what each rank is told; start nothing.")
 @click.option("--scale", default="", metavar="N,…", help="Train with so many replicas, and compare.")
-@click.option("--by", type=click.Choice(["steps", "time"]), default="steps", help="With --scale: steps a second, or time taken.")
+@click.option("--by", type=click.Choice(["steps", "time"]), help="With --scale: steps a second, or time taken.")
 @click.option("-p", "--param", multiple=True, metavar="NAME=VALUE", help="With --scale: a parameter of the pipeline.")
 @click.option("--hosts", default="", metavar="HOST,…", help="Addresses of the replicas, as on a cluster.")
 @output_option
@@ -39,7 +39,8 @@ def command(folder: str, what: str, dry_run: bool, scale: str, hosts: str, outpu
     """
     from fairway.train.dryrun import plan_gang, render_plan
 
-    if scale and not dry_run:
+    _refuse(dry_run, scale, hosts, **more)
+    if scale:
         _scale(folder, what, scale, output, **more)
         return
     if not dry_run:
@@ -67,6 +68,21 @@ def command(folder: str, what: str, dry_run: bool, scale: str, hosts: str, outpu
         sys.stdout.write(f"\nin the cluster\n\n{render_yaml(objects)}")
 
 
+def _refuse(dry_run: bool, scale: str, hosts: str, by: str | None, param: Sequence[str]) -> None:
+    """Raises ConfigError for an option that would do nothing beside the others."""
+    if dry_run and scale:
+        raise ConfigError("--dry-run starts nothing, and --scale trains", hint="leave one of them out")
+    if dry_run and (param or by):
+        raise ConfigError(
+            f"{'--param' if param else '--by'} goes with --scale, which trains",
+            hint="what the ranks are told depends on no parameter: leave it out",
+        )
+    if scale and hosts:
+        raise ConfigError(
+            "--hosts goes with --dry-run: --scale measures where the target is", hint="leave it out, or name a target by --on"
+        )
+
+
 def _find_objects(folder: str, step: StepDef) -> list[dict[str, Any]]:
     """What the server of a cluster's target would make; nothing where the target is no cluster."""
     target = get_target(open_project(folder))
@@ -77,14 +93,14 @@ def _find_objects(folder: str, step: StepDef) -> list[dict[str, Any]]:
     return render_objects(step, target)
 
 
-def _scale(folder: str, what: str, scale: str, output: str | None, by: str, param: Sequence[str]) -> None:
+def _scale(folder: str, what: str, scale: str, output: str | None, by: str | None, param: Sequence[str]) -> None:
     from fairway.cli.trainscale import measure_sizes, show_scaling
     from fairway.train.scaling import parse_sizes
 
     sizes = parse_sizes(scale)
     graph, node, file = find_gang(what)
     pairs = [split_param(text) or (text, "") for text in param]
-    show_scaling(measure_sizes(folder, graph, node, sizes, dict(pairs), file), by, output)
+    show_scaling(measure_sizes(folder, graph, node, sizes, dict(pairs), file), by or "steps", output)
 
 
 def find_gang(what: str) -> tuple[Graph, str, str]:
