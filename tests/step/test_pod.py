@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 from fairway.spec.artifact import blob_key
 from fairway.spec.attempt import AttemptSpec
 from fairway.web.ports import KeySigner
+from tests.signals import signal_another_thread
 from tests.step.pods import Yard, end_of, terminate, value
 from tests.waiting import await_true
 
@@ -224,6 +226,15 @@ def test_a_pod_that_is_ended_leaves_the_reason_to_the_server(yard: Yard) -> None
     assert end_of(pod)[0] == 143
     assert yard.server.crew.outcomes == []
     assert not yard.left()
+
+
+def test_sigterm_is_heard_whichever_thread_the_kernel_gives_it_to(yard: Yard) -> None:
+    spec = yard.spec("tidies_up")
+    pod = yard.pod(spec)
+    await_log(yard, spec, "working")
+    signal_another_thread(pod.pid, signal.SIGTERM)
+    assert end_of(pod)[0] == 0
+    assert value(yard.server.outcome(spec)) == "tidied up"
 
 
 def test_items_that_were_done_when_the_pod_was_ended_are_kept(yard: Yard) -> None:

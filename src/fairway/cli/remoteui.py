@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from fairway.engine.project import Project
 
 
+_LOOK_EVERY_S = 1.0
+"""For signals that the system has given to another thread: only the main one, once it is awake, acts on them."""
+
+
 def show_remote(project: Project, *, browser: bool, port: int) -> int:
     """Show it; where that needs a way to a cluster, hold it open until Ctrl-C. Returns the exit status."""
     if port:
@@ -40,7 +44,8 @@ def _wait_for_interrupt() -> None:
     ended = Event()
     before = signal(SIGTERM, lambda number, frame: ended.set())
     try:
-        ended.wait()
+        while not ended.wait(_LOOK_EVERY_S):
+            pass
     except KeyboardInterrupt:
         sys.stderr.write("\n")
     finally:

@@ -106,6 +106,7 @@ class Agent:
         """Before any thread: be the parent of what others leave, hear SIGTERM, start the worker."""
         processes.adopt_orphans()
         signal.signal(signal.SIGTERM, self._hear_sigterm)
+        signal.set_wakeup_fd(self._ring, warn_on_full_buffer=False)  # a signal that another thread gets would not wake this one
         try:
             os.makedirs(self.settings.home, exist_ok=True)
         except OSError as error:
