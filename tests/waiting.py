@@ -13,7 +13,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-PATIENCE_S = 60.0
+PATIENCE_S = 180.0
+"""Only what hangs takes so long, on a machine that is busy, too."""
 _PAUSE_S = 0.002
 
 

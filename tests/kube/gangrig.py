@@ -8,14 +8,14 @@ from concurrent.futures import Future
 from contextlib import contextmanager
 from typing import Any
 
-import fairway as fw
 from fairway.engine.client import Run
 from fairway.kube.client import KubeClient
 from tests.kube.emulator.kinds import ROLE
 from tests.kube.semantics.rig import ClusterRig
 from tests.kube.talk import talk
 from tests.kube.watched import NOTING, Watched
-from tests.waiting import Gate
+from tests.semantics.rig import outputs
+from tests.waiting import PATIENCE_S, Gate
 
 SOURCE = (
     NOTING
@@ -130,14 +130,14 @@ class GangStory(Watched):
     def begin(self, gang: str = "replicas=3", *, cpu: float = 0.1, source: str = SOURCE, **params: Any) -> Future[Run]:
         """The run, begun; its end is the future's result."""
         pipeline = self.rig.load(self.fill(source, listens=str(self.rig.root / "listens"), gang=gang, cpu=cpu))
-        return self._threads.submit(lambda: fw.run(pipeline, params, check=False))
+        return self.watch(pipeline, params)
 
     def open_gate(self) -> None:
         self._gate.open()
 
     def until(self, holds: Callable[[], Any]) -> None:
         """Wait until something is so in the cluster."""
-        self.cluster.wait(holds, timeout_s=90)
+        self.cluster.wait(holds, timeout_s=PATIENCE_S)
 
     def hear(self, word: str, count: int) -> None:
         """Wait until ranks have noted a word so often in all."""
@@ -219,6 +219,5 @@ class GangStory(Watched):
 
 def result(run: Run) -> Any:
     """The one output of a run that succeeded."""
-    assert run.status == "succeeded", {name: str(task.error) for name, task in run.tasks.items()}
-    (output,) = run.outputs.values()
-    return output.load()
+    (output,) = outputs(run).values()
+    return output

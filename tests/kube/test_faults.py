@@ -13,7 +13,6 @@ from typing import Any
 
 import pytest
 
-import fairway as fw
 from fairway.engine.client import Run
 from fairway.spec.artifact import ArtifactRef
 from fairway.spec.layout import BLOBS
@@ -24,6 +23,8 @@ from tests.kube.emulator import Node
 from tests.kube.semantics.projects import project
 from tests.kube.semantics.rig import POOL, Campus, ClusterRig
 from tests.kube.watched import Watched
+from tests.semantics.rig import outputs
+from tests.waiting import PATIENCE_S
 
 SOURCE = """
 def note(word: str) -> None:
@@ -86,7 +87,7 @@ class Story(Watched):
     def begin(self, name: str = "main", settings: str = "") -> Future[Run]:
         """The run, begun; its end is the future's result."""
         pipeline = self.rig.load(self.fill(SOURCE, settings=settings), name)
-        return self._threads.submit(lambda: fw.run(pipeline, check=False))
+        return self.watch(pipeline)
 
     def pass_gate(self) -> None:
         self.gate.write_text("pass")
@@ -106,9 +107,8 @@ class Story(Watched):
 
 
 def succeeded(run: Run, result: int) -> bool:
-    assert run.status == "succeeded", run.tasks
-    (output,) = run.outputs.values()
-    return output.load() == result
+    (output,) = outputs(run).values()
+    return output == result
 
 
 # ---- requests and watches
@@ -139,7 +139,7 @@ def succeeded(run: Run, result: int) -> bool:
 )
 def test_requests_that_fail_are_made_again_and_nothing_runs_twice(story: Story, fault: Callable[[Any], Any]) -> None:
     rule = fault(story.cluster.faults)
-    assert succeeded(story.begin("short").result(60), 2)
+    assert succeeded(story.begin("short").result(PATIENCE_S), 2)
     story.cluster.wait(lambda: rule.left == 0 and not story.pods())
     assert story.noted == ["first"]
 
@@ -152,7 +152,7 @@ def test_a_run_goes_on_over_watches_that_break_and_versions_that_expire(story: S
     story.cluster.faults.expire()
     story.cluster.faults.lose_watches()
     story.pass_gate()
-    assert succeeded(done.result(60), 7)
+    assert succeeded(done.result(PATIENCE_S), 7)
     assert story.noted == ONCE
 
 
@@ -165,7 +165,7 @@ def test_a_pod_that_goes_while_no_watch_is_open_is_missed_all_the_same(story: St
     story.cluster.faults.expire()
     story.bell.wait()
     story.pass_gate()
-    assert succeeded(done.result(60), 7)
+    assert succeeded(done.result(PATIENCE_S), 7)
     assert story.noted == ["first", "held", "held", "passed", "last"]
 
 
@@ -180,7 +180,7 @@ def test_what_a_cluster_takes_away_is_done_again_and_what_had_ended_is_not(story
         getattr(story.cluster.faults, mishap)(story.pod())
     story.bell.wait()
     story.pass_gate()
-    assert succeeded(done.result(60), 7)
+    assert succeeded(done.result(PATIENCE_S), 7)
     assert story.noted == ["first", *["held"] * 4, "passed", "last"]
 
 
@@ -198,7 +198,7 @@ def test_a_node_that_dies_takes_its_attempts_with_it_and_the_run_goes_on(story: 
         story.cluster.faults.find_node(node)
     story.bell.wait()
     story.pass_gate()
-    assert succeeded(done.result(60), 7)
+    assert succeeded(done.result(PATIENCE_S), 7)
     assert story.noted == ["first", "held", "held", "passed", "last"]
 
 
@@ -210,7 +210,7 @@ def test_killed_before_the_pod_was_made(story: Story) -> None:
     done = story.begin("short")
     story.cluster.wait(lambda: rule.met)
     story.kill_server()
-    assert succeeded(done.result(60), 2)
+    assert succeeded(done.result(PATIENCE_S), 2)
     assert story.noted == ["first"]
 
 
@@ -222,7 +222,7 @@ def test_killed_when_the_pod_was_made_and_did_not_run(story: Story) -> None:
     story.kill_server()
     story.cluster.scheduler.paused = False
     story.cluster.call(story.cluster.scheduler.try_all)
-    assert succeeded(done.result(60), 2)
+    assert succeeded(done.result(PATIENCE_S), 2)
     assert story.noted == ["first"]
     assert story.created() - before == 1
 
@@ -233,7 +233,7 @@ def test_killed_while_the_attempt_runs(story: Story, settings: str) -> None:
     story.bell.wait()
     story.kill_server()
     story.pass_gate()
-    assert succeeded(done.result(60), 7)
+    assert succeeded(done.result(PATIENCE_S), 7)
     assert story.noted == ONCE
 
 
@@ -244,7 +244,7 @@ def test_an_attempt_ends_while_the_server_is_away(story: Story, settings: str) -
     story.stop_server()
     story.pass_gate()
     story.start_server()
-    assert succeeded(done.result(60), 7)
+    assert succeeded(done.result(PATIENCE_S), 7)
     assert story.noted == ONCE
 
 
@@ -256,7 +256,7 @@ def test_killed_when_the_outcome_was_written_and_not_recorded(story: Story) -> N
     put_outcome(story, labels["fairway.dev/run"], labels["fairway.dev/attempt"], 40)
     story.cluster.faults.vanish(story.pod())
     story.start_server()
-    assert succeeded(done.result(60), 43)
+    assert succeeded(done.result(PATIENCE_S), 43)
     assert story.noted == ["first", "held", "last"]
 
 
@@ -266,9 +266,20 @@ def test_killed_while_a_run_is_being_cancelled(story: Story) -> None:
     story.rig.last().cancel()
     story.cluster.wait(lambda: story.cluster.find("Pod", story.pods()[0]["metadata"]["name"]))
     story.kill_server()
-    assert done.result(60).status == "cancelled"
+    assert done.result(PATIENCE_S).status == "cancelled"
     story.cluster.wait(lambda: not story.pods())
     assert story.noted == ["first", "held"]
+
+
+def test_what_a_test_leaves_in_the_cluster_ends_before_the_next(tmp_path: Path, campus: Campus) -> None:
+    with project(tmp_path, campus) as rig:
+        left = Story(rig)
+        done = left.begin()
+        left.bell.wait()
+        left.cluster.scheduler.paused = True
+        left.close()
+        assert done.result(0).status == "cancelled"
+        assert not left.pods() and not left.cluster.scheduler.paused
 
 
 def put_outcome(story: Story, run: str, attempt: str, value: int) -> None:

@@ -13,6 +13,7 @@ from tests.kube.policies import lets_in
 from tests.kube.semantics.projects import project
 from tests.kube.semantics.rig import Campus
 from tests.semantics.rig import error_of
+from tests.waiting import PATIENCE_S
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +40,7 @@ def test_replicas_are_pods_that_meet_at_their_addresses_and_go_when_all_have_end
     assert not any(lets_in(fences, pod, server) for pod in story.pods())
     assert lets_in(fences, server, story.pods()[0])
     story.open_gate()
-    run = done.result(180)
+    run = done.result(PATIENCE_S)
     assert result(run) == {"total": 3, "world": 3, "hosts": 3}
     assert sorted(story.noted) == ["begun 0/3", "begun 1/3", "begun 2/3", "ended 0", "ended 1", "ended 2"]
     story.until(story.is_empty)
@@ -53,7 +54,7 @@ def test_one_ranks_exception_stops_the_others_and_is_the_reason(story: GangStory
     done = story.begin(bad=1)
     story.begun(3)
     story.open_gate()
-    run = done.result(180)  # the others, which sleep, are stopped
+    run = done.result(PATIENCE_S)  # the others, which sleep, are stopped
     assert run.status == "failed"
     (error,) = [task.error for task in run.tasks.values()]
     assert error is not None
@@ -70,7 +71,7 @@ def test_a_server_that_may_not_make_policies_says_that_the_ports_stand_open(stor
         assert story.fences() == []
         story.hear_server("whoever reaches its pods can connect to its ranks: the server may not make a NetworkPolicy here")
         story.open_gate()
-        assert result(done.result(180))["total"] == 1
+        assert result(done.result(PATIENCE_S))["total"] == 1
         story.until(story.is_empty)
 
 
@@ -81,7 +82,7 @@ def test_a_pod_that_the_cluster_takes_away_costs_no_restart(story: GangStory, mi
     getattr(story.cluster.faults, mishap)(story.pod(1))
     story.begun(6)
     story.open_gate()
-    assert result(done.result(180)) == {"total": 3, "world": 3, "hosts": 3}
+    assert result(done.result(PATIENCE_S)) == {"total": 3, "world": 3, "hosts": 3}
     assert [line for line in story.noted if line.startswith("ended")] != []
     story.until(story.is_empty)
 
@@ -90,7 +91,7 @@ def test_a_replica_that_is_killed_for_memory_is_said_to_have_failed_first(story:
     done = story.begin("replicas=3, restarts=0")
     story.begun(3)
     story.cluster.faults.out_of_memory(story.pod(2))
-    run = done.result(180)
+    run = done.result(PATIENCE_S)
     (error,) = [task.error for task in run.tasks.values()]
     assert error is not None
     assert error.kind == "oom"
@@ -100,7 +101,7 @@ def test_a_replica_that_is_killed_for_memory_is_said_to_have_failed_first(story:
 
 def test_a_gang_stands_still_when_the_ranks_of_all_pods_do_and_each_says_where(story: GangStory) -> None:
     started = story.begin("replicas=2, stall_timeout=2, restarts=0", source=STANDING)
-    run = started.result(180)
+    run = started.result(PATIENCE_S)
     assert error_of(run).kind == "stall"
     assert "still 0" in story.noted, "rank 1 says nothing for longer than that while rank 0 goes on"
     (attempt,) = run.tasks["fit"].attempts
@@ -113,7 +114,7 @@ def test_the_server_is_killed_while_the_gang_runs_and_nothing_runs_twice(story: 
     story.begun(3)
     story.kill_server()
     story.open_gate()
-    assert result(done.result(180))["total"] == 3
+    assert result(done.result(PATIENCE_S))["total"] == 3
     assert sorted(story.noted) == ["begun 0/3", "begun 1/3", "begun 2/3", "ended 0", "ended 1", "ended 2"]
 
 
@@ -124,7 +125,7 @@ def test_a_gang_ends_while_the_server_is_away(story: GangStory) -> None:
     story.open_gate()
     story.hear("ended", 3)
     story.start_server()
-    assert result(done.result(180))["total"] == 3
+    assert result(done.result(PATIENCE_S))["total"] == 3
     assert len(story.noted) == 6
 
 
@@ -136,7 +137,7 @@ def test_the_server_is_killed_before_all_pods_had_a_place(story: GangStory) -> N
     story.cluster.scheduler.paused = False
     story.cluster.call(story.cluster.scheduler.try_all)
     story.open_gate()
-    assert result(done.result(180))["total"] == 3
+    assert result(done.result(PATIENCE_S))["total"] == 3
     assert len(story.noted) == 6
 
 
@@ -144,7 +145,7 @@ def test_a_run_that_is_cancelled_takes_its_gang_with_it(story: GangStory) -> Non
     done = story.begin()
     story.begun(3)
     story.rig.last().cancel()
-    assert done.result(180).status == "cancelled"
+    assert done.result(PATIENCE_S).status == "cancelled"
     story.until(story.is_empty)
     assert not [line for line in story.noted if line.startswith("ended")]
 
@@ -155,7 +156,7 @@ def test_a_gang_goes_on_from_its_newest_checkpoint_on_other_machines(story: Gang
     story.cluster.faults.kill_process(story.pod(1))
     story.begun(4)
     story.open_gate()
-    assert result(done.result(180)) == 2
+    assert result(done.result(PATIENCE_S)) == 2
     again = [line for line in story.noted if line.startswith("begun")][2:]
     assert {line.partition(" at ")[0] for line in again} == {"begun 0/2", "begun 1/2"}
     assert all(int(line.partition(" at ")[2]) >= 4 for line in again), "they began where what is kept ends"
@@ -184,7 +185,7 @@ def test_a_gang_shrinks_when_a_node_is_gone_and_grows_at_a_checkpoint_when_there
     small.begun(8)
     assert sum("/3 at" in line for line in small.noted) == 6
     small.open_gate()
-    assert result(done.result(180)) == 3
+    assert result(done.result(PATIENCE_S)) == 3
     steps = [int(line.partition(" at ")[2]) for line in small.noted if line.startswith("begun")]
     assert 0 == steps[2] < steps[3] == steps[4] < steps[5] == steps[7], "nothing was begun anew"
     small.until(small.is_empty)
@@ -194,5 +195,5 @@ def test_two_gangs_that_want_the_same_room_run_one_after_the_other(small: GangSt
     both = [small.begin("replicas=2", cpu=3.0), small.begin("replicas=3", cpu=3.0)]
     small.hear("begun", 2)
     small.open_gate()
-    assert sorted(result(done.result(90))["world"] for done in both) == [2, 3]
+    assert sorted(result(done.result(PATIENCE_S))["world"] for done in both) == [2, 3]
     assert len(small.noted) == 10, "none of them ran twice"

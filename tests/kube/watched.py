@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import os
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
 
+import fairway as fw
+from fairway.engine.client import Run
 from tests.kube.semantics.rig import IMAGE, ClusterRig
+from tests.waiting import PATIENCE_S, await_true
 
 NOTING = """
 def note(word):
@@ -27,6 +31,12 @@ class Watched:
         self.bell = rig.bell("bell")
         self._kept = os.open(rig.root / "bell", os.O_WRONLY)  # else each ring would be followed by an end
         self._threads = ThreadPoolExecutor(threads)
+        self._begun: list[Future[Run]] = []
+
+    def watch(self, pipeline: Any, params: dict[str, Any] | None = None) -> Future[Run]:
+        """A run, begun; its end is the future's result."""
+        self._begun.append(self._threads.submit(lambda: fw.run(pipeline, params or {}, check=False)))
+        return self._begun[-1]
 
     def fill(self, source: str, **more: object) -> str:
         """The source of steps, with its places filled in."""
@@ -49,7 +59,7 @@ class Watched:
         """SIGKILL; the kubelet starts it again."""
         before = self._restarts()
         self.cluster.faults.kill_process(self.server())
-        self.cluster.wait(lambda: self._restarts() > before and self.server_is_ready(), timeout_s=60)
+        self.cluster.wait(lambda: self._restarts() > before and self.server_is_ready(), timeout_s=PATIENCE_S)
 
     def stop_server(self) -> None:
         """Killed, and it cannot be started again before `start_server`."""
@@ -60,15 +70,40 @@ class Watched:
     def start_server(self) -> None:
         self.cluster.images.refusals.clear()
         self.cluster.call(self.cluster.kubelet.wake_all)
-        self.cluster.wait(self.server_is_ready, timeout_s=60)
+        self.cluster.wait(self.server_is_ready, timeout_s=PATIENCE_S)
 
     def _restarts(self) -> int:
         found = self.cluster.find("Pod", self.server()) or {}
         return found["status"]["containerStatuses"][0]["restartCount"]
 
     def close(self) -> None:
-        """Leave the cluster as it was for the next."""
-        os.close(self._kept)
+        """Leave the cluster as it was for the next: after a test that failed, too."""
         self.cluster.faults.clear()
+        self.cluster.scheduler.paused = False
+        self.cluster.call(self.cluster.scheduler.try_all)
         self.start_server()
+        self._end_runs()
+        os.close(self._kept)
         self._threads.shutdown(wait=False, cancel_futures=True)
+
+    def _end_runs(self) -> None:
+        """What a test has left running would take the room of the next one's pods, and be counted among them."""
+        cancelled: set[str] = set()
+
+        def are_done() -> bool:
+            if all(each.done() for each in self._begun):
+                return True
+            for each in self.rig.workspace.all_summaries():
+                if each.project == self.rig.root.name and each.status == "running" and each.run not in cancelled:
+                    cancelled.add(each.run)
+                    Run(self.rig.workspace, each.run).cancel()
+            return False
+
+        await_true(are_done, "a run that a test has left does not end")
+        if cancelled:
+            self.cluster.wait(lambda: not any(map(_is_of_a_run, self.cluster.list("Pod"))), timeout_s=PATIENCE_S)
+
+
+def _is_of_a_run(pod: Any) -> bool:
+    labels = pod["metadata"].get("labels", {})
+    return "fairway.dev/attempt" in labels or labels.get("fairway.dev/role") == "gang"

@@ -18,6 +18,7 @@ from fairway.engine.client import Run
 from fairway.engine.project import load_project
 from fairway.engine.workspace import Workspace
 from fairway.spec.ports import run_now
+from tests.waiting import PATIENCE_S
 
 FAIRWAY = Path(sys.executable).with_name("fairway")
 _numbers = itertools.count()
@@ -56,14 +57,16 @@ class Rig:
         return load_pipeline(f"{self.write(source)}:{name}" if name else str(self.write(source)))
 
     def run(self, source: str, params: dict[str, Any] | None = None, **options: Any) -> Run:
-        """Run a text's pipeline to its end. The run may fail: look at its status."""
-        return fw.run(self.load(source), params or {}, check=False, **options)
+        """Run a text's pipeline to its end. The run may fail: look at its status. Why it did is shown with a test that fails."""
+        run = fw.run(self.load(source), params or {}, check=False, **options)
+        if run.status != "succeeded":
+            print(story(run))
+        return run
 
     def result(self, source: str, params: dict[str, Any] | None = None, **options: Any) -> Any:
         """The one output of a text's pipeline, which must succeed."""
-        run = fw.run(self.load(source), params or {}, **options)
-        (output,) = run.outputs.values()
-        return output.load()
+        (output,) = outputs(self.run(source, params, **options)).values()
+        return output
 
     def fairway(self, *words: str | Path, **variables: str) -> subprocess.CompletedProcess[str]:
         """`fairway WORDS` in the folder, as a process."""
@@ -129,7 +132,7 @@ class Bell:
 
     def wait(self) -> str:
         """What was written, once something is."""
-        assert self._poller.poll(30_000), "nothing came within half a minute"
+        assert self._poller.poll(PATIENCE_S * 1000), "nobody rang the bell"
         return os.read(self._reader, 4096).decode()
 
     def close(self) -> None:
@@ -141,9 +144,19 @@ def environment(**variables: str) -> dict[str, str]:
     return kept | {"PATH": f"{FAIRWAY.parent}{os.pathsep}{os.environ['PATH']}", "NO_COLOR": "1"} | variables
 
 
-def outputs(run: Run) -> dict[str, Any]:
-    """The run's outputs as values."""
+def outputs(run: Run, *, status: str = "succeeded") -> dict[str, Any]:
+    """The outputs, as values, of a run that ended so."""
+    assert run.status == status, story(run)
     return {name: output.load() for name, output in run.outputs.items()}
+
+
+def story(run: Run, lines: int = 60) -> str:
+    """How a run ended, why, and the last lines of its log."""
+    state = run.state()
+    first = state.first_failure()
+    error = state.error or (first[1] if first else None)
+    why = f"; {first[0] if first else 'the run'}: {error.kind}: {error.message}\n{error.traceback}" if error else ""
+    return f"run {run.id}: {run.status}{why}\n" + "\n".join(run.logs().splitlines()[-lines:])
 
 
 def statuses(run: Run) -> dict[str, str]:

@@ -15,6 +15,7 @@ from tests.kube.emulator import Node
 from tests.kube.gangrig import GangStory
 from tests.kube.semantics.projects import project
 from tests.kube.semantics.rig import Campus
+from tests.waiting import PATIENCE_S
 
 WATCHED = """
 import time
@@ -47,7 +48,7 @@ def story(tmp_path: Path) -> Iterator[GangStory]:
 
 
 def test_what_is_seen_of_a_gang_in_a_cluster(story: GangStory) -> None:
-    run = story.begin("replicas=2", source=WATCHED, cpu=1.5).result(60)
+    run = story.begin("replicas=2", source=WATCHED, cpu=1.5).result(PATIENCE_S)
     assert run.status == "succeeded"
     (attempt,) = run.tasks["fit"].attempts
     streams = run.workspace.streams
