@@ -19,7 +19,7 @@ from fairway.step import processes
 from fairway.step.gangcrew import LAUNCHER, RANK, SERVICE, Child, execute, fork, with_paths
 from fairway.step.gangrank import RANK_FILE, be_rank, get_framework, rank_argv
 from fairway.step.gangreport import AGREED, STILL, Folder, Report, find_report
-from fairway.step.gangsamples import Sampler
+from fairway.step.gangsamples import Ended, Sampler
 from fairway.step.gangverdict import End, explain, explain_shortly, first_of, settle_s
 from fairway.step.gangwires import Wires
 from fairway.step.gangworld import places_for, variables_of, with_ports
@@ -422,7 +422,9 @@ class GangRun:
         for child in self._children:
             child.close()
             self.used = processes.Use(self.used.rss_bytes + max(child.used.rss_bytes, self._peak_of(child)), 0.0)
-        self._sampler.end({child.place.rank: (child.ended_at, child.used.cpu_s) for child in self._children if child.kind == RANK})
+        self._sampler.end(
+            {child.place.rank: Ended(child.ended_at, child.used, child.pid) for child in self._children if child.kind == RANK}
+        )
         left = processes.kill_children()
         reaches_out = self._style == "launcher" and len(set(self._world.hosts)) > 1  # by programs that end after it
         if left and not reaches_out and not any(end.is_bad for end in self._ends):

@@ -7,7 +7,7 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fairway.errors import FairwayError
 from fairway.step import processes
@@ -21,6 +21,14 @@ _EVERY_S = 1.0
 _encode = json.JSONEncoder(separators=(",", ":")).encode
 
 
+class Ended(NamedTuple):
+    """When a rank's process ended (epoch seconds), what it had used, which it was."""
+
+    at: float
+    used: processes.Use
+    pid: int
+
+
 class Sampler:
     """`due_at`: when the next samples are (monotonic). `peak_bytes`: the most that each rank was seen with. `environment`: a rank's, which
     says which devices it may use."""
@@ -32,6 +40,7 @@ class Sampler:
         self._environment = environment
         self._devices: dict[int, list[int]] = {}
         self._last: dict[int, list[Any]] = {}
+        self._seen: set[int] = set()
         self._host = os.environ.get("FAIRWAY_NODE") or os.uname().nodename
         self.due_at = time.monotonic() + _EVERY_S
         self.peak_bytes: dict[int, int] = {}
@@ -47,14 +56,20 @@ class Sampler:
             used = processes.measure(pid)
             if used is None:
                 continue
+            self._seen.add(rank)
             self.peak_bytes[rank] = max(self.peak_bytes.get(rank, 0), used.rss_bytes)
             self._last[rank] = [round(time.time(), 3), used.rss_bytes, round(used.cpu_s, 2), self._counts(rank, pid)]
             self._keep(rank, self._last[rank])
 
-    def end(self, ended: Mapping[int, tuple[float, float]]) -> None:
-        """A last line for each rank (its number -> when it ended, the CPU seconds that it used) that has had batches since its last one, as
-        of the moment of its last: how far it came is known, and how fast. Of the CPU seconds since the last line it has its share."""
-        for rank, (ended_at, used_s) in ended.items():
+    def end(self, ended: Mapping[int, Ended]) -> None:
+        """A last line for each rank (its number -> how it ended) that has had batches since its last one, as of the moment of its last: how
+        far it came is known, and how fast. Of the CPU seconds since the last line it has its share. One that was gone before the first
+        samples has its only one: who looks for it finds it."""
+        for rank, (ended_at, used, pid) in ended.items():
+            used_s = used.cpu_s
+            if rank not in self._seen:
+                counts = {**self._pulses.counts(rank), "host": self._host, "pid": pid, "ended": True}
+                self._keep(rank, [round(ended_at, 3), used.rss_bytes, round(used_s, 2), counts])
             if rank not in self._last:
                 continue
             at, rss_bytes, before_s, counts = self._last.pop(rank)

@@ -182,7 +182,7 @@ def test_a_launcher_starts_the_ranks(rows: GangRig) -> None:
     run = rows.run(LAUNCHED)
     assert outputs(run) == {"result": [0, 3, "0", False]}
     assert [words(run, f"log.{rank}") for rank in range(3)] == [[f"rank {rank} with ***"] for rank in range(3)]
-    assert run.tasks["fit"].metrics == {"rank": 0}
+    assert run.tasks["fit"].metrics == {"rank": 1}, "the mean over all ranks"
     assert rows.left() == []
 
 

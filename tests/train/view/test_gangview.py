@@ -21,8 +21,9 @@ from fairway.engine.ranks import find_last_words, stream_of
 from fairway.engine.reading import find_progress
 from fairway.spec.record import replace
 from fairway.step import pulse
-from fairway.step.gangsamples import Sampler
+from fairway.step.gangsamples import Ended, Sampler
 from fairway.step.metrics import PointWriter
+from fairway.step.processes import Use
 from fairway.testing.memory import MemoryStreamStore
 from tests.cli.project import Project
 
@@ -130,12 +131,24 @@ def test_a_gang_that_ends_between_two_samples_is_known_to_its_last_batch(tmp_pat
     sampler.sample({0: os.getpid(), 1: os.getpid()})
     assert len(list(fw.shard(list(range(12)), batch=4))) == 3
     before = json.loads(streams.read("r/a/samples.0"))
-    sampler.end({0: (before[0] + 1000, before[2] + 1000), 1: (before[0], 0.0), 2: (before[0], 0.0)})
+    sampler.end({0: Ended(before[0] + 1000, Use(1, before[2] + 1000), 7), 1: Ended(before[0], Use(1, 0.0), 8)})
     after = json.loads(streams.read("r/a/samples.0").splitlines()[1])
     assert after[0] >= before[0]
     assert after[2] - before[2] == pytest.approx(after[0] - before[0], abs=1e-3), "it kept one core busy up to its last batch, and after it"
     assert read_gang(streams, "r", "a", 2).ranks[0].done == 3
     assert streams.read("r/a/samples.1").count(b"\n") == 1, "who has had no more batches has no other line"
+
+
+def test_a_rank_that_was_gone_before_the_first_samples_has_one(tmp_path: Path) -> None:
+    streams = MemoryStreamStore()
+    sampler = Sampler("r/a", streams, pulse.Pulses(str(tmp_path / "pulses"), 2))
+    sampler.end({0: Ended(20.0, Use(3 << 20, 0.5), 7), 1: Ended(21.0, Use(4 << 20, 0.25), 8)})
+    now = read_gang(streams, "r", "a", 2)
+    assert [(one.pid, one.memory_bytes, one.ended, one.seen_at) for one in now.ranks] == [
+        (7, 3 << 20, True, 20.0),
+        (8, 4 << 20, True, 21.0),
+    ]
+    assert now.come == 2
 
 
 def test_batches_that_shard_gives_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

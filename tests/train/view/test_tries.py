@@ -203,6 +203,27 @@ def two_ends(pipe: str, told: str):
 """
 
 
+def test_every_rank_of_a_short_gang_has_a_row_though_it_said_nothing(tmp_path: Path) -> None:
+    project = Project(tmp_path)
+    project.write("flow.py", """
+        import fairway as fw
+
+        @fw.step(gang=fw.gang(replicas=3), cpu=0.1)
+        def fit() -> int:
+            return 0
+
+        @fw.pipeline
+        def short():
+            return fit()
+    """)  # fmt: skip
+    project.run()
+    (shown,) = project.ask("show", "last", "fit", "-o", "json").data
+    assert [one["rank"] for one in shown["ranks"]] == [0, 1, 2]
+    assert all(one["memory_bytes"] > 0 and one["pid"] and one["ended"] for one in shown["ranks"])
+    words = project.ask("show", "last", "fit").out
+    assert [line.split()[0] for line in words.splitlines() if line.startswith("    ")][1:] == ["0", "1", "2"]
+
+
 def test_it_trains_until_its_last_rank_has_ended_its_part(tmp_path: Path) -> None:
     project = Project(tmp_path)
     project.write("flow.py", TWO_ENDS)
