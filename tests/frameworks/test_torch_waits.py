@@ -1,4 +1,5 @@
-"""How long ranks wait for each other inside PyTorch is measured: in its collectives, and in DistributedDataParallel."""
+"""What ranks have to do with each other inside PyTorch is seen: how long they wait in its collectives and in DistributedDataParallel, that
+they go on when one has ended, and whether they have met at all."""
 
 from __future__ import annotations
 
@@ -8,7 +9,10 @@ from pathlib import Path
 import pytest
 
 from tests.frameworks.gang_bench import train
+from tests.semantics.conftest import rig
+from tests.semantics.rig import Rig
 
+__all__ = ["rig"]
 import_module("torch")
 
 SLOW = """
@@ -50,3 +54,79 @@ def test_the_rank_that_is_waited_for_is_the_one_that_hardly_waits(tmp_path: Path
     fast, slow = train(tmp_path, SLOW.format(above=above, ddp=ddp))
     assert fast >= 0.7  # 60 times 20 ms, and what a busy machine adds, to both
     assert fast - slow >= 0.3
+
+
+PROGRESS = """
+    import fairway as fw
+    {above}
+
+    @fw.step(gang=fw.gang(replicas=2, framework="torch"))
+    def fit() -> dict:
+        import torch
+        import torch.distributed as dist
+        from torch.distributed._functional_collectives import all_reduce
+        from torch.distributed.device_mesh import init_device_mesh
+        from torch.distributed.fsdp import fully_shard
+        from torch.distributed.tensor import Shard, distribute_tensor
+        from fairway.step import pulse
+
+        dist.init_process_group()
+        mesh = init_device_mesh("cpu", (2,))
+        ddp = torch.nn.parallel.DistributedDataParallel(torch.nn.Linear(8, 8))
+        fsdp = fully_shard(torch.nn.Linear(8, 8), mesh=mesh)
+        whole = torch.compile(lambda x: all_reduce(x, "sum", mesh) + 1, backend="eager", fullgraph=True)
+        work = {{
+            "all_reduce": lambda: dist.all_reduce(torch.ones(4)),
+            "asynchronous": lambda: dist.all_reduce(torch.ones(4), async_op=True).wait(),
+            "objects": lambda: dist.all_gather_object([None, None], "word"),
+            "barrier": lambda: dist.barrier(),
+            "DistributedDataParallel": lambda: ddp(torch.ones(4, 8)).sum().backward(),
+            "FSDP2": lambda: fsdp(torch.ones(4, 8)).sum().backward(),
+            "DTensor": lambda: distribute_tensor(torch.ones(8), mesh, [Shard(0)]).full_tensor().sum(),
+        }}
+        found = {{"compiled": whole(torch.ones(4)).tolist()}}
+        for name, do in work.items():
+            pulse._cells[pulse._BEAT_AT] = 0.0
+            do()
+            found[name] = pulse._cells[pulse._BEAT_AT] > 0
+        return found | {{"steps": pulse._cells[pulse._BEATS]}}
+
+    @fw.pipeline
+    def gang():
+        return fit()
+"""
+
+
+@pytest.mark.parametrize("above", ["import torch.distributed.tensor", ""])
+def test_what_ends_between_ranks_is_progress_and_no_step(tmp_path: Path, above: str) -> None:
+    found = train(tmp_path, PROGRESS.format(above=above))
+    assert (found.pop("compiled"), found.pop("steps")) == ([3.0] * 4, 0)
+    assert set(found.values()) == {True}, found
+
+
+APART = """
+    {above}
+
+    @fw.step(gang=fw.gang(replicas=2, framework="torch"))
+    def fit():
+        import torch
+        net = torch.nn.Linear(4, 1)
+        optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+        if {meets}:
+            init_process_group()
+            torch.distributed.destroy_process_group()
+        net(torch.ones(2, 4)).sum().backward()
+        optimizer.step()
+
+    @fw.pipeline
+    def gang():
+        fit()
+"""
+
+
+@pytest.mark.parametrize(("above", "meets"), [("", False), ("from torch.distributed import init_process_group", True)])
+def test_ranks_that_never_met_are_told_so(rig: Rig, above: str, meets: bool) -> None:
+    (rig.root / "fairway.toml").write_text("[targets.local]\ncpu = 2\n")
+    run = rig.run(APART.format(above=above, meets=meets))
+    assert run.status == "succeeded"
+    assert run.logs().count("none of the 2 ranks has called torch.distributed.init_process_group()") == (not meets)

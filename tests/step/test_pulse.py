@@ -6,8 +6,10 @@ import os
 import time
 from pathlib import Path
 
+import pytest
+
 from fairway.step import pulse
-from fairway.step.pulse import COMING, DONE, RUNNING, Pulses
+from fairway.step.pulse import ALONE, COMING, DONE, RUNNING, TOGETHER, UNKNOWN, Pulses
 
 
 def test_a_leader_sees_what_another_process_reports(tmp_path: Path) -> None:
@@ -58,6 +60,40 @@ def test_a_wait_under_way_counts_already(tmp_path: Path) -> None:
     assert pulses.counts(0)["network"] > 0
     for fd in (*child, *parent):
         os.close(fd)
+
+
+@pytest.fixture
+def pulses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pulses:
+    """Of this process as rank 1 of two."""
+    monkeypatch.setattr(pulse, "_cells", pulse._cells)
+    made = Pulses(str(tmp_path / "pulses"), 2)
+    pulse.enter(made.path, 1)
+    return made
+
+
+def test_a_collective_that_ends_is_progress_and_no_step(pulses: Pulses) -> None:
+    before = time.monotonic()
+    assert pulse.counting("network", lambda: "sum")() == "sum"
+    seen = pulses.beat_at(1)
+    assert before <= seen <= time.monotonic()
+    pulse.go_on()
+    assert seen <= pulses.beat_at(1) <= time.monotonic()
+    assert (pulses.counts(1)["steps"], pulses.beat_at(0)) == (0, 0.0)
+
+
+def test_a_collective_that_fails_is_none(pulses: Pulses) -> None:
+    with pytest.raises(ZeroDivisionError):
+        pulse.counting("network", lambda: 1 / 0)()
+    assert pulses.beat_at(1) == 0
+    waited = pulses.counts(1)["network"]
+    assert pulses.counts(1)["network"] == waited, "the wait has ended"
+
+
+def test_who_has_met_the_others_once_has_met_them(pulses: Pulses) -> None:
+    assert pulses.company(1) == UNKNOWN
+    for said, known in ((ALONE, ALONE), (TOGETHER, TOGETHER), (ALONE, TOGETHER)):
+        pulse.set_company(said)
+        assert (pulses.company(0), pulses.company(1)) == (UNKNOWN, known)
 
 
 def test_outside_a_gang_the_same_calls_go_nowhere() -> None:

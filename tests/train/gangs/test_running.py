@@ -6,6 +6,8 @@ import json
 import os
 from pathlib import Path
 
+import pytest
+
 import fairway as fw
 from fairway.spec.outcome import Outcome, outcome_key
 from fairway.spec.record import from_plain
@@ -259,3 +261,32 @@ def test_a_rank_that_prints_much_does_not_wait_for_its_lines_to_gather(tmp_path:
         assert wires.wait(0.0) == [0]
         assert len(streams.read("r/a/log.0").splitlines()) == 60 * count
     wires.close()
+
+
+@pytest.mark.parametrize(
+    ("framework", "met", "is_told"),
+    [
+        ("torch", "pulse.ALONE", True),
+        ("deepspeed", "pulse.ALONE", True),
+        ("torch", "pulse.TOGETHER if fw.context().rank else pulse.ALONE", False),  # who has met somebody need not be rank 0
+        ("torch", "pulse.UNKNOWN", False),
+        ("plain", "pulse.ALONE", False),
+    ],
+)
+def test_a_gang_whose_ranks_never_met_says_so_once(rig: GangRig, framework: str, met: str, is_told: bool) -> None:
+    run = rig.run(f"""
+        @fw.step(gang=fw.gang(replicas=2, framework="{framework}"))
+        def train() -> int:
+            from fairway.step import pulse
+
+            pulse.set_company({met})
+            return 1
+
+        @fw.pipeline
+        def main():
+            return train()
+    """)
+    assert outputs(run) == {"result": 1}
+    said = [line for line in words(run, "log") if "init_process_group" in line]
+    assert len(said) == is_told
+    assert not is_told or said[0].startswith("fairway: none of the 2 ranks has called torch.distributed.init_process_group(): ")

@@ -132,6 +132,28 @@ def test_who_reports_progress_does_not_stall_nor_does_one_that_has_returned(rig:
     assert outputs(run) == {"result": 1}
 
 
+def test_ranks_whose_collectives_end_do_not_stall_though_they_report_nothing(rig: GangRig) -> None:
+    run = rig.run(
+        MEETING
+        + """
+@fw.step(gang=fw.gang(replicas=2, restarts=0, stall_timeout=1.5))
+def train() -> int:
+    from fairway.step import pulse
+
+    all_reduce = pulse.counting("network", Peers().sum)
+    until = time.monotonic() + 2.5
+    while all_reduce(float(time.monotonic() < until)) == 2.0:
+        pass
+    return 1
+
+@fw.pipeline
+def main():
+    return train()
+"""
+    )
+    assert outputs(run) == {"result": 1}
+
+
 def test_a_program_reports_progress_by_printing(rig: GangRig) -> None:
     run = rig.run("""
         talk = fw.command(["sh", "-c", "for i in 1 2 3 4 5 6; do echo $i; sleep 0.5; done"], gang=fw.gang(replicas=2, stall_timeout=2))
