@@ -8,11 +8,17 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 from click.shell_completion import ShellComplete
 
 from fairway.cli import main
 from fairway.cli.app import app
+from fairway.dsl.load import load_pipeline
 from fairway.engine.credentials import find_token
+from fairway.engine.gangexport import render_objects
+from fairway.engine.project import load_project
+from fairway.engine.targets import get_cluster
+from fairway.spec.record import replace
 from fairway.spec.tokens import make_user_token
 
 TARGETS = """
@@ -116,6 +122,27 @@ def test_clusters_are_completed(project: Path) -> None:
 def test_a_dry_run_needs_no_cluster_where_the_namespace_is_named(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["-C", str(project), "up", "--on", "campus", "--dry-run"]) == 0
     assert "namespace: team\n" in capsys.readouterr().out
+
+
+def test_an_export_shows_what_the_server_makes_for_gangs_as_comments(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (project / "p.py").write_text(
+        "import fairway as fw\n\n@fw.step(gang=fw.gang(replicas=3, framework='torch'))\ndef fit() -> int:\n    return 1\n\n"
+        "@fw.pipeline\ndef p():\n    return fit()\n"
+    )
+    (project / "fairway.toml").write_text(TARGETS.replace('kubeconfig = "missing"', 'server-image = "ours:1"'))
+    assert main(["-C", str(project), "export", str(project / "p.py"), "--on", "campus", "-n", "lab"]) == 0
+    told = capsys.readouterr()
+    assert "the server makes the objects of gangs (fit)" in told.err
+    applied = list(yaml.safe_load_all(told.out))
+    assert [one["metadata"]["name"] for one in applied if one["kind"] == "Job"] != ["attempt"], "applied they would run without their run"
+    shown = told.out.partition("# What the server makes for the gang fit")[2].partition("\n")[2]
+    fence, job = yaml.safe_load_all("".join(line.removeprefix("#").removeprefix(" ") for line in shown.splitlines(keepends=True)))
+    run = job["metadata"]["labels"]["fairway.dev/run"]
+    assert any(run.lower() in one["metadata"]["name"] for one in applied), "the run that the YAML starts"
+    assert (fence["kind"], job["kind"], job["metadata"]["namespace"], job["spec"]["completions"]) == ("NetworkPolicy", "Job", "lab", 3)
+    step = load_pipeline(str(project / "p.py")).trace().steps["fit"]
+    target = get_cluster(load_project(str(project)), "campus")
+    assert [fence, job] == render_objects(step, replace(target, namespace="lab"), run)
 
 
 def test_an_export_cannot_be_written_where_nobody_may(project: Path, capsys: pytest.CaptureFixture[str]) -> None:

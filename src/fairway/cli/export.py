@@ -66,8 +66,8 @@ def command(folder: str, file: str, on: str, endpoint: str, param: tuple[str, ..
         names = ", ".join(made.secrets)
         click.echo(f"its steps take secrets that are not in it: {names}; its first lines say how to set them", err=True)
     if made.gangs:
-        shows = f"fairway train {file}{f':{made.gangs[0]}' if made.gangs[1:] else ''} --dry-run --on {target.name}"
-        click.echo(f"the server makes a Job for each gang, when the run comes to it: `{shows}` shows it", err=True)
+        names = ", ".join(made.gangs)
+        click.echo(f"the server makes the objects of gangs ({names}) when the run comes to them: its last lines show them", err=True)
     return 0
 
 

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fairway.engine.deploy import plan_for
+from fairway.engine.gangexport import render_comments
 from fairway.engine.manifest_text import render_yaml
 from fairway.engine.project import Project
 from fairway.errors import UnsupportedError
@@ -35,8 +36,8 @@ RUN_FILE, BLOBS_FILE = "run.json", "blobs.zip"
 
 @record
 class Export(Record):
-    """The YAML, the id that the run will have, and what the YAML does not hold: the secrets that its steps take, and the Jobs of those that
-    are gangs, which the server makes."""
+    """The YAML, the id that the run will have, and what the YAML does not hold: the secrets that its steps take, and, but for comments, the
+    objects of those that are gangs, which the server makes."""
 
     text: str
     run: str
@@ -71,8 +72,9 @@ def export(
     plan = plan_for(target, namespace, signing_key=os_key, tokens={_USER: digest_token(token)})
     objects = [*render_server(plan), *_submission(plan, run, to_plain(started), blobs, token)]
     secrets = tuple(secrets_of(submission.graph))
-    gangs = tuple(dict.fromkeys(step.name for step in submission.graph.steps.values() if step.gang.replicas))
-    return Export(_head(target, run, secrets, gangs) + render_yaml(objects), run, secrets, gangs)
+    steps = {step.name: step for step in submission.graph.steps.values() if step.gang.replicas}
+    comments = "".join(render_comments(step, replace(target, namespace=namespace), run) for step in steps.values())
+    return Export(_head(target, run, secrets, tuple(steps)) + render_yaml(objects) + comments, run, secrets, tuple(steps))
 
 
 def _head(target: TargetSettings, run: str, secrets: Sequence[str], gangs: Sequence[str]) -> str:
@@ -82,7 +84,8 @@ def _head(target: TargetSettings, run: str, secrets: Sequence[str], gangs: Seque
         "Whoever wants to look on says `fairway up` for a target with this namespace, which gives them a token.",
     ]
     if gangs:
-        lines.append(f"The server makes the pods of steps when the run comes to them, and a Job for each gang ({', '.join(gangs)}).")
+        lines.append("The server makes the pods of steps when the run comes to them, and the objects of gangs, which stand")
+        lines.append(f"as comments at the end ({', '.join(gangs)}).")
     if secrets:
         values = " ".join(f"--from-literal={name}=…" for name in secrets)
         lines.append(f"Before: kubectl create secret generic {user_secrets(target.app)} {values}")

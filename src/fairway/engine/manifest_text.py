@@ -11,7 +11,10 @@ def render_yaml(objects: Sequence[dict[str, Any]]) -> str:
     import yaml
 
     class Dumper(yaml.SafeDumper):
-        """Writes texts of several lines as blocks."""
+        """Writes texts of several lines as blocks, and what is there twice twice."""
+
+        def ignore_aliases(self, data: Any) -> bool:
+            return True
 
     def write_text(dumper: Any, value: str) -> Any:
         return dumper.represent_scalar("tag:yaml.org,2002:str", value, style="|" if "\n" in value else None)
