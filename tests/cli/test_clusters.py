@@ -13,7 +13,7 @@ from click.shell_completion import ShellComplete
 
 from fairway.cli import main
 from fairway.cli.app import app
-from fairway.dsl.load import load_pipeline
+from fairway.cli.train import find_gang
 from fairway.engine.credentials import find_token
 from fairway.engine.gangexport import render_objects
 from fairway.engine.project import load_project
@@ -140,9 +140,9 @@ def test_an_export_shows_what_the_server_makes_for_gangs_as_comments(project: Pa
     run = job["metadata"]["labels"]["fairway.dev/run"]
     assert any(run.lower() in one["metadata"]["name"] for one in applied), "the run that the YAML starts"
     assert (fence["kind"], job["kind"], job["metadata"]["namespace"], job["spec"]["completions"]) == ("NetworkPolicy", "Job", "lab", 3)
-    step = load_pipeline(str(project / "p.py")).trace().steps["fit"]
+    graph, _, _ = find_gang(str(project / "p.py"))
     target = get_cluster(load_project(str(project)), "campus")
-    assert [fence, job] == render_objects(step, replace(target, namespace="lab"), run)
+    assert [fence, job] == render_objects(graph.steps["fit"], replace(target, namespace="lab"), run)
 
 
 def test_an_export_cannot_be_written_where_nobody_may(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
