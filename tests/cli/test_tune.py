@@ -143,6 +143,10 @@ def test_a_search_over_a_pipeline_takes_its_parameters_and_learns_from_a_past_ru
         (["fit.py:fit", "--metric", "acc", "--vary", "lr=1,2", "--direction", "up"], "direction: 'up'"),
         (["fit.py:fit", "--metric", "loss", "--vary", "lr=1,2"], "--direction min or max"),
         (["fit.py:fit", "--metric", "acc", "--vary", "lr=1,2", "-p", "bse=1"], "bse"),
+        (
+            ["fit.py:fit", "--metric", "acc", "--vary", "lr=1,2", "--vary", "kind=a,b", "--vary", "base=1,2", "-p", "bse=1"],
+            "its parameters: base (varies), kind (varies), lr (varies). Did you mean `base`?",
+        ),
         (["fit.py:fit", "--metric", "acc", "--vary", "lr=1,2", "-p", "lr=1"], "-p lr: `lr` varies\n  leave it out of what varies"),
         (["fit.py:fit", "--vary", "lr=1,2"], "it gives result, acc: --metric result"),
         (
@@ -208,11 +212,18 @@ def test_the_live_view_has_the_best_what_runs_and_the_latest() -> None:
     assert len(lines) <= 14
     assert "★  29" in lines[1] and "auc 0.29" in lines[1]
     assert "▸  30" in lines[2] and "auc 0.25" in lines[2]
-    assert "31" in lines[3] and lines[3].endswith("failed")
+    assert "31" in lines[3] and lines[3].endswith("failed: boom")
     assert render_trial(shown, trials[29]).endswith("(the best so far)")
     assert "boom" in render_trial(shown, trials[31])
     assert render_live(study([])) == ["tune.fit  0 of 50 trials"]
     assert len(render_table(shown)) == 33
+
+
+def test_a_long_error_is_cut_to_its_first_line_and_says_the_trials_own_step() -> None:
+    trial = Trial(0, "failed", {"lr": 9.0}, task="tune.train[0]", error="ValueError: tune.train[0]/fit: " + "x" * 100 + "\nmore")
+    (row,) = render_live(study([trial]))[1:]
+    assert "failed: ValueError: fit: xxx" in row and row.endswith("x…")
+    assert render_table(study([trial]))[0].split()[-1] == "ERROR"
 
 
 def test_of_several_metrics_the_front_is_marked() -> None:

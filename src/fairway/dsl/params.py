@@ -52,17 +52,18 @@ def coerce(param: Param, value: Any) -> Any:
     return made
 
 
-def bind(graph: Graph, given: Mapping[str, Any], spell: Callable[[str], str]) -> dict[str, Any]:
-    """JSON values for all parameters of the graph. `spell`: how one is given, as "--depth ". Raises ConfigError that names all that are
-    unknown, missing or ill-typed: who types them again wants to do it once."""
+def bind(graph: Graph, given: Mapping[str, Any], spell: Callable[[str], str], varied: Sequence[str] = ()) -> dict[str, Any]:
+    """JSON values for all parameters of the graph. `spell`: how one is given, as "--depth "; `varied`: parameters that a search over it
+    gives. Raises ConfigError that names all that are unknown, missing or ill-typed: who types them again wants to do it once."""
     names = sorted(param.name for param in graph.params)
     values: dict[str, Any] = {}
     wrong: list[tuple[str, str, str]] = []
     unknown = [name for name in given if name not in names]
     if unknown:
-        near = "".join(f".{suggest(name, names)}" for name in unknown if suggest(name, names))
+        near = "".join(f".{suggest(name, [*names, *varied])}" for name in unknown if suggest(name, [*names, *varied]))
         few = f"parameter{'s' * (len(unknown) > 1)} {', '.join(map(repr, unknown))}"
-        wrong.append(("", f"pipeline {graph.name!r} has no {few}", f"its parameters: {', '.join(names) or 'none'}{near}"))
+        there = ", ".join([*names, *(f"{name} (varies)" for name in sorted(varied))]) or "none"
+        wrong.append(("", f"pipeline {graph.name!r} has no {few}", f"its parameters: {there}{near}"))
     missing = [param for param in graph.params if param.name not in given and param.required]
     if missing:
         listed = ", ".join(f"{param.name!r} ({param.type or 'any type'})" for param in missing)

@@ -29,6 +29,7 @@ from fairway.spec.record import Record, field, record, replace, to_plain
 
 if TYPE_CHECKING:
     from fairway.dsl.pipeline import Pipeline
+    from fairway.dsl.search import Search
 
 _KEYED_FACTS = ("python", "packages", "codes", "environments")  # what of a run's environment counts for cache keys
 
@@ -224,14 +225,21 @@ def bind_params(graph: Graph, given: Mapping[str, Any]) -> dict[str, Any]:
     """JSON values for all parameters. Raises ConfigError that names all unknown, missing and ill-typed ones."""
     from fairway.dsl.params import bind
 
-    return bind(graph, given, lambda name: _spell_param(name, graph))
+    search = _find_search(graph)
+
+    def spell(name: str) -> str:
+        """As it is given on the command line: `fairway tune` has options of its own, so what its target takes stands behind -p."""
+        return f"-p {name}=" if search else f"--{name.replace('_', '-')} "
+
+    return bind(graph, given, spell, tuple(search.space) if search else ())
 
 
-def _spell_param(name: str, graph: Graph) -> str:
-    """As it is given on the command line: `fairway tune` has options of its own, so what its target takes stands behind -p."""
+def _find_search(graph: Graph) -> Search | None:
+    if all(node.pace is None for node in graph.nodes):
+        return None
     from fairway.dsl.tuning import find_search
 
-    return f"-p {name}=" if find_search(graph) else f"--{name.replace('_', '-')} "
+    return find_search(graph)
 
 
 def _check(graph: Graph, services: Services) -> None:
