@@ -130,6 +130,25 @@ def test_what_is_more_than_its_memory_is_refused(be: Be, make_state: Any, says: 
         be().save(1, make_state())
 
 
+def test_a_tensor_that_is_divided_among_ranks_says_what_to_keep_instead(be: Be) -> None:  # noqa: F811
+    import torch.distributed as dist
+    from torch.distributed.device_mesh import init_device_mesh
+    from torch.distributed.fsdp import fully_shard
+
+    dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
+    try:
+        net = fully_shard(torch.nn.Linear(4, 1), mesh=init_device_mesh("cpu", (1,)))
+        with pytest.raises(DefinitionError, match=r"state\['net'\]\['weight'\]: a DTensor is divided among the ranks") as caught:
+            be().save(1, {"net": net.state_dict()})
+        assert "full_tensor()" in caught.value.hint
+        assert "torch.distributed.checkpoint.save(state, checkpoint_id=fw.checkpoint.dir" in caught.value.hint
+        kept = be()
+        kept.save(1, {name: each.full_tensor() for name, each in net.state_dict().items()})
+        assert torch.equal(kept.load()["weight"], net.weight.full_tensor())
+    finally:
+        dist.destroy_process_group()
+
+
 def test_jax(be: Be) -> None:  # noqa: F811
     jax = pytest.importorskip("jax")
     import jax.numpy as jnp

@@ -154,11 +154,14 @@ def _of_torch(value: Any, torch: Any) -> Tensor | None:
 
 def _check_torch(value: Any, torch: Any) -> None:
     """Raises DefinitionError for tensors that are more than their memory."""
-    if hasattr(value, "__tensor_flatten__"):
+    if hasattr(value, "full_tensor"):
         raise DefinitionError(
-            f"a {type(value).__name__} is not kept as it is",
-            hint="keep what it stands for: tensor.full_tensor() for the whole of a DTensor, or tensor.to_local() with sharded=True",
+            f"a {type(value).__name__} is divided among the ranks and is not kept as it is",
+            hint="keep tensor.full_tensor(), which all ranks must call; or keep the whole state by "
+            "torch.distributed.checkpoint.save(state, checkpoint_id=fw.checkpoint.dir / str(step)), of which each rank writes its part",
         )
+    if hasattr(value, "__tensor_flatten__"):
+        raise DefinitionError(f"a {type(value).__name__} is not kept as it is", hint="keep the plain tensors that it is made of")
     if value.layout != torch.strided:
         raise DefinitionError(
             f"a tensor of layout {value.layout} is not kept", hint="keep its indices() and values(), or tensor.to_dense()"
