@@ -324,10 +324,11 @@ def test_a_port_that_was_taken_uses_up_no_restart(skimmed: bool) -> None:
 
 
 @pytest.mark.parametrize("skimmed", [False, True])
-def test_a_gang_that_grows_uses_up_neither_its_restarts_nor_its_losses(skimmed: bool) -> None:
+@pytest.mark.parametrize("code", ["FW-RESIZED", "FW-REQUEUED"])
+def test_a_gang_that_grows_or_goes_back_to_its_queue_uses_up_neither_its_restarts_nor_its_losses(code: str, skimmed: bool) -> None:
     made = graph(call("a", "one"))
     made.steps["one"] = replace(made.steps["one"], retry=Retry(attempts=2, lost_attempts=1))
-    grows, crash = ErrorInfo("lost", "FW-RESIZED", "there is room again"), ErrorInfo("crash", "FW-TASK-CRASHED", "gone")
+    grows, crash = ErrorInfo("lost", code, "it goes on from its newest checkpoint"), ErrorInfo("crash", "FW-TASK-CRASHED", "gone")
     assert after(made, skimmed, *[grows] * 9) == after(made, skimmed, grows, crash, grows) == "retrying"
     assert after(made, skimmed, grows, crash, grows, crash) == "failed"
 

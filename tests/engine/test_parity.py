@@ -238,6 +238,34 @@ def test_a_queue_without_kueue_is_told() -> None:
     assert found(queued, replace(SAME, kueue=None)) == []
 
 
+def test_a_queue_that_is_not_there_is_refused_with_those_there_are() -> None:
+    """Kueue takes what names no queue of its own, and lets it wait for ever."""
+    facts = replace(SAME, kueue=True, queues={"team-a": "", "night": ""})
+    queued = graph(step(placement=Placement(queue="taem-a")), step("test", placement=Placement(queue="night")))
+    (one,) = check(queued, facts)
+    assert (one.level, one.where) == ("problem", "churn.py:train")
+    assert one.what == "there is no queue 'taem-a' of Kueue at the target 'campus': step 'train' would wait for ever"
+    assert one.hint == "did you mean 'team-a'? there are team-a, night; change the step's queue="
+    (none,) = check(queued, replace(facts, queues={"night": ""}))
+    assert none.hint == "there is night; change the step's queue="
+    assert "has no queue at all" in check(queued, replace(facts, queues={}))[0].hint
+    assert check(queued, replace(facts, queues=None)) == [], "who may not list them is not kept from trying"
+
+
+def test_the_targets_own_queue_is_looked_at_too() -> None:
+    target = replace(CAMPUS, queue="taem")
+    (one,) = check(graph(step(), step("test")), replace(SAME, target=target, kueue=True, queues={"team": ""}))
+    assert one.what == "there is no queue 'taem' of Kueue at the target 'campus': 2 steps (train, test) would wait for ever"
+    assert (one.hint, one.where) == ("did you mean 'team'? there is team; change queue below [targets.campus]", "")
+    assert check(graph(), replace(SAME, target=replace(CAMPUS, queue="team"), kueue=True, queues={"team": ""})) == []
+
+
+def test_a_queue_that_admits_nothing_now_is_told_and_not_refused() -> None:
+    facts = replace(SAME, kueue=True, queues={"team": "Can't submit new workloads to clusterQueue"})
+    queued = graph(step(placement=Placement(queue="team")))
+    assert found(queued, facts) == [("warning", "the queue 'team' admits nothing now: Can't submit new workloads to clusterQueue")]
+
+
 def test_a_submission_is_refused_with_the_first_problem_and_the_number_of_others() -> None:
     refuse([Finding("warning", "w"), Finding("note", "n")])
     with pytest.raises(UnsupportedError) as caught:

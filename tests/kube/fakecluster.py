@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
-from fairway.errors import ConflictError, FairwayError, NotFoundError
+from fairway.errors import ConflictError, FairwayError, ForbiddenError, NotFoundError
 from fairway.kube.manifests import merge
 from fairway.kube.rights import Right
 from fairway.kube.watch import Change
@@ -74,9 +74,16 @@ class FakeCluster:
     async def events(self, name: str, kind: str = "Pod") -> list[Object]:
         return []
 
-    async def list(self, kind: str, *, labels: str = "", fields: str = "", namespace: str = "") -> list[Object]:
+    async def list(self, kind: str, *, labels: str = "", fields: str = "", namespace: str = "", version: str = "") -> list[Object]:
         self.requests[f"list {kind}"] += 1
-        return [copy.deepcopy(obj) for (other, _), obj in self.objects.items() if other == kind]
+        if f"list {kind}" in self.forbidden:
+            raise ForbiddenError(f'{kind} is forbidden: User "fairway" cannot list resource')
+        wanted = dict(label.split("=") for label in labels.split(",") if "=" in label)
+        return [
+            copy.deepcopy(obj)
+            for (other, _), obj in self.objects.items()
+            if other == kind and wanted.items() <= obj["metadata"].get("labels", {}).items()
+        ]
 
     async def delete(self, kind: str, name: str, *, grace_s: int | None = None, propagation: str = "", uid: str = "") -> bool:
         self.requests[f"delete {kind}"] += 1

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from fairway.errors import AdmissionRefused, InfraError, QuotaExceeded, UnschedulableError
-from fairway.kube.manifests import KUEUE_QUEUE
+from fairway.kube.queues import QUEUE_NAME
 from fairway.spec.graph import StepDef
 from fairway.spec.outcome import Outcome, outcome_key
 from fairway.spec.placement import Placement
@@ -461,7 +461,7 @@ def test_where_kueue_is_installed_it_counts_cores_and_pods_carry_their_queue() -
         queued = StepDef("train", placement=Placement(queue="team-a"))
         specs = [spec_of(n, step=queued, resources=Resources(4.0)) for n in range(2)]
         await rig.placed(view, *specs)
-        assert all(rig.cluster.pod(spec.id)["metadata"]["labels"][KUEUE_QUEUE] == "team-a" for spec in specs)
+        assert all(rig.cluster.pod(spec.id)["metadata"]["labels"][QUEUE_NAME] == "team-a" for spec in specs)
         with pytest.raises(UnschedulableError):
             await view.submit([spec_of(9, resources=Resources(4.0))])
         await rig.executor.close()

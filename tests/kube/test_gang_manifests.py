@@ -11,7 +11,8 @@ import pytest
 from fairway.errors import UnsupportedError
 from fairway.executors.gangprograms import program_of, tell
 from fairway.kube.gangs import HOSTS, INDEX, TOLD, render_gang, render_gang_of_programs
-from fairway.kube.manifests import ATTEMPT, KUEUE_QUEUE, ROLE
+from fairway.kube.manifests import ATTEMPT, ROLE
+from fairway.kube.queues import QUEUE_NAME
 from fairway.kube.target import ClusterSettings
 from fairway.spec.gang import Gang
 from fairway.spec.placement import Placement
@@ -70,8 +71,8 @@ def test_a_queue_has_the_job_and_not_its_pods() -> None:
     queued = ClusterSettings(TargetSettings(queue="team"), "lab", kueue=True)
     *_, job = rendered("python", among=queued, gang=Gang(4, min_replicas=4))
     assert job["spec"]["suspend"] is True
-    assert job["metadata"]["labels"][KUEUE_QUEUE] == "team"
-    assert KUEUE_QUEUE not in job["spec"]["template"]["metadata"]["labels"]
+    assert job["metadata"]["labels"][QUEUE_NAME] == "team"
+    assert QUEUE_NAME not in job["spec"]["template"]["metadata"]["labels"]
     assert "kueue.x-k8s.io/job-min-parallelism" not in job["metadata"]["annotations"]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from fairway.errors import QuotaExceeded, UnschedulableError
+from fairway.spec.outcome import ErrorInfo, Outcome
 from fairway.spec.target import Limits, TargetSettings
 from tests.kube.executorrig import play
 from tests.kube.ganghall import Hall, gang_of, unschedulable
@@ -137,9 +138,8 @@ def test_kueue_and_a_scheduler_that_knows_gangs_see_to_it_themselves() -> None:
         assert "kueue.x-k8s.io/queue-name" not in job["spec"]["template"]["metadata"]["labels"]
         admitted = await hall.job(two)
         assert admitted["metadata"]["annotations"]["kueue.x-k8s.io/job-min-parallelism"] == "2"
-        await hall.rig.tended(lambda: hall.cluster.requests["get Job"] > 0)
-        more = f"kubectl describe workloads -n {job['metadata']['namespace']}"
-        await hall.rig.told(view, one, "starting", f"waits until the queue 'team' has room for all {one.step.gang.replicas} pods ({more})")
+        await hall.rig.tended(lambda: hall.cluster.requests["list Workload"] > 1)
+        await hall.rig.told(view, one, "starting", "waits in the queue 'team': Kueue has not seen its Job yet")
         admitted["spec"] |= {"suspend": False, "parallelism": 2}
         names = await hall.pods(two, 0, 1)
         for name in names:
@@ -150,6 +150,153 @@ def test_kueue_and_a_scheduler_that_knows_gangs_see_to_it_themselves() -> None:
         assert hall.cluster.objects["Job", one.id]["spec"]["suspend"] is True
         await view.cancel(one.id, 1.0)
         await hall.rig.tended(lambda: not {kind for kind, name in hall.cluster.objects if name == one.id})
+        await hall.rig.executor.close()
+
+    play(story())
+
+
+LACKS = "couldn't assign flavors to pod set main: insufficient unused quota for cpu in flavor default-flavor, 1 more needed"
+
+
+async def queued(hall: Hall, job: dict[str, Any], *conditions: tuple[str, bool, str, str]) -> None:
+    """What Kueue says of a Job."""
+    meta: dict[str, Any] = {"name": f"job-{job['metadata']['name']}", "labels": {"kueue.x-k8s.io/job-uid": job["metadata"]["uid"]}}
+    said = [{"type": name, "status": str(so), "reason": reason, "message": text} for name, so, reason, text in conditions]
+    hall.cluster.objects.pop(("Workload", meta["name"]), None)
+    await hall.cluster.create({"kind": "Workload", "metadata": meta, "spec": {}, "status": {"conditions": said}})
+
+
+def test_why_a_gang_waits_in_its_queue_is_told_in_kueues_own_words() -> None:
+    async def story() -> None:
+        hall = Hall(target=TargetSettings(queue="team"))
+        hall.cluster.groups.add("kueue.x-k8s.io")
+        view, spec, other = await hall.start(), gang_of(1), gang_of(2)
+        await view.submit([spec, other])
+        job = await hall.job(spec)
+        await queued(hall, await hall.job(other), ("QuotaReserved", False, "Pending", "of another"))
+        await queued(hall, job, ("QuotaReserved", False, "Pending", LACKS))
+        hall.rig.now += 6.0
+        await hall.rig.tended(lambda: hall.cluster.requests["list Workload"] > 1)
+        await hall.rig.told(view, spec, "starting", f"waits in the queue 'team': {LACKS}")
+        await queued(hall, job, ("QuotaReserved", False, "Pending", LACKS.replace("1 more", "2 more")))
+        asked = hall.cluster.requests["list Workload"]
+        hall.rig.now += 6.0
+        await hall.rig.tended(lambda: hall.cluster.requests["list Workload"] > asked + 1)
+        seen = (await view.observe([spec.id]))[spec.id]
+        assert "1 more" in seen.reason, "each telling is an event of the run: the same cause is not told with each new number"
+        hall.rig.now += 30.0
+        await hall.rig.tended(lambda: hall.cluster.requests["list Workload"] > asked + 3)
+        await hall.rig.told(view, spec, "starting", "2 more needed")
+        await hall.rig.executor.close()
+
+    play(story())
+
+
+def test_a_server_that_may_not_see_workloads_says_what_the_job_shows() -> None:
+    async def story() -> None:
+        hall = Hall(target=TargetSettings(queue="team"))
+        hall.cluster.groups.add("kueue.x-k8s.io")
+        hall.cluster.forbidden.add("list Workload")
+        view, spec = await hall.start(), gang_of()
+        await view.submit([spec])
+        job = await hall.job(spec)
+        await hall.rig.tended(lambda: hall.cluster.requests["get Job"] > 0)
+        more = f"kubectl describe workloads -n {job['metadata']['namespace']}"
+        await hall.rig.told(view, spec, "starting", f"waits until the queue 'team' has room for all 3 pods ({more})")
+        hall.rig.now += 60.0
+        await hall.rig.tended(lambda: hall.cluster.requests["get Job"] > 1)
+        assert hall.cluster.requests["list Workload"] == 1, "what is forbidden is asked for once"
+        await hall.rig.executor.close()
+
+    play(story())
+
+
+PREEMPTED = "Preempted to accommodate a workload (UID: 1b4f) due to prioritization in the ClusterQueue"
+
+
+def test_a_gang_whose_queue_takes_its_room_back_has_not_failed() -> None:
+    async def story() -> None:
+        hall = Hall(target=TargetSettings(queue="team"))
+        hall.cluster.groups.add("kueue.x-k8s.io")
+        view, spec = await hall.start(), gang_of()
+        await view.submit([spec])
+        job = await hall.job(spec)
+        job["spec"]["suspend"] = False
+        names = await hall.pods(spec, 0, 1, 2)
+        for name in names:
+            await hall.meet(spec, name)
+        await hall.rig.told(view, spec, "running")
+        job["spec"]["suspend"] = True
+        await queued(hall, job, ("Evicted", True, "Preempted", PREEMPTED), ("Preempted", True, "InClusterQueue", PREEMPTED))
+        broken = ErrorInfo("RuntimeError", "FW-TASK-FAILED", "a collective was torn")
+        hall.rig.executor.gangs.end(spec.id, 1, names[1], Outcome(spec.id, "failed", error=broken), False)
+        for name in (names[0], names[2]):
+            hall.cluster.vanish(name)
+        outcome = await hall.rig.settled(view, spec)
+        assert outcome.error is not None
+        assert (outcome.error.kind, outcome.error.code) == ("lost", "FW-REQUEUED")
+        assert outcome.error.message == f"the queue 'team' took its room back: {PREEMPTED}"
+        assert "counts as no restart" in outcome.error.hint
+        await hall.gone(spec)
+        await hall.rig.executor.close()
+
+    play(story())
+
+
+def test_a_queued_gang_that_fails_of_its_own_says_why() -> None:
+    async def story() -> None:
+        hall = Hall(target=TargetSettings(queue="team"))
+        hall.cluster.groups.add("kueue.x-k8s.io")
+        view, spec, stopped = await hall.start(), gang_of(1), gang_of(2)
+        await view.submit([spec, stopped])
+        for one in (spec, stopped):
+            (await hall.job(one))["spec"]["suspend"] = False
+            for name in await hall.pods(one, 0, 1, 2):
+                await hall.meet(one, name)
+        for name in list(hall.cluster.pods()):
+            if name.startswith(spec.id):
+                broken = ErrorInfo("ValueError", "FW-TASK-FAILED", "this rank is bad")
+                index = int(name.removeprefix(f"{spec.id}-").partition("-")[0])
+                hall.rig.executor.gangs.end(spec.id, index, name, Outcome(spec.id, "failed", error=broken), False)
+        outcome = await hall.rig.settled(view, spec)
+        assert outcome.error is not None and outcome.error.kind == "ValueError"
+        hall.cluster.objects["Job", stopped.id]["spec"]["suspend"] = True
+        await view.cancel(stopped.id, 1.0)
+        for name in list(hall.cluster.pods()):
+            if name.startswith(stopped.id):
+                hall.cluster.vanish(name)
+        outcome = await hall.rig.settled(view, stopped)
+        assert outcome.error is not None and outcome.error.kind == "cancelled", "what somebody wished is the outcome"
+        await hall.rig.executor.close()
+
+    play(story())
+
+
+def test_a_gang_whose_room_is_taken_back_before_all_have_met_waits_in_its_queue_again() -> None:
+    async def story() -> None:
+        hall = Hall(target=TargetSettings(queue="team"))
+        hall.cluster.groups.add("kueue.x-k8s.io")
+        view, spec = await hall.start(), gang_of()
+        await view.submit([spec])
+        job = await hall.job(spec)
+        job["spec"]["suspend"] = False
+        names = await hall.pods(spec, 0, 1)
+        await hall.meet(spec, names[0])
+        job["spec"]["suspend"] = True
+        await queued(hall, job, ("QuotaReserved", False, "Pending", LACKS), ("Evicted", True, "Preempted", PREEMPTED))
+        for name in names:
+            hall.cluster.vanish(name)
+        hall.rig.now += 6.0
+        await hall.rig.tended(lambda: hall.cluster.requests["list Workload"] > 0)
+        await hall.rig.told(view, spec, "starting", f"waits in the queue 'team': {LACKS}; before, it was {PREEMPTED}")
+        hall.rig.now += 500.0
+        await hall.rig.executor.tend()
+        assert hall.cluster.objects["Job", spec.id]["metadata"]["uid"] == job["metadata"]["uid"], "nobody is late for what has no room"
+        job["spec"]["suspend"] = False
+        names = await hall.pods(spec, 0, 1, 2)
+        for name in names:
+            await hall.meet(spec, name)
+        await hall.rig.told(view, spec, "running")
         await hall.rig.executor.close()
 
     play(story())

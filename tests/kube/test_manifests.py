@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 import fairway as fw
 from fairway.kube.manifests import (
     ATTEMPT,
-    KUEUE_QUEUE,
     POOL,
     ROLE,
     RUN,
@@ -27,6 +26,7 @@ from fairway.kube.manifests import (
     render_run_owner,
 )
 from fairway.kube.placing import match_models
+from fairway.kube.queues import QUEUE_NAME
 from fairway.kube.target import ClusterSettings
 from fairway.spec.artifact import ArtifactRef
 from fairway.spec.attempt import AttemptItem, AttemptSpec, Input, attempt_id
@@ -302,12 +302,12 @@ def test_placement_stands_in_the_pod_beside_the_targets_own() -> None:
 
 
 def test_a_queue_is_a_label_where_kueue_is_installed_and_nothing_where_it_is_not() -> None:
-    assert KUEUE_QUEUE not in attempt(spec_of(FULL))["metadata"]["labels"]
+    assert QUEUE_NAME not in attempt(spec_of(FULL))["metadata"]["labels"]
     with_kueue = replace(SETTINGS, kueue=True)
-    assert attempt(spec_of(FULL), with_kueue)["metadata"]["labels"][KUEUE_QUEUE] == "team-a"
+    assert attempt(spec_of(FULL), with_kueue)["metadata"]["labels"][QUEUE_NAME] == "team-a"
     common = replace(with_kueue, target=TargetSettings(queue="common"))
-    assert worker(spec_of(), common)["metadata"]["labels"][KUEUE_QUEUE] == "common"
-    assert KUEUE_QUEUE not in attempt(spec_of(), with_kueue)["metadata"]["labels"]
+    assert worker(spec_of(), common)["metadata"]["labels"][QUEUE_NAME] == "common"
+    assert QUEUE_NAME not in attempt(spec_of(), with_kueue)["metadata"]["labels"]
 
 
 def test_autoscalers_may_end_only_what_agreed_to_it() -> None:

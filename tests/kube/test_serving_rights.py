@@ -49,6 +49,17 @@ def test_the_server_gets_what_the_cluster_has_and_the_caller_may_give(cluster: E
     assert ask(cluster, find_extras) == ("policy", "networking.k8s.io", "serving.knative.dev")
 
 
+def test_of_kueue_the_server_sees_why_something_waits_and_writes_nothing(tmp_path: Path) -> None:
+    with Emulator(tmp_path / "queued", groups=("kueue.x-k8s.io",)) as cluster:
+        extras = ask(cluster, find_extras)
+        assert extras[-1] == "kueue.x-k8s.io"
+        (role,) = [one for one in render_server(ServerPlan(TARGET, "default", "0.1.0", extras=extras)) if one["kind"] == "Role"]
+        (rule,) = [one for one in role["rules"] if one["apiGroups"] == ["kueue.x-k8s.io"]]
+        assert (rule["resources"], rule["verbs"]) == (["localqueues", "workloads"], ["get", "list"])
+        cluster.faults.deny("list", "workloads")
+        assert "kueue.x-k8s.io" not in ask(cluster, find_extras), "who may not see them cannot give that away"
+
+
 def test_what_its_role_lacks_is_found(cluster: Emulator) -> None:
     assert ask(cluster, lambda client: find_ungiven(client, TARGET)) == ([], []), "there is no server yet"
     give(cluster, ("policy",))

@@ -14,7 +14,7 @@ from fairway.spec import event as ev
 from fairway.spec.event import Event, Index, address
 from fairway.spec.graph import Graph
 from fairway.spec.outcome import ErrorInfo, ItemOutcome, Outcome
-from fairway.spec.retry import LOSSES, RESIZED, may_retry
+from fairway.spec.retry import LOSSES, UNCOUNTED, may_retry
 
 Touch = tuple[str, str, str, Index]
 """Something `decide` must look at: (what, scope, node or axis, index). `what`: open, created, settled, expanded, grown, retrying, due,
@@ -221,7 +221,7 @@ def _end_item(
         _move(state, scope, node, index, "cancelled", touches)
     else:
         error = item.error or ErrorInfo("unknown", "FW-TASK-FAILED", "failed without saying why")
-        if error.code == RESIZED:
+        if error.code in UNCOUNTED:
             task.tried = max(0, task.tried - 1)
         else:
             task.lost += error.kind in LOSSES

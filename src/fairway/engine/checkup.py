@@ -96,6 +96,8 @@ def _describe(facts: Facts) -> Iterator[Finding]:
         yield Finding("ok", f"artifacts are kept {f'at {facts.target.store}' if facts.target.store else 'on the volume of the server'}")
     if facts.secrets is not None:
         yield Finding("ok", f"secrets: {', '.join(facts.secrets) or 'none'}")
+    if facts.queues:
+        yield Finding("ok", f"queues of Kueue: {', '.join(facts.queues)}")
     if facts.inventory is not None and facts.inventory.nodes:
         most = {name: max(node.total.get(name, 0.0) for node in facts.inventory.nodes) for name in ("cpu", "memory")}
         count = len(facts.inventory.nodes)

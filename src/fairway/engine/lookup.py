@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from fairway.engine.parity import Facts, Finding
 from fairway.engine.surroundings import describe_here, side_of
 from fairway.errors import FairwayError, UnsupportedError
-from fairway.spec.record import replace
+from fairway.spec.record import Record, record, replace
 
 if TYPE_CHECKING:
     from fairway.engine.remote import Connection
@@ -45,19 +45,30 @@ def read_side(target: TargetSettings, told: Mapping[str, Any]) -> Any:
 def with_cluster(facts: Facts, patience_s: float) -> Facts:
     """The facts with nodes, quotas and Kueue, by the caller's own kubeconfig; `unseen` says what that does not show."""
     try:
-        inventory, kueue = asyncio.run(asyncio.wait_for(_look(facts.target), patience_s))
+        seen = asyncio.run(asyncio.wait_for(_look(facts.target), patience_s))
     except TimeoutError:
         return replace(facts, unseen=(*facts.unseen, f"the cluster did not say within {patience_s:g} s what its nodes are"))
     except FairwayError as error:
         return replace(facts, unseen=(*facts.unseen, f"the cluster's nodes cannot be seen: {error.message}"))
-    growing = any(pool in node.labels for node in inventory.nodes for pool in _POOLS)
-    return replace(facts, inventory=inventory, growing=growing, kueue=kueue, unseen=(*facts.unseen, *inventory.unseen))
+    growing = any(pool in node.labels for node in seen.inventory.nodes for pool in _POOLS)
+    found = {"inventory": seen.inventory, "kueue": seen.kueue, "queues": seen.queues}
+    return replace(facts, growing=growing, unseen=(*facts.unseen, *seen.inventory.unseen), **found)
 
 
-async def _look(target: TargetSettings) -> tuple[ClusterInventory, bool | None]:
+@record
+class _Seen(Record):
+    """As in `Facts`."""
+
+    inventory: ClusterInventory
+    kueue: bool | None
+    queues: Mapping[str, str] | None
+
+
+async def _look(target: TargetSettings) -> _Seen:
     from fairway.engine.deploy import connect
     from fairway.errors import ForbiddenError, NotFoundError
     from fairway.kube.inventory import take_inventory
+    from fairway.kube.queues import list_kueue, read_queues
 
     client = connect(target)
 
@@ -74,11 +85,14 @@ async def _look(target: TargetSettings) -> tuple[ClusterInventory, bool | None]:
             return None
 
     try:
-        nodes, quotas, kueue = await asyncio.gather(read("Node"), read("ResourceQuota"), find_kueue())
+        nodes, quotas, kueue, queues = await asyncio.gather(
+            read("Node"), read("ResourceQuota"), find_kueue(), list_kueue(client, "LocalQueue")
+        )
     finally:
         await client.close()
     unseen = [] if nodes is not None else ["you may not list nodes: what fits is known only as far as quotas say"]
-    return take_inventory(nodes or [], [], quotas or [], unseen=unseen), kueue
+    inventory = take_inventory(nodes or [], [], quotas or [], unseen=unseen)
+    return _Seen(inventory, kueue, None if queues is None else read_queues(queues))
 
 
 def refuse(findings: Sequence[Finding]) -> None:

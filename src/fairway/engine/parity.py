@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from fairway.engine.release import versions_apart
+from fairway.engine.settings import nearest
 from fairway.spec.graph import Graph, StepDef, secrets_of
 from fairway.spec.record import Record, field, record
 from fairway.spec.resources import Resources
@@ -56,8 +57,9 @@ class Variable(Record):
 @record
 class Facts(Record):
     """All that is known of both sides. `secrets`: names of those at the target, None if unknown. `inventory`: nodes and quotas, as far as
-    they may be seen. `growing`: an autoscaler adds nodes. `kueue`: None if it is not known whether it is there. `variables`: those that are
-    set here. `store`: what is wrong with the target's store, "" if nothing. `unseen`: what could not be looked at, in sentences."""
+    they may be seen. `growing`: an autoscaler adds nodes. `kueue`: None if it is not known whether it is there. `queues`: its local queues
+    and why each admits nothing now ("" if it does), None if they may not be seen. `variables`: those that are set here. `store`: what is
+    wrong with the target's store, "" if nothing. `unseen`: what could not be looked at, in sentences."""
 
     here: Side
     there: Side
@@ -66,6 +68,7 @@ class Facts(Record):
     inventory: ClusterInventory | None = None
     growing: bool = False
     kueue: bool | None = None
+    queues: Mapping[str, str] | None = None
     variables: frozenset[str] = frozenset()
     store: str = ""
     unseen: tuple[str, ...] = ()
@@ -260,14 +263,38 @@ def _check_fit(step: StepDef, facts: Facts, inventory: ClusterInventory) -> Iter
 
 
 def _check_queue(graph: Graph, facts: Facts, used: Used) -> Iterator[Finding]:
-    if facts.kueue is not False:
+    """Kueue does not refuse what names a queue that is not there: it would be waited for without end."""
+    if facts.kueue is None:
         return
+    target = facts.target
+    asking: dict[str, list[StepDef]] = {}
     for step in graph.steps.values():
-        queue = step.placement.queue
-        if queue:
+        asking.setdefault(step.placement.queue or (target.queue if facts.kueue else ""), []).append(step)
+    asking.pop("", None)
+    for queue, steps in asking.items():
+        where = next((step.where for step in steps if step.placement.queue), "")
+        if not facts.kueue:
             hint = "the target's own limits hold tasks back instead"
-            yield Finding("note", f"the queue {queue!r} has no meaning: Kueue is not in this cluster", hint, step.where)
+            yield Finding("note", f"the queue {queue!r} has no meaning: Kueue is not in this cluster", hint, where)
             return
+        if facts.queues is None:
+            return
+        if queue not in facts.queues:
+            what = f"there is no queue {queue!r} of Kueue at the target {target.name!r}: {_steps(steps)} would wait for ever"
+            yield Finding("problem", what, _name_queues(queue, facts.queues, target, own=bool(where)), where)
+        elif facts.queues[queue]:
+            hint = "it starts when that has changed: ask who runs the cluster"
+            yield Finding("warning", f"the queue {queue!r} admits nothing now: {facts.queues[queue]}", hint, where)
+
+
+def _name_queues(queue: str, known: Mapping[str, str], target: TargetSettings, *, own: bool) -> str:
+    """What to do about a queue that is not there. `own`: a step has named it, not the target's settings."""
+    if not known:
+        return "the namespace has no queue at all: leave it out, or ask who runs the cluster for a LocalQueue"
+    there = f"there {'is' if len(known) == 1 else 'are'} {', '.join(known)}"
+    meant = nearest(queue, tuple(known))
+    place = "the step's queue=" if own else f"queue below [targets.{target.name}]"
+    return f"{f'{meant} ' if meant.startswith('did') else ''}{there}; change {place}"
 
 
 def _check_variables(graph: Graph, facts: Facts, used: Used) -> Iterator[Finding]:

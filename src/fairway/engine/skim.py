@@ -27,7 +27,7 @@ from fairway.engine.nodecolumns import (
 )
 from fairway.spec.event import Index, address
 from fairway.spec.graph import Graph
-from fairway.spec.retry import LOSSES, RESIZED, may_retry
+from fairway.spec.retry import LOSSES, UNCOUNTED, may_retry
 
 if TYPE_CHECKING:
     from fairway.engine.overview import Overview
@@ -229,7 +229,7 @@ def _end_item(o: Overview, node: NodeColumns, slot: int, status: str, error: Any
         return FAILED if error is not None and error.kind == "timeout" else CANCELLED
     error = error or _FAILED_SAYING_NOTHING
     lost = o.lost.get(slot, 0)
-    if error.code == RESIZED:
+    if error.code in UNCOUNTED:
         o.columns.tried[slot] = max(0, o.columns.tried[slot] - 1)
     elif error.kind in LOSSES:
         lost = o.lost[slot] = lost + 1

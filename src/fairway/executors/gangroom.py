@@ -11,14 +11,16 @@ from fairway.errors import ConflictError, FairwayError
 from fairway.executors.gangfence import KIND as FENCE
 from fairway.executors.gangfence import Fences
 from fairway.executors.gangprograms import program_of
+from fairway.executors.gangqueue import GangQueue
 from fairway.executors.gathered import Gathered, Replica
 from fairway.executors.pods import GONE_S, UNHEARD_S
 from fairway.executors.programs import argv_of
-from fairway.kube.diagnose import explain_queue, explain_refusal
+from fairway.kube.diagnose import explain_refusal
 from fairway.kube.fitting import find_fit
 from fairway.kube.gangs import render_gang, render_gang_of_programs
 from fairway.kube.survey import survey_cluster
 from fairway.spec.attempt import AttemptSpec
+from fairway.spec.outcome import Outcome
 from fairway.spec.ports import Observation
 
 if TYPE_CHECKING:
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 Object = dict[str, Any]
 _LOOK_EVERY_S = 5.0  # at the nodes, while a gang waits for them; at the Job of one whose pods do not come
 _AGAIN_FIRST_S, _AGAIN_MOST_S = 5.0, 120.0  # how long one that did not come together waits before it is tried again
+_SAY_AGAIN_S = 30.0  # why a gang waits is told anew only so often: each telling is an event of the run
 _GIVES_WAY_S = 3.0  # how long a gang may hold room that an older one may need
 
 
@@ -38,6 +41,7 @@ class GangRoom:
         self._whole, self._gangs = whole, gangs
         self._turns = asyncio.Lock()
         self._fences = Fences(whole.client)
+        self._queue = GangQueue(whole.client)
 
     # Coming together
 
@@ -120,7 +124,8 @@ class GangRoom:
             await whole.client.delete("Job", gang.id)
             await self._fences.take_down(gang.id)
             return
-        gang.phase, gang.why, gang.since = "gathering", "", whole.clock()
+        gang.phase, gang.why, gang.since, gang.told_at = "gathering", "", whole.clock(), 0.0
+        gang.evicted, gang.made_at = None, ""
         gang.renew(whole.settings.target.grace_s)
         gang.tracked.state = "placed"
         whole.tell(gang.tracked, Observation("starting", gang.bare))
@@ -168,15 +173,40 @@ class GangRoom:
         if job is None or failed:
             self._again(gang, "one of its pods was lost before all had come together" if failed else "its Job was deleted")
             return
+        suspended = bool(job["spec"].get("suspend"))
+        if suspended and not gang.pods and gang.meeting.began_at:
+            gang.renew(self._whole.settings.target.grace_s)  # its room was taken back: nobody is waited for any more
+            gang.told_at = 0.0
         gang.meeting.expect(job["spec"].get("parallelism", gang.spec.step.gang.replicas))
-        why = explain_queue(job, gang.expected) if job["spec"].get("suspend") else ""
+        why = await self._queue.explain(job, gang.expected) if suspended else ""
         if not why and len(gang.pods) < gang.expected:
             with suppress(FairwayError):
                 said = [one for one in await self._whole.client.events(gang.id, "Job") if one.get("reason") == "FailedCreate"]
                 why = said[-1].get("message", "") if said else ""
-        if why:
-            self._whole.tell(gang.tracked, Observation("starting", why))
+        if gang.phase == "gathering":
+            self._explain(gang, why)
         self._gangs.judge(gang)
+
+    def _explain(self, gang: Gathered, why: str) -> None:
+        """Tell why its pods do not come. A queue's words for one and the same cause change with all that runs."""
+        now = self._whole.clock()
+        if why and gang.tracked is not None and (not gang.tracked.observation.reason or now - gang.told_at >= _SAY_AGAIN_S):
+            gang.told_at = now
+            self._whole.tell(gang.tracked, Observation("starting", why))
+
+    async def ask_queue(self, gang: Gathered) -> None:
+        """Has it taken the gang's room back?"""
+        gang.evicted = gang.evicted or await self._queue.find_eviction(gang.id, gang.made_at)
+
+    async def settle(self, gang: Gathered, outcome: Outcome) -> None:
+        """It has failed: of its own, or because its queue has taken its room back?"""
+        try:
+            await self.ask_queue(gang)
+        finally:
+            gang.asking = False
+        evicted = gang.evicted
+        if gang.tracked is not None and gang.phase in ("gathering", "running"):
+            self._gangs.conclude(gang, outcome if evicted is None else Outcome(gang.id, "failed", error=evicted, usage=outcome.usage))
 
     def _again(self, gang: Gathered, why: str) -> None:
         """Remove all of it; it is tried again when its turn comes."""

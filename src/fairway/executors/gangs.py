@@ -74,7 +74,8 @@ class Gangs:
         spec = tracked.spec
         gang = self.known.setdefault(spec.id, Gathered(spec.id, spec.run))
         gang.claim(tracked, self._whole.settings.target.grace_s, self._whole.clock())
-        gang.together = bool(self.scheduler) or self._is_queued(spec)
+        gang.queued = self._is_queued(spec)
+        gang.together = bool(self.scheduler) or gang.queued
         recall(gang, self._whole.artifacts)
         if gang.job:
             self._whole.queue.give_back(spec.id)  # until now it was held by what one of its pods takes
@@ -121,10 +122,16 @@ class Gangs:
         pod = gang.pods.get(meta["name"])
         if pod is None:
             pod = gang.pods[meta["name"]] = Replica(meta["name"], gang.run, meta["labels"][ROLE], index_of(obj))
+            gang.looked_at = 0.0  # how many its queue has admitted is known now
             gang.tell()
         pod.uid, pod.phase, pod.obj, pod.placed = meta["uid"], obj.get("status", {}).get("phase", "Pending"), obj, has_place(obj)
         pod.unheard = is_unheard(obj)
-        pod.dying_at = pod.dying_at or (self._whole.clock() if meta.get("deletionTimestamp") else 0.0)
+        if gang.meeting.met is None or pod.name in gang.meeting.met.pods:
+            gang.made_at = max(gang.made_at, meta.get("creationTimestamp", ""))
+        if meta.get("deletionTimestamp") and not pod.dying_at:
+            pod.dying_at = self._whole.clock()
+            if gang.queued and gang.phase == "running" and gang.evicted is None:
+                self._whole.begin(self._room.ask_queue(gang))  # now: soon it may have room again
         if pod.placed and gang.meeting is not None:
             gang.meeting.begin(self._whole.clock())
         if pod.unheard and not pod.noted:  # the cluster has given its node up: the others need not wait until that confirms it
@@ -179,7 +186,7 @@ class Gangs:
             gang.tell()
             self.judge(gang)
         else:
-            self._conclude(gang, Outcome(id, "failed", error=cancelled("cancelled before it started")))
+            self.conclude(gang, Outcome(id, "failed", error=cancelled("cancelled before it started")))
         return True
 
     def note_checkpoint(self, id: str) -> None:
@@ -311,14 +318,19 @@ class Gangs:
             self._whole.tell(gang.tracked, Observation("running"))
         if meeting.stop and any(pod.role == GANG_CONTAINER for pod in gang.pods.values()):
             self._programs.stop(gang)
-        if meeting.is_over(now):
-            self._conclude(gang, meeting.verdict(gang.id))
+        if meeting.is_over(now) and not gang.asking:
+            outcome = meeting.verdict(gang.id)
+            if gang.queued and not meeting.is_given_up and has_failed(outcome):
+                gang.asking = True
+                self._whole.begin(self._room.settle(gang, outcome))
+            else:
+                self.conclude(gang, outcome)
 
     def refuse(self, gang: Gathered, found: Diagnosis) -> None:
         """It can never come together."""
-        self._conclude(gang, Outcome(gang.id, "failed", error=found.as_error()))
+        self.conclude(gang, Outcome(gang.id, "failed", error=found.as_error()))
 
-    def _conclude(self, gang: Gathered, outcome: Outcome) -> None:
+    def conclude(self, gang: Gathered, outcome: Outcome) -> None:
         """The attempt has its outcome; what is left of it goes."""
         if gang.phase == "leaving" and not gang.retries:
             return
@@ -349,6 +361,11 @@ def _explain_gone(pod: Replica, obj: Object, found: Diagnosis) -> Diagnosis:
     """One that was killed because somebody has deleted it did not crash: a Job's pods stay until it has counted them."""
     dying = pod.dying_at or obj["metadata"].get("deletionTimestamp")
     return explain_end({**obj, "status": {}}, pod.events, gone=True) if dying and found.kind == "crash" else found
+
+
+def has_failed(outcome: Outcome) -> bool:
+    """Did it, or one of its items, end badly?"""
+    return outcome.error is not None or any(item.status == "failed" for item in outcome.items)
 
 
 def find_workers(spec: AttemptSpec, met: Met) -> set[int]:

@@ -11,7 +11,7 @@ from fairway.executors.meeting import Meeting, Met
 from fairway.executors.pods import Pod, Tracked
 from fairway.spec.attempt import AttemptSpec
 from fairway.spec.gang import Gang
-from fairway.spec.outcome import Outcome, outcome_key
+from fairway.spec.outcome import ErrorInfo, Outcome, outcome_key
 from fairway.spec.ports import ArtifactStore
 from fairway.spec.record import Record, from_plain, record, to_plain
 
@@ -34,7 +34,8 @@ class Gathered:
     """One gang. `phase`: "held" (by the target's limits), "line" (it has no Job), "gathering", "running", "leaving" (its Job goes;
     `retries`: to be made again). `lack`: of room, when that was last looked at; `why`: what its driver was told. `tracked` is None until
     a driver asks for it, and again when it has its outcome. `together`: somebody else sees to it that all or none of its pods get a
-    place. `gone`: its Job is deleted. `fenced`: nobody else reaches its pods, as far as the cluster lets us (`bare`: why it does not)."""
+    place (`queued`: Kueue; `asking`: it is being asked whether it has taken the gang's room back; `evicted`: that it has, and why).
+    `gone`: its Job is deleted. `fenced`: nobody else reaches its pods, as far as the cluster lets us (`bare`: why it does not)."""
 
     def __init__(self, id: str, run: str) -> None:
         self.id, self.run = id, run
@@ -44,8 +45,10 @@ class Gathered:
         self.removed_jobs: set[str] = set()
         self.phase, self.job, self.why, self.lack, self.bare = "held", "", "", "", ""
         self.rounds = 0
-        self.since = self.asked_at = self.not_before = self.looked_at = 0.0
-        self.together = self.busy = self.retries = self.removing = self.gone = self.fenced = False
+        self.since = self.asked_at = self.not_before = self.looked_at = self.told_at = 0.0
+        self.together = self.queued = self.asking = self.busy = self.retries = self.removing = self.gone = self.fenced = False
+        self.made_at = ""  # the newest pod, by the cluster's own clock
+        self.evicted: ErrorInfo | None = None
         self.news = asyncio.Event()
         self._spec: AttemptSpec | None = None
 

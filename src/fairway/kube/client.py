@@ -69,11 +69,11 @@ class KubeClient:
         except NotFoundError:
             return None
 
-    async def list(self, kind: str, *, labels: str = "", fields: str = "", namespace: str = "") -> list[Object]:
-        """All objects of a kind that the selectors let through, read in pages."""
+    async def list(self, kind: str, *, labels: str = "", fields: str = "", namespace: str = "", version: str = "") -> list[Object]:
+        """All objects of a kind that the selectors let through, read in pages; `version`: another than that of the table ("v1beta2")."""
         from fairway.kube.watch import list_pages
 
-        api = get_kind(kind)
+        api = get_kind(kind).in_version(version)
         path = api.path(namespace or self.namespace)
         return (await list_pages(self._transport, api, path, {"labelSelector": labels, "fieldSelector": fields}, page=_PAGE))[0]
 

@@ -172,15 +172,6 @@ def explain_gang(expected: int, pods: Sequence[tuple[int, bool, Diagnosis | None
     return text if placed < expected else ""
 
 
-def explain_queue(job: Object, expected: int) -> str:
-    """Why a gang has no pods: its Job is suspended."""
-    meta = job["metadata"]
-    queue, where = meta.get("labels", {}).get("kueue.x-k8s.io/queue-name", ""), meta.get("namespace", "")
-    if not queue:
-        return "waits: its Job was suspended by somebody"
-    return f"waits until the queue {queue!r} has room for all {expected} pods (kubectl describe workloads -n {where})"
-
-
 _SELECT_CURE = "see the labels and taints of `kubectl get nodes --show-labels`, and what the step says of nodes, tolerations, model"
 
 

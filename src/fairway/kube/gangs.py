@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from fairway.kube import manifests
-from fairway.kube.manifests import ATTEMPT, KUEUE_QUEUE, ROLE, RUN, STEP, TASK, Link, labels, owner_reference
+from fairway.kube.manifests import ATTEMPT, ROLE, RUN, STEP, TASK, Link, labels, owner_reference
+from fairway.kube.queues import QUEUE_NAME
 from fairway.kube.target import ClusterSettings
 from fairway.spec.attempt import AttemptSpec
 from fairway.spec.record import Record, record
@@ -81,7 +82,7 @@ def wrap(pod: Object, role: str, spec: AttemptSpec, settings: ClusterSettings, *
     gang, meta, body = spec.step.gang, pod["metadata"], pod["spec"]
     if "activeDeadlineSeconds" in body:
         body["activeDeadlineSeconds"] += int(gang.start_timeout_s)
-    queue = meta["labels"].pop(KUEUE_QUEUE, "")
+    queue = meta["labels"].pop(QUEUE_NAME, "")
     job_meta: Object = {
         "name": spec.id,
         "namespace": settings.namespace,
@@ -90,7 +91,7 @@ def wrap(pod: Object, role: str, spec: AttemptSpec, settings: ClusterSettings, *
         "ownerReferences": [owner_reference(owner)],
     }
     if queue:
-        job_meta["labels"][KUEUE_QUEUE] = queue
+        job_meta["labels"][QUEUE_NAME] = queue
         if gang.fewest < gang.replicas:
             job_meta["annotations"] |= {_MIN_PARALLELISM: str(gang.fewest), _SAME_COMPLETIONS: "true"}
     group = [] if queue or not scheduler else [_pod_group(spec, settings, body, owner, scheduler)]

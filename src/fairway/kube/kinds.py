@@ -19,6 +19,10 @@ class ApiKind(Record):
     def group(self) -> str:
         return self.version.partition("/")[0] if "/" in self.version else ""
 
+    def in_version(self, version: str) -> ApiKind:
+        """The same kind in another version of its group ("v1beta2"); "" is this one."""
+        return ApiKind(self.name, f"{self.group}/{version}", self.plural, self.namespaced) if version else self
+
     def path(self, namespace: str, name: str = "", subresource: str = "") -> str:
         """The path below the API server's root; `namespace` "*" means all of them."""
         parts = ["apis" if "/" in self.version else "api", self.version]

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fairway.kube.placing import render_affinity, render_selector, render_tolerations
+from fairway.kube.queues import QUEUE_NAME
 from fairway.kube.target import ClusterSettings
 from fairway.spec.attempt import AttemptSpec
 from fairway.spec.placement import Placement, Volume
@@ -25,7 +26,6 @@ TMP, SHM = "/tmp", "/dev/shm"
 RUN, ATTEMPT, ROLE, POOL = "fairway.dev/run", "fairway.dev/attempt", "fairway.dev/role", "fairway.dev/pool"
 TASK, STEP = "fairway.dev/task", "fairway.dev/step"
 MAIN, FETCH, SHIP = "main", "fetch", "ship"
-KUEUE_QUEUE = "kueue.x-k8s.io/queue-name"
 _SAFE_TO_EVICT, _DO_NOT_DISRUPT = "cluster-autoscaler.kubernetes.io/safe-to-evict", "karpenter.sh/do-not-disrupt"
 _SHIP_GRACE_S = 3600  # how long outputs may take to upload after the program has ended
 _START_S = 3600  # what a pod may need before its step begins: pulling an image, making an environment
@@ -145,7 +145,7 @@ def finish(pod: dict[str, Any], spec: AttemptSpec, settings: ClusterSettings) ->
     _mount(pod, _volumes(spec, settings))
     queue = placement.queue or settings.target.queue
     if queue and settings.kueue:
-        pod["metadata"]["labels"][KUEUE_QUEUE] = queue
+        pod["metadata"]["labels"][QUEUE_NAME] = queue
     return merge(pod, placement.patch) if placement.patch else pod
 
 

@@ -49,8 +49,11 @@ EXTRA_RULES: dict[str, tuple[str, ...]] = {
     "serving.knative.dev": ("services",),
     "serving.kserve.io": ("inferenceservices",),
     "scheduling.k8s.io": ("podgroups", "workloads"),
+    "kueue.x-k8s.io": ("localqueues", "workloads"),
 }
 """What endpoints and gangs are better with, and do without: resources by API group, given to the server where who sets it up may."""
+_READ_ONLY = ("kueue.x-k8s.io",)
+"""Those of them that are others' to write: the server only looks why something waits."""
 STANDARD_EXTRAS = ("policy", "autoscaling", "networking.k8s.io")
 """Those of them that every cluster has."""
 
@@ -117,7 +120,11 @@ def server_rights(target: TargetSettings) -> list[Right]:
 
 def extra_rights(group: str) -> list[Right]:
     """What a server needs for one API group of EXTRA_RULES."""
-    return [Right(verb, resource, group) for resource in EXTRA_RULES[group] for verb in _WRITTEN]
+    return [Right(verb, resource, group) for resource in EXTRA_RULES[group] for verb in _extra_verbs(group)]
+
+
+def _extra_verbs(group: str) -> tuple[str, ...]:
+    return ("get", "list") if group in _READ_ONLY else _WRITTEN
 
 
 def _own_secrets(target: TargetSettings) -> list[str]:
@@ -137,7 +144,7 @@ def _role(plan: ServerPlan) -> dict[str, Any]:
     rules: list[dict[str, Any]] = [
         {"apiGroups": [group], "resources": list(resources), "verbs": list(verbs)} for group, resources, verbs in SERVER_RULES
     ]
-    rules += [{"apiGroups": [group], "resources": list(EXTRA_RULES[group]), "verbs": list(_WRITTEN)} for group in plan.extras]
+    rules += [{"apiGroups": [group], "resources": list(EXTRA_RULES[group]), "verbs": list(_extra_verbs(group))} for group in plan.extras]
     rules.append({"apiGroups": [""], "resources": ["secrets"], "resourceNames": _own_secrets(plan.target), "verbs": ["get"]})
     return {**_object(f"{_RBAC}/v1", "Role", plan.target.app, plan), "rules": rules}
 

@@ -11,8 +11,10 @@ NEVER = frozenset({"cancelled", "abandoned", "definition"})
 LOSSES = frozenset({"lost", "port"})
 """Kinds of errors that are the surroundings' and not the step's: what has lost its machine, or a port to another program. They count on
 their own."""
-RESIZED = "FW-RESIZED"
-"""The code of the error with which an attempt is ended to go on with more replicas: nothing went wrong, so it counts for nothing."""
+RESIZED, REQUEUED = "FW-RESIZED", "FW-REQUEUED"
+"""The codes of the errors with which an attempt is ended to go on with more replicas, or because its queue gives its room to others."""
+UNCOUNTED = frozenset({RESIZED, REQUEUED})
+"""Nothing went wrong, so they count for nothing."""
 
 
 def may_retry(policy: Retry, error: ErrorInfo, tried: int, lost: int) -> bool:

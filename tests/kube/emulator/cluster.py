@@ -26,6 +26,7 @@ from tests.kube.emulator.images import STANDARD, Image, Images
 from tests.kube.emulator.jobs import Jobs
 from tests.kube.emulator.kinds import EVENT, NAMESPACE, NODE, SERVICE_ACCOUNT, get_kind
 from tests.kube.emulator.kubelet import Kubelet
+from tests.kube.emulator.kueue import Kueue
 from tests.kube.emulator.memory import Change, Memory, Object, now_text
 from tests.kube.emulator.mishaps import Mishaps
 from tests.kube.emulator.network import Network
@@ -123,7 +124,7 @@ class Cluster:
 
         return asyncio.run_coroutine_threadsafe(run(), self.loop).result(timeout_s)
 
-    def wait(self, holds: Callable[[], Any], *, timeout_s: float = 60) -> None:
+    def wait(self, holds: Callable[[], Any], *, timeout_s: float = 180) -> None:
         """Wait until something holds; it is asked after each change, in the cluster's thread. Not to be called in that thread."""
         assert threading.current_thread() is not self._thread
         done: Future[None] = Future()
@@ -265,7 +266,7 @@ class Cluster:
         self.images = Images(self.folder / "images", self._images)
         self.volumes = Volumes(self.memory, self.authority, self.folder / "claims")
         self.network, self.kubelet, self.scheduler = Network(self), Kubelet(self), Scheduler(self)
-        self.claims, self.quotas = Claims(self), Quotas(self)
+        self.claims, self.quotas, self.kueue = Claims(self), Quotas(self), Kueue(self)
         self.api = Api(self)
         self.memory.admit += [Admission(self).admit, self.network.admit, self.claims.admit, self.quotas.admit]
         self.memory.forget.append(self.owners.forget)
@@ -277,6 +278,7 @@ class Cluster:
             self.kubelet,
             self.network,
             Workloads(self),
+            self.kueue,
             Jobs(self),
             Garbage(self),
             self.quotas,

@@ -52,11 +52,15 @@ LEASE = Kind("Lease", "leases", "coordination.k8s.io")
 AUTOSCALER = Kind("HorizontalPodAutoscaler", "horizontalpodautoscalers", "autoscaling", "v2", status=True)
 INGRESS = Kind("Ingress", "ingresses", "networking.k8s.io", status=True)
 NETWORK_POLICY = Kind("NetworkPolicy", "networkpolicies", "networking.k8s.io")
+LOCAL_QUEUE = Kind("LocalQueue", "localqueues", "kueue.x-k8s.io", "v1beta1", status=True)
+WORKLOAD = Kind("Workload", "workloads", "kueue.x-k8s.io", "v1beta1", status=True)
 CUSTOM = (
     Kind("PodMetrics", "pods", "metrics.k8s.io", "v1beta1"),
     Kind("HTTPRoute", "httproutes", "gateway.networking.k8s.io", status=True),
     Kind("Service", "services", "serving.knative.dev", status=True),
     Kind("InferenceService", "inferenceservices", "serving.kserve.io", "v1beta1", status=True),
+    LOCAL_QUEUE,
+    WORKLOAD,
 )
 
 ALL = (

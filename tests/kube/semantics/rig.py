@@ -19,10 +19,10 @@ IMAGE = "fairway-tests:1"  # the interpreter of these tests, with all that is in
 class Campus:
     """A cluster with a server in it, set up by `fairway up` from an image that has Fairway."""
 
-    def __init__(self, folder: Path, nodes: Iterable[Node] = (Node(),)) -> None:
+    def __init__(self, folder: Path, nodes: Iterable[Node] = (Node(),), groups: Iterable[str] = ()) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder, self.config = folder, folder / "config"
-        self.cluster = Emulator(folder / "cluster", nodes=nodes, images=[Image(IMAGE, python=sys.executable)], pace=0.1)
+        self.cluster = Emulator(folder / "cluster", nodes=nodes, images=[Image(IMAGE, python=sys.executable)], pace=0.1, groups=groups)
         self.cluster.__enter__()
         self.write(folder)
         said = self.fairway("up")

@@ -1,0 +1,117 @@
+"""Gangs in a cluster that has Kueue: they wait in a queue, begin with fewer, lose their room and go on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import Future
+from pathlib import Path
+
+import pytest
+
+import fairway as fw
+from fairway.engine.client import Run
+from fairway.errors import UnsupportedError
+from tests.kube.emulator import Node
+from tests.kube.gangrig import TRAINING, GangStory, result
+from tests.kube.semantics.projects import project
+from tests.kube.semantics.rig import Campus
+from tests.waiting import await_true
+
+QUEUED = TRAINING.replace("cpu={cpu}", 'cpu={cpu}, queue="team"')
+
+
+@pytest.fixture(scope="module")
+def campus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Campus]:
+    nodes = (Node("n1"), Node("n2"), Node("n3"))
+    made = Campus(tmp_path_factory.mktemp("campus"), nodes=nodes, groups=("kueue.x-k8s.io",))
+    made.cluster.create({"apiVersion": "kueue.x-k8s.io/v1beta1", "kind": "LocalQueue", "metadata": {"name": "team"}, "spec": {}})
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def story(tmp_path: Path, campus: Campus) -> Iterator[GangStory]:
+    with project(tmp_path, campus) as rig:
+        made = GangStory(rig)
+        yield made
+        made.close()
+        allow(made, 1_000_000)
+
+
+def allow(story: GangStory, pods: int) -> None:
+    story.cluster.call(lambda: story.cluster.kueue.allow(pods))
+
+
+def preempt(story: GangStory) -> None:
+    """Kueue gives all of the gang's room to others; then it waits as another attempt, with another Job."""
+    (before,) = story.cluster.list("Job")
+
+    def take() -> None:
+        story.cluster.kueue.quota = 0
+        story.cluster.kueue.preempt(before["metadata"]["name"])
+
+    story.cluster.call(take)
+    story.until(lambda: [job["metadata"]["uid"] for job in story.cluster.list("Job")] not in ([], [before["metadata"]["uid"]]))
+
+
+def begin(story: GangStory, gang: str) -> Future[Run]:
+    return story.begin(gang, source=QUEUED)
+
+
+def shows(story: GangStory, words: str) -> None:
+    """Wait until `fairway show` says it."""
+    await_true(lambda: words in " ".join(story.rig.fairway("show", "last").stdout.split()), words)
+
+
+def test_a_gang_waits_until_its_queue_has_room_and_says_what_kueue_says(story: GangStory) -> None:
+    allow(story, 1)
+    done = begin(story, "replicas=2")
+    shows(story, "waits in the queue 'team': couldn't assign flavors to pod set main: insufficient unused quota for pods")
+    assert story.pods() == []
+    allow(story, 2)
+    story.begun(2)
+    story.open_gate()
+    assert result(done.result(180)) == 2
+    story.until(story.is_empty)
+
+
+def test_a_gang_begins_with_as_many_as_its_queue_admits(story: GangStory) -> None:
+    allow(story, 2)
+    done = begin(story, "replicas=3, min_replicas=2")
+    story.begun(2)
+    (job,) = story.cluster.list("Job")
+    assert (job["spec"]["parallelism"], job["spec"]["completions"]) == (2, 2)
+    assert all("/2 at 0" in line for line in story.noted if line.startswith("begun"))
+    story.open_gate()
+    assert result(done.result(180)) == 2
+    story.until(story.is_empty)
+
+
+def test_a_gang_whose_room_is_taken_back_goes_on_from_its_checkpoint_as_often_as_it_must(story: GangStory) -> None:
+    done = begin(story, "replicas=3, min_replicas=2, restarts=0")
+    story.begun(3)
+    story.sent(2)
+    preempt(story)
+    shows(story, "the queue 'team' took its room back: Preempted")
+    shows(story, "waits in the queue 'team'")
+    allow(story, 2)
+    story.begun(5)
+    kept = [int(line.partition(" at ")[2]) for line in story.noted if line.startswith("begun")]
+    assert kept[:3] == [0, 0, 0] and min(kept[3:]) >= 2
+    for more in (7, 9, 11):  # a lost machine is forgiven three times
+        preempt(story)
+        allow(story, 2)
+        story.begun(more)
+    story.open_gate()
+    run = done.result(180)
+    assert result(run) == 2
+    assert len(run.tasks["fit"].attempts) == 5
+    story.until(story.is_empty)
+
+
+def test_a_queue_that_is_not_there_is_refused_before_anything_runs(story: GangStory) -> None:
+    pipeline = story.rig.load(story.fill(QUEUED.replace('"team"', '"taem"'), gang="replicas=2", cpu=0.1))
+    with pytest.raises(UnsupportedError, match="there is no queue 'taem' of Kueue at the target 'campus': step 'fit' would wait") as caught:
+        fw.run(pipeline, {}, check=False)
+    assert caught.value.hint == "did you mean 'team'? there is team; change the step's queue="
+    assert story.cluster.list("Job") == []
