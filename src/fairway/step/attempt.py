@@ -102,6 +102,7 @@ class Attempt:
         finally:
             context.leave()
             _flush_output()
+            _remove_leftovers()
             self.points.flush()
         self._measure()
         return Outcome(spec.id, "ended", tuple(results), usage=usage, metrics=self._metrics(), worker=f"{usage.host}:{os.getpid()}")
@@ -166,6 +167,7 @@ class Attempt:
         finally:
             self.points.flush()
         return Report(with_notes(outcome), at or time.time(), self._metrics(), usage.running_at, usage.writing_at)
+            _remove_leftovers()
 
     def lay_out(self, scratch: str) -> None:
         """Put a program's inputs into a folder, as where it runs."""
@@ -318,6 +320,12 @@ def _flush_output() -> None:
 
 def warm_up() -> None:
     """Do once, before any fork, what the first attempt would do otherwise: compile the records' readers, import what each attempt uses."""
+def _remove_leftovers() -> None:
+    made = sys.modules.get("fairway.step.leftovers")  # most attempts make none, and need not import it
+    if made is not None:
+        made.remove_leftovers()
+
+
     for name in ("resource", "fairway.step.artifacts"):
         __import__(name)
     from_plain(AttemptSpec, json.loads(_REHEARSED))

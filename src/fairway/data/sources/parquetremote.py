@@ -13,6 +13,7 @@ from fairway.data.sources import new_rejects, remote
 from fairway.data.sources.arrowstream import ChunkStream
 from fairway.data.sources.engine import Field, chosen, connect, described, flattened, text
 from fairway.errors import ConfigError
+from fairway.step.leftovers import goes_with_process, stays
 
 _FETCH_BYTES = 8 << 20
 _NEAR_BYTES = 1 << 16
@@ -75,6 +76,7 @@ class _Holed:
         if self._size < 12:
             raise ConfigError(f"{uri} is not a Parquet file", hint="it has no room for a footer")
         handle, self.path = tempfile.mkstemp(prefix="fairway-", suffix=".parquet")
+        goes_with_process(self.path)
         self._file = os.fdopen(handle, "r+b")
 
     def __enter__(self) -> _Holed:
@@ -105,6 +107,7 @@ class _Holed:
         self._file.close()
         with suppress(OSError):
             os.unlink(self.path)  # noqa: PTH108
+        stays(self.path)
 
     def fetch(self, names: Sequence[str]) -> None:
         """Everything but the pages of other columns."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
 import json
 import os
 import re
@@ -14,9 +13,9 @@ from pathlib import Path
 from typing import IO, Any
 
 from fairway.errors import ConfigError, DataAnomalies
+from fairway.step.leftovers import goes_with_process, stays
 
 SHOWN = 100
-_untold: dict[str, int] = {}  # files for temporary ones that nobody was told of, and the process that made each
 _CUT = 200
 
 
@@ -81,7 +80,7 @@ class Rejects:
         self.count, self.rows = 0, []
         if self.file is not None:
             self.file.unlink(missing_ok=True)
-            _untold.pop(str(self.file), None)
+            stays(str(self.file))
             self.file = None
 
     def add(self, line: int | None, column: str, text: str, reason: str, file: str = "") -> None:
@@ -104,7 +103,7 @@ class Rejects:
                 self._open = self.file.open("w", encoding="utf-8", errors="backslashreplace")
             else:
                 handle, path = tempfile.mkstemp(prefix="fairway-rejects-", suffix=".ndjson")
-                _untold[path] = os.getpid()
+                goes_with_process(path)
                 self.file, self._open = Path(path), os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace")
         self._open.write(json.dumps(one, ensure_ascii=False) + "\n")
 
@@ -131,7 +130,7 @@ class Rejects:
     def told(self) -> Path | None:
         """The file, of which somebody is told now: it outlives the process."""
         self.close()
-        _untold.pop(str(self.file), None)
+        stays(str(self.file))
         return self.file
 
     def check(self, read: int, *, more: bool = False) -> None:
@@ -153,16 +152,6 @@ class Rejects:
             hint=(f"{advice}; or " if advice else "")
             + f'let them pass with max_rejects="all" (or a number, or "1%"); all are in {self.told()}',
         )
-
-
-def _remove_untold() -> None:
-    for path, process in _untold.items():
-        if process == os.getpid():
-            with suppress(OSError):
-                os.unlink(path)  # noqa: PTH108 - the interpreter ends: nothing is imported any more
-
-
-atexit.register(_remove_untold)
 
 
 def _place(one: Reject) -> str:

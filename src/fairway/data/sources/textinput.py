@@ -22,6 +22,7 @@ from fairway.data.sources import files
 from fairway.data.sources.encodings import Encoding, find_encoding
 from fairway.data.sources.unpacking import Limits, find_packing, unpacked
 from fairway.errors import ConfigError
+from fairway.step.leftovers import goes_with_process, stays
 
 PIECE = 1 << 18
 SAMPLE_BYTES = 1 << 20
@@ -223,6 +224,7 @@ class Pipe:
 
     def __init__(self, pieces: Callable[[], Iterator[bytes]]) -> None:
         self._folder = tempfile.mkdtemp(prefix="fairway-pipe-")
+        goes_with_process(self._folder)
         self.path = f"{self._folder}/text"
         os.mkfifo(self.path, 0o600)
         self._pieces, self._closing = pieces, threading.Event()
@@ -264,3 +266,4 @@ class Pipe:
                 self._thread.join(0.02)
         self._thread.join()
         shutil.rmtree(self._folder, ignore_errors=True)
+        stays(self._folder)

@@ -237,7 +237,12 @@ class Checkpoints:
         else:
             import tempfile
 
-            self._outside = folder = self._outside or Path(tempfile.mkdtemp(prefix="fairway-checkpoint-"))
+            from fairway.step.leftovers import goes_with_process
+
+            if self._outside is None:
+                self._outside = Path(tempfile.mkdtemp(prefix="fairway-checkpoint-"))
+                goes_with_process(str(self._outside))
+            folder = self._outside
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 
