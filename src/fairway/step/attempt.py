@@ -165,9 +165,9 @@ class Attempt:
             at = time.time()
             outcome = ItemOutcome("failed", error=self._describe(error, runner.phase))
         finally:
+            _remove_leftovers()
             self.points.flush()
         return Report(with_notes(outcome), at or time.time(), self._metrics(), usage.running_at, usage.writing_at)
-            _remove_leftovers()
 
     def lay_out(self, scratch: str) -> None:
         """Put a program's inputs into a folder, as where it runs."""
@@ -318,14 +318,14 @@ def _flush_output() -> None:
             continue
 
 
-def warm_up() -> None:
-    """Do once, before any fork, what the first attempt would do otherwise: compile the records' readers, import what each attempt uses."""
 def _remove_leftovers() -> None:
     made = sys.modules.get("fairway.step.leftovers")  # most attempts make none, and need not import it
     if made is not None:
         made.remove_leftovers()
 
 
+def warm_up() -> None:
+    """Do once, before any fork, what the first attempt would do otherwise: compile the records' readers, import what each attempt uses."""
     for name in ("resource", "fairway.step.artifacts"):
         __import__(name)
     from_plain(AttemptSpec, json.loads(_REHEARSED))
