@@ -46,6 +46,7 @@ class Line:
         "retries",
         "serves",
         "started_at",
+        "unbegun",
     )
 
     def __init__(self, key: Key, node: str) -> None:
@@ -64,6 +65,8 @@ class Line:
         """Why the last try that failed did; of several tasks with the address of the one that did."""
         self.reason = ""
         self.cached_from = ""
+        self.unbegun: dict[str, int] = {}
+        """By scope: tasks that were never begun because the run was ended. They count as skipped in the run's state."""
         self.kept = 0
         """Tasks that this very run had done before it was resumed."""
         self.serves = ""
@@ -85,6 +88,10 @@ class Line:
         return sum(self.counts.get(status, 0) for status in OVER)
 
     @property
+    def not_begun(self) -> int:
+        return min(sum(self.unbegun.values()), self.counts.get("skipped", 0))
+
+    @property
     def is_over(self) -> bool:
         return self.total > 0 and self.done == self.total and self.all_known
 
@@ -100,7 +107,7 @@ class Line:
         for status in ("skipped", "cached"):
             if counts.get(status) == self.total:
                 return status
-        return "succeeded"
+        return "cancelled" if self.not_begun else "succeeded"
 
     def interrupt(self) -> None:
         """What runs or waits for another try does so no more: the process of its run was killed."""
@@ -224,6 +231,10 @@ class Board:
         line.by_scope[scope] = now
         if node is not None and now.get("skipped") and not line.reason:
             line.reason = next((task.reason for task in node.items.values() if task.status == "skipped"), "")
+        if node is not None and state.stopping and now.get("skipped") != before.get("skipped"):
+            line.unbegun[scope] = sum(task.status == "skipped" and task.reason == "cancelled" for task in node.items.values())
+        elif not state.stopping:
+            line.unbegun.pop(scope, None)
         line.all_known = node is None or sum(now.values()) != len(node.items) or not node.settled or found.expanded(node.node.axes, {})
         for status in {*now, *before}:
             number = line.counts.get(status, 0) + now.get(status, 0) - before.get(status, 0)

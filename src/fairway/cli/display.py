@@ -7,14 +7,17 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Sequence
-from typing import Any, TextIO
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, TextIO
 
 from fairway.cli.board import Board, Line
 from fairway.cli.lines import render_line
 from fairway.cli.report import Failure, group_failures, join_lines, render_failures, render_run_error
 from fairway.cli.style import paint, spell_duration
 from fairway.spec.ports import StreamStore
+
+if TYPE_CHECKING:
+    from fairway.spec.study import Study, Trial
 
 MAX_BLOCKS = 3
 _ENDS = ("AttemptEnded", "TasksCached", "TasksSkipped", "ScopeEnded")
@@ -57,9 +60,12 @@ class PlainDisplay:
         self._started = False
 
     def start(self, state: Any, events: Sequence[Any]) -> None:
-        """Say what runs. Steps that ended before a resume are not repeated."""
+        """Say what runs. Steps and trials that ended before a resume are not repeated."""
         self._started = True
         self.board.start(state, events)
+        if state.resumes and searched_nodes(state):
+            now = {state.attempts[event.attempt].id for event in events if type(event).__name__ == "AttemptEnded"}
+            self._trials.update(trial.task for _, trial in self._ended_trials(state) if not trial.attempt or trial.attempt not in now)
         self.say(f"{paint(state.graph.name, 'bold', self.stream)}  {state.run}")
 
     def update(self, state: Any, events: Sequence[Any]) -> None:
@@ -87,14 +93,20 @@ class PlainDisplay:
         if not searched or not any(type(event).__name__ in _ENDS for event in events):
             return
         from fairway.cli.trials import render_trial
+
+        for study, trial in self._ended_trials(state):
+            if trial.task not in self._trials:
+                self._trials.add(trial.task)
+                self.say(render_trial(study, trial))
+
+    def _ended_trials(self, state: Any) -> Iterator[tuple[Study, Trial]]:
         from fairway.engine.studies import Studies
 
         self._studies = self._studies or Studies()
         for study in self._studies.read(state):
             for trial in study.trials:
-                if trial.task not in self._trials and trial.state not in ("running", "waiting"):
-                    self._trials.add(trial.task)
-                    self.say(render_trial(study, trial))
+                if trial.state not in ("running", "waiting"):
+                    yield study, trial
 
     def _show_waits(self, state: Any) -> None:
         """Why steps do not start, once for each step and reason."""

@@ -107,7 +107,8 @@ def _drive(project: Project, session: AnySession, display: Any, output: str) -> 
             if session.remote:
                 sys.stderr.write(f"\nnot watching any more; the run goes on without you\nwatch:       {prefix} logs -f {session.run}\n")
             else:
-                sys.stderr.write(f"\nstopped; nothing recorded is lost\ngo on:       {prefix} resume {session.run}\n")
+                sys.stderr.write("\nstopped; nothing recorded is lost\n")
+                sys.stderr.write(f"{_say_searches(session.driver.state, prefix)}go on:       {prefix} resume {session.run}\n")
             return INTERRUPTED_STATUS
         except BaseException:
             display.finish(session.driver.state)
@@ -137,13 +138,15 @@ def _say_end(state: Any, output: str, prefix: str, artifacts: ArtifactStore) -> 
 
 
 def _say_searches(state: Any, prefix: str) -> str:
-    """The best trials of the run's searches, and how to get what they made."""
-    if state.status != "succeeded" or not any(scope.index.paced for scope in state.scopes.values()):
+    """The best trials of the run's searches, so far if it was stopped, and how to get what they made."""
+    if not any(scope.index.paced for scope in state.scopes.values()):
         return ""
     from fairway.cli.trials import render_end
     from fairway.engine.studies import studies_of
 
-    return "".join(f"{line}\n" for study in studies_of(state) for line in render_end(study, state.run, list(state.outputs), prefix))
+    over, outputs = state.status == "succeeded", list(state.outputs)
+    studies = [study for study in studies_of(state) if study.best or state.status != "failed"]  # the failure says that none was complete
+    return "".join(f"{line}\n" for study in studies for line in render_end(study, state.run, outputs, prefix, over=over))
 
 
 def exit_status(state: Any) -> int:

@@ -54,8 +54,8 @@ def render_line(line: Line, names: int, now: float, stream: TextIO) -> str:
 
 
 def spell_progress(line: Line) -> str:
-    """ "" for one task, "3/8" for a mapped step: how many are done, what failed not counted."""
-    done = sum(line.counts.get(status, 0) for status in ("succeeded", "cached", "skipped"))
+    """ "" for one task, "3/8" for a mapped step: how many are done, what failed or was never begun not counted."""
+    done = sum(line.counts.get(status, 0) for status in ("succeeded", "cached", "skipped")) - line.not_begun
     return f"{done:,}/{line.total:,}" if line.total > 1 else ""
 
 
@@ -70,10 +70,14 @@ def spell_facts(line: Line) -> str:
         facts.append(("cached" if cached == line.total else f"{cached:,} cached") + source)
     for status in ("failed", "skipped", "cancelled", "interrupted"):
         count = line.counts.get(status, 0)
+        if status == "skipped" and count < line.total:
+            count -= line.not_begun
         if count and line.total > 1:
             facts.append(f"{count:,} {status}")
         elif count:
             facts.append(status + (f" ({line.reason})" if status == "skipped" and line.reason else ""))
+    if line.not_begun and line.not_begun < line.total:
+        facts.append(f"{line.not_begun:,} not begun")
     if line.retries:
         shown = line.failure and line.status in ("running", "retrying")
         short = clip(line.failure.replace(_PROCESS, ""), SHORT)

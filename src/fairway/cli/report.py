@@ -134,10 +134,10 @@ def render_run_error(state: Any) -> list[str]:
     return [clip(error.message, MAX_WIDTH), *([f"  {clip(error.hint, MAX_WIDTH)}"] if error.hint else [])]
 
 
-def render_way_on(state: Any, groups: Sequence[Failure], prefix: str = "fairway") -> list[str]:
-    """After a run that did not succeed: the one command to look closer, and the one to go on."""
+def render_way_on(state: Any, groups: Sequence[Failure], prefix: str = "fairway", *, left: bool = False) -> list[str]:
+    """After a run that did not succeed: the one command to look closer, and the one to go on. `left`: its process was killed."""
     lines = [f"look closer: {prefix} logs {state.run} {quote(groups[0].task)}"] if groups else []
-    if state.status in ("failed", "cancelled", "timeout"):
+    if left or state.status in ("failed", "cancelled", "timeout"):
         lines.append(f"go on:       {prefix} resume {state.run}")
     return lines
 

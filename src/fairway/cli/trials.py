@@ -7,10 +7,14 @@ from typing import Any
 
 from fairway.cli.listing import lay_out
 from fairway.cli.style import clip, spell_number
+from fairway.spec.record import replace
 from fairway.spec.study import TRIAL_STATES, Study, Trial
 
+INTERRUPTED = "interrupted"
+"""The state of a trial whose run's process was killed while it ran; the journal cannot know that."""
 MAX_ROWS = 12
 MAX_WORDS = 70
+MAX_ERROR = 60
 
 
 def spell_params(params: Mapping[str, Any]) -> str:
@@ -30,12 +34,23 @@ def spell_values(study: Study, trial: Trial) -> str:
     return "  ".join(f"{name} {spell_value(value)}" for name, value in zip(study.metrics, trial.values, strict=False))
 
 
+def interrupt(study: Study) -> Study:
+    """The study of a run whose process was killed: none of its trials runs."""
+    trials = [replace(trial, state=INTERRUPTED) if trial.state == "running" else trial for trial in study.trials]
+    return replace(study, trials=tuple(trials))
+
+
+def spell_error(trial: Trial, width: int = MAX_ERROR) -> str:
+    """The first line of why it failed, "" if it did not. Of a pipeline's step that failed in it, it is known whose it is."""
+    return clip(trial.error.strip().partition("\n")[0].replace(f"{trial.task}/", ""), width)
+
+
 def spell_counts(study: Study) -> str:
-    """ "34 of 50 trials: 2 running, 28 complete, 4 pruned"."""
-    counts = dict.fromkeys(TRIAL_STATES, 0)
+    """ "34 of 50 trials: 2 running, 30 complete, 4 pruned"; those that were cut off are none of the 34."""
+    counts = dict.fromkeys((*TRIAL_STATES, INTERRUPTED), 0)
     for trial in study.trials:
         counts[trial.state] += 1
-    ended = len(study.trials) - counts["running"] - counts["waiting"]
+    ended = len(study.trials) - sum(counts[state] for state in ("running", "waiting", "cancelled", INTERRUPTED))
     words = [f"{n} {state}" for state, n in counts.items() if n and state != "waiting"]
     return f"{ended} of {study.asked} trials" + (f": {', '.join(words)}" if words else "")
 
@@ -63,6 +78,8 @@ def _row(sign: str, study: Study, trial: Trial, latest: float | None = None) -> 
     if not said and latest is not None:
         said = f"{study.metrics[0]} {spell_value(latest)}"
     state = {"complete": "", "running": ""}.get(trial.state, trial.state)
+    if trial.error:
+        state = f"{state}: {spell_error(trial)}"
     return [sign or " ", str(trial.number), said, clip(spell_params(trial.params), MAX_WORDS), state]
 
 
@@ -71,31 +88,32 @@ def render_trial(study: Study, trial: Trial) -> str:
     said = spell_values(study, trial) if trial.values else ""
     what = " ".join(part for part in (said, "" if trial.state == "complete" else trial.state) if part)
     mark = "  (the best so far)" if trial.number in study.best[:1] else ""
-    tail = f": {clip(trial.error, MAX_WORDS)}" if trial.error else ""
+    tail = f": {spell_error(trial, MAX_WORDS)}" if trial.error else ""
     return f"  trial {trial.number}  {what}{tail}  {clip(spell_params(trial.params), MAX_WORDS)}{mark}"
 
 
 def render_table(study: Study) -> list[str]:
     """All trials, a line each, the best marked."""
-    head = ["", "TRIAL", "STATE", *study.metrics, *study.params, "TIME"]
+    head = ["", "TRIAL", "STATE", *study.metrics, *study.params, "TIME", *(["ERROR"] if any(trial.error for trial in study.trials) else [])]
     rows: list[list[str]] = []
     for trial in study.trials:
         values = [spell_value(value) for value in trial.values] or [""] * len(study.metrics)
         took = f"{spell_number(round(trial.ended_at - trial.started_at, 2))}s" if trial.ended_at else ""
         params = ["" if trial.params.get(name) is None else clip(spell_value(trial.params[name]), 30) for name in study.params]
-        rows.append(["★" if trial.number in study.best else "", str(trial.number), trial.state, *values, *params, took])
-    return lay_out(head, rows, right=[1, *range(3, 3 + len(study.metrics)), len(head) - 1])
+        row = ["★" if trial.number in study.best else "", str(trial.number), trial.state, *values, *params, took, spell_error(trial)]
+        rows.append(row[: len(head)])
+    return lay_out(head, rows, right=[1, *range(3, 3 + len(study.metrics)), head.index("TIME")])
 
 
-def render_end(study: Study, run: str, outputs: Sequence[str], prefix: str = "fairway") -> list[str]:
-    """The best trial, its parameters, and how to get what it made."""
+def render_end(study: Study, run: str, outputs: Sequence[str], prefix: str = "fairway", *, over: bool = True) -> list[str]:
+    """The best trial, its parameters, and how to get what it made. `over` False: the search was stopped, and may go on."""
     if not study.best:
-        return [f"{spell_counts(study)}; none was complete"]
+        return [f"{spell_counts(study)}; none was complete" + ("" if over else " so far")]
     by_number = {trial.number: trial for trial in study.trials}
     lines: list[str] = []
     for number in study.best[:5]:
         trial = by_number[number]
-        word = "best" if len(study.best) == 1 else "Pareto front"
+        word = ("best" if len(study.best) == 1 else "Pareto front") + ("" if over else " so far")
         lines.append(f"{word}  trial {number}  {spell_values(study, trial)}  {spell_params(trial.params)}")
     if len(study.best) > 5:
         lines.append(f"and {len(study.best) - 5} more on the Pareto front")

@@ -9,7 +9,8 @@ import click
 
 from fairway.cli.arguments import get_studies, name_command, on_option, open_workspace, run_argument
 from fairway.cli.listing import print_json
-from fairway.cli.trials import render_end, render_table, spell_counts
+from fairway.cli.report import join_lines, render_way_on
+from fairway.cli.trials import interrupt, render_end, render_table, spell_counts
 from fairway.spec.record import to_plain
 from fairway.spec.study import Study, Trial
 
@@ -29,6 +30,9 @@ def command(folder: str, run: str, output: str | None) -> None:
     """
     workspace = open_workspace(folder)
     state, studies = get_studies(workspace, run)
+    left = state.status == "running" and workspace.is_left(state.run)
+    if left:
+        studies = [interrupt(study) for study in studies]
     if output == "json":
         print_json([{**_plain(study), "trials": [_plain(trial) for trial in study.trials]} for study in studies])
     elif output == "csv":
@@ -37,9 +41,11 @@ def command(folder: str, run: str, output: str | None) -> None:
     else:
         for study in studies:
             head = f"{study.name}  {study.sampler}{', ' + study.pruner if study.pruner else ''}  {spell_counts(study)}"
-            ended = state.status != "running"
-            lines = render_end(study, state.run, list(state.outputs), name_command(workspace))[:-1] if ended else []
+            stands = left or state.status != "running"
+            over = state.status == "succeeded"
+            lines = render_end(study, state.run, list(state.outputs), name_command(workspace), over=over)[:-1] if stands else []
             sys.stdout.write("\n".join([head, *render_table(study), *lines]) + "\n")
+        sys.stdout.write(join_lines(render_way_on(state, (), name_command(workspace), left=left)))
 
 
 def _plain(found: Study | Trial) -> dict[str, object]:

@@ -128,6 +128,8 @@ def _trial(state: RunState, scope: Scope, by: NodeState, outer: Index, entry: Ma
         values = values if whole else [value for _, value in reports[-1:]] if len(entry["values"]) == 1 else []
     elif status == "complete" and not whole:
         status, values, error = "failed", [], "it gave no value for the metric"
+    elif entry.get("reason") == "cancelled":  # the run ended before it began, or before it was tried again
+        status = "cancelled" if task.attempts else "waiting"
     elif status == "failed" and not error:
         error = f"skipped ({entry.get('reason', '')})"
     if status == "running" and not task.attempts and task.status == "waiting":
@@ -143,23 +145,24 @@ def _trial(state: RunState, scope: Scope, by: NodeState, outer: Index, entry: Ma
         attempt=task.attempts[-1] if task.attempts else "",
         started_at=started_at,
         ended_at=ended_at,
-        error=error if status in ("failed", "cancelled") else "",
+        error=error if status == "failed" else "",
     )
 
 
 def _times(state: RunState, scope: Scope, by: NodeState, index: Index, task: TaskState) -> tuple[float, float]:
-    """When its first attempt was planned, and when the last had ended that it, or a step of it, was made of."""
+    """When its last try was planned, and when that had ended; of a pipeline from the first of its steps to the last. The time between a
+    try that was cut off and the next one is nobody's."""
     planned: list[float] = []
     ended: list[float] = []
-    for attempt in _attempts(state, scope, by, index):
+    for attempt in _last_attempts(state, scope, by, index):
         planned.append(attempt.planned_at)
         if attempt.outcome is not None:
             ended.append(attempt.outcome.usage.ended_at)
     return min(planned, default=0.0), max(ended, default=0.0) if task.status in SETTLED else 0.0
 
 
-def _attempts(state: RunState, scope: Scope, by: NodeState, index: Index) -> Iterator[Any]:
+def _last_attempts(state: RunState, scope: Scope, by: NodeState, index: Index) -> Iterator[Any]:
     for place in places(state, scope.name, by.node.id, index):
-        for name in state.task(*place).attempts:
-            if name in state.attempts:
-                yield state.attempts[name]
+        attempts = state.task(*place).attempts
+        if attempts and attempts[-1] in state.attempts:
+            yield state.attempts[attempts[-1]]

@@ -1,0 +1,166 @@
+"""Searches that were stopped: what is said of them then and afterwards, and that they go on."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import signal
+from typing import Any
+
+import pytest
+
+from fairway.engine.studies import studies_of
+from tests.semantics.rig import Bell, Rig
+from tests.waiting import Gate
+
+STEP = """
+def count():
+    with open({count!r}, "ab") as file:
+        file.write(b".")
+        file.flush()
+        return file.tell()
+
+@fw.step
+def fit(x: float) -> float:
+    n = count()
+    if n == 2:
+        raise ValueError("too much\\nand this is the second line")
+    if n > 2:
+        open({bell!r}, "w").write(".")
+        {gate}
+    return x
+"""
+SOURCES = {
+    "fit": STEP,
+    "whole": f"""
+@fw.step
+def make(x: float) -> float:
+    return x
+
+{STEP}
+
+@fw.step
+def check(score: float) -> float:
+    return score
+
+@fw.pipeline
+def whole(x: float = 0.0):
+    return {{{{"result": check(fit(make(x)))}}}}
+""",
+}
+WORDS = ["--metric", "result", "--direction", "max", "--vary", "x=float:0:1", "--trials", "6", "--parallel", "2", "--no-cache"]
+
+
+class Search:
+    """A search of six trials: the first one begun is complete, the second fails, those after them wait, two at once."""
+
+    def __init__(self, rig: Rig, name: str) -> None:
+        self.rig = rig
+        self.error = "ValueError: too much" if name == "fit" else "ValueError: fit: too much"
+        self.bell, self.gate = Bell(rig.root / "bell"), Gate(rig.root / "gate")
+        text = SOURCES[name].format(count=str(rig.root / "count"), bell=str(rig.root / "bell"), gate=self.gate.code)
+        self.file = rig.write(text)
+        self.process = rig.start("tune", f"{self.file}:{name}", *WORDS)
+        self.await_two()
+
+    def await_two(self) -> None:
+        """Until two trials wait."""
+        heard = ""
+        while len(heard) < 2:
+            heard += self.bell.wait()
+
+    def stop(self, *numbers: int) -> str:
+        """Signal the command; what it has said on stderr once it is gone."""
+        for number in numbers:
+            os.kill(self.process.pid, number)
+        return self.process.communicate()[1]
+
+    @property
+    def trials(self) -> dict[str, list[Any]]:
+        """Of the run's only search, the trials by state."""
+        run = self.rig.last()
+        (study,) = studies_of(run.workspace.state(run.id))
+        found: dict[str, list[Any]] = {}
+        for trial in study.trials:
+            found.setdefault(trial.state, []).append(trial)
+        return found
+
+    def go_on(self, **ends: int) -> None:
+        """To the end; `ends`: how many trials have which state then."""
+        self.gate.open()
+        said = self.rig.fairway("resume", "last")
+        assert said.returncode == 0, said.stderr
+        assert {state: len(trials) for state, trials in self.trials.items()} == (ends or {"complete": 6})
+
+
+@pytest.fixture(params=SOURCES)
+def search(rig: Rig, request: pytest.FixtureRequest) -> Search:
+    return Search(rig, request.param)
+
+
+def test_ctrl_c_ends_with_the_best_so_far_and_the_command_that_goes_on(search: Search) -> None:
+    said = search.stop(signal.SIGINT)
+    assert search.process.returncode == 130
+    found = search.trials
+    (best,), (failed,), cut_off = found["complete"], found["failed"], found["cancelled"]
+    assert len(cut_off) == 2 and set(found) == {"complete", "failed", "cancelled"}
+    run = search.rig.last().id
+    lines = said.splitlines()
+    assert f"best so far  trial {best.number}  result {best.values[0]:.4g}  x={best.params['x']:.4g}" in lines
+    assert f"all trials:  fairway tune show {run}" in lines
+    assert lines[-1] == f"go on:       fairway resume {run}"
+    for trial in cut_off:
+        assert f"  trial {trial.number}  cancelled  x={trial.params['x']:.4g}" in lines
+    assert f"  trial {failed.number}  failed: {search.error}  x={failed.params['x']:.4g}" in lines
+    search.go_on()
+
+
+def test_what_was_never_begun_is_not_counted_as_skipped(search: Search) -> None:
+    search.stop(signal.SIGINT)
+    shown = search.rig.fairway("show", "last").stdout
+    (line,) = [line for line in shown.splitlines() if line.lstrip("│ ").startswith("✗  tune.")]
+    assert " 1/6 " in line and "1 failed" in line and "2 cancelled" in line and "2 not begun" in line
+    assert "2 skipped" not in line
+    (line,) = [line for line in shown.splitlines() if "tune.suggest" in line]
+    assert line.startswith("■") and " 4/6 " in line and "2 not begun" in line
+
+
+def test_ctrl_c_twice_says_the_best_so_far_too(search: Search) -> None:
+    said = search.stop(signal.SIGINT, signal.SIGINT)
+    run = search.rig.last().id
+    assert search.process.returncode == 130
+    assert "best so far  trial " in said
+    assert said.splitlines()[-1] == f"go on:       fairway resume {run}"
+    search.go_on()
+
+
+def test_a_search_whose_process_was_killed_is_shown_as_interrupted(search: Search) -> None:
+    search.stop(signal.SIGKILL)
+    run = search.rig.last().id
+    shown = search.rig.fairway("tune", "show").stdout.splitlines()
+    assert shown[0].endswith("  tpe  2 of 6 trials: 1 complete, 1 failed, 2 interrupted")
+    assert shown[-1] == f"go on:       fairway resume {run}"
+    assert "best so far  trial " in shown[-2]
+    rows = list(csv.DictReader(io.StringIO(search.rig.fairway("tune", "show", "-o", "csv").stdout)))
+    assert sorted(row["state"] for row in rows) == ["complete", "failed", "interrupted", "interrupted"]
+    search.go_on(complete=5, failed=1)  # nobody ended the run: what has failed in it has failed
+
+
+def test_why_a_trial_failed_stands_in_its_row(search: Search) -> None:
+    search.stop(signal.SIGINT)
+    head, *rows = search.rig.fairway("tune", "show").stdout.splitlines()[1:6]
+    assert head.split() == ["TRIAL", "STATE", "result", "x", "TIME", "ERROR"]
+    (row,) = [row for row in rows if " failed " in row]
+    assert row.endswith(f"s  {search.error}")
+    search.go_on()
+    assert "ERROR" not in search.rig.fairway("tune", "show").stdout, "where none has failed there is no such column"
+
+
+def test_trials_that_had_ended_before_a_resume_are_not_told_again(search: Search) -> None:
+    search.stop(signal.SIGINT)
+    (best,) = search.trials["complete"]
+    search.gate.open()
+    said = search.rig.fairway("resume", "last").stderr
+    assert f"  trial {best.number}  " not in said.partition("best  trial")[0]
+    assert said.count("\n  trial ") == 5
