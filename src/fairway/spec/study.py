@@ -21,8 +21,8 @@ MOST_REPORTS = 256
 
 @record
 class Trial(Record):
-    """One trial. `number` counts from 0. `state`: one of TRIAL_STATES ("waiting": suggested, not begun; "cancelled": its run was ended while it
-    ran, and `resume` begins it again). `error`: why it failed, "" if it did not.
+    """One trial. `number` counts from 0. `state`: one of TRIAL_STATES. One that is "waiting" was suggested and not begun, one that is
+    "cancelled" was cut off with its run, and `resume` begins it again. `error`: why it failed, "" if it did not.
 
     `values`: one for each metric of the study, () unless it is complete (a pruned trial has the last it reported, if there is one metric).
     `reports`: (step, value) of the first metric while it ran. `task` is the address of its task in the run, `attempt` the last attempt's id
