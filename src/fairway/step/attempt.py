@@ -154,6 +154,8 @@ class Attempt:
         context.enter(current, self.points, trust=spec.step.trust, secrets=self.secrets)
         runner = ItemRunner(spec, self.store, scratch, self.root, self.secrets, self.origin, usage)
         runner.around = around(row, place, spec.step.gang)
+        if place.folder and spec.step.kind not in ("command", "container"):  # a program's inputs are in its working folder
+            runner.opened = f"{os.path.dirname(place.folder)}/opened"
         at = 0.0
         try:
             outcome = runner.run(item)

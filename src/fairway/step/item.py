@@ -34,7 +34,8 @@ class ItemRunner:
     """Runs the items of one attempt, one after the other. `phase` is "input" or "output" while values travel, "" in user code.
 
     Every item gets its own copy of what can be changed, also of inputs the batch shares: an item's result must not depend on its batch.
-    `around` is entered around the user's code of a gang's rank, which has one item.
+    `around` is entered around the user's code of a gang's rank, which has one item; the ranks of a machine share the folder `opened`, where
+    files and folders among the inputs are laid out.
     """
 
     def __init__(
@@ -43,6 +44,7 @@ class ItemRunner:
         self.phase = ""
         self._spec, self._store, self._scratch, self._root = spec, store, scratch, root
         self._secrets, self._origin, self._usage = secrets, origin, usage
+        self.opened = scratch
         self._types = {port.name: port.type for port in spec.step.inputs}
         if spec.step.kind in ("command", "container"):  # a program takes files, whatever was made: see `command`
             self._types = {name: "" if kind == "fairway.File" else kind for name, kind in self._types.items()}
@@ -102,7 +104,7 @@ class ItemRunner:
         if ref.digest in self._shared:
             return self._shared[ref.digest]
         try:
-            value = artifacts.load(ref, self._store, self._scratch, wanted=self._types.get(name, ""), trust=self._spec.step.trust)
+            value = artifacts.load(ref, self._store, self.opened, wanted=self._types.get(name, ""), trust=self._spec.step.trust)
         except NotFoundError as error:
             raise StoreUnavailable(
                 f"input {name!r} is gone from the store: {error.message}",

@@ -6,6 +6,7 @@ nothing is copied, and programs that look at a name's ending see the right one.
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
@@ -156,19 +157,33 @@ def open_file(ref: ArtifactRef, store: ArtifactStore, scratch: str) -> File:
     path = os.path.join(scratch, ".inputs", ref.digest[:16], os.path.basename(name))
     if not os.path.lexists(path):
         os.makedirs(os.path.dirname(path), exist_ok=True)
+        part = f"{path}.{os.urandom(4).hex()}"
         if ref.inline is not None:
-            with open(path, "w", encoding="utf-8") as file:
+            with open(part, "w", encoding="utf-8") as file:
                 file.write(ref.inline)
         else:
-            os.symlink(_blob_path(ref.digest, store, scratch), path)
+            os.symlink(_blob_path(ref.digest, store, scratch), part)
+        os.rename(part, path)
     return File(path)
 
 
 def open_folder(ref: ArtifactRef, store: ArtifactStore, scratch: str) -> Directory:
-    """The artifact as a folder under its own name; its files are links into the store (programs are copies, so that they can be run)."""
+    """The artifact as a folder under its own name; its files are links into the store (programs are copies, so that they can be run).
+
+    Of several processes that open it in one `scratch` one makes it, and the others wait: a link of each of many files takes its time.
+    """
     path = os.path.join(scratch, ".inputs", ref.digest[:16], os.path.basename(ref.meta.get("name") or ref.name or "folder"))
-    if os.path.isdir(path):
-        return _as_folder(path)
+    if not os.path.isdir(path):
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(f"{os.path.dirname(path)}.lock", "w", encoding="utf-8") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not os.path.isdir(path):
+                _make_folder(path, ref, store, scratch)
+    return _as_folder(path)
+
+
+def _make_folder(path: str, ref: ArtifactRef, store: ArtifactStore, scratch: str) -> None:
+    """Whole or not at all."""
     manifest = json.loads(store.get(blob_key(ref.digest)))
     part = f"{path}.{os.urandom(4).hex()}"
     os.makedirs(part)
@@ -188,7 +203,6 @@ def open_folder(ref: ArtifactRef, store: ArtifactStore, scratch: str) -> Directo
         else:
             os.symlink(source, target)
     os.rename(part, path)
-    return _as_folder(path)
 
 
 def _as_folder(path: str) -> Directory:

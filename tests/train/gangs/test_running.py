@@ -290,3 +290,32 @@ def test_a_gang_whose_ranks_never_met_says_so_once(rig: GangRig, framework: str,
     said = [line for line in words(run, "log") if "init_process_group" in line]
     assert len(said) == is_told
     assert not is_told or said[0].startswith("fairway: none of the 2 ranks has called torch.distributed.init_process_group(): ")
+
+
+def test_files_and_folders_are_laid_out_once_for_all_ranks_of_a_machine(rig: GangRig, tmp_path: Path) -> None:
+    folder = tmp_path / "texts"
+    (folder / "deep").mkdir(parents=True)
+    for n in range(20):
+        (folder / "deep" / f"{n}.txt").write_text(f"text {n}")
+    (tmp_path / "one.csv").write_text("a,b\n")
+    run = rig.run(
+        """
+        import os
+
+        @fw.step(gang=fw.gang(replicas=3), cpu=0.1)
+        def fit(texts: fw.Directory, table: fw.File) -> int:
+            found = os.listdir(texts / "deep")
+            text = open(os.path.join(texts, "deep", found[0])).read(4)
+            print(os.stat(texts).st_ino, len(found), text, table.name, table.read_text())
+            return len(found)
+
+        @fw.pipeline
+        def main(texts: fw.Directory, table: fw.File):
+            return fit(texts, table)
+        """,
+        {"texts": str(folder), "table": str(tmp_path / "one.csv")},
+    )
+    assert outputs(run) == {"result": 20}
+    said = [words(run, f"log.{rank}") for rank in range(3)]
+    assert said[0] == said[1] == said[2] and said[0][0].endswith(" 20 text one.csv a,b"), "one folder for all"
+    assert not list((rig.root / ".fairway" / "scratch").glob("*/.gang/opened")), "it goes with the attempt"
