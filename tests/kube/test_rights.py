@@ -110,3 +110,21 @@ def test_what_the_network_did_is_said_in_words(error: Exception, kind: type[Fair
     assert type(found) is kind
     assert words in found.message
     assert found.hint
+
+
+@pytest.mark.parametrize("status", [403, 500, 503])
+def test_a_webhook_that_does_not_answer_has_refused_nothing(status: int) -> None:
+    words = (
+        'failed calling webhook "mdeployment.kb.io": failed to call webhook: Post "https://10.0.0.1": connect: connection refused'
+    )
+    error = error_from_status(status, {"message": f"Internal error occurred: {words}"}, what="apply Deployment fairway")
+    assert isinstance(error, InfraError)
+    assert error.hint.startswith("the cluster's webhook 'mdeployment.kb.io' does not answer, and nothing gets past it")
+
+
+@pytest.mark.parametrize("status", [400, 403])
+def test_a_webhook_that_refuses_is_named(status: int) -> None:
+    words = 'admission webhook "images.example.org" denied the request: no'
+    error = error_from_status(status, {"message": words}, what="create Pod a")
+    assert isinstance(error, AdmissionRefused)
+    assert "the cluster's webhook 'images.example.org' refuses it" in error.hint

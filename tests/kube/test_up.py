@@ -13,7 +13,8 @@ import stat
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ from fairway.kube.server_manifests import ServerPlan, render_server
 from fairway.spec.record import replace
 from fairway.spec.tokens import digest_token, user_of
 from tests.kube.emulator import Emulator
+from tests.kube.emulator.failure import ApiError
 from tests.kube.uprig import Campus
 
 OBJECTS = [
@@ -295,6 +297,85 @@ def test_a_server_that_ends_at_once_is_told_with_its_last_lines(empty: Campus) -
     empty.write('server-image = "python:3.12-slim"\n')
     with pytest.raises(InfraError, match=r"ends as soon as it has started: Error, exit code 1\n.*No module named"):
         set_up(empty)
+
+
+def test_the_last_line_of_a_servers_log_is_told_where_its_node_has_missed_it(empty: Campus) -> None:
+    """A node reads what a container wrote last when that ends; the line that says what went wrong may come a moment later."""
+    empty.cluster.images.hasty = True
+    empty.write('server-image = "python:3.12-slim"\n')
+    try:
+        with pytest.raises(InfraError, match=r"ends as soon as it has started: Error, exit code 1\n.*No module named 'fairway'"):
+            set_up(empty)
+    finally:
+        empty.cluster.images.hasty = False
+
+
+SILENT = (
+    'Internal error occurred: failed calling webhook "mpod.kb.io": failed to call webhook: Post '
+    '"https://kueue-webhook-service.kueue-system.svc:443/mutate--v1-pod?timeout=10s": dial tcp 10.96.7.12:443: connect: connection refused'
+)
+DENIES = 'admission webhook "images.example.org" denied the request: images must come from registry.example.org'
+
+
+@contextmanager
+def refused(empty: Campus, kind: str, message: str, code: int) -> Generator[None]:
+    """The namespace takes nothing of that kind, not even of the cluster's own controllers."""
+
+    def refuse(found: Any, new: Any, old: Any, subresource: str) -> None:
+        if found.kind == kind and new["metadata"].get("namespace") == empty.namespace and old is None:
+            raise ApiError(code, message)
+
+    empty.cluster.call(lambda: empty.cluster.memory.admit.append(refuse))
+    try:
+        yield
+    finally:
+        empty.cluster.call(lambda: empty.cluster.memory.admit.remove(refuse))
+
+
+@pytest.mark.parametrize("quiet", [False, True], ids=["by the Deployment", "by events"])
+@pytest.mark.parametrize(
+    ("code", "message", "cure"),
+    [
+        (500, SILENT, "the cluster's webhook 'mpod.kb.io' does not answer, and nothing gets past it: tell who runs the cluster"),
+        (403, DENIES, "the cluster's webhook 'images.example.org' refuses it: its words say why"),
+        (403, 'pods "fairway" is forbidden: maximum cpu usage per Container is 1, but limit is 2', "kubectl describe limitrange -n ns-"),
+        (403, 'pods "fairway" is forbidden: exceeded quota: small, requested: pods=1, used: pods=3', "kubectl describe quota -n ns-"),
+        (403, 'pods "fairway" is forbidden: somebody minds', "kubectl describe deployments,replicasets -n ns-"),
+    ],
+)
+def test_a_pod_that_is_refused_is_told_with_the_clusters_words_and_a_cure(
+    empty: Campus, code: int, message: str, cure: str, quiet: bool
+) -> None:
+    empty.cluster.quiet = quiet
+    try:
+        with refused(empty, "Pod", message, code), pytest.raises(InfraError) as caught:
+            set_up(empty)
+    finally:
+        empty.cluster.quiet = False
+    assert caught.value.message == f"the cluster does not take the pod: {message}"
+    assert cure in caught.value.hint
+
+
+def test_a_replica_set_that_is_refused_is_told_too(empty: Campus) -> None:
+    words = 'replicasets.apps "fairway" is forbidden: exceeded quota: sets, requested: count/replicasets.apps=1'
+    with refused(empty, "ReplicaSet", words, 403), pytest.raises(InfraError, match=r"count/replicasets\.apps=1") as caught:
+        set_up(empty)
+    assert "kubectl describe quota" in caught.value.hint
+
+
+def test_a_cluster_that_makes_no_pod_and_says_nothing_is_not_waited_for_in_silence(empty: Campus) -> None:
+    empty.cluster.quiet = True
+    denied = empty.cluster.authority.denied
+    denied.append(("list", "events"))
+    try:
+        with (
+            refused(empty, "Pod", SILENT, 500),
+            pytest.raises(InfraError, match="was not ready after 5 s: the cluster has not made the server's pod"),
+        ):
+            set_up(empty, timeout_s=5.0)
+    finally:
+        denied.clear()
+        empty.cluster.quiet = False
 
 
 def test_a_deployment_that_is_not_ours_is_left_alone(empty: Campus) -> None:

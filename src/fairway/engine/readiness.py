@@ -13,7 +13,18 @@ from fairway.engine.release import Machine, Release, collect
 from fairway.errors import FairwayError, ImageUnavailable, InfraError
 from fairway.kube.diagnose import explain_wait
 from fairway.kube.server_call import call_pod
-from fairway.kube.server_manifests import API_PORT, PLAN, ServerPlan, pod_labels, render_server
+from fairway.kube.server_diagnose import (
+    crashes,
+    cure_refusal,
+    describe_start,
+    find_refusal,
+    has_just_ended,
+    is_running,
+    last_words,
+    newest_refusal,
+    refusals_of,
+)
+from fairway.kube.server_manifests import API_PORT, PLAN, SERVER, ServerPlan, pod_labels, render_server
 from fairway.spec.tokens import HEADER
 
 if TYPE_CHECKING:
@@ -21,7 +32,8 @@ if TYPE_CHECKING:
 
 _LOOK_S = 0.2  # between two questions to a pod that runs
 _TOLD_S = 1.0  # between two looks at events and the Deployment
-_TAIL_LINES = 5
+_TAIL_LINES = 20
+_QUIET_S = 3.0  # how long a cluster may take to make a pod before it is said that there is none
 
 
 class Readiness:
@@ -43,8 +55,8 @@ class Readiness:
         self._pods: dict[str, dict[str, Any]] = {}
         self._changed = asyncio.Event()
         self._events: list[dict[str, Any]] = []
-        self._deployment: dict[str, Any] = {}
-        self._told_at = 0.0
+        self._refused_before: set[tuple[str, int]] | None = None
+        self._began, self._told_at = time.monotonic(), 0.0
         self._bad_since = 0.0
         (deployment,) = [one for one in render_server(plan) if one["kind"] == "Deployment"]
         self._digest = deployment["spec"]["template"]["metadata"]["annotations"][PLAN]
@@ -99,17 +111,37 @@ class Readiness:
         return max(mine, key=lambda pod: pod["metadata"].get("creationTimestamp", ""), default=None)
 
     async def _explain_absence(self) -> None:
-        if self._pods:
-            self._tell_once("the server before it is stopping")
-            return
+        """Why there is no pod of this plan."""
         if not self._is_time():
             return
+        if any(pod["metadata"].get("deletionTimestamp") for pod in self._pods.values()):
+            self._tell_once("the server before it is stopping")
+            return
         deployment = await self._client.find("Deployment", self._plan.target.app) or {}
-        for condition in deployment.get("status", {}).get("conditions", []):
-            if condition.get("type") == "ReplicaFailure" and condition.get("status") == "True":
-                self._tell_once(f"the cluster does not take the pod: {condition.get('message', '')}")
-                self._lasts(InfraError, self._said, "kubectl describe quota,limitrange -n " + self._plan.namespace)
-                return
+        refusal = find_refusal(deployment) or await self._find_refusal()
+        if refusal:
+            self._tell_once(f"the cluster does not take the pod: {refusal}")
+            self._lasts(InfraError, self._said, cure_refusal(refusal, self._plan.namespace))
+            return
+        if self._pods:
+            self._tell_once("the server before it is stopping")
+        elif time.monotonic() - self._began > _QUIET_S:
+            self._tell_once("the cluster has not made the server's pod yet, and does not say why")
+
+    async def _find_refusal(self) -> str:
+        """What events say, where the Deployment says nothing. Those that were there when this began may be of another time."""
+        try:
+            events = [
+                event
+                for kind in ("Deployment", "ReplicaSet")
+                for event in await self._client.list("Event", fields=f"involvedObject.kind={kind}")
+            ]
+        except FairwayError:  # without the right to see events
+            return ""
+        said = refusals_of(sorted(events, key=_time_of), self._plan.target.app)
+        if self._refused_before is None:
+            self._refused_before = set(said)
+        return newest_refusal(said, self._refused_before)
 
     async def _tell(self, pod: dict[str, Any]) -> None:
         """Why a pod that is there does not run. Raises what lasts."""
@@ -117,10 +149,11 @@ class Readiness:
         if self._is_time():
             with suppress(FairwayError):  # without the right to see events, the pod's own status has to do
                 self._events = await self._client.events(name)
-        if crashes(pod) > 1:
-            raise InfraError(f"the server ends as soon as it has started: {last_words(pod)}", hint=f"kubectl logs -p {name}")
         if crashes(pod):
-            self._tell_once(f"the server ended, and is started again: {last_words(pod)}")
+            words = last_words(pod, await self._read_log(pod))
+            if crashes(pod) > 1:
+                raise InfraError(f"the server ends as soon as it has started: {words}", hint=f"kubectl logs -p {name}")
+            self._tell_once(f"the server ended, and is started again: {words}")
             return
         found = explain_wait(pod, self._events)
         if found is None:
@@ -132,6 +165,16 @@ class Readiness:
             self._lasts(ImageUnavailable if found.cause == "image" else InfraError, found.message, found.hint, at_once=found.hopeless)
         else:
             self._bad_since = 0.0
+
+    async def _read_log(self, pod: dict[str, Any]) -> str:
+        """What the container that ended wrote last; "" if that cannot be had. The pod's status has it only as far as the node had read the
+        log at that moment, often without the last line, which says what went wrong."""
+        said = b""
+        with suppress(FairwayError):
+            name, previous = pod["metadata"]["name"], not has_just_ended(pod)
+            async for piece in self._client.logs(name, SERVER, tail=_TAIL_LINES, previous=previous):
+                said += piece
+        return said.decode(errors="replace")
 
     def _lasts(self, kind: type[FairwayError], message: str, hint: str, *, at_once: bool = False) -> None:
         """Raise what has been wrong for long enough."""
@@ -184,35 +227,8 @@ class Readiness:
             self._say(text)
 
 
-def is_running(pod: dict[str, Any]) -> bool:
-    """Does the server's container run?"""
-    states = pod.get("status", {}).get("containerStatuses") or []
-    return any("running" in (state.get("state") or {}) for state in states)
-
-
-def crashes(pod: dict[str, Any]) -> int:
-    """How often its container has ended."""
-    states = pod.get("status", {}).get("containerStatuses") or []
-    return max((int(state.get("restartCount", 0)) for state in states), default=0)
-
-
-def last_words(pod: dict[str, Any]) -> str:
-    """What its container wrote last before it ended, and its exit code."""
-    for state in pod.get("status", {}).get("containerStatuses") or []:
-        ended = (state.get("state") or {}).get("terminated") or (state.get("lastState") or {}).get("terminated")
-        if ended:
-            lines = [line.strip() for line in str(ended.get("message", "")).splitlines() if line.strip()]
-            return "\n".join([f"{ended.get('reason', 'Error')}, exit code {ended.get('exitCode', '?')}", *lines[-_TAIL_LINES:]])
-    return "no word is known"
-
-
-def describe_start(pod: dict[str, Any], events: list[dict[str, Any]]) -> str:
-    """What a pod that is well is doing before it runs, by its newest event."""
-    image = pod["spec"]["containers"][0]["image"]
-    reasons = [event.get("reason", "") for event in events]
-    if reasons and reasons[-1] == "Pulling":
-        return f"the node pulls the image {image}"
-    return "the pod is starting" if pod["spec"].get("nodeName") else "the pod waits for a node"
+def _time_of(event: dict[str, Any]) -> str:
+    return event.get("lastTimestamp") or event.get("eventTime") or event["metadata"].get("creationTimestamp", "")
 
 
 def _digest(path: str) -> tuple[str, int]:

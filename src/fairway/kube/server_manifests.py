@@ -20,6 +20,8 @@ from fairway.spec.target import TargetSettings, server_secret, user_secrets, vol
 
 HOME, SECRET_FOLDER = "/fairway", "/etc/fairway/server"
 API_PORT, BLOBS_PORT = 8080, 8081
+SERVER = "server"
+"""The pod's one container."""
 USER = 65532
 SIGNING_KEY = "signing-key"
 TOKEN_PREFIX = "token."
@@ -229,7 +231,7 @@ def _pod(plan: ServerPlan) -> dict[str, Any]:
 def _container(plan: ServerPlan) -> dict[str, Any]:
     target = plan.target
     container: dict[str, Any] = {
-        "name": "server",
+        "name": SERVER,
         "image": target.server_image or target.image,
         "command": ["python3", "-m", "fairway.web"] if target.server_image else ["python3", "-c", BOOT],
         "workingDir": HOME,

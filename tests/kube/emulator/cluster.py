@@ -90,6 +90,7 @@ class Cluster:
         groups: Iterable[str] = (),
     ) -> None:
         self.folder = folder
+        self.quiet = False  # a Deployment's status does not tell of pods that are refused; events do
         self.groups = frozenset(groups)
         self.version, self.namespace, self.pace = version, namespace, pace
         self.kubeconfig = folder / "kubeconfig"

@@ -139,7 +139,9 @@ class Container:
             "containerID": self._id,
         }
         if self.spec.get("terminationMessagePolicy") == "FallbackToLogsOnError" and code and self.log.text():
-            ended["message"] = self.log.text()[-2048:].decode(errors="replace")
+            hasty = self.context is not None and self.context.images.hasty
+            written = self.log.text().decode(errors="replace")
+            ended["message"] = "".join(written.splitlines(keepends=True)[: -1 if hasty else None])[-2048:]
         self.state = {"terminated": ended}
         self.ready = self.started = False
 

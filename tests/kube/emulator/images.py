@@ -47,6 +47,7 @@ class Images:
         self._folder, self.cluster = folder, str(folder)
         self._known = {image.name: image for image in images}
         self.refusals: dict[str, str] = {}
+        self.hasty = False  # nodes read what a container wrote last before its last line is there
 
     def add(self, image: Image) -> None:
         self._known[image.name] = image

@@ -142,10 +142,22 @@ class Workloads:
             self._report(found, current, old)
             return
         if current is None:
-            current = self._new_set(found, number)
+            try:
+                current = self._new_set(found, number)
+            except ApiError as error:
+                self._note_no_set(found, f"{name}-{number}", error.message)
+                return
         elif current["spec"]["replicas"] != spec["replicas"]:
             memory.change(REPLICA_SET, namespace, current["metadata"]["name"], lambda it: it["spec"].update(replicas=spec["replicas"]))
         self._report(found, current, old)
+
+    def _note_no_set(self, deployment: Object, name: str, message: str) -> None:
+        words = f'Failed to create new replica set "{name}": {message}'
+        self._cluster.record(deployment, "ReplicaSetCreateError", words, warning=True)
+        stuck = {"type": "Progressing", "status": "False", "reason": "ReplicaSetCreateError", "message": message}
+        meta = deployment["metadata"]
+        status = {"observedGeneration": meta["generation"], "conditions": [stuck]}
+        self._cluster.memory.change(DEPLOYMENT, meta["namespace"], meta["name"], lambda it: it.update(status=status), subresource="status")
 
     def _new_set(self, deployment: Object, number: str) -> Object:
         meta, spec = deployment["metadata"], deployment["spec"]
@@ -182,7 +194,7 @@ class Workloads:
         name = (current or {"metadata": {"name": meta["name"]}})["metadata"]["name"]
         progress = {"type": "Progressing", "status": "True", "reason": "NewReplicaSetAvailable" if done else "ReplicaSetUpdated"}
         progress["message"] = f'ReplicaSet "{name}" {"has successfully progressed" if done else "is progressing"}.'
-        failures = [each for each in mine.get("conditions") or () if each["type"] == "ReplicaFailure"]
+        failures = [each for each in mine.get("conditions") or () if each["type"] == "ReplicaFailure" and not self._cluster.quiet]
         old_conditions = {each["type"]: each for each in (deployment.get("status") or {}).get("conditions") or ()}
         conditions = []
         for each in (available, progress, *failures):
