@@ -37,6 +37,7 @@ _PATIENT_S = 10.0  # between them where nothing is said about it
 _SKIP_S = 2.0  # how long the others may take to skip as well
 _CONNECT_S = 0.02
 _TICK_S = 0.2
+_BELL_BYTES = 1 << 16  # all that the FIFO holds: what is cut is no rank's number
 LAUNCHED = -1  # in place of a rank: what a launcher says itself
 _FORKS = sys.platform == "linux"
 
@@ -69,6 +70,7 @@ class GangRun:
 
     def run(self, work: Work) -> ItemOutcome:
         """Until all have ended: the outcome of this machine's first rank, or that of the rank that failed first."""
+        self._begin()
         try:
             self._open()
             if self._style == "launcher" and not self._prints:
@@ -89,12 +91,15 @@ class GangRun:
 
     # Beginning
 
-    def _open(self) -> None:
+    def _begin(self) -> None:
+        """What a full disk may refuse before there is anything to end."""
         os.makedirs(self._folder.path, exist_ok=True)
         self._pulses = Pulses(self._folder.pulses, len(self._places))
         self._sampler = Sampler(self._prefix, self._attempt.streams, self._pulses, self._environment_of)
         self._began = time.monotonic()
         self._oom_before = self._oom_kills.read(0.0)
+
+    def _open(self) -> None:
         for place in self._here:
             if self._prints and self._style == "launcher" and place.rank == 0:
                 self._open_launcher_log(0, all_ranks=True)
@@ -254,7 +259,7 @@ class GangRun:
                 self._see_end(child)
 
     def _hear_bell(self) -> None:
-        for line in os.read(self._bell, 4096).decode().splitlines():
+        for line in os.read(self._bell, _BELL_BYTES).decode().splitlines():
             rank, pid = map(int, line.split())
             child = Child(RANK, self._places[rank], pid, ours=False)
             self._add(child)
@@ -459,7 +464,7 @@ class GangRun:
         """Once in the gang: that its ranks have trained apart. Nothing else would show it; the losses look well."""
         alone: str = getattr(self._row, "alone", "")
         if alone and len(self._places) > 1 and 0 in ranks and all(self._pulses.company(rank) == ALONE for rank in ranks):
-            self._say(f"none of the {len(self._places)} ranks {alone}")
+            self._say(f"none of the {len(self._places)} ranks has called {alone}")
 
     # Small things
 
