@@ -290,3 +290,10 @@ def test_a_gang_at_a_breakpoint_does_not_wait_for_a_terminal(project: Project) -
     assert project.ask("run", "stop.py:several").status == 3
     screen = at_terminal(project, "last", "together", given=b"c\n")
     assert "a debugger cannot stop in one of several processes" in screen and "without gang=" in screen
+
+
+def test_a_step_that_asks_a_question_is_told_that_nobody_answers(project: Project) -> None:
+    project.write("ask.py", 'import fairway as fw\n\n\n@fw.step\ndef ask() -> str:\n    return input("name? ")\n')
+    project.write("flow.py", "import fairway as fw\nfrom ask import ask\n\n\n@fw.pipeline\ndef flow():\n    return ask()\n")
+    said = project.ask("run", "flow.py")
+    assert said.status == 3 and "nobody answers a step that asks: make it a parameter" in said.err

@@ -56,7 +56,8 @@ def test_options_keep_what_a_gang_has_said() -> None:
         ({"replicas": 2, "restarts": -1}, "restarts must be a whole number from 0"),
         ({"replicas": True}, "replicas must be a whole number"),
         ({"replicas": 2, "framework": ""}, "not a framework"),
-        ({"replicas": 2, "stall_timeout": "soon"}, "not a duration"),
+        ({"replicas": 2, "stall_timeout": "soon"}, "stall_timeout: not a duration"),
+        ({"replicas": 2, "start_timeout": -3}, "start_timeout: a duration must be above zero"),
     ],
 )
 def test_what_is_wrong_is_said_with_the_line(wrong: dict[str, Any], says: str) -> None:
@@ -70,6 +71,7 @@ def test_what_is_wrong_is_said_with_the_line(wrong: dict[str, Any], says: str) -
     ("wrong", "hint"),
     [
         ({"replica": 2}, "Did you mean `replicas`?"),
+        ({"nnodes": 2}, "Did you mean `replicas`?"),
         ({"replicas": 2, "restarts": -1}, "write fw.gang(restarts=2)"),
         ({"replicas": "2"}, "write fw.gang(replicas=2)"),
         ({"roles": ["chief"]}, 'write roles={"chief": 1, "worker": 2}'),

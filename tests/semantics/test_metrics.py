@@ -79,6 +79,23 @@ def test_a_tensor_is_logged_as_it_was_then(rig: Rig) -> None:
     assert rig.run(CHANGED).tasks["log"].curves()["loss"] == [(0, 1.0), (1, 2.0), (2, 3.0)]
 
 
+def test_the_first_metric_that_is_no_number_any_more_is_said(rig: Rig) -> None:
+    run = rig.run("""
+        @fw.step
+        def log() -> None:
+            for step in range(6):
+                fw.log(loss=float("nan") if step > 2 else 1.0, auc=0.5, step=step)
+            fw.log(other=float("-inf"))
+
+        @fw.pipeline
+        def main():
+            log()
+    """)
+    said = [line.text for line in run.log_lines(run.tasks.match("log"))]
+    assert said == ["fairway: loss is nan at step 3: its curve has a gap there", "fairway: other is -inf: its curve has a gap there"]
+    assert run.tasks["log"].metrics == {"auc": 0.5}, "no number that it had before is taken for its last"
+
+
 def test_points_logged_before_a_failure_and_before_a_kill_are_kept(rig: Rig) -> None:
     run = rig.run("""
         import os

@@ -189,6 +189,21 @@ def test_a_step_may_use_threads_and_processes_of_its_own(bench: Bench) -> None:
     assert bench.value("spread") == [[0, 2, 4], [0, 2, 4]]
 
 
+def test_a_child_that_comes_back_from_the_step_does_not_end_the_task(bench: Bench) -> None:
+    bench.write(
+        """
+        import os
+
+        def split(x):
+            child = os.fork()
+            if child:
+                os.waitpid(child, 0)
+            return "parent" if child else "child"
+        """
+    )
+    assert bench.value("split") == "parent", "the child was first"
+
+
 def test_threads_of_a_step_may_end_or_not(bench: Bench) -> None:
     bench.write(
         """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fairway.dsl.source import caller, suggest
@@ -16,6 +16,13 @@ _RESTART_AFTER_S = 0.1
 _RESTARTED = ("crash", "oom", "stall", "lost", "port")
 KEYWORDS = ("replicas", "framework", "per_replica", "processes", "min_replicas", "roles", "restarts", "stall_timeout", "start_timeout")
 """What every gang can be told, whatever its framework."""
+
+OTHER_WORDS = {
+    "nproc_per_node": "processes", "nnodes": "replicas", "num_nodes": "replicas", "nodes": "replicas", "world_size": "replicas",
+    "num_workers": "replicas", "workers": "replicas", "ranks": "replicas", "max_restarts": "restarts", "retries": "restarts",
+    "gpus": "per_replica", "gpu": "per_replica", "accelerator": "per_replica", "timeout": "stall_timeout",
+}  # fmt: skip
+"""What launchers and other tools call them."""
 
 
 @record
@@ -66,7 +73,7 @@ def _read(asked: Gang, stall_timeout: str | float, start_timeout: str | float, p
         raise DefinitionError(f"roles add up to {total} replicas, not {asked.replicas}", hint="leave `replicas` out: roles say it")
     replicas = total or asked.replicas
     if not asked.replicas and not asked.roles and asked.options:  # a keyword beside the one that was meant
-        near = "".join(suggest(name, list(KEYWORDS)) for name in asked.options)
+        near = "".join(suggest_keyword(name) for name in asked.options)
         said = ", ".join(f"`{name}`" for name in asked.options)
         raise DefinitionError(f"fw.gang is told {said}, but not how many replicas", hint=near.strip() or "write gang=fw.gang(replicas=4)")
     _check_count("replicas", replicas, 1)
@@ -84,10 +91,23 @@ def _read(asked: Gang, stall_timeout: str | float, start_timeout: str | float, p
     made = replace(
         asked,
         replicas=replicas,
-        stall_timeout_s=parse_duration(stall_timeout) if stall_timeout else 0.0,
-        start_timeout_s=parse_duration(start_timeout),
+        stall_timeout_s=_read_duration("stall_timeout", stall_timeout) if stall_timeout else 0.0,
+        start_timeout_s=_read_duration("start_timeout", start_timeout),
     )
     return GangSetting(made, per_replica)
+
+
+def suggest_keyword(name: str, own: Sequence[str] = ()) -> str:
+    """' Did you mean `processes`?' for what is not one of `fw.gang`'s keywords, nor of its framework's own; "" where nothing is near."""
+    word = OTHER_WORDS.get(name, "")
+    return f" Did you mean `{word}`?" if word else suggest(name, [*own, *KEYWORDS])
+
+
+def _read_duration(name: str, value: str | float) -> float:
+    try:
+        return parse_duration(value)
+    except DefinitionError as error:
+        raise DefinitionError(f"{name}: {error.message}", hint=error.hint) from None
 
 
 def _check_count(what: str, count: Any, least: int) -> None:

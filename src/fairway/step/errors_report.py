@@ -128,6 +128,8 @@ def _hint(error: BaseException) -> str:
         return error.hint
     if isinstance(error, FileNotFoundError | NotADirectoryError) and _is_relative(error.filename):
         return _RELATIVE_HINT
+    if isinstance(error, EOFError) and "reading a line" in str(error):
+        return "nobody answers a step that asks: make it a parameter of the pipeline, and of the step"
     if isinstance(error, MemoryError):
         return 'ask for what the step needs, as @fw.step(memory="8Gi"), so that fewer run at once; or work in smaller pieces'
     return "; ".join(str(note) for note in getattr(error, "__notes__", ()))

@@ -128,7 +128,7 @@ def explain(end: End, origin: Origin, others: Sequence[End] = ()) -> ErrorInfo:
         ranks = ", ".join(map(str, early))
         error.hint = f"rank {ranks} had returned before: every rank must take part in each collective call, as often as the others"
     who = f"{end.service} beside {name_rank(end.place)}" if end.service else name_rank(end.place)
-    error.message = error.message if end.whole else f"{who} failed first: {error.message}"
+    error.message = error.message if end.whole else f"{who} failed first: {error.message}".removesuffix(": ")
     error.traceback = add_last_lines(error.traceback, "the ranks" if end.whole else name_rank(end.place), end.tail)
     return error
 

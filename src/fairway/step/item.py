@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import sys
 import time
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
@@ -74,7 +75,7 @@ class ItemRunner:
         if step.kind == "dynamic":
             return self._expand(values)
         function = getattr(self._target, "function", self._target)
-        with self.around, Settled():
+        with self.around, Settled(), _OneProcess():
             result = function(**values)
         self._usage.writing_at = time.time()
         self.phase = "output"
@@ -186,6 +187,26 @@ class ItemRunner:
         self._usage.writing_at = time.time()
         self._store.put(blob_key(digest), data)
         return ItemOutcome("succeeded", graph=digest)
+
+
+class _OneProcess:
+    """Around a step's function: a child that it has forked, and that comes back from it, ends there. It would go on as the step itself, and
+    end the task a second time."""
+
+    def __enter__(self) -> None:
+        self._pid = os.getpid()
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: Any) -> None:
+        if os.getpid() == self._pid:
+            return
+        if error is not None:
+            import traceback
+
+            traceback.print_exception(kind, error, trace)
+        print(f"fairway: a process that the step had forked {'raised' if error else 'returned'} there: a child ends by os._exit()")
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(1 if error else 0)
 
 
 def clear_folder(path: str) -> None:

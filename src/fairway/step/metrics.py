@@ -42,6 +42,7 @@ class PointWriter:
         self._suffix = f".{rank}" if rank else ""
         self._mask = mask
         self._names: dict[str, str] = {}  # as JSON
+        self._strange: set[str] = set()  # those of which it has been said that they are no finite numbers
         self._points: deque[tuple[float, int | None, dict[str, Any]]] = deque()
         self._flushing = RLock()
         self._pid = os.getpid()
@@ -88,6 +89,10 @@ class PointWriter:
                     fields.append(f"{names[name]}:{value!r}")
                 else:
                     last[name] = plain = _plain(value, self._mask)
+                    if plain is None and value is not None and name not in self._strange:
+                        self._strange.add(name)
+                        where = "" if step is None else f" at step {step}"
+                        os.write(2, f"fairway: {name} is {float(value)}{where}: its curve has a gap there\n".encode())
                     fields.append(f"{names[name]}:{_encode(plain)}")
             place = step if type(step) is int else _encode(_plain(step, None))
             lines.append(f"[{at:.3f},{place},{{{','.join(fields)}}}]")

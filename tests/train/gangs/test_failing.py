@@ -26,6 +26,8 @@ def train(who: int, how: str) -> float:
                 die()
             if how == "raise":
                 raise ValueError("the loss is not a number")
+            if how == "silent":
+                raise KeyboardInterrupt
             if how == "abort":
                 os.abort()
             if how == "exit":
@@ -85,6 +87,33 @@ def test_a_process_that_goes_without_a_word(rig: GangRig, how: str, kind: str, s
     _, error = failed(rig, how)
     assert (error.kind, error.message) == (kind, says)
     assert error.traceback.endswith("rank 2 of 4 printed last:\n  about to fail\n")  # where it crashed is said once, above
+
+
+def test_a_child_that_comes_back_from_the_step_is_not_the_rank(rig: GangRig) -> None:
+    run = rig.run("""
+        import os
+
+        @fw.step(gang=fw.gang(replicas=2, restarts=0), cpu=0.1)
+        def fit() -> int:
+            child = os.fork()
+            if child:
+                os.waitpid(child, 0)
+            elif fw.context().rank:
+                raise ValueError("of the child")
+            return child and 1
+
+        @fw.pipeline
+        def main():
+            return fit()
+    """)
+    assert outputs(run) == {"result": 1}
+    assert "fairway: a process that the step had forked returned there: a child ends by os._exit()" in words(run, "log.0")
+    assert "ValueError: of the child" in words(run, "log.1")
+
+
+def test_an_error_without_words_needs_none(rig: GangRig) -> None:
+    _, error = failed(rig, "silent")
+    assert error.message == "rank 2 of 4 failed first"
 
 
 def test_a_rank_that_returns_too_early_is_found_out(rig: GangRig) -> None:

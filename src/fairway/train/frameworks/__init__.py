@@ -77,11 +77,10 @@ def check_gang(gang: Gang) -> None:
     known = getattr(row, "options", {})
     for name in gang.options:
         if name not in known:
-            from fairway.dsl.ganging import KEYWORDS
-            from fairway.dsl.source import suggest
+            from fairway.dsl.ganging import KEYWORDS, suggest_keyword
 
             own = f"{row.title} takes {', '.join(known)}, and what" if known else "What"
-            hint = f"{own} every gang takes: {', '.join(KEYWORDS)}.{suggest(name, [*known, *KEYWORDS])}"
+            hint = f"{own} every gang takes: {', '.join(KEYWORDS)}.{suggest_keyword(name, list(known))}"
             raise DefinitionError(f"fw.gang has no option {name!r} for {gang.framework!r}", hint=hint)
     check = getattr(row, "check", None)
     if check is not None and (wrong := check(gang)):
