@@ -189,6 +189,21 @@ def test_a_trial_may_be_a_gang(rig: Rig) -> None:
     assert all(len(trial.reports) == 1 for trial in study.trials)
 
 
+def test_what_the_ranks_of_a_trial_have_logged_counts_as_its_mean(rig: Rig) -> None:
+    run = rig.run("""
+        @fw.step(gang=fw.gang(replicas=2), cpu=0.5)
+        def fit(x: float) -> str:
+            fw.log(acc=x + fw.context().rank)
+            return ""
+
+        @fw.pipeline
+        def main():
+            return fw.tune(fit, space={"x": [0.25, 0.5]}, metric="acc", trials=2, sampler="grid").best_value
+    """)
+    assert run.status == "succeeded"
+    assert sorted(trial.values[0] - trial.params["x"] for trial in study_of(run).trials) == [0.5, 0.5]
+
+
 def test_a_gang_whose_rank_0_ends_the_trial_ends_with_it(rig: Rig) -> None:
     run = rig.run(
         """
