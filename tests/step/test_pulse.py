@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -89,11 +90,15 @@ def test_a_collective_that_fails_is_none(pulses: Pulses) -> None:
     assert pulses.counts(1)["network"] == waited, "the wait has ended"
 
 
-def test_who_has_met_the_others_once_has_met_them(pulses: Pulses) -> None:
+@pytest.mark.parametrize("hear", [pulse.go_on, pulse.counting("network", lambda: None)])
+def test_who_has_heard_of_others_once_is_not_alone(pulses: Pulses, hear: Callable[[], None]) -> None:
     assert pulses.company(1) == UNKNOWN
-    for said, known in ((ALONE, ALONE), (TOGETHER, TOGETHER), (ALONE, TOGETHER)):
-        pulse.set_company(said)
-        assert (pulses.company(0), pulses.company(1)) == (UNKNOWN, known)
+    pulse.look_for_company()
+    pulse.beat()
+    assert pulses.company(1) == ALONE
+    hear()
+    pulse.look_for_company()
+    assert (pulses.company(0), pulses.company(1)) == (UNKNOWN, TOGETHER)
 
 
 def test_outside_a_gang_the_same_calls_go_nowhere() -> None:

@@ -287,8 +287,8 @@ class FrameworkBeside(Framework, Protocol):
     """Modules that the framework loads only when it is used: they are loaded in idle time for a gang that has to start again. None of them
     may start a thread."""
     alone: str
-    """What the log says after "none of the N ranks" of a gang that has ended well although its ranks have never met. `around` watches for
-    that (`fairway.step.pulse.set_company`)."""
+    """What the log says after "none of the N ranks " of a gang that has ended well although its ranks have never heard of each
+    other. `around` looks for that (`fairway.step.pulse.look_for_company`)."""
     tag: str
     """Of a launcher: a pattern for what it puts before each line of a rank, whose number is the group "rank"."""
 

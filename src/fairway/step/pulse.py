@@ -31,8 +31,9 @@ def beat() -> None:
 
 
 def go_on() -> None:
-    """This rank goes on, which is no step of its own: it has heard of the others."""
-    _cells[_BEAT_AT] = monotonic()
+    """This rank has heard of the others and goes on, which is no step of its own."""
+    cells = _cells
+    cells[_COMPANY], cells[_BEAT_AT] = TOGETHER, monotonic()
 
 
 def take(samples: int, steps: int = 0) -> None:
@@ -64,7 +65,7 @@ def waiting(kind: str) -> Generator[None]:
 
 
 def counting(kind: str, function: Any) -> Any:
-    """The function, whose time counts as a wait, and whose return says that the rank goes on. It costs a microsecond a call."""
+    """The function, a collective, whose time counts as a wait, and whose return as `go_on`. It costs a microsecond a call."""
     number = WAITS.index(kind)
 
     def counted(*args: Any, **options: Any) -> Any:
@@ -79,7 +80,8 @@ def counting(kind: str, function: Any) -> Any:
             cells[_WAIT_SINCE] = 0.0
             cells[_WAITED + number] += monotonic() - began
             raise
-        ended = cells[_BEAT_AT] = monotonic()
+        cells[_COMPANY], ended = TOGETHER, monotonic()
+        cells[_BEAT_AT] = ended
         cells[_WAIT_SINCE] = 0.0
         cells[_WAITED + number] += ended - began
         return result
@@ -106,11 +108,10 @@ def set_phase(phase: float) -> None:
     cells[_PHASE] = phase
 
 
-def set_company(company: float) -> None:
-    """Whether this rank has met others: ALONE until it has, TOGETHER for good once it has."""
+def look_for_company() -> None:
+    """From now on it is known whether this rank hears of others: ALONE until it has."""
     cells = _cells
-    if cells[_COMPANY] < company:
-        cells[_COMPANY] = company
+    cells[_COMPANY] = cells[_COMPANY] or ALONE
 
 
 class Pulses:

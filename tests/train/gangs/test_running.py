@@ -264,22 +264,22 @@ def test_a_rank_that_prints_much_does_not_wait_for_its_lines_to_gather(tmp_path:
 
 
 @pytest.mark.parametrize(
-    ("framework", "met", "is_told"),
+    ("framework", "how", "is_told"),
     [
-        ("torch", "pulse.ALONE", True),
-        ("deepspeed", "pulse.ALONE", True),
-        ("torch", "pulse.TOGETHER if fw.context().rank else pulse.ALONE", False),  # who has met somebody need not be rank 0
-        ("torch", "pulse.UNKNOWN", False),
-        ("plain", "pulse.ALONE", False),
+        ("torch", "pulse.look_for_company()", True),
+        ("deepspeed", "pulse.look_for_company()", True),
+        ("torch", "pulse.go_on() if fw.context().rank else pulse.look_for_company()", False),  # who has heard of others need not be rank 0
+        ("torch", "", False),
+        ("plain", "pulse.look_for_company()", False),
     ],
 )
-def test_a_gang_whose_ranks_never_met_says_so_once(rig: GangRig, framework: str, met: str, is_told: bool) -> None:
+def test_a_gang_whose_ranks_never_heard_of_each_other_says_so_once(rig: GangRig, framework: str, how: str, is_told: bool) -> None:
     run = rig.run(f"""
         @fw.step(gang=fw.gang(replicas=2, framework="{framework}"))
         def train() -> int:
             from fairway.step import pulse
 
-            pulse.set_company({met})
+            {how}
             return 1
 
         @fw.pipeline
@@ -287,9 +287,9 @@ def test_a_gang_whose_ranks_never_met_says_so_once(rig: GangRig, framework: str,
             return train()
     """)
     assert outputs(run) == {"result": 1}
-    said = [line for line in words(run, "log") if "init_process_group" in line]
+    said = [line for line in words(run, "log") if "collective" in line]
     assert len(said) == is_told
-    assert not is_told or said[0].startswith("fairway: none of the 2 ranks has called torch.distributed.init_process_group(): ")
+    assert not is_told or said[0].startswith("fairway: none of the 2 ranks has called a collective of PyTorch: ")
 
 
 def test_files_and_folders_are_laid_out_once_for_all_ranks_of_a_machine(rig: GangRig, tmp_path: Path) -> None:

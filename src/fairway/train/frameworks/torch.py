@@ -26,8 +26,9 @@ class Torch:
     ahead = ("torch", "torch._dynamo")  # a second of every rank's first DistributedDataParallel, and all that loads late
     source = "https://docs.pytorch.org/docs/stable/elastic/run.html#environment-variables"
     alone = (
-        "has called torch.distributed.init_process_group(): each has worked alone, with all the data it was given. To train together call "
-        'it, or have the trainer do so: L.Trainer(strategy="ddp"), and on CPUs TrainingArguments(use_cpu=True)'
+        "has called a collective of PyTorch: each seems to have worked alone, with all the data it was given. To train together, all call "
+        'torch.distributed.init_process_group(), or have their trainer do so: L.Trainer(strategy="ddp", num_nodes=REPLICAS), and on CPUs '
+        "TrainingArguments(use_cpu=True)"
     )
     options: Mapping[str, str] = {
         "backend": 'what `init_process_group()` takes where it is not told ("gloo", "nccl", "mpi"): else gloo for CPUs, nccl for GPUs',
@@ -75,7 +76,7 @@ class Torch:
     @contextmanager
     def around(self, place: Place, gang: Gang) -> Generator[None]:
         """Threads as many as the rank has cores, and the backend that was asked for; a group that is left open is closed. What it
-        waits for other ranks is counted, and whether it has met them."""
+        waits for other ranks is counted, and whether it has heard of them."""
         torchwaits.watch()
         torch: Any = sys.modules.get("torch")
         if torch is not None:  # imported before this process was told OMP_NUM_THREADS

@@ -1,5 +1,5 @@
 """What a rank has to do with the others inside PyTorch: how long it waits for them, that it goes on when a collective has ended, and
-whether it has met them at all. It is seen where PyTorch itself waits, in its own process, at microseconds each.
+whether it has heard of them at all. It is seen where PyTorch itself waits, in its own process, at microseconds each.
 
 Every collective of Python that blocks ends in `Work.wait`, those of DTensor in `wait_tensor`. DistributedDataParallel waits in C++; it
 measures some iterations by itself, and what of their communication lay behind the computation stands for those between. NCCL lets the
@@ -59,14 +59,14 @@ def _interpose(module: Any) -> None:
     torch: Any = sys.modules["torch"]
     if not torch.distributed.is_available():
         return
-    _watch_meeting(torch.distributed)
     work = torch._C._distributed_c10d.Work
     parallel = module.DistributedDataParallel
-    if work.wait.__name__ == "counted":
-        return
-    work.wait = pulse.counting("network", work.wait)
-    if hasattr(parallel, "_get_ddp_logging_data") and hasattr(parallel, "_set_ddp_runtime_logging_sample_rate"):
-        parallel.forward = _sampled(parallel.forward)
+    if work.wait.__name__ != "counted":
+        work.wait = pulse.counting("network", work.wait)
+        if hasattr(parallel, "_get_ddp_logging_data") and hasattr(parallel, "_set_ddp_runtime_logging_sample_rate"):
+            parallel.forward = _sampled(parallel.forward)
+    if parallel.forward.__name__ == "sampled":  # else ranks that do train together might not be seen
+        pulse.look_for_company()
 
 
 def _interpose_functional(module: Any) -> None:
@@ -81,24 +81,6 @@ def _interpose_functional(module: Any) -> None:
         return wait(tensor) if torch.compiler.is_compiling() else seen(tensor)  # a compiler that looks in must find PyTorch's own
 
     module.wait_tensor = counted
-
-
-def _watch_meeting(distributed: Any) -> None:
-    """Say whether this rank has met the others: every trainer makes PyTorch's default group for that, however it is called to."""
-    made = sys.modules["torch.distributed.distributed_c10d"]
-    make: Any = getattr(made, "_update_default_pg", None)
-    if make is None:  # a release in which it goes by another name: then nobody knows, and nothing is claimed
-        return
-    pulse.set_company(pulse.TOGETHER if distributed.is_initialized() else pulse.ALONE)
-    if make.__name__ == "met":
-        return
-
-    def met(group: Any) -> None:
-        make(group)
-        if group is not None:
-            pulse.set_company(pulse.TOGETHER)
-
-    made._update_default_pg = met  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def _sampled(forward: Any) -> Any:
