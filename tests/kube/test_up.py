@@ -89,11 +89,12 @@ def call(campus: Campus, request: str, token: str = "") -> tuple[int, bytes]:
 def set_up(campus: Campus, **options: Any) -> list[str]:
     """`deploy` with impatience; what it said. Raises what it raises."""
     said: list[str] = []
+    given: dict[str, Any] = {"timeout_s": 20.0, "patience_s": 0.0, **options}
 
     async def go() -> None:
         client = connect(campus.target)
         try:
-            await deploy(client, campus.target, say=said.append, **{"timeout_s": 20.0, "patience_s": 0.0, **options})
+            await deploy(client, campus.target, say=said.append, **given)
         except FairwayError as error:
             error.said = said  # type: ignore[attr-defined]
             raise
@@ -376,6 +377,19 @@ def test_a_cluster_that_makes_no_pod_and_says_nothing_is_not_waited_for_in_silen
     finally:
         denied.clear()
         empty.cluster.quiet = False
+
+
+def test_a_pod_that_comes_while_it_is_asked_why_there_is_none_is_not_called_the_one_before(empty: Campus) -> None:
+    def runs() -> bool:
+        return any(pod["status"].get("phase") == "Running" for pod in empty.cluster.list("Pod", empty.namespace))
+
+    rule = empty.cluster.faults.hold(runs, "list", "Event")
+    try:
+        said = set_up(empty, patience_s=60.0, timeout_s=120.0)
+    finally:
+        empty.cluster.faults.clear()
+    assert rule.met == 1
+    assert not [line for line in said if "the server before" in line]
 
 
 def test_a_deployment_that_is_not_ours_is_left_alone(empty: Campus) -> None:

@@ -123,6 +123,8 @@ class Readiness:
             self._tell_once(f"the cluster does not take the pod: {refusal}")
             self._lasts(InfraError, self._said, cure_refusal(refusal, self._plan.namespace))
             return
+        if self._find_pod() is not None:
+            return  # it has come while the cluster was asked
         if self._pods:
             self._tell_once("the server before it is stopping")
         elif time.monotonic() - self._began > _QUIET_S:

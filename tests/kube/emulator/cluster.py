@@ -137,6 +137,13 @@ class Cluster:
         self.loop.call_soon_threadsafe(begin)
         done.result(timeout_s)
 
+    async def until(self, holds: Callable[[], Any]) -> None:
+        """As `wait`, in the cluster's thread."""
+        done: Future[None] = Future()
+        self._waiters.append((holds, done))
+        self.ask_waiters()
+        await asyncio.wrap_future(done)
+
     def find(self, kind: str, name: str, namespace: str = "") -> Object | None:
         found = get_kind(kind)
         return self.memory.find(found, (namespace or self.namespace) if found.namespaced else "", name)

@@ -46,6 +46,7 @@ class Faults:
         self._answers: list[tuple[Rule, Callable[[], ApiError]]] = []
         self._lost: list[Rule] = []
         self._hanging: list[Rule] = []
+        self._held: list[tuple[Rule, Callable[[], Any]]] = []
 
     # ---- requests
 
@@ -78,7 +79,14 @@ class Faults:
         self._hanging.append(rule)
         return rule
 
+    def hold(self, until: Callable[[], Any], verb: str = "*", kind: str = "*", *, name: str = "", times: int = 1, after: int = 0) -> Rule:
+        """Answer no sooner than that holds; it is asked after each change, in the cluster's thread."""
+        rule = Rule(verb, kind, name, times, after)
+        self._held.append((rule, until))
+        return rule
+
     def clear(self) -> None:
+        self._held.clear()
         self._answers.clear()
         self._lost.clear()
         self._hanging.clear()
@@ -88,6 +96,9 @@ class Faults:
         if any(rule.take(verb, kind, name) for rule in self._hanging):
             self._cluster.ask_waiters()
             await asyncio.Event().wait()
+        for rule, until in self._held:
+            if rule.take(verb, kind, name):
+                await self._cluster.until(until)
         for rule, make in self._answers:
             if rule.take(verb, kind, name):
                 self._cluster.ask_waiters()
