@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 
-from playwright.sync_api import expect
+from playwright.sync_api import Route, expect
 
 from tests.pages.conftest import Dashboard, Visitor
-from tests.waiting import Gate
+from tests.waiting import Gate, await_true
 
 
 def test_from_the_list_to_the_line_of_the_log_in_three_clicks(visitor: Visitor, dashboard: Dashboard) -> None:
@@ -54,6 +54,29 @@ def test_a_log_grows_while_it_is_looked_at(visitor: Visitor, dashboard: Dashboar
     gate.open()
     expect(rows).to_contain_text("through the gate")
     assert running.wait(60) == 0
+
+
+def test_lines_that_come_before_the_page_listens_are_shown(visitor: Visitor, dashboard: Dashboard) -> None:
+    gate = Gate(dashboard.folder / "early.gate")
+    running = dashboard.start("gated.py", "--gate", str(gate.path), "--name", "hasty")
+    page = visitor.open("/runs?q=hasty")
+    page.locator("tr[data-run]", has_text="hasty").get_by_role("link").first.click()
+    page.wait_for_url(re.compile(r"/runs/\d{8}-\d{6}-\w{5}"))
+    address = f"{page.url.partition('?')[0]}?task=wait&tab=log"
+    page.goto(address)
+    rows = page.locator("#run-panel .log-rows")
+    expect(rows).to_contain_text("waiting at the gate")
+    late = visitor.context().new_page()
+    held: list[Route] = []
+    late.route("**/log.js*", lambda route: held.append(route))  # noqa: PLW0108 - a method of C code is none to playwright
+    late.goto(address, wait_until="commit")
+    expect(late.locator("#run-panel [data-log]")).to_have_attribute("data-tail", re.compile("waiting at the gate"))
+    await_true(lambda: late.evaluate("true") and held, "the log is not shown")
+    gate.open()
+    assert running.wait(180) == 0
+    for route in held:
+        route.continue_()
+    expect(late.locator("#run-panel .log-rows")).to_contain_text("through the gate")
 
 
 def test_a_run_is_cancelled_and_resumed_from_its_page(visitor: Visitor, dashboard: Dashboard) -> None:

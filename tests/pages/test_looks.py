@@ -74,6 +74,16 @@ def test_nothing_runs_over_the_edge(visitor: Visitor, dashboard: Dashboard, name
     assert shift < 0.1, "the page jumps while it is built"  # what the field calls good
 
 
+@pytest.mark.parametrize("size", SIZES)
+def test_room_is_left_for_a_task_before_its_panel_has_come(visitor: Visitor, dashboard: Dashboard, size: str) -> None:
+    width, height = SIZES[size]
+    page = open_page(visitor, dashboard, "task-log", viewport={"width": width, "height": height})
+    main = "document.querySelector('.run-main').getBoundingClientRect().width"
+    beside = page.evaluate(main)
+    page.evaluate("document.getElementById('run-panel').remove()")  # as on a slow machine, which paints the page while it comes
+    assert page.evaluate(main) == beside
+
+
 def test_colours_follow_the_system_until_one_chooses(visitor: Visitor) -> None:
     page = visitor.open("/runs", color_scheme="dark")
     ground = "getComputedStyle(document.body).backgroundColor"

@@ -78,3 +78,12 @@ test("each page hears of its own topics alone", () => {
   worker.tell("news", { "run:b": 3 });
   assert.equal(b.news.length, 1);
 });
+
+test("who cannot say how far it is hears of what there is, once", () => {
+  const worker = startWorker();
+  const page = worker.open(["samples:a/1", "samples:b/1"], { "samples:a/1": 0, "samples:b/1": 0 });
+  worker.tell("open", { "samples:a/1": 300, "samples:b/1": 0 });
+  assert.deepEqual(page.news, [{ "samples:a/1": 300 }]);
+  const other = worker.open(["samples:a/1"], { "samples:a/1": 0 });
+  assert.deepEqual(other.news, [{ "samples:a/1": 300 }]);
+});

@@ -211,7 +211,7 @@ function follow() {
       if (tools) readCurves(tools);
       else window.htmx.ajax("GET", location.pathname + location.search, { target: "#compare", swap: "morph:innerHTML show:none" });
     }, 1000);
-  }));
+  }, isFirst ? 0 : undefined)); // what has happened since the page was made
 }
 
 document.addEventListener("htmx:afterSettle", (event) => { if (event.detail.target === body) start(); });

@@ -40,7 +40,7 @@ export function whileLive(element, topics, work, every = AGAIN_MS) {
       return;
     }
     ring();
-  }));
+  }, 0)); // what came after `work` was done for the first time, and before the server was heard
 }
 
 /** A number in few characters. */

@@ -1,16 +1,19 @@
 // News of the server: one connection for all pages of this browser, which the shared worker holds (a browser opens only six to a server).
-// `onLive(topic, call)`; in HTML, data-live="TOPIC" on an element gets the event "live"; with data-every="MS" no more often than that, and the
+// `onLive(topic, call, stand)`; in HTML, data-live="TOPIC" on an element gets the event "live"; with data-every="MS" no more often than that, and the
 // last news is never left out (htmx's own throttle leaves it out). Hidden pages catch up when they are seen again.
 
 const listeners = new Map(); // topic -> Set of functions
 const missed = new Map(); // topic -> stand, while the page is hidden
 let port = null;
 
-/** Call `call(stand)` whenever `topic` has news; returns a function that ends it. */
-export function onLive(topic, call) {
+/**
+ * Call `call(stand)` whenever `topic` has news; returns a function that ends it. `stand`: how far the caller is, so that what has happened
+ * since is news to it; 0 if it cannot say, for news as soon as the server is heard.
+ */
+export function onLive(topic, call, stand) {
   if (!listeners.has(topic)) listeners.set(topic, new Set());
   listeners.get(topic).add(call);
-  tell();
+  tell(stand === undefined ? {} : { [topic]: stand });
   return () => {
     listeners.get(topic)?.delete(call);
     if (!listeners.get(topic)?.size) listeners.delete(topic);
@@ -36,12 +39,12 @@ function newStands() {
 }
 
 let told = "";
-function tell() {
+function tell(stands = {}) {
   const wanted = topics();
   const text = wanted.join(" ");
-  if (text === told) return;
+  if (text === told && !Object.keys(stands).length) return;
   told = text;
-  connect().postMessage({ topics: wanted, stands: newStands() });
+  connect().postMessage({ topics: wanted, stands: { ...newStands(), ...stands } });
 }
 
 function connect() {
@@ -108,7 +111,7 @@ document.addEventListener("visibilitychange", () => {
   missed.clear();
   for (const [topic, stand] of all) ring(topic, stand);
 });
-document.addEventListener("htmx:afterSettle", tell);
+document.addEventListener("htmx:afterSettle", () => tell());
 addEventListener("pagehide", () => { port?.postMessage({ bye: true }); });
 addEventListener("pageshow", (event) => { if (event.persisted) { told = ""; tell(); } });
 tell();

@@ -33,7 +33,7 @@ export class LogView {
     this.search = new LogSearch(`${this.base}/search?${this.which}`, () => this.showFound());
     this.rail = new LogRail(element.querySelector(".log-rail"), (offset) => this.jump(offset));
     equip(this);
-    this.stop = onLive(`log:${this.run}/${this.attempt}${this.rank && `/${this.rank}`}`, (stand) => this.grown(Number(stand)));
+    this.stop = onLive(`log:${this.run}/${this.attempt}${this.rank && `/${this.rank}`}`, (stand) => this.grown(Number(stand)), this.size);
     this.open().finally(() => this.seekEarly());
   }
 

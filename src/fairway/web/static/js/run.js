@@ -227,7 +227,7 @@ panelBody.addEventListener("click", (event) => {
 
 function setWidth(share) {
   const kept = Math.min(75, Math.max(20, share));
-  root.style.setProperty("--panel", `${kept}%`);
+  document.documentElement.style.setProperty("--panel", `${kept}%`);
   document.getElementById("run-panel-grip").setAttribute("aria-valuenow", String(Math.round(kept)));
   try { localStorage.setItem("fairway-panel", String(kept)); } catch { /* for this page */ }
 }
@@ -248,7 +248,6 @@ function makeGrip() {
 }
 
 makeGrip();
-root.classList.toggle("with-panel", Boolean(state.task));
 drawPanel(false);
 refreshView();
 onLive(`run:${run}`, refreshView);
