@@ -22,6 +22,10 @@ TRACED_ONLY = (
         f"with_{name}.py": "it needs the framework; tests/frameworks/test_gang_guide_more.py runs it"
         for name in ("xgboost", "lightgbm", "sklearn", "dask", "ray", "mpi", "r", "mxnet")
     }
+    | {
+        f"with_{name}.py": "it needs the framework; tests/frameworks/test_gang_guide_trainers.py runs it"
+        for name in ("lightning", "transformers", "ignite", "fsdp")
+    }
 )
 MADE_LATER = ("benchmarks/results/", "benchmarks/results/DATE.json")
 SET_UP = {"secretly.py": "API_TOKEN=abc ", "declared.py": "API_TOKEN=abcdef "}
