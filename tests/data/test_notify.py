@@ -137,6 +137,7 @@ def test_one_target_does_not_hold_up_another(receiver: Receiver) -> None:
     with Notifier([parse_target(other.url), parse_target(receiver.url)], source="s", pace=FAST) as notifier:
         notifier.send([Raised(1)])
         other.wait(1)
+        receiver.wait(1)  # else both might go together, in one message
         notifier.send([Raised(2)])
         assert sum(len(_ids(body)) for body in receiver.wait(2)) == 2
         other.close()

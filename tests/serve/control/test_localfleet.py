@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shutil
 import signal
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -204,8 +206,33 @@ def test_sockets_have_short_paths_in_a_folder_of_ones_own(tmp_path: Path) -> Non
     assert len(str(folder)) + 61 < 100
     assert folder.stat().st_mode & 0o777 == 0o700
     assert folder == open_socket_folder(deep / "sockets", str(deep), 60)
-    assert folder != open_socket_folder(deep / "x" / "sockets", str(deep / "x"), 60)
-    folder.rmdir()
+    other = open_socket_folder(deep / "x" / "sockets", str(deep / "x"), 60)
+    assert folder != other
+    shutil.rmtree(folder)
+    shutil.rmtree(other)
+
+
+def test_a_folder_of_sockets_goes_with_its_home_unless_somebody_listens_in_it(tmp_path: Path) -> None:
+    def open_for(name: str) -> tuple[Path, Path]:
+        home = tmp_path / ("d" * 60) / ("e" * 60) / name
+        home.mkdir(parents=True)
+        return home, open_socket_folder(home / "sockets", str(home), 60)
+
+    def listen(folder: Path) -> socket.socket:
+        made = socket.socket(socket.AF_UNIX)
+        made.bind(str(folder / "gateway.sock"))
+        made.listen()
+        return made
+
+    (gone, of_gone), (left, of_left), (_, of_third) = open_for("gone"), open_for("left"), open_for("third")
+    listen(of_gone).close()
+    with listen(of_left):
+        shutil.rmtree(gone)
+        shutil.rmtree(left)
+        _, own = open_for("own")
+        assert [path.exists() for path in (of_gone, of_left, of_third, own)] == [False, True, True, True]
+    for path in (of_left, of_third, own):
+        shutil.rmtree(path)
 
 
 def test_the_end_of_a_process_is_told_in_its_own_last_words(tmp_path: Path) -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import shutil
 import signal
+import socket
 import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -21,6 +23,7 @@ SOCKET_BYTES = 99
 _LOOK_S = 0.25
 _TIME = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z) ")
 _REASON = 400
+_HOME = ".home"  # in a folder of sockets that has a short path: the home that it belongs to
 
 
 def start_detached(argv: Sequence[str], log: Path, variables: Mapping[str, str]) -> int:
@@ -154,8 +157,40 @@ def open_socket_folder(folder: Path, home: str, longest: int) -> Path:
         if len(os.fsencode(folder)) + 1 + longest > SOCKET_BYTES:
             folder = Path("/tmp") / f"fairway-{os.getuid()}" / name  # the folder is checked to be ours below
         _make_own(folder.parent)
+        _make_own(folder)
+        _note_home(folder, home)
+        _remove_abandoned(folder.parent)
     _make_own(folder)
     return folder
+
+
+def _note_home(folder: Path, home: str) -> None:
+    """Whose folder it is, whole or not at all: half a path would be one that is gone."""
+    if not (folder / _HOME).exists():
+        part = folder / f"{_HOME}.{os.urandom(4).hex()}"
+        part.write_text(os.path.realpath(home), encoding="utf-8")
+        part.replace(folder / _HOME)
+
+
+def _remove_abandoned(parent: Path) -> None:
+    """Folders of homes that are gone, if nobody listens in them any more: nobody else would ever remove them."""
+    for note in parent.glob(f"*/{_HOME}"):
+        with suppress(OSError):
+            home = note.read_text(encoding="utf-8")
+            if not Path(home).exists() and not any(map(_is_listening, note.parent.glob("*.sock"))):
+                shutil.rmtree(note.parent, ignore_errors=True)
+
+
+def _is_listening(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as caller:
+        caller.settimeout(1.0)
+        try:
+            caller.connect(str(path))
+        except (ConnectionRefusedError, FileNotFoundError):
+            return False
+        except OSError:  # it is too busy to answer
+            return True
+    return True
 
 
 def _make_own(folder: Path) -> None:
