@@ -338,6 +338,16 @@ def test_a_machine_that_is_taken_away_is_no_failure_of_the_step(status: Object, 
     assert as_info(found) == ("lost", "FW-PREEMPTED", True)
 
 
+def test_a_pod_whose_queue_takes_its_room_back_counts_for_nothing() -> None:
+    words = "Preempted to accommodate a workload (UID: 1b4f) due to prioritization in the ClusterQueue"
+    taken = {"type": "TerminationTarget", "status": "True", "reason": "WorkloadEvicted", "message": words}
+    made = ended(143, status={"conditions": [taken]})
+    made["metadata"]["labels"]["kueue.x-k8s.io/queue-name"] = "team-a"
+    found = explain_end(made, gone=True)
+    assert found.message == f"the queue 'team-a' took its room back: {words}"
+    assert as_info(found) == ("lost", "FW-REQUEUED", True)
+
+
 @pytest.mark.parametrize(
     ("status", "node"),
     [

@@ -11,8 +11,10 @@ from typing import Any
 
 from fairway.errors import FairwayError
 from fairway.kube.quantity import asked_by, parse_quantity
+from fairway.kube.queues import QUEUE_NAME
 from fairway.spec.outcome import ErrorInfo
 from fairway.spec.record import Record, record
+from fairway.spec.retry import REQUEUED
 
 Object = Mapping[str, Any]
 _IMAGE_REASONS = ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "RegistryUnavailable", "ImageInspectError")
@@ -141,7 +143,7 @@ def _containers(pod: Object) -> list[tuple[Object, Object]]:
 def _explain_unscheduled(pod: Object, condition: Object, nodes: Sequence[Object]) -> Diagnosis:
     text, reason = condition.get("message", ""), condition.get("reason", "")
     if reason == "SchedulingGated":
-        queue = pod["metadata"].get("labels", {}).get("kueue.x-k8s.io/queue-name", "")
+        queue = pod["metadata"].get("labels", {}).get(QUEUE_NAME, "")
         where = f"the queue {queue!r}" if queue else "a scheduling gate"
         return Diagnosis("queue", f"waits in {where}", "it starts when the queue has room (kubectl get workloads)" if queue else "", "lost")
     missing = _explain_missing(text)
@@ -339,6 +341,9 @@ def _explain_eviction(text: str) -> Diagnosis:
 
 def _explain_disruption(pod: Object) -> Diagnosis | None:
     for condition in pod.get("status", {}).get("conditions") or ():
+        if condition.get("type") == "TerminationTarget" and condition.get("status") == "True":  # so Kueue ends a pod
+            queue, said = pod["metadata"].get("labels", {}).get(QUEUE_NAME, ""), _short(condition.get("message", ""))
+            return Diagnosis("requeued", f"the queue {queue!r} took its room back: {said}", _AGAIN, "lost", REQUEUED)
         if condition.get("type") != "DisruptionTarget" or condition.get("status") != "True":
             continue
         reason, text = condition.get("reason", ""), _short(condition.get("message", ""))
