@@ -39,10 +39,13 @@ def get_studies(workspace: Workspace, run: str) -> tuple[RunState, list[Study]]:
     """The run that is meant, and its searches. Raises NotFoundError, also where it has none."""
     from fairway.engine.studies import studies_of
     from fairway.errors import NotFoundError
+    from fairway.spec.study import interrupt
 
     found = workspace.get_run(run)
     state = workspace.state(found)
     studies = studies_of(state)
+    if state.status == "running" and workspace.is_left(found):
+        studies = [interrupt(study) for study in studies]
     if not studies:
         raise NotFoundError(f"{found} holds no search", hint="`fairway tune FILE` starts one; so does fw.tune in a pipeline")
     return state, studies

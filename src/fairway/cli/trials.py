@@ -7,11 +7,8 @@ from typing import Any
 
 from fairway.cli.listing import lay_out
 from fairway.cli.style import clip, spell_number
-from fairway.spec.record import replace
-from fairway.spec.study import TRIAL_STATES, Study, Trial
+from fairway.spec.study import INTERRUPTED, TRIAL_STATES, Study, Trial
 
-INTERRUPTED = "interrupted"
-"""The state of a trial whose run's process was killed while it ran; the journal cannot know that."""
 MAX_ROWS = 12
 MAX_WORDS = 70
 MAX_ERROR = 60
@@ -34,20 +31,14 @@ def spell_values(study: Study, trial: Trial) -> str:
     return "  ".join(f"{name} {spell_value(value)}" for name, value in zip(study.metrics, trial.values, strict=False))
 
 
-def interrupt(study: Study) -> Study:
-    """The study of a run whose process was killed: none of its trials runs."""
-    trials = [replace(trial, state=INTERRUPTED) if trial.state == "running" else trial for trial in study.trials]
-    return replace(study, trials=tuple(trials))
-
-
 def spell_error(trial: Trial, width: int = MAX_ERROR) -> str:
-    """The first line of why it failed, "" if it did not. Of a pipeline's step that failed in it, it is known whose it is."""
-    return clip(trial.error.strip().partition("\n")[0].replace(f"{trial.task}/", ""), width)
+    """The first line of why it failed, "" if it did not."""
+    return clip(trial.error.strip().partition("\n")[0], width)
 
 
 def spell_counts(study: Study) -> str:
     """ "34 of 50 trials: 2 running, 30 complete, 4 pruned"; those that were cut off are none of the 34."""
-    counts = dict.fromkeys((*TRIAL_STATES, INTERRUPTED), 0)
+    counts = dict.fromkeys(TRIAL_STATES, 0)
     for trial in study.trials:
         counts[trial.state] += 1
     ended = len(study.trials) - sum(counts[state] for state in ("running", "waiting", "cancelled", INTERRUPTED))

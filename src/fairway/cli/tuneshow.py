@@ -10,7 +10,7 @@ import click
 from fairway.cli.arguments import get_studies, name_command, on_option, open_workspace, run_argument
 from fairway.cli.listing import print_json
 from fairway.cli.report import join_lines, render_way_on
-from fairway.cli.trials import interrupt, render_end, render_table, spell_counts
+from fairway.cli.trials import render_end, render_table, spell_counts
 from fairway.spec.record import to_plain
 from fairway.spec.study import Study, Trial
 
@@ -31,8 +31,6 @@ def command(folder: str, run: str, output: str | None) -> None:
     workspace = open_workspace(folder)
     state, studies = get_studies(workspace, run)
     left = state.status == "running" and workspace.is_left(state.run)
-    if left:
-        studies = [interrupt(study) for study in studies]
     if output == "json":
         print_json([{**_plain(study), "trials": [_plain(trial) for trial in study.trials]} for study in studies])
     elif output == "csv":

@@ -135,17 +135,18 @@ def _trial(state: RunState, scope: Scope, by: NodeState, outer: Index, entry: Ma
     if status == "running" and not task.attempts and task.status == "waiting":
         status = "waiting"
     started_at, ended_at = _times(state, scope, by, index, task)
+    name = address(scope.name, by.node.id, index)
     return Trial(
         number=entry["index"],
         state=status,
         params=entry["params"],
         values=tuple(values) if status in ("complete", "pruned") else (),
         reports=reports,
-        task=address(scope.name, by.node.id, index),
+        task=name,
         attempt=task.attempts[-1] if task.attempts else "",
         started_at=started_at,
         ended_at=ended_at,
-        error=error if status == "failed" else "",
+        error=error.replace(f"{name}/", "") if status == "failed" else "",  # of a step of a pipeline: which of its steps it was is enough
     )
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from fairway.spec.record import Record, field, record
+from fairway.spec.record import Record, field, record, replace
 
-TRIAL_STATES: tuple[str, ...] = ("running", "waiting", "complete", "pruned", "failed", "cancelled")
+INTERRUPTED = "interrupted"
+TRIAL_STATES: tuple[str, ...] = ("running", "waiting", "complete", "pruned", "failed", "cancelled", INTERRUPTED)
 SUGGESTION = "_suggestion"
 """The output of a node that suggests parameters that holds what its sampler has to remember of this trial."""
 SAMPLER_STATE = "_state"
@@ -21,8 +22,9 @@ MOST_REPORTS = 256
 
 @record
 class Trial(Record):
-    """One trial. `number` counts from 0. `state`: one of TRIAL_STATES. One that is "waiting" was suggested and not begun, one that is
-    "cancelled" was cut off with its run, and `resume` begins it again. `error`: why it failed, "" if it did not.
+    """One trial. `number` counts from 0. `state`: one of TRIAL_STATES. One that is "waiting" was suggested and not begun. One that is
+    "cancelled" was cut off with its run, one that is "interrupted" ran when the process of its run was killed (`interrupt`);
+    `resume` begins both again. `error`: why it failed, "" if it did not.
 
     `values`: one for each metric of the study, () unless it is complete (a pruned trial has the last it reported, if there is one metric).
     `reports`: (step, value) of the first metric while it ran. `task` is the address of its task in the run, `attempt` the last attempt's id
@@ -62,6 +64,12 @@ class Study(Record):
     parallel: int = 1
     trials: tuple[Trial, ...] = ()
     best: tuple[int, ...] = ()
+
+
+def interrupt(study: Study) -> Study:
+    """The study of a run whose process was killed: none of its trials runs, which its journal cannot know."""
+    trials = [replace(trial, state=INTERRUPTED) if trial.state == "running" else trial for trial in study.trials]
+    return replace(study, trials=tuple(trials))
 
 
 def best_of(trials: tuple[Trial, ...] | list[Trial], directions: tuple[str, ...]) -> tuple[int, ...]:

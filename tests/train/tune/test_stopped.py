@@ -6,13 +6,16 @@ import csv
 import io
 import os
 import signal
+from pathlib import Path
 from typing import Any
 
 import pytest
+from starlette.testclient import TestClient
 
 from fairway.engine.studies import studies_of
 from tests.semantics.rig import Bell, Rig
 from tests.waiting import Gate
+from tests.web.rig import TOKEN, Server
 
 STEP = """
 def count():
@@ -143,7 +146,13 @@ def test_a_search_whose_process_was_killed_is_shown_as_interrupted(search: Searc
     assert shown[-1] == f"go on:       fairway resume {run}"
     assert "best so far  trial " in shown[-2]
     rows = list(csv.DictReader(io.StringIO(search.rig.fairway("tune", "show", "-o", "csv").stdout)))
-    assert sorted(row["state"] for row in rows) == ["complete", "failed", "interrupted", "interrupted"]
+    states = ["complete", "failed", "interrupted", "interrupted"]
+    assert sorted(row["state"] for row in rows) == states
+    server = Server(Path(search.rig.workspace.project.home))  # which does not take the run up
+    with TestClient(server.app, base_url="http://server", headers={"Fairway-Token": TOKEN}) as client:
+        told = client.get(f"/runs/{run}/tune.json").json()
+        client.portal.call(server.services.journal.close)  # type: ignore[union-attr]
+    assert sorted(trial["state"] for trial in told["trials"]) == states
     search.go_on(complete=5, failed=1)  # nobody ended the run: what has failed in it has failed
 
 

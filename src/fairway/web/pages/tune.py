@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from fairway.engine.studies import studies_of
 from fairway.errors import NotFoundError
-from fairway.spec.study import Study
+from fairway.spec.study import Study, interrupt
 from fairway.web.pages.page import Page, Visit
 from fairway.web.routes.runs import named_run
 from fairway.web.studies import spell_study
@@ -42,7 +42,7 @@ async def send_tune(visit: Visit) -> Response:
 
 
 async def read_studies(visit: Visit, run: str) -> list[Study]:
-    """The run's searches, folded once for each length of its journal."""
+    """The run's searches as they are, folded once for each length of its journal."""
     site = visit.site
     head = await site.services.journal.head(run)
     workspace = site.workspace()
@@ -50,7 +50,8 @@ async def read_studies(visit: Visit, run: str) -> list[Study]:
     async def ask() -> list[Study]:
         return await asyncio.to_thread(lambda: studies_of(workspace.state(run)))
 
-    return await site.remembered.get(("studies", run, head), ask, KEPT_S)
+    studies = await site.remembered.get(("studies", run, head), ask, KEPT_S)
+    return studies if site.driven(run) else [interrupt(study) for study in studies]
 
 
 def _choose(studies: list[Study], name: str, run: str) -> Study:

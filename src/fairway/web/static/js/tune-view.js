@@ -2,7 +2,7 @@
 import { beyondNote, complete, contourOptions, curvesOptions, cutNote, historyOptions, importanceOptions, paretoOptions, parallelOptions, spell } from "./tune-charts.js";
 
 const ROWS = 100;
-const STATES = ["complete", "running", "pruned", "failed", "cancelled", "waiting"];
+const STATES = ["complete", "running", "pruned", "failed", "cancelled", "interrupted", "waiting"];
 
 function make(tag, attributes = {}, ...children) {
   const element = document.createElement(tag);
