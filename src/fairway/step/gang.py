@@ -464,7 +464,7 @@ class GangRun:
         """Once in the gang: that its ranks have trained apart. Nothing else would show it; the losses look well."""
         alone: str = getattr(self._row, "alone", "")
         if alone and len(self._places) > 1 and 0 in ranks and all(self._pulses.company(rank) == ALONE for rank in ranks):
-            self._say(f"none of the {len(self._places)} ranks has called {alone}")
+            self._say(f"none of the {len(self._places)} ranks {alone}")
 
     # Small things
 
