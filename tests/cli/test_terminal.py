@@ -337,7 +337,7 @@ def test_a_killed_driver_is_noticed_and_its_run_goes_on(folder: Path) -> None:
     assert "■ interrupted" in listed.stdout and "go on: fairway resume" in listed.stderr
     shown = fairway(folder, "show").stdout
     assert re.search(r"■ +wait +interrupted", shown) and "running" not in shown and "go on:       fairway resume" in shown
-    assert re.search("interrupted: .* was killed; go on: fairway resume", fairway(folder, "logs", "-f").stderr), "it waits no longer"
+    assert re.search("interrupted: .* is gone; go on: fairway resume", fairway(folder, "logs", "-f").stderr), "it waits no longer"
     assert "left by a killed process" in fairway(folder, "doctor").stdout
     (folder / "slow.py").write_text(SLOW.replace("    threading.Event().wait()\n", "    return n\n"))
     resumed = fairway(folder, "resume")

@@ -72,6 +72,55 @@ def test_a_full_disk_fails_the_task_that_met_it_and_the_run_goes_on_when_there_i
     assert (resumed.returncode, resumed.stdout) == (0, "result  921600\n"), resumed.stderr
 
 
+FILLING = """
+@fw.step
+def alone() -> int:
+    open("mine.bin", "wb").write(bytes(8 << 20))
+    return 1
+
+@fw.step(gang=fw.gang(replicas=2, restarts=0), cpu=0.1)
+def together() -> int:
+    open("mine.bin", "wb").write(bytes(8 << 20))
+    return 1
+
+@fw.step
+def dies() -> int:
+    with open("mine.bin", "wb", buffering=0) as file:
+        try:
+            while True:
+                file.write(bytes(4096))
+        finally:
+            os._exit(3)
+
+@fw.pipeline
+def one():
+    return alone()
+
+@fw.pipeline
+def two():
+    return together()
+
+@fw.pipeline
+def three():
+    return dies()
+"""
+
+
+@pytest.mark.parametrize(
+    ("pipeline", "says"),
+    [
+        ("one", r"OSError: \[Errno 28\] No space left on device"),
+        ("two", r"OSError: rank \d of 2 failed first: \[Errno 28\] No space left on device"),
+        ("three", "the step ended its process with exit code 3 before it returned"),
+    ],
+)
+def test_a_step_that_fills_the_disk_by_itself_is_told_that_at_its_line(shell: Shell, small_disk: Path, pipeline: str, says: str) -> None:
+    shell.write("import os\n" + FILLING)
+    check_told(shell("run", f"flow.py:{pipeline}"), 3, says)
+    assert shell.status() == "failed"
+    assert not list(small_disk.glob("scratch/**/mine.bin")), "what it left there went first, so that there was room to say so"
+
+
 def test_a_disk_that_is_full_before_the_run_is_named(shell: Shell, small_disk: Path) -> None:
     assert shell("run", "flow.py").returncode == 0
     with open(small_disk / "filler", "wb", buffering=0) as file, pytest.raises(OSError, match="No space left"):

@@ -44,7 +44,7 @@ def follow_logs(run: Any, pattern: str, render: Render, rank: int | None = None)
         if ended:
             follower.say_rest()
             if left:
-                print(f"interrupted: the process of {run.id} was killed; go on: fairway resume {run.id}", file=sys.stderr)
+                print(f"interrupted: the process of {run.id} is gone; go on: fairway resume {run.id}", file=sys.stderr)
             return
         if read_many is None:
             time.sleep(POLL_S)

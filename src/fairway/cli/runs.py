@@ -67,7 +67,7 @@ def command(folder: str, query: tuple[str, ...], limit: int, before: str, output
     )
     left = [row.run for row in rows if row.status == INTERRUPTED]
     if left:
-        click.echo(f"interrupted: the process of {left[0]} was killed; go on: {name_command(workspace)} resume {left[0]}", err=True)
+        click.echo(f"interrupted: the process of {left[0]} is gone; go on: {name_command(workspace)} resume {left[0]}", err=True)
     if query and found.next:
         click.echo(f"{len(rows)} of {'' if found.exact else 'more than '}{found.total:,}; -n shows more", err=True)
 

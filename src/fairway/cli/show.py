@@ -140,7 +140,7 @@ def _print_end(state: Any, prefix: str, *, left: bool) -> None:
         sys.stdout.write("\n" + join_lines(f"  {line}" for line in render_outputs(state.outputs)))
     lines = [*render_failures(groups), *render_run_error(state), *render_way_on(state, groups, prefix)]
     if left:
-        lines += ["its process was killed: nothing of it runs", f"go on:       {prefix} resume {state.run}"]
+        lines += ["its process is gone: nothing of it runs", f"go on:       {prefix} resume {state.run}"]
     if lines:
         sys.stdout.write("\n" + join_lines(lines))
 
@@ -156,7 +156,7 @@ def _show_tasks(run: Any, pattern: str, output: str | None) -> None:
     for n, task in enumerate(tasks[:20]):
         sys.stdout.write(("\n" if n else "") + join_lines(_render_task(run, task, left)))
     if left:
-        sys.stdout.write(f"\nits process was killed: nothing of it runs\ngo on: {name_command(run.workspace)} resume {run.id}\n")
+        sys.stdout.write(f"\nits process is gone: nothing of it runs\ngo on: {name_command(run.workspace)} resume {run.id}\n")
     if len(tasks) > 20:
         sys.stderr.write(f"{len(tasks) - 20:,} more; name one, such as {tasks[20].address!r}\n")
 

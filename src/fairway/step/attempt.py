@@ -14,7 +14,7 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from fairway.errors import FairwayError
+from fairway.errors import FairwayError, StoreUnavailable
 from fairway.spec.attempt import AttemptItem, AttemptSpec
 from fairway.spec.gang import Place, World
 from fairway.spec.layout import ATTEMPT_LOCKS, BLOBS, BUNDLES, CHECKPOINTS, LOCKS, SCRATCH, STREAMS
@@ -80,7 +80,7 @@ class Attempt:
                 outcome = self._run_items(claim, debugger)
             finally:
                 os.chdir(before)
-            self.store.put(self.key, encode_outcome(to_plain(outcome)))
+            put_outcome(self.store, self.key, outcome, self.scratch)
             if self._keeps_scratch:
                 prepare_scratch(self.scratch)
             else:
@@ -305,6 +305,19 @@ def append_quietly(streams: FolderStreamStore, stream: str, data: bytes) -> None
         streams.append(stream, data)
     except FairwayError:
         return
+
+
+def put_outcome(store: FolderArtifactStore, key: str, outcome: Outcome, scratch: str) -> None:
+    """Write how an attempt ended. Where that cannot be, what it left in its working folder goes first: that may be what fills the disk.
+
+    Raises StoreUnavailable.
+    """
+    data = encode_outcome(to_plain(outcome))
+    try:
+        store.put(key, data)
+    except StoreUnavailable:
+        remove_scratch(scratch)
+        store.put(key, data)
 
 
 def encode_outcome(plain: dict[str, Any]) -> bytes:

@@ -47,7 +47,14 @@ def be_rank(work: Callable[[Place], Report], place: Place, folder: Folder, varia
     status = BROKEN
     try:
         _settle(place, folder, variables)
-        write_report(work(place), folder.report(place.rank))
+        report = work(place)
+        try:
+            write_report(report, folder.report(place.rank))
+        except OSError:  # what it left in its working folder may be what fills the disk
+            import shutil
+
+            shutil.rmtree(folder.work(place.rank), ignore_errors=True)
+            write_report(report, folder.report(place.rank))
         status = 0
     except BaseException as error:  # noqa: BLE001 - the process's last boundary: must never unwind into the leader's own loop
         status = report_defeat(error, "the rank")

@@ -13,9 +13,9 @@ import socket
 import time
 from typing import Any, NoReturn
 
+from fairway.errors import StoreUnavailable
 from fairway.spec.layout import BLOBS, LOCKS, SCRATCH, STREAMS
 from fairway.spec.outcome import Outcome, Usage, outcome_key
-from fairway.spec.record import to_plain
 from fairway.step import attempt as attempts
 from fairway.step import processes
 from fairway.step.errors_report import Origin, locate
@@ -307,7 +307,12 @@ class Worker:
         for secret in frame.get("secrets", {}).values():
             error.message = error.message.replace(secret, "***") if secret else error.message
         outcome = Outcome(running.name, "failed", items, error, usage, worker=f"{usage.host}:{running.pid}")
-        self._store.put(outcome_key(frame["run"], running.name), attempts.encode_outcome(to_plain(outcome)))
+        try:
+            attempts.put_outcome(
+                self._store, outcome_key(frame["run"], running.name), outcome, f"{self._home}/{SCRATCH}/{frame['scratch']}"
+            )
+        except StoreUnavailable as full:  # the driver meets the same obstacle, and says so
+            os.write(2, f"fairway: how {frame['run']}/{running.name} ended is not kept: {full}\n".encode())
 
     # Ending attempts
 
