@@ -302,6 +302,29 @@ def test_a_gang_whose_room_is_taken_back_before_all_have_met_waits_in_its_queue_
     play(story())
 
 
+def test_a_job_that_fails_as_its_queue_takes_its_room_back_is_made_again() -> None:
+    """Its pods, told to go, have ended badly: with a limit of no retries that is the end of the Job."""
+
+    async def story() -> None:
+        hall = Hall(target=TargetSettings(queue="team"))
+        hall.cluster.groups.add("kueue.x-k8s.io")
+        view, spec = await hall.start(), gang_of()
+        await view.submit([spec])
+        job = await hall.job(spec)
+        job["spec"]["suspend"] = False
+        await hall.pods(spec, 0)
+        job["spec"]["suspend"] = True
+        job["status"] = {"conditions": [{"type": "Failed", "status": "True", "reason": "BackoffLimitExceeded"}]}
+        hall.rig.now += 6.0
+        await hall.gone(spec)
+        await hall.rig.told(view, spec, "queued", "its queue took its room back; it is tried again")
+        hall.rig.now += 6.0
+        await hall.job(spec)
+        await hall.rig.executor.close()
+
+    play(story())
+
+
 def test_a_pod_group_is_made_where_the_scheduler_knows_them() -> None:
     async def story(version: str, kind: str) -> None:
         hall = Hall()

@@ -170,10 +170,12 @@ class GangRoom:
         failed = job is not None and any(
             one["type"] == "Failed" and one["status"] == "True" for one in job.get("status", {}).get("conditions") or ()
         )
+        suspended = job is not None and bool(job["spec"].get("suspend"))
         if job is None or failed:
-            self._again(gang, "one of its pods was lost before all had come together" if failed else "its Job was deleted")
+            taken = gang.queued and suspended  # pods that are told to go may fail, and with them the Job
+            why = "its queue took its room back" if taken else "one of its pods was lost before all had come together"
+            self._again(gang, why if failed else "its Job was deleted")
             return
-        suspended = bool(job["spec"].get("suspend"))
         if suspended and not gang.pods and gang.meeting.began_at:
             gang.renew(self._whole.settings.target.grace_s)  # its room was taken back: nobody is waited for any more
             gang.told_at = 0.0
