@@ -202,3 +202,13 @@ def test_a_task_that_was_tried_again_says_why(tmp_path: Path) -> None:
     assert lines[first + 1] == "    the disk was not there"
     assert project.ask("logs", "last", "fit").err == "nothing was written by fit in the last attempt; --all shows those before it\n"
     assert project.ask("logs", "last", "fit", "--attempt", "2").err == "nothing was written by fit\n"
+
+
+def test_the_log_of_what_comes_from_the_cache_is_named(project: Project) -> None:
+    first = project.run()
+    project.run()
+    said = project.ask("logs", "last", "train[1]")
+    assert (said.out, said.err) == (
+        "",
+        f"nothing was written by train[1]; train[1] comes from the cache: fairway logs {first.id} 'train[1]'\n",
+    )

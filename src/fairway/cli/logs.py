@@ -7,8 +7,9 @@ from typing import Any
 
 import click
 
-from fairway.cli.arguments import complete_task, on_option, open_workspace, output_option, run_argument
+from fairway.cli.arguments import complete_task, name_command, on_option, open_workspace, output_option, run_argument
 from fairway.cli.listing import print_json
+from fairway.cli.report import quote
 from fairway.cli.style import paint
 from fairway.errors import NotFoundError
 
@@ -82,8 +83,16 @@ def command(folder: str, run: str, task: str, tail: int | None, output: str | No
             out.write(f"{paint(f'{one.address} {ended}:', 'red', out)}\n{_unsaid(one.error, lines)}\n")
     if not lines and not any(one.error for one in tasks):
         newest = not asked["attempt"] and not asked["all"] and any(len(one.attempts) > 1 for one in tasks)
-        more = " in the last attempt; --all shows those before it" if newest else ""
+        more = " in the last attempt; --all shows those before it" if newest else _name_maker(tasks, name_command(workspace))
         sys.stderr.write("nothing was written" + (f" by {task}" if task else "") + more + "\n")
+
+
+def _name_maker(tasks: list[Any], prefix: str) -> str:
+    """Where the log is of what comes from the cache; "" if nothing does."""
+    for one in tasks:
+        if made := one.as_plain()["cached_from"]:
+            return f"; {one.address} comes from the cache: {prefix} logs {made['run']} {quote(made['task'])}"
+    return ""
 
 
 def _lines_of(run: Any, task: Any, number: int | None, every: bool, rank: int | None) -> list[Any]:

@@ -48,7 +48,7 @@ def check_rank(gang: Gang, rank: int, task: str) -> None:
     if not size:
         raise NotFoundError(f"{task} is one process, so it has no ranks", hint="leave --rank out; a step with gang=fw.gang(…) has ranks")
     if rank >= size:
-        raise NotFoundError(f"{task} has no rank {rank}", hint=f"its ranks are 0 to {size - 1}")
+        raise NotFoundError(f"{task} has no rank {rank}", hint=f"its ranks are 0 to {size - 1}" if size > 1 else "its one rank is 0")
 
 
 def read_task_log(streams: StreamStore, run: str, attempt: str, task: str, gang: Gang, rank: int | None = None) -> list[LogLine]:
