@@ -6,8 +6,11 @@ import asyncio
 
 import pytest
 
+from fairway.executors.meeting import Coming
 from fairway.kube.gangs import TOLD
+from fairway.spec.gang import World, places_of
 from fairway.spec.outcome import ErrorInfo, Outcome, outcome_key
+from fairway.spec.record import from_plain
 from fairway.spec.target import Limits, TargetSettings
 from tests.kube.executorrig import play
 from tests.kube.ganghall import Hall, gang_of, unschedulable
@@ -33,6 +36,25 @@ def test_all_get_the_same_world_once_all_are_there_and_the_attempt_ends_when_all
         assert (await hall.rig.settled(view, spec)).items[0].status == "succeeded"
         await hall.gone(spec)
         assert [key for key in hall.rig.artifacts.list("outcome/") if ".gang." in key.key] == []
+        await hall.rig.executor.close()
+
+    play(story())
+
+
+def test_pods_with_addresses_of_ipv6_on_two_nodes_meet_at_them() -> None:
+    async def story() -> None:
+        hall = Hall()
+        view, spec = await hall.start(), gang_of(replicas=2)
+        await view.submit([spec])
+        names = await hall.pods(spec, 0, 1)
+        for index, name in enumerate(names):
+            coming = Coming(index, name, f"fd00:10:{index}::5", (4000 + index, 5000 + index))
+            hall.cluster.set_status(name, {"phase": "Running", "podIP": coming.host}, node=f"n{index}")
+            await hall.rig.executor.gangs.meet(spec.id, coming, False, 0.0)
+        world = from_plain(World, (await hall.meet(spec, names[0]))["world"])
+        places = places_of(spec.step.gang, world)
+        assert [places[0].endpoint(rank) for rank in (0, 1)] == ["[fd00:10:0::5]:4000", "[fd00:10:1::5]:4001"]
+        assert not places[0].on_one_machine
         await hall.rig.executor.close()
 
     play(story())

@@ -89,6 +89,8 @@ def test_lightgbm_finds_machines_and_its_own_port(monkeypatch: pytest.MonkeyPatc
     assert "local_listen_port=20002\n" in files["1-lightgbm.conf"]
     assert "pre_partition=true\n" in files["1-lightgbm.conf"]
     assert "machine_list_filename=/given/machines.txt\n" in files["1-lightgbm.conf"]
+    row, gang, found = places("lightgbm", "fd00::1", "fd00::2")
+    assert row.files(found[0], gang)["machines.txt"] == "fd00::1 20000\nfd00::2 20002\n", "an address of IPv6 stays whole"
 
 
 def test_lightgbm_trains_alone_outside_a_gang_and_in_one_of_one(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,7 +27,7 @@ class LightGBM(Plain):
 
     def files(self, place: Place, gang: Gang) -> Mapping[str, str]:
         """For the program `lightgbm`: the machine list, and a rank's own part of its configuration."""
-        listed = "".join(f"{endpoint.replace(':', ' ')}\n" for endpoint in endpoints(place))
+        listed = "".join(f"{host} {ports[0]}\n" for host, ports in zip(place.hosts, place.ports, strict=True))
         mine = "".join(
             f"{name}={str(value).lower() if isinstance(value, bool) else value}\n"
             for name, value in {**parameters(place, gang), "machine_list_filename": f"{place.folder}/{MACHINES}"}.items()
