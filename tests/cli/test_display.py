@@ -71,6 +71,15 @@ def test_a_step_that_went_well_at_last_says_why_it_was_tried_again(shop: Shop) -
     assert "✓ load T retried 1× (rank 1 of 2 failed first)" in words(lines)
 
 
+def test_why_a_step_skipped_itself_is_said_in_its_words() -> None:
+    events = [
+        RunStarted(FIRST_RUN, make_graph(), {"path": inline("data.csv"), "depths": inline([1])}, "", 100.0),
+        AttemptPlanned("a-1", "", "load", ((),), 1, 100.5),
+        AttemptEnded("a-1", Outcome("a-1", "ended", (ItemOutcome("skipped", reason="no rows\nof today"),)), 102.1),
+    ]
+    assert spell_facts(board_of(fold(events)).lines[("", "load")]) == "skipped (no rows)"
+
+
 def test_why_a_step_is_tried_again_is_said_while_it_is() -> None:
     graph = make_graph()
     graph = replace(graph, steps={**graph.steps, "load": replace(graph.steps["load"], retry=Retry(attempts=3))})

@@ -230,7 +230,7 @@ class Board:
             return
         line.by_scope[scope] = now
         if node is not None and now.get("skipped") and not line.reason:
-            line.reason = next((task.reason for task in node.items.values() if task.status == "skipped"), "")
+            line.reason = next((_why(task, index, state) for index, task in node.items.items() if task.status == "skipped"), "")
         if node is not None and state.stopping and now.get("skipped") != before.get("skipped"):
             line.unbegun[scope] = sum(task.status == "skipped" and task.reason == "cancelled" for task in node.items.values())
         elif not state.stopping:
@@ -289,6 +289,14 @@ def strip_indices(scope: str) -> str:
     if "[" not in scope:
         return scope
     return "/".join(part.partition("[")[0] for part in scope.split("/"))
+
+
+def _why(task: Any, index: Any, state: Any) -> str:
+    """Why a task was skipped: in its own words where it called `fw.skip` with some."""
+    attempt = state.attempts.get(task.attempts[-1]) if task.reason == "skip" and task.attempts else None
+    if attempt is None or attempt.outcome is None or index not in attempt.items:
+        return task.reason
+    return attempt.outcome.items[attempt.items.index(index)].reason.partition("\n")[0] or task.reason
 
 
 def _address(event: Any) -> str:

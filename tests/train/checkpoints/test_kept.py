@@ -114,9 +114,19 @@ def test_rules_are_pure() -> None:
             parse_manifest(whole[:number])
 
 
-@pytest.mark.parametrize("options", [{"last": 0}, {"best": ("auc", "up")}, {"best_count": 0}, {"durability": "hope"}, {"last": 1.5}])
-def test_a_policy_that_makes_no_sense_is_refused(be: Be, options: dict[str, object]) -> None:
-    with pytest.raises(DefinitionError):
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"last": 0}, "last must be a whole number from 1: 0"),
+        ({"last": 1.5}, "last must be a whole number from 1: 1.5"),
+        ({"best_count": 0}, "best_count must be a whole number from 1: 0"),
+        ({"best": ("auc", "up")}, "best is by"),
+        ({"best": ("auc",)}, "best is a metric, and whether more of it is better"),
+        ({"durability": "hope"}, "unknown durability 'hope'"),
+    ],
+)
+def test_a_policy_that_makes_no_sense_is_refused(be: Be, options: dict[str, object], says: str) -> None:
+    with pytest.raises(DefinitionError, match=says):
         be().keep(**options)  # type: ignore[arg-type]
 
 

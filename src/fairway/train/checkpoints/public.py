@@ -257,11 +257,15 @@ class Checkpoints:
         `durability`: "power" writes each through to the disk, so that it survives a power cut; "process" survives the end of any process;
         "" is what the project's setting says.
         """
-        name, mode = best if isinstance(best, tuple) else (best, "max")
+        pair = (best, "max") if isinstance(best, str) else tuple(best)
+        if len(pair) != 2 or not isinstance(pair[0], str):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise DefinitionError(f"best is a metric, and whether more of it is better: {best!r}", hint='write best=("auc", "max")')
+        name, mode = pair
         if mode not in ("max", "min"):
             raise DefinitionError(f'best is by "max" or "min", not {mode!r}', hint='write best=("auc", "max")')
-        if isinstance(last, bool) or not isinstance(last, int) or last < 1 or best_count < 1:
-            raise DefinitionError(f"last={last!r}, best_count={best_count!r}", hint="at least one is kept")
+        for what, count in (("last", last), ("best_count", best_count)):
+            if isinstance(count, bool) or not isinstance(count, int) or count < 1:  # pyright: ignore[reportUnnecessaryIsInstance]
+                raise DefinitionError(f"{what} must be a whole number from 1: {count!r}", hint="the newest checkpoint always stays")
         if durability not in ("", "process", "power"):
             raise DefinitionError(f"unknown durability {durability!r}", hint='write "process" or "power"')
         self._policy, self._durability = Policy(last, name, mode, best_count), durability
