@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from fairway.spec.outcome import ItemOutcome, Outcome, outcome_key
 from fairway.spec.ports import run_now
 from fairway.step.attempt import Claim, items_path, read_items
+from fairway.step.errors_report import Origin, describe_exception
 from fairway.step.foreground import run_here
 from fairway.testing.memory import json_text
 from tests.executors.rig import Bench, result_of
@@ -231,3 +232,9 @@ def test_the_program_refuses_what_it_does_not_know() -> None:
     done = subprocess.run([sys.executable, "-m", "fairway.step", "dance"], check=False, capture_output=True, text=True, timeout=180)
     assert done.returncode == 2
     assert "python -m fairway.step" in done.stderr
+
+
+def test_a_process_group_outside_a_gang_of_its_framework_is_told_how_to_be_in_one() -> None:
+    said = "Error initializing torch.distributed using env:// rendezvous: environment variable MASTER_ADDR expected, but not set"
+    assert 'framework="torch"' in describe_exception(ValueError(said), Origin("")).hint
+    assert describe_exception(ValueError("not set"), Origin("")).hint == ""

@@ -130,6 +130,8 @@ def _hint(error: BaseException) -> str:
         return _RELATIVE_HINT
     if isinstance(error, EOFError) and "reading a line" in str(error):
         return "nobody answers a step that asks: make it a parameter of the pipeline, and of the step"
+    if isinstance(error, ValueError) and "environment variable" in str(error) and "expected, but not set" in str(error):
+        return 'PyTorch finds the other ranks in variables that a gang of it has: @fw.step(gang=fw.gang(replicas=2, framework="torch"))'
     if isinstance(error, MemoryError):
         return 'ask for what the step needs, as @fw.step(memory="8Gi"), so that fewer run at once; or work in smaller pieces'
     return "; ".join(str(note) for note in getattr(error, "__notes__", ()))
