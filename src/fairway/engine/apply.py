@@ -10,6 +10,7 @@ from typing import Any
 from fairway.engine.resolve import is_broken
 from fairway.engine.scopegraph import ScopeGraph
 from fairway.engine.state import DONE_WELL, SETTLED, AttemptState, Group, NodeState, RunState, Scope, TaskState
+from fairway.engine.trialhistory import find_trial
 from fairway.spec import event as ev
 from fairway.spec.event import Event, Index, address
 from fairway.spec.graph import Graph
@@ -177,10 +178,15 @@ def _ended(state: RunState, event: ev.AttemptEnded, touches: list[Touch]) -> Non
     attempt.phase = "ended"
     scope = state.scopes[attempt.scope]
     node = scope.nodes[attempt.node]
-    if len(node.items) == 1 and outcome.metrics:
+    if outcome.metrics and _are_the_runs(state, scope, node):
         state.metrics.update(outcome.metrics)
     for position, index in enumerate(attempt.items):
         _end_item(state, scope, node, index, _item_of(outcome, position), attempt, touches)
+
+
+def _are_the_runs(state: RunState, scope: Scope, node: NodeState) -> bool:
+    """Are the node's metrics those of the whole run? Not where it is mapped, and not where it is a step of one trial among many."""
+    return len(node.items) == 1 and (scope.owner is None or find_trial(state, scope, node.node.id, next(iter(node.items))) is None)
 
 
 _NOTHING: dict[str, Any] = {}
@@ -259,7 +265,7 @@ def _cached(state: RunState, event: ev.TasksCached, touches: list[Touch]) -> Non
             state.curves[scope.name, node.node.id, item.index] = item.trial
         if item.metrics:
             state.noted[scope.name, node.node.id, item.index] = item.metrics
-            if len(node.items) == 1:
+            if _are_the_runs(state, scope, node):
                 state.metrics.update(item.metrics)
         if node.node.pace is not None:
             node.beside[item.index] = find_beside(scope, node, item.index)

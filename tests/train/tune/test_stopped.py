@@ -173,3 +173,22 @@ def test_trials_that_had_ended_before_a_resume_are_not_told_again(search: Search
     said = search.rig.fairway("resume", "last").stderr
     assert f"  trial {best.number}  " not in said.partition("best  trial")[0]
     assert said.count("\n  trial ") == 5
+
+
+def test_a_run_is_not_listed_with_what_one_trial_of_many_has_logged(rig: Rig) -> None:
+    file = rig.write("""
+    @fw.step
+    def fit(x: float) -> float:
+        fw.log(loss=x)
+        if x > 0.5:
+            raise ValueError("too much")
+        return x
+
+    @fw.pipeline
+    def whole(x: float = 0.0):
+        return {"result": fit(x)}
+    """)
+    words = ["--metric", "result", "--direction", "min", "--vary", "x=0.9,0.1,0.2", "--sampler", "grid", "--trials", "3"]
+    assert rig.fairway("tune", f"{file}:whole", *words).returncode == 0
+    run = rig.last()
+    assert run.summary.metrics == {"result": 0.1}
