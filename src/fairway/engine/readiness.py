@@ -119,12 +119,12 @@ class Readiness:
             return
         deployment = await self._client.find("Deployment", self._plan.target.app) or {}
         refusal = find_refusal(deployment) or await self._find_refusal()
+        if self._find_pod() is not None:
+            return  # it has come while the cluster was asked
         if refusal:
             self._tell_once(f"the cluster does not take the pod: {refusal}")
             self._lasts(InfraError, self._said, cure_refusal(refusal, self._plan.namespace))
             return
-        if self._find_pod() is not None:
-            return  # it has come while the cluster was asked
         if self._pods:
             self._tell_once("the server before it is stopping")
         elif time.monotonic() - self._began > _QUIET_S:
