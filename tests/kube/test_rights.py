@@ -114,9 +114,7 @@ def test_what_the_network_did_is_said_in_words(error: Exception, kind: type[Fair
 
 @pytest.mark.parametrize("status", [403, 500, 503])
 def test_a_webhook_that_does_not_answer_has_refused_nothing(status: int) -> None:
-    words = (
-        'failed calling webhook "mdeployment.kb.io": failed to call webhook: Post "https://10.0.0.1": connect: connection refused'
-    )
+    words = 'failed calling webhook "mdeployment.kb.io": failed to call webhook: Post "https://10.0.0.1": connect: connection refused'
     error = error_from_status(status, {"message": f"Internal error occurred: {words}"}, what="apply Deployment fairway")
     assert isinstance(error, InfraError)
     assert error.hint.startswith("the cluster's webhook 'mdeployment.kb.io' does not answer, and nothing gets past it")
