@@ -15,7 +15,7 @@ from fairway.kube.manifests import ATTEMPT, ROLE
 from fairway.kube.queues import QUEUE_NAME
 from fairway.kube.target import ClusterSettings
 from fairway.spec.gang import Gang
-from fairway.spec.placement import Placement
+from fairway.spec.placement import Placement, Toleration
 from fairway.spec.target import TargetSettings
 from tests.kube.test_manifests import FULL, GPU, LINK, OWNER, SETTINGS, VERSIONS, check_restricted, main_of, spec_of, variables
 
@@ -58,6 +58,21 @@ def test_none_of_its_pods_is_made_twice_and_all_are_made_at_once() -> None:
     assert "name" not in spec["template"]["metadata"]
     told = variables(main_of(spec["template"]))
     assert told["FAIRWAY_REPLICA"] == {"fieldRef": {"fieldPath": f"metadata.annotations['{INDEX}']"}}
+
+
+@pytest.mark.parametrize("kind", ["python", "container"])
+def test_a_node_that_is_lost_holds_up_the_others_for_a_minute_unless_the_step_says_how_long(kind: str) -> None:
+    def how_long(*tolerations: Toleration) -> dict[str, int]:
+        *_, job = rendered(kind, Placement(tolerations=tolerations))
+        said = job["spec"]["template"]["spec"]["tolerations"]
+        return {
+            one.get("key", "any").rpartition("/")[2]: one.get("tolerationSeconds", -1) for one in said if one.get("effect") != "NoSchedule"
+        }
+
+    assert how_long() == {"not-ready": 60, "unreachable": 60}
+    assert how_long(Toleration("node.kubernetes.io/unreachable", effect="NoExecute", seconds=600)) == {"unreachable": 600, "not-ready": 60}
+    assert how_long(Toleration("node.kubernetes.io/not-ready")) == {"not-ready": -1, "unreachable": 60}
+    assert how_long(Toleration()) == {"any": -1}
 
 
 def test_what_it_may_wait_for_the_others_is_not_taken_from_its_time() -> None:

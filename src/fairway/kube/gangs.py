@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from fairway.kube import manifests
+from fairway.kube.fitting import tolerates
 from fairway.kube.manifests import ATTEMPT, ROLE, RUN, STEP, TASK, Link, labels, owner_reference
 from fairway.kube.queues import QUEUE_NAME
 from fairway.kube.target import ClusterSettings
@@ -23,6 +24,8 @@ INDEX = "batch.kubernetes.io/job-completion-index"
 _MIN_PARALLELISM = "kueue.x-k8s.io/job-min-parallelism"
 _SAME_COMPLETIONS = "kueue.x-k8s.io/job-completions-equal-parallelism"
 _GROUP = "replicas"
+_LOST_S = 60
+"""How long a replica stays on a node of which nothing is heard. Kubernetes waits five minutes; all the others stand still for as long."""
 _TOLD_VOLUME, _TOLD_FOLDER = "told", "/etc/fairway-gang"  # where `fetch` sees what the kubelet knows of its pod
 HOSTS = "etc/hosts"
 """Where in a pod's home `fetch` writes the names of the others."""
@@ -82,6 +85,7 @@ def wrap(pod: Object, role: str, spec: AttemptSpec, settings: ClusterSettings, *
     gang, meta, body = spec.step.gang, pod["metadata"], pod["spec"]
     if "activeDeadlineSeconds" in body:
         body["activeDeadlineSeconds"] += int(gang.start_timeout_s)
+    body["tolerations"] = _bounded(body.get("tolerations") or [])
     queue = meta["labels"].pop(QUEUE_NAME, "")
     job_meta: Object = {
         "name": spec.id,
@@ -143,6 +147,13 @@ def job_uid_of(pod: Mapping[str, Any]) -> str:
 def has_place(pod: Mapping[str, Any]) -> bool:
     """Does it hold room on a node?"""
     return bool(pod["spec"].get("nodeName"))
+
+
+def _bounded(tolerations: list[Object]) -> list[Object]:
+    """A node that is lost is tolerated for a while, unless it is already said for how long."""
+    lost = [{"key": f"node.kubernetes.io/{name}", "effect": "NoExecute"} for name in ("not-ready", "unreachable")]
+    unsaid = [taint for taint in lost if not any(tolerates(one, taint) for one in tolerations)]
+    return [*tolerations, *({"operator": "Exists", **taint, "tolerationSeconds": _LOST_S} for taint in unsaid)]
 
 
 def _field(name: str) -> Object:
