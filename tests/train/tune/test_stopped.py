@@ -13,24 +13,24 @@ import pytest
 from starlette.testclient import TestClient
 
 from fairway.engine.studies import studies_of
-from tests.semantics.rig import Bell, Rig
-from tests.waiting import Gate
+from tests.semantics.rig import Rig
+from tests.waiting import Gate, await_true
 from tests.web.rig import TOKEN, Server
 
 STEP = """
-def count():
-    with open({count!r}, "ab") as file:
+def count(path):
+    with open(path, "ab") as file:
         file.write(b".")
         file.flush()
         return file.tell()
 
 @fw.step
 def fit(x: float) -> float:
-    n = count()
+    n = count({count!r})
     if n == 2:
         raise ValueError("too much\\nand this is the second line")
     if n > 2:
-        open({bell!r}, "w").write(".")
+        count({waiting!r})
         {gate}
     return x
 """
@@ -61,17 +61,14 @@ class Search:
     def __init__(self, rig: Rig, name: str) -> None:
         self.rig = rig
         self.error = "ValueError: too much" if name == "fit" else "ValueError: fit: too much"
-        self.bell, self.gate = Bell(rig.root / "bell"), Gate(rig.root / "gate")
-        text = SOURCES[name].format(count=str(rig.root / "count"), bell=str(rig.root / "bell"), gate=self.gate.code)
+        self.gate, self._waiting = Gate(rig.root / "gate"), rig.root / "waiting"
+        text = SOURCES[name].format(count=str(rig.root / "count"), waiting=str(self._waiting), gate=self.gate.code)
         self.file = rig.write(text)
         self.process = rig.start("tune", f"{self.file}:{name}", *WORDS)
-        self.await_two()
+        await_true(self._do_two_wait, "the search never came to its third and fourth trial", process=self.process)
 
-    def await_two(self) -> None:
-        """Until two trials wait."""
-        heard = ""
-        while len(heard) < 2:
-            heard += self.bell.wait()
+    def _do_two_wait(self) -> bool:
+        return self._waiting.exists() and self._waiting.stat().st_size == 2
 
     def stop(self, *numbers: int) -> str:
         """Signal the command; what it has said on stderr once it is gone."""
