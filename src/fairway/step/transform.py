@@ -340,7 +340,8 @@ def _table_of(rows: list[Any], takes: str, columns: dict[str, Any]) -> Any:
     if takes == "pandas":
         import pandas as pd
 
-        made = pd.DataFrame(rows, columns=list(columns) or None)
+        names: Any = list(columns)  # pandas 2 says that it takes no list
+        made = pd.DataFrame(rows, columns=names or None)
         for name, about in columns.items():
             kind = about.get("type", "any")
             if kind == "category":

@@ -66,7 +66,8 @@ class FeaturedPredictor:
         if takes == "frame" and not hasattr(features, "columns"):
             import pandas as pd
 
-            return pd.DataFrame(features, columns=list(self.inner.names) or None)
+            names: Any = list(self.inner.names)  # pandas 2 says that it takes no list
+            return pd.DataFrame(features, columns=names or None)
         if takes == "tensors":
             dense = features.toarray() if hasattr(features, "toarray") else features
             return {(self.inner.names or ("x",))[0]: dense.to_numpy() if hasattr(dense, "to_numpy") else dense}

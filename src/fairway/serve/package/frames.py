@@ -70,7 +70,7 @@ def concatenate(frames: list[Any]) -> Any:
     return made
 
 
-def _named(names: tuple[str, ...], predictor: Predictor, width: int) -> list[str]:
+def _named(names: tuple[str, ...], predictor: Predictor, width: int) -> Any:  # a list of names; pandas 2 says that it takes none
     wanted = predictor.names
     if names and not (wanted and len(wanted) == len(names) and not set(wanted) & set(names)):
         return list(names)
