@@ -89,7 +89,7 @@ def test_the_last_and_the_best_stay(ranks: Ranks) -> None:
     assert best is not None and (best.step, best.metrics, best.load()) == (1, {"auc": 0.9}, 1)
     assert kept.best("auc", "min").step == 6  # type: ignore[union-attr]
     assert ranks.be(n=2).best().step == 1, "the next try knows by what it was kept"  # type: ignore[union-attr]
-    assert kept.latest().step == 6 and kept.best("loss") is None  # type: ignore[union-attr]
+    assert kept.latest().step == 6 and kept.best("loss", "min") is None  # type: ignore[union-attr]
 
 
 def test_what_is_the_newest_is_a_matter_of_time_not_of_steps(ranks: Ranks) -> None:
@@ -121,6 +121,7 @@ def test_rules_are_pure() -> None:
         ({"last": 1.5}, "last must be a whole number from 1: 1.5"),
         ({"best_count": 0}, "best_count must be a whole number from 1: 0"),
         ({"best": ("auc", "up")}, "best is by"),
+        ({"best": "loss"}, "whether more or less of 'loss' is better has to be said"),
         ({"best": ("auc",)}, "best is a metric, and whether more of it is better"),
         ({"durability": "hope"}, "unknown durability 'hope'"),
     ],
@@ -128,6 +129,22 @@ def test_rules_are_pure() -> None:
 def test_a_policy_that_makes_no_sense_is_refused(be: Be, options: dict[str, object], says: str) -> None:
     with pytest.raises(DefinitionError, match=says):
         be().keep(**options)  # type: ignore[arg-type]
+
+
+def test_which_way_is_better_is_never_guessed(be: Be) -> None:
+    kept = be()
+    kept.keep(best=("auc", "max"))
+    kept.save(0, 0, metrics={"auc": 0.5, "loss": 2.0})
+    kept.save(1, 1, metrics={"auc": 0.4, "loss": 1.0})
+    with pytest.raises(DefinitionError) as refused:
+        kept.best("loss")
+    assert refused.value.hint == 'write fw.checkpoint.best("loss", "max") or fw.checkpoint.best("loss", "min")'
+    with pytest.raises(DefinitionError, match='best is by "max" or "min", not \'less\''):
+        kept.best("loss", "less")
+    assert [kept.best(*asked).step for asked in ((), ("auc",), ("loss", "min"), ("", "min"))] == [0, 0, 1, 1]  # type: ignore[union-attr]
+    with pytest.raises(DefinitionError) as refused:
+        kept.keep(best="loss")  # type: ignore[arg-type]
+    assert refused.value.hint == 'write best=("loss", "max") or best=("loss", "min")'
 
 
 def test_parts_of_all_ranks_make_one_checkpoint(ranks: Ranks) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import sys
@@ -251,18 +252,14 @@ class Checkpoints:
         """The step of what `load` has given last; -1 if it gave the default."""
         return self._task.step if self._task is not None else -1
 
-    def keep(self, *, last: int = LAST, best: str | tuple[str, str] = "", best_count: int = 1, durability: str = "") -> None:
-        """Which checkpoints stay: the `last` ones and the `best_count` best by a metric, best=("auc", "max"). Holds for later saves.
+    def keep(self, *, last: int = LAST, best: tuple[str, str] | None = None, best_count: int = 1, durability: str = "") -> None:
+        """Which checkpoints stay: the `last` ones and the `best_count` best by a metric, best=("auc", "max") or ("loss", "min"). Holds for
+        later saves.
 
         `durability`: "power" writes each through to the disk, so that it survives a power cut; "process" survives the end of any process;
         "" is what the project's setting says.
         """
-        pair = (best, "max") if isinstance(best, str) else tuple(best)
-        if len(pair) != 2 or not isinstance(pair[0], str):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise DefinitionError(f"best is a metric, and whether more of it is better: {best!r}", hint='write best=("auc", "max")')
-        name, mode = pair
-        if mode not in ("max", "min"):
-            raise DefinitionError(f'best is by "max" or "min", not {mode!r}', hint='write best=("auc", "max")')
+        name, mode = _read_best(best)
         for what, count in (("last", last), ("best_count", best_count)):
             if isinstance(count, bool) or not isinstance(count, int) or count < 1:  # pyright: ignore[reportUnnecessaryIsInstance]
                 raise DefinitionError(f"{what} must be a whole number from 1: {count!r}", hint="the newest checkpoint always stays")
@@ -321,12 +318,16 @@ class Checkpoints:
         return next((self._kept(one, task) for one in task.all()), None)
 
     def best(self, metric: str = "", mode: str = "") -> Kept | None:
-        """The best checkpoint that is there, by the metric that `keep` was given, or by this one; None if there is none."""
+        """The best checkpoint that is there, by the metric that `keep` was given, or by this one, "max" or "min"; None if there is none."""
         task = self._get()
         task.settle()
         found = task.all()
         policy = self._policy if self._policy.best or not found else found[0].policy
-        ranked = best_of(found, Policy(1, metric or policy.best, mode or policy.mode))
+        if (metric and metric != policy.best) or mode:
+            name, mode = _read_best((metric or policy.best, mode), 'fw.checkpoint.best({metric}, "{mode}")')
+        else:
+            name, mode = policy.best, policy.mode
+        ranked = best_of(found, Policy(1, name, mode))
         return self._kept(ranked[0], task) if ranked else None
 
     def all(self) -> list[Kept]:
@@ -368,6 +369,22 @@ class Checkpoints:
     def _forked(self) -> None:
         if self._task is not None:
             self._task.forget_thread()
+
+
+def _read_best(best: Any, written: str = 'best=({metric}, "{mode}")') -> tuple[str, str]:
+    """(metric, "max" or "min"), ("", "max") for none. Nothing is guessed from a metric's name; a default would keep the worst of half of
+    them. `written`: how it is said where it was asked for."""
+    if not best:
+        return "", "max"
+    name, mode = best if isinstance(best, tuple | list) and len(best) == 2 else (best, "")
+    if not isinstance(name, str):
+        raise DefinitionError(f"best is a metric, and whether more of it is better: {best!r}", hint='write best=("auc", "max")')
+    ways = " or ".join(written.format(metric=json.dumps(name), mode=mode) for mode in ("max", "min"))
+    if mode == "":
+        raise DefinitionError(f"whether more or less of {name!r} is better has to be said", hint=f"write {ways}")
+    if mode not in ("max", "min"):
+        raise DefinitionError(f'best is by "max" or "min", not {mode!r}', hint=f"write {ways}")
+    return name, mode
 
 
 def _numbers(metrics: Mapping[str, Any]) -> dict[str, float]:
