@@ -89,7 +89,8 @@ def _read_query(text: str, limit: int, flags: dict[str, Any]) -> RunQuery:
 
 def _cells(row: RunSummary, now: float) -> tuple[str, ...]:
     total = sum(row.counts.values())
-    done = sum(row.counts.get(status, 0) for status in ("succeeded", "cached", "skipped"))
+    ended_badly = row.status in ("failed", "cancelled", "timeout")  # then what was skipped was mostly never begun, and is not done
+    done = sum(row.counts.get(status, 0) for status in ("succeeded", "cached", *(() if ended_badly else ("skipped",))))
     return (
         row.run,
         row.pipeline,

@@ -6,6 +6,7 @@ from typing import Any
 
 from fairway.engine.resolve import Library
 from fairway.engine.state import RunState
+from fairway.engine.studies import studies_of
 from fairway.spec.artifact import ArtifactRef
 from fairway.spec.summary import RunSummary
 
@@ -30,13 +31,25 @@ def summarise(state: RunState, library: Library) -> RunSummary:
         started_at=state.started_at,
         ended_at=state.ended_at,
         params={name: _shown(ref, library) for name, ref in state.params.items()},
-        metrics=dict(state.metrics),
+        metrics={**_best_so_far(state), **state.metrics},
         counts=state.counts(),
         error=error,
         tags=state.tags,
         note=state.note,
         archived=state.archived,
     )
+
+
+def _best_so_far(state: RunState) -> dict[str, float]:
+    """Metrics of the best trials of searches that were stopped: of one that comes to its end the step that chooses them says them."""
+    if state.status in ("running", "succeeded"):
+        return {}
+    found: dict[str, float] = {}
+    for study in studies_of(state):
+        if study.best:
+            best = next(trial for trial in study.trials if trial.number == study.best[0])
+            found.update(zip(study.metrics, best.values, strict=True))
+    return found
 
 
 def _shown(ref: ArtifactRef, library: Library) -> Any:

@@ -126,6 +126,17 @@ def test_what_was_never_begun_is_not_counted_as_skipped(search: Search) -> None:
     assert line.startswith("■") and " 4/6 " in line and "2 not begun" in line
 
 
+def test_a_stopped_search_is_listed_with_its_best_and_with_what_was_done(search: Search) -> None:
+    search.stop(signal.SIGINT)
+    (best,) = search.trials["complete"]
+    run = search.rig.last()
+    assert run.summary.metrics == {"result": best.values[0]}
+    listed = search.rig.fairway("runs").stdout
+    done = run.summary.counts["succeeded"]
+    assert f" {done}/{sum(run.summary.counts.values())} " in listed and run.summary.counts["skipped"]
+    assert f"result {best.values[0]:.4g}" in listed
+
+
 def test_ctrl_c_twice_says_the_best_so_far_too(search: Search) -> None:
     said = search.stop(signal.SIGINT, signal.SIGINT)
     run = search.rig.last().id
