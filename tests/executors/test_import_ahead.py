@@ -141,6 +141,29 @@ def test_nothing_is_imported_ahead_on_a_machine_of_one_core(bench: Bench, shelf:
     assert len(bench.executor.descriptors()) == 1, "there is no worker yet"
 
 
+def test_one_that_is_killed_while_attempts_wait_for_it_is_replaced_and_the_others_are_forks_as_ever(
+    bench: Bench, shelf: Shelf, tmp_path: Path
+) -> None:
+    """It may have died of anything, before it knew their code: that does not say that this code bears no fork."""
+    gate = tmp_path / "gate"
+    os.mkfifo(gate)
+    held = f"if not os.path.exists({str(gate) + '.open'!r}):\n    open({str(gate)!r}).close()\n"
+    shelf.write(HEAVY.format(log=str(shelf.log)) + held)
+    bench.executor.import_ahead("work", [("heavy", [])])
+    zygote = shelf.await_import()
+    bench.write(SOURCE.format(name="heavy"))
+    first, second = bench.spec("where", 1), bench.spec("where", 2, name="next")
+    bench.submit(first)
+    bench.write("def same(x): return x", module="other")
+    assert bench.value("same", 3) == 3, "the worker hears of one after the other: the first waits by now"
+    (tmp_path / "gate.open").touch()
+    os.kill(zygote, signal.SIGKILL)
+    assert result_of(bench.wait(first).items[0])[2] == 42
+    bench.submit(second)
+    assert result_of(bench.wait(second).items[0])[2] == 42
+    assert len(shelf.importers) == 2
+
+
 @pytest.mark.parametrize("end", ["closed", "killed worker", "killed zygote"])
 def test_killed_while_it_imports_it_leaves_nothing_and_breaks_nothing(bench: Bench, shelf: Shelf, tmp_path: Path, end: str) -> None:
     gate = tmp_path / "gate"

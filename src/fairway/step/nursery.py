@@ -16,13 +16,13 @@ _START = "import sys; from fairway.step.__main__ import main; main(sys.argv[1:])
 
 
 class Warm:
-    """One zygote. `single`: it becomes the one attempt it is given. `modules`: what it has imported; `waiting`: (attempt, frame, log) not
-    handed over."""
+    """One zygote. `single`: it becomes the one attempt it is given. `modules`: what it has imported; `proven`: it has answered; `early`: it
+    began before its attempts' code was known; `waiting`: (attempt, frame, log) not handed over."""
 
     def __init__(self, key: str, channel: Channel, pid: int, *, single: bool) -> None:
         self.key, self.channel, self.pid, self.single = key, channel, pid, single
         self.modules: set[str] = set()
-        self.importing = self.proven = False
+        self.importing = self.proven = self.early = False
         self.waiting: list[tuple[str, dict[str, Any], int]] = []
 
     def is_ready_for(self, frame: dict[str, Any]) -> bool:
@@ -77,6 +77,7 @@ class Nursery:
         will import them, or of a bundle that has this module, and wants the same variables; otherwise it ends."""
         if _CAN_FORK and self._ahead is None:
             self._ahead = self._start(frame, False), frame
+            self._ahead[0].early = True
             self._ahead[0].channel.send({"op": "ahead", "imports": frame["imports"]})
 
     def _adopt(self, frame: dict[str, Any], single: bool) -> Warm | None:

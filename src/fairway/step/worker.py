@@ -219,7 +219,7 @@ class Worker:
             else:
                 self._conclude(running, processes.SIGKILL)
         processes.kill_children(self._nursery.pids())
-        if not warm.proven:
+        if not warm.proven and not warm.early:  # an early one may have died before it knew the code: the next one shows
             self._nursery.forbid_forks(warm)  # whatever it is, it then happens in the attempt and is reported as its end
         waiting_frames, warm.waiting = warm.waiting, []
         for _, frame, writer in waiting_frames:
