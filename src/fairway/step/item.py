@@ -199,14 +199,20 @@ class _OneProcess:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: Any) -> None:
         if os.getpid() == self._pid:
             return
-        if error is not None:
-            import traceback
+        status = 0 if error is None else 1
+        if isinstance(error, SystemExit):  # as any process may end, and whoever forked it waits for its status
+            status = error.code if isinstance(error.code, int) else 0 if error.code is None else 1
+            if isinstance(error.code, str):
+                print(error.code, file=sys.stderr)
+        else:
+            if error is not None:
+                import traceback
 
-            traceback.print_exception(kind, error, trace)
-        print(f"fairway: a process that the step had forked {'raised' if error else 'returned'} there: a child ends by os._exit()")
+                traceback.print_exception(kind, error, trace)
+            print(f"fairway: a process that the step had forked {'raised' if error else 'returned'} there: a child ends by os._exit()")
         sys.stdout.flush()
         sys.stderr.flush()
-        os._exit(1 if error else 0)
+        os._exit(status & 0xFF)
 
 
 def clear_folder(path: str) -> None:

@@ -12,7 +12,7 @@ import json
 import os
 import socket
 import sys
-import threading
+from _thread import get_ident
 from collections.abc import Collection, Generator
 from contextlib import contextmanager
 from importlib.machinery import ExtensionFileLoader, SourceFileLoader
@@ -81,14 +81,14 @@ class ImportWatch:
         self._roots = tuple({os.path.join(path, "") for root in roots if root for path in (root, os.path.realpath(root))})
         self._own = {*own_variables, *_SET_BY_LIBRARIES}
         self._surroundings = self._look_around()
-        self._thread = threading.get_ident()
+        self._thread = get_ident()
         self._busy = False
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
         """Contract of `sys.meta_path`."""
         if self._busy or name.partition(".")[0] not in BEARS_FORK or len(self.names) >= _MAX_NAMES:
             return None
-        if threading.get_ident() != self._thread or self._look_around() != self._surroundings:
+        if get_ident() != self._thread or self._look_around() != self._surroundings:
             return None
         spec = find_after(self, name, path, target)
         if spec is None or not isinstance(spec.loader, SourceFileLoader | ExtensionFileLoader) or self._is_users(spec.origin):

@@ -235,6 +235,17 @@ def test_a_folder_of_sockets_goes_with_its_home_unless_somebody_listens_in_it(tm
         shutil.rmtree(path)
 
 
+def test_a_home_whose_name_is_no_utf_8_has_a_folder_of_sockets_too(tmp_path: Path) -> None:
+    home = tmp_path / ("d" * 60) / ("e" * 60) / os.fsdecode(b"caf\xe9")
+    home.mkdir(parents=True)
+    folder = open_socket_folder(home / "sockets", str(home), 60)
+    assert folder == open_socket_folder(home / "sockets", str(home), 60)
+    home.rmdir()
+    other = open_socket_folder(home.parent / "sockets", str(home.parent), 60)
+    assert [folder.exists(), other.exists()] == [False, True]
+    shutil.rmtree(other)
+
+
 def test_the_end_of_a_process_is_told_in_its_own_last_words(tmp_path: Path) -> None:
     log = tmp_path / "log"
     log.write_text('loading\nTraceback …\nValueError: no weights\n{"ready": false}\n')

@@ -168,7 +168,7 @@ def _note_home(folder: Path, home: str) -> None:
     """Whose folder it is, whole or not at all: half a path would be one that is gone."""
     if not (folder / _HOME).exists():
         part = folder / f"{_HOME}.{os.urandom(4).hex()}"
-        part.write_text(os.path.realpath(home), encoding="utf-8")
+        part.write_bytes(os.fsencode(os.path.realpath(home)))
         part.replace(folder / _HOME)
 
 
@@ -176,9 +176,19 @@ def _remove_abandoned(parent: Path) -> None:
     """Folders of homes that are gone, if nobody listens in them any more: nobody else would ever remove them."""
     for note in parent.glob(f"*/{_HOME}"):
         with suppress(OSError):
-            home = note.read_text(encoding="utf-8")
-            if not Path(home).exists() and not any(map(_is_listening, note.parent.glob("*.sock"))):
+            if _is_gone(os.fsdecode(note.read_bytes())) and not any(map(_is_listening, note.parent.glob("*.sock"))):
                 shutil.rmtree(note.parent, ignore_errors=True)
+
+
+def _is_gone(home: str) -> bool:
+    """Not where it only cannot be looked at now."""
+    try:
+        Path(home).stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def _is_listening(path: Path) -> bool:
