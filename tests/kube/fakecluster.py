@@ -27,6 +27,7 @@ class FakeCluster:
         self.requests: Counter[str] = Counter()
         self.grace: dict[str, int | None] = {}
         self.output: dict[str, bytes] = {}
+        self.followed: dict[str, bytes | FairwayError] = {}  # what who follows a log gets, where that is not all of it
         self.refuse: Any = lambda obj: None
         self.largest = self.most = 0
         self.late = False
@@ -115,7 +116,10 @@ class FakeCluster:
         self.requests["logs Pod"] += 1
         if pod not in self.output:
             raise NotFoundError("no logs")
-        yield self.output[pod]
+        seen = self.followed.get(pod, self.output[pod]) if follow else self.output[pod]
+        if isinstance(seen, FairwayError):
+            raise seen
+        yield seen
 
     async def serves(self, group: str) -> bool:
         return group in self.groups

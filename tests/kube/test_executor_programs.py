@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from fairway.errors import FairwayError, InfraError
 from fairway.executors.runview import RunView
 from fairway.spec.artifact import ArtifactRef
 from fairway.spec.attempt import AttemptSpec, Input
@@ -83,6 +84,26 @@ def test_a_programs_outcome_follows_from_its_exit_code_and_its_outputs(outputs_f
         log = rig.streams.read(f"{RUN}/{spec.id}/log")
         assert [line.partition(b" ")[2] for line in log.splitlines()] == [b"reading", b"fitting"]
         await rig.until(lambda: not rig.cluster.pods())
+        await rig.executor.close()
+
+    play(story())
+
+
+@pytest.mark.parametrize(
+    "followed",
+    [b"", b"reading\n", b"reading\nfit", b"reading\nfitting", InfraError("cut off")],
+    ids=["nothing", "a line", "half a line", "all of it", "refused"],
+)
+def test_what_following_its_log_has_missed_is_read_when_it_has_ended(followed: bytes | FairwayError) -> None:
+    async def story() -> None:
+        rig = Rig()
+        view, spec = await begin_program(rig)
+        rig.cluster.followed[spec.id] = followed
+        rig.executor.note_outputs(spec.id, {"model": to_plain(MODEL)}, [])
+        rig.cluster.set_status(spec.id, exit_status(0))
+        await rig.settled(view, spec)
+        log = rig.streams.read(f"{RUN}/{spec.id}/log")
+        assert [line.partition(b" ")[2] for line in log.splitlines()] == [b"reading", b"fitting"]
         await rig.executor.close()
 
     play(story())

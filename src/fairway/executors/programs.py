@@ -170,25 +170,33 @@ class Programs:
     def __init__(self, client: KubeClient, artifacts: ArtifactStore, streams: StreamStore, secret: str) -> None:
         self._client, self._artifacts, self._streams, self._secret = client, artifacts, streams, secret
         self.followers: dict[str, asyncio.Task[None]] = {}
+        self._logs: dict[str, LogFollower] = {}
 
     def follow(self, spec: AttemptSpec, pod: Object, kind: str = "log") -> None:
         """Carry its log lines into its stream from now on, if it runs or has run."""
         name = pod["metadata"]["name"]
         if name not in self.followers and (started_at(pod) or exit_of(pod)):
-            self.followers[name] = asyncio.create_task(self._follow(spec, name, kind), name=f"log of {name}")
+            log = self._logs[name] = LogFollower(self._client, self._streams, spec, self._secret, pod=name, kind=kind)
+            self.followers[name] = asyncio.create_task(self._follow(log), name=f"log of {name}")
 
     def forget(self, id: str) -> None:
         """Its pod is gone, and with it what could be followed."""
-        follower = self.followers.pop(id, None)
+        follower, log = self.followers.pop(id, None), self._logs.pop(id, None)
         if follower is not None:
             follower.cancel()
+        if log is not None:
+            log.flush()
 
     async def end(self, spec: AttemptSpec, pod: Object, events: Sequence[Object], queued_at: float, kind: str = "log") -> Outcome:
         """Its outcome, once its last log lines are there."""
-        follower = self.followers.pop(pod["metadata"]["name"], None)
-        if follower is not None:
+        name = pod["metadata"]["name"]
+        follower, log = self.followers.pop(name, None), self._logs.pop(name, None)
+        if follower is not None and log is not None:
             await asyncio.wait({follower}, timeout=_LOG_S)
             follower.cancel()
+            with suppress(FairwayError, TimeoutError):
+                await asyncio.wait_for(log.catch_up(), _LOG_S)
+            log.flush()
         outcome = find_outcome(spec, pod, self._artifacts, queued_at)
         if outcome is not None:
             return outcome
@@ -196,9 +204,9 @@ class Programs:
         found = explain_end(pod, events, tail=tail_of(self._streams, spec.run, spec.id, kind), peak_bytes=peak)
         return Outcome(spec.id, "failed", error=found.as_error())
 
-    async def _follow(self, spec: AttemptSpec, pod: str, kind: str) -> None:
+    async def _follow(self, log: LogFollower) -> None:
         with suppress(FairwayError):
-            await LogFollower(self._client, self._streams, spec, self._secret, pod=pod, kind=kind).follow()
+            await log.follow()
 
 
 class LogFollower:
@@ -210,18 +218,36 @@ class LogFollower:
         self._client, self._streams, self._spec, self._secret = client, streams, spec, settings_secret
         self._pod = pod or spec.id
         self.stream = f"{spec.run}/{spec.id}/{kind}"
+        self._pump: LogPump | None = None
+        self._seen = 0  # lines of the container's log that are in the stream
+        self._rest = b""  # the beginning of a line
 
     async def follow(self) -> None:
         """Until the container has ended. Raises FairwayError if its log cannot be read."""
-        skip = self._streams.read(self.stream).count(b"\n")
-        pump = LogPump(-1, self.stream, self._streams, await self._secrets())
-        rest = b""
-        async for piece in self._client.logs(self._pod, "main", follow=True):
+        await self._read(going=True)
+
+    async def catch_up(self) -> None:
+        """Once the container has ended: read what `follow` has not been given, because its connection broke, or because the node ends it
+        when the program ends and not when it has all that the program wrote. Raises FairwayError."""
+        await self._read(going=False)
+
+    def flush(self) -> None:
+        """Nothing more will come: an unfinished line is one, too."""
+        if self._rest and self._pump is not None:
+            self._pump.add(self._rest + b"\n")
+        self._rest = b""
+
+    async def _read(self, *, going: bool) -> None:
+        if self._pump is None:
+            self._seen = self._streams.read(self.stream).count(b"\n")
+            self._pump = LogPump(-1, self.stream, self._streams, await self._secrets())
+        skip, rest = self._seen, b""
+        async for piece in self._client.logs(self._pod, "main", follow=going):
             whole, newline, rest = (rest + piece).rpartition(b"\n")
             if newline:
-                skip = self._add(pump, whole + newline, skip)
-        if rest:
-            self._add(pump, rest + b"\n", skip)
+                skip = self._add(self._pump, whole + newline, skip)
+            if not skip:
+                self._rest = rest
 
     def _add(self, pump: LogPump, lines: bytes, skip: int) -> int:
         """Returns how many lines are still to be skipped."""
@@ -229,6 +255,7 @@ class LogFollower:
             parts = lines.splitlines(keepends=True)
             lines, skip = b"".join(parts[skip:]), max(0, skip - len(parts))
         if lines:
+            self._seen += lines.count(b"\n")
             pump.add(lines)
         return skip
 
