@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
@@ -29,7 +28,6 @@ class Watched:
         self.log, self.gate = rig.root / "log", rig.root / "gate"
         self.log.touch()
         self.bell = rig.bell("bell")
-        self._kept = os.open(rig.root / "bell", os.O_WRONLY)  # else each ring would be followed by an end
         self._threads = ThreadPoolExecutor(threads)
         self._begun: list[Future[Run]] = []
 
@@ -83,7 +81,6 @@ class Watched:
         self.cluster.call(self.cluster.scheduler.try_all)
         self.start_server()
         self._end_runs()
-        os.close(self._kept)
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     def _end_runs(self) -> None:

@@ -122,11 +122,15 @@ class Rig:
 
 
 class Bell:
-    """A FIFO by which a step of a run in another process says how far it has come."""
+    """A FIFO by which a step of a run in another process says how far it has come.
+
+    It is open for writing here, too: it would be at its end else between two that write, and what the poller says of it out of date by the
+    time it is read.
+    """
 
     def __init__(self, path: Path) -> None:
         os.mkfifo(path)
-        self._reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+        self._reader = os.open(path, os.O_RDWR | os.O_NONBLOCK)
         self._poller = select.poll()
         self._poller.register(self._reader, select.POLLIN)
 
