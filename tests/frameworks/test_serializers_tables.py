@@ -18,6 +18,7 @@ pa = import_module("pyarrow")
 
 from serializer_rig import Rig  # noqa: E402
 
+import fairway as fw  # noqa: E402
 from fairway.errors import DefinitionError  # noqa: E402
 from fairway.spec.artifact import blob_key  # noqa: E402
 
@@ -90,3 +91,16 @@ def test_tables_from_one_library_to_another(rig: Rig) -> None:
     arrow = rig.save(pa.table({"a": [1, 2]}))
     assert rig.load(arrow, wanted="polars.DataFrame")["a"].to_list() == [1, 2]
     assert rig.load(arrow, wanted="pandas.DataFrame")["a"].tolist() == [1, 2]
+
+
+@pytest.mark.parametrize("rows", [[{"a": 1, "b": "x"}, {"a": 2.5}], []])
+def test_a_small_table_is_read_as_the_data_frame_that_is_asked_for(rig: Rig, rows: list[dict[str, object]]) -> None:
+    ref = rig.save(fw.Table(rows, ["a", "b"], title="T"))
+    frame = rig.load(ref, wanted="pandas.DataFrame")
+    assert isinstance(frame, pd.DataFrame) and list(frame.columns) == ["a", "b"]
+    assert frame.to_dict("list") == ({"a": [1.0, 2.5], "b": ["x", None]} if rows else {"a": [], "b": []})
+    wanted = [{"a": row["a"], "b": row.get("b")} for row in rows]
+    assert rig.load(ref, wanted="pyarrow.Table").to_pylist() == wanted
+    assert rig.load(ref, wanted="polars.DataFrame").to_dicts() == wanted
+    assert rig.load(ref, wanted="polars.LazyFrame | None").collect().to_dicts() == wanted
+    assert rig.load(ref, wanted="fairway.Table").title == rig.load(ref).title == "T"

@@ -80,7 +80,7 @@ class MetricsJson:
 
 
 class TableJson:
-    """fw.Table, as JSON {title, columns, rows}."""
+    """fw.Table, as JSON {title, columns, rows}. A reader may ask for any library's data frame."""
 
     format, suffix, types = "table", ".json", ("fairway.Table",)
 
@@ -88,9 +88,29 @@ class TableJson:
         _write(path, plainjson.render({"title": value.title, "columns": value.columns, "rows": value.rows}))
         return {"rows": len(value.rows), "columns": value.columns[:50]}
 
-    def read(self, path: Path, wanted: str, meta: Mapping[str, Any]) -> Table:
+    def read(self, path: Path, wanted: str, meta: Mapping[str, Any]) -> Any:
         data = plainjson.parse(_read(path))
-        return Table(data["rows"], data["columns"], title=data["title"])
+        return _as_wanted(Table(data["rows"], data["columns"], title=data["title"]), wanted)
+
+
+def _as_wanted(table: Table, wanted: str) -> Any:
+    """The table as the data frame that the reader's annotation names; what a row lacks is missing."""
+    if wanted not in ("pandas.DataFrame", "polars.DataFrame", "polars.LazyFrame", "pyarrow.Table"):
+        return table
+    width = len(table.columns)
+    rows = [[*row, *[None] * (width - len(row))] for row in table.rows]
+    if wanted == "pandas.DataFrame":
+        import pandas as pd
+
+        return pd.DataFrame(rows, columns=table.columns)
+    if wanted == "pyarrow.Table":
+        import pyarrow as pa
+
+        return pa.table([pa.array([row[n] for row in rows]) for n in range(width)], names=table.columns)
+    import polars as pl
+
+    frame = pl.DataFrame(rows, schema=table.columns, orient="row", infer_schema_length=None)
+    return frame.lazy() if wanted == "polars.LazyFrame" else frame
 
 
 def _write(path: Path, data: bytes | bytearray) -> None:
