@@ -83,16 +83,42 @@ def test_a_training_goes_on_as_if_nothing_had_been(be: Be) -> None:  # noqa: F81
     assert train(*again, range(6, 10)) == wanted
 
 
-def test_an_optimizer_waits_for_what_is_copied_beside_it(be: Be, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
+def as_it_is(optimizer: Any) -> Callable[[], Any]:
+    return optimizer.step
+
+
+def compiled(optimizer: Any) -> Callable[[], Any]:
+    return torch.compile(optimizer.step, backend="eager")
+
+
+def compiled_around(optimizer: Any) -> Callable[[], Any]:
+    def step() -> None:
+        optimizer.step()
+
+    return torch.compile(step, backend="eager")
+
+
+@pytest.mark.parametrize("has_begun", [False, True])  # what is compiled does not know of the wait then
+@pytest.mark.parametrize("step_of", [as_it_is, compiled, compiled_around])
+def test_an_optimizer_waits_for_what_is_copied_beside_it(
+    be: Be,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+    step_of: Callable[[Any], Callable[[], Any]],
+    has_begun: bool,
+) -> None:
     model = torch.nn.Linear(600, 600)
     optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
+    step = step_of(optimizer)
+    if has_begun:
+        model(torch.ones(600)).sum().backward()
+        step()
     may, real = threading.Event(), capture.copy_one_by_one
     monkeypatch.setattr(capture, "copy_one_by_one", lambda copies: (may.wait(), real(copies)))
     kept, before = be(), model.weight.detach().clone()
     kept.save(1, model.state_dict(), beside=True)
     model(torch.ones(600)).sum().backward()
     threading.Timer(0.05, may.set).start()
-    optimizer.step()
+    step()
     assert may.is_set() and not torch.equal(model.weight, before)
     assert torch.equal(kept.load()["weight"], before)
     may.clear()
