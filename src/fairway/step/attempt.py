@@ -154,7 +154,9 @@ class Attempt:
         context.enter(current, self.points, trust=spec.step.trust, secrets=self.secrets)
         runner = ItemRunner(spec, self.store, scratch, self.root, self.secrets, self.origin, usage)
         runner.around = around(row, place, spec.step.gang)
-        if place.folder and spec.step.kind not in ("command", "container"):  # a program's inputs are in its working folder
+        # What a container sees is its working folder; what a launcher starts on other machines is told paths that are the same on all.
+        sees_all = spec.step.kind != "container" and (spec.step.kind != "command" or getattr(row, "style", "ranks") == "ranks")
+        if place.folder and sees_all:
             runner.opened = f"{os.path.dirname(place.folder)}/opened"
         at = 0.0
         try:

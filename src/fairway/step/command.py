@@ -17,6 +17,7 @@ _FILES = ("fairway.File", "fairway.Directory", "fairway.Model", "")
 OUTPUTS = "outputs"
 LONGEST_COMMAND = 80
 GANG_FILES = "/.gang/files/"
+_OPENED = re.compile(r"(^|=)/.*/\.inputs/[0-9a-f]{16}/")
 
 
 class OutputMissing(TaskFailed):
@@ -80,7 +81,8 @@ def explain_exit(argv: list[str], code: int, verdict: str) -> ErrorInfo:
 
 
 def _named(part: str, folders: Folders) -> str:
-    """A file of the bundle or of the scratch folder by the name that the user knows it by; one that a gang is told by its own."""
+    """A file of the bundle or of the scratch folder by the name that the user knows; an input, and what a gang is told, by its own."""
+    part = _OPENED.sub(r"\1", part)
     if GANG_FILES in part:
         return part.rpartition("/")[2]
     return next((part[len(folder) + 1 :] for folder in (folders.root, folders.scratch) if folder and part.startswith(f"{folder}/")), part)

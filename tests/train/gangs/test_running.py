@@ -13,7 +13,7 @@ from fairway.spec.outcome import Outcome, outcome_key
 from fairway.spec.record import from_plain
 from fairway.step.folder import FolderStreamStore
 from fairway.step.gangwires import Wires
-from tests.semantics.rig import events, outputs, statuses
+from tests.semantics.rig import error_of, events, outputs, statuses
 from tests.train.gangs.conftest import MEETING, GangRig
 
 SUM = (
@@ -318,4 +318,30 @@ def test_files_and_folders_are_laid_out_once_for_all_ranks_of_a_machine(rig: Gan
     assert outputs(run) == {"result": 20}
     said = [words(run, f"log.{rank}") for rank in range(3)]
     assert said[0] == said[1] == said[2] and said[0][0].endswith(" 20 text one.csv a,b"), "one folder for all"
-    assert not list((rig.root / ".fairway" / "scratch").glob("*/.gang/opened")), "it goes with the attempt"
+    assert not list((rig.root / ".fairway" / "scratch").rglob("opened")), "it goes with the attempt"
+
+
+@pytest.mark.parametrize("code", [0, 3])
+def test_inputs_of_programs_are_laid_out_once_for_all_ranks_of_a_machine(rig: GangRig, tmp_path: Path, code: int) -> None:
+    folder = tmp_path / "texts"
+    folder.mkdir()
+    (folder / "a.txt").write_text("text\n")
+    run = rig.run(
+        f"""
+        look = fw.command(
+            ["sh", "-c", 'ls -di "$1"; cat "$1/a.txt"; exit {code}', "look", fw.In("texts", fw.Directory)],
+            gang=fw.gang(replicas=2),
+            cpu=0.1,
+        )
+
+        @fw.pipeline
+        def main(texts: fw.Directory):
+            look(texts=texts)
+        """,
+        {"texts": str(folder)},
+    )
+    if code:
+        assert error_of(run).message.endswith(" look texts ended with exit code 3"), "an input by its own name"
+        return
+    said = [words(run, f"log.{rank}") for rank in range(2)]
+    assert said[0] == said[1] and said[0][-1] == "text", "one folder for all"
