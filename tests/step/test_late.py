@@ -117,6 +117,19 @@ def test_variables_that_scikit_learn_sets_are_no_such_change(bench: Bench, shelf
     assert shelf.importers() == [one[0], one[1]]
 
 
+def test_a_secret_that_is_hidden_from_a_step_is_no_such_change(bench: Bench, shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TOKEN", "of another step")
+    bench.settings["secrets"] = ["TOKEN"]
+    one, *_ = run_three(bench, first="assert 'TOKEN' not in os.environ")
+    assert shelf.importers() == [one[0], one[1]]
+
+
+def test_a_variable_that_the_module_of_the_step_sets_is_no_such_change(bench: Bench, shelf: Shelf) -> None:
+    bench.write("import os\nos.environ['COLOUR'] = 'blue'\n" + STEP.format(name="seaborn", first="pass"))
+    one, *_ = run_three(bench)
+    assert shelf.importers() == [one[0], one[1]]
+
+
 KINDS = {
     "draws a random number": "import random\nrandom.random()",
     "starts a thread": "import threading\nthreading.Thread(target=threading.Event().wait, daemon=True).start()",

@@ -24,6 +24,8 @@ from fairway.step.seeding import find_after, have_drawn, read_generators
 
 _MAX_NAMES = 64
 _MAX_BYTES = 1 << 16
+Surroundings = tuple[dict[str, str], list[str]]
+"""The variables and the module path of a process."""
 _SET_BY_LIBRARIES = frozenset({"KMP_DUPLICATE_LIB_OK", "KMP_INIT_AT_FORK"})  # by scikit-learn, whoever imports it
 
 
@@ -37,6 +39,11 @@ class LateImports:
         self._theirs.setblocking(False)
         self._told: dict[str, list[str]] = {}
         self._given: set[str] = set()
+        self.look_around()
+
+    def look_around(self) -> None:
+        """Remember the variables and the module path that this process has from now on: its attempts begin with the same."""
+        self._surroundings = _look_around()
 
     def take(self, step: StepDef) -> list[str]:
         """What earlier attempts of this step have imported late. Each module is given once."""
@@ -56,9 +63,10 @@ class LateImports:
         self._ours.close()
 
     @contextmanager
-    def noted(self, step: StepDef, roots: Collection[str]) -> Generator[None]:
-        """Around an attempt of the step: note what it imports, and tell it at the end. `roots`: where the user's modules are."""
-        watch = ImportWatch(roots, step.secrets)
+    def noted(self, step: StepDef, roots: Collection[str], hidden: Collection[str] = ()) -> Generator[None]:
+        """Around an attempt of the step: note what it imports, and tell it at the end. `roots`: where the user's modules are; `hidden`:
+        variables that were taken from it. It costs microseconds until something is imported."""
+        watch = ImportWatch(self._surroundings, roots, (*step.secrets, *hidden))
         sys.meta_path.insert(0, watch)
         yield
         if watch.names:
@@ -71,16 +79,15 @@ class LateImports:
 class ImportWatch:
     """Notes which of the libraries this process imports from now on; it finds nothing itself.
 
-    It leaves out what the zygote could not import with the same result, because a variable (but for `own_variables`) or the module path was
-    changed before; what another thread imports; and what opens a GPU, starts threads that no fork bears, brings a module of the user's, or
-    draws random numbers: those that follow must be the same in each attempt.
+    It leaves out what the zygote, which has the `surroundings`, could not import with the same result, because a variable (but for
+    `own_variables`) or the module path was changed before; what another thread imports; and what opens a GPU, starts threads that no fork
+    bears, brings a module of the user's, or draws random numbers: those that follow must be the same in each attempt.
     """
 
-    def __init__(self, roots: Collection[str], own_variables: Collection[str] = ()) -> None:
+    def __init__(self, surroundings: Surroundings, roots: Collection[str], own_variables: Collection[str]) -> None:
         self.names: list[str] = []
-        self._roots = tuple({os.path.join(path, "") for root in roots if root for path in (root, os.path.realpath(root))})
-        self._own = {*own_variables, *_SET_BY_LIBRARIES}
-        self._surroundings = self._look_around()
+        self._surroundings, self._roots, self._own = surroundings, roots, own_variables
+        self._folders: tuple[str, ...] | None = None
         self._thread = get_ident()
         self._busy = False
 
@@ -88,7 +95,7 @@ class ImportWatch:
         """Contract of `sys.meta_path`."""
         if self._busy or name.partition(".")[0] not in BEARS_FORK or len(self.names) >= _MAX_NAMES:
             return None
-        if get_ident() != self._thread or self._look_around() != self._surroundings:
+        if get_ident() != self._thread or self._are_changed():
             return None
         spec = find_after(self, name, path, target)
         if spec is None or not isinstance(spec.loader, SourceFileLoader | ExtensionFileLoader) or self._is_users(spec.origin):
@@ -120,10 +127,19 @@ class ImportWatch:
         return count_threads() <= threads or (threads == 1 and bears_fork())
 
     def _is_users(self, path: Any) -> bool:
-        return bool(self._roots) and isinstance(path, str) and path.startswith(self._roots)
+        if self._folders is None:
+            self._folders = tuple({os.path.join(one, "") for root in self._roots if root for one in (root, os.path.realpath(root))})
+        return isinstance(path, str) and path.startswith(self._folders)
 
-    def _look_around(self) -> tuple[dict[str, str], list[str]]:
-        return {name: value for name, value in os.environ.items() if name not in self._own}, list(sys.path)
+    def _are_changed(self) -> bool:
+        (variables, folders), (before, folders_before) = _look_around(), self._surroundings
+        own = {*self._own, *_SET_BY_LIBRARIES}
+        changed = {name for name in variables.keys() | before.keys() if variables.get(name) != before.get(name)}
+        return folders != folders_before or not changed <= own
+
+
+def _look_around() -> Surroundings:
+    return dict(os.environ), list(sys.path)
 
 
 def load(names: Collection[str]) -> bool:

@@ -92,6 +92,7 @@ class Zygote:
         self._ahead = set()
         if frame["module"]:
             _import_quietly(frame["module"], frame["root"])
+        self._late.look_around()
         safe = bears_fork() if self._forks else True
         gc.collect()
         gc.freeze()
@@ -168,6 +169,7 @@ class Zygote:
 
         if not _quietly(lambda: preload(types) | load(late)):
             return False
+        self._late.look_around()
         gc.collect()
         gc.freeze()
         return True
@@ -364,7 +366,8 @@ def _run(frame: dict[str, Any], home: str, late: LateImports | None) -> None:
         given["world"] = from_plain(World, frame["world"])
     attempt = Attempt(spec, home, **given)
     raise_when_terminated()
-    with late.noted(spec.step, (attempt.root, attempt.source)) if late is not None and frame["module"] else nullcontext():
+    roots, hidden = (attempt.root, attempt.source), frame.get("hidden", ())
+    with late.noted(spec.step, roots, hidden) if late is not None and frame["module"] else nullcontext():
         attempt.run()
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     left = processes.kill_children()
