@@ -19,10 +19,10 @@ HERE = os.environ["SHELL_FOLDER"]
 
 @fw.step
 def wait(x: int) -> int:
-    open(HERE + "/started", "w").close()
-    if os.path.exists(HERE + "/go"):
-        return x
     try:
+        open(HERE + "/started", "w").close()
+        if os.path.exists(HERE + "/go"):
+            return x
         threading.Event().wait()
     finally:
         open(HERE + "/tidied", "w").close()

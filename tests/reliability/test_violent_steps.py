@@ -101,7 +101,7 @@ def test_a_step_that_ignores_sigterm_is_killed_and_both_are_said(shell: Shell) -
         """
         import signal
 
-        @fw.step(timeout="200ms")
+        @fw.step(timeout="2s")
         def deaf(x: int) -> int:
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
             while True:
@@ -112,7 +112,7 @@ def test_a_step_that_ignores_sigterm_is_killed_and_both_are_said(shell: Shell) -
             return deaf(1)
         """
     )
-    check_told(shell, r"^✗ deaf took longer than its timeout of 0.2 s; it ignored SIGTERM and was killed after 0.3 s$", r"timeout=")
+    check_told(shell, r"^✗ deaf took longer than its timeout of 2 s; it ignored SIGTERM and was killed after 0.3 s$", r"timeout=")
 
 
 def test_a_step_that_hears_sigterm_cleans_up_and_times_out(shell: Shell) -> None:
@@ -121,7 +121,7 @@ def test_a_step_that_hears_sigterm_cleans_up_and_times_out(shell: Shell) -> None
         """
         import os, threading
 
-        @fw.step(timeout="200ms")
+        @fw.step(timeout="2s")
         def slow(x: int) -> int:
             try:
                 threading.Event().wait()
@@ -133,7 +133,7 @@ def test_a_step_that_hears_sigterm_cleans_up_and_times_out(shell: Shell) -> None
             return slow(1)
         """
     )
-    check_told(shell, r"^✗ slow took longer than its timeout of 0.2 s$")
+    check_told(shell, r"^✗ slow took longer than its timeout of 2 s$")
     assert shell.touched("tidied")()
 
 

@@ -132,12 +132,12 @@ def test_what_ranks_have_started_ends_with_them(rig: GangRig) -> None:
             rank = fw.context().rank
             subprocess.Popen(["setsid", "sleep", "1000"])
             subprocess.Popen(["sh", "-c", "trap '' TERM; sleep 1000 & wait"])
-            Path(folder, str(rank)).touch()
-            while not Path(folder, str(1 - rank)).exists():
-                pass
             if rank == 1:
+                while not Path(folder, "up").exists():
+                    pass
                 raise ValueError("enough")
             try:
+                Path(folder, "up").touch()
                 threading.Event().wait()
             finally:
                 Path(folder, "cleaned").touch()
