@@ -33,6 +33,7 @@ from fairway.spec.record import replace
 from fairway.spec.tokens import digest_token, user_of
 from tests.kube.emulator import Emulator
 from tests.kube.emulator.failure import ApiError
+from tests.kube.emulator.kinds import DEPLOYMENT
 from tests.kube.uprig import Campus
 
 OBJECTS = [
@@ -142,6 +143,22 @@ def test_saying_it_again_changes_nothing(campus: Campus) -> None:
     said = campus.ask("up")
     assert (said.status, said.err.splitlines()[0].partition(" in the")[0]) == (0, "Fairway 0.1.0 was ready already")
     assert (campus.versions(), campus.token) == (before, token)
+
+
+def test_a_pod_that_is_ready_or_not_meanwhile_is_no_change_of_ours(campus: Campus) -> None:
+    """Whether it is, stands in the Deployment's status, and counts for its version."""
+    cluster, noted = campus.cluster, {"type": "Available", "status": "False", "reason": "MinimumReplicasUnavailable"}
+
+    def tell_of_it() -> bool:
+        status = {"conditions": [noted]}
+        cluster.memory.change(DEPLOYMENT, campus.namespace, "fairway", lambda it: it["status"].update(status), subresource="status")
+        return True
+
+    held = cluster.faults.hold(tell_of_it, "apply", "Deployment")
+    before = campus.find("Deployment", "fairway")["metadata"]["resourceVersion"]
+    said = campus.ask("up")
+    assert held.met == 1 and campus.find("Deployment", "fairway")["metadata"]["resourceVersion"] != before
+    assert (said.status, said.err.splitlines()[0].partition(" in the")[0]) == (0, "Fairway 0.1.0 was ready already")
 
 
 def test_a_changed_setting_upgrades_in_place_and_keeps_what_the_volume_has(campus: Campus) -> None:

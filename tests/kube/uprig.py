@@ -76,10 +76,12 @@ class Campus:
         return sorted(one["metadata"]["name"] for one in self.cluster.list(kind, self.namespace))
 
     def versions(self) -> dict[str, str]:
-        """Kind and name -> resourceVersion of all that `fairway up` makes."""
+        """Kind and name -> what is asked for in it, of all that `fairway up` makes; a resourceVersion tells of its status, too."""
         kinds = ("Secret", "ServiceAccount", "Role", "RoleBinding", "PersistentVolumeClaim", "Service", "Deployment")
         return {
-            f"{kind} {one['metadata']['name']}": one["metadata"]["resourceVersion"]
+            f"{kind} {one['metadata']['name']}": json.dumps(
+                [one["metadata"] | {"resourceVersion": ""}, one | {"metadata": {}, "status": {}}]
+            )
             for kind in kinds
             for one in self.cluster.list(kind, self.namespace)
             if one["metadata"]["name"].startswith("fairway")

@@ -223,8 +223,14 @@ def _applied_class(claim: dict[str, Any]) -> bool:
 
 
 def _note(changed: list[str], before: dict[str, Any] | None, after: dict[str, Any]) -> None:
-    if before is None or before["metadata"].get("resourceVersion") != after["metadata"].get("resourceVersion"):
+    if before is None or _without_state(before) != _without_state(after):
         changed.append(f"{after['kind']} {after['metadata']['name']}")
+
+
+def _without_state(found: dict[str, Any]) -> dict[str, Any]:
+    """What somebody has asked for: a pod that becomes ready, or no longer is, changes its Deployment's status and version beside us."""
+    meta = {key: value for key, value in found["metadata"].items() if key not in ("resourceVersion", "managedFields")}
+    return {**{key: value for key, value in found.items() if key != "status"}, "metadata": meta}
 
 
 def read_secret(secret: dict[str, Any] | None) -> dict[str, str]:
