@@ -14,6 +14,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from fairway.spec.gang import Gang, Place, World, here, mean_of
+from fairway.spec.layout import CHECKPOINTS, task_folder
 from fairway.spec.outcome import ErrorInfo, ItemOutcome
 from fairway.step import processes
 from fairway.step.gangcrew import LAUNCHER, RANK, SERVICE, Child, execute, fork, with_paths
@@ -24,6 +25,7 @@ from fairway.step.gangverdict import End, explain, explain_shortly, first_of, se
 from fairway.step.gangwires import Wires
 from fairway.step.gangworld import places_for, variables_of, with_ports
 from fairway.step.pulse import ALONE, COMING, RUNNING, Pulses
+from fairway.step.saved import find_saved, find_unfinished, spell_ranks
 
 if TYPE_CHECKING:
     from fairway.spec.gang import Service
@@ -453,6 +455,8 @@ class GangRun:
         if not reports:
             return ItemOutcome("succeeded")  # this machine has lent itself, and nothing more
         self._say_if_alone(reports)
+        if len(self._here) == len(self._places):
+            self._say_what_is_unfinished()
         report = reports[min(reports)]
         self.metrics = mean_of(reports[rank].metrics for rank in sorted(reports))
         usage = self._attempt.usage
@@ -465,6 +469,18 @@ class GangRun:
         alone: str = getattr(self._row, "alone", "")
         if alone and len(self._places) > 1 and 0 in ranks and all(self._pulses.company(rank) == ALONE for rank in ranks):
             self._say(f"none of the {len(self._places)} ranks {alone}")
+
+    def _say_what_is_unfinished(self) -> None:
+        """Checkpoints in parts that some ranks never saved theirs of: the next try would begin before them, without a word."""
+        spec, attempt = self._spec, self._attempt
+        root = f"{attempt.home}/{CHECKPOINTS}/{spec.run}/{task_folder(spec.items[0].task)}"
+        left = find_unfinished(find_saved(root), spec.n, attempt.usage.started_at) if os.path.isdir(root) else []
+        if left:
+            first, more = left[0], f"; nor are {len(left) - 1} later ones" if len(left) > 1 else ""
+            self._say(
+                f"the checkpoint of step {first.step} is not whole: {spell_ranks(first.lacking)} never saved their part of it{more}; "
+                "with sharded=True every rank calls fw.checkpoint.save"
+            )
 
     # Small things
 

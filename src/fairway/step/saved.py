@@ -29,6 +29,7 @@ _FOLDER = re.compile(r"step-(\d{9,})-(\d+)\.(\d+)")
 _MANIFEST = re.compile(r"manifest(?:\.(\d{5,})-of-(\d{5,}))?\.json")
 _HEAD, _BODY, _TAIL = '{"sha256":"', '","body":', "}\n"
 _HEX = 64
+_NAMED = 8
 
 
 @record
@@ -85,6 +86,13 @@ class Saved:
         """All manifests are there. What they name may still be damaged."""
         ranks = [one.rank for one in self.manifests]
         return bool(ranks) and ranks == list(range(self.manifests[0].world_size if self.manifests[0].sharded else 1))
+
+    @property
+    def lacking(self) -> tuple[int, ...]:
+        """Ranks whose parts are not there; () where parts of ranks are not what it consists of."""
+        if not self.manifests or not self.manifests[0].sharded:
+            return ()
+        return tuple(sorted(set(range(self.manifests[0].world_size)).difference(one.rank for one in self.manifests)))
 
     def parts_of(self, ranks: Sequence[int], world_size: int) -> tuple[Manifest, ...]:
         """What these ranks of a world need of it: of parts of an equal world their own, of any other world all."""
@@ -192,6 +200,44 @@ def best_of(found: Iterable[Saved], policy: Policy) -> list[Saved]:
     ranked = [one for one in found if one.complete and not isnan(one.metrics.get(policy.best, float("nan")))]
     ranked.sort(key=lambda one: (sign * one.metrics[policy.best], one.order), reverse=True)
     return ranked[: policy.best_count]
+
+
+def find_unfinished(found: Sequence[Saved], n: int, since: float) -> list[Saved]:
+    """What the ranks of the `n`th try, begun at `since`, have saved in parts that never became whole, the oldest first. Not what some of
+    them have dropped already: enough newer ones are whole then. Pure."""
+    whole = [one.order for one in found if one.complete]
+    return [
+        one
+        for one in found
+        if one.n == n
+        and one.lacking
+        and not one.damaged
+        and min(part.saved_at for part in one.manifests) >= since
+        and sum(order > one.order for order in whole) < one.policy.last
+    ]
+
+
+def find_other(found: Iterable[Saved], mine: Manifest, since: float) -> Saved | None:
+    """What other ranks of the same try, begun at `since`, have saved as their save of the same number, at another step: neither becomes
+    whole, nor does anything after them. Pure."""
+    return next(
+        (
+            one
+            for one in found
+            if one.order == (mine.n, mine.count) and one.step != mine.step and one.lacking and one.manifests[0].saved_at >= since
+        ),
+        None,
+    )
+
+
+def spell_ranks(ranks: Sequence[int]) -> str:
+    """ "rank 3"; "ranks 1, 2 and 5"; of many the first."""
+    if len(ranks) == 1:
+        return f"rank {ranks[0]}"
+    names = [str(rank) for rank in ranks]
+    if len(names) > _NAMED:
+        return f"ranks {', '.join(names[:_NAMED])} and {len(names) - _NAMED} more"
+    return f"ranks {', '.join(names[:-1])} and {names[-1]}"
 
 
 def _list(path: str) -> list[str]:

@@ -160,6 +160,22 @@ def test_parts_of_all_ranks_make_one_checkpoint(ranks: Ranks) -> None:
     assert [part["rank"] for part in ranks.be(3, 1, 2).load(parts="all")] == [0, 1, 2]
 
 
+def test_ranks_that_save_a_different_number_of_times_are_told_so_once(ranks: Ranks, capfd: pytest.CaptureFixture[str]) -> None:
+    for step in (1, 2, 3):
+        ranks.be(rank=0, world_size=3).save(step, step, sharded=True)
+        ranks.be(rank=2, world_size=3).save(step, step, sharded=True)
+        if step > 1:  # the one that has missed the first
+            ranks.be(rank=1, world_size=3).save(step, step, sharded=True)
+    said = capfd.readouterr().err.splitlines()
+    assert said[0] == (
+        "fairway: save number 1 of this try is of step 2 on rank 1, while ranks 0 and 2 have saved step 1: "
+        "what ranks save in parts becomes a checkpoint only where all of them call save alike"
+    )
+    assert len(said) == len({line.partition(" on ")[2].partition(",")[0] for line in said}), "each once"
+    ranks.be(n=2, rank=0, world_size=3).save(9, 9, sharded=True)
+    assert not capfd.readouterr().err, "another try is another count"
+
+
 def test_a_part_that_is_damaged_is_so_for_all_ranks_and_each_is_read_once(ranks: Ranks, monkeypatch: pytest.MonkeyPatch) -> None:
     for step in (1, 2):
         for rank in range(3):

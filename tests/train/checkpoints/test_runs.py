@@ -48,9 +48,34 @@ def main(sharded: bool = True):
 
 @pytest.mark.parametrize("sharded", [True, False])
 def test_a_gang_goes_on_from_the_newest_checkpoint_of_all_its_ranks(rig: Rig, sharded: bool) -> None:
-    begun, seen, different = outputs(rig.run(GANG, {"sharded": sharded}))["result"]
+    run = rig.run(GANG, {"sharded": sharded})
+    begun, seen, different = outputs(run)["result"]
     newest = 5 if sharded else 6  # rank 0, which alone saves what all have in common, may be a step ahead of the one that is killed
     assert 4 <= begun <= newest and seen == different == 20
+    assert "not whole" not in run.logs(), "what was dropped was whole"
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_parts_that_some_ranks_never_saved_are_said_when_the_step_ends(rig: Rig, rank: int) -> None:
+    run = rig.run(f"""
+        @fw.step(gang=fw.gang(replicas=3), cpu=0.1)
+        def train() -> int:
+            fw.checkpoint.save(3, 3, sharded=True)
+            if fw.context().rank == {rank}:
+                fw.checkpoint.save(4, 4, sharded=True)
+            return 1
+
+        @fw.pipeline
+        def main():
+            return train()
+    """)
+    assert outputs(run) == {"result": 1}
+    others = "ranks 1 and 2" if rank == 0 else "ranks 0 and 2"
+    (said,) = [line for line in run.logs().splitlines() if "not whole" in line]
+    assert said.endswith(
+        f"fairway: the checkpoint of step 4 is not whole: {others} never saved their part of it; "
+        "with sharded=True every rank calls fw.checkpoint.save"
+    )
 
 
 def test_a_step_ends_when_what_it_saved_is_on_disk(rig: Rig) -> None:

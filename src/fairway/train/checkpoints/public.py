@@ -19,7 +19,7 @@ from fairway.spec.record import replace
 from fairway.step import artifacts, context, pulse
 from fairway.step.folder import FolderArtifactStore
 from fairway.step.metricvalues import plain_metrics
-from fairway.step.saved import LAST, Manifest, Policy, Saved, best_of, find_saved
+from fairway.step.saved import LAST, Manifest, Policy, Saved, best_of, find_other, find_saved, spell_ranks
 from fairway.train.checkpoints.arena import Arena
 from fairway.train.checkpoints.capture import Capture, Captured
 from fairway.train.checkpoints.parts import GOOD, bring_all, check_others, check_part
@@ -60,6 +60,7 @@ class Task:
         self.scratch, self._began_at = now.scratch or root, now.began_at
         self.arena = Arena()
         self.step = -1
+        self._is_apart = False
         self._count = self._first_count()
         self._thread: tuple[threading.Thread, Job] | None = None
         self._captured: Captured | None = None
@@ -121,13 +122,27 @@ class Task:
     def _write(self, job: Job, captured: Captured) -> None:
         try:
             job.write(captured, self.arena)
-            clear(self.root, job.manifest.policy, job.manifest)
+            self._look_for_others(clear(self.root, job.manifest.policy, job.manifest), job.manifest)
         except OSError as error:
             self._error = explain(error, job.manifest.step, self.root)
         except FairwayError as error:
             self._error = error
         except BaseException as error:  # noqa: BLE001 - raised where the next save begins
             self._error = StoreUnavailable(f"the checkpoint of step {job.manifest.step} cannot be written: {type(error).__name__}: {error}")
+
+    def _look_for_others(self, found: list[Saved], mine: Manifest) -> None:
+        """Say once that ranks have called `save` a different number of times: from then on nothing they save becomes whole."""
+        other = find_other(found, mine, self._began_at) if mine.sharded and not self._is_apart else None
+        if other is None:
+            return
+        self._is_apart = True
+        ranks = [part.rank for part in other.manifests]
+        others = f"{spell_ranks(ranks)} {'has' if len(ranks) == 1 else 'have'} saved step {other.step}"
+        text = (
+            f"fairway: save number {mine.count} of this try is of step {mine.step} on rank {self.rank}, while {others}: "
+            "what ranks save in parts becomes a checkpoint only where all of them call save alike\n"
+        )
+        os.write(2, text.encode())
 
     def await_copied(self) -> None:
         """Until what is saved beside the training may be changed."""

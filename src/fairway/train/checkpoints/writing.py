@@ -142,8 +142,8 @@ def prefix_of(manifest: Manifest) -> str:
     return f"{manifest.rank:05d}." if manifest.sharded else ""
 
 
-def clear(root: str, policy: Policy, mine: Manifest) -> None:
-    """Remove what the policy does not keep after `mine` was saved, and what killed saves have left. Never raises.
+def clear(root: str, policy: Policy, mine: Manifest) -> list[Saved]:
+    """Remove what the policy does not keep after `mine` was saved, and what killed saves have left. Never raises. What there was before.
 
     Of parts each rank removes its own; what ranks that are no more have left falls to rank 0. What the first rank of a gang alone saves
     does not show whether the others have begun: the checkpoint from which this try goes on stays for them.
@@ -169,6 +169,7 @@ def clear(root: str, policy: Policy, mine: Manifest) -> None:
             if _is_elsewhere(one) or (one.n == mine.n and any(map(_IN_PARTS.match, list_names(f"{root}/{one.name}")))):
                 continue  # its other ranks may still be writing
             remove(f"{root}/{one.name}")
+    return found
 
 
 def _is_elsewhere(one: Saved) -> bool:
