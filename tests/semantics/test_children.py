@@ -17,6 +17,8 @@ def work(how: str) -> int:
         return wait_for(child)
     if how == "raise":
         raise ValueError("of the child")
+    if how == "terminated":
+        os.kill(os.getpid(), 15)
     if how != "return":
         sys.exit({"done": None, "three": 3, "words": "the child gives up"}[how])
     return 99
@@ -36,8 +38,8 @@ def test_a_child_that_comes_back_ends_and_says_so(rig: Rig) -> None:
     assert "ValueError: of the child" in run.tasks["work"].logs()
 
 
-def test_a_child_that_calls_sys_exit_ends_with_the_status_that_it_gives(rig: Rig) -> None:
-    for how, status, said in (("done", 0, ""), ("three", 3, ""), ("words", 1, "the child gives up")):
+def test_a_child_that_calls_sys_exit_or_is_terminated_ends_with_that_status(rig: Rig) -> None:
+    for how, status, said in (("done", 0, ""), ("three", 3, ""), ("words", 1, "the child gives up"), ("terminated", 143, "")):
         run = rig.run(FORK, {"how": how})
         assert outputs(run) == {"result": status}
         assert run.tasks["work"].logs().strip() == said

@@ -19,6 +19,7 @@ from fairway.spec.record import to_plain
 from fairway.step import artifacts, context, plainjson
 from fairway.step.context import Settled
 from fairway.step.conversion import find_conversion
+from fairway.step.defeat import TERMINATED, Terminated
 from fairway.step.importing import import_module
 from fairway.step.seeding import seed_everything
 
@@ -200,7 +201,9 @@ class _OneProcess:
         if os.getpid() == self._pid:
             return
         status = 0 if error is None else 1
-        if isinstance(error, SystemExit):  # as any process may end, and whoever forked it waits for its status
+        if isinstance(error, Terminated):  # somebody has ended it
+            status = TERMINATED
+        elif isinstance(error, SystemExit):  # as any process may end, and whoever forked it waits for its status
             status = error.code if isinstance(error.code, int) else 0 if error.code is None else 1
             if isinstance(error.code, str):
                 print(error.code, file=sys.stderr)
