@@ -394,6 +394,13 @@ def test_a_run_whose_driver_was_killed_goes_on_where_it_was(project: Project, ga
     gate.open()
     run = project.last()
     assert run.status == "interrupted"
+    cut_off = run.tasks["each[1]"].as_plain()
+    assert (cut_off["status"], [one["status"] for one in cut_off["attempts"]]) == ("interrupted", ["interrupted"])
+    assert run.tasks["each[1]"].status == "interrupted" and run.tasks["each[0]"].as_plain()["status"] == "succeeded"
+    counts = {step["step"]: step["counts"] for step in run.as_plain()["steps"]}
+    assert counts["each"] == {"succeeded": 2, "interrupted": 1}
+    shown = project.ask("show", "last", "each[1]").text
+    assert "each[1]  interrupted\n" in shown and "  attempt 1  interrupted\n" in shown and "running" not in shown
     with gate.opening():
         resume(project)
     assert run.status == "succeeded"

@@ -152,18 +152,16 @@ def _show_tasks(run: Any, pattern: str, output: str | None) -> None:
         found = [(task, gang_of_task(run, task)) for task in tasks]
         print_json([{**task.as_plain(), **({"ranks": plain_gang(now)} if now is not None else {})} for task, now in found])
         return
-    left = any(task.status in ("running", "retrying") for task in tasks) and run.status == INTERRUPTED
     for n, task in enumerate(tasks[:20]):
-        sys.stdout.write(("\n" if n else "") + join_lines(_render_task(run, task, left)))
-    if left:
+        sys.stdout.write(("\n" if n else "") + join_lines(_render_task(run, task)))
+    if any(task.status == INTERRUPTED for task in tasks):
         sys.stdout.write(f"\nits process is gone: nothing of it runs\ngo on: {name_command(run.workspace)} resume {run.id}\n")
     if len(tasks) > 20:
         sys.stderr.write(f"{len(tasks) - 20:,} more; name one, such as {tasks[20].address!r}\n")
 
 
-def _render_task(run: Any, task: Any, left: bool) -> list[str]:
-    """`left`: the run's process was killed."""
-    word = INTERRUPTED if left and task.status in ("running", "retrying") else task.status
+def _render_task(run: Any, task: Any) -> list[str]:
+    word = task.status
     lines = [f"{paint(SYMBOLS[word], COLOURS[word], sys.stdout)} {task.address}  {word}"]
     plain = task.as_plain()
     if plain["reason"]:

@@ -21,7 +21,7 @@ from fairway.engine.outputs import Output, Outputs
 from fairway.engine.project import load_project
 from fairway.engine.tasks import Task, Tasks, read_lines
 from fairway.engine.waits import find_waits
-from fairway.engine.workspace import Workspace
+from fairway.engine.workspace import INTERRUPTED, Workspace
 from fairway.errors import TaskCancelled, TaskCrashed, TaskError, TaskFailed, TaskOutOfMemory, TaskTimeout
 from fairway.spec.event import address
 from fairway.spec.record import to_plain
@@ -123,11 +123,13 @@ class Run:
     def as_plain(self) -> dict[str, Any]:
         """The run as JSON-ready data: summary, outputs, steps with their counts."""
         state = self.state()
-        waits = find_waits(state.live.values())
+        summary = self.workspace.as_it_is(self.summary)
+        left = summary.status == INTERRUPTED
+        waits = {} if left else find_waits(state.live.values())
         steps = [
             {
                 "step": address(scope.name, node.node.id),
-                "counts": {status: n for status, n in node.counts.items() if n},
+                "counts": _interrupted(node.counts) if left else {status: n for status, n in node.counts.items() if n},
                 "started_at": node.started_at,
                 "ended_at": node.ended_at,
                 **({"waits": waits[scope.name, node.node.id].removeprefix("waits: ")} if (scope.name, node.node.id) in waits else {}),
@@ -137,7 +139,7 @@ class Run:
         ]
         return {
             "status": "running",
-            **to_plain(self.workspace.as_it_is(self.summary)),
+            **to_plain(summary),
             "outputs": {name: to_plain(ref) for name, ref in state.outputs.items()},
             "error": to_plain(state.error) if state.error else None,
             "steps": steps,
@@ -156,6 +158,13 @@ class Run:
         name = f"<b>{notebook.escape(summary.pipeline)}</b> <code>{notebook.escape(self.id)}</code>"
         head = f"{name} {summary.status} in {took:.1f} s {metrics}"
         return f"<div>{head}<br>{render_svg(state.graph, step_states(state))}{self.outputs._repr_html_()}</div>"
+
+
+def _interrupted(counts: Mapping[str, int]) -> dict[str, int]:
+    """Tasks by status where the process of their run was killed: what ran or waited for another try does so no more."""
+    cut_off = counts.get("running", 0) + counts.get("retrying", 0)
+    found = {status: n for status, n in counts.items() if n and status not in ("running", "retrying")}
+    return {**found, INTERRUPTED: cut_off} if cut_off else found
 
 
 class Runs:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from fairway.engine import notebook
 from fairway.engine.outcomes import end_of
 from fairway.engine.outputs import Outputs
-from fairway.engine.workspace import Workspace, match_tasks
+from fairway.engine.workspace import INTERRUPTED, Workspace, match_tasks
 from fairway.errors import NotFoundError
 from fairway.spec.artifact import ArtifactRef
 from fairway.spec.attempt import Input
@@ -20,6 +21,8 @@ from fairway.spec.resources import Resources
 
 if TYPE_CHECKING:
     from fairway.engine.reading import LogLine
+
+_LIVE = ("running", "retrying")
 
 
 class Task:
@@ -36,7 +39,13 @@ class Task:
 
     @property
     def status(self) -> str:
-        return self._task.status
+        """ "waiting", "running", "retrying", "succeeded", "cached", "skipped", "failed", "cancelled"; or "interrupted": it ran when its run's
+        process was killed."""
+        return INTERRUPTED if self._task.status in _LIVE and self._is_left else self._task.status
+
+    @cached_property
+    def _is_left(self) -> bool:
+        return self._run_state.status == "running" and self._workspace.is_left(self._run_state.run)
 
     @property
     def reason(self) -> str:
@@ -128,7 +137,10 @@ class Task:
             "asked": {name: getattr(self.asked, name) for name in self.asked.record_fields},
             "outputs": {name: to_plain(ref) for name, ref in self.output_refs.items()},
             "error": to_plain(self.error) if self.error else None,
-            "attempts": [_attempt_as_plain(self._run_state.attempts[attempt]) for attempt in self.attempts],
+            "attempts": [
+                _attempt_as_plain(self._run_state.attempts[attempt], attempt in self._run_state.live and self._is_left)
+                for attempt in self.attempts
+            ],
         }
 
     def __repr__(self) -> str:
@@ -183,9 +195,11 @@ def read_lines(tasks: Iterable[Task]) -> Iterator[LogLine]:
                 yield from task.log_lines(attempt)
 
 
-def _attempt_as_plain(attempt: Any) -> dict[str, Any]:
+def _attempt_as_plain(attempt: Any, left: bool) -> dict[str, Any]:
+    """`left`: the process of its run was killed before anybody could say how it ended."""
     outcome = attempt.outcome
-    plain = {"id": attempt.id, "n": attempt.n, "planned_at": attempt.planned_at, "status": attempt.phase, "reason": attempt.reason}
+    status = INTERRUPTED if left else attempt.phase
+    plain = {"id": attempt.id, "n": attempt.n, "planned_at": attempt.planned_at, "status": status, "reason": attempt.reason}
     if outcome is not None:
         failed = outcome.error or next((item.error for item in outcome.items if item.error is not None), None)
         plain["status"] = end_of(failed) if failed else outcome.status
