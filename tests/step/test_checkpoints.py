@@ -306,3 +306,17 @@ def test_nothing_is_restored_outside_the_tasks_own_folder(tmp_path: Path) -> Non
     ledger.files = {f"{TASK}/good": b"1", "other/bad": b"2", f"{TASK}/../../../bad": b"3"}
     machine.shipper.restore()
     assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["good"]
+
+
+@pytest.mark.parametrize("rank", [0, 2])
+def test_what_lacks_parts_of_other_ranks_is_said_once_in_the_gang(tmp_path: Path, rank: int) -> None:
+    ledger = Ledger()
+    first = Machine(tmp_path / "first", ledger)
+    for step, ranks in ((1, (0, 1)), (2, (0, 1, 2, 3)), (3, (0,)), (4, (0, 3))):
+        first.save(step, parts=4, ranks=ranks)
+    first.shipper.ship(all=True)
+    second = Machine(tmp_path / "second", ledger, 2)
+    second.shipper.restore((rank, rank + 1), 4)
+    told = ["the checkpoint of step 4 is not whole and is not used: ranks 1 and 2 had not saved their parts"]
+    assert second.said == ([] if rank else told)
+    assert [one.step for one in find_saved(str(second.folder)) if one.complete] == [2]

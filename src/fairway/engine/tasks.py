@@ -39,8 +39,8 @@ class Task:
 
     @property
     def status(self) -> str:
-        """ "waiting", "running", "retrying", "succeeded", "cached", "skipped", "failed", "cancelled"; or "interrupted": it ran when its run's
-        process was killed."""
+        """ "waiting", "running", "retrying", "succeeded", "cached", "skipped", "failed", "cancelled"; or "interrupted": it ran when the
+        process of its run was killed."""
         return INTERRUPTED if self._task.status in _LIVE and self._is_left else self._task.status
 
     @cached_property

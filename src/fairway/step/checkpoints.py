@@ -34,6 +34,7 @@ from fairway.step.saved import (
     is_manifest,
     manifest_name,
     parse_manifest,
+    spell_ranks,
 )
 
 _EVERY_S = 1.0
@@ -192,10 +193,21 @@ class CheckpointShipper:
                 newest = one
                 break
             self._say(f"the checkpoint of step {one.step} is damaged and is not used: {why}")
+        if not self._ranks or 0 in self._ranks:  # once in a gang
+            self._say_unfinished(task, newest)
         if newest is not None:
             for one in best_of(complete, newest.policy):
                 if one is not newest:
                     self._bring(task, one, pool)
+
+    def _say_unfinished(self, task: str, newest: Saved | None) -> None:
+        """Of what is later than the one that is gone on from, the newest that lacks parts: killed ranks leave some, and so does who never
+        saved."""
+        later = [one for one in self._there[task].values() if one.n < self._n and one.lacking and (not newest or one.order > newest.order)]
+        if later:
+            last = max(later, key=lambda one: one.order)
+            whose = "its part" if len(last.lacking) == 1 else "their parts"
+            self._say(f"the checkpoint of step {last.step} is not whole and is not used: {spell_ranks(last.lacking)} had not saved {whose}")
 
     def _bring(self, task: str, saved: Saved, pool: ThreadPoolExecutor) -> str:
         """All its files that are needed here, its manifests last. Why it could not be had, "" if it is here."""
