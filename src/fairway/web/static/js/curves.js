@@ -1,9 +1,8 @@
 // Curves of an attempt: its metrics, and what it used of what it had asked for. Live while it runs.
 import { spellDuration } from "./app.js";
 import { chart, token } from "./charts.js";
-import { onLive } from "./live.js";
+import { whileLive } from "./live.js";
 
-const AGAIN_MS = 1000;
 const PAST = 5; // runs before this one whose curves lie behind
 
 /** The JSON at an address of this server. */
@@ -11,36 +10,6 @@ export async function fetchJson(url) {
   const response = await fetch(url, { headers: { accept: "application/json" } });
   if (!response.ok) throw new Error(`the curves could not be read (${response.status})`);
   return response.json();
-}
-
-/**
- * Call `work` on news of any of the topics, at most once in `every` milliseconds, until `element` is taken out of the page. Work that is slow
- * is done more rarely: it has a tenth of the time at most.
- */
-export function whileLive(element, topics, work, every = AGAIN_MS) {
-  let pause = every;
-  let waiting = 0;
-  let busy = false;
-  let missed = false; // news came while the work was done
-  const look = async () => {
-    [waiting, busy, missed] = [0, true, false];
-    const began = performance.now();
-    await work().catch(() => {});
-    pause = Math.max(every, 9 * (performance.now() - began));
-    busy = false;
-    if (missed) ring();
-  };
-  const ring = () => {
-    if (busy) missed = true;
-    else waiting ||= setTimeout(look, pause);
-  };
-  const stops = topics.map((topic) => onLive(topic, () => {
-    if (!element.isConnected) {
-      for (const stop of stops) stop();
-      return;
-    }
-    ring();
-  }, 0)); // what came after `work` was done for the first time, and before the server was heard
 }
 
 /** A number in few characters. */
@@ -147,8 +116,7 @@ export async function showCurves(element) {
     }
   });
   const others = Array.from({ length: Math.min(count, 64) }, (_, rank) => `metrics:${run}/${attempt}/${rank}`);
-  whileLive(element, count ? others : [`metrics:${run}/${attempt}`], load);
-  await load();
+  await whileLive(element, count ? others : [`metrics:${run}/${attempt}`], load);
 }
 
 /** "0.31", of a gang "0.31  (0.28 to 0.34)". */
@@ -185,6 +153,5 @@ export async function showUsage(element) {
     chart(element.querySelector("[data-usage-of=memory]"), () => lineOptions(found.memory, { ...memory, colour: token("--series-1") }));
     chart(element.querySelector("[data-usage-of=cpu]"), () => lineOptions(found.cpu, { ...cpu, colour: token("--series-3") }));
   };
-  whileLive(element, [`samples:${run}/${attempt}`], load);
-  await load();
+  await whileLive(element, [`samples:${run}/${attempt}`], load);
 }

@@ -2,6 +2,7 @@
 // `onLive(topic, call, stand)`; in HTML, data-live="TOPIC" on an element gets the event "live"; with data-every="MS" no more often than that, and the
 // last news is never left out (htmx's own throttle leaves it out). Hidden pages catch up when they are seen again.
 
+const AGAIN_MS = 1000;
 const listeners = new Map(); // topic -> Set of functions
 const missed = new Map(); // topic -> stand, while the page is hidden
 let port = null;
@@ -19,6 +20,38 @@ export function onLive(topic, call, stand) {
     if (!listeners.get(topic)?.size) listeners.delete(topic);
     tell();
   };
+}
+
+/**
+ * Do `work` now, unless the page has what it gives (`shown`), and again on news of any of the topics, at most once in `every` milliseconds,
+ * until `element` is taken out of the page. One after the other: an older answer must not come after a newer one. Work that is slow is done
+ * more rarely: it has a tenth of the time at most. Fails if it fails the first time.
+ */
+export async function whileLive(element, topics, work, { every = AGAIN_MS, shown = false } = {}) {
+  let pause = every;
+  let waiting = 0;
+  let busy = false;
+  let again = false; // news came while the work was done
+  const ring = () => {
+    if (busy) again = true;
+    else waiting ||= setTimeout(() => look().catch(() => {}), pause);
+  };
+  const look = async ({ first = false } = {}) => {
+    [waiting, busy, again] = [0, true, false];
+    const began = performance.now();
+    try {
+      await work();
+    } finally {
+      if (!first) pause = Math.max(every, 9 * (performance.now() - began));
+      busy = false;
+      if (again) ring();
+    }
+  };
+  const stops = topics.map((topic) => onLive(topic, () => {
+    if (element.isConnected) ring();
+    else for (const stop of stops) stop();
+  }, 0)); // what came after the work was done for the first time, and before the server was heard
+  if (!shown) await look({ first: true });
 }
 
 function topics() {

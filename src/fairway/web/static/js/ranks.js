@@ -1,7 +1,8 @@
 // The ranks of a gang: their lines merged, and what each used and waited for over time. Live while they run.
 import { spellDuration } from "./app.js";
 import { chart, palette, token } from "./charts.js";
-import { fetchJson, spellSize, spellValue, whileLive } from "./curves.js";
+import { fetchJson, spellSize, spellValue } from "./curves.js";
+import { whileLive } from "./live.js";
 import { fillRow } from "./log-rows.js";
 
 const HEARD = 64; // ranks whose news are listened to: of a larger gang these stand for all
@@ -89,8 +90,7 @@ export async function showMerged(element) {
   rows.append(more);
   more.addEventListener("click", loadEarlier);
   view.addEventListener("scroll", () => { if (view.scrollTop < NEAR_PX) loadEarlier(); }, { passive: true });
-  whileLive(element, [`log:${run}/${attempt}`, ...topicsOf("log", element.dataset)], load, 300);
-  await load();
+  await whileLive(element, [`log:${run}/${attempt}`, ...topicsOf("log", element.dataset)], load, { every: 300 });
 }
 
 function makeMore() {
@@ -130,8 +130,7 @@ export async function showUse(element) {
       chart(figureOf(element, use).querySelector(".task-curve-chart"), () => useOptions(lines, (USES[use] ?? COUNTED)[1], use));
     }
   };
-  whileLive(element, [...topicsOf("samples", element.dataset), ...topicsOf("progress", element.dataset)], load);
-  await load();
+  await whileLive(element, [...topicsOf("samples", element.dataset), ...topicsOf("progress", element.dataset)], load);
 }
 
 function figureOf(grid, use) {

@@ -1,7 +1,8 @@
 // The page of a run's search: drawn anew as trials come in.
 import { say, spellDuration } from "./app.js";
 import { chart, dropChart, palette, token } from "./charts.js";
-import { fetchJson, whileLive } from "./curves.js";
+import { fetchJson } from "./curves.js";
+import { whileLive } from "./live.js";
 import { showStudy } from "./tune-view.js";
 
 const EVERY_MS = 1500;
@@ -15,7 +16,7 @@ const host = {
 const update = showStudy(root, JSON.parse(document.getElementById("tune-data").textContent), host);
 whileLive(root, [`run:${run}`], async () => {
   update(await fetchJson(`/runs/${encodeURIComponent(run)}/tune.json?study=${encodeURIComponent(study)}`));
-}, EVERY_MS);
+}, { every: EVERY_MS, shown: true });
 document.getElementById("tune-study")?.addEventListener("change", (event) => {
   location.search = new URLSearchParams({ study: event.target.value });
 });
