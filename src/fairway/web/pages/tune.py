@@ -44,6 +44,7 @@ async def send_tune(visit: Visit) -> Response:
 async def read_studies(visit: Visit, run: str) -> list[Study]:
     """The run's searches as they are, folded once for each length of its journal."""
     site = visit.site
+    driven = site.driven(run)  # asked first: a run that ends meanwhile was not left
     head = await site.services.journal.head(run)
     workspace = site.workspace()
 
@@ -51,7 +52,7 @@ async def read_studies(visit: Visit, run: str) -> list[Study]:
         return await asyncio.to_thread(lambda: studies_of(workspace.state(run)))
 
     studies = await site.remembered.get(("studies", run, head), ask, KEPT_S)
-    return studies if site.driven(run) else [interrupt(study) for study in studies]
+    return studies if driven else [interrupt(study) for study in studies]
 
 
 def _choose(studies: list[Study], name: str, run: str) -> Study:
