@@ -69,3 +69,13 @@ def test_a_kernel_that_does_not_say_is_thought_to_give_them_the_usual_ones(monke
     monkeypatch.setattr(gangports, "_TOLD", "/nonexistent")
     assert ports_of_connections() == (32_768, 65_535)
     assert all(port < 32_768 for port in free_ports(5))
+
+
+@pytest.mark.parametrize("given", [(32_768, 60_999), (1_024, 65_535), (25_000, 26_000), (15_000, 20_500), (64_000, 65_535), (10, 20)])
+def test_each_port_that_no_connection_is_given_is_looked_at_once(monkeypatch: pytest.MonkeyPatch, given: tuple[int, int]) -> None:
+    seen: list[int] = []
+    monkeypatch.setattr(gangports, "ports_of_connections", lambda: given)
+    monkeypatch.setattr(gangports, "is_free", seen.append)
+    gangports.free_ports(1)
+    first, last = given
+    assert sorted(seen) == [port for port in (*range(20_000, 30_000), *range(61_000, 65_536)) if not first <= port <= last]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 
 _PORTS = (range(20_000, 30_000), range(61_000, 65_536))
@@ -68,10 +68,20 @@ def answers(address: str) -> bool:
 def _quiet_ports(first: int, last: int) -> Iterator[int]:
     """Those that no connection is given, beginning where no other gang does: several may look at one moment. (Not by Python's generator:
     that of an attempt begins alike in each try.)"""
-    quiet = [port for ports in _PORTS for port in ports if not first <= port <= last]
-    begin = int.from_bytes(os.urandom(4), "big") % max(1, len(quiet))
-    yield from quiet[begin:]
-    yield from quiet[:begin]
+    below = [range(ports.start, min(ports.stop, first)) for ports in _PORTS]
+    spans = [*below, *(range(max(ports.start, last + 1), ports.stop) for ports in _PORTS)]
+    count = sum(map(len, spans))
+    begin = int.from_bytes(os.urandom(4), "big") % max(1, count)
+    for at in range(begin, begin + count):
+        yield _at(spans, at % count)
+
+
+def _at(spans: Sequence[range], place: int) -> int:
+    for span in spans:
+        if place < len(span):
+            return span[place]
+        place -= len(span)
+    raise IndexError(place)
 
 
 def _given_ports(count: int) -> tuple[int, ...]:
