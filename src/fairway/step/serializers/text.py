@@ -102,7 +102,8 @@ def _as_wanted(table: Table, wanted: str) -> Any:
     if wanted == "pandas.DataFrame":
         import pandas as pd
 
-        return pd.DataFrame(rows, columns=table.columns)
+        names: Any = table.columns  # pandas 2 says that it takes no list
+        return pd.DataFrame(rows, columns=names)
     if wanted == "pyarrow.Table":
         import pyarrow as pa
 
