@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import io
 import re
+from collections.abc import Generator
+from contextlib import closing, contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -16,6 +19,7 @@ from fairway.spec.event import AttemptObserved, AttemptPlanned, RunStarted
 from fairway.spec.ports import run_now
 from fairway.spec.summary import RunSummary
 from fairway.store import open_journal
+from fairway.store.live import LiveMark
 from tests.cli.conftest import FIRST_RUN, Shop, inline, make_graph
 
 IMAGE = "the image 'none:1' cannot be pulled: not found; name one that is there"
@@ -60,23 +64,25 @@ def test_where_nobody_watches_a_reason_is_a_line_once_and_on_this_machine_none(t
     assert len(re.findall(re.escape(f"… load  waits: {IMAGE}"), stream.getvalue())) == told
 
 
-def test_why_says_what_an_attempt_waits_for(shop: Shop):
+@contextmanager
+def running(shop: Shop, phase: str, reason: str) -> Generator[None]:
+    """A run that is driven meanwhile, whose only attempt waits."""
     journal = open_journal(shop.workspace.project.journal)
-    run_now(
-        journal.append(
-            FIRST_RUN, 0, [*BEGIN, AttemptObserved("a-1", "queued", QUOTA, 2.0)], "b", summary=RunSummary(FIRST_RUN, "churn", "running")
-        )
-    )
+    waiting = [*BEGIN, AttemptObserved("a-1", phase, reason, 2.0)]
+    run_now(journal.append(FIRST_RUN, 0, waiting, "b", summary=RunSummary(FIRST_RUN, "churn", "running")))
     run_now(journal.close())
-    assert f"waits: {QUOTA}" in shop.ask("why", FIRST_RUN, "load").stdout
-    assert f"waits: {QUOTA}" in shop.ask("show", FIRST_RUN, "load").stdout
-    (step,) = [step for step in shop.ask_json("show", FIRST_RUN)["steps"] if step["step"] == "load"]
-    assert step["waits"] == QUOTA
+    with closing(LiveMark(Path(shop.workspace.project.home) / "locks", FIRST_RUN)):
+        yield
+
+
+def test_why_says_what_an_attempt_waits_for(shop: Shop):
+    with running(shop, "queued", QUOTA):
+        assert f"waits: {QUOTA}" in shop.ask("why", FIRST_RUN, "load").stdout
+        assert f"waits: {QUOTA}" in shop.ask("show", FIRST_RUN, "load").stdout
+        (step,) = [step for step in shop.ask_json("show", FIRST_RUN)["steps"] if step["step"] == "load"]
+        assert step["waits"] == QUOTA
 
 
 def test_show_says_waits_once(shop: Shop):
-    journal = open_journal(shop.workspace.project.journal)
-    waiting = [*BEGIN, AttemptObserved("a-1", "starting", "waits until there is room", 2.0)]
-    run_now(journal.append(FIRST_RUN, 0, waiting, "b", summary=RunSummary(FIRST_RUN, "churn", "running")))
-    run_now(journal.close())
-    assert "    waits until there is room\n" in shop.ask("show", FIRST_RUN, "load").stdout
+    with running(shop, "starting", "waits until there is room"):
+        assert "    waits until there is room\n" in shop.ask("show", FIRST_RUN, "load").stdout

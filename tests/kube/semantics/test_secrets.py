@@ -11,7 +11,7 @@ from tests.semantics.test_secrets import SOURCE, VALUE, files_with
 # They are found on this machine there: in variables, in files, in a keyring.
 del test_from_the_environment, test_from_a_dotenv_file_at_the_projects_root, test_the_environment_beats_the_file  # noqa: F821
 del test_from_the_keyring, test_a_dotenv_file_does_not_travel_with_the_code  # noqa: F821
-del test_one_that_nobody_has_is_refused_before_anything_runs  # noqa: F821
+del test_one_that_nobody_has_is_refused_before_anything_runs, test_all_that_nobody_has_are_named_at_once  # noqa: F821
 
 
 @pytest.fixture(autouse=True)
