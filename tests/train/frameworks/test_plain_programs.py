@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from typing import Any
 
 import pytest
 
-from fairway.errors import TaskFailed
-from tests.semantics.rig import events
+from tests.semantics.rig import error_of, events
 from tests.train.gangs.conftest import GangRig
 
 PARAMETER_SERVER = '''"""A parameter server in the manner of ps-lite: one file, whose role is in DMLC_ROLE. Serves for ever, as those do."""
@@ -90,9 +90,14 @@ def main():
 
 
 def run(rig: GangRig, gang: str, program: str) -> Any:
+    return rig.result(prepare(rig, gang, program))
+
+
+def prepare(rig: GangRig, gang: str, program: str) -> str:
+    """The pipeline that runs the program in a gang."""
     os.mkfifo(rig.root / "scheduled")
     (rig.root / "program.py").write_text(program.replace("{scheduled!r}", repr(str(rig.root / "scheduled"))))
-    return rig.result(COMMAND.format(python=sys.executable, gang=gang))
+    return COMMAND.format(python=sys.executable, gang=gang)
 
 
 def fitted(rows: list[tuple[float, float]]) -> dict[str, float]:
@@ -131,10 +136,9 @@ def test_any_program_finds_the_hostfile(rig: GangRig) -> None:
 
 def test_a_service_that_fails_is_what_failed_first(rig: GangRig) -> None:
     beside = f'replicas=2, framework="mxnet", restarts=0, server=[{sys.executable!r}, "-c", "import sys; sys.exit(\'no such device\')"]'
-    with pytest.raises(TaskFailed, match=r"MXNet (scheduler|server) beside rank . of 2 failed first"):
-        run(rig, beside, PARAMETER_SERVER)
+    done = rig.run(prepare(rig, beside, PARAMETER_SERVER))
+    assert re.match(r"MXNet (scheduler|server) beside rank . of 2 failed first", error_of(done).message)
     rig.await_gone()
-    done = rig.last()
     attempt = events(done, "AttemptPlanned")[-1].attempt
     logs = "".join(rig.workspace.streams.read(f"{done.id}/{attempt}/log.{rank}").decode() for rank in (0, 1))
     assert "no such device" in logs
