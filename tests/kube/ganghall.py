@@ -10,9 +10,11 @@ from fairway.kube.gangs import INDEX
 from fairway.spec.attempt import AttemptSpec
 from fairway.spec.gang import Gang
 from fairway.spec.graph import StepDef
-from fairway.spec.outcome import ItemOutcome, Outcome
+from fairway.spec.outcome import ErrorInfo, ItemOutcome, Outcome
 from fairway.spec.resources import Resources
+from fairway.spec.target import TargetSettings
 from tests.kube.executorrig import Rig, spec_of
+from tests.kube.fakecluster import FakeCluster
 
 
 def gang_of(n: int = 1, replicas: int = 3, *, tries: int = 1, image: str = "", **more: Any) -> AttemptSpec:
@@ -55,6 +57,14 @@ class Hall:
         await self.rig.until(lambda: all(self.rig.executor.gangs.find_pod(name) for name in names))
         return names
 
+    async def admitted(self, spec: AttemptSpec) -> list[str]:
+        """Its queue starts its Job, and its pods meet."""
+        (await self.job(spec))["spec"]["suspend"] = False
+        names = await self.pods(spec, *range(spec.step.gang.replicas))
+        for name in names:
+            await self.meet(spec, name)
+        return names
+
     async def meet(self, spec: AttemptSpec, name: str, *, met: bool = False, wait_s: float = 0.0, still: bool = False) -> Any:
         """What a pod is told that is there."""
         index = int(name.removeprefix(f"{spec.id}-").partition("-")[0])
@@ -69,8 +79,23 @@ class Hall:
                 self.cluster.vanish(name)
 
     def end(self, spec: AttemptSpec, name: str, *, status: str = "succeeded") -> None:
+        self._end(spec, name, Outcome(spec.id, "ended", (ItemOutcome(status),)))
+
+    def fail(self, spec: AttemptSpec, name: str, message: str) -> None:
+        self._end(spec, name, Outcome(spec.id, "failed", error=ErrorInfo("ValueError", "FW-TASK-FAILED", message)))
+
+    def _end(self, spec: AttemptSpec, name: str, outcome: Outcome) -> None:
         index = int(name.removeprefix(f"{spec.id}-").partition("-")[0])
-        self.rig.executor.gangs.end(spec.id, index, name, Outcome(spec.id, "ended", (ItemOutcome(status),)), False)
+        self.rig.executor.gangs.end(spec.id, index, name, outcome, False)
+
+
+async def in_queue(*specs: AttemptSpec, cluster: FakeCluster | None = None) -> tuple[Hall, RunView]:
+    """A hall that has Kueue, and gangs that were submitted to its queue "team"."""
+    hall = Hall(cluster=cluster, target=TargetSettings(queue="team"))
+    hall.cluster.groups.add("kueue.x-k8s.io")
+    view = await hall.start()
+    await view.submit(specs)
+    return hall, view
 
 
 def unschedulable(cluster: Any, name: str) -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
+import pytest
+
 from fairway.errors import QuotaExceeded, UnschedulableError
-from fairway.spec.outcome import ErrorInfo, Outcome
 from fairway.spec.target import Limits, TargetSettings
 from tests.kube.executorrig import play
-from tests.kube.ganghall import Hall, gang_of, unschedulable
+from tests.kube.fakecluster import FakeCluster
+from tests.kube.ganghall import Hall, gang_of, in_queue, unschedulable
 
 
 def test_what_did_not_come_together_in_time_is_removed_and_made_again_later() -> None:
@@ -128,10 +131,8 @@ def test_a_gang_waits_for_the_nodes_that_can_hold_it_and_tries_where_others_woul
 
 def test_kueue_and_a_scheduler_that_knows_gangs_see_to_it_themselves() -> None:
     async def story() -> None:
-        hall = Hall(target=TargetSettings(queue="team"))
-        hall.cluster.groups.add("kueue.x-k8s.io")
-        view, one, two = await hall.start(), gang_of(1), gang_of(2, min_replicas=2)
-        await view.submit([one, two])
+        one, two = gang_of(1), gang_of(2, min_replicas=2)
+        hall, view = await in_queue(one, two)
         job = await hall.job(one)
         assert job["spec"]["suspend"] is True
         assert job["metadata"]["labels"]["kueue.x-k8s.io/queue-name"] == "team"
@@ -168,10 +169,8 @@ async def queued(hall: Hall, job: dict[str, Any], *conditions: tuple[str, bool, 
 
 def test_why_a_gang_waits_in_its_queue_is_told_in_kueues_own_words() -> None:
     async def story() -> None:
-        hall = Hall(target=TargetSettings(queue="team"))
-        hall.cluster.groups.add("kueue.x-k8s.io")
-        view, spec, other = await hall.start(), gang_of(1), gang_of(2)
-        await view.submit([spec, other])
+        spec, other = gang_of(1), gang_of(2)
+        hall, view = await in_queue(spec, other)
         job = await hall.job(spec)
         await queued(hall, await hall.job(other), ("QuotaReserved", False, "Pending", "of another"))
         await queued(hall, job, ("QuotaReserved", False, "Pending", LACKS))
@@ -194,18 +193,21 @@ def test_why_a_gang_waits_in_its_queue_is_told_in_kueues_own_words() -> None:
 
 def test_a_server_that_may_not_see_workloads_says_what_the_job_shows() -> None:
     async def story() -> None:
-        hall = Hall(target=TargetSettings(queue="team"))
-        hall.cluster.groups.add("kueue.x-k8s.io")
-        hall.cluster.forbidden.add("list Workload")
-        view, spec = await hall.start(), gang_of()
-        await view.submit([spec])
+        spec, cluster = gang_of(), FakeCluster()
+        cluster.forbidden.add("list Workload")
+        hall, view = await in_queue(spec, cluster=cluster)
         job = await hall.job(spec)
         await hall.rig.tended(lambda: hall.cluster.requests["get Job"] > 0)
         more = f"kubectl describe workloads -n {job['metadata']['namespace']}"
         await hall.rig.told(view, spec, "starting", f"waits until the queue 'team' has room for all 3 pods ({more})")
         hall.rig.now += 60.0
         await hall.rig.tended(lambda: hall.cluster.requests["get Job"] > 1)
-        assert hall.cluster.requests["list Workload"] == 1, "what is forbidden is asked for once"
+        assert hall.cluster.requests["list Workload"] == 1, "what is forbidden is not asked for each time"
+        cluster.forbidden.clear()
+        await queued(hall, job, ("QuotaReserved", False, "Pending", LACKS))
+        hall.rig.now += 300.0
+        await hall.rig.tended(lambda: hall.cluster.requests["list Workload"] > 1)
+        await hall.rig.told(view, spec, "starting", f"waits in the queue 'team': {LACKS}")
         await hall.rig.executor.close()
 
     play(story())
@@ -216,20 +218,13 @@ PREEMPTED = "Preempted to accommodate a workload (UID: 1b4f) due to prioritizati
 
 def test_a_gang_whose_queue_takes_its_room_back_has_not_failed() -> None:
     async def story() -> None:
-        hall = Hall(target=TargetSettings(queue="team"))
-        hall.cluster.groups.add("kueue.x-k8s.io")
-        view, spec = await hall.start(), gang_of()
-        await view.submit([spec])
-        job = await hall.job(spec)
-        job["spec"]["suspend"] = False
-        names = await hall.pods(spec, 0, 1, 2)
-        for name in names:
-            await hall.meet(spec, name)
+        spec = gang_of()
+        hall, view = await in_queue(spec)
+        job, names = await hall.job(spec), await hall.admitted(spec)
         await hall.rig.told(view, spec, "running")
         job["spec"]["suspend"] = True
         await queued(hall, job, ("Evicted", True, "Preempted", PREEMPTED), ("Preempted", True, "InClusterQueue", PREEMPTED))
-        broken = ErrorInfo("RuntimeError", "FW-TASK-FAILED", "a collective was torn")
-        hall.rig.executor.gangs.end(spec.id, 1, names[1], Outcome(spec.id, "failed", error=broken), False)
+        hall.fail(spec, names[1], "a collective was torn")
         for name in (names[0], names[2]):
             hall.cluster.vanish(name)
         outcome = await hall.rig.settled(view, spec)
@@ -245,19 +240,12 @@ def test_a_gang_whose_queue_takes_its_room_back_has_not_failed() -> None:
 
 def test_a_queued_gang_that_fails_of_its_own_says_why() -> None:
     async def story() -> None:
-        hall = Hall(target=TargetSettings(queue="team"))
-        hall.cluster.groups.add("kueue.x-k8s.io")
-        view, spec, stopped = await hall.start(), gang_of(1), gang_of(2)
-        await view.submit([spec, stopped])
-        for one in (spec, stopped):
-            (await hall.job(one))["spec"]["suspend"] = False
-            for name in await hall.pods(one, 0, 1, 2):
-                await hall.meet(one, name)
-        for name in list(hall.cluster.pods()):
-            if name.startswith(spec.id):
-                broken = ErrorInfo("ValueError", "FW-TASK-FAILED", "this rank is bad")
-                index = int(name.removeprefix(f"{spec.id}-").partition("-")[0])
-                hall.rig.executor.gangs.end(spec.id, index, name, Outcome(spec.id, "failed", error=broken), False)
+        spec, stopped = gang_of(1), gang_of(2)
+        hall, view = await in_queue(spec, stopped)
+        names = await hall.admitted(spec)
+        await hall.admitted(stopped)
+        for name in names:
+            hall.fail(spec, name, "this rank is bad")
         outcome = await hall.rig.settled(view, spec)
         assert outcome.error is not None and outcome.error.kind == "ValueError"
         hall.cluster.objects["Job", stopped.id]["spec"]["suspend"] = True
@@ -272,12 +260,47 @@ def test_a_queued_gang_that_fails_of_its_own_says_why() -> None:
     play(story())
 
 
+class Slow(FakeCluster):
+    """One in which who asks for a Job waits as long as `held`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.held, self.waiting = False, asyncio.Event()
+        self.answers = asyncio.Event()
+
+    async def find(self, kind: str, name: str, *, namespace: str = "") -> dict[str, Any] | None:
+        if kind == "Job" and self.held:
+            self.waiting.set()
+            await self.answers.wait()
+        return await super().find(kind, name, namespace=namespace)
+
+
+@pytest.mark.parametrize("evicted", [False, True])
+def test_a_gang_that_is_cancelled_while_its_queue_is_asked_why_it_failed_is_cancelled(evicted: bool) -> None:
+    async def story() -> None:
+        spec, cluster = gang_of(), Slow()
+        hall, view = await in_queue(spec, cluster=cluster)
+        names = await hall.admitted(spec)
+        await hall.rig.told(view, spec, "running")
+        cluster.held = True
+        (await hall.job(spec))["spec"]["suspend"] = evicted
+        for name in names:
+            hall.fail(spec, name, "this rank is bad")
+        await cluster.waiting.wait()
+        await view.cancel(spec.id, 1.0)
+        cluster.answers.set()
+        outcome = await hall.rig.settled(view, spec)
+        assert outcome.error is not None and outcome.error.kind == "cancelled", "what somebody wished is the outcome"
+        await hall.gone(spec)
+        await hall.rig.executor.close()
+
+    play(story())
+
+
 def test_a_gang_whose_room_is_taken_back_before_all_have_met_waits_in_its_queue_again() -> None:
     async def story() -> None:
-        hall = Hall(target=TargetSettings(queue="team"))
-        hall.cluster.groups.add("kueue.x-k8s.io")
-        view, spec = await hall.start(), gang_of()
-        await view.submit([spec])
+        spec = gang_of()
+        hall, view = await in_queue(spec)
         job = await hall.job(spec)
         job["spec"]["suspend"] = False
         names = await hall.pods(spec, 0, 1)
@@ -292,10 +315,7 @@ def test_a_gang_whose_room_is_taken_back_before_all_have_met_waits_in_its_queue_
         hall.rig.now += 500.0
         await hall.rig.executor.tend()
         assert hall.cluster.objects["Job", spec.id]["metadata"]["uid"] == job["metadata"]["uid"], "nobody is late for what has no room"
-        job["spec"]["suspend"] = False
-        names = await hall.pods(spec, 0, 1, 2)
-        for name in names:
-            await hall.meet(spec, name)
+        await hall.admitted(spec)
         await hall.rig.told(view, spec, "running")
         await hall.rig.executor.close()
 
@@ -306,10 +326,8 @@ def test_a_job_that_fails_as_its_queue_takes_its_room_back_is_made_again() -> No
     """Its pods, told to go, have ended badly: with a limit of no retries that is the end of the Job."""
 
     async def story() -> None:
-        hall = Hall(target=TargetSettings(queue="team"))
-        hall.cluster.groups.add("kueue.x-k8s.io")
-        view, spec = await hall.start(), gang_of()
-        await view.submit([spec])
+        spec = gang_of()
+        hall, view = await in_queue(spec)
         job = await hall.job(spec)
         job["spec"]["suspend"] = False
         await hall.pods(spec, 0)

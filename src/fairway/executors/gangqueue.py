@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from fairway.kube.queues import JOB_UID, QUEUE_NAME, explain_eviction, explain_queue, list_kueue
@@ -13,15 +13,16 @@ if TYPE_CHECKING:
     from fairway.kube.client import KubeClient
 
 Object = dict[str, Any]
+_HIDDEN_S = 300.0  # how long what may not be seen is not asked for
 _GOES_ON = "it goes on from its newest checkpoint when its queue has room again; this counts as no restart"
 
 
 class GangQueue:
     """Looks at the Workloads that Kueue makes for Jobs. Without the right to see them it says what the Jobs show."""
 
-    def __init__(self, client: KubeClient) -> None:
-        self._client = client
-        self._hidden = False
+    def __init__(self, client: KubeClient, clock: Callable[[], float]) -> None:
+        self._client, self._clock = client, clock
+        self._hidden_until = 0.0
 
     async def explain(self, job: Object, expected: int) -> str:
         """Why a suspended Job has no pods."""
@@ -42,10 +43,11 @@ class GangQueue:
 
     async def _find(self, job: Object) -> list[Object] | None:
         """The Workloads of a Job, of which there is one; None if they may not be seen."""
-        if self._hidden:
+        if self._clock() < self._hidden_until:
             return None
         found = await list_kueue(self._client, "Workload", labels=f"{JOB_UID}={job['metadata']['uid']}")
-        self._hidden = found is None
+        if found is None:
+            self._hidden_until = self._clock() + _HIDDEN_S
         return found
 
 

@@ -41,7 +41,7 @@ class GangRoom:
         self._whole, self._gangs = whole, gangs
         self._turns = asyncio.Lock()
         self._fences = Fences(whole.client)
-        self._queue = GangQueue(whole.client)
+        self._queue = GangQueue(whole.client, whole.clock)
 
     # Coming together
 
@@ -206,9 +206,13 @@ class GangRoom:
             await self.ask_queue(gang)
         finally:
             gang.asking = False
-        evicted = gang.evicted
-        if gang.tracked is not None and gang.phase in ("gathering", "running"):
-            self._gangs.conclude(gang, outcome if evicted is None else Outcome(gang.id, "failed", error=evicted, usage=outcome.usage))
+        if gang.tracked is None or gang.phase not in ("gathering", "running"):
+            return
+        if gang.meeting.is_given_up:  # it was cancelled meanwhile
+            outcome = gang.meeting.verdict(gang.id)
+        elif gang.evicted is not None:
+            outcome = Outcome(gang.id, "failed", error=gang.evicted, usage=outcome.usage)
+        self._gangs.conclude(gang, outcome)
 
     def _again(self, gang: Gathered, why: str) -> None:
         """Remove all of it; it is tried again when its turn comes."""
