@@ -15,10 +15,15 @@ import kubernetes_validate
 import pytest
 import yaml
 
+from fairway.engine import undeploy
 from fairway.engine.deploy import connect
-from fairway.kube.server_manifests import ServerPlan, render_server
-from fairway.spec.tokens import KeptToken, digest_token, parse_kept, user_of
+from fairway.engine.project import load_project
+from fairway.kube.server_manifests import ServerPlan, pod_labels, render_server
+from fairway.spec.record import replace
+from fairway.spec.tokens import KeptToken, digest_token, make_user_token, parse_kept, user_of
 from tests.kube.emulator import Emulator, Image
+from tests.kube.emulator.kinds import get_kind
+from tests.kube.emulator.rig import container, pod
 from tests.kube.uprig import Campus
 
 PIPELINE = """
@@ -33,6 +38,20 @@ def double(x: int) -> int:
 @fw.pipeline
 def small(x: int = 1):
     return double(double(x))
+"""
+
+
+# Says of runs how they are, as the server's API does.
+SERVER = """
+import json, os, sys, http.server
+class Server(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        run = self.path.split("/")[-2]
+        status = json.loads(sys.argv[1]).get(run)
+        body = json.dumps({"run": run, "status": status} if status else {}).encode()
+        self.send_response(200 if status else 404); self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body))); self.end_headers(); self.wfile.write(body)
+http.server.ThreadingHTTPServer((os.environ["POD_IP"], 8080), Server).serve_forever()
 """
 
 
@@ -71,19 +90,39 @@ def apply(campus: Campus, objects: list[dict[str, Any]]) -> None:
     asyncio.run(go())
 
 
-def add_run(campus: Campus, run: str) -> None:
+def add_run(campus: Campus, run: str, **meta: Any) -> None:
     """What a run that goes on has in the namespace."""
     labels = {"app.kubernetes.io/managed-by": "fairway", "app.kubernetes.io/part-of": "fairway", "fairway.dev/run": run}
     owner = {"kind": "ConfigMap", "apiVersion": "v1", "metadata": {"name": f"run-{run}", "namespace": campus.namespace, "labels": labels}}
     made = campus.cluster.create(owner)
-    container = {"name": "main", "image": "busybox:1.37", "command": ["sh", "-c", "sleep 600"]}
-    container["securityContext"] = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
-    safe = {"runAsNonRoot": True, "runAsUser": 1000, "seccompProfile": {"type": "RuntimeDefault"}}
-    reference = {"apiVersion": "v1", "kind": "ConfigMap", "name": made["metadata"]["name"], "uid": made["metadata"]["uid"]}
-    meta = {"name": f"{run}-1", "namespace": campus.namespace, "labels": labels, "ownerReferences": [reference]}
-    spec = {"containers": [container], "securityContext": safe, "terminationGracePeriodSeconds": 0, "nodeSelector": {"no": "where"}}
-    campus.cluster.create({"kind": "Pod", "apiVersion": "v1", "metadata": meta, "spec": spec})
+    body = pod(f"{run}-1", script="sleep 600", labels=labels, terminationGracePeriodSeconds=0, nodeSelector={"no": "where"})
+    body["metadata"] |= {"namespace": campus.namespace, "ownerReferences": [_reference(made)], **meta}
+    campus.cluster.create(body)
     campus.cluster.wait(lambda: (campus.find("Pod", f"{run}-1") or {}).get("status", {}).get("phase") == "Pending")
+
+
+def end_run(campus: Campus, run: str) -> None:
+    """Have its pod deleted."""
+    campus.cluster.call(lambda: campus.cluster.memory.delete(get_kind("Pod"), campus.namespace, f"{run}-1", grace_s=0))
+
+
+def serve(campus: Campus, monkeypatch: pytest.MonkeyPatch, **statuses: str) -> None:
+    """A server behind what `place` has made, which goes with its Service and knows of these runs how they are."""
+    monkeypatch.setenv("FAIRWAY_TOKEN", make_user_token("ada"))
+    monkeypatch.setattr(undeploy, "_PATIENCE_S", 60.0)
+    variable = {"name": "POD_IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}}
+    probe = {"tcpSocket": {"port": 8080}, "periodSeconds": 1, "failureThreshold": 1000}
+    words = ("python3", "-c", SERVER, json.dumps(statuses))
+    main = container("main", *words, image="python:3.11-slim", env=[variable], readinessProbe=probe)
+    body = pod("server", main, labels=pod_labels("fairway"), terminationGracePeriodSeconds=0)
+    body["metadata"] |= {"namespace": campus.namespace, "ownerReferences": [_reference(campus.find("Service", "fairway"))]}
+    campus.cluster.create(body)
+    campus.cluster.wait(lambda: any(one["ready"] for one in campus.find("Pod", "server").get("status", {}).get("containerStatuses", ())))
+
+
+def _reference(owner: dict[str, Any]) -> dict[str, Any]:
+    meta = owner["metadata"]
+    return {"apiVersion": owner["apiVersion"], "kind": owner["kind"], "name": meta["name"], "uid": meta["uid"]}
 
 
 def test_down_removes_what_up_made_and_keeps_the_volume(campus: Campus) -> None:
@@ -135,6 +174,67 @@ def test_runs_that_go_on_are_warned_about(campus: Campus) -> None:
     assert refused.err.startswith("warning: 1 run with 1 pod going on: r2\n")
     assert campus.ask("down", "--yes").status == 0
     assert campus.names("Pod") == ["r2-1"]
+
+
+def test_runs_that_have_ended_are_not_warned_about(campus: Campus, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their pods run until the agents have seen that their outcomes have come."""
+    place(campus)
+    serve(campus, monkeypatch, done="succeeded", goes="running")
+    for run in ("done", "goes", "strange"):
+        add_run(campus, run)
+    refused = campus.ask("down")
+    assert (refused.status, len(campus.versions())) == (2, 6)
+    assert refused.err.startswith("warning: 2 runs with 2 pods going on: goes, strange\n")
+    end_run(campus, "goes")
+    end_run(campus, "strange")
+    monkeypatch.setattr(undeploy, "ENDING_S", 0.0)
+    said = campus.ask("down")
+    assert said.status == 0, said.text
+    assert said.err.startswith("waiting for the last pods of runs that have ended\nremoved Service fairway")
+
+
+def test_down_lets_the_server_clear_up_after_runs_that_have_ended(campus: Campus, monkeypatch: pytest.MonkeyPatch) -> None:
+    place(campus)
+    serve(campus, monkeypatch, done="failed")
+    add_run(campus, "done")
+    monkeypatch.setattr(undeploy, "ENDING_S", 600.0)
+
+    async def go() -> None:
+        client, said = connect(campus.target), asyncio.Event()
+        project = replace(load_project(str(campus.folder)), target="campus")
+        there = await undeploy.find_presence(client, campus.target)
+        assert there.live == {"done": 1}
+        waiting = asyncio.create_task(undeploy.leave_out_ended(client, project, there, say=lambda text: said.set()))
+        await said.wait()
+        assert not waiting.done()
+        end_run(campus, "done")
+        assert (await waiting).live == {}
+        await client.close()
+
+    asyncio.run(go())
+
+
+@pytest.mark.parametrize("sidecar", [False, True])
+def test_pods_that_end_are_of_no_run_that_goes_on(campus: Campus, sidecar: bool) -> None:
+    place(campus)
+    add_run(campus, "ended")
+    add_run(campus, "leaving", finalizers=["example.com/held"])
+    end_run(campus, "leaving")
+    assert campus.find("Pod", "leaving-1")["metadata"]["deletionTimestamp"]
+    state: dict[str, Any] = {"running": {}} if sidecar else {"terminated": {"exitCode": 0}}
+    status = {
+        "phase": "Running",
+        "initContainerStatuses": [{"name": "ship", "state": state}],
+        "containerStatuses": [{"name": "main", "state": {"terminated": {"exitCode": 0}}}],
+    }
+    memory = campus.cluster.memory
+    where = (get_kind("Pod"), campus.namespace, "ended-1")
+    campus.cluster.call(lambda: memory.change(*where, lambda one: one.update(status=status), subresource="status"))
+    said = campus.ask("down")
+    if sidecar:  # it still ships what the program has written
+        assert (said.status, said.err.partition("\n")[0]) == (2, "warning: 1 run with 1 pod going on: ended")
+    else:
+        assert said.status == 0 and said.err.startswith("removed Service fairway")
 
 
 def test_down_removes_nothing_where_a_right_is_missing(campus: Campus) -> None:

@@ -13,9 +13,11 @@ from fairway.cli.style import spell_count
 from fairway.engine.project import load_project
 from fairway.engine.targets import get_cluster
 from fairway.errors import ConfigError
+from fairway.spec.record import replace
 from fairway.spec.target import user_secrets, volume_claim
 
 if TYPE_CHECKING:
+    from fairway.engine.project import Project
     from fairway.engine.undeploy import Presence
     from fairway.kube.client import KubeClient
     from fairway.spec.target import TargetSettings
@@ -47,12 +49,12 @@ def command(folder: str, on: str, volume: bool, yes: bool) -> int:
         from fairway.cli.localserver import down
 
         return down(project, yes=yes)
-    return asyncio.run(_down(get_cluster(project, on), volume, yes))
+    return asyncio.run(_down(project, get_cluster(project, on), volume, yes))
 
 
-async def _down(target: TargetSettings, volume: bool, yes: bool) -> int:
+async def _down(project: Project, target: TargetSettings, volume: bool, yes: bool) -> int:
     from fairway.engine.deploy import connect
-    from fairway.engine.undeploy import find_presence, undeploy
+    from fairway.engine.undeploy import find_presence, leave_out_ended, undeploy
 
     client = connect(target)
     try:
@@ -61,6 +63,8 @@ async def _down(target: TargetSettings, volume: bool, yes: bool) -> int:
             kept = f"; its volume {volume_claim(target.app)} is kept" if there.volume else ""
             _say(f"there is no server in the namespace {client.namespace}{kept}")
             return 0
+        if there.live:
+            there = await leave_out_ended(client, replace(project, target=target.name), there, say=_say)
         _warn(there, client, volume)
         if (there.live or volume) and not yes:
             _confirm(volume, client.namespace)
@@ -79,7 +83,7 @@ def _warn(there: Presence, client: KubeClient, volume: bool) -> None:
     if not there.live:
         return
     runs = spell_count(len(there.live), "run")
-    _say(f"warning: {runs} with {spell_count(there.pods, 'pod')} going on: {', '.join(there.live[:5])}")
+    _say(f"warning: {runs} with {spell_count(sum(there.live.values()), 'pod')} going on: {', '.join(list(there.live)[:5])}")
     if not volume:
         _say("  their tasks go on, but without a server nothing that they end with is recorded; they are done again after `fairway up`")
 
