@@ -38,6 +38,7 @@ def tell(x: dict) -> str:
 
 @fw.step
 def total(xs: list[str]) -> int:
+    fw.log({"first": float(xs[0].split()[1])})
     return len(xs)
 
 @fw.pipeline
@@ -102,7 +103,7 @@ def test_two_large_runs_are_compared_as_small_ones(client: TestClient, monkeypat
     runs = list_runs(client)
     pairs = [(runs[0], runs[1]), (runs[1], runs[2])]
     small = [ask(client, "/compare", run=list(pair)) for pair in pairs]
-    assert {one["section"] for one in small[1]["differences"]} >= {"code", "results"}
+    assert {one["section"] for one in small[1]["differences"]} >= {"code", "results", "metrics"}
     monkeypatch.setattr(explaining, "FEW_EVENTS", 0)
     assert [ask(client, "/compare", run=list(pair)) for pair in pairs] == small
 
