@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -133,8 +134,12 @@ def wait_until_still(pid: int) -> None:
 
 def _turns(pid: int) -> list[str]:
     """How often each thread of a process has been given the processor."""
-    files = sorted(Path(f"/proc/{pid}/task").glob("*/status"))
-    return [line for file in files for line in file.read_text().splitlines() if "ctxt_switches" in line]
+    found: list[str] = []
+    for thread in sorted(os.listdir(f"/proc/{pid}/task")):
+        with suppress(FileNotFoundError, ProcessLookupError):  # it has ended just now
+            lines = Path(f"/proc/{pid}/task/{thread}/status").read_text().splitlines()
+            found += [thread, *(line for line in lines if "ctxt_switches" in line)]
+    return found
 
 
 def test_a_command_that_was_killed_is_news_and_its_run_can_be_gone_on_with(project: Project) -> None:

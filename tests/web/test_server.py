@@ -25,6 +25,7 @@ from fairway.spec.record import to_plain
 from fairway.spec.target import TargetSettings
 from fairway.store.sqlite import SqliteJournal
 from fairway.web.options import python_of, read_options
+from tests.waiting import await_true
 from tests.web.process import ServerProcess
 
 RUN = "20261124-081503-x7kq3"
@@ -94,7 +95,7 @@ def test_a_run_goes_on_after_the_server_was_killed_and_what_succeeded_is_not_run
     server.api.send("POST", "/runs", started(RUN, first, after))
     pid = await_begun(path)
     server.kill()
-    psutil.wait_procs([psutil.Process(pid)] if psutil.pid_exists(pid) else [], timeout=60)
+    await_true(lambda: not psutil.pid_exists(pid), "what it started has not ended with it")
     server.start()
     assert RUN in server.api.get("/health")["problems"] or server.api.get(f"/runs/{RUN}")["driven"]
     await_begun(path)

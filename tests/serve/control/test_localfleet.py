@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import shutil
@@ -67,15 +68,27 @@ class Machine:
     async def kill(self, replica: Replica) -> None:
         os.kill(int(replica.where.removeprefix("process ")), signal.SIGKILL)
 
+    def kept(self, kind: str = "*") -> list[dict[str, Any]]:
+        """The records of its processes; "zygotes": of those that keep libraries warm."""
+        found: list[dict[str, Any]] = []
+        for path in (self.home / "serve").glob(f"{kind}/*.json"):
+            with contextlib.suppress(FileNotFoundError):  # its process has ended just now
+                found.append(json.loads(path.read_text()))
+        return found
+
+    def clear(self) -> None:
+        """End what a failed test has left running."""
+        for one in self.kept():
+            if is_running(one["pid"], one["process"]):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(one["pid"], signal.SIGKILL)
+
 
 @pytest.fixture
 def machine(tmp_path: Path) -> Iterator[Machine]:
     made = Machine(tmp_path / "home")
     yield made
-    for path in (tmp_path / "home" / "serve").glob("*/*.json"):  # what a failed test has left running
-        kept = json.loads(path.read_text())
-        if is_running(kept["pid"], kept["process"]):
-            os.kill(kept["pid"], signal.SIGKILL)
+    made.clear()
 
 
 class TestLocalFleet(FleetContract):
@@ -126,7 +139,7 @@ def test_libraries_are_kept_warm_only_where_nothing_need_run_and_outlive_the_ser
     async def main() -> None:
         fleet = await machine.open()
         await fleet.apply(awake, revision, 0)
-        assert list((machine.home / "serve").glob("zygotes/*.json")) == []
+        assert machine.kept("zygotes") == []
         await fleet.apply(sleepy, revision, 0)
         kept = await until_warm(machine)
         await fleet.close()
@@ -175,8 +188,7 @@ async def until_warm(machine: Machine, *, besides: int = 0) -> dict[str, Any]:
     found: list[dict[str, Any]] = []
 
     def look() -> bool:
-        kept = [json.loads(path.read_text()) for path in (machine.home / "serve").glob("zygotes/*.json")]
-        found[:] = [one for one in kept if one.get("folders") and one["pid"] != besides]
+        found[:] = [one for one in machine.kept("zygotes") if one.get("folders") and one["pid"] != besides]
         return bool(found)
 
     await waiting.until(look, "nothing is warm")

@@ -94,10 +94,7 @@ def warm(tmp_path: Path) -> Iterator[Warm]:
 def machine(tmp_path: Path) -> Iterator[Machine]:
     made = Machine(tmp_path / "home")
     yield made
-    for path in (tmp_path / "home" / "serve").glob("*/*.json"):
-        kept = json.loads(path.read_text())
-        if is_running(kept["pid"], kept["process"]):
-            os.kill(kept["pid"], signal.SIGKILL)
+    made.clear()
 
 
 def test_it_forks_while_it_learns(warm: Warm, tmp_path: Path) -> None:
@@ -171,8 +168,7 @@ def test_a_replica_that_is_wanted_while_it_learns_begins_with_what_it_has(machin
     async def main() -> None:
         fleet = await machine.open()
         await fleet.apply(endpoint, revision, 0)
-        zygotes = machine.home / "serve/zygotes"
-        await waiting.until(lambda: any(Path(json.loads(path.read_text())["uds"]).exists() for path in zygotes.glob("*.json")))
+        await waiting.until(lambda: any(Path(one["uds"]).exists() for one in machine.kept("zygotes")))
         await fleet.apply(endpoint, revision, 1)
         (one,) = await until(fleet, lambda replicas: any(one.where for one in replicas))
         assert one.warm and one.state == "starting"
@@ -199,7 +195,7 @@ def test_the_last_replica_stays_until_its_libraries_are_warm(machine: Machine) -
         fleet = await machine.open()
         await fleet.apply(endpoint, revision, 1)
         await until(fleet, lambda replicas: count(replicas, "ready") == 1)
-        await waiting.until(lambda: list((machine.home / "serve/zygotes").glob("*.json")))
+        await waiting.until(lambda: machine.kept("zygotes"))
         await fleet.apply(endpoint, revision, 0)
         assert count(tuple(await fleet.observe()), "ready") == 1
         gate.open()
