@@ -303,5 +303,6 @@ def test_a_very_long_run_is_shown_at_once_and_asks_for_the_rest(
         assert 'hx-trigger="live, load"' in first
         assert 'data-state="succeeded"' in first
         gate.set()
+        monkeypatch.setattr(run_page, "FIRST_WORD_S", 60.0)
         assert "30 of 30" in get(client, f"http://server/runs/{RUN}", part("run-head"))
         assert 'hx-trigger="live, load"' not in get(client, f"http://server/runs/{RUN}")

@@ -135,7 +135,7 @@ def test_what_one_request_answers_the_next_one_can_ask_about(url: str) -> None:
         """Requests that follow the document's links. They only ask: what one deletes the next would miss."""
 
         def get_call_kwargs(self, case: Any) -> dict[str, Any]:
-            return {"base_url": url, "headers": {"Fairway-Token": TOKEN}, "timeout": 10}
+            return {"base_url": url, "headers": {"Fairway-Token": TOKEN}, "timeout": 60}
 
         def validate_response(self, response: Any, case: Any, **more: Any) -> None:
             case.validate_response(response, headers={"Fairway-Token": TOKEN}, excluded_checks=[positive_data_acceptance])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import http.client
 import json
 import os
 import signal
@@ -18,7 +19,7 @@ import pytest
 from grpclib.client import Channel, UnaryUnaryMethod
 
 from fairway.serve.protocols import inference_messages as messages
-from tests.serve.replica.rig import Replica, at_once, replica, script
+from tests.serve.replica.rig import WAIT_S, Replica, at_once, replica, script
 from tests.waiting import Gate, await_true
 
 MOODY = '''
@@ -50,7 +51,7 @@ def run(raw_data):
 @pytest.fixture(scope="module")
 def moody(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Replica]:
     folder = script(tmp_path_factory.mktemp("served") / "moody", MOODY)
-    with replica(folder, "--limits", '{"deadline_s": 1.5}') as one:
+    with replica(folder) as one:
         yield one
 
 
@@ -78,11 +79,12 @@ def test_a_model_process_that_dies_costs_only_its_own_request(moody: Replica, wi
     assert status == 200 and after["pid"] != before, "another process has taken its place"
 
 
-def test_a_model_process_that_hangs_is_replaced_and_its_request_told_so(moody: Replica) -> None:
-    before = moody.score("pid")[1]
-    status, answer = moody.score("hang")
-    assert (status, answer["error"]["code"]) == (504, "FW-DEADLINE")
-    status, after = moody.score("pid")
+def test_a_model_process_that_hangs_is_replaced_and_its_request_told_so(tmp_path: Path) -> None:
+    with replica(script(tmp_path / "moody", MOODY), "--limits", '{"deadline_s": 1.5}') as one:
+        before = one.score("pid")[1]
+        status, answer = one.score("hang")
+        assert (status, answer["error"]["code"]) == (504, "FW-DEADLINE")
+        status, after = one.score("pid")
     assert status == 200 and after["pid"] != before["pid"]
     assert after["started"] == before["started"], "it is a fork of the same parent: nothing was loaded again"
 
@@ -166,13 +168,12 @@ def test_what_the_model_has_not_answered_when_the_time_for_the_end_is_over_is_an
 
 def test_a_stream_that_is_not_over_when_the_time_for_the_end_is_ends_with_a_word(tmp_path: Path) -> None:
     with replica(script(tmp_path / "endless", ENDLESS), "--drain", "0.3") as one:
-        answers = list[Any]()
-        asking = threading.Thread(target=lambda: answers.append(one.call("/predict", 1, accept="text/event-stream")))
-        asking.start()
-        await_true(lambda: one.in_flight == 1, "it is asked")
+        link = http.client.HTTPConnection("127.0.0.1", one.port, timeout=WAIT_S)
+        link.request("POST", "/predict", b"1", {"content-type": "application/json", "accept": "text/event-stream"})
+        answer = link.getresponse()
+        assert answer.status == 200
         one.process.send_signal(signal.SIGTERM)
-        asking.join()
-        assert answers[0][0] == 200 and "the server is ending" in answers[0][1]
+        assert b"the server is ending" in answer.read()
         assert one.process.wait(60) == 0
 
 

@@ -194,18 +194,32 @@ def test_the_process_of_each_rank_is_on_its_row(client: TestClient, gang: Projec
 
 def test_a_hanging_gang_has_no_speed_on_its_page(tmp_path: Path) -> None:
     project = Project(tmp_path)
-    lines = "[fw.progress(n, 9) or time.sleep(0.21) for n in range(3)]\n    raise ValueError('no')"
-    project.write(
-        "hangs.py",
-        f"import time\nimport fairway as fw\n\n\n@fw.step(gang=fw.gang(replicas=2), cpu=0.1)\ndef fit() -> int:\n    {lines}\n\n\n",
-    )
-    with (project.root / "hangs.py").open("a") as file:
-        file.write("@fw.pipeline\ndef hangs():\n    return fit()\n")
+    project.write("hangs.py", f"""
+        import time
+        from pathlib import Path
+
+        import fairway as fw
+
+        @fw.step(gang=fw.gang(replicas=2), cpu=0.1)
+        def fit() -> int:
+            for n in range(3):
+                fw.progress(n, 9)
+                time.sleep(0.21)
+            told = [Path({str(tmp_path)!r}, f"told-{{rank}}") for rank in range(2)]
+            told[fw.context().rank].touch()
+            while not all(one.exists() for one in told):  # else the first to fail takes the other along before it has told anything
+                time.sleep(0.01)
+            raise ValueError("no")
+
+        @fw.pipeline
+        def hangs():
+            return fit()
+    """)  # fmt: skip
     assert project.ask("run", "hangs.py").status == 3
     run = project.last()
     at = project.root / ".fairway" / "streams" / run.id / run.tasks["fit"].attempts[-1]
-    last = json.loads((at / "progress").read_text().splitlines()[-1])[0]
-    for rank in range(2):
+    for rank, name in enumerate(("progress", "progress.1")):
+        last = json.loads((at / name).read_text().splitlines()[-1])[0]
         (at / f"samples.{rank}").write_text(json.dumps([last + 40, 1, 0.0, {}]) + "\n")
     with Server(project.root / ".fairway").client() as client:
         page = words(get(client, project, tab="ranks"))
