@@ -16,6 +16,7 @@ import pytest
 import fairway as fw
 from fairway.data.sources.hivewire import HiveAddress, HiveSession
 from fairway.errors import ConfigError, NotFoundError
+from fairway.step.gangports import free_ports
 
 _STARTS_WITHIN_S = 400
 _COLUMNS = "i int, l bigint, d double, s string, dec decimal(10,2), at timestamp, day date, ok boolean"
@@ -36,8 +37,7 @@ def hive(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     assert spark is not None and spark.origin is not None, "pip install pyspark"
     assert shutil.which("java"), "the server needs Java: apt-get install openjdk-17-jre-headless"
     home, folder = Path(spark.origin).parent, tmp_path_factory.mktemp("hive")
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    (port,) = free_ports(1)
     command = [
         str(home / "bin" / "spark-submit"), "--master", "local[1]", "--driver-memory", "700m", "--conf", "spark.ui.enabled=false",
         "--conf", "spark.sql.shuffle.partitions=1", "--class", "org.apache.spark.sql.hive.thriftserver.HiveThriftServer2", "spark-internal",

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import socket
 import subprocess
 import sys
 from collections.abc import Callable, Generator
@@ -17,6 +16,7 @@ from click.testing import CliRunner
 
 from fairway.cli.app import app
 from fairway.spec.gang import Gang, World, places_of
+from fairway.step.gangports import free_ports
 from fairway.train.frameworks import get_framework
 from tests.frameworks.gang_bench import train
 
@@ -121,7 +121,7 @@ os.write(1, f"{world.allreduce(world.rank + 1)} {world.rank} {os.environ.get('WH
 
 def test_ranks_on_another_machine_are_started_by_its_agent(tmp_path: Path) -> None:
     """A name that is no machine's stands for the other one: what mpirun wants there reaches it through the agent, or not at all."""
-    port = _free_port()
+    (port,) = free_ports(1)
     run = _mpirun(tmp_path, port, key="k" * 16, program=[sys.executable, "-c", REDUCE])
     with _agent(port, "k" * 16):
         told = run()
@@ -130,7 +130,7 @@ def test_ranks_on_another_machine_are_started_by_its_agent(tmp_path: Path) -> No
 
 
 def test_an_agent_refuses_who_does_not_know_the_key(tmp_path: Path) -> None:
-    port = _free_port()
+    (port,) = free_ports(1)
     run = _mpirun(tmp_path, port, key="w" * 16, program=["true"])
     with _agent(port, "k" * 16) as agent:
         told = run()
@@ -158,8 +158,3 @@ def _agent(port: int, key: str) -> Generator[subprocess.Popen[str]]:
             yield process
         finally:
             process.terminate()
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as sock:
-        return sock.getsockname()[1]

@@ -106,10 +106,9 @@ def bucket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cutter]:
                 patch.setenv(name, value)
             store = obstore.store.from_url("s3://tests", client_options={"allow_http": True})
             obstore.put(store, "t.csv", _CSV)
-            fw.read({"n": range(ROWS), "t": [f"text {n * 7919 % 99_991}" for n in range(ROWS)]}).write(
-                tmp_path_factory.mktemp("p") / "t.parquet"
-            )
-            obstore.put(store, "t.parquet", next(tmp_path_factory.getbasetemp().glob("p*/t.parquet")).read_bytes())
+            path = tmp_path_factory.mktemp("p") / "t.parquet"
+            fw.read({"n": range(ROWS), "t": [f"text {n * 7919 % 99_991}" for n in range(ROWS)]}).write(path)
+            obstore.put(store, "t.parquet", path.read_bytes())
             yield way
 
 
