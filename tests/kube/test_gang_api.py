@@ -2,32 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
-import pytest
-
-from tests.kube.emulator import Node
 from tests.kube.emulator.kinds import JOB
 from tests.kube.gangrig import TRAINING, GangStory, result
-from tests.kube.semantics.projects import project
-from tests.kube.semantics.rig import Campus
 from tests.waiting import PATIENCE_S
-
-
-@pytest.fixture(scope="module")
-def campus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Campus]:
-    made = Campus(tmp_path_factory.mktemp("campus"), nodes=(Node("n1"), Node("n2"), Node("n3")))
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def story(tmp_path: Path, campus: Campus) -> Iterator[GangStory]:
-    with project(tmp_path, campus) as rig:
-        made = GangStory(rig)
-        yield made
-        made.close()
 
 
 def test_what_happens_while_the_api_server_is_away_is_known_when_it_is_back(story: GangStory) -> None:

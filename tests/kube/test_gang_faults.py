@@ -16,21 +16,6 @@ from tests.semantics.rig import error_of
 from tests.waiting import PATIENCE_S
 
 
-@pytest.fixture(scope="module")
-def campus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Campus]:
-    made = Campus(tmp_path_factory.mktemp("campus"), nodes=(Node("n1"), Node("n2"), Node("n3")))
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def story(tmp_path: Path, campus: Campus) -> Iterator[GangStory]:
-    with project(tmp_path, campus) as rig:
-        made = GangStory(rig)
-        yield made
-        made.close()
-
-
 def test_replicas_are_pods_that_meet_at_their_addresses_and_go_when_all_have_ended(story: GangStory) -> None:
     done = story.begin()
     story.begun(3)
