@@ -9,10 +9,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fairway.engine.lookup import refuse
-from fairway.engine.parity import LEVELS, Facts, Finding, Side, Used, Variable, check, check_machines, check_versions, in_order
+from fairway.engine.parity import (
+    LEVELS,
+    Facts,
+    Finding,
+    Side,
+    Used,
+    Variable,
+    check,
+    check_machines,
+    check_own_queue,
+    check_versions,
+    in_order,
+)
 from fairway.errors import UnsupportedError
 from fairway.kube.inventory import take_inventory
 from fairway.spec.environment import Environment
+from fairway.spec.gang import Gang
 from fairway.spec.graph import Expr, Graph, Node, StepDef
 from fairway.spec.placement import Placement
 from fairway.spec.record import replace
@@ -264,6 +277,37 @@ def test_a_queue_that_admits_nothing_now_is_told_and_not_refused() -> None:
     facts = replace(SAME, kueue=True, queues={"team": "Can't submit new workloads to clusterQueue"})
     queued = graph(step(placement=Placement(queue="team")))
     assert found(queued, facts) == [("warning", "the queue 'team' admits nothing now: Can't submit new workloads to clusterQueue")]
+
+
+def test_the_targets_own_queue_is_told_of_whatever_runs_there() -> None:
+    facts = replace(SAME, target=replace(CAMPUS, queue="taem"), kueue=True, queues={"team": "", "night": "Stopped"})
+    (one,) = check_own_queue(facts)
+    assert (one.level, one.hint) == ("problem", "did you mean 'team'? there are team, night; change queue below [targets.campus]")
+    assert one.what == "there is no queue 'taem' of Kueue at the target 'campus': what names no other would wait for ever"
+    (closed,) = check_own_queue(replace(facts, target=replace(CAMPUS, queue="night")))
+    assert (closed.level, closed.what) == ("warning", "the queue 'night' admits nothing now: Stopped")
+    for well in ({"target": replace(CAMPUS, queue="team")}, {"target": CAMPUS}, {"queues": None}, {"kueue": None}, {"kueue": False}):
+        assert list(check_own_queue(replace(facts, **well))) == []
+
+
+def test_a_gang_that_its_queue_can_never_hold_is_told_and_not_refused() -> None:
+    """Somebody may raise the quota while it waits."""
+    facts = replace(SAME, kueue=True, queues={"team": ""}, bounds={"team": {"cpu": 8.0, "memory": 8.0 * 2**30}})
+
+    def said(replicas: int, fewest: int = 0, *, queue: str = "team", patch: dict[str, Any] | None = None, **asked: Any) -> list[Any]:
+        gang, placement = Gang(replicas, min_replicas=fewest), Placement(queue=queue, patch=patch or {})
+        return found(graph(step(gang=gang, resources=Resources(**asked), placement=placement)), facts)
+
+    assert said(2, cpu=4) == []
+    words = "step 'train' needs 12 cpu for 3 replicas, and the queue 'team' never gives more than 8 cpu"
+    assert said(3, cpu=4) == [("warning", words)]
+    assert said(3, 2, cpu=4) == [], "it begins with two"
+    assert said(0, cpu=9) == [("warning", "step 'train' needs 9 cpu, and the queue 'team' never gives more than 8 cpu")]
+    ((_, memory),) = said(3, cpu=1, memory_bytes=3 << 30)
+    assert memory.endswith("needs 9 GiB of memory for 3 replicas, and the queue 'team' never gives more than 8 GiB of memory")
+    assert said(3, cpu=1, accelerators={"nvidia.com/gpu": 8}) == [], "what has no quota there may be none of Kueue's business"
+    assert said(3, cpu=4, patch={"spec": {"containers": []}}) == []
+    assert said(3, cpu=4, queue="") == []
 
 
 def test_a_submission_is_refused_with_the_first_problem_and_the_number_of_others() -> None:

@@ -4,38 +4,36 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import Future
-from pathlib import Path
 
 import pytest
 
 import fairway as fw
 from fairway.engine.client import Run
 from fairway.errors import UnsupportedError
-from tests.kube.emulator import Node
+from tests.kube.emulator.kinds import CLUSTER_QUEUE, LOCAL_QUEUE
 from tests.kube.gangrig import TRAINING, GangStory, result
-from tests.kube.semantics.projects import project
 from tests.kube.semantics.rig import Campus
 from tests.waiting import await_true
 
+KUEUE = {"apiVersion": "kueue.x-k8s.io/v1beta1"}
 QUEUED = TRAINING.replace("cpu={cpu}", 'cpu={cpu}, queue="team"')
 
 
+GROUPS = ("kueue.x-k8s.io",)
+
+
 @pytest.fixture(scope="module")
-def campus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Campus]:
-    nodes = (Node("n1"), Node("n2"), Node("n3"))
-    made = Campus(tmp_path_factory.mktemp("campus"), nodes=nodes, groups=("kueue.x-k8s.io",))
-    made.cluster.create({"apiVersion": "kueue.x-k8s.io/v1beta1", "kind": "LocalQueue", "metadata": {"name": "team"}, "spec": {}})
-    yield made
-    made.close()
+def campus(campus: Campus) -> Campus:
+    """It has one queue."""
+    campus.cluster.create({**KUEUE, "kind": "LocalQueue", "metadata": {"name": "team"}, "spec": {}})
+    return campus
 
 
 @pytest.fixture
-def story(tmp_path: Path, campus: Campus) -> Iterator[GangStory]:
-    with project(tmp_path, campus) as rig:
-        made = GangStory(rig)
-        yield made
-        made.close()
-        allow(made, 1_000_000)
+def story(story: GangStory) -> Iterator[GangStory]:
+    """Its queue has room again for the next."""
+    yield story
+    allow(story, 1_000_000)
 
 
 def allow(story: GangStory, pods: int) -> None:
@@ -115,3 +113,36 @@ def test_a_queue_that_is_not_there_is_refused_before_anything_runs(story: GangSt
         fw.run(pipeline, {}, check=False)
     assert caught.value.hint == "did you mean 'team'? there is team; change the step's queue="
     assert story.cluster.list("Job") == []
+
+
+@pytest.fixture
+def small(story: GangStory) -> Iterator[GangStory]:
+    """There is a second queue, whose cluster queue gives two cores, and one that somebody has stopped."""
+    flavor = {"name": "default", "resources": [{"name": "cpu", "nominalQuota": "2"}]}
+    quotas = [{"coveredResources": ["cpu"], "flavors": [flavor]}]
+    cluster, spec = story.cluster, {"namespaceSelector": {}, "resourceGroups": quotas}
+    cluster.create({**KUEUE, "kind": "ClusterQueue", "metadata": {"name": "two-cores"}, "spec": spec})
+    for name, more in (("small", {}), ("night", {"stopPolicy": "Hold"})):
+        cluster.create({**KUEUE, "kind": "LocalQueue", "metadata": {"name": name}, "spec": {"clusterQueue": "two-cores", **more}})
+    yield story
+    cluster.authority.denied.clear()
+    cluster.call(lambda: [cluster.memory.delete(LOCAL_QUEUE, cluster.namespace, name) for name in ("small", "night")])
+    cluster.call(lambda: cluster.memory.delete(CLUSTER_QUEUE, "", "two-cores"))
+
+
+def test_doctor_says_that_a_queue_can_never_hold_a_gang(small: GangStory) -> None:
+    file = small.rig.write(small.fill(QUEUED.replace('"team"', '"small"'), gang="replicas=3, min_replicas=2", cpu=1.5))
+    words = "step 'fit' needs 3 cpu for 2 replicas, and the queue 'small' never gives more than 2 cpu"
+    said = small.rig.fairway("doctor", file, "--on", "campus")
+    assert (said.returncode, f"! {words}" in said.stdout) == (0, True), said.stdout + said.stderr
+    small.cluster.faults.deny("list", "clusterqueues")
+    said = small.rig.fairway("doctor", file, "--on", "campus")
+    assert (said.returncode, words in said.stdout) == (0, False), "who may not see quotas is told nothing of them"
+    assert "queues of Kueue: night (admits nothing now), small, team" in said.stdout
+
+
+def test_doctor_looks_at_the_targets_own_queue_without_a_pipeline(story: GangStory) -> None:
+    story.rig.campus.write(story.rig.root, 'queue = "taem"')
+    said = story.rig.fairway("doctor", "--on", "campus")
+    words = "there is no queue 'taem' of Kueue at the target 'campus': what names no other would wait for ever"
+    assert (said.returncode, words in said.stdout) == (2, True), said.stdout + said.stderr

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from fairway.errors import FairwayError, ForbiddenError, InfraError, NotFoundError
-from fairway.kube.queues import explain_eviction, explain_queue, explain_workload, list_kueue, read_queues
+from fairway.kube.queues import explain_eviction, explain_queue, explain_workload, list_kueue, read_bounds, read_queues
 
 LACKS = "couldn't assign flavors to pod set main: insufficient unused quota for cpu in flavor default-flavor, 1 more needed"
 PREEMPTED = "Preempted to accommodate a workload (UID: 1b4f, JobUID: 9c) due to prioritization in the ClusterQueue"
@@ -73,18 +73,75 @@ def test_a_gang_says_its_queue_and_as_much_as_may_be_seen() -> None:
     assert explain_queue(job(""), 3, [waits]) == "waits: its Job was suspended by somebody"
 
 
-def test_queues_by_name_say_why_they_admit_nothing() -> None:
-    def queue(name: str, *conditions: dict[str, Any], **spec: Any) -> dict[str, Any]:
-        return {"metadata": {"name": name}, "spec": spec, "status": {"conditions": list(conditions)}}
+def queue(name: str, *conditions: dict[str, Any], **spec: Any) -> dict[str, Any]:
+    """A LocalQueue or a ClusterQueue."""
+    return {"metadata": {"name": name}, "spec": spec, "status": {"conditions": list(conditions)}}
 
-    stopped = condition("Active", False, "ClusterQueueIsInactive", "Can't submit new workloads to clusterQueue")
-    found = read_queues([queue("a", condition("Active", True)), queue("b", stopped), queue("c", stopPolicy="Hold"), queue("d")])
+
+def quota(resource: str, nominal: str | int, **more: Any) -> dict[str, Any]:
+    return {"name": resource, "nominalQuota": nominal, **more}
+
+
+def group(*flavors: list[dict[str, Any]]) -> dict[str, Any]:
+    return {"flavors": [{"name": f"flavor-{place}", "resources": quotas} for place, quotas in enumerate(flavors)]}
+
+
+IDLE = condition("Active", False, "ClusterQueueIsInactive", "Can't submit new workloads to clusterQueue")
+
+
+def test_queues_by_name_say_why_they_admit_nothing() -> None:
+    found = read_queues(
+        [
+            queue("a", condition("Active", True)),
+            queue("b", IDLE),
+            queue("c", stopPolicy="Hold"),
+            queue("d"),
+            queue("e", condition("Active", False, "Stopped")),
+        ]
+    )
     assert found == {
         "a": "",
-        "b": "Can't submit new workloads to clusterQueue",
+        "b": "Can't submit new workloads to clusterQueue (ClusterQueueIsInactive)",
         "c": "somebody has stopped it (stopPolicy: Hold)",
         "d": "",
+        "e": "Stopped",
     }
+
+
+def test_a_queue_is_as_good_as_its_cluster_queue_where_that_may_be_seen() -> None:
+    lacks = "Can't admit new workloads: references missing ResourceFlavor(s): [h100]."
+    above = [
+        queue("all", condition("Active", True), namespaceSelector={}),
+        queue("held", IDLE, namespaceSelector={}, stopPolicy="HoldAndDrain"),
+        queue("bare", condition("Active", False, "FlavorNotFound", lacks), namespaceSelector={}),
+        queue("closed", condition("Active", True)),
+    ]
+    below = [queue(f"to-{name}", IDLE, clusterQueue=name) for name in ("held", "bare", "gone")]
+    below += [queue("to-all", clusterQueue="all"), queue("to-closed", clusterQueue="closed"), queue("to-nothing")]
+    assert read_queues(below, above) == {
+        "to-held": "its ClusterQueue 'held': somebody has stopped it (stopPolicy: HoldAndDrain)",
+        "to-bare": f"its ClusterQueue 'bare': {lacks} (FlavorNotFound)",
+        "to-gone": "there is no ClusterQueue 'gone'",
+        "to-all": "",
+        "to-closed": "its ClusterQueue 'closed': it has no namespaceSelector, and admits nothing of any namespace",
+        "to-nothing": "",
+    }
+    assert read_queues([queue("to-closed", clusterQueue="closed")], None) == {"to-closed": ""}, "who may not see it is not told anything"
+
+
+@pytest.mark.parametrize(
+    ("spec", "bounds"),
+    [
+        ({}, {}),
+        ({"resourceGroups": [group([quota("cpu", "8"), quota("memory", "36Gi")])]}, {"cpu": 8.0, "memory": 36.0 * 2**30}),
+        ({"resourceGroups": [group([quota("cpu", 4)], [quota("cpu", 6)]), group([quota("gpu", 0)])]}, {"cpu": 6.0, "gpu": 0.0}),
+        ({"cohort": "all", "resourceGroups": [group([quota("cpu", 8), quota("gpu", 2, borrowingLimit="3")])]}, {"gpu": 5.0}),
+        ({"cohortName": "all", "resourceGroups": [group([quota("cpu", 8, borrowingLimit="0")], [quota("cpu", 2)])]}, {}),
+    ],
+)
+def test_a_queue_gives_at_most_the_quota_of_one_flavor_and_what_it_may_borrow(spec: dict[str, Any], bounds: dict[str, float]) -> None:
+    below = [queue("team", clusterQueue="all"), queue("other", clusterQueue="hidden")]
+    assert read_bounds(below, [queue("all", **spec)]) == {"team": bounds}
 
 
 class Served:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from fairway.engine.lookup import gather
-from fairway.engine.parity import Facts, Finding, Used, check, check_machines, check_versions, in_order
+from fairway.engine.parity import Facts, Finding, Used, check, check_machines, check_own_queue, check_versions, in_order
 from fairway.engine.project import Project
 from fairway.engine.surroundings import find_variables
 from fairway.engine.targets import get_target
@@ -69,7 +69,7 @@ def _examine_server(project: Project, target: TargetSettings, file: str) -> Iter
         told = connection.api.get("/target")
         took = 1000 * (time.perf_counter() - started)
         yield Finding("ok", f"the server is Fairway {told['version']}, it answers in {took:.0f} ms; you are {told['user']!r} there")
-        facts = gather(connection, patience_s=_PATIENCE_S)
+        facts = gather(connection, bounds=True, patience_s=_PATIENCE_S)
         try:
             connection.artifacts.stat("sha256/" + "0" * 64)
         except FairwayError as error:
@@ -80,6 +80,7 @@ def _examine_server(project: Project, target: TargetSettings, file: str) -> Iter
         else:
             yield from check_versions(facts)
             yield from check_machines(facts)
+            yield from check_own_queue(facts)
             yield Finding("note", "no pipeline was compared", f"fairway doctor FILE --on {target.name}")
         for sentence in facts.unseen:
             yield Finding("note", sentence)
@@ -97,7 +98,8 @@ def _describe(facts: Facts) -> Iterator[Finding]:
     if facts.secrets is not None:
         yield Finding("ok", f"secrets: {', '.join(facts.secrets) or 'none'}")
     if facts.queues:
-        yield Finding("ok", f"queues of Kueue: {', '.join(facts.queues)}")
+        shown = (f"{name}{' (admits nothing now)' if why else ''}" for name, why in facts.queues.items())
+        yield Finding("ok", f"queues of Kueue: {', '.join(shown)}")
     if facts.inventory is not None and facts.inventory.nodes:
         most = {name: max(node.total.get(name, 0.0) for node in facts.inventory.nodes) for name in ("cpu", "memory")}
         count = len(facts.inventory.nodes)

@@ -58,8 +58,9 @@ class Variable(Record):
 class Facts(Record):
     """All that is known of both sides. `secrets`: names of those at the target, None if unknown. `inventory`: nodes and quotas, as far as
     they may be seen. `growing`: an autoscaler adds nodes. `kueue`: None if it is not known whether it is there. `queues`: its local queues
-    and why each admits nothing now ("" if it does), None if they may not be seen. `variables`: those that are set here. `store`: what is
-    wrong with the target's store, "" if nothing. `unseen`: what could not be looked at, in sentences."""
+    and why each admits nothing now ("" if it does), None if they may not be seen. `bounds`: how much of a resource each can ever give, as
+    far as that is known. `variables`: those that are set here. `store`: what is wrong with the target's store, "" if nothing. `unseen`:
+    what could not be looked at, in sentences."""
 
     here: Side
     there: Side
@@ -69,6 +70,7 @@ class Facts(Record):
     growing: bool = False
     kueue: bool | None = None
     queues: Mapping[str, str] | None = None
+    bounds: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     variables: frozenset[str] = frozenset()
     store: str = ""
     unseen: tuple[str, ...] = ()
@@ -277,14 +279,41 @@ def _check_queue(graph: Graph, facts: Facts, used: Used) -> Iterator[Finding]:
             hint = "the target's own limits hold tasks back instead"
             yield Finding("note", f"the queue {queue!r} has no meaning: Kueue is not in this cluster", hint, where)
             return
-        if facts.queues is None:
+        yield from _check_state(queue, facts, _steps(steps), where)
+        for step in steps:
+            yield from _check_bounds(step, queue, facts.bounds.get(queue, {}))
+
+
+def check_own_queue(facts: Facts) -> Iterator[Finding]:
+    """The target's own queue, whatever runs there."""
+    if facts.kueue and facts.target.queue:
+        yield from _check_state(facts.target.queue, facts, "what names no other", "")
+
+
+def _check_state(queue: str, facts: Facts, who: str, where: str) -> Iterator[Finding]:
+    """Is it there, and does it admit anything? `where`: of the step that names it, "" if it is the target's own."""
+    if facts.queues is None:
+        return
+    target = facts.target
+    if queue not in facts.queues:
+        what = f"there is no queue {queue!r} of Kueue at the target {target.name!r}: {who} would wait for ever"
+        yield Finding("problem", what, _name_queues(queue, facts.queues, target, own=bool(where)), where)
+    elif facts.queues[queue]:
+        hint = "it starts when that has changed: ask who runs the cluster"
+        yield Finding("warning", f"the queue {queue!r} admits nothing now: {facts.queues[queue]}", hint, where)
+
+
+def _check_bounds(step: StepDef, queue: str, bounds: Mapping[str, float]) -> Iterator[Finding]:
+    """What no quota of the queue could hold waits until that is raised. A patch may ask for less."""
+    from fairway.kube.fitting import amounts_of
+
+    pods = step.gang.fewest or 1
+    for name, amount in ({} if step.placement.patch else amounts_of(step.resources)).items():
+        if name in bounds and pods * amount > bounds[name] * (1 + 1e-9):
+            needs = f"needs {_spell(name, pods * amount)}{f' for {pods} replicas' if step.gang.replicas else ''}"
+            what = f"{_steps([step])} {needs}, and the queue {queue!r} never gives more than {_spell(name, bounds[name])}"
+            yield Finding("warning", what, "ask for less, or have the quota of its ClusterQueue raised: until then it waits", step.where)
             return
-        if queue not in facts.queues:
-            what = f"there is no queue {queue!r} of Kueue at the target {target.name!r}: {_steps(steps)} would wait for ever"
-            yield Finding("problem", what, _name_queues(queue, facts.queues, target, own=bool(where)), where)
-        elif facts.queues[queue]:
-            hint = "it starts when that has changed: ask who runs the cluster"
-            yield Finding("warning", f"the queue {queue!r} admits nothing now: {facts.queues[queue]}", hint, where)
 
 
 def _name_queues(queue: str, known: Mapping[str, str], target: TargetSettings, *, own: bool) -> str:
@@ -319,6 +348,13 @@ def spell_resources(asked: Resources) -> str:
     return ", ".join(parts)
 
 
+def _spell(name: str, amount: float) -> str:
+    """An amount of a resource by its name in Kubernetes."""
+    if name in ("memory", "ephemeral-storage"):
+        return f"{_size(amount)} of {'memory' if name == 'memory' else 'disk'}"
+    return f"{amount:g} {name}"
+
+
 def _own_python(step: StepDef) -> bool:
     environment = step.environment
     return bool(environment.python or environment.lock or environment.image)
@@ -345,5 +381,5 @@ def _numbers(text: str) -> tuple[int, ...]:
     return tuple(int(number) for number in re.findall(r"\d+", text)[:3])
 
 
-def _size(size_bytes: int) -> str:
+def _size(size_bytes: float) -> str:
     return f"{size_bytes / 2**30:.3g} GiB" if size_bytes >= 2**30 else f"{size_bytes / 2**20:.3g} MiB"

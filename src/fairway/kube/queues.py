@@ -1,12 +1,14 @@
-"""What Kueue says: which queues a namespace has, and why what waits in one waits. Its own words are shown, for they name the resource, the
-amount and the rule; nobody can say it better from outside."""
+"""What Kueue says: which queues a namespace has, how much they give, and why what waits in one waits. In its own words, for they name the
+resource, the amount and the rule; nobody can say it better from outside."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 from fairway.errors import ForbiddenError, NotFoundError
+from fairway.kube.quantity import parse_quantity
 
 if TYPE_CHECKING:
     from fairway.kube.client import KubeClient
@@ -19,7 +21,7 @@ _VERSIONS = ("v1beta1", "v1beta2", "v1")  # what is read here is spelled alike i
 
 
 async def list_kueue(client: KubeClient, kind: str, *, labels: str = "") -> list[dict[str, Any]] | None:
-    """Objects of Kueue in the client's namespace; None where it is not installed, or the caller may not see them."""
+    """Objects of Kueue, in the client's namespace where they have one; None where it is not installed, or the caller may not see them."""
     for version in _VERSIONS:
         try:
             return await client.list(kind, labels=labels, version=version)
@@ -30,17 +32,64 @@ async def list_kueue(client: KubeClient, kind: str, *, labels: str = "") -> list
     return None
 
 
-def read_queues(queues: Sequence[Object]) -> dict[str, str]:
-    """Local queues by name: why they admit nothing now, "" if they do."""
-    return {queue["metadata"]["name"]: _trouble(queue) for queue in queues}
+def read_queues(queues: Sequence[Object], cluster_queues: Sequence[Object] | None = None) -> dict[str, str]:
+    """Local queues by name: why they admit nothing now, "" if they do. `cluster_queues`: all there are, None if they may not be seen."""
+    known = None if cluster_queues is None else _by_name(cluster_queues)
+    return {name: _stopped(queue) or _trouble_above(queue, known) or _inactive(queue) for name, queue in _by_name(queues).items()}
 
 
-def _trouble(queue: Object) -> str:
-    stopped = (queue.get("spec") or {}).get("stopPolicy", "None")
-    if stopped != "None":
-        return f"somebody has stopped it (stopPolicy: {stopped})"
+def _trouble_above(queue: Object, known: Mapping[str, Object] | None) -> str:
+    """What is wrong with its cluster queue, "" if nothing is known to be."""
+    name = _parent(queue)
+    if known is None or not name:
+        return ""
+    if name not in known:
+        return f"there is no ClusterQueue {name!r}"
+    why = _stopped(known[name]) or _inactive(known[name])
+    if not why and (known[name].get("spec") or {}).get("namespaceSelector") is None:
+        why = "it has no namespaceSelector, and admits nothing of any namespace"
+    return f"its ClusterQueue {name!r}: {why}" if why else ""
+
+
+def _stopped(queue: Object) -> str:
+    policy = (queue.get("spec") or {}).get("stopPolicy", "None")
+    return "" if policy == "None" else f"somebody has stopped it (stopPolicy: {policy})"
+
+
+def _inactive(queue: Object) -> str:
     active = _conditions(queue).get("Active") or {}
-    return _words(active) if active.get("status") == "False" else ""
+    if active.get("status") != "False":
+        return ""
+    said, reason = _words(active), active.get("reason", "")
+    return said if reason in said else f"{said} ({reason})"
+
+
+def read_bounds(queues: Sequence[Object], cluster_queues: Sequence[Object]) -> dict[str, dict[str, float]]:
+    """Local queues by name: how much of each resource what waits there can be given at most, if nothing else runs. What has no certain
+    bound is left out."""
+    known = _by_name(cluster_queues)
+    return {name: _bounds(known[_parent(queue)]) for name, queue in _by_name(queues).items() if _parent(queue) in known}
+
+
+def _bounds(cluster_queue: Object) -> dict[str, float]:
+    """By resource, that of the flavor which has most: all pods of a Job get the same one."""
+    spec = cluster_queue.get("spec") or {}
+    borrows = bool(spec.get("cohort") or spec.get("cohortName"))  # so it is spelled before and from v1beta2 on
+    most: dict[str, float] = {}
+    for flavor in (one for group in spec.get("resourceGroups") or () for one in group.get("flavors") or ()):
+        for quota in flavor.get("resources") or ():
+            limit = quota.get("borrowingLimit") if borrows else 0
+            bound = inf if limit is None else parse_quantity(quota.get("nominalQuota", 0)) + parse_quantity(limit)
+            most[quota["name"]] = max(most.get(quota["name"], 0.0), bound)
+    return {name: bound for name, bound in most.items() if bound < inf}
+
+
+def _parent(queue: Object) -> str:
+    return (queue.get("spec") or {}).get("clusterQueue", "")
+
+
+def _by_name(objects: Sequence[Object]) -> dict[str, Object]:
+    return {one["metadata"]["name"]: one for one in objects}
 
 
 def explain_queue(job: Object, expected: int, workloads: Sequence[Object] | None = None) -> str:

@@ -53,6 +53,7 @@ AUTOSCALER = Kind("HorizontalPodAutoscaler", "horizontalpodautoscalers", "autosc
 INGRESS = Kind("Ingress", "ingresses", "networking.k8s.io", status=True)
 NETWORK_POLICY = Kind("NetworkPolicy", "networkpolicies", "networking.k8s.io")
 LOCAL_QUEUE = Kind("LocalQueue", "localqueues", "kueue.x-k8s.io", "v1beta1", status=True)
+CLUSTER_QUEUE = Kind("ClusterQueue", "clusterqueues", "kueue.x-k8s.io", "v1beta1", namespaced=False, status=True)
 WORKLOAD = Kind("Workload", "workloads", "kueue.x-k8s.io", "v1beta1", status=True)
 CUSTOM = (
     Kind("PodMetrics", "pods", "metrics.k8s.io", "v1beta1"),
@@ -60,6 +61,7 @@ CUSTOM = (
     Kind("Service", "services", "serving.knative.dev", status=True),
     Kind("InferenceService", "inferenceservices", "serving.kserve.io", "v1beta1", status=True),
     LOCAL_QUEUE,
+    CLUSTER_QUEUE,
     WORKLOAD,
 )
 
