@@ -6,6 +6,8 @@ import io
 import re
 from typing import Any
 
+import pytest
+
 from fairway.cli.board import Board, strip_indices
 from fairway.cli.display import PlainDisplay
 from fairway.cli.lines import board_of, spell_facts
@@ -80,10 +82,23 @@ def test_why_a_step_skipped_itself_is_said_in_its_words() -> None:
     assert spell_facts(board_of(fold(events)).lines[("", "load")]) == "skipped (no rows)"
 
 
-def test_why_a_step_is_tried_again_is_said_while_it_is() -> None:
+@pytest.mark.parametrize(
+    ("why", "short"),
+    [
+        (
+            "rank 1 of 2 failed first: the step's process was killed by SIGKILL, from outside",
+            "rank 1 of 2 failed first: killed by SIGKILL, fr…",
+        ),
+        (
+            "replica 2 failed first: its node is lost on gke-training-a100-1a2b3c4d-x5z9: Taint manager: deleting",
+            "replica 2: node is lost on gke-training-a100-1a2b3c4d-x5z9",
+        ),
+        ("its node was drained on ip-10-0-12-34.compute.internal: Eviction API", "node was drained on ip-10-0-12-34.compute.internal"),
+    ],
+)
+def test_why_a_step_is_tried_again_is_said_while_it_is(why: str, short: str) -> None:
     graph = make_graph()
     graph = replace(graph, steps={**graph.steps, "load": replace(graph.steps["load"], retry=Retry(attempts=3))})
-    why = "rank 1 of 2 failed first: the step's process was killed by SIGKILL, from outside"
     events = [
         RunStarted(FIRST_RUN, graph, {"path": inline("data.csv"), "depths": inline([1])}, "", 100.0),
         AttemptPlanned("a-1", "", "load", ((),), 1, 100.5),
@@ -91,7 +106,7 @@ def test_why_a_step_is_tried_again_is_said_while_it_is() -> None:
         RetryScheduled("", "load", ((),), 2, 102.3),
         AttemptPlanned("a-2", "", "load", ((),), 2, 102.4),
     ]
-    said = "retried 1× (rank 1 of 2 failed first: killed by SIGKILL, fr…)"
+    said = f"retried 1× ({short})"
     for count in (4, 5):
         state = fold(events[:count])
         live = Board()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, TextIO
 
 from fairway.cli.board import Board, Line
@@ -11,6 +12,7 @@ MAX_METRICS = 4
 SHORT = 48
 """So wide is the reason of a retry while the next try runs: what it reports stands behind."""
 _PROCESS = "the step's process was "
+_NODE = re.compile(r"(?:(.+?) failed first: )?its (node [^:]{1,20}? on [^\s:]+)")
 
 
 def board_of(state: Any) -> Board:
@@ -59,6 +61,14 @@ def spell_progress(line: Line) -> str:
     return f"{done:,}/{line.total:,}" if line.total > 1 else ""
 
 
+def _shorten(failure: str) -> str:
+    """A failure as it stands behind what goes on: the name of a node that was lost is never cut."""
+    found = _NODE.match(failure)
+    if found is not None:
+        return f"{found[1]}: {found[2]}" if found[1] else found[2]
+    return clip(failure.replace(_PROCESS, ""), SHORT)
+
+
 def spell_facts(line: Line) -> str:
     """Cached or not, why skipped, how many failed or were retried, metrics."""
     facts: list[str] = []
@@ -80,8 +90,7 @@ def spell_facts(line: Line) -> str:
         facts.append(f"{line.not_begun:,} not begun")
     if line.retries:
         shown = line.failure and line.status in ("running", "retrying")
-        short = clip(line.failure.replace(_PROCESS, ""), SHORT)
-        facts.append(f"retried {line.retries}×" + (f" ({short})" if shown else ""))
+        facts.append(f"retried {line.retries}×" + (f" ({_shorten(line.failure)})" if shown else ""))
     for name, low in list(line.low.items())[:MAX_METRICS]:
         high = line.high[name]
         facts.append(f"{name} {spell_number(low)}" + (f"–{spell_number(high)}" if high != low else ""))
