@@ -1,4 +1,4 @@
-"""What tests of gangs on a cluster share."""
+"""What tests on a cluster that has a server share; of gangs, unless they tell another story."""
 
 from __future__ import annotations
 

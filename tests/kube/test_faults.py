@@ -62,13 +62,6 @@ def short(x: int = 1) -> int:
 ONCE = ["first", "held", "passed", "last"]
 
 
-@pytest.fixture(scope="module")
-def campus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Campus]:
-    made = Campus(tmp_path_factory.mktemp("campus"), nodes=(Node("n1"), Node("n2"), Node("n3")))
-    yield made
-    made.close()
-
-
 @pytest.fixture
 def story(tmp_path: Path, campus: Campus) -> Iterator[Story]:
     with project(tmp_path, campus) as rig:
