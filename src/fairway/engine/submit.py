@@ -283,6 +283,7 @@ def _check_step(step: StepDef, inventory: Inventory, machine: str) -> None:
 
         asked = times(asked, gang.fewest)
     lacks: list[str] = []
+    devices: dict[str, int] = {}
     if asked.cpu > most.cpu:
         lacks.append(f"{asked.cpu:g} cpu ({machine} has {most.cpu:g})")
     if asked.memory_bytes > most.memory_bytes:
@@ -292,14 +293,15 @@ def _check_step(step: StepDef, inventory: Inventory, machine: str) -> None:
             continue
         if count > most.accelerators.get(name, 0):
             lacks.append(f"{count} {name} ({machine} has {most.accelerators.get(name, 0)})")
+            devices[name] = count
     if lacks:
         hint = "ask for less, or run on another target"
-        if gang.replicas and inventory.facts.get("one_machine"):
+        if inventory.facts.get("one_machine"):
             from fairway.executors.local import hint_for_excess
 
             each, has = step.resources, most.accelerators
             enough = each.memory_bytes <= most.memory_bytes and all(n <= has.get(kind, 0) for kind, n in each.accelerators.items())
-            hint = hint_for_excess(gang, asked.cpu > most.cpu, one_fits=enough and each.cpu <= most.cpu)
+            hint = hint_for_excess(gang, asked.cpu > most.cpu, one_fits=enough and each.cpu <= most.cpu, devices=devices)
         together = f" for {gang.fewest} replicas" if asked is not step.resources and gang.fewest > 1 else ""
         raise UnsupportedError(f"step {step.name!r} asks for {' and '.join(lacks)}{together}", hint=hint, where=step.where)
 

@@ -372,15 +372,21 @@ class LocalExecutor:
             return
 
 
-def hint_for_excess(gang: Gang, cores: bool, *, one_fits: bool = True) -> str:
+def hint_for_excess(gang: Gang, cores: bool, *, one_fits: bool = True, devices: Mapping[str, int] | None = None) -> str:
     """What to do about an attempt that asks for more than this machine has: of cores, or of memory and devices. `one_fits`: it has enough
-    for one of the gang's replicas."""
+    for one of the gang's replicas. `devices`: those of which it has too few, and how many are asked for."""
+    words: list[str] = []
+    if devices:
+        counts = ", ".join(f'"{name}" = {count}' for name, count in devices.items())
+        words = [f"`accelerators = {{ {counts} }}` under [targets.local] in fairway.toml lets it start here without them"]
     if not gang.replicas:
-        return "ask for less, or run it on a bigger target"
-    fewer = "" if gang.min_replicas or not one_fits else "min_replicas=1 of fw.gang lets it start with fewer here, "
+        return ", ".join(["ask for less, or run it on a bigger target", *words])
+    if gang.min_replicas == 0 and one_fits:
+        words = ["min_replicas=1 of fw.gang lets it start with fewer here", *words]
     if cores:
-        return f"{fewer}cpu=0.5 of the step asks for less, and `cpu = 8` under [targets.local] in fairway.toml lets ranks share cores"
-    return f"{fewer or 'ask for less, '}or run it on a target that has as much (--on)"
+        place = "there" if devices else "under [targets.local] in fairway.toml"
+        return ", ".join([*words, f"cpu=0.5 of the step asks for less, and `cpu = 8` {place} lets ranks share cores"])
+    return ", ".join([*(words or ["ask for less"]), "or run it on a target that has as much (--on)"])
 
 
 def _not_started() -> ErrorInfo:

@@ -104,7 +104,10 @@ def test_what_cannot_be_a_gang_is_refused_with_the_way_out(rig: GangRig, gang: s
 def test_who_lacks_devices_is_not_told_to_share_cores(rig: GangRig) -> None:
     with pytest.raises(fw.errors.UnsupportedError, match=r"asks for .* nvidia\.com/gpu") as refused:
         rig.run(who('replicas=2, per_replica="gpu:1"', ", cpu=0.5"), {"folder": str(rig.root)})
-    assert refused.value.hint == "ask for less, or run it on a target that has as much (--on)"
+    assert refused.value.hint == (
+        '`accelerators = { "nvidia.com/gpu" = 2 }` under [targets.local] in fairway.toml lets it start here without them, '
+        "or run it on a target that has as much (--on)"
+    )
     with pytest.raises(fw.errors.UnsupportedError) as refused:
         rig.run(who("replicas=9999", ", cpu=1, memory='1Mi'"), {"folder": str(rig.root)})
     assert refused.value.hint.startswith("min_replicas=1 of fw.gang lets it start with fewer here, cpu=0.5")
