@@ -27,6 +27,7 @@ from fairway.errors import ConfigError
 from fairway.serve.control.view import RevisionView
 from fairway.spec.endpoint import Floor
 from fairway.spec.record import replace
+from fairway.step.gangports import free_ports, ports_of_connections
 from fairway.web.records import full
 from tests.waiting import await_true
 from tests.web.served import busy
@@ -98,6 +99,8 @@ def test_from_a_script_to_a_url_and_back(place: Place) -> None:
     assert place.ask(url, "", [1, 2]) == (200, [2, 4])
     key = place.run("endpoints", "key", "add", "risk", "first").strip()
     assert url.startswith("http://127.0.0.1:") and url.endswith("/risk")
+    first, last = ports_of_connections()
+    assert not first <= int(url.split(":")[2].partition("/")[0]) <= last, "nobody's connection takes it while the gateway is away"
     assert place.ask(url, key, [1, 2]) == (200, [2, 4])
     assert place.ask(url, "", [1, 2])[0] == 401
     assert place.ask(url, key.replace("fk1.first", "fk1.other"), [1, 2])[0] == 401
@@ -154,10 +157,7 @@ def test_a_schema_goes_with_what_is_rolled_out(place: Place) -> None:
 
 
 def test_the_settings_say_where_endpoints_answer(place: Place) -> None:
-    with socket.socket() as one, socket.socket() as other:
-        one.bind(("127.0.0.1", 0))
-        other.bind(("127.0.0.1", 0))
-        port, grpc = one.getsockname()[1], other.getsockname()[1]
+    port, grpc = free_ports(2)
     (place.root / "fairway.toml").write_text(f"[serving]\nport = {port}\ngrpc-port = {grpc}\n")
     url = place.run("deploy", place.write("score.py", 2), "--name", "risk").strip()
     assert url == f"http://127.0.0.1:{port}/risk"

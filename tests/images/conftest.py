@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 
 from fairway.envs.image.reference import Reference
+from fairway.step.gangports import free_ports
 
 _TOOLS = Path(__file__).parents[2] / "tools"
 HASHED = "$2b$05$abcdefghijklmnopqrstuuLK7U1u6pVRmL7L1BBM2aS35PSZnDXlK"
@@ -38,7 +39,7 @@ class Registry:
     """A registry on this machine."""
 
     def __init__(self, folder: Path, *, guarded: bool = False) -> None:
-        self.port = _free_port()
+        (self.port,) = free_ports(1)
         self.host = f"127.0.0.1:{self.port}"
         config: dict[str, Any] = {
             "version": 0.1,
@@ -96,12 +97,6 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
     made = Registry(tmp_path_factory.mktemp("registry"))
     yield made
     made.close()
-
-
-def _free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return free.getsockname()[1]
 
 
 def make_base(

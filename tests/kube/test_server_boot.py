@@ -20,6 +20,7 @@ import pytest
 
 from fairway.kube.server_boot import BOOT
 from fairway.spec.tokens import KeptToken, digest_token, make_user_token, render_kept
+from fairway.step.gangports import free_ports
 
 TOKEN = make_user_token("ada")
 SAYS = "import os, sys\nprint('served by', os.path.dirname(os.path.dirname(os.path.dirname(__file__))), flush=True)\n"
@@ -34,9 +35,7 @@ class Pod:
         secrets = folder / "secrets"
         secrets.mkdir(exist_ok=True)
         (secrets / "token.ada").write_text(digest_token(TOKEN))
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
+        (self.port,) = free_ports(1)
         variables = {
             "FAIRWAY_HOME": str(self.home),
             "FAIRWAY_SECRETS": str(secrets),

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from fairway.step.gangports import ports_of_connections
 from tests.kube.restartrig import Waiting
 
 
@@ -20,6 +21,8 @@ def waiting(tmp_path: Path) -> Iterator[Waiting]:
 def test_a_killed_server_is_followed_by_one_that_goes_on_with_every_pod(waiting: Waiting) -> None:
     runs = waiting.start(3, 4)
     attempts = waiting.running()
+    first, last = ports_of_connections()
+    assert not first <= waiting.server.api.get("/target")["blobs_port"] <= last, "nobody's connection takes it before the blobs are served"
     for _ in range(2):  # and the next one may be killed as well
         waiting.server.kill()
         waiting.server.start()

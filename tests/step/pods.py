@@ -10,7 +10,6 @@ import itertools
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import textwrap
@@ -34,6 +33,7 @@ from fairway.spec.tokens import sign_token
 from fairway.step.boot import BOOT
 from fairway.step.bundles import bundle_key, pack_bundle
 from fairway.step.folder import FolderArtifactStore, FolderStreamStore
+from fairway.step.gangports import free_ports
 from fairway.step.processes import find_marked
 from fairway.testing.contracts.executor import json_input
 from fairway.web.auth import TokenAuth
@@ -111,7 +111,7 @@ class Server:
         self.runtime, self.runtimes = runtime, home / "runtimes"
         zipfile.ZipFile(io.BytesIO(runtime[0])).extractall(self.runtimes / runtime[1])
         self.reset()
-        self.port, self.blobs_port = _free_port(), _free_port()
+        self.port, self.blobs_port = free_ports(2)
         self._threads: list[threading.Thread] = []
         self._uvicorn: uvicorn.Server | None = None
         self._blobs: BlobServer | None = None
@@ -300,9 +300,3 @@ def value(outcome: Outcome, item: int = 0) -> object:
 def terminate(pod: subprocess.Popen[bytes]) -> None:
     """As the kubelet does."""
     pod.send_signal(signal.SIGTERM)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]

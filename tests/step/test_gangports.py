@@ -35,7 +35,7 @@ def test_a_port_that_somebody_listens_at_is_not_free_whatever_the_address(family
 
 def test_taken_ones_are_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
     (port,) = free_ports(1)
-    monkeypatch.setattr(gangports, "_PORTS", (range(port, port + 3),))
+    monkeypatch.setattr(gangports, "_PORTS", (range(port, min(port + 3, 65_536)),))
     with socket.socket() as taken:
         taken.bind(("", port))
         assert port not in free_ports(1)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 import sys
 import time
 from contextlib import suppress
 
 from fairway.errors import InfraError
+from fairway.step.gangports import free_ports
 from fairway.web.auth import SIGNING_KEY
 from fairway.web.options import ServerOptions
 
@@ -29,7 +29,7 @@ class BlobProcess:
 
     async def start(self) -> int:
         """Start it and wait until it listens; returns its port. Raises InfraError."""
-        self.port = self._options.blobs_port or _free_port(self._options.host)
+        self.port = self._options.blobs_port or free_ports(1)[0]
         await self._spawn()
         assert self._process is not None
         end = time.monotonic() + _START_S
@@ -84,9 +84,3 @@ class BlobProcess:
             return False
         writer.close()
         return True
-
-
-def _free_port(host: str) -> int:
-    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as sock:
-        sock.bind((host, 0))
-        return int(sock.getsockname()[1])

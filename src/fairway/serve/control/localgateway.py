@@ -23,6 +23,7 @@ from fairway.serve.control.processes import is_running, open_socket_folder, read
 from fairway.serve.httpclient import Upstream
 from fairway.spec.endpoint import Endpoint
 from fairway.spec.record import Record, record, to_plain
+from fairway.step.gangports import free_ports
 
 _HOST = "127.0.0.1"
 _START_S, _STOP_S = 20.0, 45.0
@@ -185,7 +186,7 @@ class LocalGateways:
                 raise InfraError(
                     f"the gateway cannot listen at {self._host}:{port}: another program does", hint="give it another port, or end the other"
                 )
-            port = _find_free(self._host)
+            (port,) = free_ports(1)  # no connection is given it before the gateway listens, or while there is none
         log = self._folder / "log"
         words = ["--table", str(self.table_path), "--listen", f"{self._host}:{port}", "--admin", f"unix:{self._admin}"]
         words += ["--grpc", f"{self._host}:{self._settings.grpc_port}"] if self._settings.grpc_port else []
@@ -228,12 +229,6 @@ def _is_free(host: str, port: int) -> bool:
         except OSError:
             return False
     return True
-
-
-def _find_free(host: str) -> int:
-    with socket.socket() as probe:
-        probe.bind((host, 0))
-        return probe.getsockname()[1]
 
 
 def _reap(pid: int) -> None:
