@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
+import os
 import subprocess
 import time
 from collections.abc import Callable
@@ -52,6 +53,11 @@ def await_true(
         if process is not None and process.poll() is not None and not condition():
             raise AssertionError(f"{what}: {process.communicate()}")
         time.sleep(_PAUSE_S)
+
+
+def find_files(folder: Path, pattern: str) -> list[Path]:
+    """Files below a folder in which others work: what goes meanwhile, with which `rglob` fails, is none. `pattern`: as of `Path.match`."""
+    return [path for place, _, names in os.walk(folder) for name in names if (path := Path(place, name)).match(pattern)]
 
 
 async def until(condition: Callable[[], Any], what: str = "", *, patience_s: float = PATIENCE_S) -> None:

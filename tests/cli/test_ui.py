@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import os
@@ -117,7 +118,8 @@ def test_up_keeps_it_and_down_ends_it(project: Project) -> None:
     assert f"local server: {told['url']} (process {told['pid']}), drives 0 runs, stays until fairway down" in doctor
     down = fairway(project, "down", "--on", "local")
     assert (down.returncode, f"process {told['pid']}" in down.stderr) == (0, True)
-    assert not psutil.wait_procs([psutil.Process(told["pid"])] if psutil.pid_exists(told["pid"]) else [], timeout=180)[1]
+    with contextlib.suppress(psutil.NoSuchProcess):
+        psutil.Process(told["pid"]).wait(180)
     assert "there is no local server" in fairway(project, "down", "--on", "local").stderr
     assert "local server: none runs" in fairway(project, "doctor").stdout
 

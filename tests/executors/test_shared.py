@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 
 from fairway.executors.local import LocalExecutor
@@ -21,6 +21,7 @@ from fairway.spec.outcome import outcome_key
 from fairway.spec.record import replace
 from fairway.step.bundles import bundle_key, pack_bundle
 from fairway.step.folder import FolderArtifactStore
+from fairway.step.processes import find_children
 from fairway.testing.contracts import ExecutorContract
 from fairway.testing.contracts.executor import ExecutorSubject
 from tests.executors.test_local_contract import SOURCE, make
@@ -118,9 +119,7 @@ def test_a_worker_that_dies_is_replaced_and_what_it_ran_is_lost(tmp_path: Path) 
         await view.submit([spec])
         assert await asyncio.to_thread(fifo.read_text) == "\n"
         assert (await view.observe([spec.id]))[spec.id].phase == "running"
-        alive = [one for one in psutil.Process().children() if one.status() != psutil.STATUS_ZOMBIE]  # of other tests, not waited for yet
-        worker = next(one for one in alive if "worker" in one.cmdline())
-        worker.send_signal(signal.SIGKILL)
+        os.kill(worker_of(tmp_path), signal.SIGKILL)
         await place.end(view, spec.id)
         assert b'"lost"' in place.store.get(outcome_key("r1", spec.id))
         again = place.attempt("r1", "true", 2)
@@ -129,6 +128,15 @@ def test_a_worker_that_dies_is_replaced_and_what_it_ran_is_lost(tmp_path: Path) 
         assert b'"succeeded"' in place.store.get(outcome_key("r1", again.id))
 
     play(tmp_path, scene)
+
+
+def worker_of(home: Path) -> int:
+    """Children of other tests may be there still, or end meanwhile."""
+    for pid in find_children(os.getpid()):
+        with contextlib.suppress(OSError):
+            if str(home).encode() in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0"):
+                return pid
+    raise AssertionError("there is no worker")
 
 
 def test_what_waits_is_cancelled_and_what_runs_is_ended(tmp_path: Path) -> None:

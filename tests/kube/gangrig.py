@@ -15,7 +15,7 @@ from tests.kube.semantics.rig import ClusterRig
 from tests.kube.talk import talk
 from tests.kube.watched import NOTING, Watched
 from tests.semantics.rig import outputs
-from tests.waiting import PATIENCE_S, Gate
+from tests.waiting import PATIENCE_S, Gate, find_files
 
 SOURCE = (
     NOTING
@@ -146,7 +146,8 @@ class GangStory(Watched):
 
     def sent(self, step: int) -> None:
         """Wait until the server has a whole checkpoint of that step or a later one. A training that goes on rings the bell."""
-        while not any(int(path.parent.name[5:14]) >= step for path in (self.cluster.folder / "claims").rglob("step-*/manifest.json")):
+        claims = self.cluster.folder / "claims"
+        while not any(int(path.parent.name[5:14]) >= step for path in find_files(claims, "step-*/manifest.json")):
             self.bell.wait()
 
     def begun(self, count: int) -> None:

@@ -21,6 +21,7 @@ from fairway.spec.record import replace, to_plain
 from fairway.store.serverapi import ServerApi
 from tests.kube.semantics.rig import Campus
 from tests.kube.servingrig import Serving, endpoint_of
+from tests.waiting import find_files
 
 
 @pytest.fixture(scope="module")
@@ -190,7 +191,7 @@ def test_a_cluster_goes_on_answering_while_its_server_is_killed(campus: Campus, 
         kubernetes_validate.validate(one, "1.36", strict=True)
     status, text = asyncio.run(serving.ask(serving.service, "POST", "/risk/feedback", {"id": "a1", "label": 1}))
     assert status == 200, text
-    kept = [json.loads(line) for path in campus.folder.rglob("serve/spool/risk/feedback-*.jsonl") for line in path.open()]
+    kept = [json.loads(line) for path in find_files(campus.folder, "serve/spool/risk/feedback-*.jsonl") for line in path.open()]
     assert [(one["id"], one["label"]) for one in kept] == [("a1", 1)], "on the server's volume before it is acknowledged"
     (server,) = [pod for pod in campus.cluster.list("Pod") if SERVES not in pod["metadata"]["labels"]]
     campus.cluster.call(lambda: campus.cluster.mishaps.kill_process(server["metadata"]["name"]))

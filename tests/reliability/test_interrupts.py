@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -203,7 +204,7 @@ def test_a_worker_that_was_killed_is_replaced_and_the_run_succeeds(shell: Shell)
 
 def worker_of(shell: Shell, driver: int) -> int:
     for pid in shell.left():
-        with open(f"/proc/{pid}/stat") as file:
+        with contextlib.suppress(OSError), open(f"/proc/{pid}/stat") as file:  # an attempt that waited may have ended since
             if int(file.read().rpartition(")")[2].split()[1]) == driver:
                 return pid
     raise AssertionError("the driver has no worker")

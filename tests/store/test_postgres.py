@@ -92,7 +92,8 @@ def test_a_killed_writer_leaves_whole_batches(postgres_url: str) -> None:
         head = run_now(journal.head("r"))
         assert head >= told
         assert head % 37 == 0
-        assert [e.at for _, e in run_now(journal.read("r"))] == [float(i) for i in range(len(run_now(journal.read("r"))))]
+        events = run_now(journal.read("r"))
+        assert [e.at for _, e in events] == [float(i) for i in range(len(events))]
         _wait_for_the_servers_side_to_end(journal)
     run_now(journal.close())
 
