@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
 
+from fairway.engine import differ
 from fairway.engine.differ import diff
 from fairway.spec.event import AttemptEnded, RunEnded, RunStarted
 from fairway.spec.record import from_plain, replace, to_plain
@@ -31,6 +33,13 @@ def changed(project: Project, run: str, change: Any) -> Any:
     return fold(change(from_plain(type(event), to_plain(event))) for _, event in project.workspace.events(run))
 
 
+@pytest.fixture
+def any_pace(monkeypatch: pytest.MonkeyPatch) -> None:
+    """How long runs took is not compared: on a busy machine that differs, though nothing else does."""
+    monkeypatch.setattr(differ, "SAME_DURATION_S", math.inf)
+
+
+@pytest.mark.usefixtures("any_pace")
 def test_equal_runs_do_not_differ(project: Project) -> None:
     first, second = project.run("--no-cache"), project.run("--no-cache")
     said = project.ask("diff", first.id)
@@ -80,6 +89,7 @@ def test_parameters_results_and_steps_are_compared(project: Project) -> None:
     assert said["pipeline"]["train.resources"] == (None, {"cpu": 0.5})
 
 
+@pytest.mark.usefixtures("any_pace")
 def test_options_of_the_run_are_compared(project: Project) -> None:
     first = project.run()
     project.run("--no-cache", "--max-parallel", "2")
@@ -96,6 +106,7 @@ def test_how_tasks_ended_is_compared(project: Project) -> None:
     assert said["results"]["report"] == (None, "skipped")
 
 
+@pytest.mark.usefixtures("any_pace")
 def test_input_files_are_compared_by_content(project: Project) -> None:
     project.write(
         "flow.py",

@@ -21,6 +21,7 @@ from fairway.step.folder import FolderArtifactStore, FolderStreamStore
 from fairway.store.sqlite import SqliteJournal
 from fairway.testing.memory import MemoryJournal
 from fairway.testing.scripted import ScriptedExecutor
+from tests.waiting import until
 
 WAIT_S = 60
 QUIET_S = 0.1
@@ -126,7 +127,7 @@ def test_the_journal_is_asked_a_few_times_after_a_commit_and_then_no_more(tmp_pa
         with home.bus.listen(RUNS) as bell:
             home.record("r1")
             assert await bell.wait(WAIT_S)
-            await asyncio.sleep(QUIET_S)
+            await until(lambda: home.outside._timer is None, "it goes on asking")
             known = asked
             assert 1 <= known < 30
             await asyncio.sleep(QUIET_S)

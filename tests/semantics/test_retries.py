@@ -124,7 +124,8 @@ def test_a_try_that_leaves_a_half_written_file_does_not_see_it_again(rig: Rig) -
     assert outputs(run) == {"result": False}
 
 
-PATIENCE = "500ms"
+PATIENCE = "5s"
+"""Both steps have run by then, on a busy machine as well."""
 WAITING = """
 @fw.step(retry=fw.retry(3, backoff="1h", jitter=0))
 def far() -> int:
