@@ -19,6 +19,7 @@ from fairway.engine.plan import Planner, name_attempt
 from fairway.engine.resolve import Library
 from fairway.engine.services import Services
 from fairway.engine.state import AttemptState, NodeState, RunState, Scope
+from fairway.engine.studies import BestTrials
 from fairway.engine.summarise import summarise
 from fairway.errors import FairwayError, JournalConflict, UnschedulableError, UserError
 from fairway.spec import event as ev
@@ -74,6 +75,7 @@ class Driver:
         self._give_up: list[str] = []
         self._leaving: list[str] = []
         self._cache: list[CacheEntry] = []
+        self._best = BestTrials()
         self._live_on: dict[tuple[str, str], int] = {}
         self._handled = 0
         self._inbox_version = -1
@@ -260,8 +262,9 @@ class Driver:
         events, self._pending = self._pending, []
         cache, self._cache = self._cache, []
         batch = f"{self.head}-{id(self)}-{self._clock():.6f}"
+        summary = summarise(self.state, self._library, self._best.read(self.state, events))
         self.head = await self.services.journal.append(
-            self.run, self.head, events, batch, summary=summarise(self.state, self._library), cache=cache, handled=self._handled
+            self.run, self.head, events, batch, summary=summary, cache=cache, handled=self._handled
         )
         if self._on_events is not None:
             self._on_events(self.state, events)

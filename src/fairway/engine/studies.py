@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from fairway.engine.state import SETTLED, NodeState, RunState, Scope, TaskState
+from fairway.engine.state import DONE_WELL, SETTLED, NodeState, RunState, Scope, TaskState
 from fairway.engine.trialhistory import places, tell_trial
+from fairway.spec import event as ev
 from fairway.spec.artifact import ArtifactRef
-from fairway.spec.event import Index, address
+from fairway.spec.event import Event, Index, address
 from fairway.spec.study import Study, Trial, best_of
 
 _STATES = {"succeeded": "complete", "skipped": "failed", "failed": "failed", "cancelled": "cancelled", "running": "running"}
@@ -113,6 +114,67 @@ class Studies:
         if task.status in SETTLED:
             self._ended[name] = mark, trial
         return trial
+
+
+class BestTrials:
+    """The metrics of the best trials of a run's searches while it goes on, for who asks after each batch of events: only trials that have
+    ended in it are looked at."""
+
+    def __init__(self) -> None:
+        self._fronts: dict[str, tuple[tuple[str, ...], list[Trial]]] | None = None
+
+    def read(self, state: RunState, events: Sequence[Event]) -> dict[str, float]:
+        """Metric -> its value in the best trial so far, after `events`; {} once the run has ended."""
+        if state.status != "running":
+            return {}
+        if self._fronts is None or any(isinstance(event, ev.RunResumed) for event in events):
+            self._fronts = {one.name: (one.metrics, _choose(one.trials, one.directions)) for one in studies_of(state)}
+        else:
+            for scope, node, index in _ended(state, events):
+                self._take(self._fronts, state, scope, scope.nodes[node], index)
+        found: dict[str, float] = {}
+        for metrics, front in self._fronts.values():
+            if front:
+                found.update(zip(metrics, front[0].values, strict=True))
+        return found
+
+    def _take(
+        self, fronts: dict[str, tuple[tuple[str, ...], list[Trial]]], state: RunState, scope: Scope, by: NodeState, index: Index
+    ) -> None:
+        pace = scope.index.paced[by.node.id].pace
+        entry = tell_trial(state, scope, by, index, _INLINE)
+        if entry is None or pace is None:
+            return
+        trial = _trial(state, scope, by, index[:-1], entry)
+        if trial.state == "complete":
+            _, front = fronts.setdefault(address(scope.name, by.node.id, index[:-1]), (tuple(pace.told.get("metrics", ())), []))
+            others = [one for one in front if one.number != trial.number]
+            front[:] = _choose([*others, trial], tuple(pace.told.get("directions", ())))
+
+
+def _choose(trials: Sequence[Trial], directions: tuple[str, ...]) -> list[Trial]:
+    """Those of `best_of`, in its order."""
+    by_number = {trial.number: trial for trial in trials}
+    return [by_number[number] for number in best_of(list(trials), directions)]
+
+
+def _ended(state: RunState, events: Sequence[Event]) -> Iterator[tuple[Scope, str, Index]]:
+    """The trials that have ended well in these events."""
+    for event in events:
+        if isinstance(event, ev.AttemptEnded):
+            attempt = state.attempts.get(event.attempt)
+            found = (attempt.scope, attempt.node, attempt.items) if attempt is not None else ("", "", ())
+        elif isinstance(event, ev.TasksCached):
+            found = event.scope, event.node, tuple(item.index for item in event.items)
+        elif isinstance(event, ev.ScopeEnded):
+            found = event.scope, event.node, (event.index,)
+        else:
+            continue
+        scope = state.scopes.get(found[0])
+        if scope is None or found[1] not in scope.index.paced:
+            continue
+        items = scope.nodes[found[1]].items
+        yield from ((scope, found[1], index) for index in found[2] if index in items and items[index].status in DONE_WELL)
 
 
 def _trial(state: RunState, scope: Scope, by: NodeState, outer: Index, entry: Mapping[str, Any]) -> Trial:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from fairway.engine.resolve import Library
@@ -11,8 +12,8 @@ from fairway.spec.artifact import ArtifactRef
 from fairway.spec.summary import RunSummary
 
 
-def summarise(state: RunState, library: Library) -> RunSummary:
-    """What listings show of the run."""
+def summarise(state: RunState, library: Library, best: Mapping[str, float] | None = None) -> RunSummary:
+    """What listings show of the run. `best`: the metrics of its best trials so far, of a run that goes on."""
     error, first = "", state.first_failure()
     info = state.error or (first[1] if first else None)
     if info is not None:
@@ -31,7 +32,7 @@ def summarise(state: RunState, library: Library) -> RunSummary:
         started_at=state.started_at,
         ended_at=state.ended_at,
         params={name: _shown(ref, library) for name, ref in state.params.items()},
-        metrics={**_best_so_far(state), **state.metrics},
+        metrics={**(best or {}), **_best_so_far(state), **state.metrics},
         counts=state.counts(),
         error=error,
         tags=state.tags,

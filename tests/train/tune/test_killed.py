@@ -15,7 +15,7 @@ import pytest
 from fairway.engine.apply import apply
 from fairway.engine.client import Run
 from fairway.engine.state import RunState
-from fairway.engine.studies import Studies, studies_of
+from fairway.engine.studies import BestTrials, Studies, studies_of
 from fairway.engine.trialhistory import BLOCK
 from fairway.spec import event as ev
 from fairway.spec.event import address
@@ -112,10 +112,14 @@ def check_record(run: Run) -> None:
 
 def check_watched(run: Run) -> None:
     """Who looks again and again sees what who looks once sees, at each moment."""
-    state, watching = RunState(), Studies()
+    state, watching, best = RunState(), Studies(), BestTrials()
     for _, event in run.workspace.events(run.id):
         apply(state, event)
         assert watching.read(state) == studies_of(state)
+        found = {}
+        for study in studies_of(state) if state.status == "running" else ():
+            found.update(zip(study.metrics, study.trials[study.best[0]].values if study.best else (), strict=bool(study.best)))
+        assert best.read(state, [event]) == found
 
 
 def test_a_search_that_was_cancelled_goes_on(rig: Rig) -> None:

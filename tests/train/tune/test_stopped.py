@@ -153,6 +153,8 @@ def test_a_search_whose_process_was_killed_is_shown_as_interrupted(search: Searc
     assert shown[0].endswith("  tpe  2 of 6 trials: 1 complete, 1 failed, 2 interrupted")
     assert shown[-1] == f"go on:       fairway resume {run}"
     assert "best so far  trial " in shown[-2]
+    (best,) = search.trials["complete"]
+    assert f"result {best.values[0]:.4g}" in search.rig.fairway("runs").stdout
     rows = list(csv.DictReader(io.StringIO(search.rig.fairway("tune", "show", "-o", "csv").stdout)))
     states = ["complete", "failed", "interrupted", "interrupted"]
     assert sorted(row["state"] for row in rows) == states
