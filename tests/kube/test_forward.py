@@ -79,7 +79,7 @@ def is_ready(cluster: Emulator, name: str) -> bool:
     return any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
 
 
-def forward(cluster: Emulator, app: str = "web", *, patience_s: float = 10.0) -> Forward:
+def forward(cluster: Emulator, app: str = "web", *, patience_s: float = 60.0) -> Forward:
     return Forward(settings(cluster), app, [PORT], patience_s=patience_s)
 
 
