@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from tests.pages.conftest import Dashboard, Visitor, fairway
+from tests.waiting import await_true
 
 LINES = 200_000
 
@@ -64,6 +66,20 @@ def test_a_long_log_opens_at_its_end_and_scrolls_back(visitor: Visitor, dashboar
     page.locator("[data-log-end]").click()
     expect(page.locator(f'.log-n[data-n="{LINES}"]')).to_be_visible()
     check_rows(page)
+
+
+def test_the_beginning_is_gone_to_though_lines_are_still_on_their_way(visitor: Visitor, dashboard: Dashboard, log: Path) -> None:
+    page = visitor.open(f"/runs/{dashboard.runs['second']}/driver")
+    expect(page.locator(".log-row .log-n").last).to_have_attribute("data-n", str(LINES))
+    held = list[Route]()
+    page.route(re.compile(r"/log\?"), lambda route: route.continue_() if held else held.append(route))  # the first is held up
+    page.locator(".log-view").hover()
+    page.mouse.wheel(0, -100_000)
+    await_true(lambda: page.evaluate("true") and held, "nothing is loaded")
+    page.locator(".log-view").press("Home")
+    held[0].continue_()
+    expect(page.locator('.log-n[data-n="1"]')).to_be_visible()
+    assert top_line(page) == 1
 
 
 def test_a_log_is_searched_to_its_end(visitor: Visitor, dashboard: Dashboard, log: Path) -> None:

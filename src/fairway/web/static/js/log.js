@@ -98,6 +98,7 @@ export class LogView {
 
   async goStart() {
     this.follow = false;
+    while (this.busy) await this.busy;
     await this.load(async () => {
       if (this.window.start > 0) this.replace(await this.fetchBytes(0, Math.min(this.size, CHUNK)), 0);
       this.view.scrollTop = 0;
