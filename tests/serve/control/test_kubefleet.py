@@ -1,5 +1,5 @@
 """Replicas in an emulated cluster. Their image's `python3` is a program that answers as an inference server does, and does what the
-revision's options say: `{"does": "crash"}`, `{"does": "load"}` (for ever)."""
+revision's options say: `{"does": "crash"}`, `{"does": "load"}` (for ever), `{"does": "hang"}` (once there is a file "program.py.hang")."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Handler(BaseHTTPRequestHandler):
     def log_message(self, *_): pass
     def do_GET(self):
         if does == "hang" and self.path == "/health/live": Handler.asked += 1
-        if does == "hang" and Handler.asked > 2: return self.send_response(500) or self.end_headers()
+        if does == "hang" and Handler.asked > 2 and os.path.exists(__file__ + ".hang"): return self.send_response(500) or self.end_headers()
         self.send_response(503 if does == "load" and self.path == "/health/ready" else 200); self.end_headers()
 ThreadingHTTPServer((os.environ["FAIRWAY_HOST"], 8080), Handler).serve_forever()
 """
@@ -293,11 +293,12 @@ def test_one_that_takes_too_much_memory_says_what_it_had(cluster: Emulator) -> N
     play(cluster, story)
 
 
-def test_one_that_answers_no_more_is_killed_by_its_probe_and_says_so(cluster: Emulator) -> None:
+def test_one_that_answers_no_more_is_killed_by_its_probe_and_says_so(cluster: Emulator, images: list[Image]) -> None:
     async def story(fleet: KubeFleet) -> None:
         one = endpoint(does="hang")
         await fleet.apply(one, one.revisions[0], 1)
         await until(fleet, ready(1))
+        Path(images[0].python).with_name("program.py.hang").touch()
         await until(fleet, lambda seen: seen and seen[0].state == "failed" and "failed probe: Liveness" in seen[0].reason)
 
     play(cluster, story)
