@@ -10,7 +10,6 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 torch = import_module("torch")
-import_module("safetensors")
 
 from serializer_rig import Rig  # noqa: E402
 from torch import nn  # noqa: E402
@@ -73,6 +72,29 @@ def test_what_cannot_be_built_anew_needs_trust(rig: Rig) -> None:
     with pytest.raises(DefinitionError, match="pickled"):
         rig.load(ref)
     assert type(rig.load(ref, trust=True)) is Forgetful
+
+
+def test_pytorch_alone_is_enough(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "safetensors", None)  # importing it fails
+    net = Net(4).eval()
+    x = torch.rand(5, 3)
+    assert torch.equal(rig.keep(Model(net)).predict(x), net(x))
+    assert torch.equal(rig.keep({"a": x})["a"], x)
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        (torch.eye(2).to_sparse(), "tensor: a tensor of layout torch.sparse_coo is not kept"),
+        (torch.ones(2, dtype=torch.complex128), "tensor: a tensor of torch.complex128 has no stored format"),
+        ({"a": torch.ones(2), "b": torch.ones(2, device="meta")}, "b: a tensor on the device 'meta' has no values"),
+        ({"__metadata__": torch.ones(2)}, "the format takes no tensor that is called __metadata__"),
+    ],
+)
+def test_what_is_more_than_its_memory_is_refused(rig: Rig, value: object, told: str) -> None:
+    with pytest.raises(DefinitionError, match=told) as caught:
+        rig.save(value)
+    assert caught.value.hint
 
 
 def test_a_model_of_a_module(rig: Rig) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from fairway.errors import DefinitionError
 from fairway.serve.package.named import Slot
 from fairway.serve.package.predictor import order_methods
+from fairway.step.serializers import tensorfile
 
 if TYPE_CHECKING:
     from fairway.serve.package.package import Package
@@ -127,9 +128,7 @@ def _of_state(package: Package) -> Any:
     import torch
 
     if package.path.suffix == ".safetensors":
-        from safetensors.torch import load_file
-
-        state: Any = load_file(str(package.path))
+        state: Any = tensorfile.load_torch(package.path)[0]
     else:
         try:
             state = torch.load(package.path, map_location="cpu", weights_only=not package.trust)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from fairway.errors import DefinitionError
 from fairway.step import plainjson
+from fairway.step.serializers import tensorfile
 from fairway.step.serializers.versions import of_class
 
 if TYPE_CHECKING:
@@ -81,28 +82,15 @@ class TorchModule:
 
 
 def _save(tensors: Mapping[str, Any], path: Path, about: dict[str, str]) -> None:
-    from safetensors.torch import save_file
-
-    seen: dict[tuple[int, int], str] = {}
-    kept: dict[str, Any] = {}
-    for name, tensor in tensors.items():
-        plain = tensor.detach().to("cpu").contiguous()
-        where = (plain.untyped_storage().data_ptr(), plain.untyped_storage().nbytes())
-        # one memory under two names (tied weights, views) is written twice: the file knows no sharing
-        kept[name] = plain.clone() if where in seen or plain.numel() * plain.element_size() != where[1] else plain
-        seen.setdefault(where, name)
-    order = json.dumps(list(kept), separators=(",", ":"))
-    # One entry: the file's writer does not keep several in order, and the same value must give the same bytes.
-    save_file(kept, path, metadata={"fairway": json.dumps({**about, "order": order}, sort_keys=True)})
+    order = json.dumps(list(tensors), separators=(",", ":"))
+    # one memory under two names (tied weights, views) is written twice: the file knows no sharing
+    tensorfile.save_torch(tensors, path, {"fairway": json.dumps({**about, "order": order}, sort_keys=True)})
 
 
 def _load(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
-    from safetensors import safe_open
-
-    with safe_open(path, framework="pt") as file:
-        about = json.loads((file.metadata() or {}).get("fairway", "{}"))
-        names = json.loads(about["order"]) if "order" in about else file.keys()
-        return {name: file.get_tensor(name) for name in names}, about
+    tensors, metadata = tensorfile.load_torch(path)
+    about = json.loads(metadata.get("fairway", "{}"))
+    return {name: tensors[name] for name in json.loads(about["order"])} if "order" in about else tensors, about
 
 
 def _recipe(module: Any) -> dict[str, Any]:

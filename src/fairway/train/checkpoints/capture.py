@@ -9,6 +9,7 @@ from typing import Any
 from fairway.errors import DefinitionError
 from fairway.spec.record import to_plain
 from fairway.step import plainjson
+from fairway.step.serializers.tensorfile import METADATA, render_header
 from fairway.train.checkpoints.arena import Arena, Copy, copy_all, copy_one_by_one
 from fairway.train.checkpoints.places import find_path, names_of
 from fairway.train.checkpoints.tensors import Tensor, find_tensor
@@ -138,7 +139,7 @@ class Capture:
                 header[names[number]] = {"dtype": dtype, "shape": shape, "data_offsets": [at - start, at - start + tensor.size_bytes]}
                 entries[number] = {**tensor.describe(), "file": file_name(index), "tensor": names[number], "at": at}
                 at += tensor.size_bytes
-            made.files.append((_render_header(header), start, at - start))
+            made.files.append((render_header(header, {"format": "pt"}, aligned=_ALIGNED), start, at - start))
             at += -at % _ALIGNED
         made.size_bytes = at
         return entries
@@ -148,7 +149,7 @@ class Capture:
         names, taken, found = names_of(self._state), set[str](), dict[int, str]()
         for number, first in enumerate(self._firsts):
             name = names.get(first, "value")
-            found[number] = name if name not in taken and name != "__metadata__" else f"{name}#{number}"
+            found[number] = name if name not in taken and name != METADATA else f"{name}#{number}"
             taken.add(found[number])
         return found
 
@@ -178,13 +179,6 @@ class _Plain:
 
     def __init__(self, value: Any) -> None:
         self.value = value
-
-
-def _render_header(header: dict[str, Any]) -> bytes:
-    """The front of a safetensors file, padded so that its data lies aligned."""
-    text = json.dumps({"__metadata__": {"format": "pt"}, **header}, separators=(",", ":")).encode()
-    text += b" " * (-(8 + len(text)) % _ALIGNED)
-    return len(text).to_bytes(8, "little") + text
 
 
 def _torch_word(value: Any) -> list[Any] | None:

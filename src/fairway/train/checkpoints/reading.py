@@ -15,6 +15,7 @@ from fairway.spec.record import from_plain
 from fairway.step import artifacts, plainjson
 from fairway.step.folder import FolderArtifactStore
 from fairway.step.saved import Held, Manifest
+from fairway.step.serializers.tensorfile import parse_header
 from fairway.train.checkpoints.tensors import rebuild
 from fairway.train.checkpoints.writing import BLOBS, TREE, prefix_of
 
@@ -86,8 +87,8 @@ def _open_checked(path: str, name: str, held: Held) -> Any:
 def _read_header(memory: Any) -> tuple[int, dict[str, Any]]:
     """(where the data begins, what lies where) of a safetensors file."""
     view = memoryview(memory)
-    length = int.from_bytes(view[:8], "little")
-    return 8 + length, json.loads(bytes(view[8 : 8 + length]))
+    header = parse_header(bytes(view[:8]), lambda length: view[8 : 8 + length])
+    return 8 + int.from_bytes(view[:8], "little"), header
 
 
 def _make_word(kind: str, value: Any) -> Any:

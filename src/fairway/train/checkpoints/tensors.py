@@ -11,15 +11,9 @@ from collections.abc import Callable
 from typing import Any
 
 from fairway.errors import DefinitionError, UnsupportedError
+from fairway.step.serializers.tensorfile import CODES, NAMES, check_torch
 from fairway.train.checkpoints.arena import Copy
 
-_NUMPY_CODES = {
-    "bool": "BOOL", "uint8": "U8", "int8": "I8", "uint16": "U16", "int16": "I16", "uint32": "U32", "int32": "I32", "uint64": "U64",
-    "int64": "I64", "float16": "F16", "float32": "F32", "float64": "F64", "complex64": "C64", "bfloat16": "BF16",
-    "float8_e4m3fn": "F8_E4M3", "float8_e5m2": "F8_E5M2",
-}  # fmt: skip
-_TORCH_CODES = {**_NUMPY_CODES, "bool": "BOOL"}
-_TORCH_NAMES = {code: name for name, code in _TORCH_CODES.items()}
 _FLAT_BYTES = ("bytes", "bytearray")
 
 
@@ -101,7 +95,7 @@ def _of_numpy(value: Any, np: Any) -> Tensor | None:
 
 def _of_array(library: str, array: Any, np: Any, more: dict[str, Any]) -> Tensor:
     dtype = array.dtype
-    code = _NUMPY_CODES.get(dtype.name, "") if dtype.isnative else ""
+    code = CODES.get(dtype.name, "") if dtype.isnative else ""
     if not code:
         ours = type(dtype).__module__.startswith("numpy") and dtype.type.__module__ == "numpy"
         more = {**more, "descr": np.lib.format.dtype_to_descr(dtype)} if ours else {**more, "name": dtype.name}
@@ -123,10 +117,10 @@ def _of_array(library: str, array: Any, np: Any, more: dict[str, Any]) -> Tensor
 def _of_torch(value: Any, torch: Any) -> Tensor | None:
     if not isinstance(value, torch.Tensor):
         return None
-    _check_torch(value, torch)
+    check_torch(value, torch)
     plain = value.detach().resolve_conj().resolve_neg()
     name = str(plain.dtype).removeprefix("torch.")
-    code = _TORCH_CODES.get(name, "")
+    code = CODES.get(name, "")
     more: dict[str, Any] = {} if code else {"name": name}
     if isinstance(value, torch.nn.Parameter):
         more["parameter"] = True
@@ -150,26 +144,6 @@ def _of_torch(value: Any, torch: Any) -> Tensor | None:
 
     made.copy = copy
     return made
-
-
-def _check_torch(value: Any, torch: Any) -> None:
-    """Raises DefinitionError for tensors that are more than their memory."""
-    if hasattr(value, "full_tensor"):
-        raise DefinitionError(
-            f"a {type(value).__name__} is divided among the ranks and is not kept as it is",
-            hint="keep tensor.full_tensor(), which all ranks must call; or keep the whole state by "
-            "torch.distributed.checkpoint.save(state, checkpoint_id=fw.checkpoint.dir / str(step)), of which each rank writes its part",
-        )
-    if hasattr(value, "__tensor_flatten__"):
-        raise DefinitionError(f"a {type(value).__name__} is not kept as it is", hint="keep the plain tensors that it is made of")
-    if value.layout != torch.strided:
-        raise DefinitionError(
-            f"a tensor of layout {value.layout} is not kept", hint="keep its indices() and values(), or tensor.to_dense()"
-        )
-    if value.is_quantized:
-        raise DefinitionError("a quantized tensor is not kept", hint="keep tensor.int_repr() with its scale and zero point")
-    if value.device.type == "meta":
-        raise DefinitionError("a tensor on the device 'meta' has no values", hint="give the module its weights first")
 
 
 def _of_jax(value: Any, jax: Any) -> Tensor | None:
@@ -221,8 +195,7 @@ def _make_numpy(about: dict[str, Any], memory: Any, start: int, size_bytes: int)
     import numpy as np
 
     if about["dtype"]:
-        name = next(name for name, code in _NUMPY_CODES.items() if code == about["dtype"])
-        dtype = _numpy_dtype(name)
+        dtype = _numpy_dtype(NAMES[about["dtype"]])
     else:
         dtype = np.lib.format.descr_to_dtype(_as_tuples(about["descr"])) if "descr" in about else _numpy_dtype(about["name"])
     if not size_bytes:
@@ -251,7 +224,7 @@ def _as_tuples(descr: Any) -> Any:
 def _make_torch(about: dict[str, Any], memory: Any, start: int, size_bytes: int) -> Any:
     import torch
 
-    dtype = getattr(torch, _TORCH_NAMES[about["dtype"]] if about["dtype"] else about["name"])
+    dtype = getattr(torch, NAMES[about["dtype"]] if about["dtype"] else about["name"])
     if size_bytes:
         made = torch.frombuffer(memory, dtype=torch.uint8, count=size_bytes, offset=start).view(dtype).view(tuple(about["shape"]))
     else:
