@@ -78,6 +78,25 @@ def test_tensors_as_they_lie_in_a_training(tmp_path: Path) -> None:
     assert all(torch.equal(found[name], tensor) and not found[name].requires_grad for name, tensor in tensors.items())
 
 
+def test_a_large_file_is_mapped_and_never_written_to(tmp_path: Path) -> None:
+    before = {"a": torch.ones(1 << 18), "b": torch.ones(3, dtype=torch.int8), "none": torch.empty(0)}
+    tensorfile.save_torch(before, tmp_path / "a", {})
+    written = (tmp_path / "a").read_bytes()
+    found, _ = tensorfile.load_torch(tmp_path / "a")
+    assert str(tmp_path / "a") in Path("/proc/self/maps").read_text()
+    found["a"].zero_()
+    (tmp_path / "a").rename(tmp_path / "moved")
+    assert raws(tensorfile.load_torch(tmp_path / "moved")[0]) == raws(before)
+    assert (tmp_path / "moved").read_bytes() == written and found["a"].sum() == 0
+
+
+def test_tensors_that_another_program_has_not_aligned_are_read(tmp_path: Path) -> None:
+    about = {"a": {"dtype": "I8", "shape": [1], "data_offsets": [0, 1]}, "b": {"dtype": "F64", "shape": [], "data_offsets": [1, 9]}}
+    half = torch.tensor(0.5, dtype=torch.float64)
+    (tmp_path / "a").write_bytes(tensorfile.render_header(about, {}) + b"\x07" + raw(half)[2])
+    assert raws(tensorfile.load_torch(tmp_path / "a")[0]) == raws({"a": torch.tensor([7], dtype=torch.int8), "b": half})
+
+
 @pytest.fixture
 def whole(tmp_path: Path) -> bytes:
     tensorfile.save_torch({"a": torch.ones(2), "b": torch.ones(1, dtype=torch.int8)}, tmp_path / "whole", {"k": "v"})

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import json
 import math
+import mmap
 import os
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -26,6 +27,7 @@ NAMES = {code: name for name, code in CODES.items()}
 METADATA = "__metadata__"
 _ALIGNED = 8
 _LONGEST_HEADER = 100_000_000
+_MAPPED_BYTES = 1 << 20
 
 
 def render_header(tensors: Mapping[str, Any], metadata: Mapping[str, str], *, aligned: int = _ALIGNED) -> bytes:
@@ -93,7 +95,8 @@ def save_torch(tensors: Mapping[str, Any], path: str | os.PathLike[str], metadat
 
 
 def load_torch(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, str]]:
-    """(PyTorch's tensors by name in the order of the header, the metadata) of a file, whoever wrote it.
+    """(PyTorch's tensors by name in the order of the header, the metadata) of a file, whoever wrote it. Large files are mapped: what is
+    written to the tensors stays in memory.
 
     Raises DefinitionError for a dtype that is not known here, ValueError for what is no such file.
     """
@@ -103,19 +106,18 @@ def load_torch(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, 
         header = parse_header(file.read(8), file.read)
         metadata = header.pop(METADATA, None) or {}
         begins = file.tell()
-        room = os.fstat(file.fileno()).st_size - begins
-        tensors = {name: _make(name, about, room, torch) for name, about in header.items()}
-        for name, made in tensors.items():
-            file.seek(begins + header[name]["data_offsets"][0])
-            file.readinto(_memory(made))
-    return tensors, metadata
+        if os.fstat(file.fileno()).st_size < _MAPPED_BYTES:
+            held, begins = bytearray(file.read()), 0
+        else:
+            held = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
+    return {name: _make(name, about, held, begins, torch) for name, about in header.items()}, metadata
 
 
-def _make(name: str, about: Any, room: int, torch: Any) -> Any:
-    """Memory for a tensor of which a header speaks."""
+def _make(name: str, about: Any, held: Any, begins: int, torch: Any) -> Any:
+    """A tensor of which a header speaks, in the memory of its file."""
     try:
         code, shape, (begin, end) = about["dtype"], tuple(map(int, about["shape"])), about["data_offsets"]
-        lies_within = min(shape, default=0) >= 0 <= begin <= end <= room
+        lies_within = min(shape, default=0) >= 0 <= begin <= end <= len(held) - begins
     except (KeyError, TypeError, ValueError):
         raise ValueError(f"the header does not say what the tensor {name!r} is") from None
     dtype = getattr(torch, NAMES.get(code, ""), None)
@@ -123,7 +125,10 @@ def _make(name: str, about: Any, room: int, torch: Any) -> Any:
         raise DefinitionError(f"the tensor {name!r} is of the dtype {code}, which is not known here", hint="store it in another one")
     if not lies_within or end - begin != math.prod(shape) * dtype.itemsize:
         raise ValueError(f"the tensor {name!r} does not lie where the header says")
-    return torch.empty(shape, dtype=dtype)
+    if begin == end:
+        return torch.empty(shape, dtype=dtype)
+    flat = torch.frombuffer(held, dtype=torch.uint8, count=end - begin, offset=begins + begin)
+    return (flat.clone() if flat.data_ptr() % dtype.itemsize else flat).view(dtype).view(shape)
 
 
 def _as_bytes_lie(name: str, tensor: Any, torch: Any) -> Any:
