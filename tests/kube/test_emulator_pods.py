@@ -447,3 +447,17 @@ with Emulator(Path({str(tmp_path)!r})) as cluster:
         handle = os.pidfd_open(pid)
         assert select.select([handle], [], [], 60)[0]
         os.close(handle)
+
+
+def test_what_waits_to_be_started_again_is_not_once_all_is_killed(tmp_path: Path) -> None:
+    with Emulator(tmp_path / "cluster", pace=1000.0) as slow:  # no back-off ends by itself
+        slow.create(pod("again", script="exit 1", restartPolicy="Always"))
+        waiting(slow, "again", "CrashLoopBackOff")
+        run = slow.kubelet.runs[slow.find("Pod", "again")["metadata"]["uid"]]  # type: ignore[index]
+
+        async def vanish() -> bool:
+            run._tasks[run.mains[0]]._fut_waiter.set_result(None)  # type: ignore[attr-defined]  # it ends in this very moment
+            await run.vanish()
+            return run.mains[0].running
+
+        assert not slow.call(vanish)

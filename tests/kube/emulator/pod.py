@@ -263,12 +263,12 @@ class PodRun:
     async def vanish(self) -> None:
         """Kill all at once and say nothing."""
         self.stopping = self.lost = True
+        await self._cancel_all()  # first: what waits to be started again would be, behind the back of who kills it
         for container in [*self.mains, *self.inits]:
             container.kill()
         running = {container.process.ended for container in [*self.mains, *self.inits] if container.process}
         if running:
             await asyncio.wait(running)
-        await self._cancel_all()
 
     def _finish(self, phase: str) -> None:
         self.phase = phase
