@@ -30,6 +30,7 @@ def fit(x: float) -> float:
     if n == 2:
         raise ValueError("too much\\nand this is the second line")
     if n > 2:
+        {deaf}
         count({waiting!r})
         {gate}
     return x
@@ -56,13 +57,16 @@ WORDS = ["--metric", "result", "--direction", "max", "--vary", "x=float:0:1", "-
 
 
 class Search:
-    """A search of six trials: the first one begun is complete, the second fails, those after them wait, two at once."""
+    """A search of six trials: the first one begun is complete, the second fails, those after them wait, two at once. If they are `deaf`,
+    they go on when they are told to end."""
 
-    def __init__(self, rig: Rig, name: str) -> None:
+    def __init__(self, rig: Rig, name: str, *, deaf: bool = False) -> None:
         self.rig = rig
         self.error = "ValueError: too much" if name == "fit" else "ValueError: fit: too much"
-        self.gate, self._waiting = Gate(rig.root / "gate"), rig.root / "waiting"
-        text = SOURCES[name].format(count=str(rig.root / "count"), waiting=str(self._waiting), gate=self.gate.code)
+        self.gate, self._waiting, self.told = Gate(rig.root / "gate"), rig.root / "waiting", rig.root / "told"
+        hears = f"import signal; signal.signal(signal.SIGTERM, lambda *_: count({str(self.told)!r}))"
+        names = {"count": str(rig.root / "count"), "waiting": str(self._waiting), "deaf": hears if deaf else "", "gate": self.gate.code}
+        text = SOURCES[name].format(**names)
         self.file = rig.write(text)
         self.process = rig.start("tune", f"{self.file}:{name}", *WORDS)
         await_true(self._do_two_wait, "the search never came to its third and fourth trial", process=self.process)
@@ -137,8 +141,12 @@ def test_a_stopped_search_is_listed_with_its_best_and_with_what_was_done(search:
     assert f"result {best.values[0]:.4g}" in listed
 
 
-def test_ctrl_c_twice_says_the_best_so_far_too(search: Search) -> None:
-    said = search.stop(signal.SIGINT, signal.SIGINT)
+@pytest.mark.parametrize("name", SOURCES)
+def test_ctrl_c_twice_says_the_best_so_far_too(rig: Rig, name: str) -> None:
+    search = Search(rig, name, deaf=True)
+    os.kill(search.process.pid, signal.SIGINT)
+    await_true(search.told.exists, "no trial was told to end", process=search.process)
+    said = search.stop(signal.SIGINT)
     run = search.rig.last().id
     assert search.process.returncode == 130
     assert "best so far  trial " in said
