@@ -14,6 +14,7 @@ from typing import Any
 from fairway.spec.record import to_plain
 from fairway.spec.target import TargetSettings
 from fairway.spec.tokens import digest_token, make_user_token
+from fairway.step.gangports import free_ports
 from fairway.store.serverapi import ServerApi
 
 KEY = "ab" * 32
@@ -40,7 +41,7 @@ class ServerProcess:
         (kept / "signing-key").write_text(KEY)
         (kept / "token.ann").write_text(digest_token(self.token))
         (folder / "dotenv").write_text("".join(f"{name}={value}\n" for name, value in secrets.items()))
-        self.port = 0
+        self.port = free_ports(1)[0]  # one that no connection is given while the server is away
         self.process: subprocess.Popen[str] | None = None
 
     @property
