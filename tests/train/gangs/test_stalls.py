@@ -116,11 +116,11 @@ def test_who_reports_progress_does_not_stall_nor_does_one_that_has_returned(rig:
     run = rig.run("""
         import time
 
-        @fw.step(gang=fw.gang(replicas=2, restarts=0, stall_timeout=1.5))
+        @fw.step(gang=fw.gang(replicas=2, restarts=0, stall_timeout=3))
         def train() -> int:
             if fw.context().rank == 1:
                 return 1
-            until = time.monotonic() + 2.5
+            until = time.monotonic() + 4
             while time.monotonic() < until:
                 fw.progress(1, 2)
             return 1
@@ -136,12 +136,12 @@ def test_ranks_whose_collectives_end_do_not_stall_though_they_report_nothing(rig
     run = rig.run(
         MEETING
         + """
-@fw.step(gang=fw.gang(replicas=2, restarts=0, stall_timeout=1.5))
+@fw.step(gang=fw.gang(replicas=2, restarts=0, stall_timeout=3))
 def train() -> int:
     from fairway.step import pulse
 
     all_reduce = pulse.counting("network", Peers().sum)
-    until = time.monotonic() + 2.5
+    until = time.monotonic() + 4
     while all_reduce(float(time.monotonic() < until)) == 2.0:
         pass
     return 1
