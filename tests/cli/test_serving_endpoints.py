@@ -27,7 +27,7 @@ from fairway.errors import ConfigError
 from fairway.serve.control.view import RevisionView
 from fairway.spec.endpoint import Floor
 from fairway.spec.record import replace
-from fairway.step.gangports import free_ports, ports_of_connections
+from fairway.step.freeports import free_ports, ports_of_connections
 from fairway.web.records import full
 from tests.waiting import await_true
 from tests.web.served import busy

@@ -461,7 +461,7 @@ def test_a_listing_shows_big_parameters_by_name_and_an_error_in_one_line() -> No
     state = running()
     state.params = {"n": library.constant(3), "data": ArtifactRef("0123456789abcdef", 9, "file", meta={"name": "a.csv"})}
     apply(state, ended("failed", error=ErrorInfo("ValueError", "FW", "no\nreally")))
-    row = summarise(state, library)
+    row = summarise(state, library, {})
     assert row.params == {"n": 3, "data": "a.csv (0123456789ab)"}
     assert (row.error, row.counts) == ("a: ValueError: no", {"failed": 1})
 

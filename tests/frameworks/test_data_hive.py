@@ -16,7 +16,7 @@ import pytest
 import fairway as fw
 from fairway.data.sources.hivewire import HiveAddress, HiveSession
 from fairway.errors import ConfigError, NotFoundError
-from fairway.step.gangports import free_ports
+from fairway.step.freeports import free_ports
 
 _STARTS_WITHIN_S = 400
 _COLUMNS = "i int, l bigint, d double, s string, dec decimal(10,2), at timestamp, day date, ok boolean"

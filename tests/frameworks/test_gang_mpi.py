@@ -16,7 +16,7 @@ from click.testing import CliRunner
 
 from fairway.cli.app import app
 from fairway.spec.gang import Gang, World, places_of
-from fairway.step.gangports import free_ports
+from fairway.step.freeports import free_ports
 from fairway.train.frameworks import get_framework
 from tests.frameworks.gang_bench import train
 

@@ -119,6 +119,8 @@ def test_a_file_that_was_cut_short_is_none(tmp_path: Path, whole: bytes) -> None
         ({"dtype": "F32", "shape": [1], "data_offsets": [-4, 0]}, "does not lie where the header says"),
         ({"dtype": "F32", "shape": "no", "data_offsets": [0, 4]}, "does not say what the tensor 'a' is"),
         ({"dtype": "F32", "shape": [1]}, "does not say what the tensor 'a' is"),
+        ({"dtype": ["F32"], "shape": [1], "data_offsets": [0, 4]}, "does not say what the tensor 'a' is"),
+        ({"dtype": "F32", "shape": [1], "data_offsets": 4}, "does not say what the tensor 'a' is"),
         ("no", "does not say what the tensor 'a' is"),
     ],
 )

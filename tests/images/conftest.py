@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from fairway.envs.image.reference import Reference
-from fairway.step.gangports import free_ports
+from fairway.step.freeports import free_ports
 
 _TOOLS = Path(__file__).parents[2] / "tools"
 HASHED = "$2b$05$abcdefghijklmnopqrstuuLK7U1u6pVRmL7L1BBM2aS35PSZnDXlK"

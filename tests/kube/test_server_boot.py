@@ -20,7 +20,7 @@ import pytest
 
 from fairway.kube.server_boot import BOOT
 from fairway.spec.tokens import KeptToken, digest_token, make_user_token, render_kept
-from fairway.step.gangports import free_ports
+from fairway.step.freeports import free_ports
 
 TOKEN = make_user_token("ada")
 SAYS = "import os, sys\nprint('served by', os.path.dirname(os.path.dirname(os.path.dirname(__file__))), flush=True)\n"

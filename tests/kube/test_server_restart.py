@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from fairway.step.gangports import ports_of_connections
+from fairway.step.freeports import ports_of_connections
 from tests.kube.restartrig import Waiting
 
 

@@ -245,6 +245,7 @@ def test_more_than_the_machine_has_is_refused_before_the_run(shell: Shell, asked
     done = shell("run", "flow.py")
     assert (done.returncode, done.stdout) == (2, "")
     assert re.search(words, done.stderr) and "at flow.py:10" in done.stderr and "ask for less" in done.stderr
+    assert ('`accelerators = { "nvidia.com/gpu" = 99 }` under [targets.local]' in done.stderr) == ("accelerator" in asked)
     assert len(done.stderr.splitlines()) <= 5
     assert not shell.touched("ran")()
     assert shell.ask("runs") == []

@@ -33,7 +33,7 @@ from fairway.spec.tokens import sign_token
 from fairway.step.boot import BOOT
 from fairway.step.bundles import bundle_key, pack_bundle
 from fairway.step.folder import FolderArtifactStore, FolderStreamStore
-from fairway.step.gangports import free_ports
+from fairway.step.freeports import free_ports
 from fairway.step.processes import find_marked
 from fairway.testing.contracts.executor import json_input
 from fairway.web.auth import TokenAuth

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from fairway.step.gangports import free_ports
+from fairway.step.freeports import free_ports
 
 ACCESS_KEY, SECRET_KEY = "AK", "SK"
 _PORTS = (

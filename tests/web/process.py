@@ -14,7 +14,7 @@ from typing import Any
 from fairway.spec.record import to_plain
 from fairway.spec.target import TargetSettings
 from fairway.spec.tokens import digest_token, make_user_token
-from fairway.step.gangports import free_ports
+from fairway.step.freeports import free_ports
 from fairway.store.serverapi import ServerApi
 
 KEY = "ab" * 32

@@ -117,15 +117,16 @@ class Studies:
 
 
 class BestTrials:
-    """The metrics of the best trials of a run's searches while it goes on, for who asks after each batch of events: only trials that have
-    ended in it are looked at."""
+    """The metrics of the best trials so far of a run's searches, for who asks after each batch of events: only trials that have ended in it
+    are looked at."""
 
     def __init__(self) -> None:
         self._fronts: dict[str, tuple[tuple[str, ...], list[Trial]]] | None = None
 
     def read(self, state: RunState, events: Sequence[Event]) -> dict[str, float]:
-        """Metric -> its value in the best trial so far, after `events`; {} once the run has ended."""
-        if state.status != "running":
+        """Metric -> its value in the best trial so far, after `events`; {} once the run has succeeded: then the step that
+        chooses them says them."""
+        if state.status == "succeeded":
             return {}
         if self._fronts is None or any(isinstance(event, ev.RunResumed) for event in events):
             self._fronts = {one.name: (one.metrics, _choose(one.trials, one.directions)) for one in studies_of(state)}

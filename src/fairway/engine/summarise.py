@@ -7,13 +7,12 @@ from typing import Any
 
 from fairway.engine.resolve import Library
 from fairway.engine.state import RunState
-from fairway.engine.studies import studies_of
 from fairway.spec.artifact import ArtifactRef
 from fairway.spec.summary import RunSummary
 
 
-def summarise(state: RunState, library: Library, best: Mapping[str, float] | None = None) -> RunSummary:
-    """What listings show of the run. `best`: the metrics of its best trials so far, of a run that goes on."""
+def summarise(state: RunState, library: Library, best: Mapping[str, float]) -> RunSummary:
+    """What listings show of the run. `best`: see `BestTrials`."""
     error, first = "", state.first_failure()
     info = state.error or (first[1] if first else None)
     if info is not None:
@@ -32,25 +31,13 @@ def summarise(state: RunState, library: Library, best: Mapping[str, float] | Non
         started_at=state.started_at,
         ended_at=state.ended_at,
         params={name: _shown(ref, library) for name, ref in state.params.items()},
-        metrics={**(best or {}), **_best_so_far(state), **state.metrics},
+        metrics={**best, **state.metrics},
         counts=state.counts(),
         error=error,
         tags=state.tags,
         note=state.note,
         archived=state.archived,
     )
-
-
-def _best_so_far(state: RunState) -> dict[str, float]:
-    """Metrics of the best trials of searches that were stopped: of one that comes to its end the step that chooses them says them."""
-    if state.status in ("running", "succeeded"):
-        return {}
-    found: dict[str, float] = {}
-    for study in studies_of(state):
-        if study.best:
-            best = next(trial for trial in study.trials if trial.number == study.best[0])
-            found.update(zip(study.metrics, best.values, strict=True))
-    return found
 
 
 def _shown(ref: ArtifactRef, library: Library) -> Any:

@@ -224,7 +224,7 @@ class GangRun:
 
     def _await_listener(self, address: str) -> None:
         """Until something accepts connections there, or the gang has failed already."""
-        from fairway.step.gangports import answers
+        from fairway.step.freeports import answers
 
         while address and not self._settle_at:
             if answers(address):

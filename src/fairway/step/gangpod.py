@@ -22,7 +22,7 @@ from fairway.spec.outcome import Outcome
 from fairway.spec.record import Record, from_plain, record, to_plain
 from fairway.step.control import Control, Poll
 from fairway.step.folder import FolderStreamStore
-from fairway.step.gangports import free_ports
+from fairway.step.freeports import free_ports
 from fairway.step.gangrank import get_framework
 from fairway.step.gangreport import AGREED, STILL
 from fairway.step.link import TRANSIENT, Patience, Refused

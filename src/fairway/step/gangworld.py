@@ -27,7 +27,7 @@ def with_ports(world: World, gang: Gang) -> World:
 
 
 def _find_ports(replicas: int, gang: Gang) -> tuple[tuple[int, ...], ...]:
-    from fairway.step.gangports import free_ports
+    from fairway.step.freeports import free_ports
 
     count = gang.processes * PORTS_EACH
     found = free_ports(count * replicas)

@@ -8,7 +8,7 @@ import time
 from contextlib import suppress
 
 from fairway.errors import InfraError
-from fairway.step.gangports import free_ports
+from fairway.step.freeports import free_ports
 from fairway.web.auth import SIGNING_KEY
 from fairway.web.options import ServerOptions
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from fairway.step.gangports import free_ports
+from fairway.step.freeports import free_ports
 from tests.waiting import await_true
 
 _TOOLS = Path(__file__).parents[3] / "tools"

@@ -23,7 +23,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fairway.errors import TaskFailed
-from fairway.step.gangports import free_ports
+from fairway.step.freeports import free_ports
 from fairway.train.beside.calls import reach
 from fairway.train.beside.doors import open_door, wait_at
 from fairway.train.beside.jobs import gang_backend

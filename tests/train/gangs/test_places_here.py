@@ -109,6 +109,10 @@ def test_who_lacks_devices_is_not_told_to_share_cores(rig: GangRig) -> None:
         "or run it on a target that has as much (--on)"
     )
     with pytest.raises(fw.errors.UnsupportedError) as refused:
+        rig.run(who('replicas=2, per_replica="gpu:1"', ", cpu=4"), {"folder": str(rig.root)})
+    assert refused.value.hint.startswith('`accelerators = { "nvidia.com/gpu" = 2 }` under [targets.local]')
+    assert refused.value.hint.endswith("cpu=0.5 of the step asks for less, and `cpu = 8` there lets ranks share cores")
+    with pytest.raises(fw.errors.UnsupportedError) as refused:
         rig.run(who("replicas=9999", ", cpu=1, memory='1Mi'"), {"folder": str(rig.root)})
     assert refused.value.hint.startswith("min_replicas=1 of fw.gang lets it start with fewer here, cpu=0.5")
 

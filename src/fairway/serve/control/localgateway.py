@@ -23,7 +23,7 @@ from fairway.serve.control.processes import is_running, open_socket_folder, read
 from fairway.serve.httpclient import Upstream
 from fairway.spec.endpoint import Endpoint
 from fairway.spec.record import Record, record, to_plain
-from fairway.step.gangports import free_ports
+from fairway.step.freeports import free_ports
 
 _HOST = "127.0.0.1"
 _START_S, _STOP_S = 20.0, 45.0

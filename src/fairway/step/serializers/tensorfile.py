@@ -116,11 +116,12 @@ def load_torch(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, 
 def _make(name: str, about: Any, held: Any, begins: int, torch: Any) -> Any:
     """A tensor of which a header speaks, in the memory of its file."""
     try:
-        code, shape, (begin, end) = about["dtype"], tuple(map(int, about["shape"])), about["data_offsets"]
+        code, known = about["dtype"], NAMES.get(about["dtype"], "")
+        shape, (begin, end) = tuple(map(int, about["shape"])), map(int, about["data_offsets"])
         lies_within = min(shape, default=0) >= 0 <= begin <= end <= len(held) - begins
     except (KeyError, TypeError, ValueError):
         raise ValueError(f"the header does not say what the tensor {name!r} is") from None
-    dtype = getattr(torch, NAMES.get(code, ""), None)
+    dtype = getattr(torch, known, None)
     if dtype is None:
         raise DefinitionError(f"the tensor {name!r} is of the dtype {code}, which is not known here", hint="store it in another one")
     if not lies_within or end - begin != math.prod(shape) * dtype.itemsize:

@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 from typing import Any, NoReturn
 
-from fairway.step.gangports import free_ports
+from fairway.step.freeports import free_ports
 from fairway.step.processes import die_with_parent
 from fairway.train.beside.doors import open_door
 

@@ -1,4 +1,4 @@
-"""Ports for the ranks of a gang, on this machine and in its pods alike."""
+"""TCP ports for what is yet to listen: ranks of a gang, on this machine and in its pods alike, and processes of ours that are started."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _NO_IPV6 = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
 def free_ports(count: int) -> tuple[int, ...]:
     """Ports that nobody has now, at any address of this machine or pod.
 
-    Seconds may pass until a rank listens there: its framework is loaded first. So they are none of those that the kernel gives to
+    Seconds may pass until somebody listens there: a rank loads its framework first. So they are none of those that the kernel gives to
     connections, any of which could take them meanwhile; those are only taken where no others are left.
     """
     found: list[int] = []

@@ -7,8 +7,8 @@ import socket
 import pytest
 
 from fairway.spec.gang import Gang, World, join_address
-from fairway.step import gangports
-from fairway.step.gangports import answers, free_ports, is_free, ports_of_connections
+from fairway.step import freeports
+from fairway.step.freeports import answers, free_ports, is_free, ports_of_connections
 from fairway.step.gangworld import with_ports
 
 
@@ -35,7 +35,7 @@ def test_a_port_that_somebody_listens_at_is_not_free_whatever_the_address(family
 
 def test_taken_ones_are_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
     (port,) = free_ports(1)
-    monkeypatch.setattr(gangports, "_PORTS", (range(port, min(port + 3, 65_536)),))
+    monkeypatch.setattr(freeports, "_PORTS", (range(port, min(port + 3, 65_536)),))
     with socket.socket() as taken:
         taken.bind(("", port))
         assert port not in free_ports(1)
@@ -59,14 +59,14 @@ def test_who_listens_is_found_at_an_address_of_either_kind(host: str) -> None:
 
 
 def test_where_connections_are_given_all_ports_the_kernel_chooses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gangports, "ports_of_connections", lambda: (1024, 65_535))
+    monkeypatch.setattr(freeports, "ports_of_connections", lambda: (1024, 65_535))
     found = free_ports(3)
     assert len(set(found)) == 3
     assert all(is_free(port) for port in found)
 
 
 def test_a_kernel_that_does_not_say_is_thought_to_give_them_the_usual_ones(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gangports, "_TOLD", "/nonexistent")
+    monkeypatch.setattr(freeports, "_TOLD", "/nonexistent")
     assert ports_of_connections() == (32_768, 65_535)
     assert all(port < 32_768 for port in free_ports(5))
 
@@ -74,8 +74,8 @@ def test_a_kernel_that_does_not_say_is_thought_to_give_them_the_usual_ones(monke
 @pytest.mark.parametrize("given", [(32_768, 60_999), (1_024, 65_535), (25_000, 26_000), (15_000, 20_500), (64_000, 65_535), (10, 20)])
 def test_each_port_that_no_connection_is_given_is_looked_at_once(monkeypatch: pytest.MonkeyPatch, given: tuple[int, int]) -> None:
     seen: list[int] = []
-    monkeypatch.setattr(gangports, "ports_of_connections", lambda: given)
-    monkeypatch.setattr(gangports, "is_free", seen.append)
-    gangports.free_ports(1)
+    monkeypatch.setattr(freeports, "ports_of_connections", lambda: given)
+    monkeypatch.setattr(freeports, "is_free", seen.append)
+    freeports.free_ports(1)
     first, last = given
     assert sorted(seen) == [port for port in (*range(20_000, 30_000), *range(61_000, 65_536)) if not first <= port <= last]
