@@ -380,7 +380,7 @@ def hint_for_excess(gang: Gang, cores: bool, *, one_fits: bool = True, devices: 
         counts = ", ".join(f'"{name}" = {count}' for name, count in devices.items())
         words = [f"`accelerators = {{ {counts} }}` under [targets.local] in fairway.toml lets it start here without them"]
     if not gang.replicas:
-        return ", ".join(["ask for less, or run it on a bigger target", *words])
+        return "; ".join(["ask for less, or run it on a bigger target", *words])
     if gang.min_replicas == 0 and one_fits:
         words = ["min_replicas=1 of fw.gang lets it start with fewer here", *words]
     if cores:
